@@ -1,0 +1,27 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Where do a block's bytes come from? The contract of allocators. Host only.
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+
+namespace folio {
+
+/// Where do a block's bytes come from? Asked once for each layer group when the cache is made, never while it runs.
+///
+/// `allocate(bytes, alignment)`: at least `bytes` > 0 bytes at a multiple of `alignment` (a power of two), or throws
+/// OutOfMemory. The bytes may be uncommitted until they are touched. `deallocate(pointer, bytes)` takes them back.
+template <class A>
+concept AllocatorPolicy =  //
+    std::movable<A> && requires {
+  requires std::same_as<decltype(A::name), char const* const>;
+} && requires(A& a, std::int64_t bytes, std::int64_t alignment) {
+  { a.allocate(bytes, alignment) } -> std::same_as<std::byte*>;
+} && requires(A& a, std::byte* pointer, std::int64_t bytes) {
+  { a.deallocate(pointer, bytes) }
+  noexcept->std::same_as<void>;
+};
+
+}  // namespace folio

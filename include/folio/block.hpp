@@ -1,0 +1,72 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The vocabulary: names for the numbers that are passed around. Host and device.
+
+#include <concepts>
+#include <cstdint>
+#include <folio/config.hpp>
+
+namespace folio {
+
+/// A physical block of one layer group's pool. 0 is the null block; usable ids are 1 to num_blocks.
+enum class BlockId : std::int32_t {};
+
+/// A sequence of one cache, for logs and events. A handle (folio::Sequence) owns; an id only names.
+enum class SequenceId : std::int32_t {};
+
+/// A place for one token in one layer group's pool: block id * block size + offset in the block.
+enum class Slot : std::int64_t {};
+
+/// The block that tables are padded with. It is never handed out, and it is zero, so reading it is harmless.
+inline constexpr BlockId null_block{0};
+
+/// A slot that is not written: padding of a slot mapping.
+inline constexpr Slot no_slot{-1};
+
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t to_int(BlockId id) { return static_cast<std::int32_t>(id); }
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t to_int(SequenceId id) { return static_cast<std::int32_t>(id); }
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int64_t to_int(Slot slot) { return static_cast<std::int64_t>(slot); }
+
+/// The slot of offset `offset` in block `id`.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr Slot slot_of(BlockId id, std::int32_t offset, std::int32_t block_size) {
+  return Slot{std::int64_t{to_int(id)} * block_size + offset};
+}
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr BlockId block_of(Slot slot, std::int32_t block_size) {
+  return BlockId{static_cast<std::int32_t>(to_int(slot) / block_size)};
+}
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t offset_of(Slot slot, std::int32_t block_size) {
+  return static_cast<std::int32_t>(to_int(slot) % block_size);
+}
+
+/// How many blocks `num_tokens` tokens fill, the last one perhaps partly.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t blocks_for(std::int32_t num_tokens, std::int32_t block_size) {
+  return num_tokens / block_size + (num_tokens % block_size != 0 ? 1 : 0);
+}
+
+/// How many tokens does a block hold? One size for all groups of layers, or one for each: `BlockSizes<16, 64>`.
+template <std::int32_t... Sizes>
+struct BlockSizes {
+  static constexpr int num_sizes = sizeof...(Sizes);
+  static_assert(num_sizes > 0 && ((Sizes > 0) && ...), "folio: a block holds at least one token");
+
+  [[nodiscard]] static constexpr std::int32_t block_size(int group) {
+    constexpr std::int32_t sizes[] = {Sizes...};
+    return sizes[num_sizes == 1 ? 0 : group];
+  }
+};
+
+/// The policy for one block size: `KvCache<BlockSize<16>, ...>`.
+template <std::int32_t Size>
+using BlockSize = BlockSizes<Size>;
+
+template <class B>
+concept BlockSizePolicy = requires {
+  { B::num_sizes } -> std::convertible_to<int>;
+}
+&&requires(int group) {
+  { B::block_size(group) } -> std::same_as<std::int32_t>;
+};
+static_assert(BlockSizePolicy<BlockSize<16>>);
+
+}  // namespace folio

@@ -1,0 +1,129 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Who owns which block: ids, reference counts and the free list of one group of layers. Host only, knows no bytes.
+
+#include <algorithm>
+#include <cstdint>
+#include <folio/block.hpp>
+#include <folio/error.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace folio {
+
+/// Reference-counted block ids 1 to num_blocks; 0 is the null block, which is never handed out.
+///
+/// Host only, not thread-safe: one owner thread. Every operation is O(1) per block and allocates no memory. The free
+/// list is a stack, so the block released last is handed out first (its bytes are the likeliest to be in a CPU cache),
+/// and two runs of the same calls give the same ids. Running out is a value; misuse is an Error that changes nothing.
+/// Always: num_free() + num_live() == num_blocks().
+class BlockPool {
+ public:
+  static constexpr std::int32_t max_blocks = 0x7ffffffe;
+
+  /// All blocks free. Throws Error when `num_blocks` is not from 1 to max_blocks. Cost: 8 bytes per block.
+  explicit BlockPool(std::int64_t num_blocks) {
+    if (num_blocks < 1 || num_blocks > max_blocks)
+      throw Error("folio: a pool has 1 to 2147483646 blocks, not " + std::to_string(num_blocks));
+    auto const n = static_cast<std::size_t>(num_blocks);
+    ref_counts_.assign(n + 1, 0);
+    free_.resize(n);
+    fewest_free_ = static_cast<std::int32_t>(n);
+    for (std::size_t i = 0; i < n; ++i) free_[i] = static_cast<std::int32_t>(n - i);  // block 1 is handed out first
+  }
+
+  [[nodiscard]] std::int32_t num_blocks() const noexcept { return static_cast<std::int32_t>(ref_counts_.size() - 1); }
+  [[nodiscard]] std::int32_t num_free() const noexcept { return static_cast<std::int32_t>(free_.size()); }
+  [[nodiscard]] std::int32_t num_live() const noexcept { return num_blocks() - num_free(); }
+  /// Live blocks that more than one holder refers to.
+  [[nodiscard]] std::int32_t num_shared() const noexcept { return num_shared_; }
+  /// The most blocks that were ever live at once.
+  [[nodiscard]] std::int32_t peak_live() const noexcept { return num_blocks() - fewest_free_; }
+  /// Blocks handed out and given back since the beginning.
+  [[nodiscard]] std::int64_t num_allocated() const noexcept { return num_allocated_; }
+  [[nodiscard]] std::int64_t num_freed() const noexcept { return num_allocated_ - num_live(); }
+
+  /// How many holders `block` has; 0 when it is free. Throws Error for an id that is not of this pool.
+  [[nodiscard]] std::uint32_t ref_count(BlockId block) const {
+    check_id(block);
+    return ref_counts_[at(block)];
+  }
+
+  /// A block with one holder, or nothing when none is free.
+  [[nodiscard]] std::optional<BlockId> allocate() noexcept {
+    BlockId block{};
+    if (!allocate({&block, 1})) return std::nullopt;
+    return block;
+  }
+
+  /// Fills `blocks` with blocks of one holder each, or, when fewer are free, returns false and takes none.
+  [[nodiscard]] bool allocate(std::span<BlockId> blocks) noexcept {
+    if (blocks.size() > free_.size()) return false;
+    std::int32_t const* top = free_.data() + free_.size();
+    for (BlockId& block : blocks) {
+      block = BlockId{*--top};
+      ref_counts_[at(block)] = 1;
+    }
+    free_.resize(free_.size() - blocks.size());
+    num_allocated_ += static_cast<std::int64_t>(blocks.size());
+    fewest_free_ = std::min(fewest_free_, num_free());
+    return true;
+  }
+
+  /// One more holder for `block`. Throws Error when it is free or not of this pool.
+  void retain(BlockId block) {
+    check_live(block, "retain");
+    retain_live(block);
+  }
+
+  /// One holder less. True when it was the last, and the block is free again. Throws Error on a double release.
+  bool release(BlockId block) {
+    check_live(block, "release");
+    return release_live(block);
+  }
+
+  /// One more holder for each block that is live and of this pool, which the caller knows: no checks, cannot fail.
+  void retain_live(std::span<BlockId const> blocks) noexcept {
+    for (BlockId const block : blocks) retain_live(block);
+  }
+  /// One holder less for each block that is live and of this pool, which the caller knows: no checks, cannot fail.
+  void release_live(std::span<BlockId const> blocks) noexcept {
+    for (BlockId const block : blocks) release_live(block);
+  }
+
+  void retain_live(BlockId block) noexcept { num_shared_ += ++ref_counts_[at(block)] == 2 ? 1 : 0; }
+
+  bool release_live(BlockId block) noexcept {
+    std::uint32_t const left = --ref_counts_[at(block)];
+    num_shared_ -= left == 1 ? 1 : 0;
+    if (left > 0) return false;
+    free_.push_back(to_int(block));  // never more than the capacity reserved by the constructor
+    return true;
+  }
+
+ private:
+  static std::size_t at(BlockId block) noexcept { return static_cast<std::size_t>(to_int(block)); }
+
+  void check_id(BlockId block) const {
+    if (to_int(block) < 1 || to_int(block) > num_blocks())
+      throw Error("folio: block " + std::to_string(to_int(block)) + " is not of this pool, whose blocks are 1 to " +
+                  std::to_string(num_blocks()));
+  }
+  void check_live(BlockId block, char const* verb) const {
+    check_id(block);
+    if (ref_counts_[at(block)] == 0)
+      throw Error(std::string("folio: cannot ") + verb + " block " + std::to_string(to_int(block)) +
+                  ", which is free: it was released before, or never allocated");
+  }
+
+  std::vector<std::uint32_t> ref_counts_;  // by id; [0] is the null block's and stays 0
+  std::vector<std::int32_t> free_;         // a stack
+  std::int32_t num_shared_ = 0;
+  std::int32_t fewest_free_ = 0;
+  std::int64_t num_allocated_ = 0;
+};
+
+}  // namespace folio

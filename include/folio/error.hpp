@@ -1,0 +1,52 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What goes wrong, as types that carry the facts. Host only: nothing that a kernel includes throws.
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+namespace folio {
+
+/// Bad input or misuse. The message says what was wrong and what would be right; nothing was changed.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// No block is free for what was asked. A normal event in a full cache: `try_append` gives it as a value instead.
+class OutOfBlocks : public Error {
+ public:
+  /// `asked` new blocks of layer group `group`, of which only `free` were left.
+  OutOfBlocks(int group, std::int64_t asked, std::int64_t free)
+      : Error("folio: out of blocks in layer group " + std::to_string(group) + ": asked for " + std::to_string(asked) +
+              ", free are " + std::to_string(free) + "; release or truncate a sequence, or give the cache more memory"),
+        group_(group),
+        asked_(asked),
+        free_(free) {}
+
+  [[nodiscard]] int group() const noexcept { return group_; }
+  [[nodiscard]] std::int64_t asked() const noexcept { return asked_; }
+  [[nodiscard]] std::int64_t free() const noexcept { return free_; }
+
+ private:
+  int group_;
+  std::int64_t asked_, free_;
+};
+
+/// The machine gave no memory for the blocks.
+class OutOfMemory : public Error {
+ public:
+  OutOfMemory(char const* allocator, std::int64_t asked_bytes, std::string const& why)
+      : Error(std::string("folio: the ") + allocator + " allocator could not get " + std::to_string(asked_bytes) +
+              " bytes: " + why + "; ask for fewer blocks"),
+        asked_bytes_(asked_bytes) {}
+
+  [[nodiscard]] std::int64_t asked_bytes() const noexcept { return asked_bytes_; }
+
+ private:
+  std::int64_t asked_bytes_;
+};
+
+}  // namespace folio

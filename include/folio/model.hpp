@@ -1,0 +1,193 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What is cached: how many layers and heads, how long a row is, and which layers share a block table. Host and device.
+
+#include <concepts>
+#include <cstdint>
+#include <folio/config.hpp>
+#include <initializer_list>
+
+namespace folio {
+
+/// Stands for a number that is known only when the cache is made (layers, kv_heads, window).
+inline constexpr std::int32_t dynamic = -1;
+
+inline constexpr int max_groups = 4;
+
+/// How the layers of a group attend, and so which tokens they keep and what a token's row is.
+enum class AttentionKind : std::uint8_t {
+  none,            ///< not a group: the unused rest of ModelConfig::groups
+  full,            ///< every earlier token (MHA, GQA, MQA)
+  sliding_window,  ///< the last `window` tokens, and the first `sinks`
+  latent           ///< MLA: one row of rank + rope dims; values are the first `rank` elements of the key
+};
+
+/// A group of layers that keep the same tokens and so share one block table and one pool.
+struct LayerGroup {
+  AttentionKind kind = AttentionKind::none;
+  std::int32_t window = 0;          ///< tokens that a query sees, itself included; may be `dynamic`
+  std::int32_t sinks = 0;           ///< first tokens that stay visible behind the window
+  std::int32_t kv_heads = 0;        ///< 0: the model's
+  std::int32_t head_dim = 0;        ///< of keys; 0: the model's
+  std::int32_t value_head_dim = 0;  ///< 0: the model's
+  std::int32_t latent_rank = 0;     ///< MLA: elements that keys and values share
+  std::int32_t rope_dims = 0;       ///< MLA: rotary elements after them
+};
+
+[[nodiscard]] constexpr LayerGroup full_attention() { return {.kind = AttentionKind::full}; }
+
+/// A query at position p sees tokens t with p - t < window (itself included), and the first `sinks` tokens.
+[[nodiscard]] constexpr LayerGroup sliding_window(std::int32_t window, std::int32_t sinks = 0) {
+  return {.kind = AttentionKind::sliding_window, .window = window, .sinks = sinks};
+}
+
+/// Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): the cache holds the latent and the rotary part of the
+/// key.
+[[nodiscard]] constexpr LayerGroup latent(std::int32_t rank, std::int32_t rope_dims) {
+  return {.kind = AttentionKind::latent, .kv_heads = 1, .latent_rank = rank, .rope_dims = rope_dims};
+}
+
+/// Where a layer lives: its group, and which of the group's layers it is.
+struct LayerPlace {
+  std::int32_t group = 0;
+  std::int32_t index = 0;
+};
+
+/// Which group each layer belongs to, as a pattern that repeats: layer l is in group `group[l % period]`.
+struct LayerPattern {
+  static constexpr int max_period = 64;
+  std::int32_t period = 1;
+  std::uint8_t group[max_period] = {};
+
+  /// Cost: O(period). A kernel asks once.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr LayerPlace place(std::int32_t layer) const {
+    std::int32_t const step = layer % period;
+    std::int32_t in_period = 0, before = 0;
+    for (std::int32_t i = 0; i < period; ++i) {
+      if (group[i] != group[step]) continue;
+      ++in_period;
+      if (i < step) ++before;
+    }
+    return {group[step], layer / period * in_period + before};
+  }
+
+  /// How many of the first `num_layers` layers are in group `g`.
+  [[nodiscard]] constexpr std::int32_t count(std::int32_t g, std::int32_t num_layers) const {
+    std::int32_t total = 0;
+    for (std::int32_t layer = 0; layer < num_layers; ++layer) total += group[layer % period] == g ? 1 : 0;
+    return total;
+  }
+};
+
+/// The pattern 0, 0, 1, 0, 0, 1, ... is `repeat_groups({0, 0, 1})`. At most 64 entries.
+[[nodiscard]] constexpr LayerPattern repeat_groups(std::initializer_list<int> groups) {
+  LayerPattern pattern{.period = 0};
+  for (int const g : groups) pattern.group[pattern.period++] = static_cast<std::uint8_t>(g);
+  return pattern;
+}
+
+/// What a model keeps for each token. A compile-time value: `KvCache<Model<config>, ...>`.
+/// `layers`, `kv_heads` and a group's `window` may be left `dynamic` and given to the cache when it is made.
+struct ModelConfig {
+  std::int32_t layers = dynamic;
+  std::int32_t kv_heads = dynamic;
+  std::int32_t head_dim = 128;
+  std::int32_t value_head_dim = 0;  ///< 0: head_dim
+  LayerGroup groups[max_groups] = {full_attention()};
+  LayerPattern pattern = {};  ///< default: every layer in group 0
+
+  [[nodiscard]] constexpr int num_groups() const {
+    int n = 0;
+    while (n < max_groups && groups[n].kind != AttentionKind::none) ++n;
+    return n;
+  }
+};
+
+/// One group of layers with every number filled in, or `dynamic` where only the running cache knows.
+struct GroupShape {
+  AttentionKind kind = AttentionKind::full;
+  std::int32_t layers = dynamic;
+  std::int32_t kv_heads = dynamic;
+  std::int32_t key_dim = dynamic;
+  std::int32_t value_dim = dynamic;
+  std::int32_t window = 0;  ///< 0: no window
+  std::int32_t sinks = 0;
+  std::int32_t block_size = dynamic;  ///< tokens in a block
+
+  /// The values are the first value_dim elements of the keys, and take no memory of their own (MLA).
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr bool values_in_keys() const { return kind == AttentionKind::latent; }
+
+  /// The first token behind the sinks that a query at `position` sees.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t window_begin(std::int32_t position) const {
+    return window == 0 || position < window ? 0 : position - window + 1;
+  }
+
+  /// Whether a query at `position` may see the key of `token` (not later than itself).
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr bool visible(std::int32_t position, std::int32_t token) const {
+    return token <= position && (token >= window_begin(position) || token < sinks);
+  }
+
+  friend constexpr bool operator==(GroupShape const&, GroupShape const&) = default;
+};
+
+/// The shape of group `g` of `config`; what the config leaves open stays `dynamic`.
+[[nodiscard]] constexpr GroupShape group_shape(ModelConfig const& config, int g, std::int32_t block_size) {
+  LayerGroup const& group = config.groups[g];
+  auto const or_else = [](std::int32_t own, std::int32_t models) { return own != 0 ? own : models; };
+  GroupShape shape;
+  shape.kind = group.kind;
+  shape.layers = config.layers == dynamic ? dynamic : config.pattern.count(g, config.layers);
+  shape.kv_heads = or_else(group.kv_heads, config.kv_heads);
+  shape.key_dim = or_else(group.head_dim, config.head_dim);
+  shape.value_dim = or_else(group.value_head_dim, or_else(config.value_head_dim, shape.key_dim));
+  if (group.kind == AttentionKind::latent) {
+    shape.key_dim = group.latent_rank + group.rope_dims;
+    shape.value_dim = group.latent_rank;
+  }
+  shape.window = group.window;
+  shape.sinks = group.sinks;
+  shape.block_size = block_size;
+  return shape;
+}
+
+/// What is wrong with `config`, as a sentence, or nullptr. The cache asks at compile time.
+[[nodiscard]] constexpr char const* problem_of(ModelConfig const& config) {
+  if (config.num_groups() == 0) return "the model has no group of layers: give at least full_attention()";
+  if (config.pattern.period < 1 || config.pattern.period > LayerPattern::max_period)
+    return "the layer pattern must have 1 to 64 entries";
+  for (int i = 0; i < config.pattern.period; ++i)
+    if (config.pattern.group[i] >= config.num_groups()) return "the layer pattern names a group that does not exist";
+  if (config.layers != dynamic && config.layers < 1) return "layers must be at least 1, or folio::dynamic";
+  if (config.kv_heads != dynamic && config.kv_heads < 1) return "kv_heads must be at least 1, or folio::dynamic";
+  for (int g = 0; g < config.num_groups(); ++g) {
+    GroupShape const shape = group_shape(config, g, 1);
+    if (shape.key_dim < 8 || shape.key_dim > 1024 || shape.key_dim % 8 != 0)
+      return "head_dim must be a multiple of 8 from 8 to 1024";
+    if (shape.value_dim < 8 || shape.value_dim > 1024 || shape.value_dim % 8 != 0)
+      return "value_head_dim must be a multiple of 8 from 8 to 1024";
+    if (shape.kind == AttentionKind::sliding_window && shape.window != dynamic && shape.window < 1)
+      return "a sliding window must be at least 1 token long, or folio::dynamic";
+    if (shape.kind != AttentionKind::sliding_window && shape.window != 0)
+      return "only a sliding_window group has a window";
+    if (shape.sinks < 0 || (shape.sinks > 0 && shape.kind != AttentionKind::sliding_window))
+      return "only a sliding_window group has sinks, and their number is not negative";
+  }
+  return nullptr;
+}
+
+/// The policy that names the model: `KvCache<Model<folio::models::llama3_1_8b>, ...>`.
+template <ModelConfig Config>
+struct Model {
+  static constexpr ModelConfig config = Config;
+};
+
+/// What is cached? A type with a static constexpr `config`.
+template <class M>
+concept ModelPolicy = requires {
+  requires std::same_as<decltype(M::config), ModelConfig const>;
+};
+
+static_assert(ModelPolicy<Model<ModelConfig{}>>);
+
+}  // namespace folio

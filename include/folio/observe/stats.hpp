@@ -1,0 +1,156 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What happened? Gauges and counters of a cache, as a struct and as JSON. Host only.
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <folio/sequence.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace folio {
+
+/// Gauges of one layer group's pool. Always: free + live == total.
+struct GroupStats {
+  std::int64_t total = 0;        ///< blocks
+  std::int64_t free = 0;         ///< blocks nobody holds
+  std::int64_t live = 0;         ///< blocks somebody holds
+  std::int64_t shared = 0;       ///< live blocks with more than one holder
+  std::int64_t peak_live = 0;    ///< the most that were ever live
+  std::int64_t allocated = 0;    ///< blocks handed out since the beginning
+  std::int64_t freed = 0;        ///< blocks given back since the beginning
+  std::int64_t slots_held = 0;   ///< slots of live blocks
+  std::int64_t slots_empty = 0;  ///< of them, those that hold no sequence's token; a shared slot counts once
+  std::int64_t block_bytes = 0;
+};
+
+/// A snapshot of a cache. Sums are over layer groups.
+struct Stats {
+  std::vector<GroupStats> groups;
+  std::int64_t total = 0, free = 0, live = 0, shared = 0, peak_live = 0;  ///< blocks
+  std::int64_t allocated = 0, freed = 0;                                  ///< blocks, counted since the beginning
+  std::int64_t slots_held = 0, slots_empty = 0;
+  std::int64_t bytes_total = 0, bytes_live = 0, bytes_peak = 0;  ///< the peak adds up each group's own
+  std::int64_t num_sequences = 0;
+  std::int64_t num_tokens = 0;  ///< of all sequences; tokens that a fork shares count for each
+  SequenceCounters counters;
+
+  /// Slots held but empty, as a share of the slots held, weighed by bytes. 0 when nothing is held.
+  [[nodiscard]] double waste() const {
+    double held = 0, empty = 0;
+    for (GroupStats const& g : groups) {
+      double const slot_bytes = g.slots_held > 0 ? double(g.live * g.block_bytes) / double(g.slots_held) : 0.0;
+      held += slot_bytes * double(g.slots_held);
+      empty += slot_bytes * double(g.slots_empty);
+    }
+    return held > 0 ? empty / held : 0.0;
+  }
+};
+
+/// Slots of live blocks that hold no token. Only a sequence's last block can have any, and only as long as no other
+/// holder has filled it further. Cost: O(sequences * log).
+[[nodiscard]] inline std::int64_t count_empty_slots(SequenceStore const& store, int group) {
+  std::int32_t const block_size = store.shape(group).block_size;
+  std::vector<std::pair<BlockId, std::int32_t>> last;  // (last block, slots of it that one sequence fills)
+  for (auto const& state : store.states()) {
+    if (!state->live || state->num_tokens % block_size == 0) continue;
+    last.emplace_back(state->lists[group].blocks.back(), state->num_tokens % block_size);
+  }
+  std::sort(last.begin(), last.end());
+  std::int64_t empty = 0;
+  for (std::size_t i = 0; i < last.size();) {
+    std::size_t end = i;
+    while (end < last.size() && last[end].first == last[i].first) ++end;
+    bool const someone_filled_it = store.pool(group).ref_count(last[i].first) > end - i;
+    if (!someone_filled_it) empty += block_size - last[end - 1].second;  // sorted: the fullest is last
+    i = end;
+  }
+  return empty;
+}
+
+/// A snapshot. `block_bytes[g]`: bytes of a block of group g. Cost: O(sequences * log + groups).
+[[nodiscard]] inline Stats collect_stats(SequenceStore const& store, std::vector<std::int64_t> const& block_bytes) {
+  Stats all;
+  for (int g = 0; g < store.num_groups(); ++g) {
+    BlockPool const& pool = store.pool(g);
+    std::int64_t const bytes = block_bytes[static_cast<std::size_t>(g)];
+    GroupStats s{pool.num_blocks(),
+                 pool.num_free(),
+                 pool.num_live(),
+                 pool.num_shared(),
+                 pool.peak_live(),
+                 pool.num_allocated(),
+                 pool.num_freed(),
+                 0,
+                 0,
+                 bytes};
+    s.slots_held = s.live * store.shape(g).block_size;
+    s.slots_empty = count_empty_slots(store, g);
+    all.groups.push_back(s);
+    all.total += s.total;
+    all.free += s.free;
+    all.live += s.live;
+    all.shared += s.shared;
+    all.peak_live += s.peak_live;
+    all.allocated += s.allocated;
+    all.freed += s.freed;
+    all.slots_held += s.slots_held;
+    all.slots_empty += s.slots_empty;
+    all.bytes_total += s.total * bytes;
+    all.bytes_live += s.live * bytes;
+    all.bytes_peak += s.peak_live * bytes;
+  }
+  for (auto const& state : store.states()) {
+    all.num_sequences += state->live ? 1 : 0;
+    all.num_tokens += state->num_tokens;
+  }
+  all.counters = store.counters();
+  return all;
+}
+
+namespace detail {
+/// Writes `"name":value` pairs of one JSON object.
+class JsonObject {
+ public:
+  JsonObject& add(char const* name, std::int64_t value) { return raw(name, std::to_string(value)); }
+  JsonObject& add(char const* name, double value) {
+    char digits[32];  // to_chars, because printf follows the locale and JSON does not
+    return raw(name, std::string(digits, std::to_chars(digits, digits + sizeof digits, value).ptr));
+  }
+  JsonObject& raw(char const* name, std::string const& json) {
+    text_ += (text_.empty() ? "{\"" : ",\"") + std::string(name) + "\":" + json;
+    return *this;
+  }
+  [[nodiscard]] std::string text() const { return text_.empty() ? "{}" : text_ + "}"; }
+
+ private:
+  std::string text_;
+};
+}  // namespace detail
+
+/// One JSON object: the sums, the counters, and an array `groups`.
+[[nodiscard]] inline std::string to_json(Stats const& s) {
+  std::string groups = "[";
+  for (GroupStats const& g : s.groups) {
+    detail::JsonObject o;
+    o.add("total", g.total).add("free", g.free).add("live", g.live).add("shared", g.shared);
+    o.add("peak_live", g.peak_live).add("allocated", g.allocated).add("freed", g.freed);
+    o.add("slots_held", g.slots_held).add("slots_empty", g.slots_empty).add("block_bytes", g.block_bytes);
+    groups += (groups.size() > 1 ? "," : "") + o.text();
+  }
+  detail::JsonObject o;
+  o.add("total", s.total).add("free", s.free).add("live", s.live).add("shared", s.shared);
+  o.add("peak_live", s.peak_live).add("allocated", s.allocated).add("freed", s.freed);
+  o.add("slots_held", s.slots_held).add("slots_empty", s.slots_empty).add("waste", s.waste());
+  o.add("bytes_total", s.bytes_total).add("bytes_live", s.bytes_live).add("bytes_peak", s.bytes_peak);
+  o.add("num_sequences", s.num_sequences).add("num_tokens", s.num_tokens);
+  o.add("created", s.counters.created).add("released", s.counters.released).add("appends", s.counters.appends);
+  o.add("truncates", s.counters.truncates).add("forks", s.counters.forks).add("copies", s.counters.copies);
+  o.add("out_of_blocks", s.counters.out_of_blocks).raw("groups", groups + "]");
+  return o.text();
+}
+
+}  // namespace folio

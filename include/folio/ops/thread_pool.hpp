@@ -1,0 +1,122 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Threads that stay: the bulk operations and the examples share their work over them. Host only.
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <folio/error.hpp>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace folio {
+
+/// A fixed number of threads that run loops together with the thread that asks.
+///
+/// One loop at a time, asked for by one thread; a loop's body must not ask for another on the same pool. Which thread
+/// runs which index is open, so a body's result must not depend on it.
+class ThreadPool {
+ public:
+  /// `num_threads` threads in all, the caller's among them. Throws Error when it is less than 1.
+  explicit ThreadPool(int num_threads) {
+    if (num_threads < 1)
+      throw Error("folio: a thread pool needs at least 1 thread, not " + std::to_string(num_threads));
+    for (int i = 1; i < num_threads; ++i) workers_.emplace_back([this] { work(); });
+  }
+  ThreadPool(ThreadPool const&) = delete;
+  ThreadPool& operator=(ThreadPool const&) = delete;
+  ~ThreadPool() {
+    {
+      std::lock_guard const lock(mutex_);
+      stop_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
+  [[nodiscard]] int num_threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
+
+  /// Calls body(i) once for each i in [0, n), in any order, and returns when all are done. Throws the first exception
+  /// that a body threw, after the others have finished.
+  template <class Body>
+  void parallel_for(std::int64_t n, Body&& body) {
+    if (n <= 1 || workers_.empty()) {
+      for (std::int64_t i = 0; i < n; ++i) body(i);
+      return;
+    }
+    Loop loop;
+    loop.end = n;
+    loop.body = &body;
+    loop.call = [](void* b, std::int64_t i) { (*static_cast<std::remove_reference_t<Body>*>(b))(i); };
+    {
+      std::lock_guard const lock(mutex_);
+      loop_ = &loop;
+      ++generation_;
+    }
+    wake_.notify_all();
+    run(loop);
+    std::unique_lock lock(mutex_);
+    loop_ = nullptr;  // a worker that wakes only now finds nothing to do
+    done_.wait(lock, [&] { return loop.helpers == 0; });
+    if (loop.error) std::rethrow_exception(loop.error);
+  }
+
+ private:
+  struct Loop {
+    std::atomic<std::int64_t> next{0};
+    std::int64_t end = 0;
+    void* body = nullptr;
+    void (*call)(void*, std::int64_t) = nullptr;
+    int helpers = 0;           // workers inside; under the mutex
+    std::exception_ptr error;  // under the mutex
+  };
+
+  void run(Loop& loop) noexcept {
+    for (std::int64_t i = loop.next++; i < loop.end; i = loop.next++) {
+      try {
+        loop.call(loop.body, i);
+      } catch (...) {
+        std::lock_guard const lock(mutex_);
+        if (!loop.error) loop.error = std::current_exception();
+      }
+    }
+  }
+
+  void work() {
+    std::uint64_t seen = 0;
+    std::unique_lock lock(mutex_);
+    while (true) {
+      wake_.wait(lock, [&] { return stop_ || generation_ != seen; });
+      if (stop_) return;
+      seen = generation_;
+      Loop* const loop = loop_;
+      if (loop == nullptr) continue;
+      ++loop->helpers;
+      lock.unlock();
+      run(*loop);
+      lock.lock();
+      if (--loop->helpers == 0) done_.notify_one();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  Loop* loop_ = nullptr;
+  std::uint64_t generation_ = 0;
+  bool stop_ = false;
+  std::vector<std::thread> workers_;
+};
+
+/// parallel_for on `threads`, or in the calling thread when it is null.
+template <class Body>
+void parallel_for(ThreadPool* threads, std::int64_t n, Body&& body) {
+  if (threads != nullptr) return threads->parallel_for(n, body);
+  for (std::int64_t i = 0; i < n; ++i) body(i);
+}
+
+}  // namespace folio

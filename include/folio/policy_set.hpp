@@ -1,0 +1,122 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Which policy answers which question: sorts the template arguments of KvCache by their concepts. Host only.
+
+#include <folio/allocator/host.hpp>
+#include <folio/block.hpp>
+#include <folio/layout/hnd.hpp>
+#include <folio/model.hpp>
+#include <folio/quantizer/f16.hpp>
+#include <folio/quantizer/hadamard.hpp>
+#include <type_traits>
+
+namespace folio {
+
+/// Stores keys with `Q`, whatever values are stored with. `KvCache<Keys<Int8PerToken>, Values<Int4Rotated>, ...>`.
+template <QuantizerPolicy Q>
+struct Keys {
+  using KeyQuantizer = Q;
+};
+
+/// Stores values with `Q`.
+template <QuantizerPolicy Q>
+struct Values {
+  using ValueQuantizer = Q;
+};
+
+template <class P>
+concept KeysPolicy = requires {
+  typename P::KeyQuantizer;
+};
+template <class P>
+concept ValuesPolicy = requires {
+  typename P::ValueQuantizer;
+};
+
+/// The questions that a policy can answer.
+enum class PolicyKind { unknown, model, block_size, quantizer, keys, values, layout, allocator };
+
+template <class P>
+[[nodiscard]] constexpr PolicyKind kind_of() {
+  if constexpr (ModelPolicy<P>)
+    return PolicyKind::model;
+  else if constexpr (BlockSizePolicy<P>)
+    return PolicyKind::block_size;
+  else if constexpr (QuantizerPolicy<P>)
+    return PolicyKind::quantizer;
+  else if constexpr (LayoutPolicy<P>)
+    return PolicyKind::layout;
+  else if constexpr (AllocatorPolicy<P>)
+    return PolicyKind::allocator;
+  else if constexpr (KeysPolicy<P>)
+    return PolicyKind::keys;
+  else if constexpr (ValuesPolicy<P>)
+    return PolicyKind::values;
+  else
+    return PolicyKind::unknown;
+}
+
+namespace detail {
+
+template <class P>
+struct Type {
+  using type = P;
+};
+
+/// The first of `Policies` of the kind, or `Default`.
+template <PolicyKind kind, class Default, class... Policies>
+constexpr auto pick() {
+  auto const first = []<class P, class... Rest>(auto const& self, Type<P>, Type<Rest>... rest) {
+    if constexpr (kind_of<P>() == kind)
+      return Type<P>{};
+    else if constexpr (sizeof...(Rest) > 0)
+      return self(self, rest...);
+    else
+      return Type<Default>{};
+  };
+  if constexpr (sizeof...(Policies) == 0)
+    return Type<Default>{};
+  else
+    return first(first, Type<Policies>{}...);
+}
+
+template <PolicyKind kind, class Default, class... Policies>
+using Pick = typename decltype(pick<kind, Default, Policies...>())::type;
+
+}  // namespace detail
+
+/// Whether the values of latent layers, the beginning of their keys, are whole blocks of the quantizer's rotation.
+template <QuantizerPolicy Q>
+[[nodiscard]] constexpr bool latent_fits_rotation(ModelConfig const& config) {
+  for (int g = 0; Q::basis != Basis::model && g < config.num_groups(); ++g) {
+    LayerGroup const& group = config.groups[g];
+    if (group.kind != AttentionKind::latent) continue;
+    if (group.latent_rank % hadamard_block(group.latent_rank + group.rope_dims) != 0) return false;
+  }
+  return true;
+}
+
+/// The policies of a cache, sorted, with the documented defaults for those not given:
+/// BlockSize<16>, F16, LayoutHnd, HostAllocator. A model has no default.
+template <class... Policies>
+struct PolicySet {
+  template <PolicyKind kind>
+  static constexpr int count = (0 + ... + (kind_of<Policies>() == kind ? 1 : 0));
+
+  static constexpr bool has_model = count<PolicyKind::model> > 0;
+
+  using ModelType = detail::Pick<PolicyKind::model, Model<ModelConfig{}>, Policies...>;
+  using Blocks = detail::Pick<PolicyKind::block_size, BlockSize<16>, Policies...>;
+  using Quantizer = detail::Pick<PolicyKind::quantizer, F16, Policies...>;
+  using KeyQuantizer = typename detail::Pick<PolicyKind::keys, Keys<Quantizer>, Policies...>::KeyQuantizer;
+  using ValueQuantizer = typename detail::Pick<PolicyKind::values, Values<Quantizer>, Policies...>::ValueQuantizer;
+  using Layout = detail::Pick<PolicyKind::layout, LayoutHnd, Policies...>;
+  using Allocator = detail::Pick<PolicyKind::allocator, HostAllocator, Policies...>;
+
+  /// Whether a bare quantizer is given although keys and values both have one of their own.
+  static constexpr bool has_idle_quantizer =
+      count<PolicyKind::quantizer> > 0 && count<PolicyKind::keys> > 0 && count<PolicyKind::values> > 0;
+};
+
+}  // namespace folio

@@ -1,0 +1,36 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <folio/quantizer/quantizer.hpp>
+
+namespace folio {
+
+/// Stores an element as it is: 32 bits, no parameters.
+///
+/// Host and device, a copy. Every bit is kept, NaNs and infinities too. For tests, and as the reference of the others:
+/// choose F16 or BF16 to store what a model computes.
+struct F32 {
+  static constexpr char const* name = "f32";
+  static constexpr int bits = 32;
+  static constexpr Basis basis = Basis::model;
+  struct Params {};
+
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t param_bytes(std::int32_t) { return 0; }
+
+  FOLIO_HOST_DEVICE static void encode(float const* row, std::int32_t dim, std::byte* codes, std::byte*) {
+    std::memcpy(codes, row, static_cast<std::size_t>(code_bytes<F32>(dim)));
+  }
+
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr Params load_params(std::byte const*, std::int32_t) { return {}; }
+
+  template <int N>
+  FOLIO_HOST_DEVICE static void decode(std::byte const* codes, Params const&, float* out) {
+    float values[N];
+    load_codes(codes, values);
+    for (int i = 0; i < N; ++i) out[i] = values[i];
+  }
+};
+static_assert(QuantizerPolicy<F32>);
+
+}  // namespace folio

@@ -1,0 +1,124 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Short floating-point formats, as bit patterns: IEEE 754 binary16 (f16), bfloat16 (bf16) and OCP fp8 e4m3. Host and
+// device.
+//
+// Every function is pure, constexpr and free of branches on the host, so that loops over them vectorize. Only integer
+// operations and one addition of normal numbers are used: the results do not depend on the rounding of denormals
+// (-ffast-math, -use_fast_math) and are the same on the host and on the device,
+// but for the payload of a NaN.
+
+#include <cstdint>
+#include <folio/config.hpp>
+
+namespace folio {
+
+/// A float as its bits, and back. (std::bit_cast is a host function to nvcc.)
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::uint32_t to_bits(float value) {
+  return __builtin_bit_cast(std::uint32_t, value);
+}
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr float to_float(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
+
+/// `yes` or `no`, by masks: a ?: over a float operation is a branch to compilers that respect traps, and stops
+/// vectorization.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::uint32_t select_bits(bool condition, std::uint32_t yes,
+                                                                    std::uint32_t no) {
+  return no ^ ((yes ^ no) & (0U - static_cast<std::uint32_t>(condition)));
+}
+
+/// a * b, rounded: never fused with an addition that follows, as nvcc likes to do.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr float product(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  if (!__builtin_is_constant_evaluated()) return __fmul_rn(a, b);
+#endif
+  return a * b;
+}
+
+/// `value`, or with its sign `limit` where it is larger, infinities too. A NaN stays as it is.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr float saturate(float value, float limit) {
+  std::uint32_t const bits = to_bits(value);
+  std::uint32_t const magnitude = bits & 0x7FFFFFFFU;
+  std::uint32_t const clamped = select_bits(magnitude > to_bits(limit), to_bits(limit), magnitude);
+  return to_float((bits & 0x80000000U) | select_bits(magnitude > 0x7F800000U, magnitude, clamped));
+}
+
+inline constexpr float f16_max = 65504.0F;
+inline constexpr float bf16_max = 0x1.FEp127F;
+inline constexpr float e4m3_max = 448.0F;
+
+/// The value of an f16 pattern. Exact; a NaN stays one, made quiet.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr float f16_to_f32(std::uint16_t pattern) {
+#if defined(__CUDA_ARCH__)
+  if (!__builtin_is_constant_evaluated()) {
+    float value;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(pattern));
+    return value;
+  }
+#endif
+  std::uint32_t const sign = (pattern & 0x8000U) << 16;
+  std::uint32_t const magnitude = (pattern & 0x7FFFU) << 13;
+  // A subnormal is moved to just above 2^-14, where its bits are those of a normal number, and 2^-14 is taken off.
+  float const small = to_float(magnitude + (113U << 23)) - 0x1p-14F;
+  std::uint32_t const normal = magnitude + (112U << 23);
+  std::uint32_t const finite = select_bits(magnitude < 0x00800000U, to_bits(small), normal);
+  std::uint32_t const special = magnitude | 0x7F800000U | select_bits(magnitude > 0x0F800000U, 0x00400000U, 0U);
+  return to_float(sign | select_bits(magnitude < 0x0F800000U, finite, special));
+}
+
+/// The nearest f16, ties to even. From 65520 on it is infinity; a NaN stays one, made quiet.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::uint16_t f32_to_f16(float value) {
+#if defined(__CUDA_ARCH__)
+  if (!__builtin_is_constant_evaluated()) {
+    std::uint16_t pattern;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(pattern) : "f"(value));
+    return pattern;
+  }
+#endif
+  std::uint32_t const bits = to_bits(value);
+  std::uint32_t const magnitude = bits & 0x7FFFFFFFU;
+  // Added to 0.5, whose last place is the f16 subnormals' step of 2^-24, a small number is rounded by the hardware.
+  float const small = to_float(select_bits(magnitude < 0x38800000U, magnitude, 0U)) + 0.5F;
+  std::uint32_t const subnormal = to_bits(small) - 0x3F000000U;
+  std::uint32_t const normal = (magnitude - (112U << 23) + 0x0FFFU + ((magnitude >> 13) & 1U)) >> 13;
+  std::uint32_t const finite = select_bits(magnitude < 0x38800000U, subnormal, normal);
+  std::uint32_t const nan = 0x7E00U | ((magnitude >> 13) & 0x3FFU);
+  std::uint32_t const special = select_bits(magnitude > 0x7F800000U, nan, 0x7C00U);
+  return static_cast<std::uint16_t>((bits >> 16 & 0x8000U) | select_bits(magnitude < 0x47800000U, finite, special));
+}
+
+/// The value of a bf16 pattern. Exact, signalling NaNs included: the pattern is the upper half of the f32.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr float bf16_to_f32(std::uint16_t pattern) {
+  return to_float(static_cast<std::uint32_t>(pattern) << 16);
+}
+
+/// The nearest bf16, ties to even. Above the largest bf16 by half a step it is infinity; a NaN stays one, made quiet.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::uint16_t f32_to_bf16(float value) {
+  std::uint32_t const bits = to_bits(value);
+  std::uint32_t const rounded = (bits + 0x7FFFU + (bits >> 16 & 1U)) >> 16;
+  return static_cast<std::uint16_t>(select_bits((bits & 0x7FFFFFFFU) > 0x7F800000U, bits >> 16 | 0x0040U, rounded));
+}
+
+/// The value of an e4m3 pattern (OCP "e4m3fn": no infinities, 0x7F and 0xFF are NaN). Exact.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr float e4m3_to_f32(std::uint8_t pattern) {
+  std::uint32_t const sign = (pattern & 0x80U) << 24;
+  std::uint32_t const magnitude = (pattern & 0x7FU) << 20;
+  float const small = to_float(magnitude + (121U << 23)) - 0x1p-6F;
+  std::uint32_t const normal = select_bits(magnitude == 0x07F00000U, 0x7FC00000U, magnitude + (120U << 23));
+  return to_float(sign | select_bits(magnitude < 0x00800000U, to_bits(small), normal));
+}
+
+/// The nearest e4m3, ties to even. Saturates at +-448, infinities too; a NaN stays one.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::uint8_t f32_to_e4m3(float value) {
+  std::uint32_t const bits = to_bits(value);
+  std::uint32_t const magnitude = bits & 0x7FFFFFFFU;
+  std::uint32_t const clamped = select_bits(magnitude < 0x43E00000U, magnitude, 0x43E00000U);
+  // 16384's last place is the e4m3 subnormals' step of 2^-9.
+  float const small = to_float(select_bits(clamped < 0x3C800000U, clamped, 0U)) + 16384.0F;
+  std::uint32_t const subnormal = to_bits(small) - 0x46800000U;
+  std::uint32_t const normal = (clamped - (120U << 23) + 0x7FFFFU + ((clamped >> 20) & 1U)) >> 20;
+  std::uint32_t const finite = select_bits(clamped < 0x3C800000U, subnormal, normal);
+  return static_cast<std::uint8_t>((bits >> 24 & 0x80U) | select_bits(magnitude > 0x7F800000U, 0x7FU, finite));
+}
+
+}  // namespace folio

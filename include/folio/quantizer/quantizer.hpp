@@ -1,0 +1,123 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// How is an element stored? The contract that every quantizer meets. Host and device.
+
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <folio/config.hpp>
+#include <type_traits>
+
+namespace folio {
+
+static_assert(std::endian::native == std::endian::little, "folio: stored rows are little-endian, as every GPU is");
+
+/// The basis that decoded elements are in. `model`: as they were given. `hadamard`: rotated by `hadamard_rotate`, which
+/// keeps dot products, so that a reader rotates its query once instead of each key, and its output once for the values.
+enum class Basis : std::uint8_t { model, hadamard };
+
+/// The longest row. Rows have a multiple of 8 elements, from 8 to this.
+inline constexpr std::int32_t max_row_dim = 1024;
+
+/// How is an element stored? A quantizer is stateless: every function is static, and runs on the host and in kernels.
+///
+/// A row is the key or the value of one token in one head: `dim` floats. It is stored as a row of codes,
+/// `dim * bits / 8` bytes, and apart from it a row of parameters (scales), `param_bytes(dim)` bytes, both
+/// little-endian.
+///
+/// `encode(row, dim, codes, params)` writes exactly these bytes; where `basis` is hadamard it rotates, the caller does
+/// not. `load_params(params, dim)` reads what `decode` needs for the elements from `dim` on: those of the whole row,
+/// or, where the quantizer has a member `params_dim`, those up to the next multiple of it (one scale for each group of
+/// elements). `decode<N>(codes, loaded, out)` gives N elements, N * bits of whole bytes, within one such group; `codes`
+/// points at the first one's byte, aligned to `code_alignment(N * bits / 8)`. `params` is aligned to 4 bytes, `row` and
+/// `out` to floats. Encode and decode are pure. A row of finite numbers decodes to finite numbers: what is too large
+/// saturates.
+template <class Q>
+concept QuantizerPolicy =  //
+    std::is_empty_v<Q> && std::is_trivially_copyable_v<Q> && requires {
+  requires std::same_as<decltype(Q::name), char const* const>;
+} && requires {
+  requires std::same_as<decltype(Q::bits), int const>;
+} && requires {
+  requires Q::bits >= 1 && Q::bits <= 32;
+} && requires {
+  requires std::same_as<decltype(Q::basis), Basis const>;
+} && requires {
+  requires std::is_trivially_copyable_v<typename Q::Params>;
+} && requires {
+  requires std::same_as<decltype(Q::param_bytes(128)), std::int32_t>;
+} && requires {
+  requires Q::param_bytes(128)
+  >= 0 && Q::param_bytes(128) % 4 == 0;
+} && requires(float const* row, std::int32_t dim, std::byte* codes, std::byte* params) {
+  { Q::encode(row, dim, codes, params) } -> std::same_as<void>;
+} && requires(std::byte const* params, std::int32_t dim) {
+  { Q::load_params(params, dim) } -> std::same_as<typename Q::Params>;
+} && requires(std::byte const* codes, typename Q::Params const& params, float* out) {
+  { Q::template decode<8>(codes, params, out) } -> std::same_as<void>;
+};
+
+/// How many elements share what one `load_params` reads: `Q::params_dim` where Q has it, else the whole row.
+template <QuantizerPolicy Q>
+inline constexpr std::int32_t params_dim = [] {
+  if constexpr (requires { Q::params_dim; })
+    return std::int32_t{Q::params_dim};
+  else
+    return max_row_dim;
+}();
+
+/// Bytes of the codes of `dim` elements, without any padding of the row.
+template <QuantizerPolicy Q>
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t code_bytes(std::int32_t dim) {
+  return dim * Q::bits / 8;
+}
+
+/// What an element of a row of `dim` costs in all: codes and parameters, in bits.
+template <QuantizerPolicy Q>
+[[nodiscard]] constexpr double bits_per_element(std::int32_t dim) {
+  return 8.0 * (code_bytes<Q>(dim) + Q::param_bytes(dim)) / dim;
+}
+
+/// The alignment that `decode` may rely on for `bytes` of codes: the largest power of two that divides it, 16 at most.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::size_t code_alignment(int bytes) {
+  return static_cast<std::size_t>((bytes | 16) & -(bytes | 16));
+}
+
+/// Copies `sizeof(T)` bytes of codes into `to`: in a kernel as few loads as their alignment allows.
+template <class T>
+FOLIO_HOST_DEVICE void load_codes(std::byte const* codes, T& to) {
+  std::memcpy(&to, __builtin_assume_aligned(codes, code_alignment(sizeof(T))), sizeof(T));
+}
+
+/// Reads a parameter of at most 4 bytes. It is aligned to its own size.
+template <class T>
+[[nodiscard]] FOLIO_HOST_DEVICE T load_param(std::byte const* params) {
+  T value;
+  std::memcpy(&value, __builtin_assume_aligned(params, sizeof(T)), sizeof(T));
+  return value;
+}
+
+/// Calls `f.operator()<N>(begin)` for the parts [begin, begin + N) of a row: N is 32, and 8 for what is left.
+/// Loops whose length is a constant of 32 vectorize at -O2 and fill the registers; shorter ones do not.
+template <class F>
+FOLIO_HOST_DEVICE constexpr void for_each_part(std::int32_t begin, std::int32_t end, F const& f) {
+  for (; begin + 32 <= end; begin += 32) f.template operator()<32>(begin);
+  for (; begin < end; begin += 8) f.template operator()<8>(begin);
+}
+
+/// Decodes the whole row of `dim` elements; `codes` is aligned to 16 bytes. In the quantizer's basis, as `decode` is.
+template <QuantizerPolicy Q>
+FOLIO_HOST_DEVICE void decode_row(std::byte const* codes, std::byte const* params, std::int32_t dim, float* out) {
+  for (std::int32_t group = 0; group < dim; group += params_dim<Q>) {
+    typename Q::Params const loaded = Q::load_params(params, group);
+    std::int32_t const end = dim - group < params_dim<Q> ? dim : group + params_dim<Q>;
+    for_each_part(group, end, [&]<int N>(std::int32_t begin) {
+      Q::template decode<N>(codes + code_bytes<Q>(begin), loaded, out + begin);
+    });
+  }
+}
+
+}  // namespace folio

@@ -1,0 +1,60 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What the scaled formats share: the range of a row, and rounding. Host and device. The loops go by 8, because rows are
+// multiples of 8: inner loops of a constant length vectorize at -O2.
+//
+// Clamps work on a float's bits: a ?: of floats is a branch to compilers that respect NaNs. Between a multiplication
+// and an addition they also keep a compiler from fusing the two, so that a row gets the same codes everywhere.
+
+#include <folio/quantizer/float_formats.hpp>
+
+namespace folio {
+
+/// The largest magnitude among the finite elements of a row; 0 when there are none.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr float largest_finite_magnitude(float const* row, std::int32_t dim) {
+  std::int32_t largest[8] = {};  // bits of floats that are not negative are in the order of the floats
+  for (std::int32_t i = 0; i < dim; i += 8)
+    for (int j = 0; j < 8; ++j) {
+      auto const magnitude = static_cast<std::int32_t>(to_bits(row[i + j]) & 0x7FFFFFFFU);
+      auto const finite = magnitude < 0x7F800000 ? magnitude : 0;
+      largest[j] = finite > largest[j] ? finite : largest[j];
+    }
+  for (int j = 1; j < 8; ++j) largest[0] = largest[j] > largest[0] ? largest[j] : largest[0];
+  return to_float(static_cast<std::uint32_t>(largest[0]));
+}
+
+/// The step of a symmetric format, and its reciprocal.
+struct Scaling {
+  float scale, inverse;
+};
+
+/// The scaling that takes `largest` to `code_max`. Where the scale would be denormal (rows below 2^-126 * code_max,
+/// about 1e-36) both are 0: such a row is stored as zeros, and its reciprocal cannot overflow.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr Scaling symmetric_scaling(float largest, float code_max) {
+  float const scale = largest / code_max;
+  return scale < 0x1p-126F ? Scaling{0.0F, 0.0F} : Scaling{scale, 1.0F / scale};
+}
+
+/// `value`, or 0 where it is NaN.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr float nan_to_zero(float value) {
+  std::uint32_t const bits = to_bits(value);
+  return to_float(select_bits((bits & 0x7FFFFFFFU) > 0x7F800000U, 0U, bits));
+}
+
+/// The nearest integer, ties to even, of a number below 2^22 in magnitude.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t round_to_int(float value) {
+  // 1.5 * 2^23: its last place is 1, so that the addition rounds, and leaves the integer in the low bits.
+  return static_cast<std::int32_t>(to_bits(value + 0x1.8p23F) - 0x4B400000U);
+}
+
+/// `value` within [0, limit], by integers: bits of floats are in their order as far as these are positive.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr float clamp_positive(float value, float limit) {
+  auto bits = static_cast<std::int32_t>(to_bits(value));
+  auto const highest = static_cast<std::int32_t>(to_bits(limit));
+  bits = bits < highest ? bits : highest;
+  bits = bits > 0 ? bits : 0;
+  return to_float(static_cast<std::uint32_t>(bits));
+}
+
+}  // namespace folio

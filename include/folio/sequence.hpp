@@ -1,0 +1,352 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A sequence's block lists: create, append, fork (copy on write), truncate, release. Host only, knows no bytes.
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <folio/block.hpp>
+#include <folio/block_pool.hpp>
+#include <folio/error.hpp>
+#include <folio/model.hpp>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace folio {
+
+/// Copies all bytes of block `from` to block `to` of layer group `group`. The owner of the memory gives it; cannot
+/// fail.
+struct BlockCopier {
+  void* owner = nullptr;
+  void (*copy)(void* owner, int group, BlockId from, BlockId to) noexcept = nullptr;
+};
+
+/// What one sequence holds in one layer group.
+struct BlockList {
+  /// By logical index: block i holds tokens [i * block_size, (i + 1) * block_size). Given back behind a window:
+  /// null_block.
+  std::vector<BlockId> blocks;
+  /// Blocks from the end of the sinks' to this index were given back behind the window.
+  std::int32_t given_back_end = 0;
+};
+
+/// One sequence: its length and its block list in each layer group. Owned by the SequenceStore, named by a Sequence.
+struct SequenceState {
+  SequenceId id{};
+  bool live = false;
+  std::int32_t num_tokens = 0;
+  std::int32_t num_new_tokens = 0;  ///< of the last append that are still there: the default query of a batch
+  BlockList lists[max_groups];
+};
+
+/// What happened since the cache was made.
+struct SequenceCounters {
+  std::int64_t created = 0, released = 0, appends = 0, truncates = 0, forks = 0, copies = 0, out_of_blocks = 0;
+};
+
+/// The block pools of all layer groups, and every live sequence. KvCache owns one; Sequence handles keep it alive.
+///
+/// Host only, not thread-safe: one owner thread. Every operation happens whole or changes nothing.
+class SequenceStore {
+ public:
+  /// One pool of num_blocks[g] blocks for each shape. `copier` is called when a shared block must be copied.
+  SequenceStore(std::vector<GroupShape> shapes, std::span<std::int64_t const> num_blocks, BlockCopier copier)
+      : shapes_(std::move(shapes)), copier_(copier) {
+    for (std::int64_t const n : num_blocks) pools_.emplace_back(n);
+  }
+
+  [[nodiscard]] int num_groups() const noexcept { return static_cast<int>(pools_.size()); }
+  [[nodiscard]] BlockPool const& pool(int group) const { return pools_[static_cast<std::size_t>(group)]; }
+  [[nodiscard]] GroupShape const& shape(int group) const { return shapes_[static_cast<std::size_t>(group)]; }
+  [[nodiscard]] SequenceCounters const& counters() const noexcept { return counters_; }
+  /// Every slot of the store; those that are not `live` are unused.
+  [[nodiscard]] std::span<std::unique_ptr<SequenceState> const> states() const noexcept { return states_; }
+
+  /// A new empty sequence. Cost: O(1), amortized.
+  SequenceState& create() {
+    if (unused_.empty()) {
+      reserve(unused_, static_cast<std::int64_t>(states_.size()) + 1);  // so that release never allocates
+      states_.push_back(std::make_unique<SequenceState>());
+      states_.back()->id = SequenceId{static_cast<std::int32_t>(states_.size() - 1)};
+      unused_.push_back(states_.size() - 1);
+    }
+    SequenceState& state = *states_[unused_.back()];
+    unused_.pop_back();
+    state.live = true;
+    ++counters_.created;
+    return state;
+  }
+
+  /// How many blocks of group `g` an append of n tokens would take more than it gives back behind the window.
+  [[nodiscard]] std::int64_t blocks_to_append(SequenceState const& state, int g, std::int32_t n) const {
+    Growth const growth = plan_growth(state, g, n);
+    return growth.asked() - growth.freed;
+  }
+
+  /// The group that has too few blocks for n more tokens, or -1.
+  [[nodiscard]] int group_short_of(SequenceState const& state, std::int32_t n) const {
+    for (int g = 0; g < num_groups(); ++g)
+      if (blocks_to_append(state, g, n) > pool(g).num_free()) return g;
+    return -1;
+  }
+
+  /// Slots for n more tokens in every group; false, and nothing changed, when a group has not enough blocks.
+  /// Cost: O(new blocks), and one block copy where the last block is partly filled and shared.
+  [[nodiscard]] bool try_append(SequenceState& state, std::int32_t n) {
+    check_append(state, n);
+    if (group_short_of(state, n) >= 0) {
+      ++counters_.out_of_blocks;
+      return false;
+    }
+    for (int g = 0; g < num_groups(); ++g)  // may run out of host memory: before anything changes
+      reserve(list(state, g).blocks, blocks_for(state.num_tokens + n, shape(g).block_size));
+    for (int g = 0; g < num_groups(); ++g) grow(state, g, plan_growth(state, g, n));
+    state.num_tokens += n;
+    state.num_new_tokens = n;
+    ++counters_.appends;
+    return true;
+  }
+
+  /// A sequence with the same tokens in the same blocks. Cost: O(blocks); no key or value is copied.
+  SequenceState& fork(SequenceState const& parent) {
+    SequenceState& child = create();
+    try {
+      for (int g = 0; g < num_groups(); ++g) list(child, g) = list(parent, g);
+    } catch (...) {
+      for (int g = 0; g < num_groups(); ++g) list(child, g) = {};
+      recycle(child);
+      throw;
+    }
+    for (int g = 0; g < num_groups(); ++g)
+      for (auto const part : held(parent, g)) pool_of(g).retain_live(part);
+    child.num_tokens = parent.num_tokens;
+    child.num_new_tokens = parent.num_new_tokens;
+    ++counters_.forks;
+    return child;
+  }
+
+  /// Keeps the first n tokens. Throws Error, and changes nothing, when n is not from 0 to the length, or when a window
+  /// group has given back tokens that the next query at n would see. Cost: O(blocks given up).
+  void truncate(SequenceState& state, std::int32_t n) {
+    if (n < 0 || n > state.num_tokens)
+      throw Error("folio: cannot truncate a sequence of " + std::to_string(state.num_tokens) + " tokens to " +
+                  std::to_string(n) + "; give a length from 0 to that");
+    for (int g = 0; g < num_groups(); ++g) check_truncate(state, g, n);
+    for (int g = 0; g < num_groups(); ++g) shrink(state, g, n);
+    state.num_new_tokens = std::max(0, state.num_new_tokens - (state.num_tokens - n));
+    state.num_tokens = n;
+    ++counters_.truncates;
+  }
+
+  /// Gives every block back. The state is unused then.
+  void release(SequenceState& state) noexcept {
+    for (int g = 0; g < num_groups(); ++g) shrink(state, g, 0);
+    recycle(state);
+    ++counters_.released;
+  }
+
+ private:
+  /// What an append does to one group.
+  struct Growth {
+    std::int32_t new_blocks = 0;
+    bool copies_last = false;        // copy on write of the partly filled last block
+    std::int32_t give_back_end = 0;  // blocks before this index fall behind the window
+    std::int32_t freed = 0;          // of them, those that nobody else holds
+    [[nodiscard]] std::int64_t asked() const { return std::int64_t{new_blocks} + (copies_last ? 1 : 0); }
+  };
+
+  static BlockList& list(SequenceState& s, int g) { return s.lists[g]; }
+  static BlockList const& list(SequenceState const& s, int g) { return s.lists[g]; }
+  BlockPool& pool_of(int g) { return pools_[static_cast<std::size_t>(g)]; }
+
+  /// Room for `size` elements, growing at least by half so that appending stays O(1) amortized.
+  template <class T>
+  static void reserve(std::vector<T>& v, std::int64_t size) {
+    auto const wanted = static_cast<std::size_t>(size);
+    if (v.capacity() < wanted) v.reserve(std::max(wanted, v.capacity() + v.capacity() / 2));
+  }
+
+  void check_append(SequenceState const& state, std::int32_t n) const {
+    if (n < 0 || n > std::numeric_limits<std::int32_t>::max() - state.num_tokens)
+      throw Error("folio: cannot append " + std::to_string(n) + " tokens to a sequence of " +
+                  std::to_string(state.num_tokens) + "; a sequence has at most 2147483647");
+  }
+
+  [[nodiscard]] Growth plan_growth(SequenceState const& state, int g, std::int32_t n) const {
+    GroupShape const& s = shape(g);
+    BlockList const& l = list(state, g);
+    Growth growth;
+    growth.give_back_end = l.given_back_end;
+    if (n <= 0) return growth;
+    growth.new_blocks = blocks_for(state.num_tokens + n, s.block_size) - static_cast<std::int32_t>(l.blocks.size());
+    growth.copies_last = state.num_tokens % s.block_size != 0 && pool(g).ref_count(l.blocks.back()) > 1;
+    if (s.window == 0) return growth;
+    // The first new token is the query that sees furthest back.
+    growth.give_back_end = std::max(l.given_back_end, s.window_begin(state.num_tokens) / s.block_size);
+    for (std::int32_t i = first_behind_sinks(l, s); i < growth.give_back_end; ++i)
+      growth.freed += pool(g).ref_count(l.blocks[static_cast<std::size_t>(i)]) == 1 ? 1 : 0;
+    return growth;
+  }
+
+  /// The first block behind the sinks that is still held.
+  static std::int32_t first_behind_sinks(BlockList const& l, GroupShape const& s) {
+    return std::max(l.given_back_end, blocks_for(s.sinks, s.block_size));
+  }
+
+  void grow(SequenceState& state, int g, Growth const& growth) noexcept {
+    BlockList& l = list(state, g);
+    BlockPool& pool = pool_of(g);
+    for (std::int32_t i = first_behind_sinks(l, shape(g)); i < growth.give_back_end; ++i)
+      pool.release_live(std::exchange(l.blocks[static_cast<std::size_t>(i)], null_block));
+    l.given_back_end = growth.give_back_end;
+    if (growth.copies_last) {
+      BlockId const shared = l.blocks.back();
+      l.blocks.back() = *pool.allocate();
+      copier_.copy(copier_.owner, g, shared, l.blocks.back());
+      pool.release_live(shared);
+      ++counters_.copies;
+    }
+    std::size_t const before = l.blocks.size();
+    l.blocks.resize(before + static_cast<std::size_t>(growth.new_blocks));
+    [[maybe_unused]] bool const all = pool.allocate(std::span(l.blocks).subspan(before));
+  }
+
+  void check_truncate(SequenceState const& state, int g, std::int32_t n) const {
+    GroupShape const& s = shape(g);
+    BlockList const& l = list(state, g);
+    std::int32_t const sink_blocks = blocks_for(s.sinks, s.block_size);
+    bool const gave_back = l.given_back_end > sink_blocks;
+    if (!gave_back || blocks_for(n, s.block_size) <= sink_blocks) return;
+    std::int64_t const first_held = std::int64_t{l.given_back_end} * s.block_size;
+    if (s.window_begin(n) >= first_held) return;
+    throw Error("folio: cannot truncate to " + std::to_string(n) + " tokens: layer group " + std::to_string(g) +
+                ", with a window of " + std::to_string(s.window) + ", gave back the tokens before " +
+                std::to_string(first_held) + "; truncate to 0 or to at least " +
+                std::to_string(first_held + s.window - 1));
+  }
+
+  void shrink(SequenceState& state, int g, std::int32_t n) noexcept {
+    GroupShape const& s = shape(g);
+    BlockList& l = list(state, g);
+    auto const keep = static_cast<std::size_t>(blocks_for(n, s.block_size));
+    while (l.blocks.size() > keep) {
+      if (l.blocks.back() != null_block) pool_of(g).release_live(l.blocks.back());
+      l.blocks.pop_back();
+    }
+    l.given_back_end = std::min(l.given_back_end, static_cast<std::int32_t>(l.blocks.size()));
+  }
+
+  /// The blocks that a sequence holds: those of its sinks, and those from the window on.
+  [[nodiscard]] std::array<std::span<BlockId const>, 2> held(SequenceState const& state, int g) const {
+    std::span<BlockId const> const all = list(state, g).blocks;
+    auto const size = static_cast<std::int32_t>(all.size());
+    std::int32_t const sinks = std::min(size, blocks_for(shape(g).sinks, shape(g).block_size));
+    std::int32_t const window = std::max(sinks, std::min(size, list(state, g).given_back_end));
+    return {all.first(static_cast<std::size_t>(sinks)), all.subspan(static_cast<std::size_t>(window))};
+  }
+
+  void recycle(SequenceState& state) noexcept {
+    state.live = false;
+    state.num_tokens = state.num_new_tokens = 0;
+    unused_.push_back(static_cast<std::size_t>(to_int(state.id)));  // reserved by create
+  }
+
+  std::vector<GroupShape> shapes_;
+  std::vector<BlockPool> pools_;
+  BlockCopier copier_;
+  std::vector<std::unique_ptr<SequenceState>> states_;
+  std::vector<std::size_t> unused_;
+  SequenceCounters counters_;
+};
+
+/// A sequence of a cache: an owning, movable handle. When it goes, its blocks go.
+///
+/// Host only, not thread-safe: used by the thread that owns the cache. A handle keeps the cache's memory alive, so it
+/// may outlive the KvCache object. Every operation happens whole or changes nothing. On a handle that was moved from or
+/// released, every operation but destruction, assignment and `bool` throws Error.
+class Sequence {
+ public:
+  Sequence() = default;
+  /// Made by KvCache::create. `owner` holds `store` and the memory of its blocks.
+  Sequence(std::shared_ptr<void> owner, SequenceStore& store, SequenceState& state)
+      : owner_(std::move(owner)), store_(&store), state_(&state) {}
+  Sequence(Sequence&& other) noexcept
+      : owner_(std::move(other.owner_)), store_(other.store_), state_(std::exchange(other.state_, nullptr)) {}
+  Sequence& operator=(Sequence&& other) noexcept {
+    if (this == &other) return *this;
+    release();
+    owner_ = std::move(other.owner_);
+    store_ = other.store_;
+    state_ = std::exchange(other.state_, nullptr);
+    return *this;
+  }
+  Sequence(Sequence const&) = delete;
+  Sequence& operator=(Sequence const&) = delete;
+  ~Sequence() { release(); }
+
+  /// Whether this handle owns a sequence.
+  [[nodiscard]] explicit operator bool() const noexcept { return state_ != nullptr; }
+  [[nodiscard]] SequenceId id() const { return state().id; }
+  [[nodiscard]] std::int32_t num_tokens() const { return state().num_tokens; }
+
+  /// Slots for `num_tokens` more tokens, whose keys and values ops::append writes afterwards. In groups with a window,
+  /// blocks that none of the new tokens sees are given back first. Throws OutOfBlocks, and changes nothing, when a
+  /// group has too few blocks; Error for a negative number. Cost: O(new blocks); one block copy when the partly filled
+  /// last block is shared.
+  void append(std::int32_t num_tokens) {
+    if (try_append(num_tokens)) return;
+    int const g = store_->group_short_of(*state_, num_tokens);
+    throw OutOfBlocks(g, store_->blocks_to_append(*state_, g, num_tokens), store_->pool(g).num_free());
+  }
+
+  /// The same with "no" as a value: false, and nothing changed.
+  [[nodiscard]] bool try_append(std::int32_t num_tokens) { return store_->try_append(state(), num_tokens); }
+
+  /// How many blocks of layer group `group` an append would take from the free ones: for admission.
+  [[nodiscard]] std::int64_t num_blocks_to_append(std::int32_t num_tokens, int group = 0) const {
+    return store_->blocks_to_append(state(), group, num_tokens);
+  }
+
+  /// A second sequence with the same tokens. Blocks are shared; whoever first appends into a shared, partly filled
+  /// block copies it. Fork after the keys and values of all tokens were written. Cost: O(blocks).
+  [[nodiscard]] Sequence fork() const {
+    SequenceState const& parent = state();
+    return {owner_, *store_, store_->fork(parent)};
+  }
+
+  /// Keeps the first `num_tokens` tokens (speculative decoding: takes back what was not accepted). Always possible for
+  /// the tokens of the last append. Throws Error, and changes nothing, when that is more than there are, or when a
+  /// window group no longer has what the next token would see.
+  void truncate(std::int32_t num_tokens) { store_->truncate(state(), num_tokens); }
+
+  /// Gives every block back and empties the handle. Nothing happens when it is empty already.
+  void release() noexcept {
+    if (state_ != nullptr) store_->release(*std::exchange(state_, nullptr));
+    owner_.reset();
+  }
+
+  /// The block ids by logical index in layer group `group`; null_block where a window gave them back.
+  [[nodiscard]] std::span<BlockId const> blocks(int group = 0) const { return state().lists[group].blocks; }
+  /// The tokens of the last append that are still there: what a batch takes as queries by default.
+  [[nodiscard]] std::int32_t num_new_tokens() const { return state().num_new_tokens; }
+  /// The cache's bookkeeping, to tell one cache's sequences from another's.
+  [[nodiscard]] SequenceStore const* store() const noexcept { return state_ != nullptr ? store_ : nullptr; }
+
+ private:
+  [[nodiscard]] SequenceState& state() const {
+    if (state_ == nullptr)
+      throw Error("folio: this Sequence is empty: it was moved from, released or never created; use KvCache::create");
+    return *state_;
+  }
+
+  std::shared_ptr<void> owner_;
+  SequenceStore* store_ = nullptr;
+  SequenceState* state_ = nullptr;
+};
+
+}  // namespace folio

@@ -1,0 +1,384 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What does a kernel read? BlockTableView: one step's block tables over the blocks' memory. Host and device.
+//
+// A view is trivially copyable and is passed to kernels by value. It owns nothing and checks nothing: indices are the
+// caller's promise, as in any kernel. Its type depends on the model, the quantizers, the layout and the block size
+// only.
+
+#include <folio/block.hpp>
+#include <folio/layout/block_map.hpp>
+
+namespace folio {
+
+/// N decoded elements.
+template <int N>
+struct Vec {
+  float v[N];
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr float operator[](int i) const { return v[i]; }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr float& operator[](int i) { return v[i]; }
+};
+
+/// One row: the key or the value of one token in one head of one layer. Cheap to make, meant to be short-lived.
+template <QuantizerPolicy Quantizer, LayoutPolicy Layout, Plane plane>
+class Row {
+ public:
+  using Params = typename Quantizer::Params;
+
+  /// `tile`: the codes of this plane of the layer in the block; `params`: this row's parameters.
+  FOLIO_HOST_DEVICE constexpr Row(std::byte* tile, Tile shape, std::byte* params, std::int32_t head, std::int32_t slot)
+      : tile_(tile), params_(params), shape_(shape), head_(head), slot_(slot) {}
+
+  /// Elements [dim, dim + N), decoded, in the quantizer's basis. `dim` is a multiple of N, and N * bits of whole bytes.
+  /// One load of N * bits / 8 bytes where the layout and the parameters keep N elements together, else one per part.
+  template <int N>
+  [[nodiscard]] FOLIO_HOST_DEVICE Vec<N> load(std::int32_t dim) const {
+    constexpr int part = elements_together(N);
+    Vec<N> result;
+    for (int i = 0; i < N; i += part) decode<part>(dim + i, params(dim + i), result.v + i);
+    return result;
+  }
+
+  /// The same with the row's parameters at hand, for loops that read them once.
+  template <int N>
+  [[nodiscard]] FOLIO_HOST_DEVICE Vec<N> load(std::int32_t dim, Params const& params) const {
+    static_assert(N <= params_dim<Quantizer>,
+                  "folio: this format has several parameters in N elements: use load<N>(dim)");
+    constexpr int part = elements_together(N);
+    Vec<N> result;
+    for (int i = 0; i < N; i += part) decode<part>(dim + i, params, result.v + i);
+    return result;
+  }
+
+  /// One element, decoded. Convenient and slow: `load<N>` reads N at once.
+  [[nodiscard]] FOLIO_HOST_DEVICE float operator[](std::int32_t dim) const {
+    constexpr int together = Quantizer::bits >= 8 ? 1 : 8;  // the fewest elements that are whole bytes for any bits
+    return load<together>(dim / together * together)[dim % together];
+  }
+
+  /// Encodes `row` (`dim` elements in the model's basis) into this place. Not for rows that others read at the same
+  /// time.
+  FOLIO_HOST_DEVICE void store(float const* row, std::int32_t dim) const {
+    if constexpr (Layout::run_bytes(plane) == whole_row) {
+      Quantizer::encode(row, dim, codes(0), params_);
+    } else {
+      constexpr std::int32_t run = Layout::run_bytes(plane);
+      alignas(16) std::byte whole[max_row_dim * 4];
+      Quantizer::encode(row, dim, whole, params_);
+      std::int32_t const bytes = code_bytes<Quantizer>(dim);
+      for (std::int32_t begin = 0; begin < bytes; begin += run)
+        for (std::int32_t i = 0; i < run && begin + i < bytes; ++i) codes(begin)[i] = whole[begin + i];
+    }
+  }
+
+  /// The row's decoded parameters for the elements from `dim` on; an empty struct when the format has none.
+  [[nodiscard]] FOLIO_HOST_DEVICE Params params(std::int32_t dim = 0) const {
+    return Quantizer::load_params(params_, dim);
+  }
+
+  /// The address of code byte `byte` of the row, for those who load by themselves (cp.async, TMA, SIMD).
+  [[nodiscard]] FOLIO_HOST_DEVICE std::byte* codes(std::int32_t byte = 0) const {
+    return tile_ + Layout::code_offset(plane, shape_, head_, slot_, byte);
+  }
+
+  /// The address of the row's parameters.
+  [[nodiscard]] FOLIO_HOST_DEVICE std::byte* param_bytes() const { return params_; }
+
+ private:
+  /// How many of N elements have their codes in one piece and share their parameters.
+  [[nodiscard]] static constexpr int elements_together(int n) {
+    std::int64_t const run = std::int64_t{Layout::run_bytes(plane)} * 8 / Quantizer::bits;
+    if (run < n) n = static_cast<int>(run);
+    return params_dim<Quantizer> < n ? params_dim<Quantizer> : n;
+  }
+
+  template <int N>
+  FOLIO_HOST_DEVICE void decode(std::int32_t dim, Params const& params, float* out) const {
+    static_assert(N * Quantizer::bits % 8 == 0, "folio: load<N> reads whole bytes: N * bits must be a multiple of 8");
+    Quantizer::template decode<N>(codes(code_bytes<Quantizer>(dim)), params, out);
+  }
+
+  std::byte* tile_;
+  std::byte* params_;
+  Tile shape_;
+  std::int32_t head_, slot_;
+};
+
+/// One group's share of a step: where its blocks are, and which blocks each sequence has.
+struct GroupTable {
+  std::byte* pool = nullptr;             ///< block id * block_bytes begins a block
+  std::int32_t const* blocks = nullptr;  ///< [num_sequences][width] block ids; behind a sequence's end: the null block
+  std::int64_t const* slots = nullptr;   ///< [num_query_tokens] where each new token goes; -1: nowhere
+  std::int32_t width = 0;                ///< blocks in a row of the table
+  GroupShape shape;
+};
+
+/// The shape that every group of a model shares, as far as the types tell; the rest is `dynamic`, and read at run time.
+template <ModelPolicy M, BlockSizePolicy Blocks>
+[[nodiscard]] constexpr GroupShape shared_shape() {
+  GroupShape shape = group_shape(M::config, 0, Blocks::block_size(0));
+  auto const keep = [](std::int32_t& mine, std::int32_t other) { mine = mine == other ? mine : dynamic; };
+  for (int g = 1; g < M::config.num_groups(); ++g) {
+    GroupShape const other = group_shape(M::config, g, Blocks::block_size(g));
+    shape.kind = shape.kind == other.kind ? shape.kind : AttentionKind::none;
+    keep(shape.layers, other.layers);
+    keep(shape.kv_heads, other.kv_heads);
+    keep(shape.key_dim, other.key_dim);
+    keep(shape.value_dim, other.value_dim);
+    keep(shape.window, other.window);
+    keep(shape.sinks, other.sinks);
+    keep(shape.block_size, other.block_size);
+  }
+  return shape;
+}
+
+inline constexpr int any_group = -1;
+
+/// One layer of a step: the rows of its blocks. `Group` is its group, or `any_group` where that is known at run time.
+template <class View, int Group>
+class LayerView {
+ public:
+  using KeyRow = Row<typename View::KeyQuantizer, typename View::Layout, Plane::key>;
+  using ValueRow = Row<typename View::ValueQuantizer, typename View::Layout, Plane::value>;
+  /// What the types tell of the shape.
+  static constexpr GroupShape known = View::template known_shape<Group>();
+
+  FOLIO_HOST_DEVICE constexpr LayerView(GroupTable const& table, std::int32_t index_in_group)
+      : table_(table), layer_begin_(table.pool + index_in_group * map().layer_bytes()) {}
+
+  /// The group's shape. What the types know folds to constants.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr GroupShape shape() const {
+    GroupShape shape = table_.shape;
+    if constexpr (known.kind != AttentionKind::none) shape.kind = known.kind;
+    if constexpr (known.layers != dynamic) shape.layers = known.layers;
+    if constexpr (known.kv_heads != dynamic) shape.kv_heads = known.kv_heads;
+    if constexpr (known.key_dim != dynamic) shape.key_dim = known.key_dim;
+    if constexpr (known.value_dim != dynamic) shape.value_dim = known.value_dim;
+    if constexpr (known.window != dynamic) shape.window = known.window;
+    if constexpr (known.sinks != dynamic) shape.sinks = known.sinks;
+    if constexpr (known.block_size != dynamic) shape.block_size = known.block_size;
+    return shape;
+  }
+
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr KeyRow key(BlockId block, std::int32_t head, std::int32_t slot) const {
+    return row<KeyRow>(Plane::key, block, head, slot);
+  }
+
+  /// The value; in a latent layer the first value_dim elements of the key.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto value(BlockId block, std::int32_t head, std::int32_t slot) const {
+    if constexpr (known.values_in_keys())
+      return row<KeyRow>(Plane::key, block, head, slot);
+    else
+      return row<ValueRow>(Plane::value, block, head, slot);
+  }
+
+  /// The byte offsets inside a block, for those who address by themselves.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto map() const {
+    return BlockMap<typename View::KeyQuantizer, typename View::ValueQuantizer, typename View::Layout>{shape()};
+  }
+  /// The layer's bytes in block 0; block b is block_bytes() * b further.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::byte* base() const { return layer_begin_; }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr GroupTable const& table() const { return table_; }
+
+ private:
+  template <class AnyRow>
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr AnyRow row(Plane plane, BlockId block, std::int32_t head,
+                                                       std::int32_t slot) const {
+    auto const m = map();
+    std::byte* const layer = layer_begin_ + to_int(block) * m.block_bytes();
+    std::byte* const params = layer + m.tile_offset(plane, Stream::param) +
+                              View::Layout::param_offset(plane, m.tile(plane, Stream::param), head, slot);
+    return AnyRow(layer + m.tile_offset(plane, Stream::code), m.tile(plane, Stream::code), params, head, slot);
+  }
+
+  GroupTable table_;
+  std::byte* layer_begin_;
+};
+
+/// A block of a sequence, as one layer sees it: slots [0, size()) hold tokens [first_token(), first_token() + size()).
+template <class Layer>
+class BlockView {
+ public:
+  FOLIO_HOST_DEVICE constexpr BlockView(Layer const& layer, BlockId id, std::int32_t first_token, std::int32_t size)
+      : layer_(&layer), id_(id), first_token_(first_token), size_(size) {}
+
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr BlockId id() const { return id_; }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t first_token() const { return first_token_; }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t size() const { return size_; }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto key(std::int32_t head, std::int32_t slot) const {
+    return layer_->key(id_, head, slot);
+  }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto value(std::int32_t head, std::int32_t slot) const {
+    return layer_->value(id_, head, slot);
+  }
+
+ private:
+  Layer const* layer_;
+  BlockId id_;
+  std::int32_t first_token_, size_;
+};
+
+/// One sequence in one layer. Logically its tokens are contiguous; physically they are in blocks.
+template <class View, int Group>
+class SequenceView {
+ public:
+  using Layer = LayerView<View, Group>;
+
+  FOLIO_HOST_DEVICE constexpr SequenceView(Layer const& layer, std::int32_t const* blocks, std::int32_t num_tokens,
+                                           std::int32_t num_query_tokens)
+      : layer_(layer), blocks_(blocks), num_tokens_(num_tokens), num_query_tokens_(num_query_tokens) {}
+
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_tokens() const { return num_tokens_; }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_query_tokens() const { return num_query_tokens_; }
+  /// The position of the first of this step's query tokens: they are the last ones of the sequence.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t first_query() const { return num_tokens_ - num_query_tokens_; }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr Layer const& layer() const { return layer_; }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr GroupShape shape() const { return layer_.shape(); }
+
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto key(std::int32_t head, std::int32_t token) const {
+    return layer_.key(block_id(token), head, token % shape().block_size);
+  }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto value(std::int32_t head, std::int32_t token) const {
+    return layer_.value(block_id(token), head, token % shape().block_size);
+  }
+
+  /// The block that holds `token`; the null block where a window gave it back.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr BlockId block_id(std::int32_t token) const {
+    return BlockId{blocks_[token / shape().block_size]};
+  }
+
+  /// The blocks that hold what this step's queries see: all of them, or with a window the sinks' and the window's.
+  /// A block at an edge can hold tokens that one query or another must not see: ask shape().visible(position, token).
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto blocks() const { return Blocks{this}; }
+
+ private:
+  struct Iterator {
+    SequenceView const* sequence;
+    std::int32_t index;
+    [[nodiscard]] FOLIO_HOST_DEVICE constexpr BlockView<Layer> operator*() const { return sequence->block(index); }
+    FOLIO_HOST_DEVICE constexpr Iterator& operator++() {
+      index = sequence->next_block(index + 1);
+      return *this;
+    }
+    [[nodiscard]] FOLIO_HOST_DEVICE constexpr bool operator!=(Iterator const& other) const {
+      return index != other.index;
+    }
+  };
+  struct Blocks {
+    SequenceView const* sequence;
+    [[nodiscard]] FOLIO_HOST_DEVICE constexpr Iterator begin() const { return {sequence, sequence->next_block(0)}; }
+    [[nodiscard]] FOLIO_HOST_DEVICE constexpr Iterator end() const {
+      return {sequence, blocks_for(sequence->num_tokens_, sequence->shape().block_size)};
+    }
+  };
+
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr BlockView<Layer> block(std::int32_t index) const {
+    std::int32_t const first = index * shape().block_size;
+    std::int32_t const left = num_tokens_ - first;
+    return {layer_, BlockId{blocks_[index]}, first, left < shape().block_size ? left : shape().block_size};
+  }
+  /// The first block from `index` on that holds a sink or a token of the first query's window or later.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t next_block(std::int32_t index) const {
+    GroupShape const s = shape();
+    if (s.window == 0 || index < blocks_for(s.sinks, s.block_size)) return index;
+    std::int32_t const window_block = s.window_begin(first_query()) / s.block_size;
+    return index < window_block ? window_block : index;
+  }
+
+  Layer layer_;
+  std::int32_t const* blocks_;
+  std::int32_t num_tokens_, num_query_tokens_;
+};
+
+/// One step's block tables over the memory of the blocks. Made by Batch::view().
+template <ModelPolicy M, BlockSizePolicy Blocks, QuantizerPolicy KeyQ, QuantizerPolicy ValueQ, LayoutPolicy L>
+class BlockTableView {
+ public:
+  using ModelType = M;
+  using KeyQuantizer = KeyQ;
+  using ValueQuantizer = ValueQ;
+  using Layout = L;
+  static constexpr int num_groups = M::config.num_groups();
+
+  /// All pointers stay the caller's. `lengths`: [num_sequences]; `query_starts`: [num_sequences + 1], from 0.
+  FOLIO_HOST_DEVICE constexpr BlockTableView(GroupTable const (&groups)[num_groups], std::int32_t const* lengths,
+                                             std::int32_t const* query_starts, std::int32_t num_sequences,
+                                             std::int32_t num_query_tokens)
+      : lengths_(lengths),
+        query_starts_(query_starts),
+        num_sequences_(num_sequences),
+        num_query_tokens_(num_query_tokens) {
+    for (int g = 0; g < num_groups; ++g) groups_[g] = groups[g];
+  }
+
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_sequences() const { return num_sequences_; }
+  /// Query tokens of all sequences together: the rows of q, and of the new keys and values.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_query_tokens() const { return num_query_tokens_; }
+  /// The row of q at which the query tokens of sequence `i` begin.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t query_start(std::int32_t i) const { return query_starts_[i]; }
+
+  /// Sequence `i` of the step, as `layer` of the model sees it. For models whose layers are all latent or none is.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto sequence(std::int32_t i, std::int32_t layer) const {
+    constexpr int group = num_groups == 1 ? 0 : any_group;
+    static_assert(group == 0 || known_shape<any_group>().kind != AttentionKind::none || !has_latent(),
+                  "folio: this model mixes latent and other layers, whose rows have different types: "
+                  "ask for a group of layers by sequence_in<Group>(i, index_in_group)");
+    LayerPlace const at = place(layer);
+    return make_sequence<group>(i, groups_[at.group], at.index);
+  }
+
+  /// Sequence `i`, as layer `index` of group `Group` sees it: everything known at compile time is.
+  template <int Group>
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr SequenceView<BlockTableView, Group> sequence_in(std::int32_t i,
+                                                                                            std::int32_t index) const {
+    return make_sequence<Group>(i, groups_[Group], index);
+  }
+
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr LayerPlace place(std::int32_t layer) const {
+    if constexpr (num_groups == 1)
+      return {0, layer};
+    else
+      return pattern_.place(layer);
+  }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr GroupTable const& group(std::int32_t g) const { return groups_[g]; }
+
+  template <int Group>
+  [[nodiscard]] static constexpr GroupShape known_shape() {
+    if constexpr (Group == any_group)
+      return shared_shape<M, Blocks>();
+    else
+      return group_shape(M::config, Group, Blocks::block_size(Group));
+  }
+
+ private:
+  [[nodiscard]] static constexpr bool has_latent() {
+    for (int g = 0; g < num_groups; ++g)
+      if (M::config.groups[g].kind == AttentionKind::latent) return true;
+    return false;
+  }
+
+  template <int Group>
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr SequenceView<BlockTableView, Group> make_sequence(
+      std::int32_t i, GroupTable const& table, std::int32_t index) const {
+    return {LayerView<BlockTableView, Group>(table, index), table.blocks + std::int64_t{i} * table.width, lengths_[i],
+            query_starts_[i + 1] - query_starts_[i]};
+  }
+
+  struct NoPattern {};
+  using Pattern = std::conditional_t<num_groups == 1, NoPattern, LayerPattern>;
+  [[nodiscard]] static constexpr Pattern make_pattern() {
+    if constexpr (num_groups == 1)
+      return {};
+    else
+      return M::config.pattern;
+  }
+
+  GroupTable groups_[num_groups];
+  std::int32_t const* lengths_;
+  std::int32_t const* query_starts_;
+  std::int32_t num_sequences_, num_query_tokens_;
+  Pattern pattern_ = make_pattern();
+};
+
+}  // namespace folio

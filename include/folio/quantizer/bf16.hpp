@@ -9,9 +9,9 @@ namespace folio {
 
 /// Stores an element as bfloat16: the upper 16 bits of a float, no parameters.
 ///
-/// Host and device; decoding is a shift. Relative error at most 2^-8 / 2 at any size: three bits less than F16, without
-/// its limits of range. Infinities and what would round to one saturate at the largest bf16, 3.39e38; a NaN stays one.
-/// The default of KvCache, because most models compute in it.
+/// Host and device; decoding is a shift. Relative error at most 2^-8 at any size: three bits less than F16, without its
+/// limits of range. Infinities and what would round to one saturate at the largest bf16, 3.39e38; a NaN stays one.
+/// Choose it for a model that computes in bf16: nothing is lost.
 struct BF16 {
   static constexpr char const* name = "bf16";
   static constexpr int bits = 16;
@@ -22,9 +22,9 @@ struct BF16 {
 
   FOLIO_HOST_DEVICE static void encode(float const* row, std::int32_t dim, std::byte* codes, std::byte*) {
     for_each_part(0, dim, [&]<int N>(std::int32_t begin) {
-      std::uint16_t patterns[N];
+      Codes<std::uint16_t, N> patterns;
       for (int i = 0; i < N; ++i) patterns[i] = f32_to_bf16(saturate(row[begin + i], bf16_max));
-      std::memcpy(codes + 2 * begin, patterns, sizeof(patterns));
+      store_codes(patterns, codes + 2 * begin);
     });
   }
 
@@ -32,8 +32,7 @@ struct BF16 {
 
   template <int N>
   FOLIO_HOST_DEVICE static void decode(std::byte const* codes, Params const&, float* out) {
-    std::uint16_t patterns[N];
-    load_codes(codes, patterns);
+    auto const patterns = load_codes<std::uint16_t, N>(codes);
     for (int i = 0; i < N; ++i) out[i] = bf16_to_f32(patterns[i]);
   }
 };

@@ -22,9 +22,9 @@ struct F16 {
 
   FOLIO_HOST_DEVICE static void encode(float const* row, std::int32_t dim, std::byte* codes, std::byte*) {
     for_each_part(0, dim, [&]<int N>(std::int32_t begin) {
-      std::uint16_t patterns[N];
+      Codes<std::uint16_t, N> patterns;
       for (int i = 0; i < N; ++i) patterns[i] = f32_to_f16(saturate(row[begin + i], f16_max));
-      std::memcpy(codes + 2 * begin, patterns, sizeof(patterns));
+      store_codes(patterns, codes + 2 * begin);
     });
   }
 
@@ -32,8 +32,7 @@ struct F16 {
 
   template <int N>
   FOLIO_HOST_DEVICE static void decode(std::byte const* codes, Params const&, float* out) {
-    std::uint16_t patterns[N];
-    load_codes(codes, patterns);
+    auto const patterns = load_codes<std::uint16_t, N>(codes);
     for (int i = 0; i < N; ++i) out[i] = f16_to_f32(patterns[i]);
   }
 };

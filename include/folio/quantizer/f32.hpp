@@ -26,8 +26,7 @@ struct F32 {
 
   template <int N>
   FOLIO_HOST_DEVICE static void decode(std::byte const* codes, Params const&, float* out) {
-    float values[N];
-    load_codes(codes, values);
+    auto const values = load_codes<float, N>(codes);
     for (int i = 0; i < N; ++i) out[i] = values[i];
   }
 };

@@ -6,8 +6,7 @@
 //
 // Every function is pure, constexpr and free of branches on the host, so that loops over them vectorize. Only integer
 // operations and one addition of normal numbers are used: the results do not depend on the rounding of denormals
-// (-ffast-math, -use_fast_math) and are the same on the host and on the device,
-// but for the payload of a NaN.
+// (-ffast-math, -use_fast_math) and are the same on the host and on the device, but for the payload of a NaN.
 
 #include <cstdint>
 #include <folio/config.hpp>

@@ -22,13 +22,13 @@ namespace folio {
 /// is not a power of two by one such matrix for each block of `hadamard_block(dim)` elements.
 ///
 /// An outlier in one element is spread over the whole block, and dot products stay: (Hq).(Hk) = q.k. Host and device,
-/// one thread, no memory, dim * log2(block) additions: 50 ns at 128 on one core. The sum of a block's magnitudes must
+/// one thread, no memory, dim * log2(block) additions: 80 ns at 128 on one core. The sum of a block's magnitudes must
 /// be finite. See QuaRot (arXiv 2404.00456) for why keys and values are rotated before they are stored in few bits.
 FOLIO_HOST_DEVICE constexpr void hadamard_rotate(float* row, std::int32_t dim) {
   std::int32_t const block = hadamard_block(dim);
   std::int32_t half = 1;
   if (block >= 8) {
-    // The three innermost stages on 8 neighbours at once, in registers.
+    // The three innermost stages on 8 neighbours, in registers; the others on runs of 8, which vectorize.
     for (std::int32_t i = 0; i < dim; i += 8) {
       float* const x = row + i;
       float const a0 = x[0] + x[1], a1 = x[0] - x[1], a2 = x[2] + x[3], a3 = x[2] - x[3];

@@ -43,7 +43,7 @@ struct Int4RotatedClipped {
     Range const range = find_range(rotated, dim);
     Grid const whole = make_grid(range, 1.0F);
     Grid const clipped = make_grid(range, static_cast<float>(ClipPercent) / 100.0F);
-    std::uint8_t integers[2][max_row_dim];
+    alignas(16) std::byte integers[2][max_row_dim];
     float const whole_error = quantize(rotated, dim, whole, integers[0]);
     float const clipped_error = quantize(rotated, dim, clipped, integers[1]);
     bool const clip = clipped_error < whole_error;
@@ -61,12 +61,10 @@ struct Int4RotatedClipped {
 
   template <int N>
   FOLIO_HOST_DEVICE static void decode(std::byte const* codes, Params const& params, float* out) {
-    std::uint8_t pairs[N / 2];
-    load_codes(codes, pairs);
-    std::uint16_t spread[N / 2];
+    auto const pairs = load_codes<std::uint8_t, N / 2>(codes);
+    Codes<std::uint16_t, N / 2> spread;
     for (int i = 0; i < N / 2; ++i) spread[i] = static_cast<std::uint16_t>((pairs[i] | pairs[i] << 4) & 0x0F0F);
-    std::uint8_t integers[N];
-    std::memcpy(integers, spread, sizeof(integers));
+    auto const integers = __builtin_bit_cast(Codes<std::uint8_t, N>, spread);
     // The product has at most 15 bits and is exact: fused or not, the sum is rounded once.
     float const scale = params.scale, minimum = params.minimum;
     for (int i = 0; i < N; ++i) out[i] = static_cast<float>(integers[i]) * scale + minimum;
@@ -82,8 +80,8 @@ struct Int4RotatedClipped {
   };
 
   /// The order of floats as that of integers, and back: minima of integers vectorize, those of floats do not.
-  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t order(std::int32_t bits) {
-    return bits ^ ((bits >> 31) & 0x7FFFFFFF);
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t order(std::int32_t pattern) {
+    return pattern ^ ((pattern >> 31) & 0x7FFFFFFF);
   }
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr Range find_range(float const* row, std::int32_t dim) {
@@ -111,13 +109,13 @@ struct Int4RotatedClipped {
 
   /// Rounds a row to the grid as a reader will see it. Returns the sum of the squared errors.
   [[nodiscard]] FOLIO_HOST_DEVICE static float quantize(float const* row, std::int32_t dim, Grid grid,
-                                                        std::uint8_t* integers) {
+                                                        std::byte* integers) {
     float const scale = f16_to_f32(grid.scale), minimum = f16_to_f32(grid.minimum);
     float const inverse = scale > 0.0F ? 1.0F / scale : 0.0F;
     float error[8] = {};
     for_each_part(0, dim, [&]<int N>(std::int32_t begin) {
-      std::uint8_t rounded[N];
-      float squares[N];
+      Codes<std::uint8_t, N> rounded;
+      Codes<float, N> squares;
       for (int i = 0; i < N; ++i) {
         float const x = row[begin + i];
         std::int32_t const integer = round_to_int(clamp_positive((x - minimum) * inverse, 15.0F));
@@ -126,18 +124,17 @@ struct Int4RotatedClipped {
         squares[i] = clamp_positive(difference * difference, 0x1p126F);
       }
       for (int i = 0; i < N; ++i) error[i % 8] += squares[i];
-      std::memcpy(integers + begin, rounded, sizeof(rounded));
+      store_codes(rounded, integers + begin);
     });
     return ((error[0] + error[1]) + (error[2] + error[3])) + ((error[4] + error[5]) + (error[6] + error[7]));
   }
 
-  FOLIO_HOST_DEVICE static void pack(std::uint8_t const* integers, std::int32_t dim, std::byte* codes) {
+  FOLIO_HOST_DEVICE static void pack(std::byte const* integers, std::int32_t dim, std::byte* codes) {
     for_each_part(0, dim, [&]<int N>(std::int32_t begin) {
-      std::uint16_t pairs[N / 2];
-      std::memcpy(pairs, integers + begin, sizeof(pairs));
-      std::uint8_t bytes[N / 2];
+      auto const pairs = load_codes<std::uint16_t, N / 2>(integers + begin);
+      Codes<std::uint8_t, N / 2> bytes;
       for (int i = 0; i < N / 2; ++i) bytes[i] = static_cast<std::uint8_t>(pairs[i] | pairs[i] >> 4);
-      std::memcpy(codes + begin / 2, bytes, sizeof(bytes));
+      store_codes(bytes, codes + begin / 2);
     });
   }
 };

@@ -8,7 +8,7 @@
 namespace folio {
 
 /// Stores an element as an integer from -127 to 127 times one float per row (token and head): the row's largest
-/// magnitude divided by 127. 8.25 bits per element at 128. The same numbers as vLLM's "int8_per_token_head".
+/// magnitude divided by 127. 8.25 bits per element at 128. As in vLLM's "int8_per_token_head".
 ///
 /// Host and device; encoding reads the row twice, decoding is a conversion and a multiplication. Error at most half a
 /// scale: a row within [-2, 2] has the scale 2/127 and errors up to 1/127. Ties round to even. A NaN is stored as 0, an
@@ -28,12 +28,12 @@ struct Int8PerToken {
     Scaling const scaling = symmetric_scaling(largest_finite_magnitude(row, dim), 127.0F);
     std::memcpy(params, &scaling.scale, sizeof(float));
     for_each_part(0, dim, [&]<int N>(std::int32_t begin) {
-      std::int8_t integers[N];
+      Codes<std::int8_t, N> integers;
       for (int i = 0; i < N; ++i) {
         float const scaled = saturate(row[begin + i] * scaling.inverse, 127.0F);
         integers[i] = static_cast<std::int8_t>(round_to_int(nan_to_zero(scaled)));
       }
-      std::memcpy(codes + begin, integers, sizeof(integers));
+      store_codes(integers, codes + begin);
     });
   }
 
@@ -43,8 +43,7 @@ struct Int8PerToken {
 
   template <int N>
   FOLIO_HOST_DEVICE static void decode(std::byte const* codes, Params const& params, float* out) {
-    std::int8_t integers[N];
-    load_codes(codes, integers);
+    auto const integers = load_codes<std::int8_t, N>(codes);
     float const scale = params.scale;
     for (int i = 0; i < N; ++i) out[i] = static_cast<float>(integers[i]) * scale;
   }

@@ -35,30 +35,28 @@ inline constexpr std::int32_t max_row_dim = 1024;
 /// points at the first one's byte, aligned to `code_alignment(N * bits / 8)`. `params` is aligned to 4 bytes, `row` and
 /// `out` to floats. Encode and decode are pure. A row of finite numbers decodes to finite numbers: what is too large
 /// saturates.
+// One clause per line, because nvcc points at the clause that fails.
+// clang-format off
 template <class Q>
-concept QuantizerPolicy =  //
-    std::is_empty_v<Q> && std::is_trivially_copyable_v<Q> && requires {
-  requires std::same_as<decltype(Q::name), char const* const>;
-} && requires {
-  requires std::same_as<decltype(Q::bits), int const>;
-} && requires {
-  requires Q::bits >= 1 && Q::bits <= 32;
-} && requires {
-  requires std::same_as<decltype(Q::basis), Basis const>;
-} && requires {
-  requires std::is_trivially_copyable_v<typename Q::Params>;
-} && requires {
-  requires std::same_as<decltype(Q::param_bytes(128)), std::int32_t>;
-} && requires {
-  requires Q::param_bytes(128)
-  >= 0 && Q::param_bytes(128) % 4 == 0;
-} && requires(float const* row, std::int32_t dim, std::byte* codes, std::byte* params) {
-  { Q::encode(row, dim, codes, params) } -> std::same_as<void>;
-} && requires(std::byte const* params, std::int32_t dim) {
-  { Q::load_params(params, dim) } -> std::same_as<typename Q::Params>;
-} && requires(std::byte const* codes, typename Q::Params const& params, float* out) {
-  { Q::template decode<8>(codes, params, out) } -> std::same_as<void>;
-};
+concept QuantizerPolicy =
+    std::is_empty_v<Q> && std::is_trivially_copyable_v<Q> &&
+    requires { requires std::same_as<decltype(Q::name), char const* const>; } &&
+    requires { requires std::same_as<decltype(Q::bits), int const>; } &&
+    requires { requires Q::bits >= 1 && Q::bits <= 32; } &&
+    requires { requires std::same_as<decltype(Q::basis), Basis const>; } &&
+    requires { requires std::is_trivially_copyable_v<typename Q::Params>; } &&
+    requires { requires std::same_as<decltype(Q::param_bytes(128)), std::int32_t>; } &&
+    requires { requires Q::param_bytes(128) >= 0 && Q::param_bytes(128) % 4 == 0; } &&
+    requires(float const* row, std::int32_t dim, std::byte* codes, std::byte* params) {
+      { Q::encode(row, dim, codes, params) } -> std::same_as<void>;
+    } &&
+    requires(std::byte const* params, std::int32_t dim) {
+      { Q::load_params(params, dim) } -> std::same_as<typename Q::Params>;
+    } &&
+    requires(std::byte const* codes, typename Q::Params const& params, float* out) {
+      { Q::template decode<8>(codes, params, out) } -> std::same_as<void>;
+    };
+// clang-format on
 
 /// How many elements share what one `load_params` reads: `Q::params_dim` where Q has it, else the whole row.
 template <QuantizerPolicy Q>
@@ -86,17 +84,35 @@ template <QuantizerPolicy Q>
   return static_cast<std::size_t>((bytes | 16) & -(bytes | 16));
 }
 
-/// Copies `sizeof(T)` bytes of codes into `to`: in a kernel as few loads as their alignment allows.
-template <class T>
-FOLIO_HOST_DEVICE void load_codes(std::byte const* codes, T& to) {
-  std::memcpy(&to, __builtin_assume_aligned(codes, code_alignment(sizeof(T))), sizeof(T));
+/// N stored integers, on their way between memory and registers.
+template <class T, int N>
+struct Codes {
+  T v[static_cast<std::size_t>(N)];
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr T operator[](int i) const { return v[i]; }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr T& operator[](int i) { return v[i]; }
+};
+
+/// Reads N codes: in a kernel by as few loads as their alignment allows.
+template <class T, int N>
+[[nodiscard]] FOLIO_HOST_DEVICE Codes<T, N> load_codes(std::byte const* from) {
+  constexpr std::size_t alignment = code_alignment(N * static_cast<int>(sizeof(T)));
+  Codes<T, N> codes;
+  std::memcpy(&codes, __builtin_assume_aligned(from, alignment), sizeof(codes));
+  return codes;
+}
+
+/// Writes N codes to any address.
+template <class T, int N>
+FOLIO_HOST_DEVICE void store_codes(Codes<T, N> const& codes, std::byte* to) {
+  std::memcpy(to, &codes, sizeof(codes));
 }
 
 /// Reads a parameter of at most 4 bytes. It is aligned to its own size.
 template <class T>
 [[nodiscard]] FOLIO_HOST_DEVICE T load_param(std::byte const* params) {
+  constexpr std::size_t alignment = sizeof(T);
   T value;
-  std::memcpy(&value, __builtin_assume_aligned(params, sizeof(T)), sizeof(T));
+  std::memcpy(&value, __builtin_assume_aligned(params, alignment), sizeof(T));
   return value;
 }
 

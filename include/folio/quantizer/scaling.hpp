@@ -30,10 +30,11 @@ struct Scaling {
 };
 
 /// The scaling that takes `largest` to `code_max`. Where the scale would be denormal (rows below 2^-126 * code_max,
-/// about 1e-36) both are 0: such a row is stored as zeros, and its reciprocal cannot overflow.
+/// about 1e-36) it is 0, and the row is stored as zeros: its reciprocal would overflow. At the other end of float's
+/// range it is rounded down, so that scale * code_max is finite.
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr Scaling symmetric_scaling(float largest, float code_max) {
-  float const scale = largest / code_max;
-  return scale < 0x1p-126F ? Scaling{0.0F, 0.0F} : Scaling{scale, 1.0F / scale};
+  float const scale = saturate(largest, 0x1.FFFFF8p127F) / code_max;
+  return scale < 0x1p-126F ? Scaling{0.0F, 1.0F} : Scaling{scale, 1.0F / scale};
 }
 
 /// `value`, or 0 where it is NaN.

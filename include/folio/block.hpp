@@ -50,7 +50,7 @@ struct BlockSizes {
   static constexpr int num_sizes = sizeof...(Sizes);
   static_assert(num_sizes > 0 && ((Sizes > 0) && ...), "folio: a block holds at least one token");
 
-  [[nodiscard]] static constexpr std::int32_t block_size(int group) {
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t block_size(int group) {
     constexpr std::int32_t sizes[] = {Sizes...};
     return sizes[num_sizes == 1 ? 0 : group];
   }

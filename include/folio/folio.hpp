@@ -3,34 +3,36 @@
 #pragma once
 // Everything for the host, in the order in which a token meets it.
 
-#include <folio/allocator/host.hpp>  // where do a block's bytes come from?
+// clang-format off
+#include <folio/version.hpp>              // which release this is
+#include <folio/error.hpp>                // what goes wrong, as types with facts
+#include <folio/model.hpp>                // what is cached: layers, heads, dims, groups of layers
+#include <folio/models.hpp>               // the same for published models
+#include <folio/block.hpp>                // the vocabulary: BlockId, Slot, SequenceId
+#include <folio/allocator/host.hpp>       // where do a block's bytes come from?
 #include <folio/allocator/huge_page.hpp>
-#include <folio/block.hpp>    // the vocabulary: BlockId, Slot, SequenceId
-#include <folio/error.hpp>    // what goes wrong, as types with facts
-#include <folio/model.hpp>    // what is cached: layers, heads, dims, groups of layers
-#include <folio/models.hpp>   // the same for published models
-#include <folio/version.hpp>  // which release this is
 #if defined(FOLIO_NUMA)
 #include <folio/allocator/numa.hpp>
 #endif
-#include <folio/batch.hpp>       // one step's tables
-#include <folio/block_pool.hpp>  // who owns which block?
-#include <folio/capacity.hpp>    // how many bytes, how many blocks
-#include <folio/kv_cache.hpp>    // the owner: ties the rooms together
-#include <folio/layout/hnd.hpp>  // where in a block is it?
-#include <folio/layout/interleaved.hpp>
-#include <folio/layout/nhd.hpp>
-#include <folio/observe/stats.hpp>  // what happened?
-#include <folio/ops/append.hpp>     // bulk work on blocks
-#include <folio/ops/attend.hpp>
-#include <folio/ops/copy_blocks.hpp>
-#include <folio/ops/gather.hpp>
-#include <folio/ops/merge_attention.hpp>
-#include <folio/quantizer/bf16.hpp>
+#include <folio/block_pool.hpp>           // who owns which block?
+#include <folio/sequence.hpp>             // a sequence's blocks: append, fork, truncate
+#include <folio/quantizer/f32.hpp>        // how is an element stored?
 #include <folio/quantizer/f16.hpp>
-#include <folio/quantizer/f32.hpp>  // how is an element stored?
+#include <folio/quantizer/bf16.hpp>
 #include <folio/quantizer/fp8_e4m3.hpp>
-#include <folio/quantizer/int4_rotated.hpp>
 #include <folio/quantizer/int8_per_token.hpp>
-#include <folio/sequence.hpp>  // a sequence's blocks: append, fork, truncate
-#include <folio/view.hpp>      // what does a kernel read?
+#include <folio/quantizer/int4_rotated.hpp>
+#include <folio/layout/hnd.hpp>           // where in a block is it?
+#include <folio/layout/nhd.hpp>
+#include <folio/layout/interleaved.hpp>
+#include <folio/view.hpp>                 // what does a kernel read?
+#include <folio/batch.hpp>                // one step's tables
+#include <folio/ops/append.hpp>           // bulk work on blocks
+#include <folio/ops/gather.hpp>
+#include <folio/ops/copy_blocks.hpp>
+#include <folio/ops/attend.hpp>
+#include <folio/ops/merge_attention.hpp>
+#include <folio/observe/stats.hpp>        // what happened?
+#include <folio/capacity.hpp>             // how many bytes, how many blocks
+#include <folio/kv_cache.hpp>             // the owner: ties the rooms together
+// clang-format on

@@ -32,17 +32,20 @@ struct CacheConfig {
   std::int32_t tokens_per_sequence = 0;       ///< a hint: splits the budget between full and window groups
 };
 
+// clang-format off
 /// A paged KV cache for one model: memory in blocks, block tables, and views for kernels.
 ///
 /// Policies are given in any order and recognised by their concepts; one of each kind at most:
-///   Model<config>              what is cached                       no default
-///   BlockSize<n>               tokens in a block                    BlockSize<16>;  BlockSizes<16, 64>: one for each
-///   group a quantizer                how an element is stored             F16;            Keys<Q>, Values<Q>: apart a
-///   layout                   where in a block an element is       LayoutHnd an allocator               where a block's
-///   bytes come from      HostAllocator
+///
+///   Model<config>    what is cached                     no default
+///   BlockSize<n>     tokens in a block                  BlockSize<16>   (BlockSizes<16, 64>: one for each layer group)
+///   a quantizer      how an element is stored           F16             (Keys<Q>, Values<Q>: each its own)
+///   a layout         where in a block an element is     LayoutHnd
+///   an allocator     where a block's bytes come from    HostAllocator
 ///
 /// Host only, not thread-safe: one owner thread; the ops share their own work over threads. All blocks are allocated at
 /// once by the constructor. Movable; sequences and batches keep the memory alive and may outlive this object.
+// clang-format on
 template <class... Policies>
 class KvCache {
   using Set = PolicySet<Policies...>;
@@ -115,6 +118,9 @@ class KvCache {
   void batch(std::span<BatchItem const> items, Batch<View>& tables, BatchPadding const& padding = {}) const {
     tables.fill(core_->store, items, padding);
   }
+  void batch(std::initializer_list<BatchItem> items, Batch<View>& tables, BatchPadding const& padding = {}) const {
+    batch(std::span(items.begin(), items.size()), tables, padding);
+  }
 
   /// Gauges and counters. Cost: O(sequences * log).
   [[nodiscard]] Stats stats() const {
@@ -158,9 +164,10 @@ class KvCache {
   [[nodiscard]] static std::vector<GroupShape> resolve(CacheConfig const& config) {
     ModelConfig whole = model;
     fill_in(whole.layers, config.layers, "layers");
-    fill_in(whole.kv_heads, config.kv_heads, "kv_heads");
+    if (needs_kv_heads()) fill_in(whole.kv_heads, config.kv_heads, "kv_heads");
     bool open_window = false;
-    for (LayerGroup& group : whole.groups) {
+    for (int g = 0; g < num_groups; ++g) {
+      LayerGroup& group = whole.groups[g];
       if (group.window != dynamic) continue;
       fill_in(group.window, config.window, "window");
       open_window = true;
@@ -169,7 +176,12 @@ class KvCache {
       throw Error("folio: CacheConfig gives a window of " + std::to_string(config.window) +
                   ", but no window of the model is dynamic; leave it 0");
     std::vector<GroupShape> shapes;
-    for (int g = 0; g < num_groups; ++g) shapes.push_back(group_shape(whole, g, Blocks::block_size(g)));
+    for (int g = 0; g < num_groups; ++g) {
+      shapes.push_back(group_shape(whole, g, Blocks::block_size(g)));
+      if (shapes.back().layers == 0)
+        throw Error("folio: of " + std::to_string(whole.layers) + " layers none is in group " + std::to_string(g) +
+                    " of the model's pattern; give as many layers as the pattern is long, or fewer groups");
+    }
     return shapes;
   }
 
@@ -223,8 +235,8 @@ class KvCache {
       memory.clear();
     }
 
-    [[nodiscard]] std::array<std::byte*, num_groups> pools() const {
-      std::array<std::byte*, num_groups> begins{};
+    [[nodiscard]] std::array<std::byte*, std::size_t{num_groups}> pools() const {
+      std::array<std::byte*, std::size_t{num_groups}> begins{};
       for (std::size_t g = 0; g < begins.size(); ++g) begins[g] = memory[g].bytes_begin;
       return begins;
     }
@@ -241,6 +253,13 @@ class KvCache {
     std::vector<Memory> memory;
     SequenceStore store;
   };
+
+  /// Latent groups have one head of their own; the model's number is for the others.
+  [[nodiscard]] static constexpr bool needs_kv_heads() {
+    for (int g = 0; g < num_groups; ++g)
+      if (model.groups[g].kv_heads == 0) return true;
+    return false;
+  }
 
   static void fill_in(std::int32_t& of_model, std::int32_t given, char const* name) {
     if (of_model == dynamic && given < 1)

@@ -54,38 +54,61 @@ struct LayerPlace {
   std::int32_t index = 0;
 };
 
-/// Which group each layer belongs to, as a pattern that repeats: layer l is in group `group[l % period]`.
+/// Which group each layer belongs to, as a pattern that repeats: layer l is in group `at(l % period)`.
+/// Without arrays, here and in LayerGroups, because nvcc 13.0 cannot name an array in a template argument of a kernel.
 struct LayerPattern {
   static constexpr int max_period = 64;
   std::int32_t period = 1;
-  std::uint8_t group[max_period] = {};
+  std::uint64_t first_half = 0, second_half = 0;  ///< 2 bits for each entry
+
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t at(std::int32_t i) const {
+    return static_cast<std::int32_t>((i < 32 ? first_half : second_half) >> (i % 32 * 2) & 3U);
+  }
 
   /// Cost: O(period). A kernel asks once.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr LayerPlace place(std::int32_t layer) const {
     std::int32_t const step = layer % period;
     std::int32_t in_period = 0, before = 0;
     for (std::int32_t i = 0; i < period; ++i) {
-      if (group[i] != group[step]) continue;
+      if (at(i) != at(step)) continue;
       ++in_period;
       if (i < step) ++before;
     }
-    return {group[step], layer / period * in_period + before};
+    return {at(step), layer / period * in_period + before};
   }
 
   /// How many of the first `num_layers` layers are in group `g`.
-  [[nodiscard]] constexpr std::int32_t count(std::int32_t g, std::int32_t num_layers) const {
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t count(std::int32_t g, std::int32_t num_layers) const {
     std::int32_t total = 0;
-    for (std::int32_t layer = 0; layer < num_layers; ++layer) total += group[layer % period] == g ? 1 : 0;
+    for (std::int32_t layer = 0; layer < num_layers; ++layer) total += at(layer % period) == g ? 1 : 0;
     return total;
   }
 };
 
-/// The pattern 0, 0, 1, 0, 0, 1, ... is `repeat_groups({0, 0, 1})`. At most 64 entries.
+/// The pattern 0, 0, 1, 0, 0, 1, ... is `repeat_groups({0, 0, 1})`. 1 to 64 entries from 0 to 3; others give a pattern
+/// without entries, which problem_of names.
 [[nodiscard]] constexpr LayerPattern repeat_groups(std::initializer_list<int> groups) {
   LayerPattern pattern{.period = 0};
-  for (int const g : groups) pattern.group[pattern.period++] = static_cast<std::uint8_t>(g);
+  for (int const g : groups) {
+    if (g < 0 || g >= max_groups || pattern.period == LayerPattern::max_period) return {.period = 0};
+    auto const bits = static_cast<std::uint64_t>(g & 3) << (pattern.period % 32 * 2);
+    (pattern.period < 32 ? pattern.first_half : pattern.second_half) |= bits;
+    ++pattern.period;
+  }
   return pattern;
 }
+
+/// The groups of a model, as `{sliding_window(1024), full_attention()}`.
+struct LayerGroups {
+  LayerGroup first = full_attention(), second = {}, third = {}, fourth = {};
+
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr LayerGroup const& operator[](int g) const {
+    return g == 0 ? first : g == 1 ? second : g == 2 ? third : fourth;
+  }
+  [[nodiscard]] constexpr LayerGroup& operator[](int g) {
+    return g == 0 ? first : g == 1 ? second : g == 2 ? third : fourth;
+  }
+};
 
 /// What a model keeps for each token. A compile-time value: `KvCache<Model<config>, ...>`.
 /// `layers`, `kv_heads` and a group's `window` may be left `dynamic` and given to the cache when it is made.
@@ -94,10 +117,10 @@ struct ModelConfig {
   std::int32_t kv_heads = dynamic;
   std::int32_t head_dim = 128;
   std::int32_t value_head_dim = 0;  ///< 0: head_dim
-  LayerGroup groups[max_groups] = {full_attention()};
+  LayerGroups groups = {};
   LayerPattern pattern = {};  ///< default: every layer in group 0
 
-  [[nodiscard]] constexpr int num_groups() const {
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr int num_groups() const {
     int n = 0;
     while (n < max_groups && groups[n].kind != AttentionKind::none) ++n;
     return n;
@@ -132,7 +155,8 @@ struct GroupShape {
 };
 
 /// The shape of group `g` of `config`; what the config leaves open stays `dynamic`.
-[[nodiscard]] constexpr GroupShape group_shape(ModelConfig const& config, int g, std::int32_t block_size) {
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr GroupShape group_shape(ModelConfig const& config, int g,
+                                                                 std::int32_t block_size) {
   LayerGroup const& group = config.groups[g];
   auto const or_else = [](std::int32_t own, std::int32_t models) { return own != 0 ? own : models; };
   GroupShape shape;
@@ -155,9 +179,9 @@ struct GroupShape {
 [[nodiscard]] constexpr char const* problem_of(ModelConfig const& config) {
   if (config.num_groups() == 0) return "the model has no group of layers: give at least full_attention()";
   if (config.pattern.period < 1 || config.pattern.period > LayerPattern::max_period)
-    return "the layer pattern must have 1 to 64 entries";
+    return "the layer pattern must have 1 to 64 entries, each the number of a group, 0 to 3";
   for (int i = 0; i < config.pattern.period; ++i)
-    if (config.pattern.group[i] >= config.num_groups()) return "the layer pattern names a group that does not exist";
+    if (config.pattern.at(i) >= config.num_groups()) return "the layer pattern names a group that does not exist";
   if (config.layers != dynamic && config.layers < 1) return "layers must be at least 1, or folio::dynamic";
   if (config.kv_heads != dynamic && config.kv_heads < 1) return "kv_heads must be at least 1, or folio::dynamic";
   for (int g = 0; g < config.num_groups(); ++g) {

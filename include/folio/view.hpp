@@ -15,7 +15,7 @@ namespace folio {
 /// N decoded elements.
 template <int N>
 struct Vec {
-  float v[N];
+  float v[std::size_t{N}];
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr float operator[](int i) const { return v[i]; }
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr float& operator[](int i) { return v[i]; }
 };
@@ -87,7 +87,7 @@ class Row {
 
  private:
   /// How many of N elements have their codes in one piece and share their parameters.
-  [[nodiscard]] static constexpr int elements_together(int n) {
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr int elements_together(int n) {
     std::int64_t const run = std::int64_t{Layout::run_bytes(plane)} * 8 / Quantizer::bits;
     if (run < n) n = static_cast<int>(run);
     return params_dim<Quantizer> < n ? params_dim<Quantizer> : n;
@@ -116,7 +116,7 @@ struct GroupTable {
 
 /// The shape that every group of a model shares, as far as the types tell; the rest is `dynamic`, and read at run time.
 template <ModelPolicy M, BlockSizePolicy Blocks>
-[[nodiscard]] constexpr GroupShape shared_shape() {
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr GroupShape shared_shape() {
   GroupShape shape = group_shape(M::config, 0, Blocks::block_size(0));
   auto const keep = [](std::int32_t& mine, std::int32_t other) { mine = mine == other ? mine : dynamic; };
   for (int g = 1; g < M::config.num_groups(); ++g) {
@@ -250,7 +250,8 @@ class SequenceView {
 
   /// The blocks that hold what this step's queries see: all of them, or with a window the sinks' and the window's.
   /// A block at an edge can hold tokens that one query or another must not see: ask shape().visible(position, token).
-  [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto blocks() const { return Blocks{this}; }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto blocks() const& { return Blocks{this}; }
+  auto blocks() const&& = delete;  // the range points into the sequence: give that a name first
 
  private:
   struct Iterator {
@@ -302,9 +303,9 @@ class BlockTableView {
   static constexpr int num_groups = M::config.num_groups();
 
   /// All pointers stay the caller's. `lengths`: [num_sequences]; `query_starts`: [num_sequences + 1], from 0.
-  FOLIO_HOST_DEVICE constexpr BlockTableView(GroupTable const (&groups)[num_groups], std::int32_t const* lengths,
-                                             std::int32_t const* query_starts, std::int32_t num_sequences,
-                                             std::int32_t num_query_tokens)
+  FOLIO_HOST_DEVICE constexpr BlockTableView(GroupTable const (&groups)[std::size_t{num_groups}],
+                                             std::int32_t const* lengths, std::int32_t const* query_starts,
+                                             std::int32_t num_sequences, std::int32_t num_query_tokens)
       : lengths_(lengths),
         query_starts_(query_starts),
         num_sequences_(num_sequences),
@@ -344,7 +345,7 @@ class BlockTableView {
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr GroupTable const& group(std::int32_t g) const { return groups_[g]; }
 
   template <int Group>
-  [[nodiscard]] static constexpr GroupShape known_shape() {
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr GroupShape known_shape() {
     if constexpr (Group == any_group)
       return shared_shape<M, Blocks>();
     else
@@ -352,7 +353,7 @@ class BlockTableView {
   }
 
  private:
-  [[nodiscard]] static constexpr bool has_latent() {
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr bool has_latent() {
     for (int g = 0; g < num_groups; ++g)
       if (M::config.groups[g].kind == AttentionKind::latent) return true;
     return false;
@@ -374,7 +375,7 @@ class BlockTableView {
       return M::config.pattern;
   }
 
-  GroupTable groups_[num_groups];
+  GroupTable groups_[std::size_t{num_groups}];
   std::int32_t const* lengths_;
   std::int32_t const* query_starts_;
   std::int32_t num_sequences_, num_query_tokens_;

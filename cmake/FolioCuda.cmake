@@ -1,0 +1,28 @@
+# SPDX-FileCopyrightText: 2026 The Folio Authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# CUDA is used where it is found and never required. Only the tests compile CUDA sources, so only they make it the default.
+
+if(FOLIO_BUILD_TESTS AND NOT DEFINED FOLIO_ENABLE_CUDA)
+  # The toolkit's own place is often not on the PATH of a script.
+  find_program(FOLIO_NVCC nvcc HINTS ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
+  mark_as_advanced(FOLIO_NVCC)
+  if(FOLIO_NVCC AND NOT DEFINED ENV{CUDACXX})
+    set(ENV{CUDACXX} ${FOLIO_NVCC})
+  endif()
+  include(CheckLanguage)
+  check_language(CUDA)
+endif()
+if(CMAKE_CUDA_COMPILER)
+  set(cuda_found ON)
+else()
+  set(cuda_found OFF)
+endif()
+option(FOLIO_ENABLE_CUDA "Compile the CUDA sources of the tests" ${cuda_found})
+
+if(FOLIO_ENABLE_CUDA)
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 80 90 100)  # Ampere, Hopper, Blackwell
+  endif()
+  enable_language(CUDA)
+endif()

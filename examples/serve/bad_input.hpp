@@ -1,0 +1,15 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What the program says when a file, an option or a prompt cannot be used: one sentence, and nothing was changed.
+
+#include <stdexcept>
+
+namespace serve {
+
+/// Something that the user gave cannot be used. The message names it and says what would be right.
+struct BadInput : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace serve

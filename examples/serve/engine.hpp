@@ -1,0 +1,74 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What an engine is asked and what it answers, without the type of its cache. How it works is in paged_engine.hpp.
+
+#include <cstdint>
+#include <folio/ops/thread_pool.hpp>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "llama.hpp"
+#include "sampler.hpp"
+
+namespace serve {
+
+/// One token after the other.
+using Tokens = std::vector<std::int32_t>;
+
+struct EngineOptions {
+  std::int64_t memory_bytes = 0;  ///< for the cache; 0: as much as all requests need at once, at most 1 GiB
+  std::int32_t batch_tokens = 256;
+  std::int32_t max_tokens = 128;
+  std::int32_t samples = 1;
+  Sampling sampling;
+  folio::ThreadPool* threads = nullptr;
+};
+
+/// Where a run stands.
+struct Progress {
+  std::int64_t steps = 0, generated_tokens = 0;
+  std::int64_t running = 0, waiting = 0, finished = 0;  ///< samples; those that were not forked yet count as waiting
+  std::int64_t live_blocks = 0, num_blocks = 0;
+};
+
+/// Looks on while an engine runs.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void on_token(DrawIndex index, std::int32_t token) = 0;
+  virtual void on_step(Progress const& progress) = 0;
+};
+
+/// What a run did.
+struct RunResult {
+  std::vector<std::vector<Tokens>> completions;  ///< [request][sample]
+  std::int64_t prompt_tokens = 0;                ///< of all prompts, each once
+  std::int64_t generated_tokens = 0;
+  std::int64_t computed_tokens = 0;  ///< that went through the model; more than needed when requests were preempted
+  std::int64_t steps = 0, preemptions = 0, forks = 0, block_copies = 0;
+
+  double bytes_per_token = 0;
+  std::int64_t memory_bytes = 0;      ///< of the whole cache
+  std::int64_t bytes_peak = 0;        ///< in live blocks at the step when most were live
+  std::int64_t bytes_contiguous = 0;  ///< peak_sequences * the model's context * bytes_per_token
+  std::int64_t peak_sequences = 0;    ///< the most sequences that held blocks at once
+  double waste = 0;                   ///< at the peak: empty slots, as a share of the slots held
+  double waste_beyond_last_blocks = 0;  ///< at the peak: slots held that are neither filled nor in a sequence's last block
+};
+
+/// Runs many requests at once. Made by make_engine.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  /// Runs all of them to their end. Deterministic: the same model, prompts, options and seed give the same tokens.
+  virtual RunResult run(Observer& observer) = 0;
+};
+
+/// An engine over a cache with the quantizer called `quantizer`. `model` and `prompts` must outlive it. Throws BadInput for an unknown
+/// quantizer, a head dim that no cache was compiled for, and a memory budget in which the longest request does not fit.
+[[nodiscard]] std::unique_ptr<Engine> make_engine(std::string_view quantizer, Llama const& model, std::vector<Tokens> const& prompts,
+                                                  EngineOptions const& options);
+
+}  // namespace serve

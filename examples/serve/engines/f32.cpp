@@ -1,0 +1,14 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// The cache stores 32-bit floats: exact, and what --check compares with.
+
+#include "../paged_engine.hpp"
+#include "engines.hpp"
+
+namespace serve {
+
+std::unique_ptr<Engine> make_f32_engine(Llama const& model, std::vector<Tokens> const& prompts, EngineOptions const& options) {
+  return make_paged_engine<folio::F32>(model, prompts, options);
+}
+
+}  // namespace serve

@@ -1,0 +1,329 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A small strict JSON reader (RFC 8259), for model files that strangers wrote.
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <locale>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "bad_input.hpp"
+
+namespace serve {
+
+/// One JSON value. Objects keep the order of the text; a name that appears twice is refused when reading.
+class Json {
+ public:
+  struct Member;
+  using Array = std::vector<Json>;
+  using Object = std::vector<Member>;
+
+  Json() = default;
+  template <class T>
+  explicit Json(T value) : value_(std::move(value)) {}
+
+  /// The value as a T (bool, int64, double, string, Array, Object), or nullptr when it is something else.
+  template <class T>
+  [[nodiscard]] T const* get() const {
+    return std::get_if<T>(&value_);
+  }
+  [[nodiscard]] bool is_null() const { return std::holds_alternative<std::nullptr_t>(value_); }
+
+  /// The member called `name`, or nullptr when there is none or when this is not an object. Cost: linear.
+  [[nodiscard]] Json const* find(std::string_view name) const;
+
+  /// The value as JSON text, cut after about `limit` characters: for messages.
+  [[nodiscard]] std::string text(std::size_t limit = 60) const;
+
+ private:
+  std::variant<std::nullptr_t, bool, std::int64_t, double, std::string, Array, Object> value_ = nullptr;
+};
+
+struct Json::Member {
+  std::string name;
+  Json value;
+};
+
+inline Json const* Json::find(std::string_view name) const {
+  if (auto const* object = get<Object>())
+    for (Member const& member : *object)
+      if (member.name == name) return &member.value;
+  return nullptr;
+}
+
+/// `text` as a JSON string, quotes included; of a longer one only the first `limit` bytes: for messages.
+inline std::string json_quote(std::string_view text, std::size_t limit = std::string_view::npos) {
+  std::string out = "\"";
+  for (char const c : text.substr(0, limit)) {
+    auto const byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (byte < 0x20) {
+      constexpr char const* hex = "0123456789abcdef";
+      out += std::string("\\u00") + hex[byte >> 4] + hex[byte & 15];
+    } else {
+      out += c;
+    }
+  }
+  return out + (text.size() > limit ? "...\"" : "\"");
+}
+
+/// A number as JSON text: shortest of the usual forms, never "nan" or "inf" (those become null).
+inline std::string json_number(double number) {
+  if (number != number || number - number != 0) return "null";
+  std::ostringstream out;
+  out.imbue(std::locale::classic());
+  out.precision(10);
+  out << number;
+  return out.str();
+}
+
+inline std::string Json::text(std::size_t limit) const {
+  std::string out;
+  if (is_null()) out = "null";
+  if (auto const* flag = get<bool>()) out = *flag ? "true" : "false";
+  if (auto const* integer = get<std::int64_t>()) out = std::to_string(*integer);
+  if (auto const* number = get<double>()) out = json_number(*number);
+  if (auto const* string = get<std::string>()) out = json_quote(*string);
+  if (auto const* array = get<Array>()) {
+    for (std::size_t i = 0; i < array->size() && out.size() <= limit; ++i) out += (i ? ", " : "") + (*array)[i].text(limit);
+    out = "[" + out + "]";
+  }
+  if (auto const* object = get<Object>()) {
+    for (std::size_t i = 0; i < object->size() && out.size() <= limit; ++i)
+      out += (i ? ", " : "") + json_quote((*object)[i].name) + ": " + (*object)[i].value.text(limit);
+    out = "{" + out + "}";
+  }
+  if (out.size() > limit) out = out.substr(0, limit) + "...";
+  return out;
+}
+
+/// Reads one JSON text. Strict: no comments, no trailing commas, no duplicate names, valid UTF-8 only, at most 64 levels deep.
+/// Integers that fit are std::int64_t, every other number is a double. Errors name the byte offset.
+class JsonReader {
+ public:
+  /// Throws BadInput ("<source> is not valid JSON: expected ',' or ']' at byte 17").
+  [[nodiscard]] static Json read(std::string_view text, std::string const& source) {
+    JsonReader reader{text, source};
+    reader.skip_space();
+    Json value = reader.value(0);
+    reader.skip_space();
+    if (reader.at_ != text.size()) reader.fail("expected the end of the text");
+    return value;
+  }
+
+ private:
+  static constexpr int max_depth = 64;
+
+  JsonReader(std::string_view text, std::string const& source) : text_(text), source_(source) {}
+
+  [[noreturn]] void fail(std::string const& what) const {
+    throw BadInput(source_ + " is not valid JSON: " + what + " at byte " + std::to_string(at_) + ".");
+  }
+
+  [[nodiscard]] bool done() const { return at_ >= text_.size(); }
+  [[nodiscard]] char peek() const { return done() ? '\0' : text_[at_]; }
+  bool take(char c) {
+    if (done() || text_[at_] != c) return false;
+    ++at_;
+    return true;
+  }
+  void skip_space() {
+    while (!done() && (peek() == ' ' || peek() == '\t' || peek() == '\n' || peek() == '\r')) ++at_;
+  }
+
+  Json value(int depth) {
+    if (depth > max_depth) fail("more than 64 levels of nesting");
+    switch (peek()) {
+      case '{': return object(depth);
+      case '[': return array(depth);
+      case '"': return Json(string());
+      case 't': return word("true", Json(true));
+      case 'f': return word("false", Json(false));
+      case 'n': return word("null", Json());
+      default: return number();
+    }
+  }
+
+  Json word(std::string_view expected, Json value) {
+    if (text_.substr(at_, expected.size()) != expected) fail("expected a value");
+    at_ += expected.size();
+    return value;
+  }
+
+  Json array(int depth) {
+    Json::Array elements;
+    ++at_;
+    skip_space();
+    if (take(']')) return Json(std::move(elements));
+    do {
+      skip_space();
+      elements.push_back(value(depth + 1));
+      skip_space();
+    } while (take(','));
+    if (!take(']')) fail("expected ',' or ']'");
+    return Json(std::move(elements));
+  }
+
+  Json object(int depth) {
+    Json::Object members;
+    ++at_;
+    skip_space();
+    if (take('}')) return Json(std::move(members));
+    do {
+      skip_space();
+      if (peek() != '"') fail("expected a name in quotes");
+      std::string name = string();
+      skip_space();
+      if (!take(':')) fail("expected ':'");
+      skip_space();
+      members.push_back({std::move(name), value(depth + 1)});
+      skip_space();
+    } while (take(','));
+    if (!take('}')) fail("expected ',' or '}'");
+    refuse_duplicates(members);
+    return Json(std::move(members));
+  }
+
+  void refuse_duplicates(Json::Object const& members) const {
+    std::vector<std::string_view> names;
+    for (Json::Member const& member : members) names.push_back(member.name);
+    std::sort(names.begin(), names.end());
+    auto const twice = std::adjacent_find(names.begin(), names.end());
+    if (twice != names.end()) fail("the name " + json_quote(*twice, 60) + " appears twice in the object that ends");
+  }
+
+  bool take_digits() {
+    std::size_t const begin = at_;
+    while (!done() && peek() >= '0' && peek() <= '9') ++at_;
+    return at_ > begin;
+  }
+
+  Json number() {
+    std::size_t const begin = at_;
+    take('-');
+    bool const leading_zero = peek() == '0';
+    std::size_t const digits = at_;
+    if (!take_digits()) fail("expected a value");
+    if (leading_zero && at_ - digits > 1) fail("a number must not begin with a zero, which ends");
+    bool whole = true;
+    if (take('.')) {
+      whole = false;
+      if (!take_digits()) fail("expected a digit");
+    }
+    if (take('e') || take('E')) {
+      whole = false;
+      if (!take('+')) take('-');
+      if (!take_digits()) fail("expected a digit");
+    }
+    std::string_view const spelled = text_.substr(begin, at_ - begin);
+    std::int64_t integer = 0;
+    if (whole && std::from_chars(spelled.data(), spelled.data() + spelled.size(), integer).ec == std::errc{})
+      return Json(integer);
+    std::istringstream in{std::string(spelled)};  // from_chars for double is missing from some standard libraries
+    in.imbue(std::locale::classic());
+    double real = 0;
+    if (!(in >> real)) fail("a number is too large, which ends");
+    return Json(real);
+  }
+
+  std::uint32_t hex4() {
+    std::uint32_t code = 0;
+    std::string_view const spelled = text_.substr(at_, 4);
+    char const* const end = spelled.data() + spelled.size();
+    auto const result = std::from_chars(spelled.data(), end, code, 16);
+    if (spelled.size() != 4 || result.ptr != end || result.ec != std::errc{}) fail("expected four hexadecimal digits");
+    at_ += 4;
+    return code;
+  }
+
+  static void append_utf8(std::string& out, std::uint32_t code) {
+    auto const put = [&out](std::uint32_t byte) { out += static_cast<char>(static_cast<unsigned char>(byte)); };
+    if (code < 0x80) return put(code);
+    if (code < 0x800) {
+      put(0xC0 | code >> 6);
+    } else {
+      if (code < 0x10000) {
+        put(0xE0 | code >> 12);
+      } else {
+        put(0xF0 | code >> 18);
+        put(0x80 | (code >> 12 & 0x3F));
+      }
+      put(0x80 | (code >> 6 & 0x3F));
+    }
+    put(0x80 | (code & 0x3F));
+  }
+
+  void escape(std::string& out) {
+    constexpr std::string_view names = "\"\\/bfnrt";
+    constexpr std::string_view meanings = "\"\\/\b\f\n\r\t";
+    auto const which = done() ? std::string_view::npos : names.find(peek());
+    if (which != std::string_view::npos) {
+      out += meanings[which];
+      ++at_;
+      return;
+    }
+    if (!take('u')) fail("unknown escape");
+    std::uint32_t code = hex4();
+    if (code >= 0xDC00 && code <= 0xDFFF) fail("the second half of a surrogate pair without the first, which ends");
+    if (code >= 0xD800 && code <= 0xDBFF) {
+      bool const second = take('\\') && take('u');
+      std::uint32_t const low = second ? hex4() : 0;
+      if (low < 0xDC00 || low > 0xDFFF) fail("the first half of a surrogate pair without the second");
+      code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+    }
+    append_utf8(out, code);
+  }
+
+  /// One character of UTF-8 beyond ASCII, checked: no overlong form, no surrogate, nothing above U+10FFFF.
+  void multibyte(std::string& out) {
+    auto const byte = [this](std::size_t i) -> std::uint32_t {
+      return at_ + i < text_.size() ? static_cast<unsigned char>(text_[at_ + i]) : 0u;
+    };
+    std::uint32_t const lead = byte(0);
+    std::size_t const size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+    std::uint32_t code = lead & (0x7Fu >> size);
+    bool valid = lead >= 0xC2 && lead <= 0xF4;
+    for (std::size_t i = 1; i < size; ++i) {
+      valid = valid && (byte(i) & 0xC0) == 0x80;
+      code = code << 6 | (byte(i) & 0x3F);
+    }
+    constexpr std::uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    if (!valid || code < smallest[size] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) fail("invalid UTF-8");
+    out += text_.substr(at_, size);
+    at_ += size;
+  }
+
+  std::string string() {
+    std::string out;
+    ++at_;
+    while (true) {
+      if (done()) fail("a string without an end");
+      char const c = peek();
+      if (take('"')) return out;
+      if (static_cast<unsigned char>(c) < 0x20) fail("a control character in a string");
+      if (take('\\')) {
+        escape(out);
+      } else if (static_cast<unsigned char>(c) < 0x80) {
+        out += c;
+        ++at_;
+      } else {
+        multibyte(out);
+      }
+    }
+  }
+
+  std::string_view text_;
+  std::string const& source_;
+  std::size_t at_ = 0;
+};
+
+}  // namespace serve

@@ -1,0 +1,227 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// config.json of a Llama-family model: the sizes, read strictly, and a clear refusal of whatever this program cannot run.
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bad_input.hpp"
+#include "json.hpp"
+
+namespace serve {
+
+/// How rotary frequencies are stretched beyond the context that the model was first trained on.
+struct RopeScaling {
+  enum class Kind : std::uint8_t { none, linear, llama3 };
+  Kind kind = Kind::none;
+  double factor = 1;
+  double low_freq_factor = 1, high_freq_factor = 4;  ///< llama3 only
+  std::int64_t original_context = 8192;              ///< llama3 only
+};
+
+/// What the forward pass and the cache need to know about a model.
+struct LlamaConfig {
+  static constexpr std::int32_t no_window = std::numeric_limits<std::int32_t>::max();
+
+  std::string architecture;  ///< "LlamaForCausalLM", ...
+  std::int32_t layers = 0, hidden = 0, intermediate = 0, vocab = 0;
+  std::int32_t heads = 0, kv_heads = 0, head_dim = 0;
+  std::int32_t context = 0;         ///< max_position_embeddings
+  std::int32_t window = no_window;  ///< tokens that a query sees, itself included
+  double rms_norm_eps = 1e-6;
+  double rope_theta = 10000;
+  RopeScaling rope_scaling;
+  bool tied_embeddings = false;            ///< the output layer is the embedding
+  bool qk_norm = false;                    ///< RMSNorm of every query and key head before RoPE (Qwen3)
+  std::vector<std::int32_t> stop_tokens;   ///< eos_token_id
+};
+
+/// Reads the fields of one JSON object; every refusal names the file, the field and its value.
+class ConfigReader {
+ public:
+  ConfigReader(Json const& object, std::string source) : object_(object), source_(std::move(source)) {}
+
+  [[noreturn]] void refuse(std::string const& field, std::string const& why) const {
+    Json const* const value = present(field);
+    throw BadInput(source_ + ": " + field + (value ? " is " + value->text() : " is missing") + "; " + why + ".");
+  }
+
+  /// The field's value, or nullptr when it is missing or null.
+  [[nodiscard]] Json const* present(std::string_view field) const {
+    Json const* const value = object_.find(field);
+    return value && !value->is_null() ? value : nullptr;
+  }
+
+  [[nodiscard]] std::int32_t integer(std::string const& field, std::optional<std::int32_t> otherwise, std::int32_t smallest,
+                                     std::int32_t largest) const {
+    Json const* const value = present(field);
+    if (!value && otherwise) return *otherwise;
+    auto const* number = value ? value->get<std::int64_t>() : nullptr;
+    if (!number || *number < smallest || *number > largest)
+      refuse(field, "it should be an integer from " + std::to_string(smallest) + " to " + std::to_string(largest));
+    return static_cast<std::int32_t>(*number);
+  }
+
+  [[nodiscard]] double real(std::string const& field, std::optional<double> otherwise, double smallest, double largest) const {
+    Json const* const value = present(field);
+    if (!value && otherwise) return *otherwise;
+    std::optional<double> number;
+    if (value && value->get<double>()) number = *value->get<double>();
+    if (value && value->get<std::int64_t>()) number = static_cast<double>(*value->get<std::int64_t>());
+    if (!number || !(*number >= smallest && *number <= largest))
+      refuse(field, "it should be a number from " + json_number(smallest) + " to " + json_number(largest));
+    return *number;
+  }
+
+  [[nodiscard]] bool boolean(std::string const& field, bool otherwise) const {
+    Json const* const value = present(field);
+    if (!value) return otherwise;
+    if (!value->get<bool>()) refuse(field, "it should be true or false");
+    return *value->get<bool>();
+  }
+
+  [[nodiscard]] std::string string(std::string const& field, std::string const& otherwise) const {
+    Json const* const value = present(field);
+    if (!value) return otherwise;
+    if (!value->get<std::string>()) refuse(field, "it should be a string");
+    return *value->get<std::string>();
+  }
+
+  [[nodiscard]] std::string const& source() const { return source_; }
+
+ private:
+  Json const& object_;
+  std::string source_;
+};
+
+namespace llama_config {
+
+/// "rope_scaling", or "rope_parameters" as newer files call it (which then holds rope_theta, too).
+inline void read_rope(ConfigReader const& fields, LlamaConfig& config) {
+  constexpr double large = 1e12;
+  config.rope_theta = fields.real("rope_theta", 10000.0, 1, large);
+  std::string const name = fields.present("rope_parameters") ? "rope_parameters" : "rope_scaling";
+  Json const* const object = fields.present(name);
+  if (!object) return;
+  if (!object->get<Json::Object>()) fields.refuse(name, "it should be an object");
+  ConfigReader const rope{*object, fields.source() + ": " + name};
+  config.rope_theta = rope.real("rope_theta", config.rope_theta, 1, large);
+  std::string const field = rope.present("rope_type") ? "rope_type" : "type";
+  std::string const type = rope.string(field, "default");
+  if (type == "default") return;
+  config.rope_scaling.factor = rope.real("factor", std::nullopt, 1, large);
+  if (type == "linear") {
+    config.rope_scaling.kind = RopeScaling::Kind::linear;
+  } else if (type == "llama3") {
+    config.rope_scaling.kind = RopeScaling::Kind::llama3;
+    config.rope_scaling.low_freq_factor = rope.real("low_freq_factor", std::nullopt, 1e-6, large);
+    config.rope_scaling.high_freq_factor = rope.real("high_freq_factor", std::nullopt, 1e-6, large);
+    config.rope_scaling.original_context = rope.integer("original_max_position_embeddings", std::nullopt, 1, 1 << 30);
+    if (config.rope_scaling.high_freq_factor <= config.rope_scaling.low_freq_factor)
+      rope.refuse("high_freq_factor", "it should be greater than low_freq_factor");
+  } else {
+    rope.refuse(field, "supported are default, linear and llama3");
+  }
+}
+
+/// The one window that all layers share, or LlamaConfig::no_window. Models that mix layers with and without one are refused.
+inline std::int32_t read_window(ConfigReader const& fields, LlamaConfig const& config) {
+  bool const qwen = config.architecture.starts_with("Qwen");
+  if (config.architecture == "LlamaForCausalLM" || (qwen && !fields.boolean("use_sliding_window", false)) ||
+      !fields.present("sliding_window"))
+    return LlamaConfig::no_window;
+  std::int32_t const window = fields.integer("sliding_window", std::nullopt, 1, LlamaConfig::no_window);
+  std::int32_t layers_with_window = config.layers;
+  if (Json const* const types = fields.present("layer_types")) {
+    auto const* array = types->get<Json::Array>();
+    if (!array || array->size() != static_cast<std::size_t>(config.layers))
+      fields.refuse("layer_types", "it should be a list with one name for each layer");
+    layers_with_window = 0;
+    for (Json const& type : *array) {
+      auto const* name = type.get<std::string>();
+      if (!name || (*name != "sliding_attention" && *name != "full_attention"))
+        fields.refuse("layer_types", "supported are full_attention and sliding_attention");
+      layers_with_window += *name == "sliding_attention" ? 1 : 0;
+    }
+    if (layers_with_window != 0 && layers_with_window != config.layers)
+      fields.refuse("layer_types", "a sliding window is supported in all layers or in none");
+  } else if (qwen) {
+    std::int32_t const first = fields.integer("max_window_layers", 28, 0, LlamaConfig::no_window);
+    if (first > 0 && first < config.layers)
+      fields.refuse("max_window_layers", "a sliding window is supported in all layers or in none");
+    layers_with_window = first == 0 ? config.layers : 0;
+  }
+  return layers_with_window == 0 ? LlamaConfig::no_window : window;
+}
+
+inline std::vector<std::int32_t> read_stop_tokens(ConfigReader const& fields, LlamaConfig const& config) {
+  Json const* const value = fields.present("eos_token_id");
+  if (!value) return {};
+  Json::Array const one{*value};
+  std::vector<std::int32_t> tokens;
+  for (Json const& element : value->get<Json::Array>() ? *value->get<Json::Array>() : one) {
+    auto const* token = element.get<std::int64_t>();
+    if (!token || *token < 0) fields.refuse("eos_token_id", "it should be a token id or a list of them");
+    if (*token < config.vocab) tokens.push_back(static_cast<std::int32_t>(*token));
+  }
+  return tokens;
+}
+
+inline void refuse_unsupported(ConfigReader const& fields) {
+  if (fields.present("quantization_config"))
+    fields.refuse("quantization_config", "quantized weights are not supported, only F32, F16 and BF16");
+  std::string const activation = fields.string("hidden_act", "silu");
+  if (activation != "silu" && activation != "swish") fields.refuse("hidden_act", "only silu (SwiGLU) is supported");
+  if (fields.real("partial_rotary_factor", 1.0, 0, 1) != 1.0)
+    fields.refuse("partial_rotary_factor", "only rotary embeddings over the whole head are supported");
+}
+
+}  // namespace llama_config
+
+/// Reads config.json. Throws BadInput with one sentence that names the field and its value; `source` names the file.
+inline LlamaConfig read_llama_config(std::string_view text, std::string const& source) {
+  Json const json = JsonReader::read(text, source);
+  if (!json.get<Json::Object>()) throw BadInput(source + " is not a JSON object.");
+  ConfigReader const fields{json, source};
+  LlamaConfig config;
+
+  Json const* const names = fields.present("architectures");
+  auto const* list = names ? names->get<Json::Array>() : nullptr;
+  auto const* name = list && list->size() == 1 ? (*list)[0].get<std::string>() : nullptr;
+  constexpr std::string_view known[] = {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"};
+  for (std::string_view const architecture : known)
+    if (name && *name == architecture) config.architecture = *name;
+  if (config.architecture.empty())
+    fields.refuse("architectures",
+                  "supported are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM");
+  llama_config::refuse_unsupported(fields);
+
+  constexpr std::int32_t large = 1 << 24;
+  config.layers = fields.integer("num_hidden_layers", std::nullopt, 1, 4096);
+  config.hidden = fields.integer("hidden_size", std::nullopt, 1, 1 << 20);
+  config.intermediate = fields.integer("intermediate_size", std::nullopt, 1, 1 << 20);
+  config.vocab = fields.integer("vocab_size", std::nullopt, 1, large);
+  config.heads = fields.integer("num_attention_heads", std::nullopt, 1, 4096);
+  config.kv_heads = fields.integer("num_key_value_heads", config.heads, 1, 4096);
+  if (config.heads % config.kv_heads != 0)
+    fields.refuse("num_key_value_heads", "it should divide num_attention_heads, which is " + std::to_string(config.heads));
+  if (!fields.present("head_dim") && config.hidden % config.heads != 0)
+    fields.refuse("hidden_size", "it should be a multiple of num_attention_heads when head_dim is missing");
+  config.head_dim = fields.integer("head_dim", config.hidden / config.heads, 2, 1024);
+  if (config.head_dim % 2 != 0) fields.refuse("head_dim", "rotary embeddings need an even number");
+  config.context = fields.integer("max_position_embeddings", std::nullopt, 1, 1 << 30);
+  config.rms_norm_eps = fields.real("rms_norm_eps", 1e-6, 0, 1);
+  config.tied_embeddings = fields.boolean("tie_word_embeddings", false);
+  config.qk_norm = config.architecture == "Qwen3ForCausalLM";
+  llama_config::read_rope(fields, config);
+  config.window = llama_config::read_window(fields, config);
+  config.stop_tokens = llama_config::read_stop_tokens(fields, config);
+  return config;
+}
+
+}  // namespace serve

@@ -1,0 +1,117 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// serve: continuous batching of many prompts over a paged KV cache. `serve --help` explains the options, paged_engine.hpp the batching.
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <filesystem>
+#include <folio/ops/thread_pool.hpp>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <new>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "bad_input.hpp"
+#include "check.hpp"
+#include "display.hpp"
+#include "engine.hpp"
+#include "llama.hpp"
+#include "options.hpp"
+#include "prompts.hpp"
+#include "report.hpp"
+#include "tokenizer.hpp"
+
+namespace serve {
+namespace {
+
+/// Every completion, as a prompt file has its prompts.
+void write_completions(std::ostream& out, Tokenizer const& tokenizer, RunResult const& run) {
+  bool first = true;
+  for (std::vector<Tokens> const& request : run.completions)
+    for (Tokens const& completion : request) {
+      if (!first && !tokenizer.prompt_per_line()) out << "---\n";
+      first = false;
+      out << tokenizer.decode(completion) << "\n";
+    }
+}
+
+/// Options of the engine, and the threads that it shares its work over.
+EngineOptions engine_options(Options const& options, folio::ThreadPool& threads) {
+  EngineOptions out;
+  out.memory_bytes = options.memory_bytes;
+  out.batch_tokens = options.batch_tokens;
+  out.max_tokens = options.max_tokens;
+  out.samples = options.samples;
+  out.sampling = options.sampling;
+  out.threads = &threads;
+  return out;
+}
+
+int run(Options const& options) {
+  std::filesystem::path const directory = options.model;
+  Llama const model(directory);
+  std::unique_ptr<Tokenizer> const tokenizer = make_tokenizer(directory, model.config());
+  std::vector<Tokens> const prompts = read_prompts(options.prompts, *tokenizer, model.config().context, options.max_tokens);
+  auto const hardware = static_cast<int>(std::thread::hardware_concurrency());
+  folio::ThreadPool threads(options.threads > 0 ? options.threads : std::max(1, hardware));
+  EngineOptions const how = engine_options(options, threads);
+  std::unique_ptr<Engine> const engine = make_engine(options.quantizer, model, prompts, how);
+  std::ofstream output;
+  if (!options.output.empty()) output.open(options.output, std::ios::binary);
+  if (!output) throw BadInput("The file " + options.output + " cannot be written.");
+
+  Display display(*tokenizer, prompts.front(), options.json ? std::cerr : std::cout, std::cerr, stderr_is_terminal());
+  auto const begin = std::chrono::steady_clock::now();
+  Report report;
+  report.run = engine->run(display);
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  report.model = options.model;
+  report.quantizer = options.quantizer;
+  report.requests = static_cast<std::int64_t>(prompts.size());
+  report.samples = options.samples;
+  if (!options.output.empty()) write_completions(output, *tokenizer, report.run);
+  if (!output.flush()) throw BadInput("The file " + options.output + " cannot be written.");
+  if (options.check) {
+    std::cerr << "[checking: each request alone on a contiguous f32 cache]" << std::endl;
+    report.check = check(model, prompts, how, report.run);
+  }
+  if (options.json) {
+    std::cout << to_json(report) << std::endl;
+  } else {
+    std::cout << "\n" << to_table(report) << std::flush;
+  }
+  if (!report.check || report.check->identical) return 0;
+  bool const failed = options.quantizer == "f32" && !report.check->explained;  // other quantizers round, so their text may differ
+  std::cerr << (failed ? "serve: " : "") << report.check->first_difference << std::endl;
+  return failed ? 1 : 0;
+}
+
+}  // namespace
+}  // namespace serve
+
+int main(int argc, char** argv) {
+  try {
+    auto options = serve::parse_options(std::span<char const* const>(argv, argv + argc).subspan(argc > 0 ? 1 : 0));
+    if (options.help) {
+      std::cout << serve::help_text();
+      return 0;
+    }
+    if (options.model.empty()) options.model = FOLIO_SERVE_MODEL;
+    if (options.prompts.empty()) options.prompts = FOLIO_SERVE_PROMPTS;
+    return serve::run(options);
+  } catch (serve::BadOption const& error) {
+    std::cerr << "serve: " << error.what() << std::endl;
+    return 2;
+  } catch (std::bad_alloc const&) {
+    std::cerr << "serve: There is not enough memory for this model and these options." << std::endl;
+    return 1;
+  } catch (std::exception const& error) {
+    std::cerr << "serve: " << error.what() << std::endl;
+    return 1;
+  }
+}

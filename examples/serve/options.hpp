@@ -1,0 +1,182 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The command line: one table of options, from which both the parser and --help are made.
+
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <locale>
+#include <optional>
+#include <span>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "bad_input.hpp"
+#include "sampler.hpp"
+
+namespace serve {
+
+/// A command line that makes no sense; the program exits with 2 instead of 1.
+struct BadOption : BadInput {
+  using BadInput::BadInput;
+};
+
+/// What the user asked for.
+struct Options {
+  std::string model, prompts;  ///< where the files are; the caller fills in the defaults
+  std::string quantizer = "f32";
+  std::string output;             ///< file for the completions; empty: none
+  std::int32_t max_tokens = 128;  ///< generated per sample
+  std::int32_t samples = 1;       ///< per prompt
+  std::int32_t batch_tokens = 256;
+  std::int64_t memory_bytes = 0;  ///< for the KV cache; 0: as much as all requests need at once, at most 1 GiB
+  std::int32_t threads = 0;       ///< 0: one per hardware thread
+  Sampling sampling;
+  bool json = false, check = false, help = false;
+};
+
+namespace option_values {
+
+template <class T>
+T integer(std::string_view name, std::string_view text, T smallest, T largest) {
+  T value{};
+  char const* const end = text.data() + text.size();
+  auto const result = std::from_chars(text.data(), end, value);
+  if (result.ec != std::errc{} || result.ptr != end || value < smallest || value > largest)
+    throw BadOption(std::string(name) + " " + std::string(text) + " is not possible: it takes an integer from " +
+                    std::to_string(smallest) + " to " + std::to_string(largest) + ".");
+  return value;
+}
+
+inline double real(std::string_view name, std::string_view text, double smallest, double largest) {
+  std::istringstream in{std::string(text)};
+  in.imbue(std::locale::classic());
+  double value = 0;
+  if (!(in >> std::noskipws >> value) || in.peek() != std::istringstream::traits_type::eof() || !(value >= smallest && value <= largest)) {
+    std::ostringstream range;
+    range << smallest << " to " << largest;
+    throw BadOption(std::string(name) + " " + std::string(text) + " is not possible: it takes a number from " + range.str() + ".");
+  }
+  return value;
+}
+
+/// "64M" and the like: an integer and K, M or G for powers of 1024.
+inline std::int64_t bytes(std::string_view name, std::string_view text) {
+  std::int64_t value = 0;
+  char const* const end = text.data() + text.size();
+  auto const result = std::from_chars(text.data(), end, value);
+  std::string_view const suffix(result.ptr, static_cast<std::size_t>(end - result.ptr));
+  int const shift = suffix == "K" ? 10 : suffix == "M" ? 20 : suffix == "G" ? 30 : 0;
+  bool const known = suffix.empty() || shift != 0;
+  if (result.ec != std::errc{} || !known || value < 1 || value > std::numeric_limits<std::int64_t>::max() >> shift)
+    throw BadOption(std::string(name) + " " + std::string(text) +
+                    " is not possible: it takes a number of bytes from 1, such as 1048576, 1024K, 64M or 2G.");
+  return value << shift;
+}
+
+}  // namespace option_values
+
+/// One option: its name, what --help calls its value (empty: a switch), its help, and what it does with the value.
+struct Option {
+  std::string_view name, value, help;
+  std::function<void(Options&, std::string_view)> set;
+};
+
+[[nodiscard]] inline std::span<Option const> all_options() {
+  namespace v = option_values;
+  constexpr std::int32_t many = 1'000'000'000;
+  static Option const table[] = {
+      {"--model", "DIR", "model directory: config.json and model.safetensors, or its shards and their index; default: the bundled tiny-llama",
+       [](Options& o, std::string_view s) { o.model = s; }},
+      {"--prompts", "FILE", "prompts, separated by lines with only ---; for a model without a tokenizer that serve can read, each line is a "
+       "list of token ids; default: the 16 bundled prompts",
+       [](Options& o, std::string_view s) { o.prompts = s; }},
+      {"--max-tokens", "N", "tokens to generate for each sample (default 128)",
+       [](Options& o, std::string_view s) { o.max_tokens = v::integer("--max-tokens", s, 1, many); }},
+      {"--samples", "N", "samples for each prompt; they share the prompt's blocks by fork (default 1)",
+       [](Options& o, std::string_view s) { o.samples = v::integer("--samples", s, 1, 65536); }},
+      {"--quantizer", "NAME", "how the cache stores keys and values: f32 (default), f16, bf16, fp8, int8, int4, or k8v4 (int8 keys, int4 values)",
+       [](Options& o, std::string_view s) { o.quantizer = s; }},
+      {"--memory", "BYTES", "memory for the KV cache, with suffix K, M or G; when it runs out, the youngest requests are preempted and recomputed "
+       "later; default: what all requests need at once, at most 1G",
+       [](Options& o, std::string_view s) { o.memory_bytes = v::bytes("--memory", s); }},
+      {"--batch-tokens", "N", "most tokens in one step; longer prompts are computed in chunks (default 256)",
+       [](Options& o, std::string_view s) { o.batch_tokens = v::integer("--batch-tokens", s, 1, 1 << 20); }},
+      {"--threads", "N", "threads (default: one for each hardware thread)",
+       [](Options& o, std::string_view s) { o.threads = v::integer("--threads", s, 1, 1024); }},
+      {"--seed", "N", "seed of the random choices (default 1); the same seed gives the same text, whatever the memory, batch and threads",
+       [](Options& o, std::string_view s) {
+         o.sampling.seed = v::integer("--seed", s, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max());
+       }},
+      {"--temperature", "X", "0 takes the likeliest token; higher is more random (default 0.7)",
+       [](Options& o, std::string_view s) { o.sampling.temperature = v::real("--temperature", s, 0, 100); }},
+      {"--top-k", "N", "choose among the N likeliest tokens; 0: among all (default 20)",
+       [](Options& o, std::string_view s) { o.sampling.top_k = v::integer("--top-k", s, 0, many); }},
+      {"--top-p", "X", "of those, among the fewest whose probabilities sum to X (default 1)",
+       [](Options& o, std::string_view s) { o.sampling.top_p = v::real("--top-p", s, 0, 1); }},
+      {"--output", "FILE", "write every completion there, separated by lines with only ---",
+       [](Options& o, std::string_view s) { o.output = s; }},
+      {"--json", "", "print one JSON object instead of the text and the table; progress goes to standard error",
+       [](Options& o, std::string_view) { o.json = true; }},
+      {"--check", "", "run each request again, alone on a plain contiguous f32 cache, and compare the tokens; a difference with the f32 "
+       "quantizer is an error",
+       [](Options& o, std::string_view) { o.check = true; }},
+      {"--help", "", "print this", [](Options& o, std::string_view) { o.help = true; }},
+  };
+  return table;
+}
+
+[[nodiscard]] inline std::string help_text() {
+  std::string out =
+      "serve: continuous batching over a paged KV cache.\n"
+      "\n"
+      "Runs a Llama-family model (Llama, Mistral, Qwen2, Qwen3; F32, F16 or BF16 weights) on many prompts at once.\n"
+      "\n";
+  for (Option const& option : all_options()) {
+    std::string line = "  " + std::string(option.name) + (option.value.empty() ? "" : " ") + std::string(option.value);
+    line.resize(std::max<std::size_t>(22, line.size() + 1), ' ');
+    std::istringstream words{std::string(option.help)};
+    for (std::string word; words >> word;) {
+      if (line.size() + word.size() > 100) {
+        out += line + "\n";
+        line = std::string(22, ' ');
+      }
+      line += word + " ";
+    }
+    line.pop_back();
+    out += line + "\n";
+  }
+  return out;
+}
+
+/// Reads a command line (without the program's name): `--name value` or `--name=value`. Throws BadOption.
+[[nodiscard]] inline Options parse_options(std::span<char const* const> arguments) {
+  Options options;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    std::string_view const argument = arguments[i];
+    std::size_t const equals = argument.find('=');
+    std::string_view const name = argument.substr(0, equals);
+    Option const* option = nullptr;
+    for (Option const& candidate : all_options())
+      if (candidate.name == name) option = &candidate;
+    if (!option) throw BadOption("There is no option " + std::string(name) + "; serve --help lists them.");
+    bool const has_value = equals != std::string_view::npos;
+    if (option->value.empty() && has_value) throw BadOption(std::string(name) + " takes no value.");
+    if (!option->value.empty() && !has_value && i + 1 == arguments.size())
+      throw BadOption(std::string(name) + " needs a value: " + std::string(name) + " " + std::string(option->value) + ".");
+    if (option->value.empty()) {
+      option->set(options, {});
+    } else {
+      option->set(options, has_value ? argument.substr(equals + 1) : std::string_view(arguments[++i]));
+    }
+  }
+  return options;
+}
+
+}  // namespace serve

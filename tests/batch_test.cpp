@@ -1,0 +1,313 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#include <folio/batch.hpp>
+#include <folio/kv_cache.hpp>
+#include <folio/quantizer/f32.hpp>
+#include <numeric>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/random.hpp"
+#include "support/story.hpp"
+
+using folio::BatchItem;
+using folio::BatchPadding;
+using folio::BatchTables;
+using folio::Sequence;
+using folio::test::below;
+using folio::test::block_ids;
+using folio::test::contains;
+
+namespace {
+
+constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 8};
+constexpr folio::ModelConfig windowed{.layers = 3,
+                                      .kv_heads = 1,
+                                      .head_dim = 8,
+                                      .groups = {folio::full_attention(), folio::sliding_window(6, 2)},
+                                      .pattern = folio::repeat_groups({0, 1, 1})};
+
+using Cache = folio::KvCache<folio::Model<tiny>, folio::BlockSize<4>, folio::F32>;
+using WindowCache = folio::KvCache<folio::Model<windowed>, folio::BlockSizes<4, 2>, folio::F32>;
+
+template <class T>
+std::vector<T> copy_of(std::span<T const> values) {
+  return {values.begin(), values.end()};
+}
+
+/// Row i of the table of a group.
+std::vector<std::int32_t> row(BatchTables const& tables, std::int32_t i, int group = 0) {
+  auto const width = static_cast<std::size_t>(tables.table_width(group));
+  return copy_of(tables.block_table(group).subspan(static_cast<std::size_t>(i) * width, width));
+}
+
+/// Everything in the tables.
+std::vector<std::int64_t> contents(BatchTables const& tables, int num_groups) {
+  std::vector<std::int64_t> all{tables.num_sequences(), tables.num_query_tokens()};
+  auto const add = [&](auto values) { all.insert(all.end(), values.begin(), values.end()); };
+  add(tables.lengths());
+  add(tables.query_starts());
+  for (int g = 0; g < num_groups; ++g) {
+    all.push_back(tables.table_width(g));
+    add(tables.block_table(g));
+    add(tables.slots(g));
+  }
+  return all;
+}
+
+/// The tables as their definitions say, without padding, from the sequences alone.
+void check_tables(BatchTables const& tables, std::vector<BatchItem> const& items, Cache const& cache) {
+  std::int32_t const block_size = cache.shape().block_size;
+  std::vector<std::int32_t> lengths, starts{0};
+  std::vector<std::int64_t> slots;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    Sequence const& s = *items[i].sequence;
+    std::int32_t const queries = items[i].num_query_tokens < 0 ? s.num_new_tokens() : items[i].num_query_tokens;
+    lengths.push_back(s.num_tokens());
+    starts.push_back(starts.back() + queries);
+    auto const blocks = block_ids(s);
+    for (std::int32_t t = s.num_tokens() - queries; t < s.num_tokens(); ++t)
+      slots.push_back(std::int64_t{blocks[static_cast<std::size_t>(t / block_size)]} * block_size + t % block_size);
+    auto expected = blocks;
+    expected.resize(static_cast<std::size_t>(tables.table_width()), 0);
+    REQUIRE(row(tables, static_cast<std::int32_t>(i)) == expected);
+  }
+  REQUIRE(copy_of(tables.lengths()) == lengths);
+  REQUIRE(copy_of(tables.query_starts()) == starts);
+  REQUIRE(copy_of(tables.slots()) == slots);
+  REQUIRE(tables.num_query_tokens() == starts.back());
+}
+
+}  // namespace
+
+TEST_CASE("tables hold each sequence's blocks, length, query tokens and slots, in the order given") {
+  Cache cache({.num_blocks = {32}});
+  Sequence a = cache.create(6), b = cache.create(1), c = cache.create(9);
+  a.append(3);
+  auto const batch = cache.batch({&c, &a, &b});
+  CHECK(batch.num_sequences() == 3);
+  CHECK(copy_of(batch.lengths()) == std::vector<std::int32_t>{9, 9, 1});
+  CHECK(copy_of(batch.query_starts()) == std::vector<std::int32_t>{0, 9, 12, 13});
+  CHECK(batch.table_width() == 3);
+  CHECK(row(batch, 0) == block_ids(c));
+  CHECK(row(batch, 1) == block_ids(a));
+  CHECK(row(batch, 2) == std::vector<std::int32_t>{block_ids(b)[0], 0, 0});
+  CHECK(batch.slots()[9] == std::int64_t{block_ids(a)[1]} * 4 + 2);
+  CHECK(batch.slots()[12] == std::int64_t{block_ids(b)[0]} * 4);
+}
+
+TEST_CASE("the number of query tokens can be given, none included") {
+  Cache cache({.num_blocks = {32}});
+  Sequence const a = cache.create(6), b = cache.create(5);
+  auto const batch = cache.batch({{&a, 2}, {&b, 0}, {&a, 6}});
+  CHECK(copy_of(batch.query_starts()) == std::vector<std::int32_t>{0, 2, 2, 8});
+  CHECK(batch.view().sequence(0, 0).num_query_tokens() == 2);
+  CHECK(batch.view().sequence(0, 0).first_query() == 4);
+  CHECK(batch.view().sequence(1, 0).first_query() == 5);
+}
+
+TEST_CASE("a batch of random sequences is what its definition says, filled again and again") {
+  Cache cache({.num_blocks = {200}});
+  std::mt19937 random(31);
+  std::vector<Sequence> sequences;
+  for (int i = 0; i < 12; ++i) sequences.push_back(cache.create(below(random, 30)));
+  auto batch = cache.batch(std::span<BatchItem const>{});
+  for (int step = 0; step < 200; ++step) {
+    std::vector<BatchItem> items;
+    for (std::int32_t n = below(random, 9); n > 0; --n) {
+      Sequence& s = sequences[static_cast<std::size_t>(below(random, 12))];
+      if (below(random, 3) == 0) s.truncate(below(random, s.num_tokens() + 1));
+      if (below(random, 2) == 0) (void)s.try_append(below(random, 5));
+    }
+    for (std::int32_t n = below(random, 9); n > 0; --n) {
+      Sequence const& s = sequences[static_cast<std::size_t>(below(random, 12))];
+      items.emplace_back(&s, below(random, 2) == 0 ? BatchItem::last_append : below(random, s.num_tokens() + 1));
+    }
+    cache.batch(items, batch);
+    check_tables(batch, items, cache);
+  }
+}
+
+TEST_CASE("a batch of nothing has no rows") {
+  Cache const cache({.num_blocks = {4}});
+  auto const batch = cache.batch(std::span<BatchItem const>{});
+  CHECK(batch.num_sequences() == 0);
+  CHECK(batch.num_query_tokens() == 0);
+  CHECK(copy_of(batch.query_starts()) == std::vector<std::int32_t>{0});
+  CHECK(batch.view().num_sequences() == 0);
+}
+
+TEST_CASE("a sequence without tokens has a row of null blocks") {
+  Cache cache({.num_blocks = {4}});
+  Sequence const empty = cache.create(), one = cache.create(5);
+  auto const batch = cache.batch({&empty, &one});
+  CHECK(row(batch, 0) == std::vector<std::int32_t>{0, 0});
+  CHECK(batch.lengths()[0] == 0);
+  CHECK(batch.query_starts()[1] == 0);
+}
+
+TEST_CASE("each group has tables of its own") {
+  WindowCache cache({.num_blocks = {32, 32}});
+  Sequence s = cache.create();
+  for (int i = 0; i < 15; ++i) s.append(1);
+  auto const batch = cache.batch({&s});
+  CHECK(row(batch, 0, 0) == block_ids(s, 0));
+  CHECK(row(batch, 0, 1) == block_ids(s, 1));
+  CHECK(batch.table_width(0) == 4);
+  CHECK(batch.table_width(1) == 8);
+  CHECK(row(batch, 0, 1)[1] == 0);  // given back behind the window
+  CHECK(batch.slots(0)[0] == std::int64_t{block_ids(s, 0)[3]} * 4 + 2);
+  CHECK(batch.slots(1)[0] == std::int64_t{block_ids(s, 1)[7]} * 2);
+}
+
+TEST_CASE("padding rows are empty: length 0, no query tokens, null blocks, slots of -1") {
+  WindowCache cache({.num_blocks = {32, 32}});
+  Sequence const s = cache.create(5);
+  BatchItem const items[] = {&s};
+  auto const batch = cache.batch(items, {.num_sequences = 4, .num_query_tokens = 9});
+  CHECK(batch.num_sequences() == 4);
+  CHECK(batch.num_query_tokens() == 9);
+  CHECK(copy_of(batch.lengths()) == std::vector<std::int32_t>{5, 0, 0, 0});
+  CHECK(copy_of(batch.query_starts()) == std::vector<std::int32_t>{0, 5, 5, 5, 5});
+  for (int g = 0; g < 2; ++g) {
+    for (std::int32_t i = 1; i < 4; ++i)
+      CHECK(row(batch, i, g) == std::vector<std::int32_t>(static_cast<std::size_t>(batch.table_width(g)), 0));
+    for (std::size_t t = 5; t < 9; ++t) CHECK(batch.slots(g)[t] == -1);
+  }
+  CHECK(batch.view().num_query_tokens() == 9);
+  CHECK(batch.view().sequence(3, 0).num_tokens() == 0);
+}
+
+TEST_CASE("padding smaller than the step changes nothing") {
+  Cache cache({.num_blocks = {32}});
+  Sequence const a = cache.create(5), b = cache.create(2);
+  BatchItem const items[] = {&a, &b};
+  auto const plain = cache.batch(items);
+  auto const padded = cache.batch(items, {.num_sequences = 1, .num_query_tokens = 3, .row_blocks = 1});
+  CHECK(contents(plain, 1) == contents(padded, 1));
+}
+
+TEST_CASE("no trace of a larger step is left when a batch is filled with a smaller one") {
+  WindowCache cache({.num_blocks = {64, 64}});
+  std::vector<Sequence> sequences;
+  std::vector<BatchItem> all;
+  for (std::int32_t i = 0; i < 5; ++i) sequences.push_back(cache.create(7 + 2 * i));
+  for (Sequence const& s : sequences) all.emplace_back(&s);
+  BatchPadding const padding{.num_sequences = 5, .num_query_tokens = 60, .row_blocks = 8};
+  auto used = cache.batch(all, padding);
+  for (std::size_t n = 5; n-- > 0;) {
+    std::span<BatchItem const> const fewer(all.data(), n);
+    cache.batch(fewer, used, padding);
+    CHECK(contents(used, 2) == contents(cache.batch(fewer, padding), 2));
+  }
+}
+
+TEST_CASE("rows are a multiple of row_blocks wide") {
+  Cache cache({.num_blocks = {32}});
+  Sequence const s = cache.create(9);  // 3 blocks
+  BatchItem const items[] = {&s};
+  for (auto const& [row_blocks, width] : {std::pair{0, 3}, {1, 3}, {2, 4}, {3, 3}, {4, 4}, {16, 16}, {-3, 3}}) {
+    auto const batch = cache.batch(items, {.row_blocks = row_blocks});
+    CHECK(batch.table_width() == width);
+    CHECK(batch.block_table().size() == static_cast<std::size_t>(width));
+    CHECK(row(batch, 0)[2] == block_ids(s)[2]);
+  }
+}
+
+TEST_CASE("an error names what is wrong and leaves the batch as it was") {
+  Cache cache({.num_blocks = {32}}), other_cache({.num_blocks = {32}});
+  Sequence const a = cache.create(5), other = other_cache.create(5);
+  Sequence released = cache.create(1);
+  released.release();
+  auto batch = cache.batch({&a});
+  auto const before = contents(batch, 1);
+  auto const refused = [&](BatchItem item, char const* message) {
+    INFO(message);
+    BatchItem const items[] = {&a, item};
+    REQUIRE_THROWS_AS(cache.batch(items, batch), folio::Error);
+    REQUIRE_THROWS_WITH(cache.batch(items, batch), contains(message));
+    REQUIRE(contents(batch, 1) == before);
+  };
+  refused(nullptr, "a batch item is an empty Sequence");
+  refused(&released, "a batch item is an empty Sequence");
+  refused(&other, "belongs to another cache");
+  refused({&a, 6}, "has 5 tokens, so it cannot have 6 query tokens");
+  refused({&a, -2}, "has 5 tokens, so it cannot have -2 query tokens");
+}
+
+TEST_CASE("more query tokens than 32 bits count are refused") {
+  constexpr folio::ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 8};
+  folio::SequenceStore store({folio::group_shape(model, 0, 1 << 30)}, std::vector<std::int64_t>{4}, {});
+  Sequence s(nullptr, store, store.create());
+  s.append(1 << 30);
+  BatchItem const items[] = {&s, &s};
+  REQUIRE_THROWS_WITH(BatchTables(1).fill(store, items), contains("at most 2147483647 query tokens, not 2147483648"));
+}
+
+TEST_CASE("query tokens that see what a window gave back are refused, and so is writing where it was") {
+  for (std::int32_t const length : {7, 8, 9, 10, 15, 16, 23}) {
+    WindowCache cache({.num_blocks = {32, 32}});
+    Sequence s = cache.create();
+    for (std::int32_t i = 0; i < length; ++i) s.append(1);
+    folio::GroupShape const shape = cache.shape(1);
+    for (std::int32_t queries = 0; queries <= length; ++queries) {
+      CAPTURE(length, queries);
+      bool all_there = true;
+      for (std::int32_t q = length - queries; q < length; ++q)
+        for (std::int32_t t = 0; t <= q; ++t)
+          all_there = all_there &&
+                      (!shape.visible(q, t) || s.blocks(1)[static_cast<std::size_t>(t / 2)] != folio::null_block);
+      BatchItem const items[] = {{&s, queries}};
+      if (all_there)
+        REQUIRE_NOTHROW(cache.batch(items));
+      else
+        REQUIRE_THROWS_WITH(cache.batch(items), contains("layer group 1 gave back behind its window"));
+    }
+  }
+}
+
+TEST_CASE("no slot of a batch is in the null block") {
+  std::mt19937 random(37);
+  WindowCache cache({.num_blocks = {64, 64}});
+  Sequence s = cache.create();
+  for (int step = 0; step < 40; ++step) {
+    s.append(1 + below(random, 4));
+    if (s.num_tokens() > 100) s.truncate(0);
+    for (std::int32_t queries = 0; queries <= s.num_tokens(); ++queries) {
+      BatchItem const items[] = {{&s, queries}};
+      try {
+        auto const batch = cache.batch(items);
+        for (int g = 0; g < 2; ++g)
+          for (std::int64_t const slot : batch.slots(g)) REQUIRE(slot >= cache.shape(g).block_size);
+      } catch (folio::Error const&) {
+        REQUIRE(queries > s.num_new_tokens());  // the tokens of the last append are always there
+      }
+    }
+  }
+}
+
+TEST_CASE("the view shows the tables") {
+  Cache cache({.num_blocks = {32}});
+  Sequence const a = cache.create(6), b = cache.create(3);
+  auto const batch = cache.batch({&a, {&b, 1}});
+  auto const view = batch.view();
+  CHECK(view.num_sequences() == 2);
+  CHECK(view.num_query_tokens() == 7);
+  CHECK(view.query_start(1) == 6);
+  CHECK(view.group(0).pool == cache.pool());
+  CHECK(view.group(0).blocks == batch.block_table().data());
+  CHECK(view.group(0).slots == batch.slots().data());
+  CHECK(view.group(0).width == batch.table_width());
+  CHECK(view.group(0).shape == cache.shape());
+  CHECK(view.sequence(1, 1).num_tokens() == 3);
+}
+
+TEST_CASE("a batch can be moved and copied") {
+  Cache cache({.num_blocks = {32}});
+  Sequence const a = cache.create(6);
+  auto batch = cache.batch({&a});
+  auto const copy = batch;
+  auto const moved = std::move(batch);
+  CHECK(contents(copy, 1) == contents(moved, 1));
+  CHECK(copy.view().group(0).blocks != moved.view().group(0).blocks);
+}

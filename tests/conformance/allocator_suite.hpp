@@ -1,0 +1,115 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What every allocator must show, whoever wrote it. An allocator's test calls `allocator_suite(make)` once, with a
+// function that makes a new one, and tests by itself only what is special about it.
+
+#include <cstdint>
+#include <cstring>
+#include <folio/allocator/allocator.hpp>
+#include <folio/error.hpp>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/sanitizers.hpp"
+
+namespace folio::test {
+
+/// Memory of one allocation, given back at the end of its life.
+template <AllocatorPolicy A>
+class Allocation {
+ public:
+  Allocation(A& allocator, std::int64_t bytes, std::int64_t alignment)
+      : allocator_(&allocator), begin_(allocator.allocate(bytes, alignment)), bytes_(bytes) {}
+  Allocation(Allocation&& other) noexcept
+      : allocator_(other.allocator_), begin_(std::exchange(other.begin_, nullptr)), bytes_(other.bytes_) {}
+  Allocation(Allocation const&) = delete;
+  Allocation& operator=(Allocation const&) = delete;
+  ~Allocation() {
+    if (begin_ != nullptr) allocator_->deallocate(begin_, bytes_);
+  }
+
+  [[nodiscard]] std::byte* begin() const { return begin_; }
+  [[nodiscard]] bool is_aligned(std::int64_t alignment) const {
+    return reinterpret_cast<std::uintptr_t>(begin_) % static_cast<std::uintptr_t>(alignment) == 0;
+  }
+  void fill(int value) { std::memset(begin_, value, static_cast<std::size_t>(bytes_)); }
+  [[nodiscard]] bool is_filled(int value) const {
+    for (std::int64_t i = 0; i < bytes_; ++i)
+      if (begin_[i] != static_cast<std::byte>(value)) return false;
+    return true;
+  }
+
+ private:
+  A* allocator_;
+  std::byte* begin_;
+  std::int64_t bytes_;
+};
+
+/// The bytes that an OutOfMemory of this request tells; fails the test when another thing happens.
+template <AllocatorPolicy A>
+std::int64_t refused_bytes(A& allocator, std::int64_t bytes) {
+  try {
+    allocator.deallocate(allocator.allocate(bytes, 64), bytes);
+  } catch (OutOfMemory const& error) {
+    return error.asked_bytes();
+  }
+  FAIL("a request of " << bytes << " bytes was served");
+  return 0;
+}
+
+/// Runs all of it. `make()` gives a new allocator. Call it inside a TEST_CASE.
+template <class Make>
+void allocator_suite(Make const& make) {
+  using A = decltype(make());
+  static_assert(AllocatorPolicy<A>);
+  INFO("allocator " << A::name);
+  REQUIRE(std::string(A::name) != "");
+
+  A allocator = make();
+  for (std::int64_t const alignment : {1, 16, 64, 256, 4096})
+    for (std::int64_t const bytes : {1, 63, 64, 4095, 4096, 100'000, 3'000'000}) {
+      CAPTURE(alignment, bytes);
+      Allocation<A> memory(allocator, bytes, alignment);
+      REQUIRE(memory.begin() != nullptr);
+      REQUIRE(memory.is_aligned(alignment));
+      memory.fill(0x5A);
+      REQUIRE(memory.is_filled(0x5A));
+    }
+
+  {  // several at a time, given back in another order than they came
+    std::vector<Allocation<A>> all;
+    for (int i = 0; i < 8; ++i) {
+      all.emplace_back(allocator, 5000 + 1000 * i, 64);
+      all.back().fill(i);
+    }
+    for (int i = 0; i < 8; ++i) REQUIRE(all[static_cast<std::size_t>(i)].is_filled(i));
+    { Allocation<A> const first = std::move(all.front()); }
+    for (int i = 1; i < 8; ++i) REQUIRE(all[static_cast<std::size_t>(i)].is_filled(i));
+  }
+
+  {  // an allocator that was moved takes back what it gave before
+    A first = make();
+    std::byte* const memory = first.allocate(4096, 64);
+    std::memset(memory, 1, 4096);
+    A second = std::move(first);
+    second.deallocate(memory, 4096);
+    Allocation<A>(second, 4096, 64).fill(2);
+    A third = make();
+    third = std::move(second);
+    Allocation<A>(third, 4096, 64).fill(3);
+  }
+
+  // A sanitizer ends the program where the C library would give nothing.
+  if (!address_sanitizer)
+    for (std::int64_t const bytes : {std::int64_t{1} << 60, std::numeric_limits<std::int64_t>::max()})
+      REQUIRE(refused_bytes(allocator, bytes) == bytes);
+  REQUIRE(refused_bytes(allocator, 0) == 0);
+  REQUIRE(refused_bytes(allocator, -1) == -1);
+  Allocation<A>(allocator, 64, 64).fill(4);  // a refusal does no harm
+}
+
+}  // namespace folio::test

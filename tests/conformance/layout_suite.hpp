@@ -1,0 +1,119 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What every layout must show, whoever wrote it. A layout's test calls `layout_suite<L>()` once, and tests by itself
+// only what is special about it: where the bytes are.
+
+#include <cstdint>
+#include <folio/layout/layout.hpp>
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+
+namespace folio::test {
+
+/// Tiles of codes: rows are multiples of 16 bytes. Tiles of parameters: multiples of 4.
+inline std::vector<Tile> tiles_of_codes() {
+  return {{1, 1, 16},  {1, 1, 64},   {1, 16, 128}, {8, 1, 32},  {2, 3, 48},   {3, 5, 80},
+          {4, 16, 64}, {8, 16, 256}, {5, 7, 112},  {1, 64, 16}, {2, 4, 1152}, {3, 2, 4096}};
+}
+inline std::vector<Tile> tiles_of_params() { return {{1, 1, 4}, {8, 16, 4}, {2, 3, 12}, {5, 7, 20}, {3, 5, 36}}; }
+
+/// Ticks off bytes of a tile: each must be met once, and none outside.
+class Ticks {
+ public:
+  explicit Ticks(std::int64_t bytes) : met_(static_cast<std::size_t>(bytes), false) {}
+  /// False when the byte is outside or was met before.
+  bool tick(std::int64_t byte) {
+    if (byte < 0 || byte >= static_cast<std::int64_t>(met_.size()) || met_[static_cast<std::size_t>(byte)]) return false;
+    met_[static_cast<std::size_t>(byte)] = true;
+    ++num_met_;
+    return true;
+  }
+  [[nodiscard]] bool all() const { return num_met_ == met_.size(); }
+
+ private:
+  std::vector<bool> met_;
+  std::size_t num_met_ = 0;
+};
+
+/// The codes of (head, slot, byte) fill the tile one to one, and runs lie together at multiples of themselves.
+template <LayoutPolicy L>
+void check_codes(Plane plane, Tile tile) {
+  std::int32_t const run = L::run_bytes(plane) == whole_row ? tile.row_bytes : L::run_bytes(plane);
+  Ticks ticks(tile.bytes());
+  bool one_to_one = true, together = true, aligned = true;
+  for (std::int32_t head = 0; head < tile.heads; ++head)
+    for (std::int32_t slot = 0; slot < tile.slots; ++slot)
+      for (std::int32_t byte = 0; byte < tile.row_bytes; ++byte) {
+        std::int64_t const at = L::code_offset(plane, tile, head, slot, byte);
+        std::int64_t const begin = L::code_offset(plane, tile, head, slot, byte / run * run);
+        one_to_one = ticks.tick(at) && one_to_one;
+        together = together && at == begin + byte % run;
+        aligned = aligned && begin % (L::run_bytes(plane) == whole_row ? 16 : run) == 0;
+      }
+  CHECK(one_to_one);
+  CHECK(ticks.all());
+  CHECK(together);
+  CHECK(aligned);
+}
+
+/// The parameters of each row lie together, and the rows fill the tile.
+template <LayoutPolicy L>
+void check_params(Plane plane, Tile tile) {
+  Ticks ticks(tile.bytes());
+  bool one_to_one = true, aligned = true;
+  for (std::int32_t head = 0; head < tile.heads; ++head)
+    for (std::int32_t slot = 0; slot < tile.slots; ++slot) {
+      std::int64_t const begin = L::param_offset(plane, tile, head, slot);
+      aligned = aligned && begin % 4 == 0;
+      for (std::int32_t byte = 0; byte < tile.row_bytes; ++byte) one_to_one = ticks.tick(begin + byte) && one_to_one;
+    }
+  CHECK(one_to_one);
+  CHECK(ticks.all());
+  CHECK(aligned);
+}
+
+/// Offsets are 64-bit: a tile of 16 GiB (computed, not made) has no byte behind its end or at another's place.
+template <LayoutPolicy L>
+void check_large(Plane plane) {
+  Tile const tile{256, 1 << 16, 1024};
+  std::int32_t const last_head = tile.heads - 1, last_slot = tile.slots - 1, last_byte = tile.row_bytes - 1;
+  std::int64_t highest = 0;
+  for (std::int32_t const head : {0, last_head})
+    for (std::int32_t const slot : {0, last_slot})
+      for (std::int32_t const byte : {0, last_byte}) {
+        std::int64_t const codes = L::code_offset(plane, tile, head, slot, byte);
+        std::int64_t const params = L::param_offset(plane, tile, head, slot) + byte;
+        CHECK((codes >= 0 && codes < tile.bytes()));
+        CHECK((params >= 0 && params < tile.bytes()));
+        highest = codes > highest ? codes : highest;
+      }
+  CHECK(highest > std::int64_t{1} << 33);
+}
+
+/// Runs all of it. Call it inside a TEST_CASE.
+template <LayoutPolicy L>
+void layout_suite() {
+  INFO("layout " << L::name);
+  REQUIRE(std::string(L::name) != "");
+  for (Plane const plane : {Plane::key, Plane::value}) {
+    INFO((plane == Plane::key ? "keys" : "values"));
+    std::int32_t const run = L::run_bytes(plane);
+    REQUIRE((run == whole_row || run == 4 || run == 8 || run == 16));
+    for (Tile const tile : tiles_of_codes()) {
+      CAPTURE(tile.heads, tile.slots, tile.row_bytes);
+      check_codes<L>(plane, tile);
+    }
+    for (Tile const tile : tiles_of_params()) {
+      CAPTURE(tile.heads, tile.slots, tile.row_bytes);
+      check_params<L>(plane, tile);
+    }
+    check_large<L>(plane);
+  }
+  // Known at compile time, so that kernels fold it.
+  STATIC_REQUIRE(L::code_offset(Plane::key, Tile{1, 1, 16}, 0, 0, 0) >= 0);
+}
+
+}  // namespace folio::test

@@ -1,0 +1,205 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// What docs/quickstart.md shows, and that it does what is said there.
+
+// [cache]
+#include <folio/folio.hpp>
+
+constexpr folio::ModelConfig model{.layers = 4, .kv_heads = 2, .head_dim = 64};
+using Cache = folio::KvCache<folio::Model<model>, folio::BlockSize<16>, folio::Int8PerToken>;
+// [/cache]
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "support/catch.hpp"
+
+namespace {
+
+constexpr std::int32_t row_floats = 2 * 64;  // a token's keys in one layer
+
+std::vector<float> numbers(std::int64_t n, float begin = 0) {
+  std::vector<float> x(static_cast<std::size_t>(n));
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = std::sin(begin + static_cast<float>(i));
+  return x;
+}
+
+/// Runs a step of every layer; returns what the last layer's attention gives.
+std::vector<float> run_step(Cache::View const& view, float seed) {
+  int const num_query_heads = 4;
+  std::vector<float> const keys = numbers(view.num_query_tokens() * row_floats, seed), values = keys;
+  std::vector<float> const q = numbers(std::int64_t{view.num_query_tokens()} * num_query_heads * 64);
+  std::vector<float> out(q.size());
+  // [step]
+  for (std::int32_t layer = 0; layer < model.layers; ++layer) {
+    // keys, values: [query token][kv head][dim], rotary embedding applied; q, out: [query token][query head][dim]
+    folio::ops::append(view, layer, keys.data(), values.data());
+    folio::ops::attend(view, layer, q.data(), num_query_heads, out.data());
+  }
+  // [/step]
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("quickstart: a cache, a prompt, and decoding") {
+  using namespace folio::literals;
+  // [memory]
+  Cache cache(folio::CacheConfig{.memory_bytes = 4_MiB});
+  // [/memory]
+  REQUIRE(cache.num_blocks() > 200);
+
+  // [prefill]
+  folio::Sequence sequence = cache.create(37);  // the prompt's slots
+  auto batch = cache.batch({&sequence});        // its 37 new tokens are the step's queries
+  run_step(batch.view(), 1.0F);
+  // [/prefill]
+  REQUIRE(batch.num_query_tokens() == 37);
+  REQUIRE(sequence.blocks().size() == 3);
+
+  // [decode]
+  for (int step = 0; step < 20; ++step) {
+    sequence.append(1);
+    folio::BatchItem const items[] = {&sequence};
+    cache.batch(items, batch);  // the same tables again, without allocating
+    run_step(batch.view(), 2.0F);
+  }
+  // [/decode]
+  REQUIRE(sequence.num_tokens() == 57);
+}
+
+TEST_CASE("quickstart: running out of blocks") {
+  Cache cache(folio::CacheConfig{.num_blocks = {4}});
+  folio::Sequence sequence = cache.create(60);
+  bool refused = false;
+  // [try_append]
+  if (!sequence.try_append(10)) {
+    refused = true;  // nothing was changed: wait, or release another sequence
+  }
+  // [/try_append]
+  REQUIRE(refused);
+  REQUIRE(sequence.num_tokens() == 60);
+
+  std::int64_t asked = 0, free = 0;
+  // [out_of_blocks]
+  try {
+    sequence.append(10);
+  } catch (folio::OutOfBlocks const& e) {
+    asked = e.asked();  // 1 block
+    free = e.free();    // 0 blocks
+  }
+  // [/out_of_blocks]
+  REQUIRE(asked == 1);
+  REQUIRE(free == 0);
+  // [admission]
+  bool const fits = sequence.num_blocks_to_append(10) <= cache.num_free_blocks();
+  // [/admission]
+  REQUIRE_FALSE(fits);
+}
+
+TEST_CASE("quickstart: a fork shares blocks until one side writes") {
+  Cache cache(folio::CacheConfig{.num_blocks = {8}});
+  folio::Sequence parent = cache.create(37);
+  run_step(cache.batch({&parent}).view(), 1.0F);
+  // [fork]
+  folio::Sequence child = parent.fork();  // 3 blocks, all shared
+  child.append(1);                        // the third is partly filled: child gets a copy of it
+  // [/fork]
+  folio::Stats const stats = cache.stats();
+  REQUIRE(stats.live == 4);
+  REQUIRE(stats.shared == 2);
+  REQUIRE(stats.counters.copies == 1);
+
+  // [truncate]
+  child.append(4);     // slots for four drafted tokens
+  child.truncate(39);  // one of them was accepted
+  // [/truncate]
+  REQUIRE(child.num_tokens() == 39);
+}
+
+TEST_CASE("quickstart: a batch of sequences in different states") {
+  Cache cache(folio::CacheConfig{.num_blocks = {32}});
+  folio::Sequence decoding = cache.create(20);
+  run_step(cache.batch({&decoding}).view(), 1.0F);
+  // [batch]
+  decoding.append(1);                          // decode: one new token
+  folio::Sequence prompt = cache.create(100);  // a prompt: a hundred
+  auto const batch = cache.batch({&decoding, &prompt});
+  auto const view = batch.view();  // good until the batch is filled again
+  // [/batch]
+  REQUIRE(view.num_query_tokens() == 101);
+  REQUIRE(batch.lengths()[0] == 21);
+  REQUIRE(batch.query_starts()[1] == 1);
+
+  // [chunk]
+  auto const last_eight = cache.batch({{&prompt, 8}});  // queries: the last eight tokens
+  // [/chunk]
+  REQUIRE(last_eight.num_query_tokens() == 8);
+  REQUIRE(last_eight.lengths()[0] == 100);
+}
+
+TEST_CASE("quickstart: threads, read-back and stats") {
+  Cache cache(folio::CacheConfig{.num_blocks = {32}});
+  folio::Sequence sequence = cache.create(40);
+  auto const batch = cache.batch({&sequence});
+  auto const view = batch.view();
+  auto const expected = run_step(view, 1.0F);
+  std::vector<float> const q = numbers(std::int64_t{40} * 4 * 64);
+  std::vector<float> out(q.size());
+  // [threads]
+  folio::ThreadPool threads(2);  // the calling thread and one more
+  folio::ops::attend(view, 3, q.data(), 4, out.data(), nullptr, {.threads = &threads});
+  // [/threads]
+  REQUIRE(out == expected);  // to the last bit: threads change no result
+
+  // [gather]
+  std::vector<float> keys(10 * 2 * 64), values(keys.size());
+  folio::ops::gather(view, 0, 3, 30, 10, keys.data(), values.data());  // sequence 0, layer 3, tokens 30 to 39
+  // [/gather]
+  auto const written = numbers(40 * row_floats, 1.0F);
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    REQUIRE(std::abs(keys[i] - written[30 * row_floats + i]) < 0.005F);
+    REQUIRE(values[i] == keys[i]);
+  }
+
+  // [stats]
+  folio::Stats const stats = cache.stats();
+  std::string const json = folio::to_json(stats);
+  // [/stats]
+  REQUIRE(stats.live == 3);
+  REQUIRE(stats.waste() == Approx(8.0 / 48));
+  REQUIRE(json.find("\"live\":3") != std::string::npos);
+}
+
+TEST_CASE("quickstart: other formats, layouts and models") {
+  // [formats]
+  using Mixed = folio::KvCache<folio::Model<model>, folio::Keys<folio::Int8PerToken>, folio::Values<folio::Int4Rotated>,
+                               folio::LayoutNhd, folio::HugePageAllocator, folio::BlockSize<32>>;
+  // [/formats]
+  Mixed mixed(folio::CacheConfig{.num_blocks = {4}});
+  REQUIRE(mixed.bytes_per_token() < Cache(folio::CacheConfig{.num_blocks = {4}}).bytes_per_token());
+
+  // [windows]
+  constexpr folio::ModelConfig hybrid{.layers = 12,
+                                      .kv_heads = 2,
+                                      .head_dim = 64,
+                                      .groups = {folio::sliding_window(128), folio::full_attention()},
+                                      .pattern = folio::repeat_groups({0, 0, 0, 0, 0, 1})};
+  using Hybrid = folio::KvCache<folio::Model<hybrid>, folio::BlockSizes<16, 64>>;
+  Hybrid cache(folio::CacheConfig{.num_blocks = {100, 100}});
+  // [/windows]
+  folio::Sequence sequence = cache.create(1000);
+  sequence.append(1);  // blocks that no query sees any more are given back
+  folio::Stats const stats = cache.stats();
+  REQUIRE(stats.groups[0].live == 9);
+  REQUIRE(stats.groups[1].live == 16);
+
+  // [dynamic]
+  constexpr folio::ModelConfig any_llama{.head_dim = 128};  // layers and kv_heads are given when the cache is made
+  using AnyLlama = folio::KvCache<folio::Model<any_llama>, folio::F16>;
+  AnyLlama llama(folio::CacheConfig{.num_blocks = {4}, .layers = 2, .kv_heads = 4});
+  // [/dynamic]
+  REQUIRE(llama.shape().layers == 2);
+}

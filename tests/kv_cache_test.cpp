@@ -1,0 +1,281 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <folio/folio.hpp>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/random.hpp"
+#include "support/story.hpp"
+#include "support/strangers.hpp"
+
+using namespace folio::literals;
+using folio::CacheConfig;
+using folio::KvCache;
+using folio::Model;
+using folio::ModelConfig;
+using folio::Sequence;
+using folio::test::contains;
+using folio::test::LedgerAllocator;
+using folio::test::Story;
+
+namespace {
+
+constexpr ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 8};
+constexpr ModelConfig hybrid{.layers = 4,
+                             .kv_heads = 1,
+                             .head_dim = 8,
+                             .groups = {folio::full_attention(), folio::sliding_window(4)},
+                             .pattern = folio::repeat_groups({0, 1, 1, 1})};
+constexpr ModelConfig open_model{.head_dim = 8, .groups = {folio::sliding_window(folio::dynamic)}};
+
+using TinyCache = KvCache<Model<tiny>, folio::BlockSize<4>, folio::F32>;
+using HybridCache = KvCache<Model<hybrid>, folio::BlockSizes<4, 2>, folio::F32>;
+using OpenCache = KvCache<Model<open_model>>;
+
+}  // namespace
+
+TEST_CASE("the order of policies makes the same view") {
+  using A = KvCache<Model<tiny>, folio::BlockSize<8>, folio::Int8PerToken, folio::LayoutNhd, folio::HostAllocator>;
+  using B = KvCache<folio::HostAllocator, folio::LayoutNhd, folio::Int8PerToken, folio::BlockSize<8>, Model<tiny>>;
+  STATIC_REQUIRE(std::is_same_v<A::View, B::View>);
+}
+
+TEST_CASE("the allocator is no part of the view's type") {
+  using A = KvCache<Model<tiny>, folio::HostAllocator>;
+  using B = KvCache<Model<tiny>, folio::HugePageAllocator>;
+  STATIC_REQUIRE(std::is_same_v<A::View, B::View>);
+}
+
+TEST_CASE("defaults make a cache of f16 rows in blocks of 16 tokens") {
+  KvCache<Model<tiny>> const cache({.num_blocks = {3}});
+  CHECK(cache.shape().block_size == 16);
+  CHECK(cache.block_bytes() == 2 * 2 * 16 * (16 + 16) * 2 / 2);  // layers, heads, slots, (key + value) rows of 8 halves
+  CHECK(cache.num_blocks() == 3);
+}
+
+TEST_CASE("worked example: 24 layers of 16 heads of 64 dims hold 4096 tokens of f16 in 402,653,184 bytes") {
+  constexpr ModelConfig model{.layers = 24, .kv_heads = 16, .head_dim = 64};
+  KvCache<Model<model>> const cache({.num_blocks = {1}});
+  CHECK(cache.bytes_per_sequence(4096) == 402'653'184);
+  CHECK(cache.bytes_per_token() * 4096 == 402'653'184);
+}
+
+TEST_CASE("worked example: 32 layers of 32 heads of 128 dims hold 2048 tokens of f16 in 1,073,741,824 bytes") {
+  constexpr ModelConfig model{.layers = 32, .kv_heads = 32, .head_dim = 128};
+  KvCache<Model<model>> const cache({.num_blocks = {1}});
+  CHECK(cache.bytes_per_sequence(2048) == 1'073'741'824);
+  CHECK(cache.bytes_per_token() * 2048 == 1'073'741'824);
+}
+
+TEST_CASE("worked example: int8 of rows within -2 and 2 has the scale 2/127 and errors up to half of it") {
+  constexpr ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 128};
+  KvCache<Model<model>, folio::Int8PerToken> cache({.num_blocks = {1}});
+  Sequence s = cache.create(1);
+  std::vector<float> key = folio::test::random_floats(128, 1, 2.0F), value = folio::test::random_floats(128, 2, 2.0F);
+  key[5] = 2.0F;
+  value[77] = -2.0F;
+  auto const batch = cache.batch({&s});
+  folio::ops::append(batch.view(), 0, key.data(), value.data());
+  std::vector<float> found_key(128), found_value(128);
+  folio::ops::gather(batch.view(), 0, 0, 0, 1, found_key.data(), found_value.data());
+  CHECK(batch.view().sequence(0, 0).key(0, 0).params().scale == 2.0F / 127);
+  CHECK(batch.view().sequence(0, 0).value(0, 0).params().scale == 2.0F / 127);
+  for (std::size_t i = 0; i < 128; ++i) {
+    CHECK(std::fabs(key[i] - found_key[i]) <= 1.0F / 127 * 1.0001F);
+    CHECK(std::fabs(value[i] - found_value[i]) <= 1.0F / 127 * 1.0001F);
+  }
+}
+
+TEST_CASE("a window makes long sequences cheaper, and bytes_per_sequence knows") {
+  constexpr ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 8, .groups = {folio::sliding_window(32)}};
+  KvCache<Model<model>> const cache({.num_blocks = {1}});
+  CHECK(cache.bytes_per_sequence(16) == cache.block_bytes());
+  CHECK(cache.bytes_per_sequence(100'000) == 3 * cache.block_bytes());
+}
+
+TEST_CASE("a budget is filled and never exceeded") {
+  for (std::int64_t const budget : {10'000, 65'536, 1'000'001}) {
+    TinyCache const cache({.memory_bytes = budget});
+    CHECK(cache.memory_bytes() <= budget);
+    CHECK(cache.memory_bytes() + cache.block_bytes() > budget);
+    CHECK(cache.memory_bytes() == (cache.num_blocks() + 1) * cache.block_bytes());
+    HybridCache const two({.memory_bytes = budget, .tokens_per_sequence = 100});
+    CHECK(two.memory_bytes() <= budget);
+    CHECK(two.memory_bytes() + two.block_bytes(0) + two.block_bytes(1) > budget);
+    CHECK(two.num_blocks(0) > two.num_blocks(1));
+  }
+}
+
+TEST_CASE("a CacheConfig that says too little, too much or nonsense is refused in one sentence") {
+  REQUIRE_THROWS_WITH(TinyCache(CacheConfig{}), contains("either memory_bytes or num_blocks"));
+  REQUIRE_THROWS_WITH(TinyCache({.memory_bytes = 1_MiB, .num_blocks = {4}}), contains("and not both"));
+  REQUIRE_THROWS_WITH(TinyCache({.memory_bytes = 100}), contains("a budget of 100 bytes is too small"));
+  REQUIRE_THROWS_WITH(TinyCache({.memory_bytes = -1}), contains("a budget of -1 bytes is too small"));
+  REQUIRE_THROWS_WITH(TinyCache({.num_blocks = {4, 4}}), contains("has 2 entries; the model has 1 layer groups"));
+  REQUIRE_THROWS_WITH(HybridCache({.num_blocks = {4}}), contains("has 1 entries; the model has 2 layer groups"));
+  REQUIRE_THROWS_WITH(TinyCache({.num_blocks = {0}}), contains("1 to 2147483646 blocks, not 0"));
+  REQUIRE_THROWS_WITH(TinyCache({.num_blocks = {-1}}), contains("1 to 2147483646 blocks, not -1"));
+  REQUIRE_THROWS_WITH(TinyCache({.num_blocks = {4}, .layers = 3}), contains("layers is 3, but the model says 2"));
+  REQUIRE_THROWS_WITH(TinyCache({.num_blocks = {4}, .kv_heads = 1}), contains("kv_heads is 1, but the model says 2"));
+  REQUIRE_THROWS_WITH(TinyCache({.num_blocks = {4}, .window = 8}), contains("no window of the model is dynamic"));
+  REQUIRE_THROWS_WITH(HybridCache({.num_blocks = {4, 4}, .window = 4}), contains("no window of the model is dynamic"));
+}
+
+TEST_CASE("every CacheConfig that is refused is refused with folio::Error") {
+  REQUIRE_THROWS_AS(TinyCache(CacheConfig{}), folio::Error);
+  REQUIRE_THROWS_AS(TinyCache({.memory_bytes = 100}), folio::Error);
+  REQUIRE_THROWS_AS(HybridCache({.num_blocks = {4, 0}}), folio::Error);
+  REQUIRE_THROWS_AS(OpenCache({.num_blocks = {4}}), folio::Error);
+}
+
+TEST_CASE("what the model repeats may be given again") {
+  TinyCache const cache({.num_blocks = {4}, .layers = 2, .kv_heads = 2});
+  CHECK(cache.shape().layers == 2);
+}
+
+TEST_CASE("what the model leaves dynamic must be given") {
+  REQUIRE_THROWS_WITH(OpenCache({.num_blocks = {4}, .kv_heads = 2, .window = 8}), contains("leaves layers dynamic"));
+  REQUIRE_THROWS_WITH(OpenCache({.num_blocks = {4}, .layers = 2, .window = 8}), contains("leaves kv_heads dynamic"));
+  REQUIRE_THROWS_WITH(OpenCache({.num_blocks = {4}, .layers = 2, .kv_heads = 2}), contains("leaves window dynamic"));
+  REQUIRE_THROWS_WITH(OpenCache({.num_blocks = {4}, .layers = -3, .kv_heads = 2, .window = 8}), contains("at least 1"));
+  OpenCache const cache({.num_blocks = {4}, .layers = 3, .kv_heads = 2, .window = 8});
+  CHECK(cache.shape().layers == 3);
+  CHECK(cache.shape().kv_heads == 2);
+  CHECK(cache.shape().window == 8);
+  CHECK(cache.block_bytes() == 3 * 2 * 2 * 16 * 16);
+}
+
+TEST_CASE("shapes can be resolved without a cache") {
+  auto const shapes = OpenCache::resolve({.layers = 3, .kv_heads = 2, .window = 8});
+  REQUIRE(shapes.size() == 1);
+  CHECK(shapes[0].layers == 3);
+  REQUIRE_THROWS_AS(OpenCache::resolve({}), folio::Error);
+}
+
+TEST_CASE("so few layers that a group has none are refused by their number, not for want of memory") {
+  constexpr ModelConfig model{.kv_heads = 1,
+                              .head_dim = 8,
+                              .groups = {folio::sliding_window(4), folio::full_attention()},
+                              .pattern = folio::repeat_groups({0, 0, 0, 1})};
+  using Cache = KvCache<Model<model>>;
+  Cache const enough({.num_blocks = {2, 2}, .layers = 4});
+  REQUIRE_THROWS_WITH(Cache({.num_blocks = {2, 2}, .layers = 3}), contains("layer"));
+  REQUIRE_THROWS_WITH(Cache({.memory_bytes = 1_MiB, .layers = 3}), contains("layer"));
+}
+
+TEST_CASE("a model of latent layers only does not ask for kv_heads, of which they have one") {
+  constexpr ModelConfig model{.layers = 2, .groups = {folio::latent(16, 8)}};
+  KvCache<Model<model>> const cache({.num_blocks = {2}});
+  CHECK(cache.shape().kv_heads == 1);
+}
+
+TEST_CASE("the null block is zero and pools begin at cache lines") {
+  HybridCache const cache({.num_blocks = {5, 3}});
+  for (int g = 0; g < 2; ++g) {
+    CHECK(reinterpret_cast<std::uintptr_t>(cache.pool(g)) % 64 == 0);
+    CHECK(cache.block_bytes(g) % 64 == 0);
+    CHECK(std::all_of(cache.pool(g), cache.pool(g) + cache.block_bytes(g), [](std::byte b) { return b == std::byte{}; }));
+  }
+}
+
+TEST_CASE("creating with more tokens than there are slots leaves no sequence behind") {
+  TinyCache cache({.num_blocks = {2}});
+  REQUIRE_THROWS_AS(cache.create(9), folio::OutOfBlocks);
+  CHECK(cache.num_free_blocks() == 2);
+  CHECK(cache.stats().num_sequences == 0);
+  CHECK(cache.create(8).num_tokens() == 8);
+}
+
+TEST_CASE("a cache can be moved, and its sequences and batches go on") {
+  TinyCache first({.num_blocks = {8}});
+  Story story(first);
+  story.append(5);
+  auto const batch = first.batch({&story.sequence()});
+  TinyCache second(std::move(first));
+  Story other(second);
+  other.append(6);
+  story->append(1);
+  CHECK(second.stats().num_sequences == 2);
+  CHECK(second.num_free_blocks() == 8 - 4);
+  TinyCache third({.num_blocks = {1}});
+  third = std::move(second);
+  CHECK(third.num_blocks() == 8);
+  CHECK(third.stats().num_sequences == 2);
+  CHECK(batch.view().sequence(0, 0).num_tokens() == 5);
+}
+
+TEST_CASE("memory goes when the cache and everything made from it has gone") {
+  auto const ledger = std::make_shared<LedgerAllocator::Ledger>();
+  using Cache = KvCache<Model<hybrid>, LedgerAllocator>;
+  {
+    Sequence survivor;
+    {
+      Cache cache({.num_blocks = {2, 3}}, LedgerAllocator(ledger));
+      CHECK(ledger->live == 2);
+      CHECK(ledger->live_bytes == cache.memory_bytes());
+      survivor = cache.create(3);
+    }
+    CHECK(ledger->live == 2);
+    survivor.append(1);
+    CHECK(survivor.num_tokens() == 4);
+  }
+  CHECK(ledger->live == 0);
+  CHECK(ledger->live_bytes == 0);
+}
+
+TEST_CASE("a batch keeps the memory that its view reads") {
+  auto const ledger = std::make_shared<LedgerAllocator::Ledger>();
+  using Cache = KvCache<Model<tiny>, LedgerAllocator>;
+  {
+    auto const batch = [&] {
+      Cache cache({.num_blocks = {2}}, LedgerAllocator(ledger));
+      Sequence const s = cache.create(3);
+      return cache.batch({&s});
+    }();
+    CHECK(ledger->live == 1);
+    std::vector<float> keys(2 * 8);
+    folio::ops::gather(batch.view(), 0, 1, 2, 1, keys.data(), nullptr);
+  }
+  CHECK(ledger->live == 0);
+}
+
+TEST_CASE("when the memory of a later group is refused, that of the groups before is given back") {
+  using Cache = KvCache<Model<hybrid>, LedgerAllocator>;
+  for (int const fail_at : {1, 2}) {
+    auto const ledger = std::make_shared<LedgerAllocator::Ledger>();
+    ledger->fail_at = fail_at;
+    REQUIRE_THROWS_AS(Cache({.num_blocks = {2, 3}}, LedgerAllocator(ledger)), folio::OutOfMemory);
+    CHECK(ledger->requests == fail_at);
+    CHECK(ledger->live == 0);
+  }
+}
+
+TEST_CASE("a refused allocation tells the bytes that the group asked for") {
+  using Cache = KvCache<Model<hybrid>, folio::BlockSizes<4, 2>, folio::F32, LedgerAllocator>;
+  auto const ledger = std::make_shared<LedgerAllocator::Ledger>();
+  ledger->fail_at = 2;
+  try {
+    Cache const cache({.num_blocks = {2, 3}}, LedgerAllocator(ledger));
+    FAIL("the cache was made");
+  } catch (folio::OutOfMemory const& error) {
+    CHECK(error.asked_bytes() == 4 * HybridCache({.num_blocks = {1, 1}}).block_bytes(1));
+  }
+}
+
+TEST_CASE("each group's copies stay in its pool") {
+  HybridCache cache({.num_blocks = {8, 12}});
+  folio::test::poison(cache);
+  Story parent(cache);
+  parent.append(5);
+  Story child = parent.fork();
+  child.append(1);
+  parent.append(2);
+  CHECK(parent.difference() == "");
+  CHECK(child.difference() == "");
+  CHECK(cache.stats().counters.copies == 2);  // one in each group, by the child; then the parent was alone
+}

@@ -1,0 +1,84 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// A pool of more than 2^32 bytes and elements. The memory is sparse: only what is written takes pages.
+#include <folio/folio.hpp>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+using namespace folio::literals;
+using folio::BlockId;
+using folio::Sequence;
+using folio::test::random_floats;
+
+namespace {
+
+constexpr folio::ModelConfig model{.layers = 32, .kv_heads = 8, .head_dim = 128};
+using Cache = folio::KvCache<folio::Model<model>, folio::Int8PerToken>;
+
+/// Writes n tokens of a sequence's end in the first and the last layer.
+void write(Cache const& cache, Sequence const& s, std::int32_t n, std::uint32_t seed) {
+  auto const batch = cache.batch({{&s, n}});
+  for (std::int32_t const layer : {0, 31}) {
+    auto const keys = random_floats(n * 8 * 128, seed + static_cast<std::uint32_t>(layer));
+    auto const values = random_floats(n * 8 * 128, seed + static_cast<std::uint32_t>(layer) + 1000);
+    folio::ops::append(batch.view(), layer, keys.data(), values.data());
+  }
+}
+
+/// Whether the last n tokens of a sequence are what write(..., seed) wrote, up to what int8 loses.
+bool holds(Cache const& cache, Sequence const& s, std::int32_t n, std::uint32_t seed) {
+  auto const batch = cache.batch({{&s, n}});
+  bool same = true;
+  for (std::int32_t const layer : {0, 31}) {
+    auto const keys = random_floats(n * 8 * 128, seed + static_cast<std::uint32_t>(layer));
+    auto const values = random_floats(n * 8 * 128, seed + static_cast<std::uint32_t>(layer) + 1000);
+    std::vector<float> found_keys(keys.size()), found_values(values.size());
+    folio::ops::gather(batch.view(), 0, layer, s.num_tokens() - n, n, found_keys.data(), found_values.data());
+    for (std::size_t i = 0; i < keys.size(); ++i)
+      same = same && std::abs(keys[i] - found_keys[i]) < 0.005F && std::abs(values[i] - found_values[i]) < 0.005F;
+  }
+  return same;
+}
+
+}  // namespace
+
+TEST_CASE("blocks beyond 2^32 bytes and elements are their own, and no low block's") {
+  Cache cache({.memory_bytes = 6_GiB});
+  auto const num_blocks = static_cast<std::int32_t>(cache.num_blocks());
+  std::int64_t const elements = cache.num_blocks() * 16 * 2 * 32 * 8 * 128;
+  REQUIRE(elements > std::int64_t{1} << 32);
+  REQUIRE(cache.num_blocks() * cache.block_bytes() > 5_GiB);
+
+  Sequence low = cache.create(32);                          // blocks 1 and 2
+  Sequence const filler = cache.create((num_blocks - 4) * 16);  // nothing of it is written
+  Sequence high = cache.create(20);                         // the last two
+  REQUIRE(high.blocks()[1] == BlockId{num_blocks});
+  write(cache, low, 32, 1);
+  write(cache, high, 20, 2);
+  CHECK(holds(cache, low, 32, 1));
+  CHECK(holds(cache, high, 20, 2));
+
+  auto const batch = cache.batch({&high});
+  auto const view = batch.view();
+  typename Cache::Map const map{cache.shape()};
+  auto const sequence = view.sequence(0, 31);
+  CHECK(sequence.value(7, 19).codes(127) - cache.pool() ==
+        map.offset(num_blocks, 31, folio::Plane::value, folio::Stream::code, 7, 3, 127));
+  CHECK(sequence.value(7, 19).codes(127) - cache.pool() > std::int64_t{1} << 32);
+  CHECK(batch.slots()[19] == std::int64_t{num_blocks} * 16 + 3);
+
+  // Attention and copy on write find these blocks, too.
+  auto const q = random_floats(20 * 8 * 128, 3);
+  std::vector<float> out(q.size(), -7.0F);
+  folio::ops::attend(view, 31, q.data(), 8, out.data());
+  CHECK(std::abs(out.back()) < 1.0F);
+  low.release();
+  Sequence child = high.fork();
+  child.append(1);
+  CHECK(child.blocks()[1] == BlockId{2});
+  high.release();
+  child.truncate(20);
+  CHECK(holds(cache, child, 20, 2));
+}

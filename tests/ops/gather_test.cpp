@@ -1,0 +1,121 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#include <folio/folio.hpp>
+#include <limits>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/random.hpp"
+#include "support/story.hpp"
+
+using folio::ModelConfig;
+using folio::Sequence;
+using folio::test::contains;
+using folio::test::random_floats;
+
+namespace {
+
+constexpr ModelConfig model{.layers = 2, .kv_heads = 2, .head_dim = 16, .value_head_dim = 8};
+using Cache = folio::KvCache<folio::Model<model>, folio::BlockSize<4>, folio::F32>;
+
+constexpr ModelConfig windowed{.layers = 1, .kv_heads = 1, .head_dim = 8, .groups = {folio::sliding_window(5, 1)}};
+using WindowCache = folio::KvCache<folio::Model<windowed>, folio::BlockSize<2>, folio::F32>;
+
+}  // namespace
+
+TEST_CASE("any range of tokens can be gathered, across blocks") {
+  Cache cache({.num_blocks = {16}});
+  Sequence const a = cache.create(11);
+  auto const batch = cache.batch({&a});
+  auto const keys = random_floats(11 * 2 * 16, 1), values = random_floats(11 * 2 * 8, 2);
+  folio::ops::append(batch.view(), 1, keys.data(), values.data());
+  for (std::int32_t first = 0; first <= 11; ++first)
+    for (std::int32_t n = 0; n <= 11 - first; ++n) {
+      CAPTURE(first, n);
+      std::vector<float> found_keys(static_cast<std::size_t>(n) * 32 + 1, -7.0F);
+      std::vector<float> found_values(static_cast<std::size_t>(n) * 16 + 1, -7.0F);
+      folio::ops::gather(batch.view(), 0, 1, first, n, found_keys.data(), found_values.data());
+      REQUIRE(std::equal(found_keys.begin(), found_keys.end() - 1, keys.begin() + first * 32));
+      REQUIRE(std::equal(found_values.begin(), found_values.end() - 1, values.begin() + first * 16));
+      REQUIRE(found_keys.back() == -7.0F);
+      REQUIRE(found_values.back() == -7.0F);
+    }
+}
+
+TEST_CASE("keys or values may be left out") {
+  Cache cache({.num_blocks = {16}});
+  Sequence const a = cache.create(5);
+  auto const batch = cache.batch({&a});
+  auto const keys = random_floats(5 * 2 * 16, 1), values = random_floats(5 * 2 * 8, 2);
+  folio::ops::append(batch.view(), 0, keys.data(), values.data());
+  std::vector<float> found_keys(keys.size()), found_values(values.size());
+  folio::ops::gather(batch.view(), 0, 0, 0, 5, found_keys.data(), nullptr);
+  folio::ops::gather(batch.view(), 0, 0, 0, 5, nullptr, found_values.data());
+  folio::ops::gather(batch.view(), 0, 0, 0, 5, nullptr, nullptr);
+  CHECK(found_keys == keys);
+  CHECK(found_values == values);
+}
+
+TEST_CASE("threads gather the same") {
+  Cache cache({.num_blocks = {64}});
+  Sequence const a = cache.create(200);
+  auto const batch = cache.batch({&a});
+  auto const keys = random_floats(200 * 2 * 16, 1), values = random_floats(200 * 2 * 8, 2);
+  folio::ThreadPool threads(3);
+  folio::ops::append(batch.view(), 0, keys.data(), values.data(), &threads);
+  std::vector<float> found_keys(keys.size()), found_values(values.size());
+  folio::ops::gather(batch.view(), 0, 0, 0, 200, found_keys.data(), found_values.data(), &threads);
+  CHECK(found_keys == keys);
+  CHECK(found_values == values);
+}
+
+TEST_CASE("what does not exist is refused before anything is written") {
+  Cache cache({.num_blocks = {16}});
+  Sequence const a = cache.create(5);
+  auto const batch = cache.batch({&a});
+  std::vector<float> keys(320, 7.0F), values(320, 7.0F);
+  constexpr std::int32_t most = std::numeric_limits<std::int32_t>::max();
+  auto const ask = [&](std::int32_t i, std::int32_t layer, std::int32_t first, std::int32_t n) {
+    folio::ops::gather(batch.view(), i, layer, first, n, keys.data(), values.data());
+  };
+  REQUIRE_THROWS_AS(ask(1, 0, 0, 1), folio::Error);
+  REQUIRE_THROWS_WITH(ask(1, 0, 0, 1), contains("the batch has 1 sequences, so no sequence 1"));
+  REQUIRE_THROWS_WITH(ask(-1, 0, 0, 1), contains("no sequence -1"));
+  REQUIRE_THROWS_WITH(ask(0, 2, 0, 1), contains("no layer 2"));
+  REQUIRE_THROWS_WITH(ask(0, -1, 0, 1), contains("no layer -1"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 0, 6), contains("has 5 tokens, so not the 6 from 0 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 5, 1), contains("has 5 tokens"));
+  REQUIRE_THROWS_WITH(ask(0, 0, -1, 2), contains("from -1 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 0, -1), contains("not the -1"));
+  REQUIRE_THROWS_WITH(ask(0, 0, most, most), contains("has 5 tokens"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 1, most), contains("has 5 tokens"));
+  CHECK(keys == std::vector<float>(320, 7.0F));
+  CHECK(values == std::vector<float>(320, 7.0F));
+}
+
+TEST_CASE("tokens that a window gave back are refused by number, the sinks and the rest can be had") {
+  WindowCache cache({.num_blocks = {16}});
+  folio::test::Story story(cache);
+  for (int i = 0; i < 14; ++i) story.append(1);
+  auto const batch = cache.batch({&story.sequence()});
+  std::vector<float> keys(14 * 8, 7.0F);
+  REQUIRE_THROWS_WITH(folio::ops::gather(batch.view(), 0, 0, 0, 14, keys.data(), nullptr),
+                      contains("token 2 was given back behind the layer's window"));
+  CHECK(keys == std::vector<float>(14 * 8, 7.0F));
+  CHECK_NOTHROW(folio::ops::gather(batch.view(), 0, 0, 0, 2, keys.data(), nullptr));
+  CHECK_NOTHROW(folio::ops::gather(batch.view(), 0, 0, 8, 6, keys.data(), nullptr));
+  REQUIRE_THROWS_AS(folio::ops::gather(batch.view(), 0, 0, 7, 6, keys.data(), nullptr), folio::Error);
+}
+
+TEST_CASE("a rotated format is gathered in the model's basis") {
+  folio::KvCache<folio::Model<model>, folio::BlockSize<4>, folio::Int4Rotated> cache({.num_blocks = {4}});
+  Sequence const a = cache.create(1);
+  auto const batch = cache.batch({&a});
+  std::vector<float> keys(32, 0.25F), values(16, -0.5F);
+  keys[3] = 40.0F;
+  folio::ops::append(batch.view(), 0, keys.data(), values.data());
+  std::vector<float> found_keys(32), found_values(16);
+  folio::ops::gather(batch.view(), 0, 0, 0, 1, found_keys.data(), found_values.data());
+  for (std::size_t i = 0; i < 32; ++i) CHECK(found_keys[i] == Approx(keys[i]).margin(1.0));
+  for (std::size_t i = 0; i < 16; ++i) CHECK(found_values[i] == Approx(values[i]).margin(0.01));
+}

@@ -1,0 +1,119 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// Tokenizers, prompt files, options and the report.
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "json.hpp"
+#include "options.hpp"
+#include "prompts.hpp"
+#include "report.hpp"
+#include "support/catch.hpp"
+#include "tokenizer.hpp"
+
+using folio::test::contains;
+using Strings = std::vector<std::string>;
+
+namespace {
+
+serve::Options parse(std::vector<char const*> const& arguments) { return serve::parse_options(arguments); }
+
+}  // namespace
+
+TEST_CASE("Bytes are tokens and come back", "[serve]") {
+  serve::ByteTokenizer const tokenizer;
+  std::string every;
+  for (int i = 0; i < 256; ++i) every += static_cast<char>(i);
+  auto const tokens = tokenizer.encode(every);
+  REQUIRE(tokens.size() == 256);
+  for (std::int32_t i = 0; i < 256; ++i) CHECK(tokens[static_cast<std::size_t>(i)] == i);
+  CHECK(tokenizer.decode(tokens) == every);
+}
+
+TEST_CASE("Token ids are read from a line", "[serve]") {
+  serve::IdTokenizer const tokenizer(100);
+  CHECK(tokenizer.encode(" 1 22, 99\t0 ") == serve::Tokens{1, 22, 99, 0});
+  CHECK(tokenizer.decode(serve::Tokens{1, 22}) == "1 22 ");
+  CHECK(tokenizer.encode("").empty());
+  for (char const* text : {"100", "-1", "a", "1a", "99999999999"})
+    CHECK_THROWS_WITH(tokenizer.encode(text), contains("where a token id from 0 to 99 should be"));
+}
+
+TEST_CASE("A prompt file holds texts between lines of three dashes", "[serve]") {
+  CHECK(serve::split_prompts("a") == Strings{"a"});
+  CHECK(serve::split_prompts("a\n---\nb\nc\n") == Strings{"a", "b\nc"});
+  CHECK(serve::split_prompts("a\n\n---\n\nb\n----\n") == Strings{"a\n", "\nb\n----"});
+  CHECK(serve::split_prompts("---\n---\n") == Strings{"", "", ""});
+  CHECK(serve::split_lines("1 2\n\n 3\n") == Strings{"1 2", " 3"});
+}
+
+TEST_CASE("Prompts that are empty or too long are refused", "[serve]") {
+  auto const path = std::filesystem::temp_directory_path() / "folio_serve_prompts.txt";
+  serve::ByteTokenizer const tokenizer;
+  auto const read = [&](std::string const& text) {
+    std::ofstream(path, std::ios::binary) << text;
+    return serve::read_prompts(path, tokenizer, 10, 4);
+  };
+  CHECK(read("abc\n---\nabcdef\n").size() == 2);
+  CHECK_THROWS_WITH(read("abc\n---\nabcdefg\n"), contains("Prompt 2") && contains("has 7 tokens; with --max-tokens 4 that is more"));
+  CHECK_THROWS_WITH(read("abc\n---\n"), contains("is empty"));
+  std::filesystem::remove(path);
+  CHECK_THROWS_WITH(serve::read_prompts(path, tokenizer, 10, 4), contains("does not exist"));
+}
+
+TEST_CASE("Options are read in both spellings", "[serve]") {
+  auto const options = parse({"--max-tokens", "7", "--memory=64M", "--seed=18446744073709551615", "--temperature", "0.5", "--json", "--check"});
+  CHECK(options.max_tokens == 7);
+  CHECK(options.memory_bytes == 64 << 20);
+  CHECK(options.sampling.seed == UINT64_MAX);
+  CHECK(options.sampling.temperature == 0.5);
+  CHECK(options.json);
+  CHECK(options.check);
+  CHECK_FALSE(options.help);
+  CHECK(parse({"--memory", "3K"}).memory_bytes == 3072);
+  CHECK(parse({"--memory", "2G"}).memory_bytes == std::int64_t{2} << 30);
+  CHECK(parse({"--memory", "77"}).memory_bytes == 77);
+  CHECK(parse({}).quantizer == "f32");
+}
+
+TEST_CASE("Bad options are refused with a sentence", "[serve]") {
+  CHECK_THROWS_WITH(parse({"--speed"}), contains("There is no option --speed; serve --help lists them."));
+  CHECK_THROWS_WITH(parse({"x"}), contains("There is no option x"));
+  CHECK_THROWS_WITH(parse({"--model"}), contains("--model needs a value: --model DIR."));
+  CHECK_THROWS_WITH(parse({"--json=1"}), contains("--json takes no value"));
+  CHECK_THROWS_WITH(parse({"--samples", "0"}), contains("--samples 0 is not possible: it takes an integer from 1 to 65536."));
+  for (std::vector<char const*> const& arguments :
+       std::vector<std::vector<char const*>>{{"--memory", "0"}, {"--memory", "-1"}, {"--memory", "1T"}, {"--memory", "1.5G"}, {"--memory", ""},
+                                             {"--memory", "9999999999999G"}, {"--threads", "x"}, {"--threads", "1 "}, {"--seed", "-1"},
+                                             {"--temperature", "-1"}, {"--temperature", "nan"}, {"--temperature", "1x"}, {"--top-p", "2"},
+                                             {"--max-tokens", "99999999999"}, {"--batch-tokens", "0"}, {"--memory"}}) {
+    INFO(arguments.front() << " " << arguments.back());
+    CHECK_THROWS_AS(parse(arguments), serve::BadOption);
+  }
+}
+
+TEST_CASE("Help explains every option", "[serve]") {
+  std::string const help = serve::help_text();
+  for (serve::Option const& option : serve::all_options()) CHECK(help.find("\n  " + std::string(option.name)) != std::string::npos);
+}
+
+TEST_CASE("A report is one JSON object", "[serve]") {
+  serve::Report report;
+  report.model = "a \"b\"";
+  report.quantizer = "f32";
+  report.run.generated_tokens = 10;
+  report.seconds = 4;
+  serve::Json json = serve::JsonReader::read(serve::to_json(report), "the report");
+  CHECK(*json.find("model")->get<std::string>() == report.model);
+  CHECK(*json.find("tokens_per_second")->get<double>() == 2.5);
+  CHECK(json.find("checked")->is_null());
+  for (char const* name : {"model", "quantizer", "requests", "prompt_tokens", "generated_tokens", "tokens_per_second", "kv_bytes_per_token",
+                           "kv_bytes_peak", "kv_bytes_contiguous", "waste", "preemptions", "forks", "checked"})
+    CHECK(json.find(name) != nullptr);
+  report.check = serve::CheckResult{};
+  json = serve::JsonReader::read(serve::to_json(report), "the report");
+  CHECK(*json.find("checked")->get<bool>());
+}

@@ -6,7 +6,7 @@
 add_library(folio_program INTERFACE)
 target_link_libraries(folio_program INTERFACE folio::folio)
 # Designated initializers leave out members on purpose.
-set(cxx_flags -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-missing-field-initializers)
+set(cxx_flags -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wold-style-cast -Wno-missing-field-initializers)
 # CMake 3.25 cannot ask nvcc for C++20 itself; the host code that nvcc makes is not pedantic.
 set(cuda_flags -std=c++20 -Xcompiler=-Wall,-Wextra,-Wshadow)
 if(FOLIO_WARNINGS_AS_ERRORS)

@@ -255,8 +255,8 @@ TEST_CASE("query tokens that see what a window gave back are refused, and so is 
       bool all_there = true;
       for (std::int32_t q = length - queries; q < length; ++q)
         for (std::int32_t t = 0; t <= q; ++t)
-          all_there = all_there &&
-                      (!shape.visible(q, t) || s.blocks(1)[static_cast<std::size_t>(t / 2)] != folio::null_block);
+          all_there =
+              all_there && (!shape.visible(q, t) || s.blocks(1)[static_cast<std::size_t>(t / 2)] != folio::null_block);
       BatchItem const items[] = {{&s, queries}};
       if (all_there)
         REQUIRE_NOTHROW(cache.batch(items));

@@ -184,12 +184,15 @@ TEST_CASE("a long random run agrees with a list of reference counts, and free + 
   std::map<std::int32_t, std::uint32_t> naive;  // the live blocks
   std::int64_t allocated = 0, peak = 0;
   std::mt19937 random(7);
-  auto const any_live = [&] { return std::next(naive.begin(), below(random, static_cast<std::int32_t>(naive.size()))); };
+  auto const any_live = [&] {
+    return std::next(naive.begin(), below(random, static_cast<std::int32_t>(naive.size())));
+  };
   for (int step = 0; step < 100'000; ++step) {
     int const what = below(random, 10);
     if (what < 3) {
       std::vector<BlockId> blocks(static_cast<std::size_t>(below(random, 6)));
-      bool const fits = static_cast<std::int64_t>(blocks.size()) <= num_blocks - static_cast<std::int64_t>(naive.size());
+      bool const fits =
+          static_cast<std::int64_t>(blocks.size()) <= num_blocks - static_cast<std::int64_t>(naive.size());
       if (pool.allocate(blocks) != fits) FAIL("allocate of " << blocks.size() << " in step " << step);
       if (!fits) continue;
       for (BlockId const block : blocks)

@@ -174,12 +174,14 @@ TEST_CASE("a model of latent layers only does not ask for kv_heads, of which the
   CHECK(cache.shape().kv_heads == 1);
 }
 
-TEST_CASE("the null block is zero and pools begin at cache lines") {
-  HybridCache const cache({.num_blocks = {5, 3}});
+TEST_CASE("the null block is zero, whatever the memory held, and pools begin at cache lines") {
+  using Cache = KvCache<Model<hybrid>, folio::BlockSizes<4, 2>, folio::F32, LedgerAllocator>;
+  Cache const cache({.num_blocks = {5, 3}}, LedgerAllocator(std::make_shared<LedgerAllocator::Ledger>()));
   for (int g = 0; g < 2; ++g) {
     CHECK(reinterpret_cast<std::uintptr_t>(cache.pool(g)) % 64 == 0);
     CHECK(cache.block_bytes(g) % 64 == 0);
-    CHECK(std::all_of(cache.pool(g), cache.pool(g) + cache.block_bytes(g), [](std::byte b) { return b == std::byte{}; }));
+    CHECK(
+        std::all_of(cache.pool(g), cache.pool(g) + cache.block_bytes(g), [](std::byte b) { return b == std::byte{}; }));
   }
 }
 

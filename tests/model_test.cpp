@@ -18,12 +18,12 @@ using folio::test::contains;
 
 namespace {
 
+/// A pattern of the greatest length, without a period of its own.
+constexpr std::initializer_list<int> longest = {3, 2, 1, 0, 3, 3, 1, 1, 2, 0, 0, 0, 1, 2, 3, 1, 3, 2, 1, 0, 3, 3,
+                                                1, 1, 2, 0, 0, 0, 1, 2, 3, 1, 2, 3, 0, 1, 0, 0, 1, 3, 2, 2, 1, 0,
+                                                3, 1, 1, 2, 0, 2, 3, 0, 1, 0, 0, 1, 3, 2, 2, 1, 0, 3, 1, 2};
+
 std::vector<LayerPattern> patterns() {
-  LayerPattern longest{.period = LayerPattern::max_period};
-  for (int i = 0; i < LayerPattern::max_period; ++i) {
-    auto const group = static_cast<std::uint64_t>((i * i / 3 + i) % folio::max_groups);
-    (i < 32 ? longest.first_half : longest.second_half) |= group << (i % 32 * 2);
-  }
   return {LayerPattern{},
           folio::repeat_groups({0}),
           folio::repeat_groups({3}),
@@ -32,7 +32,7 @@ std::vector<LayerPattern> patterns() {
           folio::repeat_groups({0, 0, 0, 0, 0, 1}),
           folio::repeat_groups({1, 0, 0, 2, 0, 1, 1}),
           folio::repeat_groups({3, 2, 1, 0, 0, 1, 2, 3}),
-          longest};
+          folio::repeat_groups(longest)};
 }
 
 struct BadConfig {
@@ -53,12 +53,13 @@ std::vector<BadConfig> bad_configs() {
   LayerGroup wide_values = folio::full_attention();
   wide_values.value_head_dim = 2048;
   return {
-      {ModelConfig{.groups = {}}, "no group of layers"},
+      {ModelConfig{.groups = {LayerGroup{}}}, "no group of layers"},
       {ModelConfig{.pattern = {.period = 0}}, "1 to 64 entries"},
       {ModelConfig{.pattern = {.period = 65}}, "1 to 64 entries"},
       {ModelConfig{.pattern = {.period = -1}}, "1 to 64 entries"},
       {ModelConfig{.pattern = folio::repeat_groups({0, 1})}, "names a group that does not exist"},
-      {ModelConfig{.groups = {folio::full_attention(), {}, folio::sliding_window(8)}, .pattern = folio::repeat_groups({0, 2})},
+      {ModelConfig{.groups = {folio::full_attention(), {}, folio::sliding_window(8)},
+                   .pattern = folio::repeat_groups({0, 2})},
        "names a group that does not exist"},
       {ModelConfig{.layers = 0}, "layers must be at least 1"},
       {ModelConfig{.layers = -2}, "layers must be at least 1"},
@@ -105,6 +106,22 @@ TEST_CASE("repeat_groups repeats what it is given") {
   STATIC_REQUIRE(pattern.at(0) == 0);
   STATIC_REQUIRE(pattern.at(1) == 2);
   STATIC_REQUIRE(pattern.at(2) == 1);
+  LayerPattern const whole = folio::repeat_groups(longest);
+  REQUIRE(whole.period == LayerPattern::max_period);
+  for (std::int32_t i = 0; i < whole.period; ++i) CHECK(whole.at(i) == longest.begin()[i]);
+}
+
+TEST_CASE("a pattern that cannot be has no entries, which problem_of names") {
+  CHECK(folio::repeat_groups({}).period == 0);
+  CHECK(folio::repeat_groups({0, 4}).period == 0);
+  CHECK(folio::repeat_groups({-1}).period == 0);
+  CHECK(folio::repeat_groups({256}).period == 0);
+  CHECK(folio::repeat_groups({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                              0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                              0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+            .period == 0);
+  CHECK_THAT(std::string(folio::problem_of(ModelConfig{.pattern = folio::repeat_groups({7})})),
+             contains("1 to 64 entries"));
 }
 
 TEST_CASE("good configurations have no problem") {

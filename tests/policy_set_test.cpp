@@ -70,7 +70,8 @@ TEST_CASE("the order of policies does not matter") {
   STATIC_REQUIRE(std::is_same_v<A::Allocator, folio::HugePageAllocator>);
   STATIC_REQUIRE((std::is_same_v<B::ModelType, TinyModel> && std::is_same_v<C::ModelType, TinyModel>));
   STATIC_REQUIRE((std::is_same_v<B::Blocks, A::Blocks> && std::is_same_v<C::Blocks, A::Blocks>));
-  STATIC_REQUIRE((std::is_same_v<B::KeyQuantizer, A::KeyQuantizer> && std::is_same_v<C::ValueQuantizer, A::ValueQuantizer>));
+  STATIC_REQUIRE(
+      (std::is_same_v<B::KeyQuantizer, A::KeyQuantizer> && std::is_same_v<C::ValueQuantizer, A::ValueQuantizer>));
   STATIC_REQUIRE((std::is_same_v<B::Layout, A::Layout> && std::is_same_v<C::Layout, A::Layout>));
   STATIC_REQUIRE((std::is_same_v<B::Allocator, A::Allocator> && std::is_same_v<C::Allocator, A::Allocator>));
 }

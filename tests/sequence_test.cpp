@@ -690,8 +690,8 @@ TEST_CASE("a sequence can be truncated to where its window has everything, and n
             CAPTURE(block_size, window, sinks, round, n);
             bool all_there = true;  // what a query at n sees
             for (std::int32_t t = 0; t < n; ++t)
-              all_there = all_there && (!shape.visible(n, t) ||
-                                        s.blocks()[static_cast<std::size_t>(t / block_size)] != null_block);
+              all_there = all_there &&
+                          (!shape.visible(n, t) || s.blocks()[static_cast<std::size_t>(t / block_size)] != null_block);
             Sequence copy = s.fork();
             auto const before = snapshot(ledger.store);
             if (all_there) {
@@ -750,8 +750,8 @@ TEST_CASE("a window group can always be truncated to nothing and begun again") {
   CHECK(num_held(s) == 5);
 }
 
-TEMPLATE_TEST_CASE_SIG("windows keep what is seen, with forks, steps of any size and truncation",
-                       "", ((std::int32_t Window, std::int32_t Sinks), Window, Sinks), (1, 0), (2, 0), (3, 4), (4, 0),
+TEMPLATE_TEST_CASE_SIG("windows keep what is seen, with forks, steps of any size and truncation", "",
+                       ((std::int32_t Window, std::int32_t Sinks), Window, Sinks), (1, 0), (2, 0), (3, 4), (4, 0),
                        (8, 1), (8, 5), (6, 8), (7, 3)) {
   static constexpr folio::ModelConfig model{.layers = 3,
                                             .kv_heads = 1,

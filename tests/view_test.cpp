@@ -149,14 +149,10 @@ constexpr ModelConfig mixed{.layers = 5,
                             .pattern = folio::repeat_groups({0, 1, 0, 2})};
 using MixedCache = folio::KvCache<folio::Model<mixed>, folio::BlockSizes<2, 3, 4>, folio::F32>;
 
-constexpr ModelConfig open_window{.layers = 1,
-                                  .kv_heads = 1,
-                                  .head_dim = 8,
-                                  .groups = {folio::sliding_window(folio::dynamic)}};
-constexpr ModelConfig open_window_with_sinks{.layers = 1,
-                                             .kv_heads = 1,
-                                             .head_dim = 8,
-                                             .groups = {folio::sliding_window(folio::dynamic, 5)}};
+constexpr ModelConfig open_window{
+    .layers = 1, .kv_heads = 1, .head_dim = 8, .groups = {folio::sliding_window(folio::dynamic)}};
+constexpr ModelConfig open_window_with_sinks{
+    .layers = 1, .kv_heads = 1, .head_dim = 8, .groups = {folio::sliding_window(folio::dynamic, 5)}};
 
 /// The blocks that a loop over blocks() meets, in order; their first tokens and sizes are checked on the way.
 template <class SequenceView>
@@ -207,7 +203,8 @@ TEMPLATE_TEST_CASE("rows come back as they were stored, where the map says, whic
                    folio::LayoutHnd, folio::LayoutNhd, folio::LayoutInterleaved, folio::test::SwizzledLayout,
                    folio::test::ShreddedLayout) {
   using folio::test::GroupedInt8;
-  check_all<TestType, 40, folio::F32, folio::F16, folio::Fp8E4M3, folio::Int8PerToken, folio::Int4Rotated, GroupedInt8>();
+  check_all<TestType, 40, folio::F32, folio::F16, folio::Fp8E4M3, folio::Int8PerToken, folio::Int4Rotated,
+            GroupedInt8>();
 }
 
 TEST_CASE("rows of whole vectors come back as well") {
@@ -254,8 +251,12 @@ TEST_CASE("the blocks of a sequence are all of its blocks, the last one perhaps 
 }
 
 TEST_CASE("with a window the blocks are those that the step's queries see") {
-  SECTION("in blocks of 1") { check_blocks_of_windows<folio::KvCache<folio::Model<open_window>, folio::BlockSize<1>>>(); }
-  SECTION("in blocks of 4") { check_blocks_of_windows<folio::KvCache<folio::Model<open_window>, folio::BlockSize<4>>>(); }
+  SECTION("in blocks of 1") {
+    check_blocks_of_windows<folio::KvCache<folio::Model<open_window>, folio::BlockSize<1>>>();
+  }
+  SECTION("in blocks of 4") {
+    check_blocks_of_windows<folio::KvCache<folio::Model<open_window>, folio::BlockSize<4>>>();
+  }
   SECTION("with sinks, in blocks of 3") {
     check_blocks_of_windows<folio::KvCache<folio::Model<open_window_with_sinks>, folio::BlockSize<3>>>();
   }

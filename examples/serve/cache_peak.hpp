@@ -11,9 +11,11 @@
 
 namespace serve {
 
-/// Slots of live blocks that are neither filled nor in the last block of a sequence, as a share of all slots held. Paging leaves none:
-/// this is measured to see that it does. `sequences` are all that hold blocks; a block that they share counts once. One layer group.
-[[nodiscard]] inline double waste_beyond_last_blocks(folio::Stats const& stats, std::span<folio::Sequence const* const> sequences,
+/// Slots of live blocks that are neither filled nor in the last block of a sequence, as a share of all slots held.
+/// Paging leaves none: this is measured to see that it does. `sequences` are all that hold blocks; a block that they
+/// share counts once. One layer group.
+[[nodiscard]] inline double waste_beyond_last_blocks(folio::Stats const& stats,
+                                                     std::span<folio::Sequence const* const> sequences,
                                                      std::int32_t block_size) {
   struct Fill {
     std::int32_t tokens = 0;
@@ -25,13 +27,16 @@ namespace serve {
     for (std::size_t i = 0; i < ids.size(); ++i) {
       if (ids[i] == folio::null_block) continue;  // given back behind a window
       Fill& fill = blocks[ids[i]];
-      fill.tokens = std::max(fill.tokens, std::min(block_size, sequence->num_tokens() - static_cast<std::int32_t>(i) * block_size));
+      fill.tokens = std::max(fill.tokens,
+                             std::min(block_size, sequence->num_tokens() - static_cast<std::int32_t>(i) * block_size));
       fill.last = fill.last || i + 1 == ids.size();
     }
   }
   std::int64_t explained = 0;
   for (auto const& [id, fill] : blocks) explained += fill.last ? block_size : fill.tokens;
-  return stats.slots_held == 0 ? 0.0 : static_cast<double>(stats.slots_held - explained) / static_cast<double>(stats.slots_held);
+  return stats.slots_held == 0
+             ? 0.0
+             : static_cast<double>(stats.slots_held - explained) / static_cast<double>(stats.slots_held);
 }
 
 }  // namespace serve

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The plainest KV cache: one sequence, contiguous float arrays as long as the sequence may ever get, attention in two passes.
-// Nothing of it comes from Folio, so that --check compares two programs and not one with itself.
+// The plainest KV cache: one sequence, contiguous float arrays as long as the sequence may ever get, attention in two
+// passes. Nothing of it comes from Folio, so that --check compares two programs and not one with itself.
 
 #include <algorithm>
 #include <cmath>

@@ -29,12 +29,15 @@ namespace serve {
 #endif
 }
 
-/// Shows the first sample of the first request, and how far all are. On a terminal the text scrolls by above one progress line, which shows the
-/// line of text that is being written; else text and progress are lines of their own. The clock here decides nothing but when to print.
+/// Shows the first sample of the first request, and how far all are. On a terminal the text scrolls by above one
+/// progress line, which shows the line of text that is being written; else text and progress are lines of their own.
+/// The clock here decides nothing but when to print.
 class Display final : public Observer {
  public:
-  /// `prompt`: of the first request; its end is shown before the text. `text_out` gets the text, `progress_out` the progress.
-  Display(Tokenizer const& tokenizer, Tokens const& prompt, std::ostream& text_out, std::ostream& progress_out, bool terminal)
+  /// `prompt`: of the first request; its end is shown before the text. `text_out` gets the text, `progress_out` the
+  /// progress.
+  Display(Tokenizer const& tokenizer, Tokens const& prompt, std::ostream& text_out, std::ostream& progress_out,
+          bool terminal)
       : tokenizer_(tokenizer), text_out_(text_out), progress_out_(progress_out), terminal_(terminal), tokens_(prompt) {
     std::string const text = tokenizer_.decode(prompt);
     shown_ = text.size();
@@ -67,13 +70,16 @@ class Display final : public Observer {
     printed_ = now;
     double const seconds = std::chrono::duration<double>(now - begin_).count();
     std::string const line =
-        "[" + std::to_string(progress.finished) + " of " + std::to_string(progress.finished + progress.running + progress.waiting) +
-        " done, " + std::to_string(progress.running) + " running, " + std::to_string(progress.waiting) + " waiting, cache " +
+        "[" + std::to_string(progress.finished) + " of " +
+        std::to_string(progress.finished + progress.running + progress.waiting) + " done, " +
+        std::to_string(progress.running) + " running, " + std::to_string(progress.waiting) + " waiting, cache " +
         std::to_string(100 * progress.live_blocks / std::max<std::int64_t>(1, progress.num_blocks)) + "% full, " +
-        std::to_string(static_cast<std::int64_t>(seconds > 0 ? static_cast<double>(generated_) / seconds : 0.0)) + " tokens/s]";
+        std::to_string(static_cast<std::int64_t>(seconds > 0 ? static_cast<double>(generated_) / seconds : 0.0)) +
+        " tokens/s]";
     if (terminal_) {
       std::size_t const room = line.size() < 108 ? 108 - line.size() : 0;
-      progress_out_ << erase_line << line << " " << (line_.size() > room ? line_.substr(line_.size() - room) : line_) << std::flush;
+      progress_out_ << erase_line << line << " " << (line_.size() > room ? line_.substr(line_.size() - room) : line_)
+                    << std::flush;
       if (last) progress_out_ << erase_line << std::flush;
     } else {
       progress_out_ << line << std::endl;

@@ -30,7 +30,8 @@ enum class ElementType : std::uint8_t { f32, f16, bf16 };
 [[nodiscard]] inline float from_f16(std::uint16_t bits) {
   std::uint32_t const sign = std::uint32_t{bits} >> 15 << 31;
   std::uint32_t const magnitude = std::uint32_t{bits} & 0x7FFFu;
-  // Shifted into a float's fields the exponent is 112 too small; multiplying by 2^112 repairs it, subnormal numbers included.
+  // Shifted into a float's fields the exponent is 112 too small; multiplying by 2^112 repairs it, subnormal numbers
+  // included.
   float const finite = std::bit_cast<float>(magnitude << 13) * 0x1p112f;
   std::uint32_t const special = magnitude >= 0x7C00u ? 0x7F800000u : 0u;
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(finite) | special | sign);
@@ -44,7 +45,9 @@ inline void widen(ElementType type, std::byte const* data, std::int64_t n, float
     return bits;
   };
   switch (type) {
-    case ElementType::f32: std::memcpy(out, data, static_cast<std::size_t>(n) * 4); break;
+    case ElementType::f32:
+      std::memcpy(out, data, static_cast<std::size_t>(n) * 4);
+      break;
     case ElementType::f16:
       for (std::int64_t i = 0; i < n; ++i) out[i] = from_f16(load(i));
       break;

@@ -55,20 +55,23 @@ struct RunResult {
   std::int64_t bytes_contiguous = 0;  ///< peak_sequences * the model's context * bytes_per_token
   std::int64_t peak_sequences = 0;    ///< the most sequences that held blocks at once
   double waste = 0;                   ///< at the peak: empty slots, as a share of the slots held
-  double waste_beyond_last_blocks = 0;  ///< at the peak: slots held that are neither filled nor in a sequence's last block
+  double waste_beyond_last_blocks =
+      0;  ///< at the peak: slots held that are neither filled nor in a sequence's last block
 };
 
 /// Runs many requests at once. Made by make_engine.
 class Engine {
  public:
   virtual ~Engine() = default;
-  /// Runs all of them to their end. Deterministic: the same model, prompts, options and seed give the same tokens.
+  /// Runs all of them to their end. To be called once. Deterministic: the same model, prompts, options and seed give
+  /// the same tokens.
   virtual RunResult run(Observer& observer) = 0;
 };
 
-/// An engine over a cache with the quantizer called `quantizer`. `model` and `prompts` must outlive it. Throws BadInput for an unknown
-/// quantizer, a head dim that no cache was compiled for, and a memory budget in which the longest request does not fit.
-[[nodiscard]] std::unique_ptr<Engine> make_engine(std::string_view quantizer, Llama const& model, std::vector<Tokens> const& prompts,
-                                                  EngineOptions const& options);
+/// An engine over a cache with the quantizer called `quantizer`. `model` and `prompts` must outlive it. Throws BadInput
+/// for an unknown quantizer, a head dim that no cache was compiled for, and a memory budget in which the longest
+/// request does not fit.
+[[nodiscard]] std::unique_ptr<Engine> make_engine(std::string_view quantizer, Llama const& model,
+                                                  std::vector<Tokens> const& prompts, EngineOptions const& options);
 
 }  // namespace serve

@@ -94,7 +94,8 @@ inline std::string Json::text(std::size_t limit) const {
   if (auto const* number = get<double>()) out = json_number(*number);
   if (auto const* string = get<std::string>()) out = json_quote(*string);
   if (auto const* array = get<Array>()) {
-    for (std::size_t i = 0; i < array->size() && out.size() <= limit; ++i) out += (i ? ", " : "") + (*array)[i].text(limit);
+    for (std::size_t i = 0; i < array->size() && out.size() <= limit; ++i)
+      out += (i ? ", " : "") + (*array)[i].text(limit);
     out = "[" + out + "]";
   }
   if (auto const* object = get<Object>()) {
@@ -106,8 +107,8 @@ inline std::string Json::text(std::size_t limit) const {
   return out;
 }
 
-/// Reads one JSON text. Strict: no comments, no trailing commas, no duplicate names, valid UTF-8 only, at most 64 levels deep.
-/// Integers that fit are std::int64_t, every other number is a double. Errors name the byte offset.
+/// Reads one JSON text. Strict: no comments, no trailing commas, no duplicate names, valid UTF-8 only, at most 64
+/// levels deep. Integers that fit are std::int64_t, every other number is a double. Errors name the byte offset.
 class JsonReader {
  public:
   /// Throws BadInput ("<source> is not valid JSON: expected ',' or ']' at byte 17").
@@ -143,13 +144,20 @@ class JsonReader {
   Json value(int depth) {
     if (depth > max_depth) fail("more than 64 levels of nesting");
     switch (peek()) {
-      case '{': return object(depth);
-      case '[': return array(depth);
-      case '"': return Json(string());
-      case 't': return word("true", Json(true));
-      case 'f': return word("false", Json(false));
-      case 'n': return word("null", Json());
-      default: return number();
+      case '{':
+        return object(depth);
+      case '[':
+        return array(depth);
+      case '"':
+        return Json(string());
+      case 't':
+        return word("true", Json(true));
+      case 'f':
+        return word("false", Json(false));
+      case 'n':
+        return word("null", Json());
+      default:
+        return number();
     }
   }
 

@@ -20,10 +20,13 @@
 
 namespace serve {
 
-/// Where keys and values are kept and read. `attend(layer, q, k, v, out)` keeps the step's k and v, [token][kv_head][dim], and writes for each
-/// query [token][head][dim] its attention over the tokens of its own sequence so far.
+/// Where keys and values are kept and read. `attend(layer, q, k, v, out)` keeps the step's k and v,
+/// [token][kv_head][dim], and writes for each query [token][head][dim] its attention over the tokens of its own
+/// sequence so far.
 template <class A>
-concept Attention = requires(A& attend, std::int32_t layer, float const* in, float* out) { attend(layer, in, in, in, out); };
+concept Attention = requires(A& attend, std::int32_t layer, float const* in, float* out) {
+  attend(layer, in, in, in, out);
+};
 
 /// One step's numbers, kept between steps so that no step allocates. One per thread that runs steps.
 struct Activations {
@@ -32,7 +35,8 @@ struct Activations {
   RopeTable rope;
 };
 
-/// A model's weights and its forward pass. Immutable after construction, so any number of threads may run steps at once.
+/// A model's weights and its forward pass. Immutable after construction, so any number of threads may run steps at
+/// once.
 class Llama {
  public:
   /// Opens a model directory: config.json and the tensors. Throws BadInput with one sentence.
@@ -44,20 +48,22 @@ class Llama {
     embedding_ = files_.matrix("model.embed_tokens.weight", config_.vocab, hidden);
     output_.weight = config_.tied_embeddings ? embedding_ : files_.matrix("lm_head.weight", config_.vocab, hidden);
     norm_ = files_.vector("model.norm.weight", hidden);
-    for (std::int32_t l = 0; l < config_.layers; ++l) layers_.push_back(load_layer("model.layers." + std::to_string(l) + "."));
+    for (std::int32_t l = 0; l < config_.layers; ++l)
+      layers_.push_back(load_layer("model.layers." + std::to_string(l) + "."));
   }
 
   [[nodiscard]] LlamaConfig const& config() const { return config_; }
 
   /// Runs `tokens`, which stand at `positions` of their sequences, through all layers. The result is a.hidden.
   template <Attention A>
-  void forward(std::span<std::int32_t const> tokens, std::span<std::int32_t const> positions, A&& attend, Activations& a,
-               folio::ThreadPool* threads) const {
+  void forward(std::span<std::int32_t const> tokens, std::span<std::int32_t const> positions, A&& attend,
+               Activations& a, folio::ThreadPool* threads) const {
     auto const num_tokens = static_cast<std::int64_t>(tokens.size());
     resize(a, num_tokens);
     a.rope.fill(positions, frequencies_);
     for (std::int64_t t = 0; t < num_tokens; ++t)
-      widen(embedding_.type, embedding_.row(tokens[static_cast<std::size_t>(t)]), config_.hidden, a.hidden.data() + t * config_.hidden);
+      widen(embedding_.type, embedding_.row(tokens[static_cast<std::size_t>(t)]), config_.hidden,
+            a.hidden.data() + t * config_.hidden);
     for (std::int32_t l = 0; l < config_.layers; ++l) {
       Layer const& layer = layers_[static_cast<std::size_t>(l)];
       rms_norm(a.hidden, layer.attention_norm, a.normed);
@@ -75,7 +81,8 @@ class Llama {
   }
 
   /// The logits after some of the step's tokens, [row][vocab]; `rows` are their indices in the step.
-  void logits(std::span<std::int64_t const> rows, Activations& a, std::vector<float>& out, folio::ThreadPool* threads) const {
+  void logits(std::span<std::int64_t const> rows, Activations& a, std::vector<float>& out,
+              folio::ThreadPool* threads) const {
     auto const hidden = static_cast<std::size_t>(config_.hidden);
     std::vector<float> chosen;
     for (std::int64_t const row : rows) {
@@ -95,7 +102,8 @@ class Llama {
   };
 
   static std::string read_config(std::filesystem::path const& directory) {
-    if (!std::filesystem::is_directory(directory)) throw BadInput("The model directory " + directory.string() + " does not exist.");
+    if (!std::filesystem::is_directory(directory))
+      throw BadInput("The model directory " + directory.string() + " does not exist.");
     return read_text(directory / "config.json", 16 << 20);
   }
 
@@ -125,7 +133,9 @@ class Llama {
   }
 
   void resize(Activations& a, std::int64_t num_tokens) const {
-    auto const fit = [num_tokens](std::vector<float>& v, std::int64_t width) { v.resize(static_cast<std::size_t>(num_tokens * width)); };
+    auto const fit = [num_tokens](std::vector<float>& v, std::int64_t width) {
+      v.resize(static_cast<std::size_t>(num_tokens * width));
+    };
     for (std::vector<float>* v : {&a.hidden, &a.normed, &a.added}) fit(*v, config_.hidden);
     for (std::vector<float>* v : {&a.q, &a.attended}) fit(*v, std::int64_t{config_.heads} * config_.head_dim);
     for (std::vector<float>* v : {&a.k, &a.v}) fit(*v, std::int64_t{config_.kv_heads} * config_.head_dim);
@@ -144,11 +154,12 @@ class Llama {
     std::int64_t const half = config_.head_dim / 2;
     for (auto const& [x, heads] : {std::pair(&a.q, config_.heads), std::pair(&a.k, config_.kv_heads)})
       for (std::int64_t i = 0; i < num_tokens * heads; ++i)
-        rotate(x->data() + i * config_.head_dim, a.rope.cosines.data() + i / heads * half, a.rope.sines.data() + i / heads * half,
-               config_.head_dim);
+        rotate(x->data() + i * config_.head_dim, a.rope.cosines.data() + i / heads * half,
+               a.rope.sines.data() + i / heads * half, config_.head_dim);
   }
 
-  /// Every run of weight.size() elements of `x`, divided by its root mean square and scaled. `x` and `out` may be the same.
+  /// Every run of weight.size() elements of `x`, divided by its root mean square and scaled. `x` and `out` may be the
+  /// same.
   void rms_norm(std::vector<float> const& x, std::vector<float> const& weight, std::vector<float>& out) const {
     std::size_t const n = weight.size();
     for (std::size_t begin = 0; begin < x.size(); begin += n) {

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// config.json of a Llama-family model: the sizes, read strictly, and a clear refusal of whatever this program cannot run.
+// config.json of a Llama-family model: the sizes, read strictly, and a clear refusal of whatever this program cannot
+// run.
 
 #include <cstdint>
 #include <limits>
@@ -36,9 +37,9 @@ struct LlamaConfig {
   double rms_norm_eps = 1e-6;
   double rope_theta = 10000;
   RopeScaling rope_scaling;
-  bool tied_embeddings = false;            ///< the output layer is the embedding
-  bool qk_norm = false;                    ///< RMSNorm of every query and key head before RoPE (Qwen3)
-  std::vector<std::int32_t> stop_tokens;   ///< eos_token_id
+  bool tied_embeddings = false;           ///< the output layer is the embedding
+  bool qk_norm = false;                   ///< RMSNorm of every query and key head before RoPE (Qwen3)
+  std::vector<std::int32_t> stop_tokens;  ///< eos_token_id
 };
 
 /// Reads the fields of one JSON object; every refusal names the file, the field and its value.
@@ -57,8 +58,8 @@ class ConfigReader {
     return value && !value->is_null() ? value : nullptr;
   }
 
-  [[nodiscard]] std::int32_t integer(std::string const& field, std::optional<std::int32_t> otherwise, std::int32_t smallest,
-                                     std::int32_t largest) const {
+  [[nodiscard]] std::int32_t integer(std::string const& field, std::optional<std::int32_t> otherwise,
+                                     std::int32_t smallest, std::int32_t largest) const {
     Json const* const value = present(field);
     if (!value && otherwise) return *otherwise;
     auto const* number = value ? value->get<std::int64_t>() : nullptr;
@@ -67,7 +68,8 @@ class ConfigReader {
     return static_cast<std::int32_t>(*number);
   }
 
-  [[nodiscard]] double real(std::string const& field, std::optional<double> otherwise, double smallest, double largest) const {
+  [[nodiscard]] double real(std::string const& field, std::optional<double> otherwise, double smallest,
+                            double largest) const {
     Json const* const value = present(field);
     if (!value && otherwise) return *otherwise;
     std::optional<double> number;
@@ -129,7 +131,8 @@ inline void read_rope(ConfigReader const& fields, LlamaConfig& config) {
   }
 }
 
-/// The one window that all layers share, or LlamaConfig::no_window. Models that mix layers with and without one are refused.
+/// The one window that all layers share, or LlamaConfig::no_window. Models that mix layers with and without one are
+/// refused.
 inline std::int32_t read_window(ConfigReader const& fields, LlamaConfig const& config) {
   bool const qwen = config.architecture.starts_with("Qwen");
   if (config.architecture == "LlamaForCausalLM" || (qwen && !fields.boolean("use_sliding_window", false)) ||
@@ -193,7 +196,8 @@ inline LlamaConfig read_llama_config(std::string_view text, std::string const& s
   Json const* const names = fields.present("architectures");
   auto const* list = names ? names->get<Json::Array>() : nullptr;
   auto const* name = list && list->size() == 1 ? (*list)[0].get<std::string>() : nullptr;
-  constexpr std::string_view known[] = {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"};
+  constexpr std::string_view known[] = {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM",
+                                        "Qwen3ForCausalLM"};
   for (std::string_view const architecture : known)
     if (name && *name == architecture) config.architecture = *name;
   if (config.architecture.empty())
@@ -209,7 +213,8 @@ inline LlamaConfig read_llama_config(std::string_view text, std::string const& s
   config.heads = fields.integer("num_attention_heads", std::nullopt, 1, 4096);
   config.kv_heads = fields.integer("num_key_value_heads", config.heads, 1, 4096);
   if (config.heads % config.kv_heads != 0)
-    fields.refuse("num_key_value_heads", "it should divide num_attention_heads, which is " + std::to_string(config.heads));
+    fields.refuse("num_key_value_heads",
+                  "it should divide num_attention_heads, which is " + std::to_string(config.heads));
   if (!fields.present("head_dim") && config.hidden % config.heads != 0)
     fields.refuse("hidden_size", "it should be a multiple of num_attention_heads when head_dim is missing");
   config.head_dim = fields.integer("head_dim", config.hidden / config.heads, 2, 1024);

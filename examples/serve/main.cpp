@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// serve: continuous batching of many prompts over a paged KV cache. `serve --help` explains the options, paged_engine.hpp the batching.
+// serve: continuous batching of many prompts over a paged KV cache. `serve --help` explains the options,
+// paged_engine.hpp the batching.
 
 #include <algorithm>
 #include <chrono>
@@ -56,7 +57,8 @@ int run(Options const& options) {
   std::filesystem::path const directory = options.model;
   Llama const model(directory);
   std::unique_ptr<Tokenizer> const tokenizer = make_tokenizer(directory, model.config());
-  std::vector<Tokens> const prompts = read_prompts(options.prompts, *tokenizer, model.config().context, options.max_tokens);
+  std::vector<Tokens> const prompts =
+      read_prompts(options.prompts, *tokenizer, model.config().context, options.max_tokens);
   auto const hardware = static_cast<int>(std::thread::hardware_concurrency());
   folio::ThreadPool threads(options.threads > 0 ? options.threads : std::max(1, hardware));
   EngineOptions const how = engine_options(options, threads);
@@ -86,7 +88,8 @@ int run(Options const& options) {
     std::cout << "\n" << to_table(report) << std::flush;
   }
   if (!report.check || report.check->identical) return 0;
-  bool const failed = options.quantizer == "f32" && !report.check->explained;  // other quantizers round, so their text may differ
+  bool const failed =
+      options.quantizer == "f32" && !report.check->explained;  // other quantizers round, so their text may differ
   std::cerr << (failed ? "serve: " : "") << report.check->first_difference << std::endl;
   return failed ? 1 : 0;
 }

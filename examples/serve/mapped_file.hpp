@@ -52,7 +52,9 @@ class MappedFile {
     if (error || !load(path, size)) throw BadInput("The file " + path.string() + " cannot be read.");
   }
   MappedFile(MappedFile&& other) noexcept
-      : bytes_(std::exchange(other.bytes_, {})), copy_(std::move(other.copy_)), mapped_(std::exchange(other.mapped_, false)) {}
+      : bytes_(std::exchange(other.bytes_, {})),
+        copy_(std::move(other.copy_)),
+        mapped_(std::exchange(other.mapped_, false)) {}
   MappedFile& operator=(MappedFile&& other) noexcept {
     std::swap(bytes_, other.bytes_);
     std::swap(copy_, other.copy_);

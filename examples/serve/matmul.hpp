@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Matrix times vectors, so that a token's numbers never depend on its company: every output is one dot product with one fixed order
-// of additions, whatever the number of tokens beside it and the number of threads. This is what makes --check exact.
+// Matrix times vectors, so that a token's numbers never depend on its company: every output is one dot product with one
+// fixed order of additions, whatever the number of tokens beside it and the number of threads. This is what makes
+// --check exact.
 
 #include <algorithm>
 #include <cstdint>
@@ -14,8 +15,9 @@
 
 namespace serve {
 
-/// Sum of a[i] * b[i]. Sixteen running sums that compilers turn into vector registers, then a fixed tree: the order is written
-/// here and must not be changed by the compiler, so the target is built with -ffp-contract=off and never with -ffast-math.
+/// Sum of a[i] * b[i]. Sixteen running sums that compilers turn into vector registers, then a fixed tree: the order is
+/// written here and must not be changed by the compiler, so the target is built with -ffp-contract=off and never with
+/// -ffast-math.
 [[nodiscard]] inline float dot(float const* a, float const* b, std::int64_t n) {
   constexpr int num_lanes = 16;
   float lanes[num_lanes] = {};
@@ -36,7 +38,8 @@ struct Linear {
 
 /// out[token][row] = sum over cols of weight[row][col] * x[token][col] (+ bias[row]), for `num_tokens` rows of x.
 /// Each row of weights is widened to float once, then serves all tokens.
-inline void matmul(Linear const& linear, float const* x, std::int64_t num_tokens, float* out, folio::ThreadPool* threads) {
+inline void matmul(Linear const& linear, float const* x, std::int64_t num_tokens, float* out,
+                   folio::ThreadPool* threads) {
   constexpr std::int64_t tile = 8;  // rows of weights that stay in the first-level cache while the tokens pass by
   Matrix const& w = linear.weight;
   folio::parallel_for(threads, (w.rows + tile - 1) / tile, [&](std::int64_t t) {

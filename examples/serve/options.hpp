@@ -58,10 +58,12 @@ inline double real(std::string_view name, std::string_view text, double smallest
   std::istringstream in{std::string(text)};
   in.imbue(std::locale::classic());
   double value = 0;
-  if (!(in >> std::noskipws >> value) || in.peek() != std::istringstream::traits_type::eof() || !(value >= smallest && value <= largest)) {
+  if (!(in >> std::noskipws >> value) || in.peek() != std::istringstream::traits_type::eof() ||
+      !(value >= smallest && value <= largest)) {
     std::ostringstream range;
     range << smallest << " to " << largest;
-    throw BadOption(std::string(name) + " " + std::string(text) + " is not possible: it takes a number from " + range.str() + ".");
+    throw BadOption(std::string(name) + " " + std::string(text) + " is not possible: it takes a number from " +
+                    range.str() + ".");
   }
   return value;
 }
@@ -92,25 +94,34 @@ struct Option {
   namespace v = option_values;
   constexpr std::int32_t many = 1'000'000'000;
   static Option const table[] = {
-      {"--model", "DIR", "model directory: config.json and model.safetensors, or its shards and their index; default: the bundled tiny-llama",
+      {"--model", "DIR",
+       "model directory: config.json and model.safetensors, or its shards and their index; default: the bundled "
+       "tiny-llama",
        [](Options& o, std::string_view s) { o.model = s; }},
-      {"--prompts", "FILE", "prompts, separated by lines with only ---; for a model without a tokenizer that serve can read, each line is a "
+      {"--prompts", "FILE",
+       "prompts, separated by lines with only ---; for a model without a tokenizer that serve can read, each line is a "
        "list of token ids; default: the 16 bundled prompts",
        [](Options& o, std::string_view s) { o.prompts = s; }},
       {"--max-tokens", "N", "tokens to generate for each sample (default 128)",
        [](Options& o, std::string_view s) { o.max_tokens = v::integer("--max-tokens", s, 1, many); }},
       {"--samples", "N", "samples for each prompt; they share the prompt's blocks by fork (default 1)",
        [](Options& o, std::string_view s) { o.samples = v::integer("--samples", s, 1, 65536); }},
-      {"--quantizer", "NAME", "how the cache stores keys and values: f32 (default), f16, bf16, fp8, int8, int4, or k8v4 (int8 keys, int4 values)",
+      {"--quantizer", "NAME",
+       "how the cache stores keys and values: f32 (default), f16, bf16, fp8, int8, int4, or k8v4 (int8 keys, int4 "
+       "values)",
        [](Options& o, std::string_view s) { o.quantizer = s; }},
-      {"--memory", "BYTES", "memory for the KV cache, with suffix K, M or G; when it runs out, the youngest requests are preempted and recomputed "
+      {"--memory", "BYTES",
+       "memory for the KV cache, with suffix K, M or G; when it runs out, the youngest requests are preempted and "
+       "recomputed "
        "later; default: what all requests need at once, at most 1G",
        [](Options& o, std::string_view s) { o.memory_bytes = v::bytes("--memory", s); }},
       {"--batch-tokens", "N", "most tokens in one step; longer prompts are computed in chunks (default 256)",
        [](Options& o, std::string_view s) { o.batch_tokens = v::integer("--batch-tokens", s, 1, 1 << 20); }},
       {"--threads", "N", "threads (default: one for each hardware thread)",
        [](Options& o, std::string_view s) { o.threads = v::integer("--threads", s, 1, 1024); }},
-      {"--seed", "N", "seed of the random choices (default 1); the same seed gives the same text, whatever the memory, batch and threads",
+      {"--seed", "N",
+       "seed of the random choices (default 1); the same seed gives the same text, whatever the memory, batch and "
+       "threads",
        [](Options& o, std::string_view s) {
          o.sampling.seed = v::integer("--seed", s, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max());
        }},
@@ -124,7 +135,9 @@ struct Option {
        [](Options& o, std::string_view s) { o.output = s; }},
       {"--json", "", "print one JSON object instead of the text and the table; progress goes to standard error",
        [](Options& o, std::string_view) { o.json = true; }},
-      {"--check", "", "run each request again, alone on a plain contiguous f32 cache, and compare the tokens; a difference with the f32 "
+      {"--check", "",
+       "run each request again, alone on a plain contiguous f32 cache, and compare the tokens; a difference with the "
+       "f32 "
        "quantizer is an error",
        [](Options& o, std::string_view) { o.check = true; }},
       {"--help", "", "print this", [](Options& o, std::string_view) { o.help = true; }},
@@ -169,7 +182,8 @@ struct Option {
     bool const has_value = equals != std::string_view::npos;
     if (option->value.empty() && has_value) throw BadOption(std::string(name) + " takes no value.");
     if (!option->value.empty() && !has_value && i + 1 == arguments.size())
-      throw BadOption(std::string(name) + " needs a value: " + std::string(name) + " " + std::string(option->value) + ".");
+      throw BadOption(std::string(name) + " needs a value: " + std::string(name) + " " + std::string(option->value) +
+                      ".");
     if (option->value.empty()) {
       option->set(options, {});
     } else {

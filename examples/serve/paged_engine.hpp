@@ -3,61 +3,27 @@
 #pragma once
 // Continuous batching over a paged KV cache. Read PagedEngine::step() first: everything else is named there.
 //
-// Every step runs one batch through the model. A generation that has its prompt behind it contributes one token (decode), one that is
-// still reading its prompt contributes a chunk of it (prefill), and new ones join whenever there are blocks for them. Whoever has all
-// its tokens in the cache draws the next one. When blocks run out, the youngest generation gives all of its blocks back and
-// waits; later it computes its prompt and what it had generated again, in chunks, as if that were its prompt.
+// Every step runs one batch through the model. A generation that has its prompt behind it contributes one token
+// (decode), one that is still reading its prompt contributes a chunk of it (prefill), and new ones join whenever there
+// are blocks for them. Whoever has all its tokens in the cache draws the next one. When blocks run out, the youngest
+// generation gives all of its blocks back and waits; later it computes its prompt and what it had generated again, in
+// chunks, as if that were its prompt.
 
 #include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <folio/folio.hpp>
-#include <limits>
 #include <memory>
-#include <optional>
 #include <span>
 #include <stdexcept>
-#include <string>
 #include <utility>
 #include <vector>
 
-#include "bad_input.hpp"
+#include "block_budget.hpp"
 #include "cache_peak.hpp"
 #include "engine.hpp"
 
 namespace serve {
-
-/// How many blocks the cache gets: what the user allows, but not more than all generations could ever fill.
-struct BlockBudget {
-  folio::GroupShape shape;
-  std::int64_t block_bytes = 0;
-  std::int32_t batch_tokens = 0;
-
-  /// The most blocks that a sequence holds on its way to `num_tokens`.
-  [[nodiscard]] std::int64_t blocks_of(std::int32_t num_tokens) const {
-    return folio::most_blocks_held(shape, num_tokens, batch_tokens);
-  }
-
-  /// Throws BadInput when the longest request alone does not fit.
-  [[nodiscard]] std::int64_t num_blocks(std::vector<Tokens> const& prompts, EngineOptions const& options) const {
-    std::int64_t longest = 0, all = 0;
-    for (Tokens const& prompt : prompts) {
-      // The last token is drawn, but never looked back at, so it takes no slot.
-      std::int64_t const one = blocks_of(static_cast<std::int32_t>(prompt.size()) + options.max_tokens - 1);
-      longest = std::max(longest, one);
-      all += one * options.samples;
-    }
-    constexpr std::int64_t default_bytes = std::int64_t{1} << 30;
-    constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max() - 1;
-    std::int64_t const bytes = options.memory_bytes == 0 ? default_bytes : options.memory_bytes;
-    std::int64_t const affordable = bytes / block_bytes - 1;  // one is the null block
-    if (affordable < longest)
-      throw BadInput((options.memory_bytes == 0 ? "The default memory for the KV cache" : "--memory " + std::to_string(bytes)) +
-                     " is too small: the longest request alone needs " + std::to_string((longest + 1) * block_bytes) + " bytes (" +
-                     std::to_string(longest) + " blocks of " + std::to_string(block_bytes) + " bytes and the null block).");
-    return std::min({affordable, all, most});
-  }
-};
 
 /// One sample of one request: its text so far, and its place in the cache while it runs.
 struct Generation {
@@ -68,16 +34,18 @@ struct Generation {
   folio::Sequence sequence;        ///< empty while it waits
 
   [[nodiscard]] std::int32_t num_computed() const { return sequence ? sequence.num_tokens() : 0; }
-  /// Tokens whose keys and values are not in the cache. 1: the next step draws a token (decode); more: it still reads (prefill).
+  /// Tokens whose keys and values are not in the cache. 1: the next step draws a token (decode); more: it still reads
+  /// (prefill).
   [[nodiscard]] std::int32_t num_pending() const { return static_cast<std::int32_t>(tokens.size()) - num_computed(); }
   [[nodiscard]] std::int32_t num_generated() const { return static_cast<std::int32_t>(tokens.size()) - prompt_size; }
 };
 
 /// An engine over one type of folio::KvCache.
 ///
-/// Order decides everything, no clock does: requests are older the earlier they stand in the file, and samples of one request by their
-/// number. running_ is sorted by age, every waiting generation is younger than every running one, and only younger ones are preempted. So the
-/// oldest always gets on, and since the cache holds at least the longest request, everybody's turn to be the oldest comes.
+/// Order decides everything, no clock does: requests are older the earlier they stand in the file, and samples of one
+/// request by their number. running_ is sorted by age, every waiting generation is younger than every running one, and
+/// only younger ones are preempted. So the oldest always gets on, and since the cache holds at least the longest
+/// request, everybody's turn to be the oldest comes.
 template <class Cache>
 class PagedEngine final : public Engine {
  public:
@@ -101,8 +69,8 @@ class PagedEngine final : public Engine {
     result_.block_copies = stats.counters.copies;
     result_.bytes_per_token = cache_.bytes_per_token();
     result_.memory_bytes = cache_.memory_bytes();
-    result_.bytes_contiguous = static_cast<std::int64_t>(static_cast<double>(result_.peak_sequences) * model_.config().context *
-                                                         result_.bytes_per_token);
+    result_.bytes_contiguous = static_cast<std::int64_t>(static_cast<double>(result_.peak_sequences) *
+                                                         model_.config().context * result_.bytes_per_token);
     return std::move(result_);
   }
 
@@ -168,8 +136,8 @@ class PagedEngine final : public Engine {
     }
   }
 
-  /// Takes blocks for n tokens of running_[i], from younger generations if none are free. The youngest itself takes from nobody: it
-  /// keeps what it has and tries again in the next step.
+  /// Takes blocks for n tokens of running_[i], from younger generations if none are free. The youngest itself takes
+  /// from nobody: it keeps what it has and tries again in the next step.
   bool append_or_preempt(std::size_t i, std::int32_t n) {
     while (!running_[i]->sequence.try_append(n)) {
       crowded_ = true;
@@ -180,11 +148,13 @@ class PagedEngine final : public Engine {
     return true;
   }
 
-  /// Releases the youngest running generation's blocks and lets it wait at the front. It forgets nothing but keys and values.
+  /// Releases the youngest running generation's blocks and lets it wait at the front. It forgets nothing but keys and
+  /// values.
   void preempt_youngest() {
     Item youngest = std::move(running_.back());
     running_.pop_back();
-    auto const scheduled = std::find_if(work_.begin(), work_.end(), [&](Work const& w) { return w.generation == youngest.get(); });
+    auto const scheduled =
+        std::find_if(work_.begin(), work_.end(), [&](Work const& w) { return w.generation == youngest.get(); });
     if (scheduled != work_.end()) {
       room_ += scheduled->num_tokens;
       work_.erase(scheduled);
@@ -194,12 +164,15 @@ class PagedEngine final : public Engine {
     ++result_.preemptions;
   }
 
-  /// Lets waiting generations in, oldest first, as long as there are blocks for all the tokens that they know, besides those that
-  /// running ones need to read theirs. Whoever comes in can therefore read its prompt to the end, unless older ones grow meanwhile.
+  /// Lets waiting generations in, oldest first, as long as there are blocks for all the tokens that they know, besides
+  /// those that running ones need to read theirs. Whoever comes in can therefore read its prompt to the end, unless
+  /// older ones grow meanwhile.
   void admit() {
     while (!crowded_ && room_ > 0 && !waiting_.empty()) {
       Generation& next = *waiting_.front();
-      if (budget_.blocks_of(static_cast<std::int32_t>(next.tokens.size())) > cache_.num_free_blocks() - promised_blocks()) return;
+      if (budget_.blocks_of(static_cast<std::int32_t>(next.tokens.size())) >
+          cache_.num_free_blocks() - promised_blocks())
+        return;
       next.sequence = cache_.create();
       running_.push_back(std::move(waiting_.front()));
       waiting_.pop_front();
@@ -229,7 +202,8 @@ class PagedEngine final : public Engine {
     for (Work const& work : work_) {
       Generation const& generation = *work.generation;
       items.emplace_back(&generation.sequence);
-      for (std::int32_t position = generation.num_computed() - work.num_tokens; position < generation.num_computed(); ++position) {
+      for (std::int32_t position = generation.num_computed() - work.num_tokens; position < generation.num_computed();
+           ++position) {
         positions.push_back(position);
         tokens.push_back(generation.tokens[static_cast<std::size_t>(position)]);
       }
@@ -260,11 +234,13 @@ class PagedEngine final : public Engine {
     auto const vocab = static_cast<std::size_t>(model_.config().vocab);
     for (std::size_t i = 0; i < drawing.size(); ++i) {
       std::span<float const> const logits = std::span<float const>(logits_).subspan(i * vocab, vocab);
-      for (Generation* const sample : fork_samples(*drawing[i])) take(*sample, sampler_.draw(logits, index_of(*sample)), observer);
+      for (Generation* const sample : fork_samples(*drawing[i]))
+        take(*sample, sampler_.draw(logits, index_of(*sample)), observer);
     }
   }
 
-  /// The generation, and with its first token all samples of its request: they share the prompt's blocks and draw from the same logits.
+  /// The generation, and with its first token all samples of its request: they share the prompt's blocks and draw from
+  /// the same logits.
   std::vector<Generation*> fork_samples(Generation& parent) {
     std::vector<Generation*> samples{&parent};
     auto at = std::find_if(running_.begin(), running_.end(), [&](Item const& item) { return item.get() == &parent; });
@@ -281,7 +257,9 @@ class PagedEngine final : public Engine {
     return samples;
   }
 
-  static DrawIndex index_of(Generation const& generation) { return {generation.request, generation.sample, generation.num_generated()}; }
+  static DrawIndex index_of(Generation const& generation) {
+    return {generation.request, generation.sample, generation.num_generated()};
+  }
 
   /// Gives a generation its next token. With its last one it leaves, and its blocks are free.
   void take(Generation& generation, std::int32_t token, Observer& observer) {
@@ -291,10 +269,12 @@ class PagedEngine final : public Engine {
     Tokens const& stops = model_.config().stop_tokens;
     bool const stopped = std::find(stops.begin(), stops.end(), token) != stops.end();
     if (!stopped && generation.num_generated() < options_.max_tokens) return;
-    result_.completions[static_cast<std::size_t>(generation.request)][static_cast<std::size_t>(generation.sample)].assign(
-        generation.tokens.begin() + generation.prompt_size, generation.tokens.end());
+    result_.completions[static_cast<std::size_t>(generation.request)][static_cast<std::size_t>(generation.sample)]
+        .assign(generation.tokens.begin() + generation.prompt_size, generation.tokens.end());
     ++finished_;
-    std::find_if(running_.begin(), running_.end(), [&](Item const& item) { return item.get() == &generation; })->reset();
+    std::find_if(running_.begin(), running_.end(), [&](Item const& item) {
+      return item.get() == &generation;
+    })->reset();
   }
 
   /// Remembers how full the cache is when it is fullest: right after the step's appends.
@@ -314,8 +294,13 @@ class PagedEngine final : public Engine {
   [[nodiscard]] Progress progress() const {
     std::int64_t const samples = static_cast<std::int64_t>(prompts_.size()) * options_.samples;
     auto const running = static_cast<std::int64_t>(running_.size());
-    return {result_.steps, result_.generated_tokens, running, samples - running - finished_, finished_,
-            cache_.num_blocks() - cache_.num_free_blocks(), cache_.num_blocks()};
+    return {result_.steps,
+            result_.generated_tokens,
+            running,
+            samples - running - finished_,
+            finished_,
+            cache_.num_blocks() - cache_.num_free_blocks(),
+            cache_.num_blocks()};
   }
 
   Llama const& model_;
@@ -336,24 +321,5 @@ class PagedEngine final : public Engine {
   std::int64_t finished_ = 0, live_at_peak_ = 0;
   RunResult result_;
 };
-
-/// A cache for models of one head dim. One type serves models with and without a sliding window: a window of 2^31 - 1 tokens frees nothing.
-template <std::int32_t HeadDim, class... Quantizers>
-using CacheFor = folio::KvCache<folio::Model<folio::ModelConfig{.head_dim = HeadDim, .groups = {folio::sliding_window(folio::dynamic)}}>,
-                                folio::BlockSize<16>, Quantizers...>;
-
-/// The engine whose cache has the model's head dim, or nullptr when there is none.
-template <class... Quantizers>
-std::unique_ptr<Engine> make_paged_engine(Llama const& model, std::vector<Tokens> const& prompts, EngineOptions const& options) {
-  switch (model.config().head_dim) {
-    case 32: return std::make_unique<PagedEngine<CacheFor<32, Quantizers...>>>(model, prompts, options);
-    case 64: return std::make_unique<PagedEngine<CacheFor<64, Quantizers...>>>(model, prompts, options);
-    case 80: return std::make_unique<PagedEngine<CacheFor<80, Quantizers...>>>(model, prompts, options);
-    case 96: return std::make_unique<PagedEngine<CacheFor<96, Quantizers...>>>(model, prompts, options);
-    case 128: return std::make_unique<PagedEngine<CacheFor<128, Quantizers...>>>(model, prompts, options);
-    case 256: return std::make_unique<PagedEngine<CacheFor<256, Quantizers...>>>(model, prompts, options);
-    default: return nullptr;
-  }
-}
 
 }  // namespace serve

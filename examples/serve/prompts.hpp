@@ -15,7 +15,8 @@
 
 namespace serve {
 
-/// The texts between lines that are exactly "---". The newline before such a line, and the one at the end of the file, belong to no prompt.
+/// The texts between lines that are exactly "---". The newline before such a line, and the one at the end of the file,
+/// belong to no prompt.
 [[nodiscard]] inline std::vector<std::string> split_prompts(std::string_view text) {
   if (text.ends_with('\n')) text.remove_suffix(1);
   std::vector<std::string> prompts(1);
@@ -47,10 +48,12 @@ namespace serve {
   return lines;
 }
 
-/// Reads and encodes a prompt file. Throws BadInput when it is missing, has an empty prompt, or one that does not leave room for
-/// `max_tokens` more within `context` tokens.
-[[nodiscard]] inline std::vector<std::vector<std::int32_t>> read_prompts(std::filesystem::path const& path, Tokenizer const& tokenizer,
-                                                                         std::int32_t context, std::int32_t max_tokens) {
+/// Reads and encodes a prompt file. Throws BadInput when it is missing, has an empty prompt, or one that does not leave
+/// room for `max_tokens` more within `context` tokens.
+[[nodiscard]] inline std::vector<std::vector<std::int32_t>> read_prompts(std::filesystem::path const& path,
+                                                                         Tokenizer const& tokenizer,
+                                                                         std::int32_t context,
+                                                                         std::int32_t max_tokens) {
   std::string const text = read_text(path, 256 << 20);
   std::vector<std::vector<std::int32_t>> prompts;
   for (std::string const& prompt : tokenizer.prompt_per_line() ? split_lines(text) : split_prompts(text)) {
@@ -59,8 +62,9 @@ namespace serve {
     std::string const which = "Prompt " + std::to_string(prompts.size()) + " of " + path.string();
     if (size == 0) throw BadInput(which + " is empty.");
     if (size + max_tokens > context)
-      throw BadInput(which + " has " + std::to_string(size) + " tokens; with --max-tokens " + std::to_string(max_tokens) +
-                     " that is more than the model's context of " + std::to_string(context) + ".");
+      throw BadInput(which + " has " + std::to_string(size) + " tokens; with --max-tokens " +
+                     std::to_string(max_tokens) + " that is more than the model's context of " +
+                     std::to_string(context) + ".");
   }
   if (prompts.empty()) throw BadInput("There is no prompt in " + path.string() + ".");
   return prompts;

@@ -87,23 +87,28 @@ struct Report {
   std::vector<std::pair<std::string, std::string>> rows = {
       {"model", report.model},
       {"quantizer", report.quantizer + ", " + spell_bytes(run.bytes_per_token) + " per token"},
-      {"requests", count(report.requests) + (report.samples > 1 ? ", " + count(report.samples) + " samples of each" : "")},
+      {"requests",
+       count(report.requests) + (report.samples > 1 ? ", " + count(report.samples) + " samples of each" : "")},
       {"prompt tokens", count(run.prompt_tokens)},
       {"generated tokens", count(run.generated_tokens) + " in " + spell_number(report.seconds, 2) + " s"},
-      {"tokens per second", spell_number(report.tokens_per_second(), 1) + " generated, " +
-                                spell_number(report.seconds > 0 ? static_cast<double>(run.computed_tokens) / report.seconds : 0, 1) +
-                                " computed"},
-      {"KV memory, peak", spell_bytes(static_cast<double>(run.bytes_peak)) + " of " + spell_bytes(static_cast<double>(run.memory_bytes))},
-      {"KV memory, contiguous", spell_bytes(static_cast<double>(run.bytes_contiguous)) + " (" + count(run.peak_sequences) +
-                                    " sequences at once, each with the whole context)"},
-      {"waste at the peak", percent(run.waste) + " of the slots held; " + percent(run.waste_beyond_last_blocks) +
-                                " outside of last blocks"},
+      {"tokens per second",
+       spell_number(report.tokens_per_second(), 1) + " generated, " +
+           spell_number(report.seconds > 0 ? static_cast<double>(run.computed_tokens) / report.seconds : 0, 1) +
+           " computed"},
+      {"KV memory, peak",
+       spell_bytes(static_cast<double>(run.bytes_peak)) + " of " + spell_bytes(static_cast<double>(run.memory_bytes))},
+      {"KV memory, contiguous", spell_bytes(static_cast<double>(run.bytes_contiguous)) + " (" +
+                                    count(run.peak_sequences) + " sequences at once, each with the whole context)"},
+      {"waste at the peak",
+       percent(run.waste) + " of the slots held; " + percent(run.waste_beyond_last_blocks) + " outside of last blocks"},
       {"forks", count(run.forks) + ", " + count(run.block_copies) + " blocks copied on write"},
       {"preemptions", count(run.preemptions)},
   };
-  if (report.check && report.check->identical) rows.emplace_back("check", "every token is the same as alone on a contiguous f32 cache");
+  if (report.check && report.check->identical)
+    rows.emplace_back("check", "every token is the same as alone on a contiguous f32 cache");
   if (report.check && !report.check->identical)
-    rows.emplace_back("check", percent(report.check->agreement) + " of the tokens come before a first difference to a contiguous f32 cache");
+    rows.emplace_back("check", percent(report.check->agreement) +
+                                   " of the tokens come before a first difference to a contiguous f32 cache");
   if (report.check && report.check->ties > 0) rows.emplace_back("rounding ties", count(report.check->ties));
   std::string out;
   for (auto const& [name, value] : rows) out += name + std::string(24 - name.size(), ' ') + value + "\n";

@@ -14,7 +14,8 @@
 namespace serve {
 
 /// The angle per position of each pair of dims: theta^(-2i/head_dim), scaled as the config says.
-/// Llama 3 keeps high frequencies, divides low ones by `factor`, and blends in between ("The Llama 3 Herd of Models", arXiv:2407.21783).
+/// Llama 3 keeps high frequencies, divides low ones by `factor`, and blends in between ("The Llama 3 Herd of Models",
+/// arXiv:2407.21783).
 [[nodiscard]] inline std::vector<float> rope_frequencies(LlamaConfig const& config) {
   RopeScaling const& scaling = config.rope_scaling;
   std::vector<float> frequencies;

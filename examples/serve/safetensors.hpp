@@ -32,9 +32,8 @@ struct TensorInfo {
 /// Bytes of one element, or nothing when the format does not know the type.
 inline std::optional<std::int64_t> dtype_bytes(std::string_view dtype) {
   constexpr std::pair<std::string_view, std::int64_t> known[] = {
-      {"BOOL", 1}, {"U8", 1},  {"I8", 1},   {"F8_E5M2", 1}, {"F8_E4M3", 1}, {"I16", 2}, {"U16", 2},
-      {"F16", 2},  {"BF16", 2}, {"I32", 4}, {"U32", 4},     {"F32", 4},     {"F64", 8}, {"I64", 8},
-      {"U64", 8}};
+      {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E5M2", 1}, {"F8_E4M3", 1}, {"I16", 2}, {"U16", 2}, {"F16", 2},
+      {"BF16", 2}, {"I32", 4}, {"U32", 4}, {"F32", 4},     {"F64", 8},     {"I64", 8}, {"U64", 8}};
   for (auto const& [name, bytes] : known)
     if (name == dtype) return bytes;
   return std::nullopt;
@@ -86,9 +85,9 @@ inline TensorInfo tensor(Json::Member const& member, std::string const& source) 
 
 }  // namespace safetensors
 
-/// Reads the header of a safetensors file that lies in memory. Everything is checked: the header is valid, every tensor's
-/// bytes are as many as its shape says, and the tensors fill the rest of the file without gap or overlap. Order: by place in the file.
-/// Cost: O(header). Throws BadInput; `source` names the file in the message.
+/// Reads the header of a safetensors file that lies in memory. Everything is checked: the header is valid, every
+/// tensor's bytes are as many as its shape says, and the tensors fill the rest of the file without gap or overlap.
+/// Order: by place in the file. Cost: O(header). Throws BadInput; `source` names the file in the message.
 inline std::vector<TensorInfo> read_safetensors(std::span<std::byte const> file, std::string const& source) {
   constexpr std::uint64_t max_header_bytes = 100'000'000;  // the format's own limit
   if (file.size() < 8) throw BadInput(source + " is truncated: a safetensors file has at least 8 bytes.");
@@ -96,7 +95,8 @@ inline std::vector<TensorInfo> read_safetensors(std::span<std::byte const> file,
   for (int i = 7; i >= 0; --i)
     header_bytes = header_bytes << 8 | std::to_integer<std::uint64_t>(file[static_cast<std::size_t>(i)]);
   if (header_bytes > max_header_bytes)
-    throw BadInput(source + " is not a safetensors file: it announces a header of " + std::to_string(header_bytes) + " bytes.");
+    throw BadInput(source + " is not a safetensors file: it announces a header of " + std::to_string(header_bytes) +
+                   " bytes.");
   if (header_bytes > file.size() - 8)
     throw BadInput(source + " is truncated: its header takes " + std::to_string(header_bytes) + " bytes, but only " +
                    std::to_string(file.size() - 8) + " follow.");
@@ -117,17 +117,20 @@ inline std::vector<TensorInfo> read_safetensors(std::span<std::byte const> file,
   std::int64_t filled = 0;
   for (TensorInfo& tensor : tensors) {
     if (tensor.end > data_bytes)
-      throw BadInput(source + " is truncated: tensor " + json_quote(tensor.name, 60) + " ends at byte " + std::to_string(tensor.end) +
-                     " of the data, but there are only " + std::to_string(data_bytes) + ".");
+      throw BadInput(source + " is truncated: tensor " + json_quote(tensor.name, 60) + " ends at byte " +
+                     std::to_string(tensor.end) + " of the data, but there are only " + std::to_string(data_bytes) +
+                     ".");
     if (tensor.begin != filled)
       throw BadInput(source + " is corrupt: tensor " + json_quote(tensor.name, 60) + " begins at byte " +
-                     std::to_string(tensor.begin) + " of the data, but the one before it ends at " + std::to_string(filled) + ".");
+                     std::to_string(tensor.begin) + " of the data, but the one before it ends at " +
+                     std::to_string(filled) + ".");
     filled = tensor.end;
     tensor.begin += data;
     tensor.end += data;
   }
   if (filled != data_bytes)
-    throw BadInput(source + " is corrupt: " + std::to_string(data_bytes - filled) + " bytes after the last tensor belong to none.");
+    throw BadInput(source + " is corrupt: " + std::to_string(data_bytes - filled) +
+                   " bytes after the last tensor belong to none.");
   return tensors;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// From logits to a token. The random number of a token depends only on the seed, its request, its sample and its place in the text, so
-// that batching, preemption and the order of requests change nothing.
+// From logits to a token. The random number of a token depends only on the seed, its request, its sample and its place
+// in the text, so that batching, preemption and the order of requests change nothing.
 
 #include <algorithm>
 #include <cmath>
@@ -13,8 +13,8 @@
 
 namespace serve {
 
-/// Temperature 0 takes the likeliest token. Otherwise: the `top_k` likeliest (0: all), of them the fewest whose share reaches
-/// `top_p`, then one at random by its share.
+/// Temperature 0 takes the likeliest token. Otherwise: the `top_k` likeliest (0: all), of them the fewest whose share
+/// reaches `top_p`, then one at random by its share.
 struct Sampling {
   double temperature = 0.7;
   std::int32_t top_k = 20;
@@ -27,7 +27,8 @@ struct DrawIndex {
   std::int32_t request = 0, sample = 0, token = 0;
 };
 
-/// A number in [0, 1) for each (seed, index): the finalizer of SplitMix64 (Steele, Lea, Flood 2014) over one word after the other.
+/// A number in [0, 1) for each (seed, index): the finalizer of SplitMix64 (Steele, Lea, Flood 2014) over one word after
+/// the other.
 [[nodiscard]] inline double uniform(std::uint64_t seed, DrawIndex index) {
   auto const mix = [](std::uint64_t x) {
     x += 0x9E3779B97F4A7C15u;
@@ -55,8 +56,7 @@ class Sampler {
   }
 
   [[nodiscard]] std::int32_t draw(std::span<float const> logits, double u) {
-    if (is_greedy())
-      return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+    if (is_greedy()) return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
     rank(logits);
     double const largest = logits[static_cast<std::size_t>(ranked_.front())];
     shares_.clear();
@@ -81,7 +81,8 @@ class Sampler {
       float const x = logits[static_cast<std::size_t>(a)], y = logits[static_cast<std::size_t>(b)];
       return x != y ? x > y : a < b;
     };
-    std::size_t const keep = sampling_.top_k == 0 ? ranked_.size() : std::min(ranked_.size(), static_cast<std::size_t>(sampling_.top_k));
+    std::size_t const keep =
+        sampling_.top_k == 0 ? ranked_.size() : std::min(ranked_.size(), static_cast<std::size_t>(sampling_.top_k));
     std::partial_sort(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(keep), ranked_.end(), likelier);
     ranked_.resize(keep);
   }

@@ -52,7 +52,8 @@ struct Matrix {
   [[nodiscard]] std::byte const* row(std::int64_t r) const { return data + r * cols * element_bytes(type); }
 };
 
-/// All tensors of a model directory, by name. Owning, movable; matrices point into the mapped files and live as long as this.
+/// All tensors of a model directory, by name. Owning, movable; matrices point into the mapped files and live as long as
+/// this.
 class TensorFiles {
  public:
   /// Opens every file and checks every header. Throws BadInput.
@@ -63,9 +64,11 @@ class TensorFiles {
     if (std::filesystem::exists(single)) {
       open(single);
     } else if (std::filesystem::exists(index)) {
-      for (std::string const& name : read_shard_names(read_text(index, 64 << 20), index.string())) open(directory / name);
+      for (std::string const& name : read_shard_names(read_text(index, 64 << 20), index.string()))
+        open(directory / name);
     } else {
-      throw BadInput("There are no weights in " + directory_ + ": neither model.safetensors nor model.safetensors.index.json.");
+      throw BadInput("There are no weights in " + directory_ +
+                     ": neither model.safetensors nor model.safetensors.index.json.");
     }
   }
 

@@ -60,13 +60,15 @@ class IdTokenizer final : public Tokenizer {
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const override {
     std::vector<std::int32_t> tokens;
     constexpr std::string_view space = " \t\r,";
-    for (std::size_t at = text.find_first_not_of(space); at != std::string_view::npos; at = text.find_first_not_of(space, at)) {
+    for (std::size_t at = text.find_first_not_of(space); at != std::string_view::npos;
+         at = text.find_first_not_of(space, at)) {
       std::string_view const word = text.substr(at, text.find_first_of(space, at) - at);
       std::int32_t token = 0;
       auto const result = std::from_chars(word.data(), word.data() + word.size(), token);
       if (result.ec != std::errc{} || result.ptr != word.data() + word.size() || token < 0 || token >= vocab_)
         throw BadInput("The prompt has " + json_quote(word, 40) + " where a token id from 0 to " +
-                       std::to_string(vocab_ - 1) + " should be: this model directory has no tokenizer that serve can read, so " +
+                       std::to_string(vocab_ - 1) +
+                       " should be: this model directory has no tokenizer that serve can read, so " +
                        "each line of the prompt file is a list of token ids.");
       tokens.push_back(token);
       at += word.size();
@@ -84,15 +86,16 @@ class IdTokenizer final : public Tokenizer {
 };
 
 #ifdef FOLIO_SERVE_SENTENCEPIECE
-/// tokenizer.model, read by SentencePiece. A prompt begins with the model's BOS token unless tokenizer_config.json says no.
+/// tokenizer.model, read by SentencePiece. A prompt begins with the model's BOS token unless tokenizer_config.json says
+/// no.
 class SentencePieceTokenizer final : public Tokenizer {
  public:
   SentencePieceTokenizer(std::filesystem::path const& directory, std::int32_t vocab) {
     std::string const path = (directory / "tokenizer.model").string();
     if (!processor_.Load(path).ok()) throw BadInput(path + " is not a SentencePiece model.");
     if (processor_.GetPieceSize() > vocab)
-      throw BadInput(path + " has " + std::to_string(processor_.GetPieceSize()) + " pieces, but the model's vocab_size is " +
-                     std::to_string(vocab) + ".");
+      throw BadInput(path + " has " + std::to_string(processor_.GetPieceSize()) +
+                     " pieces, but the model's vocab_size is " + std::to_string(vocab) + ".");
     auto const config_path = directory / "tokenizer_config.json";
     if (!std::filesystem::exists(config_path)) return;
     Json const json = JsonReader::read(read_text(config_path, 64 << 20), config_path.string());
@@ -122,7 +125,8 @@ class SentencePieceTokenizer final : public Tokenizer {
 #endif
 
 /// The tokenizer that fits a model directory. Throws BadInput when tokenizer.model cannot be used.
-[[nodiscard]] inline std::unique_ptr<Tokenizer> make_tokenizer(std::filesystem::path const& directory, LlamaConfig const& config) {
+[[nodiscard]] inline std::unique_ptr<Tokenizer> make_tokenizer(std::filesystem::path const& directory,
+                                                               LlamaConfig const& config) {
 #ifdef FOLIO_SERVE_SENTENCEPIECE
   if (std::filesystem::exists(directory / "tokenizer.model"))
     return std::make_unique<SentencePieceTokenizer>(directory, config.vocab);

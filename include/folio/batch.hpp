@@ -86,8 +86,11 @@ class BatchTables {
                   " tokens, so it cannot have " + std::to_string(n) + " query tokens");
     for (int g = 0; n > 0 && g < store.num_groups(); ++g) {
       GroupShape const& shape = store.shape(g);
-      std::int32_t const first = shape.window_begin(s.num_tokens() - n) / shape.block_size;
-      if (s.blocks(g)[static_cast<std::size_t>(first)] == null_block)
+      // Blocks are given back from the end of the sinks' on, so the first one behind those tells.
+      std::int32_t const first = std::max(shape.window_begin(s.num_tokens() - n) / shape.block_size,
+                                          blocks_for(shape.sinks, shape.block_size));
+      std::span<BlockId const> const blocks = s.blocks(g);
+      if (index(first) < blocks.size() && blocks[index(first)] == null_block)
         throw Error("folio: the first query token of sequence " + std::to_string(to_int(s.id())) +
                     " sees tokens that layer group " + std::to_string(g) + " gave back behind its window; " +
                     "take fewer query tokens");

@@ -29,7 +29,8 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) { return static_cast
                                                       std::int32_t step = 1) {
   std::int64_t const all = blocks_for(num_tokens, shape.block_size);
   if (shape.window == 0) return all;
-  std::int64_t const in_window = (std::int64_t{shape.window} + step - 2) / shape.block_size + 2;
+  // window + step - 1 neighbours, of which in the worst case only the first is in the first block.
+  std::int64_t const in_window = (std::int64_t{shape.window} + step - 3 + shape.block_size) / shape.block_size + 1;
   return std::min(all, in_window + blocks_for(shape.sinks, shape.block_size));
 }
 
@@ -57,8 +58,16 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) { return static_cast
                 "block of every layer group take " + std::to_string(minimum) + " bytes");
   auto const spare = static_cast<double>(memory_bytes - minimum);
   std::vector<std::int64_t> num_blocks(shapes.size());
-  for (std::size_t g = 0; g < shapes.size(); ++g)
+  std::int64_t left = memory_bytes;
+  for (std::size_t g = 0; g < shapes.size(); ++g) {
     num_blocks[g] = std::min(max_blocks, 1 + static_cast<std::int64_t>(spare / bytes_per_sequence * need[g]));
+    left -= (num_blocks[g] + 1) * block_bytes[g];
+  }
+  for (std::size_t g = 0; g < shapes.size(); ++g) {  // what rounding left over
+    std::int64_t const more = std::clamp(left / block_bytes[g], std::int64_t{0}, max_blocks - num_blocks[g]);
+    num_blocks[g] += more;
+    left -= more * block_bytes[g];
+  }
   return num_blocks;
 }
 

@@ -91,7 +91,7 @@ class KvCache {
 
   /// Allocates all blocks. Throws Error for a config that does not fit the model, names what is missing, or has too
   /// small a budget; OutOfMemory when the allocator has not enough.
-  explicit KvCache(CacheConfig const& config, Allocator allocator = {})
+  explicit KvCache(CacheConfig const& config, Allocator allocator = Allocator())
       : core_(std::make_shared<Core>(resolve(config), config, std::move(allocator))) {}
 
   /// A new sequence without tokens.
@@ -195,6 +195,7 @@ class KvCache {
   struct Core {
     Core(std::vector<GroupShape> s, CacheConfig const& config, Allocator a)
         : shapes(std::move(s)), allocator(std::move(a)), store(shapes, num_blocks(config), {this, &copy_block}) {
+      memory.reserve(shapes.size());  // so that nothing can fail between an allocation and its entry
       for (int g = 0; g < num_groups; ++g) allocate(g);
     }
     Core(Core const&) = delete;

@@ -185,7 +185,11 @@ struct GroupShape {
   if (config.layers != dynamic && config.layers < 1) return "layers must be at least 1, or folio::dynamic";
   if (config.kv_heads != dynamic && config.kv_heads < 1) return "kv_heads must be at least 1, or folio::dynamic";
   for (int g = 0; g < config.num_groups(); ++g) {
+    if (config.pattern.count(g, config.pattern.period) == 0)
+      return "the layer pattern names no layer of a group; name each group at least once";
     GroupShape const shape = group_shape(config, g, 1);
+    if (config.groups[g].kv_heads < 0) return "kv_heads of a group must be at least 1, or 0 for the model's";
+    if (config.groups[g].rope_dims < 0) return "rope_dims must not be negative";
     if (shape.key_dim < 8 || shape.key_dim > 1024 || shape.key_dim % 8 != 0)
       return "head_dim must be a multiple of 8 from 8 to 1024";
     if (shape.value_dim < 8 || shape.value_dim > 1024 || shape.value_dim % 8 != 0)

@@ -84,6 +84,7 @@ class SequenceStore {
 
   /// How many blocks of group `g` an append of n tokens would take more than it gives back behind the window.
   [[nodiscard]] std::int64_t blocks_to_append(SequenceState const& state, int g, std::int32_t n) const {
+    check_append(state, n);
     Growth const growth = plan_growth(state, g, n);
     return growth.asked() - growth.freed;
   }
@@ -120,6 +121,7 @@ class SequenceStore {
     } catch (...) {
       for (int g = 0; g < num_groups(); ++g) list(child, g) = {};
       recycle(child);
+      --counters_.created;
       throw;
     }
     for (int g = 0; g < num_groups(); ++g)
@@ -305,11 +307,15 @@ class Sequence {
   }
 
   /// The same with "no" as a value: false, and nothing changed.
-  [[nodiscard]] bool try_append(std::int32_t num_tokens) { return store_->try_append(state(), num_tokens); }
+  [[nodiscard]] bool try_append(std::int32_t num_tokens) {
+    SequenceState& s = state();  // before store_ is looked at: an empty handle has none
+    return store_->try_append(s, num_tokens);
+  }
 
   /// How many blocks of layer group `group` an append would take from the free ones: for admission.
   [[nodiscard]] std::int64_t num_blocks_to_append(std::int32_t num_tokens, int group = 0) const {
-    return store_->blocks_to_append(state(), group, num_tokens);
+    SequenceState const& s = state();
+    return store_->blocks_to_append(s, group, num_tokens);
   }
 
   /// A second sequence with the same tokens. Blocks are shared; whoever first appends into a shared, partly filled
@@ -322,7 +328,10 @@ class Sequence {
   /// Keeps the first `num_tokens` tokens (speculative decoding: takes back what was not accepted). Always possible for
   /// the tokens of the last append. Throws Error, and changes nothing, when that is more than there are, or when a
   /// window group no longer has what the next token would see.
-  void truncate(std::int32_t num_tokens) { store_->truncate(state(), num_tokens); }
+  void truncate(std::int32_t num_tokens) {
+    SequenceState& s = state();
+    store_->truncate(s, num_tokens);
+  }
 
   /// Gives every block back and empties the handle. Nothing happens when it is empty already.
   void release() noexcept {

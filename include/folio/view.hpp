@@ -14,11 +14,7 @@ namespace folio {
 
 /// N decoded elements.
 template <int N>
-struct Vec {
-  float v[std::size_t{N}];
-  [[nodiscard]] FOLIO_HOST_DEVICE constexpr float operator[](int i) const { return v[i]; }
-  [[nodiscard]] FOLIO_HOST_DEVICE constexpr float& operator[](int i) { return v[i]; }
-};
+using Vec = Pack<float, N>;
 
 /// One row: the key or the value of one token in one head of one layer. Cheap to make, meant to be short-lived.
 template <QuantizerPolicy Quantizer, LayoutPolicy Layout, Plane plane>
@@ -67,9 +63,26 @@ class Row {
       alignas(16) std::byte whole[max_row_dim * 4];
       Quantizer::encode(row, dim, whole, params_);
       std::int32_t const bytes = code_bytes<Quantizer>(dim);
-      for (std::int32_t begin = 0; begin < bytes; begin += run)
-        for (std::int32_t i = 0; i < run && begin + i < bytes; ++i) codes(begin)[i] = whole[begin + i];
+      std::int32_t begin = 0;
+      for (; begin + run <= bytes; begin += run) std::memcpy(codes(begin), whole + begin, std::size_t{run});
+      if (begin < bytes) std::memcpy(codes(begin), whole + begin, static_cast<std::size_t>(bytes - begin));
     }
+  }
+
+  /// Encodes a row that several lanes hold together: see CooperativeQuantizer. Every lane calls it; those for which
+  /// lanes.active() is false hold zeros behind the row's end, and write nothing.
+  template <int N, class Lanes>
+  requires CooperativeQuantizer<Quantizer, Lanes> FOLIO_HOST_DEVICE void store_by(Lanes const& lanes,
+                                                                                  Vec<N> const& part) const {
+    constexpr std::int32_t bytes = code_bytes<Quantizer>(N);
+    Pack<std::uint8_t, bytes> encoded;
+    Quantizer::encode_by(lanes, part, encoded, params_);
+    if (!lanes.active()) return;
+    constexpr std::int32_t piece =
+        common_divisor(bytes, Layout::run_bytes(plane) == whole_row ? bytes : Layout::run_bytes(plane));
+    for (std::int32_t i = 0; i < bytes; i += piece)
+      std::memcpy(__builtin_assume_aligned(codes(lanes.rank() * bytes + i), code_alignment(piece)), encoded.v + i,
+                  std::size_t{piece});
   }
 
   /// The row's decoded parameters for the elements from `dim` on; an empty struct when the format has none.
@@ -88,9 +101,12 @@ class Row {
  private:
   /// How many of N elements have their codes in one piece and share their parameters.
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr int elements_together(int n) {
-    std::int64_t const run = std::int64_t{Layout::run_bytes(plane)} * 8 / Quantizer::bits;
-    if (run < n) n = static_cast<int>(run);
-    return params_dim<Quantizer> < n ? params_dim<Quantizer> : n;
+    constexpr bool whole = Layout::run_bytes(plane) == whole_row;
+    static_assert(whole || Layout::run_bytes(plane) * 8 % Quantizer::bits == 0,
+                  "folio: this layout cuts rows into runs of bytes, and this quantizer's codes would lie across their "
+                  "borders; take a layout that keeps rows whole");
+    if constexpr (!whole) n = common_divisor(n, Layout::run_bytes(plane) * 8 / Quantizer::bits);
+    return params_dim<Quantizer> < max_row_dim ? common_divisor(n, params_dim<Quantizer>) : n;
   }
 
   template <int N>

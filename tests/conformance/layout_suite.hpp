@@ -26,7 +26,8 @@ class Ticks {
   explicit Ticks(std::int64_t bytes) : met_(static_cast<std::size_t>(bytes), false) {}
   /// False when the byte is outside or was met before.
   bool tick(std::int64_t byte) {
-    if (byte < 0 || byte >= static_cast<std::int64_t>(met_.size()) || met_[static_cast<std::size_t>(byte)]) return false;
+    if (byte < 0 || byte >= static_cast<std::int64_t>(met_.size()) || met_[static_cast<std::size_t>(byte)])
+      return false;
     met_[static_cast<std::size_t>(byte)] = true;
     ++num_met_;
     return true;

@@ -27,15 +27,16 @@ namespace {
 
 GroupShape shape_of(std::int32_t layers, std::int32_t kv_heads, std::int32_t key_dim, std::int32_t value_dim,
                     std::int32_t block_size, folio::AttentionKind kind = folio::AttentionKind::full) {
-  return {.kind = kind, .layers = layers, .kv_heads = kv_heads, .key_dim = key_dim, .value_dim = value_dim,
+  return {.kind = kind,
+          .layers = layers,
+          .kv_heads = kv_heads,
+          .key_dim = key_dim,
+          .value_dim = value_dim,
           .block_size = block_size};
 }
 
 std::vector<GroupShape> small_shapes() {
-  return {shape_of(1, 1, 8, 8, 1),
-          shape_of(2, 3, 24, 8, 5),
-          shape_of(3, 2, 32, 64, 4),
-          shape_of(1, 1, 40, 40, 3),
+  return {shape_of(1, 1, 8, 8, 1), shape_of(2, 3, 24, 8, 5), shape_of(3, 2, 32, 64, 4), shape_of(1, 1, 40, 40, 3),
           shape_of(2, 1, 24, 16, 4, folio::AttentionKind::latent)};
 }
 
@@ -109,11 +110,11 @@ TEST_CASE("scales are apart from codes, four bytes for each row of int8") {
 
 TEST_CASE("a latent layer has no bytes for values") {
   constexpr BlockMap<folio::F16, folio::F16, folio::LayoutHnd> map{{.kind = folio::AttentionKind::latent,
-                                                                   .layers = 61,
-                                                                   .kv_heads = 1,
-                                                                   .key_dim = 576,
-                                                                   .value_dim = 512,
-                                                                   .block_size = 64}};
+                                                                    .layers = 61,
+                                                                    .kv_heads = 1,
+                                                                    .key_dim = 576,
+                                                                    .value_dim = 512,
+                                                                    .block_size = 64}};
   STATIC_REQUIRE(map.tile(Plane::value, Stream::code).bytes() == 0);
   STATIC_REQUIRE(map.tile(Plane::value, Stream::param).bytes() == 0);
   STATIC_REQUIRE(map.block_bytes() == 64 * 70'272);

@@ -113,7 +113,8 @@ class JsonReader {
     std::size_t const begin = at_;
     if (peek() == '-') ++at_;
     if (std::isdigit(static_cast<unsigned char>(peek())) == 0) fail();
-    while (std::isdigit(static_cast<unsigned char>(peek())) != 0 || std::string(".eE+-").find(peek()) != std::string::npos)
+    while (std::isdigit(static_cast<unsigned char>(peek())) != 0 ||
+           std::string(".eE+-").find(peek()) != std::string::npos)
       ++at_;
     if (!numbers.emplace(path, std::stod(text_.substr(begin, at_ - begin))).second) fail();
   }
@@ -144,8 +145,9 @@ TEST_CASE("waste is the share of empty slots: one token in a block of four and o
   CHECK(stats.groups[1].slots_empty == 2);
   CHECK(stats.slots_held == 7);
   CHECK(stats.slots_empty == 5);
-  double const in_bytes = (0.75 * static_cast<double>(cache.block_bytes(0)) + 2.0 / 3 * static_cast<double>(cache.block_bytes(1))) /
-                          static_cast<double>(cache.block_bytes(0) + cache.block_bytes(1));
+  double const in_bytes =
+      (0.75 * static_cast<double>(cache.block_bytes(0)) + 2.0 / 3 * static_cast<double>(cache.block_bytes(1))) /
+      static_cast<double>(cache.block_bytes(0) + cache.block_bytes(1));
   CHECK(stats.waste() == Approx(in_bytes));
 }
 
@@ -240,7 +242,8 @@ TEST_CASE("the JSON is one object with every gauge and counter, and a list of gr
   for (std::size_t g = 0; g < 2; ++g) {
     std::string const path = "groups[" + std::to_string(g) + "].";
     GroupStats const& s = stats.groups[g];
-    add(path + "total", s.total), add(path + "free", s.free), add(path + "live", s.live), add(path + "shared", s.shared);
+    add(path + "total", s.total), add(path + "free", s.free), add(path + "live", s.live),
+        add(path + "shared", s.shared);
     add(path + "peak_live", s.peak_live), add(path + "allocated", s.allocated), add(path + "freed", s.freed);
     add(path + "slots_held", s.slots_held), add(path + "slots_empty", s.slots_empty);
     add(path + "block_bytes", s.block_bytes);

@@ -101,7 +101,8 @@ TEST_CASE("tokens whose slot is -1 are skipped, wherever they are") {
   for (std::int32_t token = 0; token < 5; ++token)
     CHECK((*sequence.key(1, token).codes() == std::byte{0x11} && *sequence.key(1, token).codes(1) == std::byte{0x11}) ==
           (token == 0 || token == 3));
-  CHECK(std::memcmp(before.data(), cache.pool(), static_cast<std::size_t>(cache.block_bytes())) == 0);  // the null block
+  CHECK(std::memcmp(before.data(), cache.pool(), static_cast<std::size_t>(cache.block_bytes())) ==
+        0);  // the null block
 }
 
 TEST_CASE("padding of a batch is not written") {

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-#include <folio/folio.hpp>
 #include <cstring>
+#include <folio/folio.hpp>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -14,9 +14,9 @@ using folio::BatchItem;
 using folio::GroupShape;
 using folio::ModelConfig;
 using folio::Sequence;
+using folio::ops::AttendOptions;
 using folio::test::contains;
 using folio::test::random_floats;
-using folio::ops::AttendOptions;
 
 namespace {
 
@@ -26,9 +26,7 @@ template <std::int32_t KeyDim, std::int32_t ValueDim = KeyDim>
 constexpr ModelConfig model_of{.layers = 2, .head_dim = KeyDim, .value_head_dim = ValueDim};  // kv_heads at run time
 
 template <std::int32_t Sinks>
-constexpr ModelConfig window_of{.layers = 2,
-                                .head_dim = 16,
-                                .groups = {folio::sliding_window(folio::dynamic, Sinks)}};
+constexpr ModelConfig window_of{.layers = 2, .head_dim = 16, .groups = {folio::sliding_window(folio::dynamic, Sinks)}};
 
 template <std::int32_t Rank, std::int32_t RopeDims>
 constexpr ModelConfig latent_of{.layers = 2, .kv_heads = 1, .groups = {folio::latent(Rank, RopeDims)}};
@@ -47,8 +45,8 @@ void append_tokens(Cache& cache, std::vector<Sequence*> const& sequences, std::i
     std::vector<float> keys, values;
     for (std::size_t i = 0; i < sequences.size(); ++i)
       for (std::int32_t t = 0; t < n; ++t) {
-        auto const seed = static_cast<std::uint32_t>(sequences[i]->num_tokens() - n + t) * 64 +
-                          first_number * 65'536 + static_cast<std::uint32_t>(layer * 2 + static_cast<std::int32_t>(i) * 4);
+        auto const seed = static_cast<std::uint32_t>(sequences[i]->num_tokens() - n + t) * 64 + first_number * 65'536 +
+                          static_cast<std::uint32_t>(layer * 2 + static_cast<std::int32_t>(i) * 4);
         auto const key = random_floats(std::int64_t{shape.kv_heads} * shape.key_dim, seed, 2.0F);
         auto const value = random_floats(std::int64_t{shape.kv_heads} * shape.value_dim, seed + 1, 2.0F);
         keys.insert(keys.end(), key.begin(), key.end());
@@ -74,7 +72,8 @@ std::vector<float> queries_for(View const& view, GroupShape const& shape, std::i
   for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
     auto const sequence = view.template sequence_in<0>(i, 0);
     for (std::int32_t p = sequence.first_query(); p < sequence.num_tokens(); ++p) {
-      auto const row = random_floats(std::int64_t{num_query_heads} * shape.key_dim, 1'000'000 + static_cast<std::uint32_t>(p), 2.0F);
+      auto const row =
+          random_floats(std::int64_t{num_query_heads} * shape.key_dim, 1'000'000 + static_cast<std::uint32_t>(p), 2.0F);
       q.insert(q.end(), row.begin(), row.end());
     }
   }
@@ -86,7 +85,8 @@ Result attend(View const& view, std::int32_t layer, std::vector<float> const& q,
               AttendOptions const& options = {}) {
   GroupShape const shape = view.group(view.place(layer).group).shape;
   auto const rows = static_cast<std::size_t>(view.num_query_tokens()) * static_cast<std::size_t>(num_query_heads);
-  Result result{std::vector<float>(rows * static_cast<std::size_t>(shape.value_dim), not_a_number), std::vector<float>(rows, not_a_number)};
+  Result result{std::vector<float>(rows * static_cast<std::size_t>(shape.value_dim), not_a_number),
+                std::vector<float>(rows, not_a_number)};
   folio::ops::attend(view, layer, q.data(), num_query_heads, result.out.data(), result.lse.data(), options);
   return result;
 }
@@ -390,7 +390,8 @@ TEST_CASE("parts of the tokens, merged, are the whole") {
   auto const view = batch.view();
   auto const q = queries_for(view, cache.shape(), 4);
   auto const expected = folio::test::naive_attention(view, 1, q.data(), 4);
-  std::vector<std::vector<std::int32_t>> const cuts = {{0, 100}, {0, 4, 100}, {0, 1, 2, 17, 100}, {0, 7, 7, 12, 19, 100}};
+  std::vector<std::vector<std::int32_t>> const cuts = {
+      {0, 100}, {0, 4, 100}, {0, 1, 2, 17, 100}, {0, 7, 7, 12, 19, 100}};
   for (auto const& cut : cuts) {
     CAPTURE(cut);
     Result merged = attend(view, 1, q, 4, {.token_begin = cut[0], .token_end = cut[1]});
@@ -428,7 +429,8 @@ TEST_CASE("any range of tokens may be asked for") {
   append_tokens(cache, {&s}, 10, 1);
   constexpr std::int32_t lowest = std::numeric_limits<std::int32_t>::min();
   constexpr std::int32_t highest = std::numeric_limits<std::int32_t>::max();
-  for (auto const& [begin, end] : {std::pair{-5, 3}, {lowest, highest}, {lowest, 4}, {6, 2}, {highest, lowest}, {9, 10}})
+  for (auto const& [begin, end] :
+       {std::pair{-5, 3}, {lowest, highest}, {lowest, 4}, {6, 2}, {highest, lowest}, {9, 10}})
     check_against_formula(cache, {&s}, 4, {.token_begin = begin, .token_end = end});
 }
 

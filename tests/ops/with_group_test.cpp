@@ -53,8 +53,8 @@ TEST_CASE("a layer that the model does not have is refused, and nothing is calle
   auto const view = batch.view();
   int calls = 0;
   auto const count = [&](auto, std::int32_t) { ++calls; };
-  for (std::int32_t const layer : {5, 6, 7, 100, -1, -100, std::numeric_limits<std::int32_t>::max(),
-                                   std::numeric_limits<std::int32_t>::min()}) {
+  for (std::int32_t const layer :
+       {5, 6, 7, 100, -1, -100, std::numeric_limits<std::int32_t>::max(), std::numeric_limits<std::int32_t>::min()}) {
     REQUIRE_THROWS_AS(folio::ops::with_group(view, layer, count), folio::Error);
     REQUIRE_THROWS_WITH(folio::ops::with_group(view, layer, count), contains("no layer " + std::to_string(layer)));
   }

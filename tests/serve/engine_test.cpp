@@ -31,7 +31,8 @@ struct Kind {
   bool tied = false, qkv_bias = false, qk_norm = false, shards = false;
 };
 
-/// Tensors as they are written to safetensors files: names, shapes and random numbers that depend on nothing but their place.
+/// Tensors as they are written to safetensors files: names, shapes and random numbers that depend on nothing but their
+/// place.
 class Writer {
  public:
   explicit Writer(std::string dtype) : dtype_(std::move(dtype)) {}
@@ -45,12 +46,13 @@ class Writer {
     }
     std::size_t const begin = data_.size();
     for (std::int64_t i = 0; i < n; ++i) put(offset + scale * next());
-    header_ += (header_.empty() ? "\"" : ", \"") + name + R"(": {"dtype": ")" + dtype_ + R"(", "shape": [)" + dims + R"(], "data_offsets": [)" +
-               std::to_string(begin) + ", " + std::to_string(data_.size()) + "]}";
+    header_ += (header_.empty() ? "\"" : ", \"") + name + R"(": {"dtype": ")" + dtype_ + R"(", "shape": [)" + dims +
+               R"(], "data_offsets": [)" + std::to_string(begin) + ", " + std::to_string(data_.size()) + "]}";
     names_.push_back(name);
   }
 
-  /// Writes what was added since the last time. The header's length is odd now and then, so tensors are not always aligned.
+  /// Writes what was added since the last time. The header's length is odd now and then, so tensors are not always
+  /// aligned.
   std::vector<std::string> write(std::filesystem::path const& path) {
     std::string const file = serve::test::safetensors_file("{" + header_ + "}", 0) + data_;
     std::ofstream(path, std::ios::binary) << file;
@@ -68,7 +70,8 @@ class Writer {
     auto const bits = std::bit_cast<std::uint32_t>(value);
     if (dtype_ == "F32") return append(&bits, 4);
     std::uint16_t half = static_cast<std::uint16_t>(bits >> 16);  // bfloat16
-    if (dtype_ == "F16")  // good enough for numbers of usual size: the exponent moves by 112, the mantissa loses 13 bits
+    if (dtype_ ==
+        "F16")  // good enough for numbers of usual size: the exponent moves by 112, the mantissa loses 13 bits
       half = static_cast<std::uint16_t>((bits >> 16 & 0x8000) | (((bits & 0x7FFFFFFF) - (112u << 23)) >> 13));
     append(&half, 2);
   }
@@ -87,19 +90,21 @@ class ModelFolder {
   explicit ModelFolder(Kind const& kind) : path_(std::filesystem::temp_directory_path() / "folio_serve_model") {
     std::filesystem::remove_all(path_);
     std::filesystem::create_directories(path_);
-    std::ofstream(path_ / "config.json") << "{" << kind.config << R"("architectures": [")" << kind.architecture << R"("], "hidden_size": )" << hidden
-                                         << R"(, "intermediate_size": )" << intermediate << R"(, "num_hidden_layers": )" << layers
-                                         << R"(, "num_attention_heads": )" << heads << R"(, "num_key_value_heads": )" << kv_heads
-                                         << R"(, "head_dim": )" << kind.head_dim << R"(, "vocab_size": )" << vocab
-                                         << R"(, "max_position_embeddings": )" << context << R"(, "tie_word_embeddings": )"
-                                         << (kind.tied ? "true" : "false") << "}";
+    std::ofstream(path_ / "config.json") << "{" << kind.config << R"("architectures": [")" << kind.architecture
+                                         << R"("], "hidden_size": )" << hidden << R"(, "intermediate_size": )"
+                                         << intermediate << R"(, "num_hidden_layers": )" << layers
+                                         << R"(, "num_attention_heads": )" << heads << R"(, "num_key_value_heads": )"
+                                         << kv_heads << R"(, "head_dim": )" << kind.head_dim << R"(, "vocab_size": )"
+                                         << vocab << R"(, "max_position_embeddings": )" << context
+                                         << R"(, "tie_word_embeddings": )" << (kind.tied ? "true" : "false") << "}";
     Writer writer(kind.dtype);
     writer.add("model.embed_tokens.weight", {vocab, hidden}, 1);
     writer.add("model.norm.weight", {hidden}, 0.2f, 1);
     if (!kind.tied) writer.add("lm_head.weight", {vocab, hidden}, 0.5f);
     std::string map;
     auto const flush = [&](std::string const& file) {
-      for (std::string const& name : writer.write(path_ / file)) map += (map.empty() ? "\"" : ", \"") + name + R"(": ")" + file + "\"";
+      for (std::string const& name : writer.write(path_ / file))
+        map += (map.empty() ? "\"" : ", \"") + name + R"(": ")" + file + "\"";
     };
     if (kind.shards) flush("a.safetensors");
     for (int l = 0; l < layers; ++l) add_layer(kind, writer, "model.layers." + std::to_string(l) + ".");
@@ -197,7 +202,8 @@ std::int64_t least_memory(serve::Llama const& model, serve::EngineOptions option
 }  // namespace
 
 TEST_CASE("Every kind of model gives the same tokens paged and contiguous", "[serve]") {
-  std::string const llama3 = R"("rope_theta": 500000, "rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1,
+  std::string const llama3 =
+      R"("rope_theta": 500000, "rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1,
       "high_freq_factor": 4, "original_max_position_embeddings": 64}, )";
   std::vector<Kind> const kinds = {
       {},
@@ -206,7 +212,11 @@ TEST_CASE("Every kind of model gives the same tokens paged and contiguous", "[se
       {.architecture = "MistralForCausalLM", .config = R"("sliding_window": 20, )"},
       {.architecture = "Qwen2ForCausalLM", .tied = true, .qkv_bias = true, .shards = true},
       {.architecture = "Qwen3ForCausalLM", .dtype = "BF16", .qk_norm = true},
-      {.head_dim = 64}, {.head_dim = 80}, {.head_dim = 96}, {.head_dim = 128}, {.head_dim = 256},
+      {.head_dim = 64},
+      {.head_dim = 80},
+      {.head_dim = 96},
+      {.head_dim = 128},
+      {.head_dim = 256},
   };
   for (Kind const& kind : kinds) {
     INFO(kind.architecture << " " << kind.config << " head_dim " << kind.head_dim);
@@ -286,7 +296,8 @@ TEST_CASE("Engines refuse what they cannot do", "[serve]") {
   }
   ModelFolder const folder({});
   serve::Llama const model(folder.path());
-  CHECK_THROWS_WITH(serve::make_engine("f64", model, some_prompts(), options), contains("There is no quantizer f64; known are f32, f16, "));
+  CHECK_THROWS_WITH(serve::make_engine("f64", model, some_prompts(), options),
+                    contains("There is no quantizer f64; known are f32, f16, "));
   options.memory_bytes = least_memory(model, options) - 1;
   CHECK_THROWS_WITH(serve::make_engine("f32", model, some_prompts(), options), contains("is too small"));
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// Runs the fuzz target without libFuzzer: seeds, mutated by a seeded generator, for some seconds. So the same target runs with any compiler. With
-// libFuzzer this file only gives the mutator, which now and then begins anew at a seed.
+// Runs the fuzz target without libFuzzer: seeds, mutated by a seeded generator, for some seconds. So the same target
+// runs with any compiler. With libFuzzer this file only gives the mutator, which now and then begins anew at a seed.
 //
 //   serve_fuzz --seconds 30 --seed 1
 
@@ -31,7 +31,8 @@ std::vector<std::string> const& seeds() {
 
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
 
-extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed) {
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
   if (seed % 16 == 0) {
     std::string const& from = seeds()[seed / 16 % seeds().size()];
     size = from.copy(reinterpret_cast<char*>(data), max_size);
@@ -49,8 +50,21 @@ std::size_t below(Random& random, std::size_t n) { return n == 0 ? 0 : static_ca
 
 /// Replaces a run of digits, if there is one behind a random place, by a number at the edge of something.
 void replace_number(Random& random, std::string& text) {
-  constexpr std::string_view numbers[] = {"0", "1", "-1", "2", "255", "2147483647", "2147483648", "4294967296", "9223372036854775807",
-                                          "9223372036854775808", "18446744073709551615", "1e400", "0.5", "1e-400", "01"};
+  constexpr std::string_view numbers[] = {"0",
+                                          "1",
+                                          "-1",
+                                          "2",
+                                          "255",
+                                          "2147483647",
+                                          "2147483648",
+                                          "4294967296",
+                                          "9223372036854775807",
+                                          "9223372036854775808",
+                                          "18446744073709551615",
+                                          "1e400",
+                                          "0.5",
+                                          "1e-400",
+                                          "01"};
   constexpr std::string_view digits = "0123456789";
   std::size_t const begin = text.find_first_of(digits, below(random, text.size()));
   if (begin == std::string::npos) return;
@@ -60,8 +74,10 @@ void replace_number(Random& random, std::string& text) {
 
 /// One small change.
 void mutate(Random& random, std::string& text, std::string const& other) {
-  constexpr std::string_view pieces[] = {"{", "}", "[", "]", "\"", ",", ":", "\\", "\\u", "\\ud800", "null", "true", "\xC3", std::string_view("\0", 1),
-                                         "\"a\": 1, "};
+  constexpr std::string_view pieces[] = {
+      "{",         "}",   "[",       "]",    "\"",   ",",    ":",
+      "\\",        "\\u", "\\ud800", "null", "true", "\xC3", std::string_view("\0", 1),
+      "\"a\": 1, "};
   std::size_t const at = below(random, text.size() + 1);
   std::size_t const length = below(random, std::min<std::size_t>(64, text.size() - at) + 1);
   switch (below(random, 8)) {
@@ -71,12 +87,24 @@ void mutate(Random& random, std::string& text, std::string const& other) {
     case 1:
       if (at < text.size()) text[at] = static_cast<char>(random());
       break;
-    case 2: text.erase(at, length); break;
-    case 3: text.insert(at, text.substr(at, length)); break;
-    case 4: text.insert(at, pieces[below(random, std::size(pieces))]); break;
-    case 5: text.insert(at, other.substr(below(random, other.size()), length)); break;
-    case 6: text.resize(at); break;
-    default: replace_number(random, text); break;
+    case 2:
+      text.erase(at, length);
+      break;
+    case 3:
+      text.insert(at, text.substr(at, length));
+      break;
+    case 4:
+      text.insert(at, pieces[below(random, std::size(pieces))]);
+      break;
+    case 5:
+      text.insert(at, other.substr(below(random, other.size()), length));
+      break;
+    case 6:
+      text.resize(at);
+      break;
+    default:
+      replace_number(random, text);
+      break;
   }
 }
 
@@ -103,8 +131,8 @@ int main(int argc, char** argv) {
     test(input);
     ++runs;
   }
-  std::printf("serve_fuzz: %llu inputs in %.0f seconds, seed %llu: no failure\n", static_cast<unsigned long long>(runs), seconds,
-              static_cast<unsigned long long>(seed));
+  std::printf("serve_fuzz: %llu inputs in %.0f seconds, seed %llu: no failure\n", static_cast<unsigned long long>(runs),
+              seconds, static_cast<unsigned long long>(seed));
 }
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// The readers of files that strangers wrote, as one fuzz target. Whatever they are given they either read it, and then what they say holds, or they
-// throw BadInput with a sentence. Everything else is a bug: the target aborts.
+// The readers of files that strangers wrote, as one fuzz target. Whatever they are given they either read it, and then
+// what they say holds, or they throw BadInput with a sentence. Everything else is a bug: the target aborts.
 
 #include <algorithm>
 #include <cmath>
@@ -39,12 +39,14 @@ void check_tensors(std::string const& file) {
     bool const empty = std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
     long double size = static_cast<long double>(*bytes);
     for (std::int64_t const n : tensor.shape) size *= static_cast<long double>(n);
-    require(empty ? tensor.end == tensor.begin : size == static_cast<long double>(tensor.end - tensor.begin), "a size does not match its shape");
+    require(empty ? tensor.end == tensor.begin : size == static_cast<long double>(tensor.end - tensor.begin),
+            "a size does not match its shape");
     filled = tensor.end;
   }
 }
 
-/// The header, with as much data behind it as its largest offset asks for: so that mutated headers get past the length checks.
+/// The header, with as much data behind it as its largest offset asks for: so that mutated headers get past the length
+/// checks.
 void check_header(std::string const& header) {
   std::int64_t data_bytes = 0;
   serve::Json const json = serve::JsonReader::read(header, "fuzz");
@@ -55,14 +57,18 @@ void check_header(std::string const& header) {
       if (!array || array->empty()) continue;
       if (auto const* end = array->back().get<std::int64_t>()) data_bytes = std::max(data_bytes, *end);
     }
-  check_tensors(serve::test::safetensors_file(header, static_cast<std::size_t>(std::min<std::int64_t>(data_bytes, 1 << 16))));
+  check_tensors(
+      serve::test::safetensors_file(header, static_cast<std::size_t>(std::min<std::int64_t>(data_bytes, 1 << 16))));
 }
 
 void check_config(std::string const& text) {
   serve::LlamaConfig const config = serve::read_llama_config(text, "fuzz");
-  require(config.layers > 0 && config.heads > 0 && config.kv_heads > 0 && config.heads % config.kv_heads == 0, "a config without heads");
-  require(config.head_dim > 0 && config.head_dim % 2 == 0 && config.hidden > 0 && config.vocab > 0 && config.window > 0, "a config without sizes");
-  for (float const frequency : serve::rope_frequencies(config)) require(std::isfinite(frequency), "a frequency that is not finite");
+  require(config.layers > 0 && config.heads > 0 && config.kv_heads > 0 && config.heads % config.kv_heads == 0,
+          "a config without heads");
+  require(config.head_dim > 0 && config.head_dim % 2 == 0 && config.hidden > 0 && config.vocab > 0 && config.window > 0,
+          "a config without sizes");
+  for (float const frequency : serve::rope_frequencies(config))
+    require(std::isfinite(frequency), "a frequency that is not finite");
 }
 
 }  // namespace
@@ -77,9 +83,15 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
         require(json.text(80).size() <= 100, "a description that is not short");
         break;
       }
-      case serve::test::Reader::safetensors: check_tensors(text); break;
-      case serve::test::Reader::safetensors_header: check_header(text); break;
-      case serve::test::Reader::config: check_config(text); break;
+      case serve::test::Reader::safetensors:
+        check_tensors(text);
+        break;
+      case serve::test::Reader::safetensors_header:
+        check_header(text);
+        break;
+      case serve::test::Reader::config:
+        check_config(text);
+        break;
       case serve::test::Reader::shard_index:
         for (std::string const& name : serve::read_shard_names(text, "fuzz"))
           require(name.find('/') == std::string::npos && name != "..", "a shard outside of the directory");
@@ -87,7 +99,8 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
     }
   } catch (serve::BadInput const& error) {
     std::string_view const what = error.what();
-    require(what.size() > 10 && what.size() < 2000 && what.find('\n') == std::string_view::npos, "a message that is not a sentence");
+    require(what.size() > 10 && what.size() < 2000 && what.find('\n') == std::string_view::npos,
+            "a message that is not a sentence");
     require(what.ends_with('.'), "a message without its full stop");
   }
   return 0;

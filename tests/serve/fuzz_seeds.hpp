@@ -22,7 +22,9 @@ enum class Reader : char { json, safetensors, safetensors_header, config, shard_
 inline constexpr int num_readers = 5;
 
 /// `text` for `reader`.
-inline std::string fuzz_input(Reader reader, std::string const& text) { return std::string(1, static_cast<char>(reader)) + text; }
+inline std::string fuzz_input(Reader reader, std::string const& text) {
+  return std::string(1, static_cast<char>(reader)) + text;
+}
 
 /// The bundled model's own header and config, and edge cases made by hand.
 inline std::vector<std::string> fuzz_seeds(std::string const& model_directory) {
@@ -38,16 +40,18 @@ inline std::vector<std::string> fuzz_seeds(std::string const& model_directory) {
   std::string const header = end == std::string::npos ? "{}" : weights.substr(8, end - 7);
   std::vector<std::string> seeds = {fuzz_input(Reader::config, config), fuzz_input(Reader::safetensors, weights),
                                     fuzz_input(Reader::safetensors_header, header), fuzz_input(Reader::json, config)};
-  for (char const* text : {
-           R"({"a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}, "b": {"dtype": "BF16", "shape": [3], "data_offsets": [16, 22]}})",
-           R"({"a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}, "b": {"dtype": "F32", "shape": [2, 2], "data_offsets": [8, 24]}})",
-           R"({"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}, "a": {"dtype": "U8", "shape": [1], "data_offsets": [1, 2]}})",
-           R"({"a": {"dtype": "F64", "shape": [4294967296, 4294967296], "data_offsets": [0, 0]}})",
-           R"({"a": {"dtype": "F64", "shape": [9223372036854775807], "data_offsets": [0, 9223372036854775807]}})",
-           R"({"a": {"dtype": "U8", "shape": [0, 9223372036854775807, 9223372036854775807], "data_offsets": [0, 0]}})",
-           R"({"a": {"dtype": "U8", "shape": [1], "data_offsets": [9223372036854775806, 9223372036854775807]}})",
-           R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [18446744073709551612, 18446744073709551616]}})",
-           R"({"__metadata__": {"format": "pt"}, "a": {"dtype": "F16", "shape": [], "data_offsets": [0, 2]}})", "{}", "[]"}) {
+  for (
+      char const* text :
+      {R"({"a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}, "b": {"dtype": "BF16", "shape": [3], "data_offsets": [16, 22]}})",
+       R"({"a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}, "b": {"dtype": "F32", "shape": [2, 2], "data_offsets": [8, 24]}})",
+       R"({"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}, "a": {"dtype": "U8", "shape": [1], "data_offsets": [1, 2]}})",
+       R"({"a": {"dtype": "F64", "shape": [4294967296, 4294967296], "data_offsets": [0, 0]}})",
+       R"({"a": {"dtype": "F64", "shape": [9223372036854775807], "data_offsets": [0, 9223372036854775807]}})",
+       R"({"a": {"dtype": "U8", "shape": [0, 9223372036854775807, 9223372036854775807], "data_offsets": [0, 0]}})",
+       R"({"a": {"dtype": "U8", "shape": [1], "data_offsets": [9223372036854775806, 9223372036854775807]}})",
+       R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [18446744073709551612, 18446744073709551616]}})",
+       R"({"__metadata__": {"format": "pt"}, "a": {"dtype": "F16", "shape": [], "data_offsets": [0, 2]}})", "{}",
+       "[]"}) {
     seeds.push_back(fuzz_input(Reader::safetensors_header, text));
     seeds.push_back(fuzz_input(Reader::safetensors, safetensors_file(text, 24)));
   }
@@ -56,9 +60,13 @@ inline std::vector<std::string> fuzz_seeds(std::string const& model_directory) {
   seeds.push_back(fuzz_input(Reader::safetensors, "short"));
   seeds.push_back(fuzz_input(Reader::json, std::string(100000, '[')));
   seeds.push_back(fuzz_input(Reader::json, std::string(64, '[') + std::string(64, ']')));
-  seeds.push_back(fuzz_input(Reader::json, R"(["\u0041\ud83d\ude00\n", -0.5e-3, 123456789012345678901234567890, 1e308, true, null])"));
-  seeds.push_back(fuzz_input(Reader::shard_index, R"({"metadata": {}, "weight_map": {"a": "model-00001-of-00002.safetensors", "b": "../x"}})"));
-  seeds.push_back(fuzz_input(Reader::config, R"({"architectures": ["Qwen2ForCausalLM"], "hidden_size": 64, "intermediate_size": 128,
+  seeds.push_back(fuzz_input(
+      Reader::json, R"(["\u0041\ud83d\ude00\n", -0.5e-3, 123456789012345678901234567890, 1e308, true, null])"));
+  seeds.push_back(
+      fuzz_input(Reader::shard_index,
+                 R"({"metadata": {}, "weight_map": {"a": "model-00001-of-00002.safetensors", "b": "../x"}})"));
+  seeds.push_back(
+      fuzz_input(Reader::config, R"({"architectures": ["Qwen2ForCausalLM"], "hidden_size": 64, "intermediate_size": 128,
       "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 100, "max_position_embeddings": 512,
       "use_sliding_window": true, "sliding_window": 64, "max_window_layers": 0, "layer_types": ["sliding_attention", "sliding_attention"],
       "eos_token_id": [1, 2], "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,

@@ -56,10 +56,44 @@ TEST_CASE("JSON that is not valid names the byte", "[serve]") {
   CHECK_THROWS_WITH(read("{\"a\" 1}"), contains("expected ':' at byte 5"));
   CHECK_THROWS_WITH(read("[1] x"), contains("expected the end of the text at byte 4"));
   CHECK_THROWS_WITH(read(R"({"a": 1, "b": 2, "a": 3})"), contains("\"a\" appears twice"));
-  for (char const* text : {"", " ", "{", "[", "\"", "tru", "nul", "+1", "01", "-", "1.", ".5", "1e", "1e+", "[1,]", "{\"a\":1,}", "{a:1}",
-                           "{1:1}", "'a'", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"",
-                           "\"\n\"", "\"\xC0\x80\"", "\"\xE0\x80\x80\"", "\"\xED\xA0\x80\"", "\"\xF4\x90\x80\x80\"", "\"\xFF\"",
-                           "\"\xC3\"", "1e999", "//\n1", "[1 2]", "{\"a\":1 \"b\":2}", "\xEF\xBB\xBF" "1"}) {
+  for (char const* text : {"",
+                           " ",
+                           "{",
+                           "[",
+                           "\"",
+                           "tru",
+                           "nul",
+                           "+1",
+                           "01",
+                           "-",
+                           "1.",
+                           ".5",
+                           "1e",
+                           "1e+",
+                           "[1,]",
+                           "{\"a\":1,}",
+                           "{a:1}",
+                           "{1:1}",
+                           "'a'",
+                           "\"\\x\"",
+                           "\"\\u12\"",
+                           "\"\\u12g4\"",
+                           "\"\\ud800\"",
+                           "\"\\ud800\\u0041\"",
+                           "\"\\udc00\"",
+                           "\"\n\"",
+                           "\"\xC0\x80\"",
+                           "\"\xE0\x80\x80\"",
+                           "\"\xED\xA0\x80\"",
+                           "\"\xF4\x90\x80\x80\"",
+                           "\"\xFF\"",
+                           "\"\xC3\"",
+                           "1e999",
+                           "//\n1",
+                           "[1 2]",
+                           "{\"a\":1 \"b\":2}",
+                           "\xEF\xBB\xBF"
+                           "1"}) {
     INFO(text);
     CHECK_THROWS_AS(read(text), BadInput);
   }

@@ -41,7 +41,8 @@ TEST_CASE("A matmul gives the same bits for any number of tokens and threads", "
   SECTION("with a bias") { linear.bias = numbers(static_cast<std::size_t>(rows), 0.5f); }
   std::vector<float> together(static_cast<std::size_t>(num_tokens * rows)), alone(together), threaded(together);
   serve::matmul(linear, x.data(), num_tokens, together.data(), nullptr);
-  for (std::int64_t t = 0; t < num_tokens; ++t) serve::matmul(linear, x.data() + t * cols, 1, alone.data() + t * rows, nullptr);
+  for (std::int64_t t = 0; t < num_tokens; ++t)
+    serve::matmul(linear, x.data() + t * cols, 1, alone.data() + t * rows, nullptr);
   folio::ThreadPool threads(3);
   serve::matmul(linear, x.data(), num_tokens, threaded.data(), &threads);
   CHECK(std::memcmp(together.data(), alone.data(), together.size() * sizeof(float)) == 0);

@@ -29,7 +29,9 @@ struct Folder {
     std::filesystem::create_directories(path);
   }
   ~Folder() { std::filesystem::remove_all(path); }
-  void write(std::string const& name, std::string const& text) const { std::ofstream(path / name, std::ios::binary) << text; }
+  void write(std::string const& name, std::string const& text) const {
+    std::ofstream(path / name, std::ios::binary) << text;
+  }
 };
 
 }  // namespace
@@ -55,36 +57,50 @@ TEST_CASE("A scalar has an empty shape", "[serve]") {
 }
 
 TEST_CASE("Broken safetensors files are refused with a sentence", "[serve]") {
-  auto const one = [](std::string const& tensor, std::size_t data_bytes) { return safetensors_file("{\"a\": " + tensor + "}", data_bytes); };
+  auto const one = [](std::string const& tensor, std::size_t data_bytes) {
+    return safetensors_file("{\"a\": " + tensor + "}", data_bytes);
+  };
   CHECK_THROWS_WITH(read(""), contains("truncated"));
   CHECK_THROWS_WITH(read(std::string(8, '\xFF')), contains("is not a safetensors file"));
-  CHECK_THROWS_WITH(read(std::string("\x10\0\0\0\0\0\0\0{}", 10)), contains("its header takes 16 bytes, but only 2 follow"));
+  CHECK_THROWS_WITH(read(std::string("\x10\0\0\0\0\0\0\0{}", 10)),
+                    contains("its header takes 16 bytes, but only 2 follow"));
   CHECK_THROWS_WITH(read(safetensors_file("[]", 0)), contains("not a JSON object"));
   CHECK_THROWS_WITH(read(safetensors_file("{", 0)), contains("not valid JSON"));
   CHECK_THROWS_WITH(read(one("1", 0)), contains("\"a\" has no dtype"));
-  CHECK_THROWS_WITH(read(one(R"({"dtype": "F33", "shape": [1], "data_offsets": [0, 4]})", 4)), contains("unknown dtype \"F33\""));
-  CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]})", 4)), contains("its shape is [-1]"));
-  CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [1.5], "data_offsets": [0, 4]})", 4)), contains("its shape is [1.5]"));
+  CHECK_THROWS_WITH(read(one(R"({"dtype": "F33", "shape": [1], "data_offsets": [0, 4]})", 4)),
+                    contains("unknown dtype \"F33\""));
+  CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]})", 4)),
+                    contains("its shape is [-1]"));
+  CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [1.5], "data_offsets": [0, 4]})", 4)),
+                    contains("its shape is [1.5]"));
   CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "data_offsets": [0, 4]})", 4)), contains("its shape should be"));
-  CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [1], "data_offsets": [4, 0]})", 4)), contains("not a begin and an end"));
-  CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [1], "data_offsets": [0]})", 4)), contains("not a begin and an end"));
+  CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [1], "data_offsets": [4, 0]})", 4)),
+                    contains("not a begin and an end"));
+  CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [1], "data_offsets": [0]})", 4)),
+                    contains("not a begin and an end"));
   CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [2], "data_offsets": [0, 4]})", 4)),
                     contains("takes 4 bytes, but its shape and dtype take 8"));
-  CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [4294967296, 4294967296], "data_offsets": [0, 0]})", 0)), contains("2^63"));
+  CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [4294967296, 4294967296], "data_offsets": [0, 0]})", 0)),
+                    contains("2^63"));
   CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [1], "data_offsets": [0, 4]})", 3)), contains("truncated"));
-  CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [1], "data_offsets": [0, 4]})", 5)), contains("1 bytes after the last tensor"));
-  CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [1], "data_offsets": [4, 8]})", 8)), contains("begins at byte 4"));
+  CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [1], "data_offsets": [0, 4]})", 5)),
+                    contains("1 bytes after the last tensor"));
+  CHECK_THROWS_WITH(read(one(R"({"dtype": "F32", "shape": [1], "data_offsets": [4, 8]})", 8)),
+                    contains("begins at byte 4"));
   CHECK_THROWS_WITH(read(safetensors_file(R"({"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]},)"
-                                          R"( "b": {"dtype": "U8", "shape": [4], "data_offsets": [3, 7]}})", 7)),
+                                          R"( "b": {"dtype": "U8", "shape": [4], "data_offsets": [3, 7]}})",
+                                          7)),
                     contains("\"b\" begins at byte 3 of the data, but the one before it ends at 4"));
   CHECK_THROWS_WITH(read(safetensors_file(R"({"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]},)"
-                                          R"( "a": {"dtype": "U8", "shape": [1], "data_offsets": [1, 2]}})", 2)),
+                                          R"( "a": {"dtype": "U8", "shape": [1], "data_offsets": [1, 2]}})",
+                                          2)),
                     contains("appears twice"));
 }
 
 TEST_CASE("Tensors are found in one file or in shards", "[serve]") {
   auto const tensor = [](std::string const& name, std::string const& dtype, int bytes) {
-    return "{\"" + name + "\": {\"dtype\": \"" + dtype + "\", \"shape\": [1, 2], \"data_offsets\": [0, " + std::to_string(bytes) + "]}}";
+    return "{\"" + name + "\": {\"dtype\": \"" + dtype + "\", \"shape\": [1, 2], \"data_offsets\": [0, " +
+           std::to_string(bytes) + "]}}";
   };
   Folder const folder("shards");
   CHECK_THROWS_WITH(serve::TensorFiles(folder.path), contains("There are no weights"));
@@ -101,7 +117,8 @@ TEST_CASE("Tensors are found in one file or in shards", "[serve]") {
 }
 
 TEST_CASE("A shard index must stay in its directory", "[serve]") {
-  CHECK_THROWS_WITH(serve::read_shard_names(R"({"weight_map": {"a": "../b"}})", "it"), contains("not the name of a file in the same directory"));
+  CHECK_THROWS_WITH(serve::read_shard_names(R"({"weight_map": {"a": "../b"}})", "it"),
+                    contains("not the name of a file in the same directory"));
   CHECK_THROWS_WITH(serve::read_shard_names(R"({"weight_map": {"a": 1}})", "it"), contains("not the name of a file"));
   CHECK_THROWS_WITH(serve::read_shard_names("{}", "it"), contains("no weight_map"));
 }

@@ -58,14 +58,16 @@ TEST_CASE("Prompts that are empty or too long are refused", "[serve]") {
     return serve::read_prompts(path, tokenizer, 10, 4);
   };
   CHECK(read("abc\n---\nabcdef\n").size() == 2);
-  CHECK_THROWS_WITH(read("abc\n---\nabcdefg\n"), contains("Prompt 2") && contains("has 7 tokens; with --max-tokens 4 that is more"));
+  CHECK_THROWS_WITH(read("abc\n---\nabcdefg\n"),
+                    contains("Prompt 2") && contains("has 7 tokens; with --max-tokens 4 that is more"));
   CHECK_THROWS_WITH(read("abc\n---\n"), contains("is empty"));
   std::filesystem::remove(path);
   CHECK_THROWS_WITH(serve::read_prompts(path, tokenizer, 10, 4), contains("does not exist"));
 }
 
 TEST_CASE("Options are read in both spellings", "[serve]") {
-  auto const options = parse({"--max-tokens", "7", "--memory=64M", "--seed=18446744073709551615", "--temperature", "0.5", "--json", "--check"});
+  auto const options = parse({"--max-tokens", "7", "--memory=64M", "--seed=18446744073709551615", "--temperature",
+                              "0.5", "--json", "--check"});
   CHECK(options.max_tokens == 7);
   CHECK(options.memory_bytes == 64 << 20);
   CHECK(options.sampling.seed == UINT64_MAX);
@@ -84,12 +86,25 @@ TEST_CASE("Bad options are refused with a sentence", "[serve]") {
   CHECK_THROWS_WITH(parse({"x"}), contains("There is no option x"));
   CHECK_THROWS_WITH(parse({"--model"}), contains("--model needs a value: --model DIR."));
   CHECK_THROWS_WITH(parse({"--json=1"}), contains("--json takes no value"));
-  CHECK_THROWS_WITH(parse({"--samples", "0"}), contains("--samples 0 is not possible: it takes an integer from 1 to 65536."));
+  CHECK_THROWS_WITH(parse({"--samples", "0"}),
+                    contains("--samples 0 is not possible: it takes an integer from 1 to 65536."));
   for (std::vector<char const*> const& arguments :
-       std::vector<std::vector<char const*>>{{"--memory", "0"}, {"--memory", "-1"}, {"--memory", "1T"}, {"--memory", "1.5G"}, {"--memory", ""},
-                                             {"--memory", "9999999999999G"}, {"--threads", "x"}, {"--threads", "1 "}, {"--seed", "-1"},
-                                             {"--temperature", "-1"}, {"--temperature", "nan"}, {"--temperature", "1x"}, {"--top-p", "2"},
-                                             {"--max-tokens", "99999999999"}, {"--batch-tokens", "0"}, {"--memory"}}) {
+       std::vector<std::vector<char const*>>{{"--memory", "0"},
+                                             {"--memory", "-1"},
+                                             {"--memory", "1T"},
+                                             {"--memory", "1.5G"},
+                                             {"--memory", ""},
+                                             {"--memory", "9999999999999G"},
+                                             {"--threads", "x"},
+                                             {"--threads", "1 "},
+                                             {"--seed", "-1"},
+                                             {"--temperature", "-1"},
+                                             {"--temperature", "nan"},
+                                             {"--temperature", "1x"},
+                                             {"--top-p", "2"},
+                                             {"--max-tokens", "99999999999"},
+                                             {"--batch-tokens", "0"},
+                                             {"--memory"}}) {
     INFO(arguments.front() << " " << arguments.back());
     CHECK_THROWS_AS(parse(arguments), serve::BadOption);
   }
@@ -97,7 +112,8 @@ TEST_CASE("Bad options are refused with a sentence", "[serve]") {
 
 TEST_CASE("Help explains every option", "[serve]") {
   std::string const help = serve::help_text();
-  for (serve::Option const& option : serve::all_options()) CHECK(help.find("\n  " + std::string(option.name)) != std::string::npos);
+  for (serve::Option const& option : serve::all_options())
+    CHECK(help.find("\n  " + std::string(option.name)) != std::string::npos);
 }
 
 TEST_CASE("A report is one JSON object", "[serve]") {
@@ -110,8 +126,9 @@ TEST_CASE("A report is one JSON object", "[serve]") {
   CHECK(*json.find("model")->get<std::string>() == report.model);
   CHECK(*json.find("tokens_per_second")->get<double>() == 2.5);
   CHECK(json.find("checked")->is_null());
-  for (char const* name : {"model", "quantizer", "requests", "prompt_tokens", "generated_tokens", "tokens_per_second", "kv_bytes_per_token",
-                           "kv_bytes_peak", "kv_bytes_contiguous", "waste", "preemptions", "forks", "checked"})
+  for (char const* name :
+       {"model", "quantizer", "requests", "prompt_tokens", "generated_tokens", "tokens_per_second",
+        "kv_bytes_per_token", "kv_bytes_peak", "kv_bytes_contiguous", "waste", "preemptions", "forks", "checked"})
     CHECK(json.find(name) != nullptr);
   report.check = serve::CheckResult{};
   json = serve::JsonReader::read(serve::to_json(report), "the report");

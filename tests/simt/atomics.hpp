@@ -21,7 +21,7 @@ __attribute__((no_sanitize("thread"))) T atomic_update(T* address, Change change
 }
 
 template <class T>
-concept Integer = std::is_integral_v<T> && (sizeof(T) == 4 || sizeof(T) == 8);
+concept Integer = std::is_integral_v<T> &&(sizeof(T) == 4 || sizeof(T) == 8);
 
 /// `T` where it must not be deduced, so that atomicAdd(float*, 1) works as in CUDA.
 template <class T>
@@ -53,8 +53,8 @@ T atomicAdd(T* address, Same<T> value) {
 template <Integer T>
 T atomicSub(T* address, Same<T> value) {
   using Unsigned = std::make_unsigned_t<T>;
-  return atomic_update(address,
-                       [&](T old) { return static_cast<T>(static_cast<Unsigned>(old) - static_cast<Unsigned>(value)); });
+  return atomic_update(
+      address, [&](T old) { return static_cast<T>(static_cast<Unsigned>(old) - static_cast<Unsigned>(value)); });
 }
 template <class T>
 T atomicExch(T* address, Same<T> value) {
@@ -99,16 +99,46 @@ inline void __threadfence_system() { detail::fence(detail::Scope::device); }
 inline void __nanosleep(unsigned) { detail::yield(); }
 
 // clang-format off: one line each, so that they read as a table
-template <class T> T __ldg(T const* address) { return *address; }
-template <class T> T __ldca(T const* address) { return *address; }
-template <class T> T __ldcg(T const* address) { return *address; }
-template <class T> T __ldcs(T const* address) { return *address; }
-template <class T> T __ldcv(T const* address) { return *address; }
-template <class T> T __ldlu(T const* address) { return *address; }
-template <class T> void __stcg(T* address, Same<T> value) { *address = value; }
-template <class T> void __stcs(T* address, Same<T> value) { *address = value; }
-template <class T> void __stwb(T* address, Same<T> value) { *address = value; }
-template <class T> void __stwt(T* address, Same<T> value) { *address = value; }
+template <class T>
+T __ldg(T const* address) {
+  return *address;
+}
+template <class T>
+T __ldca(T const* address) {
+  return *address;
+}
+template <class T>
+T __ldcg(T const* address) {
+  return *address;
+}
+template <class T>
+T __ldcs(T const* address) {
+  return *address;
+}
+template <class T>
+T __ldcv(T const* address) {
+  return *address;
+}
+template <class T>
+T __ldlu(T const* address) {
+  return *address;
+}
+template <class T>
+void __stcg(T* address, Same<T> value) {
+  *address = value;
+}
+template <class T>
+void __stcs(T* address, Same<T> value) {
+  *address = value;
+}
+template <class T>
+void __stwb(T* address, Same<T> value) {
+  *address = value;
+}
+template <class T>
+void __stwt(T* address, Same<T> value) {
+  *address = value;
+}
 // clang-format on
 
 // NOLINTEND

@@ -68,7 +68,7 @@ int source_lane(Operation operation, int operand, int width, Where where);
 unsigned lane();
 
 /// Goes before every atomic access: lets other threads run first, by chance, and checks the address.
-void before_atomic(void const* address, std::size_t bytes);
+void before_atomic(void const* address, std::size_t bytes, bool changes = true);
 enum class Scope : std::uint8_t { block, device };
 void fence(Scope scope);
 /// Lets other threads run.

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// CUDA's functions on bits and numbers. Those that are approximate on a GPU (__expf) are as exact as the host's here, so
-// that a comparison with a reference needs the tolerance of the GPU only on the GPU.
+// CUDA's functions on bits and numbers. Those that are approximate on a GPU (__expf) are as exact as the host's here,
+// so that a comparison with a reference needs the tolerance of the GPU only on the GPU.
 
 #include <math.h>  // the names without std::, which kernels use
 
@@ -28,7 +28,10 @@ inline float __powf(float x, float y) noexcept { return powf(x, y); }
 inline float __sinf(float x) noexcept { return sinf(x); }
 inline float __cosf(float x) noexcept { return cosf(x); }
 inline float __tanf(float x) noexcept { return tanf(x); }
-inline void __sincosf(float x, float* sine, float* cosine) noexcept { *sine = sinf(x); *cosine = cosf(x); }
+inline void __sincosf(float x, float* sine, float* cosine) noexcept {
+  *sine = sinf(x);
+  *cosine = cosf(x);
+}
 
 namespace simt::detail {
 
@@ -64,7 +67,9 @@ inline int __clzll(long long x) { return std::countl_zero(static_cast<unsigned l
 inline int __ffs(int x) { return x == 0 ? 0 : std::countr_zero(static_cast<unsigned>(x)) + 1; }
 inline int __ffsll(long long x) { return x == 0 ? 0 : std::countr_zero(static_cast<unsigned long long>(x)) + 1; }
 inline int __mulhi(int x, int y) { return static_cast<int>((static_cast<long long>(x) * y) >> 32); }
-inline unsigned __umulhi(unsigned x, unsigned y) { return static_cast<unsigned>((static_cast<unsigned long long>(x) * y) >> 32); }
+inline unsigned __umulhi(unsigned x, unsigned y) {
+  return static_cast<unsigned>((static_cast<unsigned long long>(x) * y) >> 32);
+}
 
 inline int __float_as_int(float x) { return std::bit_cast<int>(x); }
 inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
@@ -119,14 +124,14 @@ inline float __uint2float_rn(unsigned x) { return static_cast<float>(x); }
 
 /// min and max of any two numbers, in the type that an arithmetic operation on them has. A NaN loses.
 template <class A, class B>
-  requires std::is_arithmetic_v<A> && std::is_arithmetic_v<B>
+requires std::is_arithmetic_v<A> && std::is_arithmetic_v<B>
 constexpr auto min(A a, B b) {
   using T = decltype(a + b);
   auto const x = static_cast<T>(a), y = static_cast<T>(b);
   return y < x || x != x ? y : x;
 }
 template <class A, class B>
-  requires std::is_arithmetic_v<A> && std::is_arithmetic_v<B>
+requires std::is_arithmetic_v<A> && std::is_arithmetic_v<B>
 constexpr auto max(A a, B b) {
   using T = decltype(a + b);
   auto const x = static_cast<T>(a), y = static_cast<T>(b);

@@ -50,7 +50,8 @@ struct Launch {
   std::uint64_t seed = 0;
   /// Of each thread. The address sanitizer's frames are larger, so it gets four times as much.
   std::size_t stack_bytes = 65536;
-  /// Newer GPUs let a barrier pass when every thread that has not returned is there. Here that is an error unless wanted.
+  /// Newer GPUs let a barrier pass when every thread that has not returned is there. Here that is an error unless
+  /// wanted.
   bool allow_early_exit = false;
 };
 
@@ -70,15 +71,15 @@ void run(Plan const& plan, void (*body)(void const*), void const* argument);
 }  // namespace detail
 
 /// Calls `body()` once for each thread of the grid: for kernels whose template parameters the call must deduce.
-/// Returns when all threads have; throws the first Error that a thread met, after which the kernel's output means nothing.
-/// Blocks run one after another. One launch at a time in a program; not from within a kernel.
+/// Returns when all threads have; throws the first Error that a thread met, after which the kernel's output means
+/// nothing. Blocks run one after another. One launch at a time in a program; not from within a kernel.
 template <class Body>
-  requires std::is_class_v<Body>
+requires std::is_class_v<Body>
 void launch(Launch const& how, Body const& body) {
   auto const index = [](dim3 const& extent) { return Index3{extent.x, extent.y, extent.z}; };
-  detail::run({index(how.grid), index(how.block), how.shared_bytes, how.name, how.seed, how.stack_bytes,
-               how.allow_early_exit},
-              [](void const* argument) { (*static_cast<Body const*>(argument))(); }, &body);
+  detail::run(
+      {index(how.grid), index(how.block), how.shared_bytes, how.name, how.seed, how.stack_bytes, how.allow_early_exit},
+      [](void const* argument) { (*static_cast<Body const*>(argument))(); }, &body);
 }
 
 /// Launches `kernel(arguments...)`. As in CUDA, each thread has its own copy of the arguments.
@@ -132,9 +133,10 @@ class Buffer {
   std::size_t size_;
 };
 
-/// Bytes of global memory that no kernel may touch until they are allowed again, such as the blocks of a pool that no table
-/// names. A kernel that does so ends with an Error under the shadow memory, and ends the program under the address
-/// sanitizer, whose rule is coarser: it knows the first and the last 8 bytes only roughly. Without both nothing happens.
+/// Bytes of global memory that no kernel may touch until they are allowed again, such as the blocks of a pool that no
+/// table names. A kernel that does so ends with an Error under the shadow memory, and ends the program under the
+/// address sanitizer, whose rule is coarser: it knows the first and the last 8 bytes only roughly. Without both nothing
+/// happens.
 void forbid(void const* memory, std::size_t bytes);
 void allow(void const* memory, std::size_t bytes);
 

@@ -9,23 +9,23 @@ struct dim3 {
   constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
 };
 
-#define SIMT_VECTORS(T, name, alignment2, alignment4)                                       \
-  struct name##1 {                                                                          \
-    T x;                                                                                    \
-  };                                                                                        \
-  struct alignas(alignment2) name##2 {                                                      \
-    T x, y;                                                                                 \
-  };                                                                                        \
-  struct name##3 {                                                                          \
-    T x, y, z;                                                                              \
-  };                                                                                        \
-  struct alignas(alignment4) name##4 {                                                      \
-    T x, y, z, w;                                                                           \
-  };                                                                                        \
-  constexpr name##1 make_##name##1(T x) { return {x}; }                                     \
-  constexpr name##2 make_##name##2(T x, T y) { return {x, y}; }                             \
-  constexpr name##3 make_##name##3(T x, T y, T z) { return {x, y, z}; }                     \
-  constexpr name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }             \
+#define SIMT_VECTORS(T, name, alignment2, alignment4)                           \
+  struct name##1 {                                                              \
+    T x;                                                                        \
+  };                                                                            \
+  struct alignas(alignment2) name##2 {                                          \
+    T x, y;                                                                     \
+  };                                                                            \
+  struct name##3 {                                                              \
+    T x, y, z;                                                                  \
+  };                                                                            \
+  struct alignas(alignment4) name##4 {                                          \
+    T x, y, z, w;                                                               \
+  };                                                                            \
+  constexpr name##1 make_##name##1(T x) { return {x}; }                         \
+  constexpr name##2 make_##name##2(T x, T y) { return {x, y}; }                 \
+  constexpr name##3 make_##name##3(T x, T y, T z) { return {x, y, z}; }         \
+  constexpr name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; } \
   static_assert(sizeof(name##2) == 2 * sizeof(T) && sizeof(name##4) == 4 * sizeof(T), "CUDA's sizes")
 
 SIMT_VECTORS(signed char, char, 2, 4);

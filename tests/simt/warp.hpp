@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// CUDA's barriers, shuffles, votes and reductions. Each is a call of the runtime, where the thread waits for the others.
+// CUDA's barriers, shuffles, votes and reductions. Each is a call of the runtime, where the thread waits for the
+// others.
 //
-// As in CUDA, every lane that the mask names makes the same call with the same mask. Stricter than the hardware, the call
-// must also stand at the same place of the source (but for __syncwarp), because a pairing of two different lines is an
-// accident far more often than a plan. Only __syncthreads and __syncwarp order memory accesses: CUDA says so.
+// As in CUDA, every lane that the mask names makes the same call with the same mask. Stricter than the hardware, the
+// call must also stand at the same place of the source (but for __syncwarp), because a pairing of two different lines
+// is an accident far more often than a plan. Only __syncthreads and __syncwarp order memory accesses: CUDA says so.
 
 #include <concepts>
 #include <cstdint>
@@ -19,10 +20,10 @@ namespace simt::detail {
 /// What CUDA shuffles: numbers of 4 or 8 bytes (shorter ones become int), and types like __half of 2 or 4.
 template <class T>
 concept Shuffled = std::is_trivially_copyable_v<T> &&
-                   (std::is_arithmetic_v<T> ? sizeof(T) <= 8 : sizeof(T) == 2 || sizeof(T) == 4);
+    (std::is_arithmetic_v<T> ? sizeof(T) <= 8 : sizeof(T) == 2 || sizeof(T) == 4);
 
 template <class T>
-concept Matched = std::is_arithmetic_v<T> && (sizeof(T) == 4 || sizeof(T) == 8);
+concept Matched = std::is_arithmetic_v<T> &&(sizeof(T) == 4 || sizeof(T) == 8);
 
 template <class T>
 auto promoted(T value) {
@@ -69,9 +70,15 @@ using enum detail::Operation;
 // clang-format off: one line each, so that they read as a table
 
 inline void __syncthreads(Where where = Where::here()) { block(syncthreads, 0, where); }
-inline int __syncthreads_count(int predicate, Where where = Where::here()) { return block(syncthreads_count, predicate, where); }
-inline int __syncthreads_and(int predicate, Where where = Where::here()) { return block(syncthreads_and, predicate, where); }
-inline int __syncthreads_or(int predicate, Where where = Where::here()) { return block(syncthreads_or, predicate, where); }
+inline int __syncthreads_count(int predicate, Where where = Where::here()) {
+  return block(syncthreads_count, predicate, where);
+}
+inline int __syncthreads_and(int predicate, Where where = Where::here()) {
+  return block(syncthreads_and, predicate, where);
+}
+inline int __syncthreads_or(int predicate, Where where = Where::here()) {
+  return block(syncthreads_or, predicate, where);
+}
 
 inline void __syncwarp(unsigned mask = 0xffffffff, Where where = Where::here()) { warp(syncwarp, mask, 0, where); }
 
@@ -94,9 +101,15 @@ auto __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32, Where wh
 
 /// The calling lane alone: CUDA promises no more, and code that hopes for more is found out this way.
 inline unsigned __activemask() { return 1U << detail::lane(); }
-inline unsigned __ballot_sync(unsigned mask, int predicate, Where where = Where::here()) { return warp(ballot, mask, predicate != 0, where); }
-inline int __any_sync(unsigned mask, int predicate, Where where = Where::here()) { return static_cast<int>(warp(any, mask, predicate != 0, where)); }
-inline int __all_sync(unsigned mask, int predicate, Where where = Where::here()) { return static_cast<int>(warp(all, mask, predicate != 0, where)); }
+inline unsigned __ballot_sync(unsigned mask, int predicate, Where where = Where::here()) {
+  return warp(ballot, mask, predicate != 0, where);
+}
+inline int __any_sync(unsigned mask, int predicate, Where where = Where::here()) {
+  return static_cast<int>(warp(any, mask, predicate != 0, where));
+}
+inline int __all_sync(unsigned mask, int predicate, Where where = Where::here()) {
+  return static_cast<int>(warp(all, mask, predicate != 0, where));
+}
 
 template <Matched T>
 unsigned __match_any_sync(unsigned mask, T value, Where where = Where::here()) {
@@ -109,15 +122,33 @@ unsigned __match_all_sync(unsigned mask, T value, int* all_match, Where where = 
   return lanes;
 }
 
-inline unsigned __reduce_add_sync(unsigned mask, unsigned value, Where where = Where::here()) { return warp(reduce_add, mask, value, where); }
-inline unsigned __reduce_min_sync(unsigned mask, unsigned value, Where where = Where::here()) { return warp(reduce_min, mask, value, where); }
-inline unsigned __reduce_max_sync(unsigned mask, unsigned value, Where where = Where::here()) { return warp(reduce_max, mask, value, where); }
-inline unsigned __reduce_and_sync(unsigned mask, unsigned value, Where where = Where::here()) { return warp(reduce_and, mask, value, where); }
-inline unsigned __reduce_or_sync(unsigned mask, unsigned value, Where where = Where::here()) { return warp(reduce_or, mask, value, where); }
-inline unsigned __reduce_xor_sync(unsigned mask, unsigned value, Where where = Where::here()) { return warp(reduce_xor, mask, value, where); }
-inline int __reduce_add_sync(unsigned mask, int value, Where where = Where::here()) { return static_cast<int>(warp(reduce_add, mask, static_cast<unsigned>(value), where)); }
-inline int __reduce_min_sync(unsigned mask, int value, Where where = Where::here()) { return static_cast<int>(warp(reduce_min_signed, mask, static_cast<unsigned>(value), where)); }
-inline int __reduce_max_sync(unsigned mask, int value, Where where = Where::here()) { return static_cast<int>(warp(reduce_max_signed, mask, static_cast<unsigned>(value), where)); }
+inline unsigned __reduce_add_sync(unsigned mask, unsigned value, Where where = Where::here()) {
+  return warp(reduce_add, mask, value, where);
+}
+inline unsigned __reduce_min_sync(unsigned mask, unsigned value, Where where = Where::here()) {
+  return warp(reduce_min, mask, value, where);
+}
+inline unsigned __reduce_max_sync(unsigned mask, unsigned value, Where where = Where::here()) {
+  return warp(reduce_max, mask, value, where);
+}
+inline unsigned __reduce_and_sync(unsigned mask, unsigned value, Where where = Where::here()) {
+  return warp(reduce_and, mask, value, where);
+}
+inline unsigned __reduce_or_sync(unsigned mask, unsigned value, Where where = Where::here()) {
+  return warp(reduce_or, mask, value, where);
+}
+inline unsigned __reduce_xor_sync(unsigned mask, unsigned value, Where where = Where::here()) {
+  return warp(reduce_xor, mask, value, where);
+}
+inline int __reduce_add_sync(unsigned mask, int value, Where where = Where::here()) {
+  return static_cast<int>(warp(reduce_add, mask, static_cast<unsigned>(value), where));
+}
+inline int __reduce_min_sync(unsigned mask, int value, Where where = Where::here()) {
+  return static_cast<int>(warp(reduce_min_signed, mask, static_cast<unsigned>(value), where));
+}
+inline int __reduce_max_sync(unsigned mask, int value, Where where = Where::here()) {
+  return static_cast<int>(warp(reduce_max_signed, mask, static_cast<unsigned>(value), where));
+}
 
 // clang-format on
 // NOLINTEND

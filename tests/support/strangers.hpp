@@ -99,7 +99,7 @@ struct Float24 {
 };
 static_assert(QuantizerPolicy<Float24>);
 
-/// Host memory with a ledger, which refuses its `fail_at`-th request (counted from 1; 0: never).
+/// Host memory with a ledger, dirty as memory may be. Refuses its `fail_at`-th request (counted from 1; 0: never).
 class LedgerAllocator {
  public:
   static constexpr char const* name = "ledger";
@@ -114,6 +114,7 @@ class LedgerAllocator {
   [[nodiscard]] std::byte* allocate(std::int64_t bytes, std::int64_t alignment) {
     if (++ledger_->requests == ledger_->fail_at) throw OutOfMemory(name, bytes, "the ledger says no");
     std::byte* const pointer = host_.allocate(bytes, alignment);
+    std::memset(pointer, 0xFF, static_cast<std::size_t>(bytes));
     ++ledger_->live;
     ledger_->live_bytes += bytes;
     return pointer;

@@ -16,9 +16,11 @@ namespace serve {
 inline constexpr std::int32_t supported_head_dims[] = {32, 64, 80, 96, 128, 256};
 
 /// An engine, or nullptr when the model's head dim is none of supported_head_dims.
-using MakeEngine = std::unique_ptr<Engine>(Llama const& model, std::vector<Tokens> const& prompts, EngineOptions const& options);
+using MakeEngine = std::unique_ptr<Engine>(Llama const& model, std::vector<Tokens> const& prompts,
+                                           EngineOptions const& options);
 
-MakeEngine make_f32_engine, make_f16_engine, make_bf16_engine, make_fp8_engine, make_int8_engine, make_int4_engine, make_k8v4_engine;
+MakeEngine make_f32_engine, make_f16_engine, make_bf16_engine, make_fp8_engine, make_int8_engine, make_int4_engine,
+    make_k8v4_engine;
 
 /// What --quantizer calls them.
 inline constexpr struct {

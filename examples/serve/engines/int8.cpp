@@ -2,12 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The cache stores 8-bit integers with one scale per row.
 
-#include "../paged_engine.hpp"
 #include "engines.hpp"
+#include "make_paged_engine.hpp"
 
 namespace serve {
 
-std::unique_ptr<Engine> make_int8_engine(Llama const& model, std::vector<Tokens> const& prompts, EngineOptions const& options) {
+std::unique_ptr<Engine> make_int8_engine(Llama const& model, std::vector<Tokens> const& prompts,
+                                         EngineOptions const& options) {
   return make_paged_engine<folio::Int8PerToken>(model, prompts, options);
 }
 

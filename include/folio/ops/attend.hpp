@@ -113,8 +113,8 @@ class AttendTask {
   /// end.
   template <class Block>
   void add_block(Block const& block) {
-    std::int32_t const begin = std::max(0, options_.token_begin - block.first_token());
-    std::int32_t const end = std::min(block.size(), options_.token_end - block.first_token());
+    std::int32_t const begin = std::max(0, std::max(0, options_.token_begin) - block.first_token());
+    std::int32_t const end = std::min(block.size(), std::max(0, options_.token_end) - block.first_token());
     std::int32_t const last_seen = options_.causal ? position(count_ - 1) : sequence_.num_tokens() - 1;
     if (begin >= end || block.first_token() + begin > last_seen) return;
     for (std::int32_t slot = begin; slot < end; ++slot) {

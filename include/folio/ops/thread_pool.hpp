@@ -51,7 +51,7 @@ class ThreadPool {
     }
     Loop loop;
     loop.end = n;
-    loop.body = &body;
+    loop.body = const_cast<void*>(static_cast<void const*>(&body));  // called as what it is, const or not
     loop.call = [](void* b, std::int64_t i) { (*static_cast<std::remove_reference_t<Body>*>(b))(i); };
     {
       std::lock_guard const lock(mutex_);

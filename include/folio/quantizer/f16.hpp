@@ -22,10 +22,18 @@ struct F16 {
 
   FOLIO_HOST_DEVICE static void encode(float const* row, std::int32_t dim, std::byte* codes, std::byte*) {
     for_each_part(0, dim, [&]<int N>(std::int32_t begin) {
-      Codes<std::uint16_t, N> patterns;
+      Pack<std::uint16_t, N> patterns;
       for (int i = 0; i < N; ++i) patterns[i] = f32_to_f16(saturate(row[begin + i], f16_max));
       store_codes(patterns, codes + 2 * begin);
     });
+  }
+
+  template <int N, class Lanes>
+  FOLIO_HOST_DEVICE static void encode_by(Lanes const&, Pack<float, N> const& part, Pack<std::uint8_t, 2 * N>& codes,
+                                          std::byte*) {
+    Pack<std::uint16_t, N> patterns;
+    for (int i = 0; i < N; ++i) patterns[i] = f32_to_f16(saturate(part[i], f16_max));
+    std::memcpy(&codes, &patterns, sizeof(codes));
   }
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr Params load_params(std::byte const*, std::int32_t) { return {}; }

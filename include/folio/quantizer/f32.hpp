@@ -22,6 +22,12 @@ struct F32 {
     std::memcpy(codes, row, static_cast<std::size_t>(code_bytes<F32>(dim)));
   }
 
+  template <int N, class Lanes>
+  FOLIO_HOST_DEVICE static void encode_by(Lanes const&, Pack<float, N> const& part, Pack<std::uint8_t, 4 * N>& codes,
+                                          std::byte*) {
+    std::memcpy(&codes, &part, sizeof(codes));
+  }
+
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr Params load_params(std::byte const*, std::int32_t) { return {}; }
 
   template <int N>

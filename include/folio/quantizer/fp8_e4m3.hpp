@@ -28,10 +28,18 @@ struct Fp8E4M3 {
     Scaling const scaling = symmetric_scaling(largest_finite_magnitude(row, dim), e4m3_max);
     std::memcpy(params, &scaling.scale, sizeof(float));
     for_each_part(0, dim, [&]<int N>(std::int32_t begin) {
-      Codes<std::uint8_t, N> patterns;
+      Pack<std::uint8_t, N> patterns;
       for (int i = 0; i < N; ++i) patterns[i] = f32_to_e4m3(row[begin + i] * scaling.inverse);
       store_codes(patterns, codes + begin);
     });
+  }
+
+  template <int N, class Lanes>
+  FOLIO_HOST_DEVICE static void encode_by(Lanes const& lanes, Pack<float, N> const& part, Pack<std::uint8_t, N>& codes,
+                                          std::byte* params) {
+    Scaling const scaling = symmetric_scaling(largest_finite_magnitude_by(lanes, part), e4m3_max);
+    if (lanes.rank() == 0) std::memcpy(params, &scaling.scale, sizeof(float));
+    for (int i = 0; i < N; ++i) codes[i] = f32_to_e4m3(part[i] * scaling.inverse);
   }
 
   [[nodiscard]] FOLIO_HOST_DEVICE static Params load_params(std::byte const* params, std::int32_t) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <folio/config.hpp>
 #include <folio/quantizer/float_formats.hpp>
+#include <folio/quantizer/quantizer.hpp>
 
 namespace folio {
 
@@ -61,6 +62,32 @@ FOLIO_HOST_DEVICE constexpr void hadamard_rotate(float* row, std::int32_t dim) {
       }
   float const norm = hadamard_norm(block);
   for (std::int32_t i = 0; i < dim; ++i) row[i] = product(row[i], norm);
+}
+
+/// The same for a row that the lanes share: lane r holds elements [r * N, (r + 1) * N), N a power of two. One exchange
+/// for each stage that crosses lanes; the same additions in the same order, so the same bits. `block` is hadamard_block
+/// of the whole row, of which the lanes may hold only the first blocks.
+template <int N, class Lanes>
+FOLIO_HOST_DEVICE void hadamard_rotate_by(Lanes const& lanes, Pack<float, N>& part, std::int32_t block) {
+  static_assert(N > 0 && (N & (N - 1)) == 0, "folio: a lane holds a power of two of elements");
+  for (int half = 1; half < N; half *= 2) {
+    if (half >= block) break;
+    for (int i = 0; i < N; ++i)
+      if ((i & half) == 0) {
+        float const a = part[i], b = part[i + half];
+        part[i] = a + b;
+        part[i + half] = a - b;
+      }
+  }
+  for (std::int32_t half = N; half < block; half *= 2) {
+    bool const upper = (lanes.rank() & (half / N)) != 0;
+    for (int i = 0; i < N; ++i) {
+      float const other = lanes.exchange(part[i], half / N);
+      part[i] = upper ? other - part[i] : part[i] + other;
+    }
+  }
+  float const norm = hadamard_norm(block);
+  for (int i = 0; i < N; ++i) part[i] = product(part[i], norm);
 }
 
 }  // namespace folio

@@ -28,13 +28,18 @@ struct Int8PerToken {
     Scaling const scaling = symmetric_scaling(largest_finite_magnitude(row, dim), 127.0F);
     std::memcpy(params, &scaling.scale, sizeof(float));
     for_each_part(0, dim, [&]<int N>(std::int32_t begin) {
-      Codes<std::int8_t, N> integers;
-      for (int i = 0; i < N; ++i) {
-        float const scaled = saturate(row[begin + i] * scaling.inverse, 127.0F);
-        integers[i] = static_cast<std::int8_t>(round_to_int(nan_to_zero(scaled)));
-      }
+      Pack<std::int8_t, N> integers;
+      for (int i = 0; i < N; ++i) integers[i] = encode_one(row[begin + i], scaling);
       store_codes(integers, codes + begin);
     });
+  }
+
+  template <int N, class Lanes>
+  FOLIO_HOST_DEVICE static void encode_by(Lanes const& lanes, Pack<float, N> const& part, Pack<std::uint8_t, N>& codes,
+                                          std::byte* params) {
+    Scaling const scaling = symmetric_scaling(largest_finite_magnitude_by(lanes, part), 127.0F);
+    if (lanes.rank() == 0) std::memcpy(params, &scaling.scale, sizeof(float));
+    for (int i = 0; i < N; ++i) codes[i] = static_cast<std::uint8_t>(encode_one(part[i], scaling));
   }
 
   [[nodiscard]] FOLIO_HOST_DEVICE static Params load_params(std::byte const* params, std::int32_t) {
@@ -46,6 +51,11 @@ struct Int8PerToken {
     auto const integers = load_codes<std::int8_t, N>(codes);
     float const scale = params.scale;
     for (int i = 0; i < N; ++i) out[i] = static_cast<float>(integers[i]) * scale;
+  }
+
+ private:
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int8_t encode_one(float element, Scaling const& scaling) {
+    return static_cast<std::int8_t>(round_to_int(nan_to_zero(saturate(element * scaling.inverse, 127.0F))));
   }
 };
 static_assert(QuantizerPolicy<Int8PerToken>);

@@ -79,31 +79,45 @@ template <QuantizerPolicy Q>
   return 8.0 * (code_bytes<Q>(dim) + Q::param_bytes(dim)) / dim;
 }
 
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t common_divisor(std::int32_t a, std::int32_t b) {
+  return b == 0 ? a : common_divisor(b, a % b);
+}
+
 /// The alignment that `decode` may rely on for `bytes` of codes: the largest power of two that divides it, 16 at most.
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::size_t code_alignment(int bytes) {
   return static_cast<std::size_t>((bytes | 16) & -(bytes | 16));
 }
 
-/// N stored integers, on their way between memory and registers.
+/// N numbers on their way between memory and registers: stored codes, or elements.
 template <class T, int N>
-struct Codes {
+struct Pack {
   T v[static_cast<std::size_t>(N)];
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr T operator[](int i) const { return v[i]; }
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr T& operator[](int i) { return v[i]; }
 };
 
+/// A quantizer whose rows several threads encode together, as kernels do. `encode_by(lanes, part, codes, params)`: lane
+/// r of `lanes` holds elements [r * N, (r + 1) * N) of the row, N a power of two, in `part`, and gets their codes; one
+/// lane writes the parameters. The result is encode's, bit by bit. `lanes` has rank(), dim(), exchange(value, distance)
+/// with the lane whose rank differs by that bit, and max, min and sum of an integer over all lanes.
+template <class Q, class Lanes>
+concept CooperativeQuantizer = QuantizerPolicy<Q> &&
+    requires(Lanes const& lanes, Pack<float, 8> const& part, Pack<std::uint8_t, Q::bits>& codes, std::byte* params) {
+  { Q::encode_by(lanes, part, codes, params) } -> std::same_as<void>;
+};
+
 /// Reads N codes: in a kernel by as few loads as their alignment allows.
 template <class T, int N>
-[[nodiscard]] FOLIO_HOST_DEVICE Codes<T, N> load_codes(std::byte const* from) {
+[[nodiscard]] FOLIO_HOST_DEVICE Pack<T, N> load_codes(std::byte const* from) {
   constexpr std::size_t alignment = code_alignment(N * static_cast<int>(sizeof(T)));
-  Codes<T, N> codes;
+  Pack<T, N> codes;
   std::memcpy(&codes, __builtin_assume_aligned(from, alignment), sizeof(codes));
   return codes;
 }
 
 /// Writes N codes to any address.
 template <class T, int N>
-FOLIO_HOST_DEVICE void store_codes(Codes<T, N> const& codes, std::byte* to) {
+FOLIO_HOST_DEVICE void store_codes(Pack<T, N> const& codes, std::byte* to) {
   std::memcpy(to, &codes, sizeof(codes));
 }
 

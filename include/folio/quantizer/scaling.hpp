@@ -8,6 +8,7 @@
 // and an addition they also keep a compiler from fusing the two, so that a row gets the same codes everywhere.
 
 #include <folio/quantizer/float_formats.hpp>
+#include <folio/quantizer/quantizer.hpp>
 
 namespace folio {
 
@@ -22,6 +23,18 @@ namespace folio {
     }
   for (int j = 1; j < 8; ++j) largest[0] = largest[j] > largest[0] ? largest[j] : largest[0];
   return to_float(static_cast<std::uint32_t>(largest[0]));
+}
+
+/// The same for a row that the lanes share, `part` of it in each.
+template <int N, class Lanes>
+[[nodiscard]] FOLIO_HOST_DEVICE float largest_finite_magnitude_by(Lanes const& lanes, Pack<float, N> const& part) {
+  std::int32_t largest = 0;
+  for (int i = 0; i < N; ++i) {
+    auto const magnitude = static_cast<std::int32_t>(to_bits(part[i]) & 0x7FFFFFFFU);
+    auto const finite = magnitude < 0x7F800000 ? magnitude : 0;
+    largest = finite > largest ? finite : largest;
+  }
+  return to_float(static_cast<std::uint32_t>(lanes.max(largest)));
 }
 
 /// The step of a symmetric format, and its reciprocal.

@@ -2,12 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Shared and global memory, when accesses are checked: one reserved range of addresses, in which every byte that is not
-// of a live buffer is out of bounds. Addresses are not used again while any buffer lives, so an access to a freed one is
-// found too. After each buffer comes a red zone as large as itself, for the wrong stride as well as the wrong end.
+// of a live buffer is out of bounds. Addresses are not used again while any buffer lives, so an access to a freed one
+// is found too. After each buffer comes a red zone as large as itself, for the wrong stride as well as the wrong end.
 #include <link.h>
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <new>
 #include <string>
@@ -66,8 +67,9 @@ Region& add_region(std::size_t bytes, std::string name, std::size_t element_byte
   std::uintptr_t const begin = regions.next, end = begin + bytes;
   std::size_t const red_zone = std::max(bytes, smallest_red_zone);
   if (bytes > arena.bytes || end + red_zone > arena.begin + arena.bytes)
-    throw Error(Fault::launch, "simt: no room for '" + name + "' of " + std::to_string(bytes) + " bytes: the arena has " +
-                                   std::to_string(arena.bytes) + ", and addresses return when all buffers are gone");
+    throw Error(Fault::launch, "simt: no room for '" + name + "' of " + std::to_string(bytes) +
+                                   " bytes: the arena has " + std::to_string(arena.bytes) +
+                                   ", and addresses return when all buffers are gone");
   regions.next = round_up(end + red_zone, page);
   ++regions.num_live;
   regions.all.push_back({begin, end, std::max<std::size_t>(element_bytes, 1), std::move(name)});
@@ -83,13 +85,13 @@ std::size_t index_near(std::uintptr_t address) {
   return index == 0 ? 0 : index - 1;
 }
 
-/// The region that an address outside of all was most likely meant for.
+/// The region that an address outside of all was most likely meant for: kernels run past an end more often than they
+/// stop short of a beginning.
 Region const* nearest(std::uintptr_t address) {
   if (regions.all.empty()) return nullptr;
   std::size_t const below = index_near(address);
-  if (below + 1 == regions.all.size() || address < regions.all[below].end) return &regions.all[below];
-  Region const& above = regions.all[below + 1];
-  return above.begin - address < address - regions.all[below].end ? &above : &regions.all[below];
+  bool const has_above = below + 1 < regions.all.size() && address >= regions.all[below].end;
+  return &regions.all[has_above && regions.all[below + 1].begin - address < page ? below + 1 : below];
 }
 
 std::string quoted(Region const& region) { return region.shared ? "the shared memory" : "'" + region.name + "'"; }
@@ -130,8 +132,17 @@ void release_pages(std::uintptr_t begin, std::uintptr_t end) {
 }  // namespace
 
 char const* verb(Access access) {
-  if (access == Access::atomic) return "atomically writes";
-  return access == Access::read ? "reads" : "writes";
+  switch (access) {
+    case Access::read:
+      return "reads";
+    case Access::write:
+      return "writes";
+    case Access::atomic_read:
+      return "atomically reads";
+    case Access::atomic_change:
+      return "atomically writes";
+  }
+  return "";
 }
 
 Region const& region_of(std::uintptr_t address, std::size_t bytes, Access access) {
@@ -143,15 +154,16 @@ Region const& region_of(std::uintptr_t address, std::size_t bytes, Access access
   Region const& region = regions.all[regions.last_found];
   if (region.has_forbidden && is_forbidden(address, address + bytes))
     fail(Fault::out_of_bounds, [&] {
-      return std::string(verb(access)) + " " + std::to_string(bytes) + " bytes at " + position(region, address) + " of " +
-             quoted(region) + ", which the test forbade";
+      return std::string(verb(access)) + " " + std::to_string(bytes) + " bytes at " + position(region, address) +
+             " of " + quoted(region) + ", which the test forbade";
     });
   return region;
 }
 
 std::string describe(std::uintptr_t address) {
-  if (address - static_shared.begin < static_shared.bytes) return "a byte of the static shared memory";
-  Region const* const region = nearest(address);
+  if (address - static_shared.begin < static_shared.bytes) return "a __shared__ variable";
+  Region const* const region = address - arena.begin < arena.bytes ? nearest(address) : nullptr;
+  if (region == nullptr) return "memory that is no buffer";
   return position(*region, address) + " of " + quoted(*region);
 }
 
@@ -162,16 +174,19 @@ std::byte* allocate_shared(std::size_t bytes) {
 }
 
 void find_static_shared() {
-  delete[] static_shared.cells;
-  static_shared = {};
-  auto const visit = [](dl_phdr_info* info, std::size_t, void*) {
+  StaticShared found;
+  auto const visit = [](dl_phdr_info* info, std::size_t, void* result) {
     for (int i = 0; i < info->dlpi_phnum; ++i)
       if (info->dlpi_phdr[i].p_type == PT_TLS && info->dlpi_tls_data != nullptr)
-        static_shared = {reinterpret_cast<std::uintptr_t>(info->dlpi_tls_data), info->dlpi_phdr[i].p_memsz, nullptr};
+        *static_cast<StaticShared*>(result) = {reinterpret_cast<std::uintptr_t>(info->dlpi_tls_data),
+                                               info->dlpi_phdr[i].p_memsz, nullptr};
     return 1;  // the program is the first; what comes next are libraries
   };
-  dl_iterate_phdr(visit, nullptr);
-  if (static_shared.bytes > 0) static_shared.cells = new Cell[static_shared.bytes];
+  dl_iterate_phdr(visit, &found);
+  if (found.begin == static_shared.begin) return;
+  delete[] static_shared.cells;
+  static_shared = found;
+  if (found.bytes > 0) static_shared.cells = new Cell[found.bytes];
 }
 
 }  // namespace detail
@@ -209,13 +224,13 @@ void forbid(void const* memory, std::size_t bytes) {
 void allow(void const* memory, std::size_t bytes) {
   auto const begin = reinterpret_cast<std::uintptr_t>(memory);
   std::uintptr_t const end = begin + bytes;
-  for (auto it = regions.forbidden.lower_bound(begin); it != regions.forbidden.begin() || true;) {
-    if (it != regions.forbidden.begin() && std::prev(it)->second > begin) --it;
-    if (it == regions.forbidden.end() || it->first >= end || it->second <= begin) break;
-    auto const [old_begin, old_end] = *it;
-    it = regions.forbidden.erase(it);
-    if (old_begin < begin) regions.forbidden.emplace(old_begin, begin);
-    if (old_end > end) it = regions.forbidden.emplace(end, old_end).first;
+  auto& forbidden = regions.forbidden;
+  auto it = forbidden.lower_bound(end);
+  while (it != forbidden.begin() && std::prev(it)->second > begin) {
+    auto const [old_begin, old_end] = *--it;
+    it = forbidden.erase(it);
+    if (old_end > end) it = forbidden.emplace(end, old_end).first;
+    if (old_begin < begin) forbidden.emplace(old_begin, begin);
   }
 }
 

@@ -75,18 +75,30 @@ std::uint64_t combined(Operation operation, int warp, std::uint32_t lanes) {
     least_signed = std::min(least_signed, signed_value), most_signed = std::max(most_signed, signed_value);
   });
   switch (operation) {
-    case Operation::ballot: return ballot;
-    case Operation::any: return ballot != 0 ? 1 : 0;
-    case Operation::all: return ballot == lanes ? 1 : 0;
-    case Operation::reduce_add: return sum;
-    case Operation::reduce_and: return all_bits;
-    case Operation::reduce_or: return any_bits;
-    case Operation::reduce_xor: return odd_bits;
-    case Operation::reduce_min: return least;
-    case Operation::reduce_max: return most;
-    case Operation::reduce_min_signed: return static_cast<std::uint32_t>(least_signed);
-    case Operation::reduce_max_signed: return static_cast<std::uint32_t>(most_signed);
-    default: return 0;
+    case Operation::ballot:
+      return ballot;
+    case Operation::any:
+      return ballot != 0 ? 1 : 0;
+    case Operation::all:
+      return ballot == lanes ? 1 : 0;
+    case Operation::reduce_add:
+      return sum;
+    case Operation::reduce_and:
+      return all_bits;
+    case Operation::reduce_or:
+      return any_bits;
+    case Operation::reduce_xor:
+      return odd_bits;
+    case Operation::reduce_min:
+      return least;
+    case Operation::reduce_max:
+      return most;
+    case Operation::reduce_min_signed:
+      return static_cast<std::uint32_t>(least_signed);
+    case Operation::reduce_max_signed:
+      return static_cast<std::uint32_t>(most_signed);
+    default:
+      return 0;
   }
 }
 
@@ -105,7 +117,8 @@ std::uint64_t shuffled(Thread const& thread, std::uint32_t lanes) {
   std::uint32_t const source = std::uint32_t{1} << call.source_lane;
   if ((lanes & source) != 0) return at(thread.warp() * warp_size + call.source_lane).call.value;
   fail(Fault::shuffle, thread, [&] {
-    std::string const why = (call.mask & source) == 0 ? "the mask " + hexadecimal(call.mask) + " does not name that lane"
+    std::string const why = (call.mask & source) == 0
+                                ? "the mask " + hexadecimal(call.mask) + " does not name that lane"
                             : (existing_lanes(thread.warp()) & source) == 0 ? "the block has no such thread"
                                                                             : "that thread has returned";
     return std::string("reads from lane ") + std::to_string(call.source_lane) + " in " + to_string(call.operation) +
@@ -202,10 +215,18 @@ int source_lane(Operation operation, int operand, int width, Where where) {
   // A lane outside of the segment stands for the caller's own; 64-bit because an unsigned delta may be large.
   std::int64_t source = lane;
   switch (operation) {
-    case Operation::shfl: source = first + (operand & (width - 1)); break;
-    case Operation::shfl_up: source = lane - std::int64_t{static_cast<unsigned>(operand)}; break;
-    case Operation::shfl_down: source = lane + std::int64_t{static_cast<unsigned>(operand)}; break;
-    default: source = lane ^ operand; break;
+    case Operation::shfl:
+      source = first + (operand & (width - 1));
+      break;
+    case Operation::shfl_up:
+      source = lane - std::int64_t{static_cast<unsigned>(operand)};
+      break;
+    case Operation::shfl_down:
+      source = lane + std::int64_t{static_cast<unsigned>(operand)};
+      break;
+    default:
+      source = lane ^ operand;
+      break;
   }
   if (operation == Operation::shfl_up) return static_cast<int>(source < first ? lane : source);
   return static_cast<int>(source > last || source < 0 ? lane : source);

@@ -44,8 +44,9 @@ void run_thread() {
   } catch (...) {
     problem = "not a std::exception";
   }
-  if (!problem.empty()) 
-    fail(Fault::kernel, [&] { return "throws an exception, which a GPU does not have: " + std::exchange(problem, {}); });
+  if (!problem.empty())
+    fail(Fault::kernel,
+         [&] { return "throws an exception, which a GPU does not have: " + std::exchange(problem, {}); });
 
   Thread& self = *runner.current;
   self.state = State::returned;
@@ -119,7 +120,7 @@ void yield() {
   Fiber::suspend();
 }
 
-void before_atomic(void const* address, std::size_t bytes) {
+void before_atomic(void const* address, std::size_t bytes, bool changes) {
   calling_thread("an atomic");
   // Others get a turn before some atomics, so that their order varies, and a loop that waits for them can end.
   bool const turn = runner.plan->seed != 0 ? draw(4) == 0 : runner.atomics_since_progress % 8 == 7;
@@ -128,7 +129,7 @@ void before_atomic(void const* address, std::size_t bytes) {
   } else {
     ++runner.atomics_since_progress;
   }
-  memory_atomic(address, bytes);
+  memory_atomic(address, bytes, changes);
 }
 
 void fence(Scope scope) {

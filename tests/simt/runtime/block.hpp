@@ -63,7 +63,8 @@ char const* to_string(Operation operation);
 void record_failure(Fault fault, Thread const& thread, std::string const& what);
 
 /// Ends the launch with the sentence that `compose()` makes. The current thread's fiber is left for good, which works
-/// also in code that cannot throw. Nothing that is on its stack is destroyed, hence a function that leaves nothing there.
+/// also in code that cannot throw. Nothing that is on its stack is destroyed, hence a function that leaves nothing
+/// there.
 template <class Compose>
 [[noreturn]] void fail(Fault fault, Thread const& thread, Compose const& compose) {
   record_failure(fault, thread, compose());

@@ -23,58 +23,78 @@ std::string to_string(Where const& where) {
 
 char const* to_string(Operation operation) {
   switch (operation) {
-    case Operation::syncthreads: return "__syncthreads";
-    case Operation::syncthreads_count: return "__syncthreads_count";
-    case Operation::syncthreads_and: return "__syncthreads_and";
-    case Operation::syncthreads_or: return "__syncthreads_or";
-    case Operation::syncwarp: return "__syncwarp";
-    case Operation::shfl: return "__shfl_sync";
-    case Operation::shfl_up: return "__shfl_up_sync";
-    case Operation::shfl_down: return "__shfl_down_sync";
-    case Operation::shfl_xor: return "__shfl_xor_sync";
-    case Operation::ballot: return "__ballot_sync";
-    case Operation::any: return "__any_sync";
-    case Operation::all: return "__all_sync";
-    case Operation::match_any: return "__match_any_sync";
-    case Operation::match_all: return "__match_all_sync";
-    case Operation::reduce_add: return "__reduce_add_sync";
+    case Operation::syncthreads:
+      return "__syncthreads";
+    case Operation::syncthreads_count:
+      return "__syncthreads_count";
+    case Operation::syncthreads_and:
+      return "__syncthreads_and";
+    case Operation::syncthreads_or:
+      return "__syncthreads_or";
+    case Operation::syncwarp:
+      return "__syncwarp";
+    case Operation::shfl:
+      return "__shfl_sync";
+    case Operation::shfl_up:
+      return "__shfl_up_sync";
+    case Operation::shfl_down:
+      return "__shfl_down_sync";
+    case Operation::shfl_xor:
+      return "__shfl_xor_sync";
+    case Operation::ballot:
+      return "__ballot_sync";
+    case Operation::any:
+      return "__any_sync";
+    case Operation::all:
+      return "__all_sync";
+    case Operation::match_any:
+      return "__match_any_sync";
+    case Operation::match_all:
+      return "__match_all_sync";
+    case Operation::reduce_add:
+      return "__reduce_add_sync";
     case Operation::reduce_min:
-    case Operation::reduce_min_signed: return "__reduce_min_sync";
+    case Operation::reduce_min_signed:
+      return "__reduce_min_sync";
     case Operation::reduce_max:
-    case Operation::reduce_max_signed: return "__reduce_max_sync";
-    case Operation::reduce_and: return "__reduce_and_sync";
-    case Operation::reduce_or: return "__reduce_or_sync";
-    case Operation::reduce_xor: return "__reduce_xor_sync";
+    case Operation::reduce_max_signed:
+      return "__reduce_max_sync";
+    case Operation::reduce_and:
+      return "__reduce_and_sync";
+    case Operation::reduce_or:
+      return "__reduce_or_sync";
+    case Operation::reduce_xor:
+      return "__reduce_xor_sync";
   }
   return "?";
 }
 
 namespace {
 
-constexpr std::size_t max_groups_in_message = 6;
+constexpr std::size_t max_groups_in_message = 6, max_runs_in_message = 4;
 
-std::string block_name() {
-  return std::string("kernel '") + runner.plan->name + "', block " + to_string(block_index);
-}
+std::string block_name() { return std::string("kernel '") + runner.plan->name + "', block " + to_string(block_index); }
 
 /// Where a thread is, in words. Threads with the same words are told of together.
 std::string whereabouts(Thread const& thread) {
   if (thread.state == State::returned) return "returned";
-  std::string text = std::string("waits in ") + to_string(thread.call.operation);
+  std::string text = std::string("in ") + to_string(thread.call.operation);
   if (thread.state == State::at_warp_operation) {
     char mask[24];
-    std::snprintf(mask, sizeof(mask), "(mask 0x%08x)", thread.call.mask);
+    std::snprintf(mask, sizeof(mask), " with mask 0x%08x", thread.call.mask);
     text += mask;
   }
   return text + " at " + to_string(thread.call.where);
 }
 
-/// "threads 0 to 31": those with these whereabouts, in runs.
+/// "threads 0 to 31, 64": in runs, of which the first few are told.
 std::string numbers(std::vector<int> const& threads) {
   std::string text = threads.size() == 1 ? "thread " : "threads ";
+  std::size_t num_runs = 0;
   for (std::size_t begin = 0, end = 0; begin < threads.size(); begin = end) {
     for (end = begin + 1; end < threads.size() && threads[end] == threads[end - 1] + 1;) ++end;
-    if (begin > 0) text += ", ";
+    if (num_runs == max_runs_in_message) return text + " and " + std::to_string(threads.size() - begin) + " more";
+    if (num_runs++ > 0) text += ", ";
     text += std::to_string(threads[begin]);
     if (end - begin > 1) text += (end - begin > 2 ? " to " : ", ") + std::to_string(threads[end - 1]);
   }
@@ -116,11 +136,12 @@ void fail_stuck() {
     if (i < max_groups_in_message) list += (i > 0 ? "; " : "") + numbers(all[i].threads) + ": " + all[i].whereabouts;
   }
   if (all.size() > max_groups_in_message) list += "; and others elsewhere";
-  throw Error(Fault::divergence,
-              block_name() + ": no thread can go on. " + list + ". " +
-                  (barrier ? "All threads of a block must reach the same __syncthreads before one returns, and all lanes "
-                             "that a mask names must make the same call with the same mask."
-                           : "All lanes that a mask names must make the same call with the same mask."));
+  throw Error(
+      Fault::divergence,
+      block_name() + ": no thread can go on. " + list + ". " +
+          (barrier ? "All threads of a block must reach the same __syncthreads before one returns, and all lanes "
+                     "that a mask names must make the same call with the same mask."
+                   : "All lanes that a mask names must make the same call with the same mask."));
 }
 
 }  // namespace simt::detail

@@ -42,9 +42,7 @@ void before_switch(void** fake_stack, void const* stack, std::size_t bytes) {
   __sanitizer_start_switch_fiber(fake_stack, stack, bytes);
 }
 void after_switch_out(void* fake_stack) { __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr); }
-void after_switch_in(void* fake_stack) {
-  __sanitizer_finish_switch_fiber(fake_stack, &outside_stack, &outside_bytes);
-}
+void after_switch_in(void* fake_stack) { __sanitizer_finish_switch_fiber(fake_stack, &outside_stack, &outside_bytes); }
 #else
 void before_switch(void**, void const*, std::size_t) {}
 void after_switch_out(void*) {}
@@ -64,13 +62,17 @@ ucontext_t outside;
 void enter(void* context) { swapcontext(&outside, static_cast<ucontext_t*>(context)); }
 void leave(void** context) { swapcontext(static_cast<ucontext_t*>(*context), &outside); }
 
-void* make_context(void* old, std::byte* stack, std::size_t bytes, void (*main)()) {
-  auto* const context = old != nullptr ? static_cast<ucontext_t*>(old) : new ucontext_t;
+void fill_context(ucontext_t* context, std::byte* stack, std::size_t bytes, void (*main)()) {
   getcontext(context);
   context->uc_stack.ss_sp = stack;
   context->uc_stack.ss_size = bytes;
   context->uc_link = nullptr;
   makecontext(context, main, 0);
+}
+
+void* make_context(void* old, std::byte* stack, std::size_t bytes, void (*main)()) {
+  auto* const context = old != nullptr ? static_cast<ucontext_t*>(old) : new ucontext_t;
+  fill_context(context, stack, bytes, main);
   return context;
 }
 

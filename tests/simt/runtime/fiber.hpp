@@ -34,9 +34,9 @@ class Fiber {
   std::byte* stack_ = nullptr;  // its lowest byte; the guard page is below
   std::size_t stack_bytes_ = 0;
   void (*entry_)() = nullptr;
-  void* context_ = nullptr;       // x86-64, AArch64: the saved stack pointer; elsewhere a ucontext_t
-  void* fake_stack_ = nullptr;    // the address sanitizer's
-  bool at_rest_ = false;          // its entry returned: the next one can be called without a new context
+  void* context_ = nullptr;     // x86-64, AArch64: the saved stack pointer; elsewhere a ucontext_t
+  void* fake_stack_ = nullptr;  // the address sanitizer's
+  bool at_rest_ = false;        // its entry returned: the next one can be called without a new context
 };
 
 }  // namespace simt::detail

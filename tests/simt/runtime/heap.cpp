@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Memory without checks of our own: the heap, so that the address sanitizer, where it is on, sees what lies beyond a buffer.
+// Memory without checks of our own: the heap, so that the address sanitizer, where it is on, sees what lies beyond a
+// buffer.
 #include <algorithm>
 #include <new>
 #include <utility>
@@ -57,7 +58,7 @@ void memory_block_begins(std::uint64_t) { std::fill_n(runner.shared, runner.plan
 void memory_block_ends() {}
 void memory_barrier() {}
 void memory_warp_barrier(int, std::uint32_t) {}
-void memory_atomic(void const*, std::size_t) {}
+void memory_atomic(void const*, std::size_t, bool) {}
 void memory_fence(Scope) {}
 
 }  // namespace detail

@@ -24,8 +24,8 @@ void memory_block_ends();
 void memory_barrier();
 /// The same for the `lanes` of a warp.
 void memory_warp_barrier(int warp, std::uint32_t lanes);
-/// The calling thread is about to access memory atomically.
-void memory_atomic(void const* address, std::size_t bytes);
+/// The calling thread is about to access memory atomically; `changes`: not only to read it.
+void memory_atomic(void const* address, std::size_t bytes, bool changes);
 void memory_fence(Scope scope);
 
 }  // namespace simt::detail

@@ -21,15 +21,16 @@ struct Stamp {
   friend bool operator==(Stamp const&, Stamp const&) = default;
 };
 
-/// What is known of one byte. Three readers since the last write are kept, of different warps if possible: enough to find
-/// that some reader is another thread than the next writer, and not ordered before it.
+/// What is known of one byte. Three readers since the last write are kept, of different warps if possible: enough to
+/// find that some reader is another thread than the next writer, and not ordered before it.
 struct Cell {
   Stamp write;
   std::array<Stamp, 3> reads;
 };
 static_assert(sizeof(Cell) == 32, "arena.cpp reserves 32 bytes of shadow for each byte");
 
-enum class Access : std::uint8_t { read, write, atomic };
+/// A change reads and writes. Volatile accesses count as atomic: that is how kernels look at what others change.
+enum class Access : std::uint8_t { read, write, atomic_read, atomic_change };
 
 /// One allocation of the arena.
 struct Region {
@@ -56,7 +57,7 @@ struct StaticShared {
   Cell* cells = nullptr;
 };
 extern StaticShared static_shared;
-void find_static_shared();
+void find_static_shared();  // of the calling OS thread
 
 /// The region that holds all of an access to the arena; fails when there is none.
 Region const& region_of(std::uintptr_t address, std::size_t bytes, Access access);
@@ -64,7 +65,11 @@ Region const& region_of(std::uintptr_t address, std::size_t bytes, Access access
 std::string describe(std::uintptr_t address);
 char const* verb(Access access);
 
-/// What every instrumented access of a kernel comes to. Does nothing outside of kernels.
+/// Checks an access of a kernel, and remembers it. Does nothing outside of kernels.
+void check_access(void const* memory, std::size_t bytes, Access access);
+/// The same for an access that the compiler instrumented, which counts.
 void on_access(void const* memory, std::size_t bytes, Access access);
+/// The compiler instrumented a function: a launch that goes through none is an error.
+void on_function();
 
 }  // namespace simt::detail

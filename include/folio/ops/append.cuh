@@ -1,0 +1,72 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Writes a step's new keys and values into their slots, on the device: quantize and scatter in one pass.
+
+#include <folio/ops/element.cuh>
+#include <folio/ops/lanes.cuh>
+#include <folio/ops/launch.cuh>
+#include <folio/view.hpp>
+
+namespace folio::ops {
+
+namespace detail {
+
+/// One row of one plane: the lanes read it, encode it together and write its codes.
+template <class RowType, std::int32_t Dim, class T>
+__device__ void append_row(RowType const& to, T const* from) {
+  Lanes<Dim> const lanes;
+  constexpr int n = Lanes<Dim>::per_lane;
+  to.store_by(lanes, load_part<n>(lanes, from));
+}
+
+}  // namespace detail
+
+/// Kernel. Encodes and scatters the keys and values of a step's query tokens in layer `index` of group `Group`.
+///
+/// `keys`: [num_query_tokens][kv_heads][key_dim], `values` likewise with value_dim, null in a latent layer. T is float,
+/// Half or BFloat16. Tokens whose slot is -1 are skipped. Any grid of one dimension; whole warps in a block. Each row
+/// is shared by RowSharing<dim>::lanes threads. Traffic: reads each row once, writes its codes and parameters once.
+template <class View, int Group, class T>
+__global__ void append_kernel(View view, std::int32_t index, T const* keys, T const* values) {
+  using Layer = LayerView<View, Group>;
+  constexpr std::int32_t key_dim = Layer::known.key_dim, value_dim = Layer::known.value_dim;
+  constexpr bool has_values = !Layer::known.values_in_keys();
+  constexpr int lanes = RowSharing<key_dim>::lanes > RowSharing<value_dim>::lanes ? RowSharing<key_dim>::lanes
+                                                                                  : RowSharing<value_dim>::lanes;
+  Layer const layer(view.group(Group), index);
+  GroupShape const shape = layer.shape();
+  std::int64_t const rows = std::int64_t{view.num_query_tokens()} * shape.kv_heads;
+  std::int64_t const stride = std::int64_t{gridDim.x} * (blockDim.x / lanes);
+  // Groups of lanes of one warp may have rows left while others have none, so each group's exchanges name its own
+  // lanes.
+  for (std::int64_t row = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / lanes; row < rows; row += stride) {
+    Slot const slot{layer.table().slots[row / shape.kv_heads]};
+    if (slot == no_slot) continue;
+    auto const head = static_cast<std::int32_t>(row % shape.kv_heads);
+    BlockId const block = block_of(slot, shape.block_size);
+    std::int32_t const offset = offset_of(slot, shape.block_size);
+    // Where a plane needs fewer lanes than the other, the first group of them does its row.
+    if (threadIdx.x % lanes < RowSharing<key_dim>::lanes)
+      detail::append_row<typename Layer::KeyRow, key_dim>(layer.key(block, head, offset), keys + row * key_dim);
+    if constexpr (has_values)
+      if (threadIdx.x % lanes < RowSharing<value_dim>::lanes)
+        detail::append_row<typename Layer::ValueRow, value_dim>(layer.value(block, head, offset),
+                                                                values + row * value_dim);
+  }
+}
+
+#if defined(__CUDACC__)
+/// ops::append on the device: launches append_kernel for `layer` of the model on `stream`. Asynchronous; all pointers
+/// are device memory. Throws Error for a layer that does not exist, CudaError when the launch fails.
+template <class View, class T>
+void append(View const& view, std::int32_t layer, T const* keys, T const* values, cudaStream_t stream) {
+  with_group(view, layer, [&](auto group, std::int32_t index) {
+    if (view.num_query_tokens() == 0) return;
+    std::int64_t const rows = std::int64_t{view.num_query_tokens()} * view.group(group()).shape.kv_heads;
+    launch(append_kernel<View, group(), T>, grid_for(rows * 32), 256, 0, stream, view, index, keys, values);
+  });
+}
+#endif
+
+}  // namespace folio::ops

@@ -1,0 +1,14 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#include <folio/allocator/huge_page.hpp>
+#include <folio/kv_cache.hpp>
+
+constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 16};
+
+#ifdef FOLIO_EXPECT_OK
+using Cache = folio::KvCache<folio::Model<tiny>, folio::HugePageAllocator>;
+#else
+// expected-error: two allocators are given
+using Cache = folio::KvCache<folio::Model<tiny>, folio::HostAllocator, folio::HugePageAllocator>;
+#endif
+static_assert(sizeof(Cache) > 0);

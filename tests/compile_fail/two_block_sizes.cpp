@@ -1,0 +1,13 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#include <folio/kv_cache.hpp>
+
+constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 16};
+
+#ifdef FOLIO_EXPECT_OK
+using Cache = folio::KvCache<folio::Model<tiny>, folio::BlockSize<32>>;
+#else
+// expected-error: two block sizes are given
+using Cache = folio::KvCache<folio::BlockSize<16>, folio::Model<tiny>, folio::BlockSize<32>>;
+#endif
+static_assert(sizeof(Cache) > 0);

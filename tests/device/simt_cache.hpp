@@ -1,0 +1,132 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A cache whose blocks and tables lie in the host runner's global memory, beside a twin in ordinary memory: the kernels
+// run on the one, the host's operations on the other, and both must come to the same bytes.
+
+#include "simt/runner.hpp"
+//
+#include <cstring>
+#include <folio/folio.hpp>
+#include <vector>
+
+namespace folio_test {
+
+/// Blocks in the runner's global memory, between red zones.
+struct SimtAllocator {
+  static constexpr char const* name = "simt";
+  [[nodiscard]] std::byte* allocate(std::int64_t bytes, std::int64_t) {
+    return simt::allocate(static_cast<std::size_t>(bytes), "the pool of blocks");
+  }
+  void deallocate(std::byte* pointer, std::int64_t) noexcept { simt::deallocate(pointer); }
+};
+
+/// A batch's tables in the runner's global memory, each in a buffer of exactly its size, and a view over them.
+template <class View>
+class SimtBatch {
+ public:
+  explicit SimtBatch(folio::Batch<View> const& batch)
+      : lengths_(copy(batch.lengths(), "lengths")),
+        query_starts_(copy(batch.query_starts(), "query starts")),
+        num_sequences_(batch.num_sequences()),
+        num_query_tokens_(batch.num_query_tokens()),
+        host_(batch.view()) {
+    for (int g = 0; g < View::num_groups; ++g) {
+      blocks_.push_back(copy(batch.block_table(g), "block table"));
+      slots_.push_back(copy(batch.slots(g), "slots"));
+    }
+  }
+
+  [[nodiscard]] View view() const {
+    folio::GroupTable groups[std::size_t{View::num_groups}];
+    for (std::size_t g = 0; g < blocks_.size(); ++g) {
+      groups[g] = host_.group(static_cast<std::int32_t>(g));
+      groups[g].blocks = blocks_[g].data();
+      groups[g].slots = slots_[g].data();
+    }
+    return View(groups, lengths_.data(), query_starts_.data(), num_sequences_, num_query_tokens_);
+  }
+
+ private:
+  template <class T>
+  static simt::Buffer<T> copy(std::span<T const> values, char const* name) {
+    return simt::Buffer<T>(values, name);
+  }
+
+  simt::Buffer<std::int32_t> lengths_, query_starts_;
+  std::vector<simt::Buffer<std::int32_t>> blocks_;
+  std::vector<simt::Buffer<std::int64_t>> slots_;
+  std::int32_t num_sequences_, num_query_tokens_;
+  View host_;
+};
+
+/// Numbers from -4 to 4 with an outlier here and there, the same for the same seed.
+inline std::vector<float> random_rows(std::size_t size, std::uint32_t seed) {
+  std::vector<float> rows(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    seed = seed * 1664525U + 1013904223U;
+    rows[i] = (static_cast<float>(seed >> 8) / static_cast<float>(1 << 24) - 0.5F) * (seed % 61 == 0 ? 80.0F : 8.0F);
+  }
+  return rows;
+}
+
+/// The same cache twice, with sequences of awkward lengths: 0, 1, a full block, one more, several blocks, a shared one.
+template <class... Policies>
+class Twins {
+ public:
+  using Host = folio::KvCache<Policies...>;
+  using Device = folio::KvCache<Policies..., SimtAllocator>;
+  using View = typename Host::View;
+
+  explicit Twins(folio::CacheConfig const& config) : host_(config), device_(config) {
+    for (int g = 0; g < Host::num_groups; ++g)  // what is never written is the same in both: bytes 0xff
+      std::memset(host_.pool(g) + host_.block_bytes(g), 0xFF,
+                  static_cast<std::size_t>(host_.num_blocks(g) * host_.block_bytes(g)));
+  }
+
+  void add(std::int32_t num_tokens) {
+    host_sequences_.push_back(host_.create(num_tokens));
+    device_sequences_.push_back(device_.create(num_tokens));
+  }
+  void fork(std::size_t i) {
+    host_sequences_.push_back(host_sequences_[i].fork());
+    device_sequences_.push_back(device_sequences_[i].fork());
+  }
+  void append(std::size_t i, std::int32_t n) {
+    host_sequences_[i].append(n);
+    device_sequences_[i].append(n);
+  }
+
+  [[nodiscard]] folio::Batch<View> host_batch(folio::BatchPadding const& padding = {}) const {
+    return host_.batch(items(host_sequences_), padding);
+  }
+  [[nodiscard]] folio::Batch<View> device_batch(folio::BatchPadding const& padding = {}) const {
+    return device_.batch(items(device_sequences_), padding);
+  }
+
+  /// Whether all bytes of all blocks are the same.
+  [[nodiscard]] bool same_bytes() const {
+    for (int g = 0; g < Host::num_groups; ++g)
+      if (std::memcmp(host_.pool(g), device_.pool(g),
+                      static_cast<std::size_t>((host_.num_blocks(g) + 1) * host_.block_bytes(g))) != 0)
+        return false;
+    return true;
+  }
+
+  [[nodiscard]] Host const& host() const { return host_; }
+  [[nodiscard]] Device const& device() const { return device_; }
+  [[nodiscard]] std::vector<folio::Sequence> const& host_sequences() const { return host_sequences_; }
+
+ private:
+  static std::vector<folio::BatchItem> items(std::vector<folio::Sequence> const& sequences) {
+    std::vector<folio::BatchItem> all;
+    for (folio::Sequence const& s : sequences) all.emplace_back(&s);
+    return all;
+  }
+
+  Host host_;
+  Device device_;
+  std::vector<folio::Sequence> host_sequences_, device_sequences_;
+};
+
+}  // namespace folio_test

@@ -98,7 +98,6 @@ inline void __threadfence() { detail::fence(detail::Scope::device); }
 inline void __threadfence_system() { detail::fence(detail::Scope::device); }
 inline void __nanosleep(unsigned) { detail::yield(); }
 
-// clang-format off: one line each, so that they read as a table
 template <class T>
 T __ldg(T const* address) {
   return *address;
@@ -139,8 +138,16 @@ template <class T>
 void __stwt(T* address, Same<T> value) {
   *address = value;
 }
-// clang-format on
 
 // NOLINTEND
 
 }  // namespace simt::words
+
+// NOLINTBEGIN: these are CUDA's names, made global one by one
+using simt::words::__ldca, simt::words::__ldcg, simt::words::__ldcs, simt::words::__ldcv, simt::words::__ldg,
+    simt::words::__ldlu, simt::words::__nanosleep, simt::words::__stcg, simt::words::__stcs, simt::words::__stwb,
+    simt::words::__stwt, simt::words::__threadfence, simt::words::__threadfence_block,
+    simt::words::__threadfence_system, simt::words::atomicAdd, simt::words::atomicAnd, simt::words::atomicCAS,
+    simt::words::atomicDec, simt::words::atomicExch, simt::words::atomicInc, simt::words::atomicMax,
+    simt::words::atomicMin, simt::words::atomicOr, simt::words::atomicSub, simt::words::atomicXor;
+// NOLINTEND

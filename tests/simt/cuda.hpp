@@ -59,8 +59,6 @@ __device__ T& shared_memory() {
 #include "simt/math.hpp"
 #include "simt/warp.hpp"
 
-using namespace simt::words;
-
 inline constexpr simt::Index3 const& threadIdx = simt::detail::thread_index;
 inline constexpr simt::Index3 const& blockIdx = simt::detail::block_index;
 inline constexpr simt::Index3 const& blockDim = simt::detail::block_extent;

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace simt {
 
@@ -19,13 +20,16 @@ struct Where {
   int line = 0;
 
   static constexpr Where here(char const* file = __builtin_FILE(), int line = __builtin_LINE()) { return {file, line}; }
-  friend bool operator==(Where const&, Where const&) = default;
+  friend bool operator==(Where const& a, Where const& b) {
+    return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
+  }
 };
 
 namespace detail {
 
 extern Index3 thread_index, block_index, block_extent, grid_extent;
 
+/// runtime/failure.cpp knows their names, in this order.
 enum class Operation : std::uint8_t {
   syncthreads,
   syncthreads_count,

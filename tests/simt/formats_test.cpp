@@ -3,7 +3,7 @@
 //
 // CUDA's own half, bf16 and fp8 types, by their headers' host side. Built where the toolkit is.
 #include "simt/runner.hpp"
-//
+
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_fp8.h>

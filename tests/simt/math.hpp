@@ -16,7 +16,6 @@
 #include "simt/detail.hpp"
 
 // NOLINTBEGIN: these are CUDA's names
-// clang-format off: one line each, so that they read as a table
 
 // These are global because glibc declares functions of the same names.
 inline float __expf(float x) noexcept { return expf(x); }
@@ -77,7 +76,6 @@ inline float __int_as_float(int x) { return std::bit_cast<float>(x); }
 inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }
 inline long long __double_as_longlong(double x) { return std::bit_cast<long long>(x); }
 inline double __longlong_as_double(long long x) { return std::bit_cast<double>(x); }
-// clang-format on
 
 inline unsigned long long __brevll(unsigned long long x) {
   unsigned long long reversed = 0;
@@ -144,3 +142,17 @@ constexpr auto max(A a, B b) {
 // NOLINTEND
 
 }  // namespace simt::words
+
+// NOLINTBEGIN: these are CUDA's names, made global one by one
+using simt::words::__brev, simt::words::__brevll, simt::words::__byte_perm, simt::words::__clz, simt::words::__clzll,
+    simt::words::__double_as_longlong, simt::words::__dp4a, simt::words::__fadd_rn, simt::words::__fdiv_rn,
+    simt::words::__fdividef, simt::words::__ffs, simt::words::__ffsll, simt::words::__float2int_rd,
+    simt::words::__float2int_rn, simt::words::__float2int_ru, simt::words::__float2int_rz, simt::words::__float_as_int,
+    simt::words::__float_as_uint, simt::words::__fmaf_rn, simt::words::__fmul_rn, simt::words::__frcp_rn,
+    simt::words::__frsqrt_rn, simt::words::__fsqrt_rn, simt::words::__fsub_rn, simt::words::__funnelshift_l,
+    simt::words::__funnelshift_r, simt::words::__int2float_rn, simt::words::__int_as_float,
+    simt::words::__longlong_as_double, simt::words::__mulhi, simt::words::__popc, simt::words::__popcll,
+    simt::words::__saturatef, simt::words::__trap, simt::words::__uint2float_rn, simt::words::__uint_as_float,
+    simt::words::__umulhi, simt::words::fdividef, simt::words::max, simt::words::min, simt::words::rsqrt,
+    simt::words::rsqrtf;
+// NOLINTEND

@@ -5,7 +5,7 @@
 //
 // One fault in a kernel, for the address sanitizer to find; CMakeLists.txt says what it must print.
 #include "simt/runner.hpp"
-//
+
 #include <cstdio>
 #include <string>
 

@@ -3,7 +3,7 @@
 //
 // Linked with the shadow memory but compiled without instrumentation: a launch must say so, not pass unchecked.
 #include "simt/runner.hpp"
-//
+
 #include <cstdio>
 #include <cstring>
 

@@ -60,14 +60,13 @@ inline int block(Operation operation, int predicate, Where where) {
 
 }  // namespace simt::detail
 
-/// CUDA's functions. cuda.hpp makes them known everywhere, as they are under nvcc.
+/// CUDA's functions. The end of the file makes them known everywhere, as they are under nvcc.
 namespace simt::words {
 
 using detail::block, detail::Matched, detail::Shuffled, detail::shuffle, detail::warp;
 using enum detail::Operation;
 
 // NOLINTBEGIN: these are CUDA's names
-// clang-format off: one line each, so that they read as a table
 
 inline void __syncthreads(Where where = Where::here()) { block(syncthreads, 0, where); }
 inline int __syncthreads_count(int predicate, Where where = Where::here()) {
@@ -150,7 +149,16 @@ inline int __reduce_max_sync(unsigned mask, int value, Where where = Where::here
   return static_cast<int>(warp(reduce_max_signed, mask, static_cast<unsigned>(value), where));
 }
 
-// clang-format on
 // NOLINTEND
 
 }  // namespace simt::words
+
+// NOLINTBEGIN: these are CUDA's names, made global one by one
+using simt::words::__activemask, simt::words::__all_sync, simt::words::__any_sync, simt::words::__ballot_sync,
+    simt::words::__match_all_sync, simt::words::__match_any_sync, simt::words::__reduce_add_sync,
+    simt::words::__reduce_and_sync, simt::words::__reduce_max_sync, simt::words::__reduce_min_sync,
+    simt::words::__reduce_or_sync, simt::words::__reduce_xor_sync, simt::words::__shfl_down_sync,
+    simt::words::__shfl_sync, simt::words::__shfl_up_sync, simt::words::__shfl_xor_sync, simt::words::__syncthreads,
+    simt::words::__syncthreads_and, simt::words::__syncthreads_count, simt::words::__syncthreads_or,
+    simt::words::__syncwarp;
+// NOLINTEND

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
-#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,7 +41,9 @@ Regions regions;
 void* reserve(std::size_t bytes) {
   int const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
-  return memory == MAP_FAILED ? nullptr : memory;
+  if (memory == MAP_FAILED) return nullptr;
+  madvise(memory, bytes, MADV_NOHUGEPAGE);  // it is touched here and there
+  return memory;
 }
 
 /// Reserves addresses, which costs no memory until they are touched. Smaller where the system limits addresses.
@@ -57,7 +58,8 @@ void make_arena() {
     }
     if (memory != nullptr) munmap(memory, bytes);
   }
-  throw std::bad_alloc();
+  throw Error(Fault::launch,
+              "simt: the system reserves no addresses for the shadow memory; is there a limit (ulimit -v)?");
 }
 
 std::uintptr_t round_up(std::uintptr_t value, std::size_t unit) { return (value + unit - 1) / unit * unit; }

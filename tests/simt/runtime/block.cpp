@@ -30,7 +30,7 @@ std::uint64_t draw(std::uint64_t bound) {  // splitmix64
 namespace {
 
 // More atomics than this with no thread returning and no barrier passing is a wait that does not end.
-constexpr std::uint64_t max_atomics_without_progress = std::uint64_t{1} << 24;
+constexpr std::uint64_t max_atomics_without_progress = std::uint64_t{1} << 22;
 
 constexpr std::size_t shared_alignment = 128;  // under nvcc too, see cuda.hpp
 

@@ -4,6 +4,7 @@
 // How a launch fails, and in which words.
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,51 +23,15 @@ std::string to_string(Where const& where) {
 }
 
 char const* to_string(Operation operation) {
-  switch (operation) {
-    case Operation::syncthreads:
-      return "__syncthreads";
-    case Operation::syncthreads_count:
-      return "__syncthreads_count";
-    case Operation::syncthreads_and:
-      return "__syncthreads_and";
-    case Operation::syncthreads_or:
-      return "__syncthreads_or";
-    case Operation::syncwarp:
-      return "__syncwarp";
-    case Operation::shfl:
-      return "__shfl_sync";
-    case Operation::shfl_up:
-      return "__shfl_up_sync";
-    case Operation::shfl_down:
-      return "__shfl_down_sync";
-    case Operation::shfl_xor:
-      return "__shfl_xor_sync";
-    case Operation::ballot:
-      return "__ballot_sync";
-    case Operation::any:
-      return "__any_sync";
-    case Operation::all:
-      return "__all_sync";
-    case Operation::match_any:
-      return "__match_any_sync";
-    case Operation::match_all:
-      return "__match_all_sync";
-    case Operation::reduce_add:
-      return "__reduce_add_sync";
-    case Operation::reduce_min:
-    case Operation::reduce_min_signed:
-      return "__reduce_min_sync";
-    case Operation::reduce_max:
-    case Operation::reduce_max_signed:
-      return "__reduce_max_sync";
-    case Operation::reduce_and:
-      return "__reduce_and_sync";
-    case Operation::reduce_or:
-      return "__reduce_or_sync";
-    case Operation::reduce_xor:
-      return "__reduce_xor_sync";
-  }
-  return "?";
+  constexpr char const* names[] = {// in the order of the enumeration
+                                   "__syncthreads",     "__syncthreads_count", "__syncthreads_and", "__syncthreads_or",
+                                   "__syncwarp",        "__shfl_sync",         "__shfl_up_sync",    "__shfl_down_sync",
+                                   "__shfl_xor_sync",   "__ballot_sync",       "__any_sync",        "__all_sync",
+                                   "__match_any_sync",  "__match_all_sync",    "__reduce_add_sync", "__reduce_min_sync",
+                                   "__reduce_min_sync", "__reduce_max_sync",   "__reduce_max_sync", "__reduce_and_sync",
+                                   "__reduce_or_sync",  "__reduce_xor_sync"};
+  static_assert(std::size(names) == static_cast<std::size_t>(Operation::reduce_xor) + 1);
+  return names[static_cast<std::size_t>(operation)];
 }
 
 namespace {

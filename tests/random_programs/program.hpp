@@ -69,7 +69,8 @@ class ProgramRun {
     sequences_.clear();
     references_.clear();
     check_accounting();
-    for (int g = 0; g < Cache::num_groups; ++g) expect(cache_.num_free_blocks(g) == cache_.num_blocks(g), "blocks leaked");
+    for (int g = 0; g < Cache::num_groups; ++g)
+      expect(cache_.num_free_blocks(g) == cache_.num_blocks(g), "blocks leaked");
   }
 
  private:
@@ -88,12 +89,18 @@ class ProgramRun {
     switch (op.kind) {
       case Operation::append:  // half of them short, as decoding is: they meet every edge of a window
         return append({i}, static_cast<std::int32_t>(op.amount % 2 == 0 ? op.amount / 2 % 4 : op.amount / 2 % 14));
-      case Operation::append_to_all: return append_to_all(1 + static_cast<std::int32_t>(op.amount % 3));
-      case Operation::fork: return fork(i);
-      case Operation::truncate: return truncate(i, op.amount);
-      case Operation::release: return release(i);
-      case Operation::bad: return bad(i, op.amount);
-      default: return;
+      case Operation::append_to_all:
+        return append_to_all(1 + static_cast<std::int32_t>(op.amount % 3));
+      case Operation::fork:
+        return fork(i);
+      case Operation::truncate:
+        return truncate(i, op.amount);
+      case Operation::release:
+        return release(i);
+      case Operation::bad:
+        return bad(i, op.amount);
+      default:
+        return;
     }
   }
 
@@ -203,7 +210,8 @@ class ProgramRun {
     for (int g = 0; g < Cache::num_groups; ++g) {
       auto const shape = folio::group_shape(program_model, g, Cache::Blocks::block_size(g));
       for (std::int32_t t = 0; t < length; ++t)
-        if (shape.visible(length, t) && s.blocks(g)[static_cast<std::size_t>(t / shape.block_size)] == folio::null_block)
+        if (shape.visible(length, t) &&
+            s.blocks(g)[static_cast<std::size_t>(t / shape.block_size)] == folio::null_block)
           return false;
     }
     return true;
@@ -245,7 +253,8 @@ class ProgramRun {
       for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
         add_row<typename Cache::KeyQuantizer>(token, position, layer, head, 0, shape.key_dim, in.keys, out.keys);
         if (!shape.values_in_keys())
-          add_row<typename Cache::ValueQuantizer>(token, position, layer, head, 1, shape.value_dim, in.values, out.values);
+          add_row<typename Cache::ValueQuantizer>(token, position, layer, head, 1, shape.value_dim, in.values,
+                                                  out.values);
       }
     }
     return rows;
@@ -295,7 +304,8 @@ class ProgramRun {
       LayerRows const& rows = (*references_[i][static_cast<std::size_t>(token)])[static_cast<std::size_t>(layer)];
       for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
         check_row(sequence.key(head, token), rows.keys.data() + head * shape.key_dim, shape.key_dim, i, layer, token);
-        float const* const values = shape.values_in_keys() ? rows.keys.data() : rows.values.data() + head * shape.value_dim;
+        float const* const values =
+            shape.values_in_keys() ? rows.keys.data() : rows.values.data() + head * shape.value_dim;
         check_row(sequence.value(head, token), values, shape.value_dim, i, layer, token);
       }
     }

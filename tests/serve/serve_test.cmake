@@ -1,9 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The Folio Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-#   cmake -DSERVE=<program> -DMODEL=<bundled model> -DPROMPTS=<bundled prompts> -DSCRATCH=<folder> -P serve_test.cmake
+#   cmake -DSERVE=<program> -DMODEL=<bundled model> -DPROMPTS=<bundled prompts> -DNUM_PROMPTS=<of them> -DSCRATCH=<folder>
+#     -P serve_test.cmake
 #
-# The program as a user calls it: what it reports, that memory, batches and threads change no token, and that bad input ends in one sentence.
+# The program as a user calls it: what it reports, that memory, batches and threads change no token, and that bad input
+# ends in one sentence.
 cmake_minimum_required(VERSION 3.25)
 file(REMOVE_RECURSE ${SCRATCH})
 file(MAKE_DIRECTORY ${SCRATCH})
@@ -25,38 +27,60 @@ function(expect json member comparison value)
   endif()
 endfunction()
 
-# refuse(<regex> <argument>...): the program fails, says one line that matches on standard error, and nothing on standard output.
+# refuse(<regex> <argument>...): the program fails, says one line that matches on standard error, and nothing on standard
+# output.
 function(refuse regex)
   execute_process(COMMAND ${SERVE} ${ARGN} OUTPUT_VARIABLE output ERROR_VARIABLE errors RESULT_VARIABLE result TIMEOUT 60)
-  if(NOT result MATCHES "^[12]$" OR NOT output STREQUAL "" OR NOT errors MATCHES "^serve: [^\n]*\n$" OR NOT errors MATCHES "${regex}")
-    message(FATAL_ERROR "serve ${ARGN}: expected a failure and one line with \"${regex}\", got ${result}\n${output}${errors}")
+  if(NOT result MATCHES "^[12]$" OR NOT output STREQUAL "" OR NOT errors MATCHES "^serve: [^\n]*\n$"
+      OR NOT errors MATCHES "${regex}")
+    message(FATAL_ERROR "serve ${ARGN}: expected a failure and one line with \"${regex}\", got ${result}: ${output}${errors}")
   endif()
 endfunction()
 
-# The bundled prompts, with room for all and without.
-set(few_tokens --max-tokens 12 --samples 3 --check)
+# The first of the bundled prompts, with room for all and without.
+file(READ ${PROMPTS} text)
+set(bundled ${SCRATCH}/bundled.txt)
+file(WRITE ${bundled} "")
+foreach(i RANGE 1 ${NUM_PROMPTS})
+  string(FIND "${text}\n---\n" "\n---\n" end)
+  string(SUBSTRING "${text}" 0 ${end} prompt)
+  if(i GREATER 1)
+    file(APPEND ${bundled} "\n---\n")
+  endif()
+  file(APPEND ${bundled} "${prompt}")
+  math(EXPR end "${end} + 5")
+  string(LENGTH "${text}" length)
+  if(end LESS length)
+    string(SUBSTRING "${text}" ${end} -1 text)
+  endif()
+endforeach()
+math(EXPR num_forks "${NUM_PROMPTS} * 2")
+math(EXPR num_tokens "${NUM_PROMPTS} * 3 * 12")
+math(EXPR num_prompt_tokens "${NUM_PROMPTS} * 460")  # at least: the opening, and some more
+set(few_tokens --prompts ${bundled} --max-tokens 12 --samples 3 --check)
 serve(ample ${few_tokens} --output ${SCRATCH}/ample.txt)
 expect("${ample}" quantizer STREQUAL f32)
-expect("${ample}" requests EQUAL 16)
-expect("${ample}" prompt_tokens GREATER 8000)
-expect("${ample}" generated_tokens EQUAL 576)
+expect("${ample}" requests EQUAL ${NUM_PROMPTS})
+expect("${ample}" prompt_tokens GREATER ${num_prompt_tokens})
+expect("${ample}" generated_tokens EQUAL ${num_tokens})
 expect("${ample}" kv_bytes_per_token EQUAL 4096)
 expect("${ample}" preemptions EQUAL 0)
-expect("${ample}" forks EQUAL 32)
+expect("${ample}" forks EQUAL ${num_forks})
 expect("${ample}" checked STREQUAL ON)
 expect("${ample}" waste_beyond_last_blocks EQUAL 0)
 string(JSON peak GET "${ample}" kv_bytes_peak)
 expect("${ample}" kv_bytes_contiguous GREATER ${peak})
 serve(short ${few_tokens} --memory 4M --output ${SCRATCH}/short.txt)
 expect("${short}" preemptions GREATER 0)
-expect("${short}" forks EQUAL 32)
+expect("${short}" forks EQUAL ${num_forks})
 expect("${short}" checked STREQUAL ON)
 expect("${short}" waste_beyond_last_blocks EQUAL 0)
 expect("${short}" kv_bytes_peak LESS 4194305)
 
 # Memory, threads, chunks and the order of steps change no token; another seed does.
 set(prompts ${SCRATCH}/prompts.txt)
-file(WRITE ${prompts} "In the beginning\n---\nAnd the LORD spake unto Moses, saying,\nSpeak unto the children of Israel, and say unto\n---\nA\n")
+file(WRITE ${prompts} "In the beginning\n---\nAnd the LORD spake unto Moses, saying,\nSpeak unto the children of Israel, and "
+  "say unto\n---\nA\n")
 set(run --prompts ${prompts} --max-tokens 40 --samples 4)
 serve(one ${run} --output ${SCRATCH}/one.txt)
 expect("${one}" checked STREQUAL "")
@@ -67,7 +91,8 @@ foreach(pair "ample;short;0" "one;two;0" "one;three;1")
   list(GET pair 0 a)
   list(GET pair 1 b)
   list(GET pair 2 expected)
-  execute_process(COMMAND ${CMAKE_COMMAND} -E compare_files ${SCRATCH}/${a}.txt ${SCRATCH}/${b}.txt RESULT_VARIABLE differ ERROR_QUIET)
+  execute_process(COMMAND ${CMAKE_COMMAND} -E compare_files ${SCRATCH}/${a}.txt ${SCRATCH}/${b}.txt
+    RESULT_VARIABLE differ ERROR_QUIET)
   if(NOT differ EQUAL expected)
     message(FATAL_ERROR "${a}.txt and ${b}.txt: compare_files says ${differ}, expected ${expected}")
   endif()
@@ -135,7 +160,8 @@ changed("hidden_act is .gelu." silu gelu)
 changed("num_hidden_layers is -4; it should be an integer" "\"num_hidden_layers\": 4" "\"num_hidden_layers\": -4")
 changed("The tensor model.layers.4.* is missing" "\"num_hidden_layers\": 4" "\"num_hidden_layers\": 5")
 changed("has the shape .*; config.json asks for" "\"vocab_size\": 256" "\"vocab_size\": 255")
-changed("rope_scaling: rope_type is .yarn." "\"hidden_act\"" "\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 2}, \"hidden_act\"")
+changed("rope_scaling: rope_type is .yarn." "\"hidden_act\""
+  "\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 2}, \"hidden_act\"")
 changed("quantized weights are not supported" "\"hidden_act\"" "\"quantization_config\": {\"bits\": 4}, \"hidden_act\"")
 find_program(HEAD head)
 if(HEAD)

@@ -21,8 +21,8 @@ using TokenRows = std::shared_ptr<std::vector<LayerRows> const>;  // [layer]
 /// A sequence: its tokens in order.
 using ReferenceSequence = std::vector<TokenRows>;
 
-/// Element `dim` of the key (plane 0) or value (plane 1) that `token` writes at `position`: any function that differs in
-/// every argument does. Values from -4 to 4, with an outlier in dim 0 of keys, as real keys have.
+/// Element `dim` of the key (plane 0) or value (plane 1) that `token` writes at `position`: any function that differs
+/// in every argument does. Values from -4 to 4, with an outlier in dim 0 of keys, as real keys have.
 inline float written(std::uint32_t token, std::int32_t position, std::int32_t layer, std::int32_t head, int plane,
                      std::int32_t dim) {
   std::uint64_t x = token * 0x9E3779B97F4A7C15ULL + static_cast<std::uint64_t>(position) * 0xBF58476D1CE4E5B9ULL;

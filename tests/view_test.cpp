@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <folio/folio.hpp>
@@ -51,12 +52,13 @@ std::vector<float> stored_alone(std::vector<float> const& row) {
   return out;
 }
 
+/// Whether load<N> gives `expected`. (Assertions are the callers': in so many templates they would take minutes to
+/// compile.)
 template <class Q, int N, class Row>
-void check_load(Row const& row, std::vector<float> const& expected) {
-  auto const dim = static_cast<std::int32_t>(expected.size());
+bool loads(Row const& row, std::vector<float> const& expected) {
+  bool same = true;
   if constexpr (N * Q::bits % 8 == 0) {
-    bool same = true;
-    for (std::int32_t d = 0; d + N <= dim; d += N) {
+    for (std::int32_t d = 0; d + N <= static_cast<std::int32_t>(expected.size()); d += N) {
       folio::Vec<N> const loaded = row.template load<N>(d);
       same = same && std::memcmp(loaded.v, expected.data() + d, sizeof loaded.v) == 0;
       if constexpr (N <= folio::params_dim<Q>) {
@@ -65,38 +67,40 @@ void check_load(Row const& row, std::vector<float> const& expected) {
         same = same && std::memcmp(again.v, loaded.v, sizeof loaded.v) == 0;
       }
     }
-    INFO("load<" << N << ">");
-    CHECK(same);
   }
+  return same;
 }
 
-/// A row reads as `expected`, in the loads that kernels use and one by one.
+/// Whether a row reads as `expected`, in the loads that kernels use and one by one.
 template <class Q, class Row>
-void check_row(Row const& row, std::vector<float> const& expected) {
-  check_load<Q, 8>(row, expected);
-  check_load<Q, 32>(row, expected);
-  bool same = true;
+bool reads_as(Row const& row, std::vector<float> const& expected) {
+  bool same = loads<Q, 8>(row, expected) && loads<Q, 32>(row, expected);
   for (std::size_t d = 0; d < expected.size(); ++d) same = same && row[static_cast<std::int32_t>(d)] == expected[d];
-  CHECK(same);
+  return same;
 }
 
-/// The pointers of a row are where the map says.
+/// Whether the pointers of a row are where the map says.
 template <class Map, class Row>
-void check_pointers(Row const& row, std::byte* pool, Map const& map, BlockId block, std::int32_t layer, Plane plane,
-                    std::int32_t head, std::int32_t slot) {
+bool points_where(Row const& row, std::byte* pool, Map const& map, BlockId block, std::int32_t layer, Plane plane,
+                  std::int32_t head, std::int32_t slot) {
   auto const at = [&](Stream stream, std::int32_t byte) {
     return pool + map.offset(folio::to_int(block), layer, plane, stream, head, slot, byte);
   };
   bool same = row.param_bytes() == at(Stream::param, 0);
   for (std::int32_t byte = 0; byte < map.tile(plane, Stream::code).row_bytes; ++byte)
     same = same && row.codes(byte) == at(Stream::code, byte);
-  CHECK(same);
+  return same;
 }
+
+/// Pointers of keys and values, rows of keys and values.
+void check_all(std::array<bool, 4> const& right) { CHECK(right == std::array{true, true, true, true}); }
 
 /// Writes every row of a sequence by Row::store, then reads them all.
 template <class F, std::int32_t Dim>
 void check_formats() {
   using Cache = CacheOf<F, Dim>;
+  using KeyQ = typename F::Keys;
+  using ValueQ = typename F::Values;
   INFO("keys " << F::Keys::name << ", values " << F::Values::name << ", layout " << F::Layout::name << ", dim " << Dim);
   Cache cache({.num_blocks = {4}});
   folio::test::poison(cache);
@@ -121,17 +125,13 @@ void check_formats() {
         BlockId const block = s.blocks()[static_cast<std::size_t>(token / 3)];
         auto const key = sequence.key(head, token);
         auto const value = sequence.value(head, token);
-        check_pointers(key, cache.pool(), map, block, layer, Plane::key, head, token % 3);
-        check_pointers(value, cache.pool(), map, block, layer, Plane::value, head, token % 3);
-        check_row<typename F::Keys>(key, stored_alone<typename F::Keys>(content(layer, head, token, 0)));
-        check_row<typename F::Values>(value, stored_alone<typename F::Values>(content(layer, head, token, 1)));
+        bool const keys_point = points_where(key, cache.pool(), map, block, layer, Plane::key, head, token % 3);
+        bool const values_point = points_where(value, cache.pool(), map, block, layer, Plane::value, head, token % 3);
+        bool const keys_read = reads_as<KeyQ>(key, stored_alone<KeyQ>(content(layer, head, token, 0)));
+        bool const values_read = reads_as<ValueQ>(value, stored_alone<ValueQ>(content(layer, head, token, 1)));
+        check_all({keys_point, values_point, keys_read, values_read});
       }
   }
-}
-
-template <class Layout, std::int32_t Dim, class... Q>
-void check_all() {
-  (check_formats<Formats<Q, Q, Layout>, Dim>(), ...);
 }
 
 constexpr ModelConfig mixed{.layers = 5,
@@ -195,9 +195,14 @@ void check_blocks_of_windows() {
 TEMPLATE_TEST_CASE("rows come back as they were stored, where the map says, whichever way they are read", "",
                    folio::LayoutHnd, folio::LayoutNhd, folio::LayoutInterleaved, folio::test::SwizzledLayout,
                    folio::test::ShreddedLayout) {
-  using folio::test::GroupedInt8;
-  check_all<TestType, 40, folio::F32, folio::F16, folio::Fp8E4M3, folio::Int8PerToken, folio::Int4Rotated,
-            GroupedInt8>();
+  using namespace folio;  // each format is once that of keys and once that of values
+  check_formats<Formats<F32, Int4Rotated, TestType>, 40>();
+  check_formats<Formats<Int4Rotated, F16, TestType>, 40>();
+  check_formats<Formats<F16, Int8PerToken, TestType>, 64>();
+  check_formats<Formats<Int8PerToken, folio::test::GroupedInt8, TestType>, 40>();
+  check_formats<Formats<folio::test::GroupedInt8, Fp8E4M3, TestType>, 64>();
+  check_formats<Formats<Fp8E4M3, F32, TestType>, 40>();
+  check_formats<Formats<BF16, BF16, TestType>, 40>();
 }
 
 TEMPLATE_TEST_CASE("any number of elements that are whole bytes can be loaded at once", "",
@@ -215,17 +220,12 @@ TEMPLATE_TEST_CASE("any number of elements that are whole bytes can be loaded at
   auto const check = [&]<class Q>(Q, auto const& row) {
     row.store(content.data(), dim);
     auto const expected = stored_alone<Q>(content);
-    [&]<int... N>(std::integer_sequence<int, N...>) { (check_load<Q, N>(row, expected), ...); }
-    (std::integer_sequence<int, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 120, 240>());
+    bool const same = [&]<int... N>(std::integer_sequence<int, N...>) { return (loads<Q, N>(row, expected) && ...); }
+    (std::integer_sequence<int, 1, 2, 4, 5, 8, 12, 24, 32, 48, 64, 240>());
+    CHECK(same);
   };
   check(typename TestType::Keys(), sequence.key(1, 1));
   check(typename TestType::Values(), sequence.value(1, 1));
-}
-
-TEST_CASE("keys and values may be of two formats") {
-  check_formats<Formats<folio::Int8PerToken, folio::Int4Rotated, folio::LayoutHnd>, 64>();
-  check_formats<Formats<folio::F32, folio::Fp8E4M3, folio::LayoutInterleaved>, 40>();
-  check_formats<Formats<folio::test::GroupedInt8, folio::F16, folio::test::SwizzledLayout>, 64>();
 }
 
 TEST_CASE("codes whose size is no power of two are read where rows are whole") {

@@ -58,7 +58,7 @@ class Display final : public Observer {
         continue;
       }
       line_ += text[shown_];
-      if (line_.size() > 90 && text[shown_] == ' ') flush_line();
+      if (line_.size() > 70 && text[shown_] == ' ') flush_line();
     }
   }
 
@@ -70,14 +70,14 @@ class Display final : public Observer {
     printed_ = now;
     double const seconds = std::chrono::duration<double>(now - begin_).count();
     std::string const line =
-        "[" + std::to_string(progress.finished) + " of " +
+        "[" + std::to_string(progress.finished) + "/" +
         std::to_string(progress.finished + progress.running + progress.waiting) + " done, " +
         std::to_string(progress.running) + " running, " + std::to_string(progress.waiting) + " waiting, cache " +
         std::to_string(100 * progress.live_blocks / std::max<std::int64_t>(1, progress.num_blocks)) + "% full, " +
         std::to_string(static_cast<std::int64_t>(seconds > 0 ? static_cast<double>(generated_) / seconds : 0.0)) +
         " tokens/s]";
     if (terminal_) {
-      std::size_t const room = line.size() < 108 ? 108 - line.size() : 0;
+      std::size_t const room = line.size() < 78 ? 78 - line.size() : 0;
       progress_out_ << erase_line << line << " " << (line_.size() > room ? line_.substr(line_.size() - room) : line_)
                     << std::flush;
       if (last) progress_out_ << erase_line << std::flush;

@@ -21,13 +21,16 @@ namespace serve {
 /// One JSON value. Objects keep the order of the text; a name that appears twice is refused when reading.
 class Json {
  public:
-  struct Member;
   using Array = std::vector<Json>;
-  using Object = std::vector<Member>;
+  struct Object {
+    std::vector<Json> members;  ///< each with its name
+  };
 
   Json() = default;
   template <class T>
   explicit Json(T value) : value_(std::move(value)) {}
+
+  std::string name;  ///< in the object that it is a member of
 
   /// The value as a T (bool, int64, double, string, Array, Object), or nullptr when it is something else.
   template <class T>
@@ -36,8 +39,8 @@ class Json {
   }
   [[nodiscard]] bool is_null() const { return std::holds_alternative<std::nullptr_t>(value_); }
 
-  /// The member called `name`, or nullptr when there is none or when this is not an object. Cost: linear.
-  [[nodiscard]] Json const* find(std::string_view name) const;
+  /// The member called `wanted`, or nullptr when there is none or when this is not an object. Cost: linear.
+  [[nodiscard]] Json const* find(std::string_view wanted) const;
 
   /// The value as JSON text, cut after about `limit` characters: for messages.
   [[nodiscard]] std::string text(std::size_t limit = 60) const;
@@ -46,15 +49,10 @@ class Json {
   std::variant<std::nullptr_t, bool, std::int64_t, double, std::string, Array, Object> value_ = nullptr;
 };
 
-struct Json::Member {
-  std::string name;
-  Json value;
-};
-
-inline Json const* Json::find(std::string_view name) const {
+inline Json const* Json::find(std::string_view wanted) const {
   if (auto const* object = get<Object>())
-    for (Member const& member : *object)
-      if (member.name == name) return &member.value;
+    for (Json const& member : object->members)
+      if (member.name == wanted) return &member;
   return nullptr;
 }
 
@@ -99,8 +97,8 @@ inline std::string Json::text(std::size_t limit) const {
     out = "[" + out + "]";
   }
   if (auto const* object = get<Object>()) {
-    for (std::size_t i = 0; i < object->size() && out.size() <= limit; ++i)
-      out += (i ? ", " : "") + json_quote((*object)[i].name) + ": " + (*object)[i].value.text(limit);
+    for (Json const& member : object->members)
+      if (out.size() <= limit) out += (out.empty() ? "" : ", ") + json_quote(member.name) + ": " + member.text(limit);
     out = "{" + out + "}";
   }
   if (out.size() > limit) out = out.substr(0, limit) + "...";
@@ -182,10 +180,10 @@ class JsonReader {
   }
 
   Json object(int depth) {
-    Json::Object members;
+    Json::Object object;
     ++at_;
     skip_space();
-    if (take('}')) return Json(std::move(members));
+    if (take('}')) return Json(std::move(object));
     do {
       skip_space();
       if (peek() != '"') fail("expected a name in quotes");
@@ -193,17 +191,18 @@ class JsonReader {
       skip_space();
       if (!take(':')) fail("expected ':'");
       skip_space();
-      members.push_back({std::move(name), value(depth + 1)});
+      object.members.push_back(value(depth + 1));
+      object.members.back().name = std::move(name);
       skip_space();
     } while (take(','));
     if (!take('}')) fail("expected ',' or '}'");
-    refuse_duplicates(members);
-    return Json(std::move(members));
+    refuse_duplicates(object);
+    return Json(std::move(object));
   }
 
-  void refuse_duplicates(Json::Object const& members) const {
+  void refuse_duplicates(Json::Object const& object) const {
     std::vector<std::string_view> names;
-    for (Json::Member const& member : members) names.push_back(member.name);
+    for (Json const& member : object.members) names.push_back(member.name);
     std::sort(names.begin(), names.end());
     auto const twice = std::adjacent_find(names.begin(), names.end());
     if (twice != names.end()) fail("the name " + json_quote(*twice, 60) + " appears twice in the object that ends");

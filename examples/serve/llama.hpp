@@ -103,7 +103,7 @@ class Llama {
 
   static std::string read_config(std::filesystem::path const& directory) {
     if (!std::filesystem::is_directory(directory))
-      throw BadInput("The model directory " + directory.string() + " does not exist.");
+      throw BadInput("There is no directory " + directory.string() + ", where the model should be.");
     return read_text(directory / "config.json", 16 << 20);
   }
 

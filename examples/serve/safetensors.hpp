@@ -59,17 +59,17 @@ inline std::vector<std::int64_t> sizes(Json const* json, std::string const& what
   return out;
 }
 
-inline TensorInfo tensor(Json::Member const& member, std::string const& source) {
+inline TensorInfo tensor(Json const& member, std::string const& source) {
   std::string const what = source + ": tensor " + json_quote(member.name, 60);
   TensorInfo info;
   info.name = member.name;
-  Json const* const dtype = member.value.find("dtype");
+  Json const* const dtype = member.find("dtype");
   if (!dtype || !dtype->get<std::string>()) throw BadInput(what + " has no dtype.");
   info.dtype = *dtype->get<std::string>();
   auto const element_bytes = dtype_bytes(info.dtype);
   if (!element_bytes) throw BadInput(what + " has the unknown dtype " + dtype->text() + ".");
-  info.shape = sizes(member.value.find("shape"), what + ": its shape");
-  auto const offsets = sizes(member.value.find("data_offsets"), what + ": its data_offsets");
+  info.shape = sizes(member.find("shape"), what + ": its shape");
+  auto const offsets = sizes(member.find("data_offsets"), what + ": its data_offsets");
   if (offsets.size() != 2 || offsets[0] > offsets[1])
     throw BadInput(what + " has data_offsets that are not a begin and an end.");
   info.begin = offsets[0];
@@ -102,11 +102,11 @@ inline std::vector<TensorInfo> read_safetensors(std::span<std::byte const> file,
                    std::to_string(file.size() - 8) + " follow.");
   std::string_view const text(reinterpret_cast<char const*>(file.data()) + 8, static_cast<std::size_t>(header_bytes));
   Json const header = JsonReader::read(text, "The header of " + source);
-  auto const* members = header.get<Json::Object>();
-  if (!members) throw BadInput("The header of " + source + " is not a JSON object.");
+  auto const* object = header.get<Json::Object>();
+  if (!object) throw BadInput("The header of " + source + " is not a JSON object.");
 
   std::vector<TensorInfo> tensors;
-  for (Json::Member const& member : *members)
+  for (Json const& member : object->members)
     if (member.name != "__metadata__") tensors.push_back(safetensors::tensor(member, source));
   std::sort(tensors.begin(), tensors.end(), [](TensorInfo const& a, TensorInfo const& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);

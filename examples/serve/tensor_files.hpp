@@ -30,13 +30,14 @@ namespace serve {
 inline std::set<std::string> read_shard_names(std::string_view text, std::string const& source) {
   Json const index = JsonReader::read(text, source);
   Json const* const map = index.find("weight_map");
-  auto const* members = map ? map->get<Json::Object>() : nullptr;
-  if (!members || members->empty()) throw BadInput(source + " has no weight_map that names the files of the tensors.");
+  auto const* object = map ? map->get<Json::Object>() : nullptr;
+  if (!object || object->members.empty())
+    throw BadInput(source + " has no weight_map that names the files of the tensors.");
   std::set<std::string> names;
-  for (Json::Member const& member : *members) {
-    auto const* name = member.value.get<std::string>();
+  for (Json const& member : object->members) {
+    auto const* name = member.get<std::string>();
     if (!name || name->empty() || name->find_first_of("/\\:") != std::string::npos || *name == ".." || *name == ".")
-      throw BadInput(source + ": the weight_map gives " + member.value.text() + " for " + json_quote(member.name, 60) +
+      throw BadInput(source + ": the weight_map gives " + member.text() + " for " + json_quote(member.name, 60) +
                      ", which is not the name of a file in the same directory.");
     names.insert(*name);
   }

@@ -15,6 +15,7 @@
 #include "engine.hpp"
 #include "fuzz_seeds.hpp"
 #include "llama.hpp"
+#include "scratch_folder.hpp"
 #include "support/catch.hpp"
 
 using folio::test::contains;
@@ -87,32 +88,30 @@ constexpr std::int32_t hidden = 48, heads = 4, kv_heads = 2, intermediate = 64, 
 /// A model directory that goes with the test.
 class ModelFolder {
  public:
-  explicit ModelFolder(Kind const& kind) : path_(std::filesystem::temp_directory_path() / "folio_serve_model") {
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directories(path_);
-    std::ofstream(path_ / "config.json") << "{" << kind.config << R"("architectures": [")" << kind.architecture
-                                         << R"("], "hidden_size": )" << hidden << R"(, "intermediate_size": )"
-                                         << intermediate << R"(, "num_hidden_layers": )" << layers
-                                         << R"(, "num_attention_heads": )" << heads << R"(, "num_key_value_heads": )"
-                                         << kv_heads << R"(, "head_dim": )" << kind.head_dim << R"(, "vocab_size": )"
-                                         << vocab << R"(, "max_position_embeddings": )" << context
-                                         << R"(, "tie_word_embeddings": )" << (kind.tied ? "true" : "false") << "}";
+  explicit ModelFolder(Kind const& kind) {
+    std::filesystem::path const& path = folder_.path();
+    std::ofstream(path / "config.json") << "{" << kind.config << R"("architectures": [")" << kind.architecture
+                                        << R"("], "hidden_size": )" << hidden << R"(, "intermediate_size": )"
+                                        << intermediate << R"(, "num_hidden_layers": )" << layers
+                                        << R"(, "num_attention_heads": )" << heads << R"(, "num_key_value_heads": )"
+                                        << kv_heads << R"(, "head_dim": )" << kind.head_dim << R"(, "vocab_size": )"
+                                        << vocab << R"(, "max_position_embeddings": )" << context
+                                        << R"(, "tie_word_embeddings": )" << (kind.tied ? "true" : "false") << "}";
     Writer writer(kind.dtype);
     writer.add("model.embed_tokens.weight", {vocab, hidden}, 1);
     writer.add("model.norm.weight", {hidden}, 0.2f, 1);
     if (!kind.tied) writer.add("lm_head.weight", {vocab, hidden}, 0.5f);
     std::string map;
     auto const flush = [&](std::string const& file) {
-      for (std::string const& name : writer.write(path_ / file))
+      for (std::string const& name : writer.write(path / file))
         map += (map.empty() ? "\"" : ", \"") + name + R"(": ")" + file + "\"";
     };
     if (kind.shards) flush("a.safetensors");
     for (int l = 0; l < layers; ++l) add_layer(kind, writer, "model.layers." + std::to_string(l) + ".");
     flush(kind.shards ? "b.safetensors" : "model.safetensors");
-    if (kind.shards) std::ofstream(path_ / "model.safetensors.index.json") << "{\"weight_map\": {" << map << "}}";
+    if (kind.shards) std::ofstream(path / "model.safetensors.index.json") << "{\"weight_map\": {" << map << "}}";
   }
-  ~ModelFolder() { std::filesystem::remove_all(path_); }
-  [[nodiscard]] std::filesystem::path const& path() const { return path_; }
+  [[nodiscard]] std::filesystem::path const& path() const { return folder_.path(); }
 
  private:
   static void add_layer(Kind const& kind, Writer& writer, std::string const& name) {
@@ -135,7 +134,7 @@ class ModelFolder {
     linear("mlp.down_proj", hidden, intermediate, false);
   }
 
-  std::filesystem::path path_;
+  serve::test::ScratchFolder folder_;
 };
 
 struct Silent final : serve::Observer {

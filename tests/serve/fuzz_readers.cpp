@@ -50,9 +50,9 @@ void check_tensors(std::string const& file) {
 void check_header(std::string const& header) {
   std::int64_t data_bytes = 0;
   serve::Json const json = serve::JsonReader::read(header, "fuzz");
-  if (auto const* members = json.get<serve::Json::Object>())
-    for (serve::Json::Member const& member : *members) {
-      serve::Json const* const offsets = member.value.find("data_offsets");
+  if (auto const* object = json.get<serve::Json::Object>())
+    for (serve::Json const& member : object->members) {
+      serve::Json const* const offsets = member.find("data_offsets");
       auto const* array = offsets ? offsets->get<serve::Json::Array>() : nullptr;
       if (!array || array->empty()) continue;
       if (auto const* end = array->back().get<std::int64_t>()) data_bytes = std::max(data_bytes, *end);

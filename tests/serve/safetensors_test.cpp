@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fuzz_seeds.hpp"
+#include "scratch_folder.hpp"
 #include "support/catch.hpp"
 #include "tensor_files.hpp"
 
@@ -20,19 +21,6 @@ namespace {
 std::vector<serve::TensorInfo> read(std::string const& file) {
   return serve::read_safetensors(std::as_bytes(std::span(file)), "it");
 }
-
-/// A folder of its own that goes with the test.
-struct Folder {
-  std::filesystem::path path;
-  explicit Folder(std::string const& name) : path(std::filesystem::temp_directory_path() / ("folio_serve_" + name)) {
-    std::filesystem::remove_all(path);
-    std::filesystem::create_directories(path);
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  void write(std::string const& name, std::string const& text) const {
-    std::ofstream(path / name, std::ios::binary) << text;
-  }
-};
 
 }  // namespace
 
@@ -102,13 +90,13 @@ TEST_CASE("Tensors are found in one file or in shards", "[serve]") {
     return "{\"" + name + "\": {\"dtype\": \"" + dtype + "\", \"shape\": [1, 2], \"data_offsets\": [0, " +
            std::to_string(bytes) + "]}}";
   };
-  Folder const folder("shards");
-  CHECK_THROWS_WITH(serve::TensorFiles(folder.path), contains("There are no weights"));
+  serve::test::ScratchFolder const folder;
+  CHECK_THROWS_WITH(serve::TensorFiles(folder.path()), contains("There are no weights"));
   folder.write("model.safetensors.index.json", R"({"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}})");
   folder.write("one.safetensors", safetensors_file(tensor("a", "F16", 4), 4));
-  CHECK_THROWS_WITH(serve::TensorFiles(folder.path), contains("two.safetensors does not exist"));
+  CHECK_THROWS_WITH(serve::TensorFiles(folder.path()), contains("two.safetensors does not exist"));
   folder.write("two.safetensors", safetensors_file(tensor("b", "I32", 8), 8));
-  serve::TensorFiles files(folder.path);
+  serve::TensorFiles files(folder.path());
   CHECK(files.matrix("a", 1, 2).type == serve::ElementType::f16);
   CHECK(reinterpret_cast<std::uintptr_t>(files.matrix("a", 1, 2).data) % 2 == 0);
   CHECK_THROWS_WITH(files.matrix("c", 1, 2), contains("The tensor c is missing"));

@@ -148,7 +148,7 @@ function(changed regex from to)
   broken("${regex}" config.json ${CMAKE_COMMAND} -E cat ${SCRATCH}/config.json)
 endfunction()
 
-refuse("The model directory .* does not exist" --model ${SCRATCH}/nowhere)
+refuse("There is no directory .*/nowhere, where the model should be" --model ${SCRATCH}/nowhere)
 broken("config.json does not exist" config.json)
 broken("There are no weights" model.safetensors)
 broken("is truncated: a safetensors file has at least 8 bytes" model.safetensors ${CMAKE_COMMAND} -E echo_append "abc")

@@ -11,6 +11,7 @@
 #include "options.hpp"
 #include "prompts.hpp"
 #include "report.hpp"
+#include "scratch_folder.hpp"
 #include "support/catch.hpp"
 #include "tokenizer.hpp"
 
@@ -51,7 +52,8 @@ TEST_CASE("A prompt file holds texts between lines of three dashes", "[serve]") 
 }
 
 TEST_CASE("Prompts that are empty or too long are refused", "[serve]") {
-  auto const path = std::filesystem::temp_directory_path() / "folio_serve_prompts.txt";
+  serve::test::ScratchFolder const folder;
+  auto const path = folder.path() / "prompts.txt";
   serve::ByteTokenizer const tokenizer;
   auto const read = [&](std::string const& text) {
     std::ofstream(path, std::ios::binary) << text;

@@ -3,9 +3,8 @@
 #pragma once
 // What does a kernel read? BlockTableView: one step's block tables over the blocks' memory. Host and device.
 //
-// A view is trivially copyable and is passed to kernels by value. It owns nothing and checks nothing: indices are the
-// caller's promise, as in any kernel. Its type depends on the model, the quantizers, the layout and the block size
-// only.
+// A view is trivially copyable and passed to kernels by value. It owns and checks nothing: indices are the caller's
+// promise, as in any kernel. Its type depends on the model, the quantizers, the layout and the block size only.
 
 #include <folio/block.hpp>
 #include <folio/layout/block_map.hpp>

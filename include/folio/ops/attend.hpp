@@ -87,7 +87,7 @@ class AttendTask {
   static std::size_t index(std::int32_t i) { return static_cast<std::size_t>(i); }
   [[nodiscard]] std::int32_t position(std::int32_t query) const { return sequence_.first_query() + first_ + query; }
   [[nodiscard]] std::int64_t row_of(std::int32_t query, std::int32_t head) const {
-    return std::int64_t{query} * num_query_heads_ + kv_head_ * heads_ + head;
+    return std::int64_t{query} * num_query_heads_ + std::int64_t{kv_head_} * heads_ + head;
   }
 
   void load_queries(float const* q) {

@@ -24,7 +24,7 @@ struct F16 {
     for_each_part(0, dim, [&]<int N>(std::int32_t begin) {
       Pack<std::uint16_t, N> patterns;
       for (int i = 0; i < N; ++i) patterns[i] = f32_to_f16(saturate(row[begin + i], f16_max));
-      store_codes(patterns, codes + 2 * begin);
+      store_codes(patterns, codes + std::ptrdiff_t{2} * begin);
     });
   }
 

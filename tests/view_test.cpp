@@ -290,6 +290,22 @@ TEST_CASE("padding rows of a batch are sequences without tokens and blocks") {
   }
 }
 
+TEST_CASE("each sequence of a batch has its own blocks and length") {
+  using Cache = CacheOf<Formats<folio::F16, folio::F16, folio::LayoutHnd>, 40>;
+  Cache cache({.num_blocks = {8}});
+  Sequence const a = cache.create(8), b = cache.create(4);
+  auto const batch = cache.batch({&a, {&b, 1}});
+  auto const view = batch.view();
+  for (auto const* const s : {&a, &b}) {
+    std::int32_t const i = s == &a ? 0 : 1;
+    CHECK(view.sequence(i, 1).num_tokens() == s->num_tokens());
+    for (std::int32_t token = 0; token < s->num_tokens(); ++token)
+      CHECK(view.sequence(i, 1).block_id(token) == s->blocks()[static_cast<std::size_t>(token / 3)]);
+  }
+  CHECK(view.sequence(1, 1).num_query_tokens() == 1);
+  CHECK(view.sequence(1, 1).first_query() == 3);
+}
+
 TEST_CASE("a block's rows are the sequence's") {
   using Cache = CacheOf<Formats<folio::Int8PerToken, folio::F16, folio::LayoutInterleaved>, 40>;
   Cache cache({.num_blocks = {8}});
@@ -362,7 +378,7 @@ TEST_CASE("a model of two groups can be asked by layer, and what they share is k
   constexpr ModelConfig model{.layers = 4,
                               .kv_heads = 2,
                               .head_dim = 16,
-                              .groups = {folio::full_attention(), folio::sliding_window(4)},
+                              .groups = {folio::full_attention(), folio::sliding_window(4, 2)},
                               .pattern = folio::repeat_groups({0, 1, 1, 1})};
   using Cache = folio::KvCache<folio::Model<model>, folio::BlockSizes<4, 2>, folio::F32>;
   constexpr GroupShape shared = folio::shared_shape<folio::Model<model>, folio::BlockSizes<4, 2>>();
@@ -372,7 +388,7 @@ TEST_CASE("a model of two groups can be asked by layer, and what they share is k
   STATIC_REQUIRE(shared.key_dim == 16);
   STATIC_REQUIRE(shared.value_dim == 16);
   STATIC_REQUIRE(shared.window == folio::dynamic);
-  STATIC_REQUIRE(shared.sinks == 0);
+  STATIC_REQUIRE(shared.sinks == folio::dynamic);
   STATIC_REQUIRE(shared.block_size == folio::dynamic);
   STATIC_REQUIRE(folio::shared_shape<folio::Model<model>, folio::BlockSize<8>>().block_size == 8);
   Cache cache({.num_blocks = {8, 8}});
@@ -383,7 +399,7 @@ TEST_CASE("a model of two groups can be asked by layer, and what they share is k
   CHECK(view.sequence(0, 0).shape() == cache.shape(0));
   CHECK(view.sequence(0, 3).shape() == cache.shape(1));
   CHECK(blocks_met(view.sequence(0, 0)) == std::vector<std::int32_t>{0, 1, 2});
-  CHECK(blocks_met(view.sequence(0, 3)) == std::vector<std::int32_t>{2, 3, 4});
+  CHECK(blocks_met(view.sequence(0, 3)) == std::vector<std::int32_t>{0, 2, 3, 4});
   CHECK(view.sequence(0, 3).key(1, 7).codes() == view.sequence_in<1>(0, 2).key(1, 7).codes());
 }
 

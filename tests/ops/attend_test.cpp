@@ -255,6 +255,26 @@ TEST_CASE("large scores do not overflow") {
   for (float const x : result.lse) REQUIRE(std::isfinite(x));
 }
 
+TEST_CASE("a block of scores of -infinity weighs nothing, whether it comes first or later") {
+  for (std::int32_t const far : {0, 1}) {
+    GqaCache cache = gqa_cache();
+    Sequence s = cache.create(8);
+    auto const batch = cache.batch({&s});
+    std::vector<float> keys(8 * 2 * 32, 0.0F), values(8 * 2 * 32, 2.0F);
+    for (std::int32_t token = far * 4; token < far * 4 + 4; ++token)
+      for (std::int32_t head = 0; head < 2; ++head) {
+        keys[static_cast<std::size_t>(token * 2 + head) * 32] = -3e38F;
+        for (std::size_t d = 0; d < 32; ++d) values[static_cast<std::size_t>(token * 2 + head) * 32 + d] = 1e3F;
+      }
+    folio::ops::append(batch.view(), 0, keys.data(), values.data());
+    auto const last = cache.batch({{&s, 1}});
+    std::vector<float> const q(2 * 32, 10.0F);
+    Result const result = attend(last.view(), 0, q, 2, {.scale = 1.0F});
+    for (float const x : result.out) CHECK(x == 2.0F);
+    for (float const x : result.lse) CHECK(x == Approx(std::log(4.0)));
+  }
+}
+
 TEST_CASE("sink logits take part in the softmax without a value") {
   GqaCache cache = gqa_cache();
   Sequence s = cache.create();

@@ -2,16 +2,26 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 #   cmake --workflow --preset bench
-#   cmake [-DNAMES=pool;append] [-DFROM=<folder>] [-DTO=<folder>] -P bench/record.cmake
+#   cmake [-DNAMES=pool;append] [-DBUILD=<folder>] [-DFROM=<folder>] [-DTO=<folder>] [-DCOMMAND=<text>]
+#     [-DCOMMIT=<hash> -DCOMMIT_DATE=<date>] -P bench/record.cmake
 #
-# Copies the figures of the last run (all, or NAMES) from build/bench/results to bench/results, and adds under "folio" what
-# a reader needs to judge them: the command, the commit and its date, and the machine. What names this machine or a folder
-# of it is left out. It refuses to record a tree that differs from its commit.
+# Copies the figures of the last run (all, or NAMES) from the build folder's results to bench/results, and adds under
+# "folio" what a reader needs to judge them: the command, the commit and its date, and the machine. What names this machine
+# or a folder of it is left out. It refuses to record a tree that differs from its commit; where the tree is a copy without
+# its history, the caller says which commit it is.
 cmake_minimum_required(VERSION 3.25)
 
 cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
+if(NOT BUILD)
+  set(BUILD ${root}/build/bench)
+endif()
+cmake_path(ABSOLUTE_PATH BUILD BASE_DIRECTORY ${root})
 if(NOT FROM)
-  set(FROM ${root}/build/bench/results)
+  set(FROM ${BUILD}/results)
+endif()
+cmake_path(ABSOLUTE_PATH FROM BASE_DIRECTORY ${root})
+if(NOT COMMAND)
+  set(COMMAND "cmake --workflow --preset bench")
 endif()
 if(NOT TO)
   set(TO ${root}/bench/results)
@@ -32,15 +42,20 @@ macro(set_string value)
   string(JSON json SET "${json}" ${ARGN} "\"${escaped}\"")
 endmacro()
 
-execute_process(COMMAND git status --porcelain -- . ":!bench/results" WORKING_DIRECTORY ${root} OUTPUT_VARIABLE changes
-  COMMAND_ERROR_IS_FATAL ANY)
-if(changes)
-  message(FATAL_ERROR "commit first: the figures would name a commit that is not what was measured\n${changes}")
+if(COMMIT)
+  set(commit "${COMMIT}")
+  set(commit_date "${COMMIT_DATE}")
+else()
+  execute_process(COMMAND git status --porcelain -- . ":!bench/results" WORKING_DIRECTORY ${root} OUTPUT_VARIABLE changes
+    COMMAND_ERROR_IS_FATAL ANY)
+  if(changes)
+    message(FATAL_ERROR "commit first: the figures would name a commit that is not what was measured\n${changes}")
+  endif()
+  first_line(commit git rev-parse HEAD)
+  first_line(commit_date git show -s --format=%cI HEAD)
 endif()
-first_line(commit git rev-parse HEAD)
-first_line(commit_date git show -s --format=%cI HEAD)
 
-file(READ ${root}/build/bench/CMakeCache.txt cache)
+file(READ ${BUILD}/CMakeCache.txt cache)
 string(REGEX MATCH "CMAKE_CXX_COMPILER:[A-Z]+=([^\n]+)" matched "${cache}")
 first_line(compiler ${CMAKE_MATCH_1} --version)
 execute_process(COMMAND ${CMAKE_COMMAND} -E env LC_ALL=C lscpu OUTPUT_VARIABLE lscpu COMMAND_ERROR_IS_FATAL ANY)
@@ -55,7 +70,7 @@ if(NOT NAMES)
   endforeach()
 endif()
 if(NOT NAMES)
-  message(FATAL_ERROR "no figures in ${FROM}: run cmake --workflow --preset bench first")
+  message(FATAL_ERROR "no figures in ${FROM}: run ${COMMAND} first")
 endif()
 
 foreach(name IN LISTS NAMES)
@@ -65,7 +80,7 @@ foreach(name IN LISTS NAMES)
     string(JSON json REMOVE "${json}" context ${member})
   endforeach()
   string(JSON json SET "${json}" folio "{}")
-  set_string("cmake --workflow --preset bench" folio command)
+  set_string("${COMMAND}" folio command)
   set_string("${commit}" folio commit)
   set_string("${commit_date}" folio commit_date)
   set_string("${processor}" folio processor)

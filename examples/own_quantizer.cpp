@@ -1,56 +1,15 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// A storage format of one's own, plugged into the cache: a plain struct that meets QuantizerPolicy.
+// A storage format of one's own (int8_per_group.hpp) in a cache on the host. 04_own_quantizer.cu is the same on a GPU.
 
 #include <algorithm>
 #include <cmath>
 #include <folio/folio.hpp>
-#include <folio/quantizer/scaling.hpp>
 #include <iostream>
 #include <random>
 #include <vector>
 
-// [quantizer]
-/// Integers from -127 to 127 with one scale for each 32 elements, so that an outlier costs accuracy only in its own
-/// group: 9 bits per element. The error is at most half a scale.
-struct Int8PerGroup {
-  static constexpr char const* name = "int8_per_group";
-  static constexpr int bits = 8;                              // of one code
-  static constexpr folio::Basis basis = folio::Basis::model;  // decoded elements are the model's own
-  static constexpr std::int32_t params_dim = 32;              // elements that share what load_params reads
-  struct Params {
-    float scale;
-  };
-
-  FOLIO_HOST_DEVICE static constexpr std::int32_t param_bytes(std::int32_t dim) {
-    return (dim + params_dim - 1) / params_dim * static_cast<std::int32_t>(sizeof(float));
-  }
-
-  FOLIO_HOST_DEVICE static void encode(float const* row, std::int32_t dim, std::byte* codes, std::byte* params) {
-    for (std::int32_t begin = 0; begin < dim; begin += params_dim, params += sizeof(float)) {
-      std::int32_t const end = begin + params_dim < dim ? begin + params_dim : dim;
-      folio::Scaling const scaling =
-          folio::symmetric_scaling(folio::largest_finite_magnitude(row + begin, end - begin), 127.0F);
-      std::memcpy(params, &scaling.scale, sizeof(float));
-      for (std::int32_t i = begin; i < end; ++i) {
-        float const scaled = folio::nan_to_zero(folio::saturate(row[i] * scaling.inverse, 127.0F));
-        codes[i] = static_cast<std::byte>(folio::round_to_int(scaled));
-      }
-    }
-  }
-
-  FOLIO_HOST_DEVICE static Params load_params(std::byte const* params, std::int32_t dim) {
-    return {folio::load_param<float>(params + dim / params_dim * static_cast<std::int32_t>(sizeof(float)))};
-  }
-
-  template <int N>
-  FOLIO_HOST_DEVICE static void decode(std::byte const* codes, Params const& params, float* out) {
-    auto const integers = folio::load_codes<std::int8_t, N>(codes);  // one vector load in a kernel
-    for (int i = 0; i < N; ++i) out[i] = static_cast<float>(integers[i]) * params.scale;
-  }
-};
-static_assert(folio::QuantizerPolicy<Int8PerGroup>);
-// [/quantizer]
+#include "int8_per_group.hpp"
 
 namespace {
 

@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
+#include <cstring>
 #include <folio/batch.hpp>
 #include <folio/kv_cache.hpp>
 #include <folio/quantizer/f32.hpp>
@@ -310,4 +311,35 @@ TEST_CASE("a batch can be moved and copied") {
   auto const moved = std::move(batch);
   CHECK(contents(copy, 1) == contents(moved, 1));
   CHECK(copy.view().group(0).blocks != moved.view().group(0).blocks);
+}
+
+TEST_CASE("rows have room for the tokens that the padding says, in every group") {
+  WindowCache cache(folio::CacheConfig{.num_blocks = {8, 8}});
+  Sequence const s = cache.create(5);
+  auto const batch = cache.batch({&s}, BatchPadding{.num_tokens = 21});
+  CHECK(batch.table_width(0) == 6);
+  CHECK(batch.table_width(1) == 11);
+  CHECK(cache.batch({&s}, BatchPadding{.num_tokens = 21, .row_blocks = 4}).table_width(0) == 8);
+}
+
+TEST_CASE("all tables are in one buffer, which a copy of can be viewed anywhere") {
+  WindowCache cache(folio::CacheConfig{.num_blocks = {8, 8}});
+  Sequence const a = cache.create(5), b = cache.create(3);
+  BatchPadding const padding{.num_sequences = 3, .num_query_tokens = 9, .num_tokens = 8};
+  auto batch = cache.batch({&a, &b}, padding);
+  std::vector<std::int64_t> copy(batch.bytes().size() / 8);
+  std::memcpy(copy.data(), batch.bytes().data(), batch.bytes().size());
+  auto const size = batch.bytes().size();
+  auto const view =
+      batch.view_over<WindowCache::View>(reinterpret_cast<std::byte const*>(copy.data()), *cache.state());
+  cache.batch({&b}, batch, padding);  // does not change the copy
+  CHECK(batch.bytes().size() == size);  // with these paddings every step is alike
+  CHECK(view.num_sequences() == 3);
+  CHECK(view.num_query_tokens() == 9);
+  auto const first = view.sequence_in<1>(0, 1);
+  CHECK(first.num_tokens() == 5);
+  CHECK(first.block_id(4) == a.blocks(1)[2]);
+  CHECK(view.sequence_in<0>(1, 0).block_id(2) == b.blocks(0)[0]);
+  CHECK(view.sequence_in<0>(2, 0).num_tokens() == 0);
+  CHECK(view.group(1).slots[8] == -1);
 }

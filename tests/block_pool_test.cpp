@@ -237,3 +237,59 @@ TEST_CASE("two pools that get the same calls hand out the same blocks") {
     }
   }
 }
+
+TEST_CASE("a pool that grows hands out what it had first, and shrinks again when that is free") {
+  BlockPool pool(3);
+  auto const held = take(pool, 2);
+  pool.resize(6);
+  CHECK(pool.num_blocks() == 6);
+  CHECK(pool.num_free() == 4);
+  CHECK(pool.num_live() == 2);
+  CHECK(pool.peak_live() == 2);
+  CHECK(take(pool, 4) == std::vector<BlockId>{BlockId{3}, BlockId{4}, BlockId{5}, BlockId{6}});
+  CHECK(pool.peak_live() == 6);
+
+  auto const before = state_of(pool);
+  REQUIRE_THROWS_WITH(pool.resize(5), contains("of 6 blocks one of 5: block 6 is in use") && contains("at least 6"));
+  REQUIRE_THROWS_WITH(pool.resize(0), contains("1 to 2147483646 blocks, not 0"));
+  CHECK(state_of(pool) == before);
+
+  for (std::int32_t id = 4; id <= 6; ++id) pool.release(BlockId{id});
+  pool.resize(3);
+  CHECK(pool.num_blocks() == 3);
+  CHECK(pool.num_free() == 0);
+  CHECK(pool.peak_live() == 6);
+  CHECK_FALSE(pool.allocate());
+  for (BlockId const block : held) pool.release(block);
+  pool.release(BlockId{3});
+  CHECK(pool.num_free() == 3);
+  CHECK(pool.num_freed() == 6);
+}
+
+TEST_CASE("free and live are all after every step of random sizes") {
+  std::mt19937 random(5);
+  BlockPool pool(8);
+  std::vector<BlockId> held;
+  for (int step = 0; step < 3000; ++step) {
+    if (below(random, 3) == 0) {
+      std::int32_t const n = 1 + below(random, 40);
+      bool const fits = std::all_of(held.begin(), held.end(), [&](BlockId b) { return to_int(b) <= n; });
+      if (fits)
+        pool.resize(n);
+      else
+        REQUIRE_THROWS_AS(pool.resize(n), folio::Error);
+    } else if (below(random, 2) == 0 && !held.empty()) {
+      std::swap(held[static_cast<std::size_t>(below(random, static_cast<std::int32_t>(held.size())))], held.back());
+      REQUIRE(pool.release(held.back()));
+      held.pop_back();
+    } else if (auto const block = pool.allocate()) {
+      REQUIRE(to_int(*block) <= pool.num_blocks());
+      REQUIRE(std::find(held.begin(), held.end(), *block) == held.end());
+      held.push_back(*block);
+    } else {
+      REQUIRE(pool.num_free() == 0);
+    }
+    REQUIRE(pool.num_live() == static_cast<std::int32_t>(held.size()));
+    REQUIRE(pool.num_free() + pool.num_live() == pool.num_blocks());
+  }
+}

@@ -281,3 +281,73 @@ TEST_CASE("each group's copies stay in its pool") {
   CHECK(child.difference() == "");
   CHECK(cache.stats().counters.copies == 2);  // one in each group, by the child; then the parent was alone
 }
+
+namespace {
+
+/// Host memory that a device is said to read as well, and that can be resized in place.
+class SharedMemory {
+ public:
+  static constexpr char const* name = "shared";
+  static constexpr folio::Reach reach = folio::Reach::both;
+  static constexpr std::int64_t reserved = 1 << 20;
+
+  std::byte* allocate(std::int64_t, std::int64_t alignment) { return memory_.allocate(reserved, alignment); }
+  void deallocate(std::byte* pointer, std::int64_t) noexcept { memory_.deallocate(pointer, reserved); }
+  void resize(std::byte*, std::int64_t, std::int64_t new_bytes) {
+    if (new_bytes > reserved) throw folio::OutOfMemory(name, new_bytes, "more than was reserved");
+  }
+
+ private:
+  folio::HostAllocator memory_;
+};
+
+using SharedCache = KvCache<Model<tiny>, folio::BlockSize<4>, folio::F32, SharedMemory>;
+
+}  // namespace
+
+TEST_CASE("where a device may still be writing, a copy on write waits for the next batch") {
+  SharedCache cache({.num_blocks = {6}});
+  Sequence parent = cache.create(6);
+  auto const bytes = static_cast<std::size_t>(cache.block_bytes());
+  auto const block = [&](Sequence const& s, std::size_t i) {
+    return cache.pool() + to_int(s.blocks()[i]) * cache.block_bytes();
+  };
+  std::memset(block(parent, 1), 7, bytes);
+  Sequence child = parent.fork();
+  child.append(1);
+  std::memset(block(child, 1), 1, bytes);
+  std::memset(block(parent, 1), 8, bytes);  // an earlier step that has only now run
+  Sequence grandchild = child.fork();
+  grandchild.append(1);
+  CHECK(*block(child, 1) == std::byte{1});
+  auto const batch = cache.batch({&child});
+  CHECK(std::memcmp(block(child, 1), block(parent, 1), bytes) == 0);
+  CHECK(std::memcmp(block(grandchild, 1), block(parent, 1), bytes) == 0);  // in their order
+  CHECK(*cache.pool() == std::byte{0});                                    // so is the null block
+  CHECK(cache.stats().counters.copies == 2);
+}
+
+TEST_CASE("a pool grows and shrinks in place, and says why it cannot") {
+  SharedCache cache({.num_blocks = {2}});
+  auto* const pool = cache.pool();
+  std::vector<Sequence> sequences;
+  for (int i = 0; i < 2; ++i) sequences.push_back(cache.create(4));
+  CHECK_FALSE(cache.create().try_append(1));
+  cache.resize(4);
+  CHECK(cache.pool() == pool);
+  CHECK(cache.num_blocks() == 4);
+  CHECK(cache.memory_bytes() == 5 * cache.block_bytes());
+  for (int i = 0; i < 2; ++i) sequences.push_back(cache.create(4));
+
+  CHECK_THROWS_WITH(cache.resize(3), contains("block 4 is in use"));
+  CHECK_THROWS_AS(cache.resize(1 << 20), folio::OutOfMemory);
+  CHECK_THROWS_WITH(cache.resize(0), contains("1 to 2147483646"));
+  CHECK(cache.num_blocks() == 4);
+  CHECK(cache.memory_bytes() == 5 * cache.block_bytes());
+
+  sequences.resize(2);
+  cache.resize(2);
+  CHECK(cache.num_blocks() == 2);
+  CHECK(cache.num_free_blocks() == 0);
+  CHECK(cache.memory_bytes() == 3 * cache.block_bytes());
+}

@@ -52,6 +52,14 @@ std::vector<float> stored_alone(std::vector<float> const& row) {
   return out;
 }
 
+/// Whether `halves` are `expected`, rounded.
+template <int N>
+bool rounded(folio::Pack<folio::Half, N> const& halves, float const* expected) {
+  bool same = true;
+  for (int i = 0; i < N; ++i) same = same && halves[i].bits == folio::f32_to_f16(expected[i]);
+  return same;
+}
+
 /// Whether load<N> gives `expected`. (Assertions are the callers': in so many templates they would take minutes to
 /// compile.)
 template <class Q, int N, class Row>
@@ -61,6 +69,7 @@ bool loads(Row const& row, std::vector<float> const& expected) {
     for (std::int32_t d = 0; d + N <= static_cast<std::int32_t>(expected.size()); d += N) {
       folio::Vec<N> const loaded = row.template load<N>(d);
       same = same && std::memcmp(loaded.v, expected.data() + d, sizeof loaded.v) == 0;
+      same = same && rounded<N>(row.template load<N, folio::Half>(d), expected.data() + d);
       if constexpr (N <= folio::params_dim<Q>) {
         if (d / folio::params_dim<Q> != (d + N - 1) / folio::params_dim<Q>) continue;
         folio::Vec<N> const again = row.template load<N>(d, row.params(d));
@@ -226,6 +235,65 @@ TEMPLATE_TEST_CASE("any number of elements that are whole bytes can be loaded at
   };
   check(typename TestType::Keys(), sequence.key(1, 1));
   check(typename TestType::Values(), sequence.value(1, 1));
+}
+
+TEST_CASE("halves are the stored ones where halves are stored, and the nearest ones elsewhere") {
+  using Cache = CacheOf<Formats<folio::F16, folio::F32, folio::LayoutHnd>, 40>;
+  Cache cache({.num_blocks = {1}});
+  Sequence const s = cache.create(1);
+  auto const batch = cache.batch({&s});
+  auto const view = batch.view();
+  auto const sequence = view.sequence(0, 0);
+  for (std::size_t i = 0; i < 40; ++i) sequence.key(0, 0).codes()[2 * i] = static_cast<std::byte>(i);
+  for (std::size_t i = 0; i < 40; ++i) sequence.key(0, 0).codes()[2 * i + 1] = std::byte{0x7D};  // signalling NaNs
+  auto const stored = sequence.key(0, 0).load<8, folio::Half>(16);
+  for (int i = 0; i < 8; ++i) CHECK(stored[i].bits == 0x7D10 + i);
+
+  std::vector<float> row(40, 1.0F + 0x1p-11F);  // half a step above 1: ties to even
+  row[1] = 1e9F;
+  row[2] = -0x1p-25F;
+  row[3] = 65520.0F;
+  sequence.value(1, 0).store(row.data(), 40);
+  auto const nearest = sequence.value(1, 0).load<5, folio::Half>(0);
+  CHECK(nearest[0].bits == 0x3C00);
+  CHECK(nearest[1].bits == 0x7C00);
+  CHECK(nearest[2].bits == 0x8000);
+  CHECK(nearest[3].bits == 0x7C00);
+  CHECK(nearest[4].bits == 0x3C00);
+  // Two halves are one half2: the pack is as aligned as a vector of its size.
+  STATIC_REQUIRE(alignof(folio::Pack<folio::Half, 2>) == 4);
+  STATIC_REQUIRE(alignof(folio::Pack<folio::Half, 8>) == 16);
+  STATIC_REQUIRE(alignof(folio::Vec<8>) == 16);
+  STATIC_REQUIRE(sizeof(folio::Vec<3>) == 12);
+}
+
+TEST_CASE("query heads that share a kv head are neighbours") {
+  STATIC_REQUIRE(folio::kv_head_of(0, 32, 8) == 0);
+  STATIC_REQUIRE(folio::kv_head_of(7, 32, 8) == 1);
+  STATIC_REQUIRE(folio::first_query_head_of(1, 32, 8) == 4);
+  for (std::int32_t const kv_heads : {1, 2, 5, 8, 40})  // MQA, GQA, MHA
+    for (std::int32_t head = 0; head < 40; ++head) {
+      std::int32_t const kv_head = folio::kv_head_of(head, 40, kv_heads);
+      CHECK(kv_head < kv_heads);
+      CHECK(folio::first_query_head_of(kv_head, 40, kv_heads) <= head);
+      CHECK(folio::first_query_head_of(kv_head + 1, 40, kv_heads) > head);
+    }
+}
+
+TEMPLATE_TEST_CASE("rows begin where 16 bytes can be copied at once", "", folio::LayoutHnd, folio::LayoutNhd) {
+  using Cache = CacheOf<Formats<folio::Int4Rotated, folio::Int8PerToken, TestType>, 40>;  // rows of 20 and 40 bytes
+  Cache cache({.num_blocks = {2}});
+  Sequence const s = cache.create(4);
+  auto const batch = cache.batch({&s});
+  auto const view = batch.view();
+  for (std::int32_t layer = 0; layer < 3; ++layer)
+    for (std::int32_t token = 0; token < 4; ++token)
+      for (std::int32_t head = 0; head < 2; ++head) {
+        auto const sequence = view.sequence(0, layer);
+        CHECK(reinterpret_cast<std::uintptr_t>(sequence.key(head, token).codes()) % 16 == 0);
+        CHECK(reinterpret_cast<std::uintptr_t>(sequence.value(head, token).codes(32)) % 16 == 0);
+        CHECK(reinterpret_cast<std::uintptr_t>(sequence.key(head, token).param_bytes()) % 4 == 0);
+      }
 }
 
 TEST_CASE("codes whose size is no power of two are read where rows are whole") {

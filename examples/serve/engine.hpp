@@ -1,23 +1,29 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What an engine is asked and what it answers, without the type of its cache. How it works is in paged_engine.hpp.
+// What an engine is asked and what it answers. How it works is in paged_engine.hpp.
 
 #include <cstdint>
 #include <folio/ops/thread_pool.hpp>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
-#include "llama.hpp"
 #include "sampler.hpp"
 
 namespace serve {
 
+class Llama;
+
 /// One token after the other.
 using Tokens = std::vector<std::int32_t>;
 
+/// Where the blocks are, and where attention is computed. Automatic: on a GPU where there is one, else on the host.
+enum class Device : std::uint8_t { automatic, host, cuda };
+
 struct EngineOptions {
+  Device device = Device::host;
   std::int64_t memory_bytes = 0;  ///< for the cache; 0: as much as all requests need at once, at most 1 GiB
   std::int32_t batch_tokens = 256;
   std::int32_t max_tokens = 128;
@@ -43,6 +49,7 @@ class Observer {
 
 /// What a run did.
 struct RunResult {
+  std::string device;                            ///< "host", or "cuda: " and the GPU's name
   std::vector<std::vector<Tokens>> completions;  ///< [request][sample]
   std::int64_t prompt_tokens = 0;                ///< of all prompts, each once
   std::int64_t generated_tokens = 0;
@@ -64,13 +71,13 @@ class Engine {
  public:
   virtual ~Engine() = default;
   /// Runs all of them to their end. To be called once. Deterministic: the same model, prompts, options and seed give
-  /// the same tokens.
+  /// the same tokens on the same device.
   virtual RunResult run(Observer& observer) = 0;
 };
 
 /// An engine over a cache with the quantizer called `quantizer`. `model` and `prompts` must outlive it. Throws BadInput
-/// for an unknown quantizer, a head dim that no cache was compiled for, and a memory budget in which the longest
-/// request does not fit.
+/// for an unknown quantizer, a head dim that no cache was compiled for, a device that is not there, and a memory budget
+/// in which the longest request does not fit.
 [[nodiscard]] std::unique_ptr<Engine> make_engine(std::string_view quantizer, Llama const& model,
                                                   std::vector<Tokens> const& prompts, EngineOptions const& options);
 

@@ -44,6 +44,7 @@ void write_completions(std::ostream& out, Tokenizer const& tokenizer, RunResult 
 /// Options of the engine, and the threads that it shares its work over.
 EngineOptions engine_options(Options const& options, folio::ThreadPool& threads) {
   EngineOptions out;
+  out.device = options.device;
   out.memory_bytes = options.memory_bytes;
   out.batch_tokens = options.batch_tokens;
   out.max_tokens = options.max_tokens;

@@ -1,32 +1,79 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// From the name of a quantizer to the engine that was compiled for it.
+// From the names of a quantizer and a device to the cache that was compiled for them, and the engine over it.
 
+#include <span>
 #include <string>
+#include <utility>
 
 #include "bad_input.hpp"
-#include "engines/engines.hpp"
+#include "caches/caches.hpp"
+#include "paged_engine.hpp"
 
 namespace serve {
+namespace {
+
+MakeCache* find(std::span<CacheMaker const> caches, std::string_view quantizer) {
+  for (CacheMaker const& maker : caches)
+    if (maker.quantizer == quantizer) return maker.make;
+  return nullptr;
+}
+
+std::string names_of(std::span<CacheMaker const> caches) {
+  std::string names;
+  for (CacheMaker const& maker : caches) names += (names.empty() ? "" : ", ") + std::string(maker.quantizer);
+  return names;
+}
+
+template <std::int32_t... Dims>
+std::string spell(std::integer_sequence<std::int32_t, Dims...>) {
+  std::string dims;
+  ((dims += (dims.empty() ? "" : ", ") + std::to_string(Dims)), ...);
+  return dims;
+}
+
+std::unique_ptr<PagedCache> make_cache_on_host(std::string_view quantizer, CacheRequest const& request) {
+  MakeCache* const make = find(host_caches, quantizer);
+  if (!make)
+    throw BadInput("There is no quantizer " + std::string(quantizer) + "; known are " + names_of(host_caches) + ".");
+  std::unique_ptr<PagedCache> cache = make(request);
+  if (!cache)
+    throw BadInput("The model's head_dim is " + std::to_string(request.model.head_dim) + "; serve is compiled for " +
+                   spell(HeadDims()) + ".");
+  return cache;
+}
+
+/// A cache on a GPU, or in `why_not` why there cannot be one, as a clause.
+std::unique_ptr<PagedCache> make_cache_on_gpu(std::string_view quantizer, CacheRequest const& request,
+                                              std::string& why_not) {
+  CudaSupport const cuda = cuda_support();
+  why_not = cuda.problem;
+  if (!why_not.empty()) return nullptr;
+  MakeCache* const make = find(cuda.caches, quantizer);
+  std::unique_ptr<PagedCache> cache = make ? make(request) : nullptr;
+  if (!make)
+    why_not = "caches on a GPU have the quantizers " + names_of(cuda.caches) + ", not " + std::string(quantizer) +
+              "; take one of these, or --device host";
+  else if (!cache)
+    why_not = "caches on a GPU are compiled for the head dims " + spell(CudaHeadDims()) + ", and the model's is " +
+              std::to_string(request.model.head_dim) + "; take --device host";
+  return cache;
+}
+
+std::unique_ptr<PagedCache> make_cache(std::string_view quantizer, CacheRequest const& request) {
+  std::string why_not;
+  if (request.options.device != Device::host)
+    if (auto cache = make_cache_on_gpu(quantizer, request, why_not)) return cache;
+  if (request.options.device == Device::cuda) throw BadInput("--device cuda is not possible: " + why_not + ".");
+  return make_cache_on_host(quantizer, request);
+}
+
+}  // namespace
 
 std::unique_ptr<Engine> make_engine(std::string_view quantizer, Llama const& model, std::vector<Tokens> const& prompts,
                                     EngineOptions const& options) {
-  auto const list = [](auto const& elements, auto const& spell) {
-    std::string out;
-    for (auto const& element : elements) out += (out.empty() ? "" : ", ") + spell(element);
-    return out;
-  };
-  MakeEngine* make = nullptr;
-  for (auto const& [name, function] : engine_makers)
-    if (name == quantizer) make = function;
-  if (!make)
-    throw BadInput("There is no quantizer " + std::string(quantizer) + "; known are " +
-                   list(engine_makers, [](auto const& m) { return std::string(m.name); }) + ".");
-  std::unique_ptr<Engine> engine = make(model, prompts, options);
-  if (!engine)
-    throw BadInput("The model's head_dim is " + std::to_string(model.config().head_dim) + "; serve is compiled for " +
-                   list(supported_head_dims, [](std::int32_t dim) { return std::to_string(dim); }) + ".");
-  return engine;
+  return std::make_unique<PagedEngine>(model, prompts, options,
+                                       make_cache(quantizer, {model.config(), prompts, options}));
 }
 
 }  // namespace serve

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "bad_input.hpp"
+#include "engine.hpp"
 #include "sampler.hpp"
 
 namespace serve {
@@ -31,6 +32,7 @@ struct BadOption : BadInput {
 struct Options {
   std::string model, prompts;  ///< where the files are; the caller fills in the defaults
   std::string quantizer = "f32";
+  Device device = Device::automatic;
   std::string output;             ///< file for the completions; empty: none
   std::int32_t max_tokens = 128;  ///< generated per sample
   std::int32_t samples = 1;       ///< per prompt
@@ -82,6 +84,13 @@ inline std::int64_t bytes(std::string_view name, std::string_view text) {
   return value << shift;
 }
 
+inline Device device(std::string_view name, std::string_view text) {
+  if (text == "auto") return Device::automatic;
+  if (text == "host") return Device::host;
+  if (text == "cuda") return Device::cuda;
+  throw BadOption(std::string(name) + " " + std::string(text) + " is not possible: it is auto, host or cuda.");
+}
+
 }  // namespace option_values
 
 /// One option: its name, what --help calls its value (empty: a switch), its help, and what it does with the value.
@@ -110,6 +119,10 @@ struct Option {
        "how the cache stores keys and values: f32 (default), f16, bf16, fp8, int8, int4, or k8v4 (int8 keys, int4 "
        "values)",
        [](Options& o, std::string_view s) { o.quantizer = s; }},
+      {"--device", "NAME",
+       "where the cache is and attention is computed: host, cuda (an NVIDIA GPU), or auto (default): cuda where this "
+       "serve was built with it and there is a GPU, else host; the rest of the model is computed by the host",
+       [](Options& o, std::string_view s) { o.device = v::device("--device", s); }},
       {"--memory", "BYTES",
        "memory for the KV cache, with suffix K, M or G; when it runs out, the youngest requests are preempted and "
        "recomputed "
@@ -120,7 +133,8 @@ struct Option {
       {"--threads", "N", "threads (default: one for each hardware thread)",
        [](Options& o, std::string_view s) { o.threads = v::integer("--threads", s, 1, 1024); }},
       {"--seed", "N",
-       "seed of the random choices (default 1); the same seed gives the same text, whatever the memory, batch and "
+       "seed of the random choices (default 1); on the host the same seed gives the same text, whatever the memory, "
+       "batch and "
        "threads",
        [](Options& o, std::string_view s) {
          o.sampling.seed = v::integer("--seed", s, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max());

@@ -19,9 +19,10 @@
 #include <utility>
 #include <vector>
 
-#include "block_budget.hpp"
 #include "cache_peak.hpp"
 #include "engine.hpp"
+#include "llama.hpp"
+#include "paged_cache.hpp"
 
 namespace serve {
 
@@ -40,23 +41,17 @@ struct Generation {
   [[nodiscard]] std::int32_t num_generated() const { return static_cast<std::int32_t>(tokens.size()) - prompt_size; }
 };
 
-/// An engine over one type of folio::KvCache.
+/// An engine over a paged cache, wherever its blocks are.
 ///
 /// Order decides everything, no clock does: requests are older the earlier they stand in the file, and samples of one
 /// request by their number. running_ is sorted by age, every waiting generation is younger than every running one, and
 /// only younger ones are preempted. So the oldest always gets on, and since the cache holds at least the longest
 /// request, everybody's turn to be the oldest comes.
-template <class Cache>
 class PagedEngine final : public Engine {
  public:
-  PagedEngine(Llama const& model, std::vector<Tokens> const& prompts, EngineOptions const& options)
-      : model_(model),
-        prompts_(prompts),
-        options_(options),
-        budget_(make_budget(model.config(), options)),
-        cache_(make_config(model.config(), budget_.num_blocks(prompts, options))),
-        batch_(cache_.batch({})),
-        sampler_(options.sampling) {}
+  PagedEngine(Llama const& model, std::vector<Tokens> const& prompts, EngineOptions const& options,
+              std::unique_ptr<PagedCache> cache)
+      : model_(model), prompts_(prompts), options_(options), cache_(std::move(cache)), sampler_(options.sampling) {}
 
   RunResult run(Observer& observer) override {
     begin();
@@ -64,11 +59,12 @@ class PagedEngine final : public Engine {
       step(observer);
       observer.on_step(progress());
     }
-    folio::Stats const stats = cache_.stats();
+    folio::Stats const stats = cache_->stats();
+    result_.device = cache_->device();
     result_.forks = stats.counters.forks;
     result_.block_copies = stats.counters.copies;
-    result_.bytes_per_token = cache_.bytes_per_token();
-    result_.memory_bytes = cache_.memory_bytes();
+    result_.bytes_per_token = cache_->bytes_per_token();
+    result_.memory_bytes = cache_->memory_bytes();
     result_.bytes_contiguous = static_cast<std::int64_t>(static_cast<double>(result_.peak_sequences) *
                                                          model_.config().context * result_.bytes_per_token);
     return std::move(result_);
@@ -82,20 +78,6 @@ class PagedEngine final : public Engine {
     Generation* generation;
     std::int32_t num_tokens;
   };
-
-  static folio::CacheConfig make_config(LlamaConfig const& model, std::int64_t num_blocks) {
-    folio::CacheConfig config;
-    config.num_blocks = {num_blocks};
-    config.layers = model.layers;
-    config.kv_heads = model.kv_heads;
-    config.window = model.window;
-    return config;
-  }
-
-  static BlockBudget make_budget(LlamaConfig const& model, EngineOptions const& options) {
-    folio::GroupShape const shape = Cache::resolve(make_config(model, 1)).front();
-    return {shape, typename Cache::Map{shape}.block_bytes(), options.batch_tokens};
-  }
 
   void begin() {
     result_ = {};
@@ -170,10 +152,10 @@ class PagedEngine final : public Engine {
   void admit() {
     while (!crowded_ && room_ > 0 && !waiting_.empty()) {
       Generation& next = *waiting_.front();
-      if (budget_.blocks_of(static_cast<std::int32_t>(next.tokens.size())) >
-          cache_.num_free_blocks() - promised_blocks())
+      if (cache_->budget().blocks_of(static_cast<std::int32_t>(next.tokens.size())) >
+          cache_->num_free_blocks() - promised_blocks())
         return;
-      next.sequence = cache_.create();
+      next.sequence = cache_->create();
       running_.push_back(std::move(waiting_.front()));
       waiting_.pop_front();
       std::int32_t const n = std::min(next.num_pending(), room_);
@@ -184,7 +166,7 @@ class PagedEngine final : public Engine {
   [[nodiscard]] std::int64_t promised_blocks() const {
     std::int64_t promised = 0;
     for (Item const& item : running_) {
-      std::int64_t const known = budget_.blocks_of(static_cast<std::int32_t>(item->tokens.size()));
+      std::int64_t const known = cache_->budget().blocks_of(static_cast<std::int32_t>(item->tokens.size()));
       promised += std::clamp(item->sequence.num_blocks_to_append(item->num_pending()), std::int64_t{0}, known);
     }
     return promised;
@@ -208,12 +190,9 @@ class PagedEngine final : public Engine {
         tokens.push_back(generation.tokens[static_cast<std::size_t>(position)]);
       }
     }
-    cache_.batch(items, batch_);
-    auto const view = batch_.view();
-    folio::ops::AttendOptions const attend{.threads = options_.threads};
+    cache_->begin_step(items);
     auto const attention = [&](std::int32_t layer, float const* q, float const* k, float const* v, float* out) {
-      folio::ops::append(view, layer, k, v, options_.threads);
-      folio::ops::attend(view, layer, q, model_.config().heads, out, nullptr, attend);
+      cache_->attend(layer, q, k, v, out);
     };
     model_.forward(tokens, positions, attention, activations_, options_.threads);
     result_.computed_tokens += static_cast<std::int64_t>(tokens.size());
@@ -280,15 +259,15 @@ class PagedEngine final : public Engine {
   /// Remembers how full the cache is when it is fullest: right after the step's appends.
   void note_peak() {
     result_.peak_sequences = std::max(result_.peak_sequences, static_cast<std::int64_t>(running_.size()));
-    std::int64_t const live = cache_.num_blocks() - cache_.num_free_blocks();
+    std::int64_t const live = cache_->num_blocks() - cache_->num_free_blocks();
     if (live <= live_at_peak_) return;
     live_at_peak_ = live;
-    folio::Stats const stats = cache_.stats();
+    folio::Stats const stats = cache_->stats();
     std::vector<folio::Sequence const*> sequences;
     for (Item const& item : running_) sequences.push_back(&item->sequence);
     result_.bytes_peak = stats.bytes_live;
     result_.waste = stats.waste();
-    result_.waste_beyond_last_blocks = waste_beyond_last_blocks(stats, sequences, budget_.shape.block_size);
+    result_.waste_beyond_last_blocks = waste_beyond_last_blocks(stats, sequences, cache_->budget().shape.block_size);
   }
 
   [[nodiscard]] Progress progress() const {
@@ -299,16 +278,14 @@ class PagedEngine final : public Engine {
             running,
             samples - running - finished_,
             finished_,
-            cache_.num_blocks() - cache_.num_free_blocks(),
-            cache_.num_blocks()};
+            cache_->num_blocks() - cache_->num_free_blocks(),
+            cache_->num_blocks()};
   }
 
   Llama const& model_;
   std::vector<Tokens> const& prompts_;
   EngineOptions options_;
-  BlockBudget budget_;
-  Cache cache_;
-  folio::Batch<typename Cache::View> batch_;
+  std::unique_ptr<PagedCache> cache_;
   Sampler sampler_;
   Activations activations_;
   std::vector<float> logits_;

@@ -40,6 +40,7 @@ struct Report {
   };
   add("model", json_quote(report.model));
   add("quantizer", json_quote(report.quantizer));
+  add("device", json_quote(run.device));
   add("requests", std::to_string(report.requests));
   add("samples", std::to_string(report.samples));
   add("prompt_tokens", std::to_string(run.prompt_tokens));
@@ -87,6 +88,7 @@ struct Report {
   std::vector<std::pair<std::string, std::string>> rows = {
       {"model", report.model},
       {"quantizer", report.quantizer + ", " + spell_bytes(run.bytes_per_token) + " per token"},
+      {"device", run.device},
       {"requests",
        count(report.requests) + (report.samples > 1 ? ", " + count(report.samples) + " samples of each" : "")},
       {"prompt tokens", count(run.prompt_tokens)},

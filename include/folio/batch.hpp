@@ -3,10 +3,14 @@
 #pragma once
 // One step's tables: which blocks each sequence has, how long it is, and where its new tokens go. Host only.
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <folio/cache_state.hpp>
 #include <folio/sequence.hpp>
 #include <folio/view.hpp>
 #include <limits>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -29,47 +33,99 @@ struct BatchItem {
 struct BatchPadding {
   std::int32_t num_sequences = 0;     ///< rows up to this number are empty: length 0, all blocks null
   std::int32_t num_query_tokens = 0;  ///< slots up to this number are -1: nothing is written
+  std::int32_t num_tokens = 0;        ///< rows of block tables have room for sequences of this many tokens
   std::int32_t row_blocks = 1;        ///< rows of block tables are a multiple of this many blocks
 };
 
-/// The tables of a step as plain arrays. Every row, padding included, is written anew each time.
+/// The tables of a step, all in one buffer, so that one copy takes them to a device. Every row, padding included, is
+/// written anew each time.
+///
+/// The buffer holds the slots of each group, the lengths, the query starts, and the block table of each group. Where
+/// each begins follows from the numbers of sequences, query tokens and blocks of a row alone: with a padding that fixes
+/// them, every step's buffer is alike.
 class BatchTables {
  public:
-  explicit BatchTables(int num_groups) : blocks_(static_cast<std::size_t>(num_groups)), slots_(blocks_.size()) {
-    widths_.assign(blocks_.size(), 0);
-  }
+  explicit BatchTables(int num_groups) : groups_(static_cast<std::size_t>(num_groups)) {}
 
   /// Writes the tables of `items`. Throws Error, and changes nothing, for an empty handle, another cache's sequence, or
   /// more queries than the sequence has tokens in memory. Cost: O(blocks + query tokens); no allocation once the
-  /// vectors have grown to the size of a step.
+  /// buffer has grown to the size of a step.
   void fill(SequenceStore const& store, std::span<BatchItem const> items, BatchPadding const& padding = {}) {
+    num_query_tokens_ = std::max(padding.num_query_tokens, count_queries(store, items));
+    num_sequences_ = std::max(padding.num_sequences, static_cast<std::int32_t>(items.size()));
+    place(store, items, padding);
+    fill_lengths(items);
+    for (int g = 0; g < store.num_groups(); ++g) {
+      fill_blocks(g, items);
+      fill_slots(store.shape(g), g, items);
+    }
+  }
+
+  /// The query tokens of `items` together. Throws as fill does.
+  [[nodiscard]] static std::int32_t count_queries(SequenceStore const& store, std::span<BatchItem const> items) {
     std::int64_t total = 0;
     for (BatchItem const& item : items) total += checked_queries(store, item);
     if (total > std::numeric_limits<std::int32_t>::max())
       throw Error("folio: a batch has at most 2147483647 query tokens, not " + std::to_string(total));
-    num_query_tokens_ = std::max(padding.num_query_tokens, static_cast<std::int32_t>(total));
-    num_sequences_ = std::max(padding.num_sequences, static_cast<std::int32_t>(items.size()));
-    fill_lengths(items);
-    for (int g = 0; g < store.num_groups(); ++g) {
-      fill_blocks(g, items, padding.row_blocks);
-      fill_slots(store.shape(g), g, items);
-    }
+    return static_cast<std::int32_t>(total);
   }
 
   [[nodiscard]] std::int32_t num_sequences() const noexcept { return num_sequences_; }
   [[nodiscard]] std::int32_t num_query_tokens() const noexcept { return num_query_tokens_; }
   /// [num_sequences] tokens of each sequence, its queries included.
-  [[nodiscard]] std::span<std::int32_t const> lengths() const noexcept { return lengths_; }
+  [[nodiscard]] std::span<std::int32_t const> lengths() const noexcept {
+    return array<std::int32_t>(lengths_, num_sequences_);
+  }
   /// [num_sequences + 1] where each sequence's query tokens begin among those of the batch.
-  [[nodiscard]] std::span<std::int32_t const> query_starts() const noexcept { return query_starts_; }
+  [[nodiscard]] std::span<std::int32_t const> query_starts() const noexcept {
+    return array<std::int32_t>(query_starts_, std::int64_t{num_sequences_} + 1);
+  }
   /// [num_sequences][table_width(group)] block ids of layer group `group`; 0, the null block, where there is none.
-  [[nodiscard]] std::span<std::int32_t const> block_table(int group = 0) const { return blocks_.at(index(group)); }
-  [[nodiscard]] std::int32_t table_width(int group = 0) const { return widths_.at(index(group)); }
+  [[nodiscard]] std::span<std::int32_t const> block_table(int group = 0) const {
+    Group const& g = groups_.at(index(group));
+    return array<std::int32_t>(g.blocks, std::int64_t{num_sequences_} * g.width);
+  }
+  [[nodiscard]] std::int32_t table_width(int group = 0) const { return groups_.at(index(group)).width; }
   /// [num_query_tokens] the slot of each query token in layer group `group`; -1 for padding.
-  [[nodiscard]] std::span<std::int64_t const> slots(int group = 0) const { return slots_.at(index(group)); }
+  [[nodiscard]] std::span<std::int64_t const> slots(int group = 0) const {
+    return array<std::int64_t>(groups_.at(index(group)).slots, num_query_tokens_);
+  }
+
+  /// The whole buffer, aligned to 8 bytes.
+  [[nodiscard]] std::span<std::byte const> bytes() const noexcept { return std::as_bytes(std::span(buffer_)); }
+
+  /// A view over a copy of the buffer that begins at `begin`, aligned to 8 bytes.
+  template <class View>
+  [[nodiscard]] View view_over(std::byte const* begin, CacheState const& cache) const {
+    GroupTable tables[View::num_groups];
+    for (std::size_t g = 0; g < groups_.size(); ++g)
+      tables[g] = {cache.pools[g], at<std::int32_t>(begin, groups_[g].blocks),
+                   at<std::int64_t>(begin, groups_[g].slots), groups_[g].width, cache.shapes[g]};
+    return View(tables, at<std::int32_t>(begin, lengths_), at<std::int32_t>(begin, query_starts_), num_sequences_,
+                num_query_tokens_);
+  }
 
  private:
-  static std::size_t index(int group) { return static_cast<std::size_t>(group); }
+  /// One group's arrays: bytes from the buffer's beginning, and blocks in a row.
+  struct Group {
+    std::int64_t slots = 0, blocks = 0;
+    std::int32_t width = 0;
+  };
+
+  static std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+  template <class T>
+  static T const* at(std::byte const* begin, std::int64_t offset) {
+    return reinterpret_cast<T const*>(begin + offset);
+  }
+  template <class T>
+  [[nodiscard]] std::span<T const> array(std::int64_t offset, std::int64_t size) const {
+    return {at<T>(bytes().data(), offset), index(size)};
+  }
+  template <class T>
+  [[nodiscard]] T* writable(std::int64_t offset) {
+    return reinterpret_cast<T*>(reinterpret_cast<std::byte*>(buffer_.data()) + offset);
+  }
 
   static std::int32_t num_queries(BatchItem const& item) {
     return item.num_query_tokens == BatchItem::last_append ? item.sequence->num_new_tokens() : item.num_query_tokens;
@@ -98,52 +154,63 @@ class BatchTables {
     return n;
   }
 
+  /// Where in the buffer each array begins. Slots come first, since they need 8-byte alignment.
+  void place(SequenceStore const& store, std::span<BatchItem const> items, BatchPadding const& padding) {
+    std::int64_t end = 0;
+    auto const take = [&](std::int64_t bytes) { return std::exchange(end, end + bytes); };
+    for (Group& group : groups_) group.slots = take(std::int64_t{8} * num_query_tokens_);
+    lengths_ = take(std::int64_t{4} * num_sequences_);
+    query_starts_ = take(std::int64_t{4} * (num_sequences_ + 1));
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+      std::int64_t longest = std::max(1, blocks_for(padding.num_tokens, store.shape(static_cast<int>(g)).block_size));
+      for (BatchItem const& item : items)
+        longest = std::max(longest, static_cast<std::int64_t>(item.sequence->blocks(static_cast<int>(g)).size()));
+      std::int64_t const step = std::max(padding.row_blocks, 1);
+      groups_[g].width = static_cast<std::int32_t>((longest + step - 1) / step * step);
+      groups_[g].blocks = take(std::int64_t{4} * num_sequences_ * groups_[g].width);
+    }
+    buffer_.resize(index((end + 7) / 8));
+  }
+
   void fill_lengths(std::span<BatchItem const> items) {
-    lengths_.assign(index(num_sequences_), 0);
-    query_starts_.assign(index(num_sequences_) + 1, 0);
-    std::int32_t start = 0;
-    for (std::size_t i = 0; i < lengths_.size(); ++i) {
-      if (i < items.size()) {
-        lengths_[i] = items[i].sequence->num_tokens();
-        start += num_queries(items[i]);
-      }
-      query_starts_[i + 1] = start;
+    auto* const lengths = writable<std::int32_t>(lengths_);
+    auto* const query_starts = writable<std::int32_t>(query_starts_);
+    query_starts[0] = 0;
+    for (std::size_t i = 0; i < index(num_sequences_); ++i) {
+      bool const padding = i >= items.size();
+      lengths[i] = padding ? 0 : items[i].sequence->num_tokens();
+      query_starts[i + 1] = query_starts[i] + (padding ? 0 : num_queries(items[i]));
     }
   }
 
-  void fill_blocks(int g, std::span<BatchItem const> items, std::int32_t row_blocks) {
-    std::size_t longest = 1;
-    for (BatchItem const& item : items) longest = std::max(longest, item.sequence->blocks(g).size());
-    auto const step = static_cast<std::size_t>(std::max(row_blocks, 1));
-    std::size_t const width = (longest + step - 1) / step * step;
-    widths_[index(g)] = static_cast<std::int32_t>(width);
-    std::vector<std::int32_t>& table = blocks_[index(g)];
-    table.assign(index(num_sequences_) * width, to_int(null_block));
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      std::span<BlockId const> const blocks = items[i].sequence->blocks(g);
-      for (std::size_t b = 0; b < blocks.size(); ++b) table[i * width + b] = to_int(blocks[b]);
+  void fill_blocks(int g, std::span<BatchItem const> items) {
+    Group const& group = groups_[index(g)];
+    auto* row = writable<std::int32_t>(group.blocks);
+    for (std::size_t i = 0; i < index(num_sequences_); ++i, row += group.width) {
+      std::span<BlockId const> const blocks = i < items.size() ? items[i].sequence->blocks(g) : std::span<BlockId>();
+      for (std::size_t b = 0; b < blocks.size(); ++b) row[b] = to_int(blocks[b]);
+      std::fill(row + blocks.size(), row + group.width, to_int(null_block));
     }
   }
 
   void fill_slots(GroupShape const& shape, int g, std::span<BatchItem const> items) {
-    std::vector<std::int64_t>& slots = slots_[index(g)];
-    slots.assign(index(num_query_tokens_), to_int(no_slot));
-    std::size_t at = 0;
+    auto* const slots = writable<std::int64_t>(groups_[index(g)].slots);
+    std::size_t n = 0;
     for (BatchItem const& item : items) {
       std::span<BlockId const> const blocks = item.sequence->blocks(g);
       std::int32_t const length = item.sequence->num_tokens();
       for (std::int32_t token = length - num_queries(item); token < length; ++token) {
-        BlockId const block = blocks[static_cast<std::size_t>(token / shape.block_size)];
-        slots[at++] = to_int(slot_of(block, token % shape.block_size, shape.block_size));
+        BlockId const block = blocks[index(token / shape.block_size)];
+        slots[n++] = to_int(slot_of(block, token % shape.block_size, shape.block_size));
       }
     }
+    std::fill(slots + n, slots + num_query_tokens_, to_int(no_slot));
   }
 
   std::int32_t num_sequences_ = 0, num_query_tokens_ = 0;
-  std::vector<std::int32_t> lengths_, query_starts_;
-  std::vector<std::vector<std::int32_t>> blocks_;  // by group
-  std::vector<std::vector<std::int64_t>> slots_;   // by group
-  std::vector<std::int32_t> widths_;               // by group
+  std::int64_t lengths_ = 0, query_starts_ = 0;  // bytes from the buffer's beginning
+  std::vector<Group> groups_;
+  std::vector<std::int64_t> buffer_{0};  // of 8 bytes each, for alignment; query_starts has one entry from the start
 };
 
 /// A step's tables and the memory that they point into: what makes a view. Made by KvCache::batch.
@@ -153,26 +220,12 @@ class BatchTables {
 template <class View>
 class Batch : public BatchTables {
  public:
-  /// `pools[g]`: the memory of group g's blocks. `owner` keeps it.
-  Batch(std::shared_ptr<void const> owner, std::span<std::byte* const> pools, std::vector<GroupShape> shapes)
-      : BatchTables(View::num_groups),
-        owner_(std::move(owner)),
-        pools_(pools.begin(), pools.end()),
-        shapes_(std::move(shapes)) {}
+  explicit Batch(std::shared_ptr<CacheState const> cache) : BatchTables(View::num_groups), cache_(std::move(cache)) {}
 
-  [[nodiscard]] View view() const {
-    GroupTable groups[View::num_groups];
-    for (int g = 0; g < View::num_groups; ++g) {
-      auto const i = static_cast<std::size_t>(g);
-      groups[g] = {pools_[i], block_table(g).data(), slots(g).data(), table_width(g), shapes_[i]};
-    }
-    return View(groups, lengths().data(), query_starts().data(), num_sequences(), num_query_tokens());
-  }
+  [[nodiscard]] View view() const { return view_over<View>(bytes().data(), *cache_); }
 
  private:
-  std::shared_ptr<void const> owner_;
-  std::vector<std::byte*> pools_;
-  std::vector<GroupShape> shapes_;
+  std::shared_ptr<CacheState const> cache_;
 };
 
 }  // namespace folio

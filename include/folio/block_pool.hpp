@@ -19,38 +19,66 @@ namespace folio {
 /// Host only, not thread-safe: one owner thread. Every operation is O(1) per block and allocates no memory. The free
 /// list is a stack, so the block released last is handed out first (its bytes are the likeliest to be in a CPU cache),
 /// and two runs of the same calls give the same ids. Running out is a value; misuse is an Error that changes nothing.
-/// Always: num_free() + num_live() == num_blocks().
+///
+/// Besides its holders a block can be cached: a prefix index has its contents and may want it again. A block without
+/// holders that is cached is not free; it becomes free by `uncache`.
+/// Always: num_free() + num_live() + num_cached() == num_blocks().
 class BlockPool {
  public:
   static constexpr std::int32_t max_blocks = 0x7ffffffe;
 
   /// All blocks free. Throws Error when `num_blocks` is not from 1 to max_blocks. Cost: 8 bytes per block.
   explicit BlockPool(std::int64_t num_blocks) {
-    if (num_blocks < 1 || num_blocks > max_blocks)
-      throw Error("folio: a pool has 1 to 2147483646 blocks, not " + std::to_string(num_blocks));
+    check_size(num_blocks);
     auto const n = static_cast<std::size_t>(num_blocks);
     ref_counts_.assign(n + 1, 0);
     free_.resize(n);
-    fewest_free_ = static_cast<std::int32_t>(n);
     for (std::size_t i = 0; i < n; ++i) free_[i] = static_cast<std::int32_t>(n - i);  // block 1 is handed out first
+  }
+
+  /// Takes in more free blocks behind the others, or drops the last ones, all of which must be free.
+  /// Throws Error, and changes nothing, when one is not, or the number is not from 1 to max_blocks. Cost: O(blocks).
+  void resize(std::int64_t num_blocks) {
+    check_size(num_blocks);
+    auto const n = static_cast<std::int32_t>(num_blocks), before = this->num_blocks();
+    for (std::int32_t id = n + 1; id <= before; ++id)
+      if (ref_counts_[at(BlockId{id})] != 0)
+        throw Error("folio: cannot make a pool of " + std::to_string(before) + " blocks one of " + std::to_string(n) +
+                    ": block " + std::to_string(id) + " is in use; release what holds the last blocks, or keep at " +
+                    "least " + std::to_string(last_live()));
+    ref_counts_.reserve(static_cast<std::size_t>(n) + 1);
+    free_.reserve(static_cast<std::size_t>(n));
+    std::erase_if(free_, [&](std::int32_t id) { return id > n; });
+    ref_counts_.resize(static_cast<std::size_t>(n) + 1, 0);
+    // New ones go below the others, so that they are handed out last and the pool can shrink again.
+    std::vector<std::int32_t> added;
+    for (std::int32_t id = n; id > before; --id) added.push_back(id);
+    free_.insert(free_.begin(), added.begin(), added.end());
   }
 
   [[nodiscard]] std::int32_t num_blocks() const noexcept { return static_cast<std::int32_t>(ref_counts_.size() - 1); }
   [[nodiscard]] std::int32_t num_free() const noexcept { return static_cast<std::int32_t>(free_.size()); }
-  [[nodiscard]] std::int32_t num_live() const noexcept { return num_blocks() - num_free(); }
+  /// Blocks that somebody holds.
+  [[nodiscard]] std::int32_t num_live() const noexcept { return num_blocks() - num_free() - num_cached_; }
+  /// Blocks that nobody holds and whose contents a prefix index keeps.
+  [[nodiscard]] std::int32_t num_cached() const noexcept { return num_cached_; }
   /// Live blocks that more than one holder refers to.
   [[nodiscard]] std::int32_t num_shared() const noexcept { return num_shared_; }
   /// The most blocks that were ever live at once.
-  [[nodiscard]] std::int32_t peak_live() const noexcept { return num_blocks() - fewest_free_; }
+  [[nodiscard]] std::int32_t peak_live() const noexcept { return peak_live_; }
   /// Blocks handed out and given back since the beginning.
   [[nodiscard]] std::int64_t num_allocated() const noexcept { return num_allocated_; }
-  [[nodiscard]] std::int64_t num_freed() const noexcept { return num_allocated_ - num_live(); }
+  [[nodiscard]] std::int64_t num_freed() const noexcept { return num_allocated_ - num_live() - num_cached_; }
 
-  /// How many holders `block` has; 0 when it is free. Throws Error for an id that is not of this pool.
+  /// How many holders `block` has; 0 when it is free or only cached. Throws Error for an id that is not of this pool.
   [[nodiscard]] std::uint32_t ref_count(BlockId block) const {
     check_id(block);
-    return ref_counts_[at(block)];
+    return ref_counts_[at(block)] & holders;
   }
+  /// Whether anybody besides one holder counts on the contents of a live block: whoever writes to it must copy it.
+  [[nodiscard]] bool is_shared(BlockId block) const noexcept { return ref_counts_[at(block)] != 1; }
+  /// Whether a prefix index keeps the contents of `block`, which is of this pool.
+  [[nodiscard]] bool is_cached(BlockId block) const noexcept { return (ref_counts_[at(block)] & cached) != 0; }
 
   /// A block with one holder, or nothing when none is free.
   [[nodiscard]] std::optional<BlockId> allocate() noexcept {
@@ -69,7 +97,7 @@ class BlockPool {
     }
     free_.resize(free_.size() - blocks.size());
     num_allocated_ += static_cast<std::int64_t>(blocks.size());
-    fewest_free_ = std::min(fewest_free_, num_free());
+    peak_live_ = std::max(peak_live_, num_live());
     return true;
   }
 
@@ -94,17 +122,49 @@ class BlockPool {
     for (BlockId const block : blocks) release_live(block);
   }
 
-  void retain_live(BlockId block) noexcept { num_shared_ += ++ref_counts_[at(block)] == 2 ? 1 : 0; }
+  void retain_live(BlockId block) noexcept {
+    std::uint32_t const count = ++ref_counts_[at(block)];
+    num_shared_ += (count & holders) == 2 ? 1 : 0;
+    if (count != (cached | 1)) return;
+    --num_cached_;
+    peak_live_ = std::max(peak_live_, num_live());
+  }
 
   bool release_live(BlockId block) noexcept {
     std::uint32_t const left = --ref_counts_[at(block)];
-    num_shared_ -= left == 1 ? 1 : 0;
+    num_shared_ -= (left & holders) == 1 ? 1 : 0;
+    if (left == 0) {
+      free_.push_back(to_int(block));  // never more than the capacity reserved by the constructor
+      return true;
+    }
+    num_cached_ += left == cached ? 1 : 0;
+    return false;
+  }
+
+  /// A prefix index keeps the contents of `block`, which somebody holds and which was not cached. No checks.
+  void cache_live(BlockId block) noexcept { ref_counts_[at(block)] |= cached; }
+  /// The index lets go of `block`, which is cached. True when it is free now. No checks.
+  bool uncache(BlockId block) noexcept {
+    std::uint32_t const left = ref_counts_[at(block)] &= holders;
     if (left > 0) return false;
-    free_.push_back(to_int(block));  // never more than the capacity reserved by the constructor
+    --num_cached_;
+    free_.push_back(to_int(block));
     return true;
   }
 
  private:
+  static void check_size(std::int64_t num_blocks) {
+    if (num_blocks < 1 || num_blocks > max_blocks)
+      throw Error("folio: a pool has 1 to 2147483646 blocks, not " + std::to_string(num_blocks));
+  }
+  /// The highest id in use, or 1.
+  [[nodiscard]] std::int32_t last_live() const {
+    std::int32_t id = num_blocks();
+    while (id > 1 && ref_counts_[at(BlockId{id})] == 0) --id;
+    return id;
+  }
+  static constexpr std::uint32_t cached = 0x80000000, holders = 0x7fffffff;
+
   static std::size_t at(BlockId block) noexcept { return static_cast<std::size_t>(to_int(block)); }
 
   void check_id(BlockId block) const {
@@ -114,15 +174,16 @@ class BlockPool {
   }
   void check_live(BlockId block, char const* verb) const {
     check_id(block);
-    if (ref_counts_[at(block)] == 0)
+    if ((ref_counts_[at(block)] & holders) == 0)
       throw Error(std::string("folio: cannot ") + verb + " block " + std::to_string(to_int(block)) +
                   ", which is free: it was released before, or never allocated");
   }
 
-  std::vector<std::uint32_t> ref_counts_;  // by id; [0] is the null block's and stays 0
+  std::vector<std::uint32_t> ref_counts_;  // by id, and whether it is cached; [0] is the null block's and stays 0
   std::vector<std::int32_t> free_;         // a stack
   std::int32_t num_shared_ = 0;
-  std::int32_t fewest_free_ = 0;
+  std::int32_t num_cached_ = 0;
+  std::int32_t peak_live_ = 0;
   std::int64_t num_allocated_ = 0;
 };
 

@@ -21,7 +21,7 @@
 #include <folio/quantizer/bf16.hpp>
 #include <folio/quantizer/fp8_e4m3.hpp>
 #include <folio/quantizer/int8_per_token.hpp>
-#include <folio/quantizer/int4_rotated.hpp>
+#include <folio/quantizer/int_rotated.hpp>
 #include <folio/layout/hnd.hpp>           // where in a block is it?
 #include <folio/layout/nhd.hpp>
 #include <folio/layout/interleaved.hpp>
@@ -32,6 +32,8 @@
 #include <folio/ops/copy_blocks.hpp>
 #include <folio/ops/attend.hpp>
 #include <folio/ops/merge_attention.hpp>
+#include <folio/ops/rotate.hpp>
+#include <folio/ops/requantize.hpp>
 #include <folio/observe/stats.hpp>        // what happened?
 #include <folio/capacity.hpp>             // how many bytes, how many blocks
 #include <folio/kv_cache.hpp>             // the owner: ties the rooms together

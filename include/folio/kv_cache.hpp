@@ -3,14 +3,13 @@
 #pragma once
 // The owner: KvCache<Policies...> ties the rooms together and hands out sequences, step tables and views. Host only.
 
-#include <array>
-#include <cstring>
 #include <folio/batch.hpp>
+#include <folio/cache_state.hpp>
 #include <folio/capacity.hpp>
 #include <folio/error.hpp>
 #include <folio/observe/stats.hpp>
-#include <folio/ops/copy_blocks.hpp>
 #include <folio/policy_set.hpp>
+#include <folio/prefix/radix_tree.hpp>
 #include <folio/sequence.hpp>
 #include <folio/view.hpp>
 #include <initializer_list>
@@ -21,6 +20,19 @@
 #include <vector>
 
 namespace folio {
+
+namespace detail {
+
+template <bool, class Eviction, class Events>
+struct PrefixTreeOf {
+  using type = int;  // none
+};
+template <class Eviction, class Events>
+struct PrefixTreeOf<true, Eviction, Events> {
+  using type = PrefixTree<Eviction, Events>;
+};
+
+}  // namespace detail
 
 /// What is known only at run time. Give either `memory_bytes` or `num_blocks`.
 struct CacheConfig {
@@ -42,6 +54,10 @@ struct CacheConfig {
 ///   a quantizer      how an element is stored           F16             (Keys<Q>, Values<Q>: each its own)
 ///   a layout         where in a block an element is     LayoutHnd
 ///   an allocator     where a block's bytes come from    HostAllocator
+///   an eviction      which prefix goes when memory is   none: prefixes are not kept
+///                    short; and so, that prefixes are
+///                    kept, and found by later prompts
+///   an event sink    who hears what is kept and evicted NoEvents
 ///
 /// Host only, not thread-safe: one owner thread; the ops share their own work over threads. All blocks are allocated at
 /// once by the constructor. Movable; sequences and batches keep the memory alive and may outlive this object.
@@ -67,6 +83,9 @@ class KvCache {
       "folio::KvCache: a quantizer is given beside Keys<> and Values<>, which leave it nothing to store; remove it");
   static_assert(Set::template count<PolicyKind::layout> <= 1, "folio::KvCache: two layouts are given; keep one");
   static_assert(Set::template count<PolicyKind::allocator> <= 1, "folio::KvCache: two allocators are given; keep one");
+  static_assert(Set::template count<PolicyKind::eviction> <= 1,
+                "folio::KvCache: two eviction policies are given; keep one");
+  static_assert(Set::template count<PolicyKind::events> <= 1, "folio::KvCache: two event sinks are given; keep one");
 
  public:
   using ModelType = typename Set::ModelType;
@@ -75,6 +94,9 @@ class KvCache {
   using ValueQuantizer = typename Set::ValueQuantizer;
   using Layout = typename Set::Layout;
   using Allocator = typename Set::Allocator;
+  using Eviction = typename Set::Eviction;
+  using Events = typename Set::Events;
+  static constexpr bool has_prefixes = Set::has_prefixes;
   using View = BlockTableView<ModelType, Blocks, KeyQuantizer, ValueQuantizer, Layout>;
   using Map = BlockMap<KeyQuantizer, ValueQuantizer, Layout>;
 
@@ -105,10 +127,44 @@ class KvCache {
     return sequence;
   }
 
+  /// A sequence that begins with the tokens of `prompt` that the cache has: num_tokens() of them need no computing, at
+  /// most all but the last one. What was found is held from here on. Append the rest. Cost: comparing the tokens, O(1)
+  /// for each turn that the prompt shares with others, and a copy of the block ids.
+  [[nodiscard]] Sequence create(Prefix const& prompt) {
+    auto& tree = prefixes();
+    Sequence sequence = create();
+    tree.take(tree.find(prompt.scope, prompt.symbols, prompt.size() - 1), sequence.state(), prompt.size());
+    return sequence;
+  }
+
+  /// Keeps the whole blocks of a sequence for later prompts; `tokens` says what its first tokens are, whose keys and
+  /// values must be written (or launched to be, where steps run on a stream). For a finished sequence before it is
+  /// released, or for one that goes on. Where the cache has the same prefix already, the sequence takes those blocks
+  /// and gives its own back. Returns how many tokens are kept now. Throws Error when the sequence has fewer tokens.
+  std::int32_t insert(Sequence const& sequence, Prefix const& tokens) {
+    if (sequence.store() != &core_->store) throw Error("folio: insert needs a sequence of this cache");
+    if (tokens.size() > sequence.num_tokens())
+      throw Error("folio: cannot insert " + std::to_string(tokens.size()) + " tokens of a sequence that has " +
+                  std::to_string(sequence.num_tokens()));
+    return prefixes().insert(sequence.state(), tokens.scope, tokens.symbols);
+  }
+
+  /// How many tokens of `prompt` create() would find now. Changes nothing, and counts as no use.
+  [[nodiscard]] std::int32_t num_cached_tokens(Prefix const& prompt) const {
+    return prefixes().find(prompt.scope, prompt.symbols, prompt.size() - 1).num_tokens;
+  }
+
+  /// The tree of prefixes: its clock, its counters, pins, clearing.
+  [[nodiscard]] auto& prefixes() const {
+    static_assert(has_prefixes,
+                  "folio: this cache keeps no prefixes: give it an eviction policy, such as folio::LruEviction");
+    return *core_->tree;
+  }
+
   /// The tables of a step over these sequences, in this order. Throws Error as BatchTables::fill does.
   [[nodiscard]] Batch<View> batch(std::span<BatchItem const> items, BatchPadding const& padding = {}) const {
-    Batch<View> tables(core_, core_->pools(), core_->shapes);
-    tables.fill(core_->store, items, padding);
+    Batch<View> tables(core_);
+    batch(items, tables, padding);
     return tables;
   }
   [[nodiscard]] Batch<View> batch(std::initializer_list<BatchItem> items, BatchPadding const& padding = {}) const {
@@ -116,17 +172,32 @@ class KvCache {
   }
   /// The same into an existing batch of this cache, whose memory is used again.
   void batch(std::span<BatchItem const> items, Batch<View>& tables, BatchPadding const& padding = {}) const {
+    static_assert(host_can_read<Allocator>,
+                  "folio: the blocks of this cache are in memory that the host cannot read: make a DeviceBatch "
+                  "(folio/device_batch.cuh) and upload it");
     tables.fill(core_->store, items, padding);
+    core_->do_due_work();
   }
   void batch(std::initializer_list<BatchItem> items, Batch<View>& tables, BatchPadding const& padding = {}) const {
     batch(std::span(items.begin(), items.size()), tables, padding);
   }
 
+  /// Makes the pool of layer group `group` larger or smaller, without moving a block: for allocators that can, such as
+  /// VirtualAllocator. New blocks are handed out last. Throws Error, and changes nothing, when a block that would go is
+  /// in use, or is to be copied by the next upload; OutOfMemory when there is not enough. Before a pool is made
+  /// smaller, steps that are still running must have ended: they may read blocks that have been released since.
+  void resize(std::int64_t num_blocks, int group = 0) {
+    static_assert(ResizableAllocator<Allocator>,
+                  "folio: this cache's allocator cannot resize its memory in place; use VirtualAllocator, or give one "
+                  "`void resize(std::byte* pointer, std::int64_t old_bytes, std::int64_t new_bytes)`");
+    core_->resize(group, num_blocks);
+  }
+
   /// Gauges and counters. Cost: O(sequences * log).
   [[nodiscard]] Stats stats() const {
-    std::vector<std::int64_t> bytes;
-    for (int g = 0; g < num_groups; ++g) bytes.push_back(block_bytes(g));
-    return collect_stats(core_->store, bytes);
+    Stats stats = collect_stats(core_->store, core_->block_bytes);
+    if constexpr (has_prefixes) stats.prefixes = core_->tree->counters();
+    return stats;
   }
 
   [[nodiscard]] GroupShape const& shape(int group = 0) const {
@@ -134,11 +205,13 @@ class KvCache {
   }
   [[nodiscard]] std::int64_t num_blocks(int group = 0) const { return core_->store.pool(group).num_blocks(); }
   [[nodiscard]] std::int64_t num_free_blocks(int group = 0) const { return core_->store.pool(group).num_free(); }
-  [[nodiscard]] std::int64_t block_bytes(int group = 0) const { return Map{shape(group)}.block_bytes(); }
+  [[nodiscard]] std::int64_t block_bytes(int group = 0) const {
+    return core_->block_bytes.at(static_cast<std::size_t>(group));
+  }
   /// Bytes of all blocks of all groups, the null blocks included.
   [[nodiscard]] std::int64_t memory_bytes() const {
     std::int64_t sum = 0;
-    for (auto const& memory : core_->memory) sum += memory.bytes;
+    for (std::int64_t const bytes : core_->pool_bytes) sum += bytes;
     return sum;
   }
   /// Bytes that a token takes in all layers, padding of blocks included; an average where blocks do not divide evenly.
@@ -154,10 +227,10 @@ class KvCache {
     return sum;
   }
   /// The address of block 0 of a group, the null block; block b is block_bytes(group) * b further.
-  [[nodiscard]] std::byte* pool(int group = 0) const {
-    return core_->memory.at(static_cast<std::size_t>(group)).bytes_begin;
-  }
+  [[nodiscard]] std::byte* pool(int group = 0) const { return core_->pools.at(static_cast<std::size_t>(group)); }
   [[nodiscard]] Allocator const& allocator() const { return core_->allocator; }
+  /// The block lists and addresses that batches are made from: what DeviceBatch builds on.
+  [[nodiscard]] std::shared_ptr<CacheState const> state() const { return core_; }
 
   /// The shapes of all groups with the run-time numbers filled in. Throws Error when one is missing or contradicts the
   /// model. For planning without a cache.
@@ -186,29 +259,33 @@ class KvCache {
   }
 
  private:
-  struct Memory {
-    std::byte* bytes_begin = nullptr;
-    std::int64_t bytes = 0;
-  };
-
-  /// Everything that sequences and batches keep alive.
-  struct Core {
-    Core(std::vector<GroupShape> s, CacheConfig const& config, Allocator a)
-        : shapes(std::move(s)), allocator(std::move(a)), store(shapes, num_blocks(config), {this, &copy_block}) {
-      memory.reserve(shapes.size());  // so that nothing can fail between an allocation and its entry
+  /// Everything that sequences and batches keep alive: the state, and the memory of the blocks.
+  struct Core : CacheState {
+    Core(std::vector<GroupShape> const& s, CacheConfig const& config, Allocator a)
+        : Core(s, sizes_of(s), config, std::move(a)) {}
+    Core(std::vector<GroupShape> const& s, std::vector<std::int64_t> const& bytes, CacheConfig const& config,
+         Allocator a)
+        : CacheState(s, num_blocks(s, bytes, config), bytes), allocator(std::move(a)) {
+      defers_copies = device_can_read<Allocator>;
+      pools.reserve(shapes.size());  // so that nothing can fail between an allocation and its entry
+      pool_bytes.reserve(shapes.size());
       for (int g = 0; g < num_groups; ++g) allocate(g);
+      if (!defers_copies) do_due_work();
+      if constexpr (has_prefixes) {
+        tree = std::make_unique<Tree>(store, block_bytes);
+        store.set_prefix_hooks(tree->hooks());
+      }
     }
-    Core(Core const&) = delete;
-    Core& operator=(Core const&) = delete;
     ~Core() { free_all(); }
 
-    [[nodiscard]] std::int64_t block_bytes(int g) const {
-      return Map{shapes[static_cast<std::size_t>(g)]}.block_bytes();
+    static std::vector<std::int64_t> sizes_of(std::vector<GroupShape> const& shapes) {
+      std::vector<std::int64_t> bytes;
+      for (GroupShape const& shape : shapes) bytes.push_back(Map{shape}.block_bytes());
+      return bytes;
     }
 
-    [[nodiscard]] std::vector<std::int64_t> num_blocks(CacheConfig const& config) const {
-      std::vector<std::int64_t> bytes;
-      for (int g = 0; g < num_groups; ++g) bytes.push_back(block_bytes(g));
+    static std::vector<std::int64_t> num_blocks(std::vector<GroupShape> const& shapes,
+                                                std::vector<std::int64_t> const& bytes, CacheConfig const& config) {
       if ((config.memory_bytes != 0) == !config.num_blocks.empty())
         throw Error("folio: CacheConfig needs either memory_bytes or num_blocks, and not both");
       if (config.num_blocks.empty())
@@ -219,40 +296,45 @@ class KvCache {
       return config.num_blocks;
     }
 
+    [[nodiscard]] std::int64_t bytes_for(int g, std::int64_t num_blocks) const {
+      return (num_blocks + 1) * block_bytes[static_cast<std::size_t>(g)];  // the null block besides
+    }
+
     void allocate(int g) {
-      std::int64_t const bytes = (std::int64_t{store.pool(g).num_blocks()} + 1) * block_bytes(g);
+      std::int64_t const bytes = bytes_for(g, store.pool(g).num_blocks());
       try {
-        memory.push_back({allocator.allocate(bytes, Map::block_alignment), bytes});
+        pools.push_back(allocator.allocate(bytes, Map::block_alignment));
+        pool_bytes.push_back(bytes);
       } catch (...) {
         free_all();
         throw;
       }
-      // Tables are padded with the null block, so what is read there must be finite.
-      std::memset(memory.back().bytes_begin, 0, static_cast<std::size_t>(block_bytes(g)));
+    }
+
+    void resize(int g, std::int64_t num_blocks) requires ResizableAllocator<Allocator> {
+      std::int64_t const before = store.pool(g).num_blocks();
+      std::int64_t& bytes = pool_bytes.at(static_cast<std::size_t>(g));
+      check_no_copy_behind(g, num_blocks);
+      store.resize_pool(g, num_blocks);  // throws when blocks are in use: before memory goes
+      try {
+        allocator.resize(pools[static_cast<std::size_t>(g)], bytes, bytes_for(g, num_blocks));
+      } catch (...) {
+        store.resize_pool(g, before);
+        throw;
+      }
+      bytes = bytes_for(g, num_blocks);
     }
 
     void free_all() noexcept {
-      for (Memory const& m : memory) allocator.deallocate(m.bytes_begin, m.bytes);
-      memory.clear();
+      for (std::size_t g = 0; g < pools.size(); ++g) allocator.deallocate(pools[g], pool_bytes[g]);
+      pools.clear();
     }
 
-    [[nodiscard]] std::array<std::byte*, std::size_t{num_groups}> pools() const {
-      std::array<std::byte*, std::size_t{num_groups}> begins{};
-      for (std::size_t g = 0; g < begins.size(); ++g) begins[g] = memory[g].bytes_begin;
-      return begins;
-    }
+    using Tree = typename detail::PrefixTreeOf<has_prefixes, Eviction, Events>::type;
 
-    static void copy_block(void* owner, int g, BlockId from, BlockId to) noexcept {
-      auto const& core = *static_cast<Core const*>(owner);
-      std::byte* const begin = core.memory[static_cast<std::size_t>(g)].bytes_begin;
-      ops::BlockCopy const copy{from, to};
-      ops::copy_blocks(begin, begin, core.block_bytes(g), {&copy, 1});
-    }
-
-    std::vector<GroupShape> shapes;
     Allocator allocator;
-    std::vector<Memory> memory;
-    SequenceStore store;
+    std::vector<std::int64_t> pool_bytes;  // by group
+    std::unique_ptr<Tree> tree;            // null without prefixes
   };
 
   /// Latent groups have one head of their own; the model's number is for the others.

@@ -5,8 +5,10 @@
 
 #include <folio/allocator/host.hpp>
 #include <folio/block.hpp>
+#include <folio/eviction/eviction.hpp>
 #include <folio/layout/hnd.hpp>
 #include <folio/model.hpp>
+#include <folio/prefix/events.hpp>
 #include <folio/quantizer/f16.hpp>
 #include <folio/quantizer/hadamard.hpp>
 #include <type_traits>
@@ -35,7 +37,7 @@ concept ValuesPolicy = requires {
 };
 
 /// The questions that a policy can answer.
-enum class PolicyKind { unknown, model, block_size, quantizer, keys, values, layout, allocator };
+enum class PolicyKind { unknown, model, block_size, quantizer, keys, values, layout, allocator, eviction, events };
 
 template <class P>
 [[nodiscard]] constexpr PolicyKind kind_of() {
@@ -49,6 +51,10 @@ template <class P>
     return PolicyKind::layout;
   else if constexpr (AllocatorPolicy<P>)
     return PolicyKind::allocator;
+  else if constexpr (EvictionPolicy<P>)
+    return PolicyKind::eviction;
+  else if constexpr (EventSink<P>)
+    return PolicyKind::events;
   else if constexpr (KeysPolicy<P>)
     return PolicyKind::keys;
   else if constexpr (ValuesPolicy<P>)
@@ -98,7 +104,8 @@ template <QuantizerPolicy Q>
 }
 
 /// The policies of a cache, sorted, with the documented defaults for those not given:
-/// BlockSize<16>, F16, LayoutHnd, HostAllocator. A model has no default.
+/// BlockSize<16>, F16, LayoutHnd, HostAllocator. A model has no default; without an eviction policy there is no prefix
+/// tree.
 template <class... Policies>
 struct PolicySet {
   template <PolicyKind kind>
@@ -113,6 +120,11 @@ struct PolicySet {
   using ValueQuantizer = typename detail::Pick<PolicyKind::values, Values<Quantizer>, Policies...>::ValueQuantizer;
   using Layout = detail::Pick<PolicyKind::layout, LayoutHnd, Policies...>;
   using Allocator = detail::Pick<PolicyKind::allocator, HostAllocator, Policies...>;
+
+  /// Whether prefixes are kept, because a policy says which of them go.
+  static constexpr bool has_prefixes = count<PolicyKind::eviction> > 0;
+  using Eviction = detail::Pick<PolicyKind::eviction, void, Policies...>;
+  using Events = detail::Pick<PolicyKind::events, NoEvents, Policies...>;
 
   /// Whether a bare quantizer is given although keys and values both have one of their own.
   static constexpr bool has_idle_quantizer =

@@ -10,6 +10,7 @@
 #include <folio/block_pool.hpp>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
+#include <folio/prefix/prefix.hpp>
 #include <limits>
 #include <memory>
 #include <span>
@@ -19,10 +20,11 @@
 
 namespace folio {
 
-/// Copies all bytes of block `from` to block `to` of layer group `group`. The owner of the memory gives it; cannot
-/// fail.
+/// Copies all bytes of block `from` to block `to` of layer group `group`. The owner of the memory gives it. `prepare`
+/// comes before every `copy` and may throw, when nothing has changed yet; `copy` cannot fail.
 struct BlockCopier {
   void* owner = nullptr;
+  void (*prepare)(void* owner, int group) = nullptr;
   void (*copy)(void* owner, int group, BlockId from, BlockId to) noexcept = nullptr;
 };
 
@@ -42,6 +44,21 @@ struct SequenceState {
   std::int32_t num_tokens = 0;
   std::int32_t num_new_tokens = 0;  ///< of the last append that are still there: the default query of a batch
   BlockList lists[max_groups];
+  std::int32_t num_cached_tokens = 0;  ///< that it began with, found in the prefix tree
+  std::int32_t lease = -1;             ///< the node of the prefix tree that it keeps from being evicted, or -1
+  std::int32_t tenant = 0;
+  Retention retention;
+};
+
+/// What a prefix tree does for the sequences of a store. Absent: nothing is kept, and nothing can be evicted.
+struct PrefixHooks {
+  void* owner = nullptr;
+  /// Evicts until group `group` has `num_blocks` free blocks; false when that cannot be.
+  bool (*make_room)(void* owner, int group, std::int64_t num_blocks) = nullptr;
+  void (*forked)(void* owner, SequenceState const& parent, SequenceState& child) = nullptr;
+  /// An append to the sequence, which still has its length from before, copied its last block.
+  void (*copied)(void* owner, SequenceState& state) noexcept = nullptr;
+  void (*released)(void* owner, SequenceState& state) noexcept = nullptr;
 };
 
 /// What happened since the cache was made.
@@ -62,6 +79,8 @@ class SequenceStore {
 
   [[nodiscard]] int num_groups() const noexcept { return static_cast<int>(pools_.size()); }
   [[nodiscard]] BlockPool const& pool(int group) const { return pools_[static_cast<std::size_t>(group)]; }
+  [[nodiscard]] BlockPool& pool(int group) { return pools_[static_cast<std::size_t>(group)]; }
+  void set_prefix_hooks(PrefixHooks const& hooks) { prefix_ = hooks; }
   [[nodiscard]] GroupShape const& shape(int group) const { return shapes_[static_cast<std::size_t>(group)]; }
   [[nodiscard]] SequenceCounters const& counters() const noexcept { return counters_; }
   /// Every slot of the store; those that are not `live` are unused.
@@ -100,13 +119,21 @@ class SequenceStore {
   /// Cost: O(new blocks), and one block copy where the last block is partly filled and shared.
   [[nodiscard]] bool try_append(SequenceState& state, std::int32_t n) {
     check_append(state, n);
-    if (group_short_of(state, n) >= 0) {
+    if (!make_room(state, n)) {
       ++counters_.out_of_blocks;
       return false;
     }
-    for (int g = 0; g < num_groups(); ++g)  // may run out of host memory: before anything changes
+    for (int g = 0; g < num_groups(); ++g) {  // may run out of host memory: before anything changes
       reserve(list(state, g).blocks, blocks_for(state.num_tokens + n, shape(g).block_size));
-    for (int g = 0; g < num_groups(); ++g) grow(state, g, plan_growth(state, g, n));
+      if (state.num_tokens % shape(g).block_size != 0 && copier_.prepare != nullptr) copier_.prepare(copier_.owner, g);
+    }
+    bool copied = false;
+    for (int g = 0; g < num_groups(); ++g) {
+      Growth const growth = plan_growth(state, g, n);
+      copied = copied || growth.copies_last;
+      grow(state, g, growth);
+    }
+    if (copied && prefix_.copied != nullptr) prefix_.copied(prefix_.owner, state);
     state.num_tokens += n;
     state.num_new_tokens = n;
     ++counters_.appends;
@@ -125,9 +152,12 @@ class SequenceStore {
       throw;
     }
     for (int g = 0; g < num_groups(); ++g)
-      for (auto const part : held(parent, g)) pool_of(g).retain_live(part);
+      for (auto const part : held(parent, g)) pool(g).retain_live(part);
     child.num_tokens = parent.num_tokens;
     child.num_new_tokens = parent.num_new_tokens;
+    child.tenant = parent.tenant;
+    child.retention = parent.retention;
+    if (prefix_.forked != nullptr) prefix_.forked(prefix_.owner, parent, child);
     ++counters_.forks;
     return child;
   }
@@ -145,9 +175,13 @@ class SequenceStore {
     ++counters_.truncates;
   }
 
+  /// Makes the pool of group `g` larger or smaller. Throws as BlockPool::resize does.
+  void resize_pool(int g, std::int64_t num_blocks) { pool(g).resize(num_blocks); }
+
   /// Gives every block back. The state is unused then.
   void release(SequenceState& state) noexcept {
     for (int g = 0; g < num_groups(); ++g) shrink(state, g, 0);
+    if (prefix_.released != nullptr) prefix_.released(prefix_.owner, state);
     recycle(state);
     ++counters_.released;
   }
@@ -164,7 +198,6 @@ class SequenceStore {
 
   static BlockList& list(SequenceState& s, int g) { return s.lists[g]; }
   static BlockList const& list(SequenceState const& s, int g) { return s.lists[g]; }
-  BlockPool& pool_of(int g) { return pools_[static_cast<std::size_t>(g)]; }
 
   /// Room for `size` elements, growing at least by half so that appending stays O(1) amortized.
   template <class T>
@@ -186,13 +219,23 @@ class SequenceStore {
     growth.give_back_end = l.given_back_end;
     if (n <= 0) return growth;
     growth.new_blocks = blocks_for(state.num_tokens + n, s.block_size) - static_cast<std::int32_t>(l.blocks.size());
-    growth.copies_last = state.num_tokens % s.block_size != 0 && pool(g).ref_count(l.blocks.back()) > 1;
+    growth.copies_last = state.num_tokens % s.block_size != 0 && pool(g).is_shared(l.blocks.back());
     if (s.window == 0) return growth;
     // The first new token is the query that sees furthest back.
     growth.give_back_end = std::max(l.given_back_end, s.window_begin(state.num_tokens) / s.block_size);
     for (std::int32_t i = first_behind_sinks(l, s); i < growth.give_back_end; ++i)
-      growth.freed += pool(g).ref_count(l.blocks[static_cast<std::size_t>(i)]) == 1 ? 1 : 0;
+      growth.freed += pool(g).is_shared(l.blocks[static_cast<std::size_t>(i)]) ? 0 : 1;
     return growth;
+  }
+
+  /// Whether every group has, or can be given, enough blocks for n more tokens.
+  [[nodiscard]] bool make_room(SequenceState const& state, std::int32_t n) {
+    for (int g = 0; g < num_groups(); ++g) {
+      std::int64_t const needed = blocks_to_append(state, g, n);
+      if (needed <= pool(g).num_free()) continue;
+      if (prefix_.make_room == nullptr || !prefix_.make_room(prefix_.owner, g, needed)) return false;
+    }
+    return true;
   }
 
   /// The first block behind the sinks that is still held.
@@ -202,7 +245,7 @@ class SequenceStore {
 
   void grow(SequenceState& state, int g, Growth const& growth) noexcept {
     BlockList& l = list(state, g);
-    BlockPool& pool = pool_of(g);
+    BlockPool& pool = this->pool(g);
     for (std::int32_t i = first_behind_sinks(l, shape(g)); i < growth.give_back_end; ++i)
       pool.release_live(std::exchange(l.blocks[static_cast<std::size_t>(i)], null_block));
     l.given_back_end = growth.give_back_end;
@@ -237,7 +280,7 @@ class SequenceStore {
     BlockList& l = list(state, g);
     auto const keep = static_cast<std::size_t>(blocks_for(n, s.block_size));
     while (l.blocks.size() > keep) {
-      if (l.blocks.back() != null_block) pool_of(g).release_live(l.blocks.back());
+      if (l.blocks.back() != null_block) pool(g).release_live(l.blocks.back());
       l.blocks.pop_back();
     }
     l.given_back_end = std::min(l.given_back_end, static_cast<std::int32_t>(l.blocks.size()));
@@ -255,12 +298,15 @@ class SequenceStore {
   void recycle(SequenceState& state) noexcept {
     state.live = false;
     state.num_tokens = state.num_new_tokens = 0;
+    state.num_cached_tokens = state.tenant = 0;
+    state.retention = {};
     unused_.push_back(static_cast<std::size_t>(to_int(state.id)));  // reserved by create
   }
 
   std::vector<GroupShape> shapes_;
   std::vector<BlockPool> pools_;
   BlockCopier copier_;
+  PrefixHooks prefix_;
   std::vector<std::unique_ptr<SequenceState>> states_;
   std::vector<std::size_t> unused_;
   SequenceCounters counters_;
@@ -295,6 +341,8 @@ class Sequence {
   [[nodiscard]] explicit operator bool() const noexcept { return state_ != nullptr; }
   [[nodiscard]] SequenceId id() const { return state().id; }
   [[nodiscard]] std::int32_t num_tokens() const { return state().num_tokens; }
+  /// How many tokens it began with because the cache had them: they need no computing.
+  [[nodiscard]] std::int32_t num_cached_tokens() const { return state().num_cached_tokens; }
 
   /// Slots for `num_tokens` more tokens, whose keys and values ops::append writes afterwards. In groups with a window,
   /// blocks that none of the new tokens sees are given back first. Throws OutOfBlocks, and changes nothing, when a
@@ -345,14 +393,14 @@ class Sequence {
   [[nodiscard]] std::int32_t num_new_tokens() const { return state().num_new_tokens; }
   /// The cache's bookkeeping, to tell one cache's sequences from another's.
   [[nodiscard]] SequenceStore const* store() const noexcept { return state_ != nullptr ? store_ : nullptr; }
-
- private:
+  /// The bookkeeping's entry of this sequence. For the cache.
   [[nodiscard]] SequenceState& state() const {
     if (state_ == nullptr)
       throw Error("folio: this Sequence is empty: it was moved from, released or never created; use KvCache::create");
     return *state_;
   }
 
+ private:
   std::shared_ptr<void> owner_;
   SequenceStore* store_ = nullptr;
   SequenceState* state_ = nullptr;

@@ -8,117 +8,9 @@
 
 #include <folio/block.hpp>
 #include <folio/layout/block_map.hpp>
+#include <folio/row.hpp>
 
 namespace folio {
-
-/// N decoded elements.
-template <int N>
-using Vec = Pack<float, N>;
-
-/// One row: the key or the value of one token in one head of one layer. Cheap to make, meant to be short-lived.
-template <QuantizerPolicy Quantizer, LayoutPolicy Layout, Plane plane>
-class Row {
- public:
-  using Params = typename Quantizer::Params;
-
-  /// `tile`: the codes of this plane of the layer in the block; `params`: this row's parameters.
-  FOLIO_HOST_DEVICE constexpr Row(std::byte* tile, Tile shape, std::byte* params, std::int32_t head, std::int32_t slot)
-      : tile_(tile), params_(params), shape_(shape), head_(head), slot_(slot) {}
-
-  /// Elements [dim, dim + N), decoded, in the quantizer's basis. `dim` is a multiple of N, and N * bits of whole bytes.
-  /// One load of N * bits / 8 bytes where the layout and the parameters keep N elements together, else one per part.
-  template <int N>
-  [[nodiscard]] FOLIO_HOST_DEVICE Vec<N> load(std::int32_t dim) const {
-    constexpr int part = elements_together(N);
-    Vec<N> result;
-    for (int i = 0; i < N; i += part) decode<part>(dim + i, params(dim + i), result.v + i);
-    return result;
-  }
-
-  /// The same with the row's parameters at hand, for loops that read them once.
-  template <int N>
-  [[nodiscard]] FOLIO_HOST_DEVICE Vec<N> load(std::int32_t dim, Params const& params) const {
-    static_assert(N <= params_dim<Quantizer>,
-                  "folio: this format has several parameters in N elements: use load<N>(dim)");
-    constexpr int part = elements_together(N);
-    Vec<N> result;
-    for (int i = 0; i < N; i += part) decode<part>(dim + i, params, result.v + i);
-    return result;
-  }
-
-  /// One element, decoded. Convenient and slow: `load<N>` reads N at once.
-  [[nodiscard]] FOLIO_HOST_DEVICE float operator[](std::int32_t dim) const {
-    constexpr int together = Quantizer::bits >= 8 ? 1 : 8;  // the fewest elements that are whole bytes for any bits
-    return load<together>(dim / together * together)[dim % together];
-  }
-
-  /// Encodes `row` (`dim` elements in the model's basis) into this place. Not for rows that others read at the same
-  /// time.
-  FOLIO_HOST_DEVICE void store(float const* row, std::int32_t dim) const {
-    if constexpr (Layout::run_bytes(plane) == whole_row) {
-      Quantizer::encode(row, dim, codes(0), params_);
-    } else {
-      constexpr std::int32_t run = Layout::run_bytes(plane);
-      alignas(16) std::byte whole[max_row_dim * 4];
-      Quantizer::encode(row, dim, whole, params_);
-      std::int32_t const bytes = code_bytes<Quantizer>(dim);
-      std::int32_t begin = 0;
-      for (; begin + run <= bytes; begin += run) std::memcpy(codes(begin), whole + begin, std::size_t{run});
-      if (begin < bytes) std::memcpy(codes(begin), whole + begin, static_cast<std::size_t>(bytes - begin));
-    }
-  }
-
-  /// Encodes a row that several lanes hold together: see CooperativeQuantizer. Every lane calls it; those for which
-  /// lanes.active() is false hold zeros behind the row's end, and write nothing.
-  template <int N, class Lanes>
-  requires CooperativeQuantizer<Quantizer, Lanes> FOLIO_HOST_DEVICE void store_by(Lanes const& lanes,
-                                                                                  Vec<N> const& part) const {
-    constexpr std::int32_t bytes = code_bytes<Quantizer>(N);
-    Pack<std::uint8_t, bytes> encoded;
-    Quantizer::encode_by(lanes, part, encoded, params_);
-    if (!lanes.active()) return;
-    constexpr std::int32_t piece =
-        common_divisor(bytes, Layout::run_bytes(plane) == whole_row ? bytes : Layout::run_bytes(plane));
-    for (std::int32_t i = 0; i < bytes; i += piece)
-      std::memcpy(__builtin_assume_aligned(codes(lanes.rank() * bytes + i), code_alignment(piece)), encoded.v + i,
-                  std::size_t{piece});
-  }
-
-  /// The row's decoded parameters for the elements from `dim` on; an empty struct when the format has none.
-  [[nodiscard]] FOLIO_HOST_DEVICE Params params(std::int32_t dim = 0) const {
-    return Quantizer::load_params(params_, dim);
-  }
-
-  /// The address of code byte `byte` of the row, for those who load by themselves (cp.async, TMA, SIMD).
-  [[nodiscard]] FOLIO_HOST_DEVICE std::byte* codes(std::int32_t byte = 0) const {
-    return tile_ + Layout::code_offset(plane, shape_, head_, slot_, byte);
-  }
-
-  /// The address of the row's parameters.
-  [[nodiscard]] FOLIO_HOST_DEVICE std::byte* param_bytes() const { return params_; }
-
- private:
-  /// How many of N elements have their codes in one piece and share their parameters.
-  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr int elements_together(int n) {
-    constexpr bool whole = Layout::run_bytes(plane) == whole_row;
-    static_assert(whole || Layout::run_bytes(plane) * 8 % Quantizer::bits == 0,
-                  "folio: this layout cuts rows into runs of bytes, and this quantizer's codes would lie across their "
-                  "borders; take a layout that keeps rows whole");
-    if constexpr (!whole) n = common_divisor(n, Layout::run_bytes(plane) * 8 / Quantizer::bits);
-    return params_dim<Quantizer> < max_row_dim ? common_divisor(n, params_dim<Quantizer>) : n;
-  }
-
-  template <int N>
-  FOLIO_HOST_DEVICE void decode(std::int32_t dim, Params const& params, float* out) const {
-    static_assert(N * Quantizer::bits % 8 == 0, "folio: load<N> reads whole bytes: N * bits must be a multiple of 8");
-    Quantizer::template decode<N>(codes(code_bytes<Quantizer>(dim)), params, out);
-  }
-
-  std::byte* tile_;
-  std::byte* params_;
-  Tile shape_;
-  std::int32_t head_, slot_;
-};
 
 /// One group's share of a step: where its blocks are, and which blocks each sequence has.
 struct GroupTable {
@@ -146,6 +38,22 @@ template <ModelPolicy M, BlockSizePolicy Blocks>
     keep(shape.block_size, other.block_size);
   }
   return shape;
+}
+
+/// Grouped-query attention: the kv head that query head `query_head` reads. The query heads of a kv head are
+/// neighbours: with 32 query heads and 8 kv heads, query heads 4 to 7 read kv head 1. `num_query_heads` is a multiple
+/// of `kv_heads`.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t kv_head_of(std::int32_t query_head, std::int32_t num_query_heads,
+                                                                  std::int32_t kv_heads) {
+  auto const sharing = static_cast<std::uint32_t>(num_query_heads / kv_heads);
+  return static_cast<std::int32_t>(static_cast<std::uint32_t>(query_head) / sharing);  // a shift where it can be
+}
+
+/// The first of the num_query_heads / kv_heads query heads that read kv head `kv_head`.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t first_query_head_of(std::int32_t kv_head,
+                                                                           std::int32_t num_query_heads,
+                                                                           std::int32_t kv_heads) {
+  return kv_head * (num_query_heads / kv_heads);
 }
 
 inline constexpr int any_group = -1;
@@ -252,15 +160,15 @@ class SequenceView {
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr GroupShape shape() const { return layer_.shape(); }
 
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto key(std::int32_t head, std::int32_t token) const {
-    return layer_.key(block_id(token), head, token % shape().block_size);
+    return layer_.key(block_id(token), head, slot_of(token));
   }
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto value(std::int32_t head, std::int32_t token) const {
-    return layer_.value(block_id(token), head, token % shape().block_size);
+    return layer_.value(block_id(token), head, slot_of(token));
   }
 
   /// The block that holds `token`; the null block where a window gave it back.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr BlockId block_id(std::int32_t token) const {
-    return BlockId{blocks_[token / shape().block_size]};
+    return BlockId{blocks_[static_cast<std::uint32_t>(token) / static_cast<std::uint32_t>(shape().block_size)]};
   }
 
   /// The blocks that hold what this step's queries see: all of them, or with a window the sinks' and the window's.
@@ -269,6 +177,7 @@ class SequenceView {
   auto blocks() const&& = delete;  // the range points into the sequence: give that a name first
 
  private:
+  struct End {};
   struct Iterator {
     SequenceView const* sequence;
     std::int32_t index;
@@ -277,18 +186,21 @@ class SequenceView {
       index = sequence->next_block(index + 1);
       return *this;
     }
-    [[nodiscard]] FOLIO_HOST_DEVICE constexpr bool operator!=(Iterator const& other) const {
-      return index != other.index;
+    [[nodiscard]] FOLIO_HOST_DEVICE constexpr bool operator!=(End) const {
+      return index * sequence->shape().block_size < sequence->num_tokens_;
     }
   };
   struct Blocks {
     SequenceView const* sequence;
     [[nodiscard]] FOLIO_HOST_DEVICE constexpr Iterator begin() const { return {sequence, sequence->next_block(0)}; }
-    [[nodiscard]] FOLIO_HOST_DEVICE constexpr Iterator end() const {
-      return {sequence, blocks_for(sequence->num_tokens_, sequence->shape().block_size)};
-    }
+    [[nodiscard]] FOLIO_HOST_DEVICE constexpr End end() const { return {}; }
   };
 
+  // Numbers of tokens are not negative: unsigned divisions by a block size that is known are shifts and masks.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t slot_of(std::int32_t token) const {
+    return static_cast<std::int32_t>(static_cast<std::uint32_t>(token) %
+                                     static_cast<std::uint32_t>(shape().block_size));
+  }
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr BlockView<Layer> block(std::int32_t index) const {
     std::int32_t const first = index * shape().block_size;
     std::int32_t const left = num_tokens_ - first;
@@ -377,7 +289,9 @@ class BlockTableView {
   template <int Group>
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr SequenceView<BlockTableView, Group> make_sequence(
       std::int32_t i, GroupTable const& table, std::int32_t index) const {
-    return {LayerView<BlockTableView, Group>(table, index), table.blocks + std::int64_t{i} * table.width, lengths_[i],
+    // Both are positive, and unsigned numbers of 32 bits have a product of 64 in one instruction.
+    std::uint64_t const begin = std::uint64_t{static_cast<std::uint32_t>(i)} * static_cast<std::uint32_t>(table.width);
+    return {LayerView<BlockTableView, Group>(table, index), table.blocks + begin, lengths_[i],
             query_starts_[i + 1] - query_starts_[i]};
   }
 

@@ -3,10 +3,11 @@
 #
 #   cmake "-DCOMPILE=g++ -std=c++20 -c -x c++" -DINCLUDE_DIR=include -DHEADER=folio/folio.hpp [-DBASE=<header>]
 #         -DBUDGET_MS=1000 -DSCRATCH=<folder> -P tests/compile_time/measure.cmake
+#   cmake ... -DSOURCE=<file> ... instead of HEADER and BASE
 #
 # Compiles a source that includes BASE and HEADER, and one that includes BASE only, and compares the difference with the
-# budget. Processor time, not wall time, because other programs may run beside it; the least of up to ten, because
-# noise only ever adds. It stops early once the budget is kept.
+# budget; or SOURCE, and an empty source. Processor time, not wall time, because other programs may run beside it; the
+# least of up to ten, because noise only ever adds. It stops early once the budget is kept.
 cmake_minimum_required(VERSION 3.25)
 
 separate_arguments(COMPILE UNIX_COMMAND "${COMPILE}")
@@ -32,13 +33,20 @@ if(BASE)
   set(base_text "#include <${BASE}>\n")
 endif()
 file(WRITE ${SCRATCH}/base.txt "${base_text}")
-file(WRITE ${SCRATCH}/with.txt "${base_text}#include <${HEADER}>\n")
+set(base_source ${SCRATCH}/base.txt)
+if(SOURCE)
+  cmake_path(GET SOURCE FILENAME HEADER)
+  set(with_source ${SOURCE})
+else()
+  set(with_source ${SCRATCH}/with.txt)
+  file(WRITE ${with_source} "${base_text}#include <${HEADER}>\n")
+endif()
 
 set(base_ms 1000000)
 set(with_ms 1000000)
 foreach(round RANGE 1 10)
   foreach(kind base with)
-    measure(ms ${SCRATCH}/${kind}.txt)
+    measure(ms ${${kind}_source})
     if(ms LESS ${kind}_ms)
       set(${kind}_ms ${ms})
     endif()

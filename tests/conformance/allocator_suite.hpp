@@ -2,13 +2,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // What every allocator must show, whoever wrote it. An allocator's test calls `allocator_suite(make)` once, with a
-// function that makes a new one, and tests by itself only what is special about it.
+// function that makes a new one, and tests by itself only what is special about it. Where the host cannot touch the
+// bytes, `allocator_suite<Access>(make)` says how they are written and read.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <folio/allocator/allocator.hpp>
 #include <folio/error.hpp>
 #include <limits>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,8 +21,19 @@
 
 namespace folio::test {
 
+/// How the suite touches the bytes of an allocator that the host can read: by itself.
+struct HostAccess {
+  /// Up to this alignment memory must be served; blocks need 64. Beyond it, aligned or refused with OutOfMemory.
+  static constexpr std::int64_t largest_alignment = 4096;
+
+  static void fill(std::byte* memory, int value, std::int64_t bytes) {
+    std::memset(memory, value, static_cast<std::size_t>(bytes));
+  }
+  static void read(std::byte const* memory, std::span<std::byte> to) { std::memcpy(to.data(), memory, to.size()); }
+};
+
 /// Memory of one allocation, given back at the end of its life.
-template <AllocatorPolicy A>
+template <AllocatorPolicy A, class Access = HostAccess>
 class Allocation {
  public:
   Allocation(A& allocator, std::int64_t bytes, std::int64_t alignment)
@@ -36,11 +50,11 @@ class Allocation {
   [[nodiscard]] bool is_aligned(std::int64_t alignment) const {
     return reinterpret_cast<std::uintptr_t>(begin_) % static_cast<std::uintptr_t>(alignment) == 0;
   }
-  void fill(int value) { std::memset(begin_, value, static_cast<std::size_t>(bytes_)); }
+  void fill(int value) { Access::fill(begin_, value, bytes_); }
   [[nodiscard]] bool is_filled(int value) const {
-    for (std::int64_t i = 0; i < bytes_; ++i)
-      if (begin_[i] != static_cast<std::byte>(value)) return false;
-    return true;
+    std::vector<std::byte> bytes(static_cast<std::size_t>(bytes_));
+    Access::read(begin_, bytes);
+    return std::count(bytes.begin(), bytes.end(), static_cast<std::byte>(value)) == bytes_;
   }
 
  private:
@@ -61,10 +75,23 @@ std::int64_t refused_bytes(A& allocator, std::int64_t bytes) {
   return 0;
 }
 
+/// Whether the allocator has no memory of that alignment and says so as it must.
+template <AllocatorPolicy A>
+bool refuses(A& allocator, std::int64_t bytes, std::int64_t alignment) {
+  try {
+    allocator.deallocate(allocator.allocate(bytes, alignment), bytes);
+  } catch (OutOfMemory const& error) {
+    REQUIRE(error.asked_bytes() == bytes);
+    return true;
+  }
+  return false;
+}
+
 /// Runs all of it. `make()` gives a new allocator. Call it inside a TEST_CASE.
-template <class Make>
+template <class Access = HostAccess, class Make>
 void allocator_suite(Make const& make) {
   using A = decltype(make());
+  using Memory = Allocation<A, Access>;
   static_assert(AllocatorPolicy<A>);
   INFO("allocator " << A::name);
   REQUIRE(std::string(A::name) != "");
@@ -73,7 +100,8 @@ void allocator_suite(Make const& make) {
   for (std::int64_t const alignment : {1, 16, 64, 256, 4096})
     for (std::int64_t const bytes : {1, 63, 64, 4095, 4096, 100'000, 3'000'000}) {
       CAPTURE(alignment, bytes);
-      Allocation<A> memory(allocator, bytes, alignment);
+      if (alignment > Access::largest_alignment && refuses(allocator, bytes, alignment)) continue;
+      Memory memory(allocator, bytes, alignment);
       REQUIRE(memory.begin() != nullptr);
       REQUIRE(memory.is_aligned(alignment));
       memory.fill(0x5A);
@@ -81,26 +109,26 @@ void allocator_suite(Make const& make) {
     }
 
   {  // several at a time, given back in another order than they came
-    std::vector<Allocation<A>> all;
+    std::vector<Memory> all;
     for (int i = 0; i < 8; ++i) {
       all.emplace_back(allocator, 5000 + 1000 * i, 64);
       all.back().fill(i);
     }
     for (int i = 0; i < 8; ++i) REQUIRE(all[static_cast<std::size_t>(i)].is_filled(i));
-    { Allocation<A> const first = std::move(all.front()); }
+    { Memory const first = std::move(all.front()); }
     for (int i = 1; i < 8; ++i) REQUIRE(all[static_cast<std::size_t>(i)].is_filled(i));
   }
 
   {  // an allocator that was moved takes back what it gave before
     A first = make();
     std::byte* const memory = first.allocate(4096, 64);
-    std::memset(memory, 1, 4096);
+    Access::fill(memory, 1, 4096);
     A second = std::move(first);
     second.deallocate(memory, 4096);
-    Allocation<A>(second, 4096, 64).fill(2);
+    Memory(second, 4096, 64).fill(2);
     A third = make();
     third = std::move(second);
-    Allocation<A>(third, 4096, 64).fill(3);
+    Memory(third, 4096, 64).fill(3);
   }
 
   // A sanitizer ends the program where the C library would give nothing.
@@ -109,7 +137,7 @@ void allocator_suite(Make const& make) {
       REQUIRE(refused_bytes(allocator, bytes) == bytes);
   REQUIRE(refused_bytes(allocator, 0) == 0);
   REQUIRE(refused_bytes(allocator, -1) == -1);
-  Allocation<A>(allocator, 64, 64).fill(4);  // a refusal does no harm
+  Memory(allocator, 64, 64).fill(4);  // a refusal does no harm
 }
 
 }  // namespace folio::test

@@ -1,125 +1,193 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// The attention kernel, run thread by thread on the host, against the host's attention.
-#include "device/simt_cache.hpp"
+// The attention kernel and its launcher, run thread by thread on the host, against the host's attention.
+#include "device/attend_cases.hpp"
 //
-#include <cmath>
-#include <folio/ops/attend.cuh>
+#include <folio/models.hpp>
 
-#include "support/catch.hpp"
+#include "support/strangers.hpp"
 
 namespace {
 
 using namespace folio;
+using folio_test::AttendCase, folio_test::HybridBlocks, folio_test::same_as_on_the_host, folio_test::Twins;
 
-constexpr ModelConfig hybrid{.layers = 3,
-                             .kv_heads = 2,
-                             .head_dim = 64,
-                             .value_head_dim = 40,
-                             .groups = {full_attention(), sliding_window(20, 3), latent(64, 32)},
-                             .pattern = repeat_groups({0, 1, 2})};
-constexpr ModelConfig llama{.layers = 1, .kv_heads = 2, .head_dim = 128};
+/// The launcher, with its own choice of heads for a thread block.
+struct Attend {
+  std::int32_t parts = 1;
 
-/// Largest difference, relative to the largest magnitude.
-double difference(std::vector<float> const& a, std::vector<float> const& b) {
-  double worst = 0, largest = 1e-30;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if (a[i] == b[i]) continue;  // both -infinity as well
-    worst = std::max(worst, std::abs(double{a[i]} - double{b[i]}));
-    largest = std::max(largest, std::abs(double{a[i]}));
+  template <class View, class T, class Out>
+  void operator()(DeviceView<View> const& view, std::int32_t layer, T const* q, Out* out, float* lse,
+                  std::int32_t num_query_heads, float scale, float const* sink_logits) const {
+    ops::AttendDeviceOptions const options{.scale = scale, .sink_logits = sink_logits, .num_parts = parts};
+    std::int64_t const bytes = ops::attend_workspace_bytes(view, num_query_heads, options);
+    simt::Buffer<std::byte> const workspace(static_cast<std::size_t>(bytes), "workspace");
+    ops::attend(view, layer, q, num_query_heads, out, lse, options, workspace.data(), bytes, nullptr);
+    check_cuda(cudaDeviceSynchronize(), "waiting for the device");
   }
-  return std::isnan(worst) ? 1e30 : worst / largest;
-}
-
-struct Case {
-  std::int32_t num_query_heads;
-  unsigned parts;
-  bool sink_logits;
 };
 
-template <int Heads, class TwinCaches>
-void attend_everywhere(TwinCaches& twins, Case const& c) {
-  using View = typename TwinCaches::View;
-  auto const host = twins.host_batch();
-  folio_test::SimtBatch<View> const on_device(twins.device_batch());
-  auto const tokens = static_cast<std::size_t>(host.num_query_tokens());
-  auto const heads = static_cast<std::size_t>(c.num_query_heads);
-  std::vector<float> const sinks = folio_test::random_rows(heads, 5);
-  simt::Buffer<float> const device_sinks(sinks, "sink logits");
-  for (std::int32_t layer = 0; layer < TwinCaches::Host::model.layers; ++layer) {
-    ops::with_group(host.view(), layer, [&](auto group, std::int32_t index) {
-      GroupShape const& shape = twins.host().shape(group());
-      if (c.num_query_heads / shape.kv_heads % Heads != 0) return;
-      auto const key_dim = static_cast<std::size_t>(shape.key_dim),
-                 value_dim = static_cast<std::size_t>(shape.value_dim);
-      std::vector<float> const q = folio_test::random_rows(tokens * heads * key_dim, 9);
-      std::vector<float> out(tokens * heads * value_dim), lse(tokens * heads);
-      float const scale = 0.05F;
-      ops::attend(host.view(), layer, q.data(), c.num_query_heads, out.data(), lse.data(),
-                  {.scale = scale, .sink_logits = c.sink_logits ? sinks.data() : nullptr});
+/// The same with `Heads` heads for a thread block, so that the other kernels need not be compiled.
+template <int Heads>
+struct AttendHeads {
+  std::int32_t parts = 1;
 
-      simt::Buffer<float> const device_q(q, "q");
-      simt::Buffer<float> const parts_out(c.parts * out.size(), "parts"), parts_lse(c.parts * lse.size(), "parts' lse");
-      simt::Buffer<float> const device_out(out.size(), "out"), device_lse(lse.size(), "lse");
-      ops::AttendArguments const arguments{c.num_query_heads, scale, c.sink_logits ? device_sinks.data() : nullptr};
-      dim3 const grid(static_cast<unsigned>(tokens), static_cast<unsigned>(c.num_query_heads / Heads), c.parts);
+  template <class View, class T, class Out>
+  void operator()(DeviceView<View> const& view, std::int32_t layer, T const* q, Out* out, float* lse,
+                  std::int32_t num_query_heads, float scale, float const* sink_logits) const {
+    ops::with_group(static_cast<View const&>(view), layer, [&](auto group, std::int32_t index) {
+      GroupShape const& shape = view.group(group()).shape;
+      auto const rows = static_cast<std::size_t>(view.num_query_tokens() * num_query_heads);
+      simt::Buffer<float> const parts_out(rows * static_cast<std::size_t>(parts * shape.value_dim), "parts");
+      simt::Buffer<float> const parts_lse(rows * static_cast<std::size_t>(parts), "parts' lse");
+      ops::AttendArguments<T, Out> const arguments{q,   num_query_heads,  scale,           sink_logits, out,
+                                                   lse, parts_out.data(), parts_lse.data()};
+      std::int32_t const blocks_of_heads = (num_query_heads / shape.kv_heads + Heads - 1) / Heads;
+      dim3 const grid(static_cast<unsigned>(view.num_query_tokens()),
+                      static_cast<unsigned>(shape.kv_heads * blocks_of_heads), static_cast<unsigned>(parts));
       simt::launch({.grid = grid, .block = ops::detail::attend_threads, .name = "attend_kernel", .seed = 11},
-                   ops::attend_kernel<View, group(), Heads, float, float>, on_device.view(), index, device_q.data(),
-                   arguments, parts_out.data(), parts_lse.data());
-      simt::launch({.grid = static_cast<unsigned>(tokens * heads), .block = 32, .name = "merge_attention_kernel"},
-                   ops::merge_attention_kernel<float>, parts_out.data(), parts_lse.data(),
-                   static_cast<std::int32_t>(c.parts), shape.value_dim, device_out.data(), device_lse.data());
-      INFO("layer " << layer);
-      CHECK(difference(out, device_out.to_vector()) < 2e-5);
-      CHECK(difference(lse, device_lse.to_vector()) < 2e-5);
+                   ops::attend_kernel<View, group(), Heads, T, Out>, view, index, arguments);
+      if (parts > 1)
+        simt::launch({.grid = static_cast<unsigned>(rows), .block = 32, .name = "merge_parts_kernel"},
+                     ops::detail::merge_parts_kernel<View, T, Out>, view, arguments, parts, shape.value_dim);
     });
   }
-}
-
-/// Lengths at every edge, one query and several, a fork, and a second step over what the first has written.
-template <class... Policies>
-void fill(folio_test::Twins<Policies...>& twins) {
-  for (std::int32_t const length : {1, 16, 17, 61}) twins.add(length);
-  for (std::uint32_t step = 0; step < 2; ++step) {
-    auto const host = twins.host_batch();
-    auto const device = twins.device_batch();
-    for (std::int32_t layer = 0; layer < folio_test::Twins<Policies...>::Host::model.layers; ++layer) {
-      auto const tokens = static_cast<std::size_t>(host.num_query_tokens());
-      std::vector<float> const keys = folio_test::random_rows(tokens * 256, 3 + step);
-      std::vector<float> const values = folio_test::random_rows(tokens * 256, 30 + step);
-      ops::append(host.view(), layer, keys.data(), values.data());
-      ops::append(device.view(), layer, keys.data(), values.data());
-    }
-    if (step == 1) break;
-    twins.fork(3);
-    for (std::size_t i = 0; i < 5; ++i) twins.append(i, i == 2 ? 5 : 1);
-  }
-}
+};
 
 template <class... Policies>
-void every_layout() {
-  auto const c = GENERATE(Case{4, 1, false}, Case{8, 3, true});
-  auto const run = [&]<class Layout>(Layout) {
-    folio_test::Twins<Model<hybrid>, BlockSizes<16, 8, 4>, Layout, Policies...> mixed({.num_blocks = {30, 40, 90}});
-    fill(mixed);
-    attend_everywhere<2>(mixed, c);
-    folio_test::Twins<Model<llama>, Layout, Policies...> plain({.num_blocks = {30}});
-    fill(plain);
-    attend_everywhere<4>(plain, {8, c.parts, c.sink_logits});
-  };
-  run(LayoutHnd{});
-  run(LayoutNhd{});
-  run(LayoutInterleaved{});
+void hybrid() {
+  Twins<Model<folio_test::hybrid_model>, HybridBlocks, Policies...> twins({.num_blocks = {40, 120, 150}});
+  fill(twins, 1);
+  same_as_on_the_host<float, float>(twins, {6, false}, AttendHeads<2>{1});
+  same_as_on_the_host<float, float>(twins, {4, true}, AttendHeads<2>{3});
+}
+
+template <int Heads, class... Policies>
+void llama() {
+  Twins<Model<folio_test::llama_model>, Policies...> twins({.num_blocks = {40}});
+  fill(twins, 1);
+  same_as_on_the_host<float, float>(twins, {2 * Heads, true}, AttendHeads<Heads>{2});
 }
 
 }  // namespace
 
-TEST_CASE("attention on the device: f32") { every_layout<F32>(); }
-TEST_CASE("attention on the device: f16") { every_layout<F16>(); }
-TEST_CASE("attention on the device: bf16") { every_layout<BF16>(); }
-TEST_CASE("attention on the device: fp8") { every_layout<Fp8E4M3>(); }
-TEST_CASE("attention on the device: int8") { every_layout<Int8PerToken>(); }
-TEST_CASE("attention on the device: int4") { every_layout<Int4Rotated>(); }
+// Each format with one layout, and one format with all of them.
+TEST_CASE("attention on the device: f32") { hybrid<F32, LayoutHnd>(), llama<2, F32, LayoutInterleaved>(); }
+TEST_CASE("attention on the device: f16") { hybrid<F16, LayoutNhd>(), llama<4, F16, LayoutHnd>(); }
+TEST_CASE("attention on the device: bf16") { hybrid<BF16, LayoutInterleaved>(), llama<4, BF16, LayoutNhd>(); }
+TEST_CASE("attention on the device: fp8") { hybrid<Fp8E4M3, LayoutHnd>(), llama<8, Fp8E4M3, LayoutInterleaved>(); }
+TEST_CASE("attention on the device: int8") {
+  hybrid<Int8PerToken, LayoutHnd>();
+  hybrid<Int8PerToken, LayoutNhd>();
+  hybrid<Int8PerToken, LayoutInterleaved>();
+  llama<4, Int8PerToken, LayoutHnd>();
+}
+TEST_CASE("attention on the device: int4") {
+  hybrid<Int4Rotated, LayoutInterleaved>(), llama<4, Int4Rotated, LayoutHnd>();
+}
+TEST_CASE("attention on the device: int2") { llama<4, Int2Rotated, LayoutHnd>(); }
 TEST_CASE("attention on the device: int8 keys, int4 values") {
-  every_layout<Keys<Int8PerToken>, Values<Int4Rotated>>();
+  hybrid<Keys<Int8PerToken>, Values<Int4Rotated>, LayoutNhd>();
+}
+TEST_CASE("attention on the device: a format with several scales in a row, in a layout of 4-byte pieces") {
+  constexpr ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 320, .value_head_dim = 48};
+  Twins<Model<model>, folio::test::GroupedInt8, folio::test::ShreddedLayout> twins({.num_blocks = {40}});
+  fill(twins, 1);
+  same_as_on_the_host<float, float>(twins, {2, false, 0.01F}, AttendHeads<2>{1});
+}
+
+TEST_CASE("attention on the device: latent rows that a lane has several pieces of") {
+  constexpr ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 576, .groups = {latent(512, 64)}};
+  Twins<Model<model>, Int4Rotated> twins({.num_blocks = {40}});
+  fill(twins, 1);
+  same_as_on_the_host<float, float>(twins, {6, false}, AttendHeads<4>{2});
+}
+
+TEST_CASE("attention on the device: any number of heads, parts and formats of activations") {
+  Twins<Model<folio_test::small_model>, BlockSize<8>, F16> twins({.num_blocks = {60}});
+  fill(twins, 3);
+  auto const heads = GENERATE(range(1, 9)), parts = GENERATE(0, 1, 4);
+  same_as_on_the_host<float, float>(twins, {2 * heads, heads % 2 == 0}, Attend{parts});
+  if (heads != 3) return;
+  // Rows of padding, in the batch and behind it, are not written. More parts than tokens leave some of them empty.
+  same_as_on_the_host<Half, BFloat16>(twins, {6, true}, Attend{parts}, {.num_sequences = 9, .num_query_tokens = 40});
+  same_as_on_the_host<BFloat16, Half>(twins, {6, true}, Attend{30}, {.num_query_tokens = 40});
+}
+
+TEST_CASE("partial attentions are merged on the device as on the host, and empty ones count nothing") {
+  constexpr std::size_t num_parts = 3, num_rows = 5, dim = 40;
+  simt::Buffer<float> const parts(folio_test::random_rows(num_parts * num_rows * dim, 1), "parts");
+  simt::Buffer<float> const parts_lse(folio_test::random_rows(num_parts * num_rows, 2), "parts' lse");
+  for (std::size_t p = 0; p < num_parts; ++p)  // row 2 has two parts, row 3 one, row 4 none; what they hold are NaNs
+    for (std::size_t row = 2; row < num_rows; ++row)
+      if (p >= num_rows - 1 - row) {
+        parts_lse[p * num_rows + row] = -INFINITY;
+        for (std::size_t d = 0; d < dim; ++d) parts[(p * num_rows + row) * dim + d] = NAN;
+      }
+  std::vector<float> out(num_rows * dim), lse(num_rows, -INFINITY);
+  for (std::size_t p = 0; p < num_parts; ++p)
+    ops::merge_attention(out.data(), lse.data(), parts.data() + p * num_rows * dim, parts_lse.data() + p * num_rows,
+                         num_rows, dim);
+  simt::Buffer<float> const device_out(out.size(), "out"), device_lse(lse.size(), "lse");
+  simt::Buffer<Half> const half_out(out.size(), "out");
+  auto const merge = [&](std::int32_t n, auto* to, float* to_lse) {
+    ops::merge_attention(parts.data(), parts_lse.data(), n, num_rows, dim, to, to_lse, nullptr);
+  };
+  merge(num_parts, device_out.data(), device_lse.data());
+  merge(num_parts, half_out.data(), nullptr);
+  check_cuda(cudaDeviceSynchronize(), "waiting for the device");
+  CHECK(folio_test::difference(out, device_out.to_vector()) < 2e-5);
+  CHECK(folio_test::difference(lse, device_lse.to_vector()) < 2e-5);
+  CHECK(folio_test::difference(out, folio_test::written(half_out, out.size())) < folio_test::tolerance<Half>);
+  CHECK_THROWS_AS(merge(0, device_out.data(), nullptr), Error);
+  CHECK_THROWS_AS(merge(1, static_cast<float*>(nullptr), nullptr), Error);
+}
+
+TEST_CASE("the workspace of attention is what the parts need, and they are as many as fill the GPU") {
+  using Cache = KvCache<Model<models::gemma3_27b>, Int8PerToken, BlockSizes<32, 16>, folio_test::SimtAllocator>;
+  Cache cache({.num_blocks = {8, 8}});
+  Sequence const sequence = cache.create(1);
+  auto const bytes = [&](std::int32_t num_sequences, std::int32_t num_tokens, ops::AttendDeviceOptions const& options) {
+    auto const batch =
+        cache.batch(std::vector<BatchItem>{&sequence},
+                    {.num_sequences = num_sequences, .num_query_tokens = num_sequences, .num_tokens = num_tokens});
+    return ops::attend_workspace_bytes(DeviceView<Cache::View>(batch.view()), 32, options);
+  };
+  constexpr std::int64_t row = 32 * (128 + 1) * 4;  // one query token of one part
+  int multiprocessors = 0;
+  REQUIRE(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0) == cudaSuccess);
+  std::int64_t const blocks = multiprocessors * 8;  // 16 kv heads: 16 of them for a query token
+  CHECK(bytes(1, 100, {}) == 0);                    // too short to be split
+  CHECK(bytes(1, 200, {}) == 0);
+  CHECK(bytes(1, 1 << 20, {}) == (blocks + 15) / 16 * row);
+  CHECK(bytes(1, 1 << 20, {.max_tokens = 512}) == std::min<std::int64_t>(4, (blocks + 15) / 16) * row);
+  CHECK(bytes(static_cast<std::int32_t>(blocks), 1 << 12, {}) == 0);  // many sequences fill it without
+  CHECK(bytes(3, 100, {.num_parts = 5}) == 3 * 5 * row);
+}
+
+TEST_CASE("attention on the device says what is wrong, and launches nothing") {
+  using Cache = KvCache<Model<folio_test::small_model>, F16, folio_test::SimtAllocator>;
+  Cache cache({.num_blocks = {8}});
+  Sequence const sequence = cache.create(3);
+  auto const batch = cache.batch(std::vector<BatchItem>{&sequence});
+  DeviceView<Cache::View> const view(batch.view());
+  std::vector<float> floats(3 * 4 * 17 * 2);
+  auto const attend = [&](std::int32_t layer, std::int32_t heads, float const* q, float* out, std::int32_t parts,
+                          std::int64_t bytes) {
+    ops::attend(view, layer, q, heads, out, nullptr, {.num_parts = parts}, floats.data(), bytes, nullptr);
+  };
+  using folio::test::contains;
+  float* const data = floats.data();
+  simt::streams(0);
+  CHECK_THROWS_WITH(attend(1, 4, data, data, 1, 0), "folio: the model has no layer 1");
+  CHECK_THROWS_WITH(attend(0, 3, data, data, 1, 0), "folio: 3 query heads cannot share 2 kv heads; give a multiple");
+  CHECK_THROWS_WITH(attend(0, 0, data, data, 1, 0), "folio: 0 query heads cannot share 2 kv heads; give a multiple");
+  CHECK_THROWS_WITH(attend(0, 4, nullptr, data, 1, 0), contains("q is null"));
+  CHECK_THROWS_WITH(attend(0, 4, data, nullptr, 1, 0), contains("out is null"));
+  CHECK_THROWS_WITH(attend(0, 4, data, data, -1, 0), contains("not -1"));
+  CHECK_THROWS_WITH(attend(0, 4, data, data, 65536, 0), contains("1 to 65535 parts"));
+  CHECK_THROWS_WITH(
+      attend(0, 4, data, data, 2, 1631),
+      "folio: attention in 2 parts needs a workspace of 1632 bytes, not 1631; ask attend_workspace_bytes");
+  CHECK(simt::num_launches() == 0);
 }

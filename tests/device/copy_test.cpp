@@ -114,31 +114,28 @@ void every_layout_and_model() {
 }  // namespace
 
 TEST_CASE("rows move on the device as on the host: f32") { every_layout_and_model<float, F32>(); }
-TEST_CASE("rows move on the device as on the host: f16, from half precision") {
-  every_layout_and_model<ops::Half, F16>();
-}
-TEST_CASE("rows move on the device as on the host: bf16, from bfloat16") {
-  every_layout_and_model<ops::BFloat16, BF16>();
-}
+TEST_CASE("rows move on the device as on the host: f16, from half precision") { every_layout_and_model<Half, F16>(); }
+TEST_CASE("rows move on the device as on the host: bf16, from bfloat16") { every_layout_and_model<BFloat16, BF16>(); }
 TEST_CASE("rows move on the device as on the host: fp8") { every_layout_and_model<float, Fp8E4M3>(); }
 TEST_CASE("rows move on the device as on the host: int8") { every_layout_and_model<float, Int8PerToken>(); }
 TEST_CASE("rows move on the device as on the host: int4") { every_layout_and_model<float, Int4Rotated>(); }
+TEST_CASE("rows move on the device as on the host: int2") { every_layout_and_model<float, Int2Rotated>(); }
 TEST_CASE("rows move on the device as on the host: int8 keys, int4 values, from half precision") {
-  every_layout_and_model<ops::Half, Keys<Int8PerToken>, Values<Int4Rotated>>();
+  every_layout_and_model<Half, Keys<Int8PerToken>, Values<Int4Rotated>>();
 }
 
 TEST_CASE("blocks are copied on the device byte by byte") {
   constexpr std::int64_t block_bytes = 64 * 21;
   simt::Buffer<std::byte> const from(7 * block_bytes, "from"), to(9 * block_bytes, "to");
   for (std::size_t i = 0; i < from.size(); ++i) from[i] = static_cast<std::byte>(i * 7 / 3);
-  std::vector<BlockId> const sources{BlockId{1}, BlockId{6}, BlockId{3}}, targets{BlockId{8}, BlockId{2}, BlockId{5}};
-  simt::Buffer<BlockId> const source_ids(sources, "source ids"), target_ids(targets, "target ids");
+  ops::BlockCopies copies{.size = 3,
+                          .copies = {{BlockId{1}, BlockId{8}}, {BlockId{6}, BlockId{2}}, {BlockId{3}, BlockId{5}}}};
   auto const grid_y = GENERATE(1U, 2U, 5U);
   simt::launch({.grid = dim3(2, grid_y), .block = 32, .name = "copy_blocks_kernel", .seed = 5},
-               ops::copy_blocks_kernel<>, from.data(), to.data(), block_bytes, source_ids.data(), target_ids.data(), 3);
+               ops::copy_blocks_kernel<>, from.data(), to.data(), block_bytes, copies);
   std::vector<std::byte> expected(to.size(), std::byte{0xFF});
-  for (std::size_t i = 0; i < sources.size(); ++i)
-    std::memcpy(expected.data() + to_int(targets[i]) * block_bytes, from.data() + to_int(sources[i]) * block_bytes,
+  for (ops::BlockCopy const& copy : std::span(copies.copies).first(3))
+    std::memcpy(expected.data() + to_int(copy.to) * block_bytes, from.data() + to_int(copy.from) * block_bytes,
                 block_bytes);
   REQUIRE(to.to_vector() == expected);
 }

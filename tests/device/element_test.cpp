@@ -7,6 +7,7 @@
 #include "support/catch.hpp"
 
 using namespace folio::ops;
+using folio::BFloat16, folio::Half;
 
 TEST_CASE("activations are read exactly and written as the nearest number of their format") {
   CHECK(load_element(1.25F) == 1.25F);

@@ -1,41 +1,47 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// Every kernel of the library, compiled by nvcc through its launcher, for every quantizer and layout.
-#include <folio/folio.hpp>
-#include <folio/ops/append.cuh>
-#include <folio/ops/attend.cuh>
-#include <folio/ops/copy_blocks.cuh>
-#include <folio/ops/gather.cuh>
+// Device memory, steps and the kernels that move rows, compiled by nvcc for every quantizer and layout.
+#include <folio/cuda.cuh>
 
 namespace {
 
 using namespace folio;
 
-template <ModelConfig config, int Heads, class T, class... Policies>
+template <ModelConfig config, class T, class... Policies>
 void compile() {
-  using View = typename KvCache<Model<config>, Policies...>::View;
-  [[maybe_unused]] void (*volatile append)(View const&, std::int32_t, T const*, T const*, cudaStream_t) =
-      ops::append<View, T>;
+  using Cache = KvCache<Model<config>, DeviceAllocator, Policies...>;
+  using View = DeviceView<typename Cache::View>;
+  [[maybe_unused]] void (*volatile append)(View const&, std::int32_t, T const*, T const*, cudaStream_t) = ops::append;
   [[maybe_unused]] void (*volatile gather)(View const&, std::int32_t, std::int32_t, std::int32_t, std::int32_t, T*, T*,
-                                           cudaStream_t) = ops::gather<View, T>;
-  [[maybe_unused]] void (*volatile attend)(View, std::int32_t, T const*, ops::AttendArguments, T*, float*) =
-      ops::attend_kernel<View, 0, Heads, T, T>;
+                                           cudaStream_t) = ops::gather;
+}
+
+/// Every allocator makes a cache of blocks that a step can be uploaded for.
+template <class Allocator>
+void step(Allocator allocator) {
+  KvCache<Model<models::llama3_1_8b>, Int8PerToken, Allocator> cache({.num_blocks = {64}}, std::move(allocator));
+  Sequence const sequence = cache.create(40);
+  DeviceBatch batch(cache, {.num_sequences = 8, .num_query_tokens = 64, .num_tokens = 1000});
+  batch.upload({&sequence}, nullptr);
+  BlockHold().hold(sequence, nullptr);
 }
 
 }  // namespace
 
 void compile_all() {
-  compile<models::llama3_1_8b, 4, float, F32>();
-  compile<models::llama3_1_8b, 4, ops::Half, F16>();
-  compile<models::llama3_1_8b, 4, ops::BFloat16, BF16, LayoutNhd>();
-  compile<models::llama3_1_8b, 4, ops::BFloat16, Fp8E4M3>();
-  compile<models::llama3_1_8b, 4, ops::Half, Int8PerToken>();
-  compile<models::llama3_1_8b, 4, ops::Half, Int4Rotated, LayoutInterleaved>();
-  compile<models::llama3_1_8b, 4, ops::Half, Keys<Int8PerToken>, Values<Int4Rotated>>();
-  compile<models::gemma3_27b, 2, ops::BFloat16, Int8PerToken, LayoutInterleaved, BlockSizes<32, 16>>();
-  compile<models::deepseek_v3, 1, ops::BFloat16, BF16>();
-  [[maybe_unused]] void (*volatile copy)(std::byte const*, std::byte*, std::int64_t, BlockId const*, BlockId const*,
-                                         std::int32_t, cudaStream_t) = ops::copy_blocks;
-  [[maybe_unused]] void (*volatile merge)(float const*, float const*, std::int32_t, std::int32_t, ops::Half*, float*) =
-      ops::merge_attention_kernel<ops::Half>;
+  compile<models::llama3_1_8b, float, F32>();
+  compile<models::llama3_1_8b, Half, F16>();
+  compile<models::llama3_1_8b, BFloat16, BF16, LayoutNhd>();
+  compile<models::llama3_1_8b, BFloat16, Fp8E4M3>();
+  compile<models::llama3_1_8b, Half, Int8PerToken>();
+  compile<models::llama3_1_8b, Half, Int4Rotated, LayoutInterleaved>();
+  compile<models::llama3_1_8b, Half, Keys<Int8PerToken>, Values<Int4Rotated>>();
+  compile<models::gemma3_27b, BFloat16, Int8PerToken, LayoutInterleaved, BlockSizes<32, 16>>();
+  compile<models::deepseek_v3, BFloat16, BF16>();
+  step(DeviceAllocator());
+  step(PinnedAllocator());
+  step(ManagedAllocator());
+  step(VirtualAllocator(std::int64_t{1} << 36));
+  step(FunctionAllocator<Reach::device>([](std::size_t, std::size_t) -> void* { return nullptr; },
+                                        [](void*, std::size_t) {}));
 }

@@ -9,7 +9,7 @@
 #include <folio/quantizer/f16.hpp>
 #include <folio/quantizer/f32.hpp>
 #include <folio/quantizer/fp8_e4m3.hpp>
-#include <folio/quantizer/int4_rotated.hpp>
+#include <folio/quantizer/int_rotated.hpp>
 #include <folio/quantizer/int8_per_token.hpp>
 #include <tuple>
 #include <vector>

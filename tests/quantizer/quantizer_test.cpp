@@ -4,8 +4,8 @@
 #include <folio/quantizer/f16.hpp>
 #include <folio/quantizer/f32.hpp>
 #include <folio/quantizer/fp8_e4m3.hpp>
-#include <folio/quantizer/int4_rotated.hpp>
 #include <folio/quantizer/int8_per_token.hpp>
+#include <folio/quantizer/int_rotated.hpp>
 #include <folio/quantizer/quantizer.hpp>
 #include <utility>
 #include <vector>
@@ -53,7 +53,7 @@ TEST_CASE("the concept takes quantizers and nothing else") {
   using folio::QuantizerPolicy;
   static_assert(QuantizerPolicy<folio::F32> && QuantizerPolicy<folio::F16> && QuantizerPolicy<folio::BF16>);
   static_assert(QuantizerPolicy<folio::Fp8E4M3> && QuantizerPolicy<folio::Int8PerToken>);
-  static_assert(QuantizerPolicy<folio::Int4Rotated> && QuantizerPolicy<folio::Int4RotatedClipped<100>>);
+  static_assert(QuantizerPolicy<folio::Int4Rotated> && QuantizerPolicy<folio::Int2Rotated>);
   static_assert(QuantizerPolicy<Good>);
   static_assert(!QuantizerPolicy<int> && !QuantizerPolicy<HasState> && !QuantizerPolicy<NameIsNoString>);
   static_assert(!QuantizerPolicy<NoBits> && !QuantizerPolicy<BasisIsNoBasis> && !QuantizerPolicy<ParamsNotTrivial>);
@@ -69,6 +69,7 @@ TEST_CASE("what an element costs") {
   CHECK(folio::bits_per_element<folio::Int8PerToken>(64) == 8.5);
   CHECK(folio::bits_per_element<folio::Int4Rotated>(64) == 4.5);
   CHECK(folio::bits_per_element<folio::Int4Rotated>(512) == 4.0625);
+  CHECK(folio::bits_per_element<folio::Int2Rotated>(128) == 2.25);
 }
 
 TEST_CASE("the alignment that decode may rely on") {

@@ -28,6 +28,21 @@ TEST_CASE("the largest finite magnitude, wherever it is") {
   CHECK(folio::largest_finite_magnitude(none.data(), 16) == 0.0F);
 }
 
+TEST_CASE("the range of a row, wherever its ends are") {
+  for (std::size_t dim = 8; dim <= 64; dim += 8)
+    for (std::size_t at = 0; at < dim; ++at) {
+      std::vector<float> row(dim, -0.5F);
+      row[at] = -7.0F;
+      row[(at + 5) % dim] = -0.25F;
+      folio::Range const range = folio::find_range(row.data(), static_cast<std::int32_t>(dim));
+      REQUIRE(range.low == -7.0F);
+      REQUIRE(range.high == -0.25F);
+    }
+  float const both[8] = {1e-40F, -1e-40F, 3e38F, -3e38F, 0.0F, -0.0F, 1.0F, -1.0F};
+  CHECK(folio::find_range(both, 8).low == -3e38F);
+  CHECK(folio::find_range(both, 8).high == 3e38F);
+}
+
 TEST_CASE("a scale and its reciprocal are finite and normal, or the scale is 0") {
   float const largest = std::numeric_limits<float>::max();
   for (float const code_max : {7.0F, 31.0F, 127.0F, 448.0F}) {

@@ -7,77 +7,52 @@
 #include <cstring>
 #include <folio/folio.hpp>
 #include <map>
-#include <ostream>
-#include <set>
-#include <sstream>
-#include <stdexcept>
 #include <string>
 
+#include "random_programs/half.hpp"
+#include "random_programs/operation.hpp"
 #include "support/reference_cache.hpp"
 
 namespace folio_test {
 
-/// One step. Numbers are taken modulo what exists, so every program is valid and shrinking keeps it so.
-struct Operation {
-  enum Kind { create, append, append_to_all, fork, truncate, release, bad, num_kinds };
-  Kind kind = create;
-  std::uint32_t which = 0;   // sequence
-  std::uint32_t amount = 0;  // tokens
-};
-
-inline std::ostream& operator<<(std::ostream& out, Operation const& op) {
-  constexpr char const* names[] = {"create", "append", "append_to_all", "fork", "truncate", "release", "bad"};
-  return out << names[op.kind] << "(which " << op.which << ", amount " << op.amount << ")";
-}
-
-/// Every kind of layer group at once, each with a block size of its own and small enough that every edge is met often:
-/// full attention, a window with sinks that divides no block, and a latent.
-inline constexpr folio::ModelConfig program_model{
-    .layers = 4,
-    .kv_heads = 2,
-    .head_dim = 16,
-    .value_head_dim = 8,
-    .groups = {folio::full_attention(), folio::sliding_window(6, 2), folio::latent(16, 8)},
-    .pattern = folio::repeat_groups({0, 1, 2, 1})};
-
 /// Runs a program and throws std::logic_error with what differed, if anything does.
-template <class Quantizers, class Layout>
+///
+/// A `Half` is where the blocks are, and who writes and reads them: HostHalf, or the device's. It has
+///   Cache& cache()
+///   void write(items, inputs)           a step: the query tokens of `items` write `inputs`, by layer
+///   bool look(items)                    a step without new tokens, to be read; or false: not this time
+///   void read(i, layer, first, n, reference)   in that step, tokens [first, first + n) of item i are the reference's
+///   void settle()                       every read so far has been compared, nothing is held any more
+///   std::deque<HeldBlocks> const& held()
+///   and what it has to do with Operation::swap and Operation::resize, where programs have these
+template <class Half>
 class ProgramRun {
-  template <class... Q>
-  struct CacheOf;
-  template <class... Q>
-  struct CacheOf<std::tuple<Q...>> {
-    using type = folio::KvCache<folio::Model<program_model>, folio::BlockSizes<4, 3, 2>, Layout, Q...>;
-  };
-
  public:
-  using Cache = typename CacheOf<Quantizers>::type;
+  using Cache = typename Half::Cache;
 
-  explicit ProgramRun(std::vector<std::int64_t> const& num_blocks) : cache_({.num_blocks = num_blocks}) {
-    // Unwritten bytes are NaN in every float format: whoever reads them is found out.
-    for (int g = 0; g < Cache::num_groups; ++g)
-      std::memset(cache_.pool(g) + cache_.block_bytes(g), 0xFF,
-                  static_cast<std::size_t>(cache_.num_blocks(g) * cache_.block_bytes(g)));
-  }
+  template <class... Arguments>
+  explicit ProgramRun(Arguments&&... arguments) : half_(std::forward<Arguments>(arguments)...), cache_(half_.cache()) {}
 
-  void run(std::vector<Operation> const& program) {
+  void run(std::vector<Operation> const& program, bool traced = false) {
     for (Operation const& op : program) {
       step(op);
       check_contents();
       check_accounting();
+      if (traced) trace_.push_back(folio::to_json(cache_.stats()));
     }
     sequences_.clear();
     references_.clear();
+    parked_.clear();
+    half_.settle();
     check_accounting();
     for (int g = 0; g < Cache::num_groups; ++g)
       expect(cache_.num_free_blocks(g) == cache_.num_blocks(g), "blocks leaked");
   }
 
- private:
-  static void expect(bool ok, std::string const& what) {
-    if (!ok) throw std::logic_error(what);
-  }
+  /// All gauges and counters after each operation, if it was traced.
+  [[nodiscard]] std::vector<std::string> const& trace() const { return trace_; }
 
+ private:
   void step(Operation const& op) {
     if (op.kind == Operation::create || sequences_.empty()) {
       if (sequences_.size() >= 6) return;
@@ -99,6 +74,12 @@ class ProgramRun {
         return release(i);
       case Operation::bad:
         return bad(i, op.amount);
+      case Operation::swap:
+        if constexpr (requires { half_.swap_out(sequences_[i]); }) return swap(i);
+        return;
+      case Operation::resize:
+        if constexpr (folio::ResizableAllocator<typename Cache::Allocator>) return resize(op);
+        return;
       default:
         return;
     }
@@ -154,6 +135,10 @@ class ProgramRun {
       auto const blocks = s.blocks(group);
       n += static_cast<int>(std::count(blocks.begin(), blocks.end(), id));
     }
+    for (HeldBlocks const& held : half_.held()) {
+      auto const& blocks = held.blocks[static_cast<std::size_t>(group)];
+      n += static_cast<int>(std::count(blocks.begin(), blocks.end(), id));
+    }
     return n;
   }
 
@@ -166,15 +151,10 @@ class ProgramRun {
       grown.push_back(i);
     }
     if (n == 0 || items.empty()) return;
-    auto const batch = cache_.batch(items);
-    expect(batch.num_query_tokens() == n * static_cast<std::int32_t>(items.size()), "wrong number of query tokens");
-    std::vector<TokenRows> tokens;
     for (std::size_t const i : grown)
-      for (std::int32_t t = 0; t < n; ++t) {
+      for (std::int32_t t = 0; t < n; ++t)
         references_[i].push_back(write(next_token_++, sequences_[i].num_tokens() - n + t));
-        tokens.push_back(references_[i].back());
-      }
-    for (std::int32_t layer = 0; layer < program_model.layers; ++layer) scatter(batch.view(), layer);
+    half_.write(items, inputs_);
     inputs_.clear();
   }
 
@@ -223,6 +203,45 @@ class ProgramRun {
     references_.erase(references_.begin() + static_cast<std::ptrdiff_t>(i));
   }
 
+  /// Moves a sequence out of the pools, or the one that has been out for longest back in.
+  void swap(std::size_t i) {
+    if (!parked_.empty() && (parked_.size() > 2 || i % 2 == 0)) return swap_in();
+    folio::Sequence& s = sequences_[i];
+    for (int g = 0; g < Cache::num_groups; ++g)  // whole ones only: it comes back as one long append
+      for (folio::BlockId const block : s.blocks(g))
+        if (block == folio::null_block) return;
+    parked_.push_back({half_.swap_out(s), references_[i]});
+    release(i);
+  }
+
+  void swap_in() {
+    if (sequences_.size() >= 6) return;
+    sequences_.push_back(cache_.create());
+    references_.emplace_back();
+    auto const& [blocks, reference] = parked_.front();
+    if (!take_slots(sequences_.size() - 1, static_cast<std::int32_t>(reference.size()))) return;
+    half_.swap_in(blocks, sequences_.back());
+    references_.back() = reference;
+    parked_.erase(parked_.begin());
+  }
+
+  void resize(Operation const& op) {
+    int const group = static_cast<int>(op.which % Cache::num_groups);
+    std::int64_t const before = cache_.num_blocks(group), wanted = 1 + op.amount % 100;
+    bool possible = true;
+    for (std::int64_t id = wanted + 1; id <= before; ++id)
+      possible = possible && holders(folio::BlockId{static_cast<std::int32_t>(id)}, group) == 0;
+    half_.before_resize();
+    try {
+      cache_.resize(wanted, group);
+      expect(possible, "a pool shrank below blocks that are in use");
+      expect(cache_.num_blocks(group) == wanted, "a pool has another size than was wanted");
+    } catch (folio::Error const&) {
+      expect(!possible, "a pool did not shrink to where all blocks are free");
+      expect(cache_.num_blocks(group) == before, "a pool that cannot shrink did");
+    }
+  }
+
   /// Misuse: each must throw Error; the checks after the step see that nothing changed.
   void bad(std::size_t i, std::uint32_t amount) {
     folio::Sequence& s = sequences_[i];
@@ -249,7 +268,7 @@ class ProgramRun {
     for (std::int32_t layer = 0; layer < program_model.layers; ++layer) {
       folio::GroupShape const& shape = cache_.shape(program_model.pattern.place(layer).group);
       LayerRows& out = (*rows)[static_cast<std::size_t>(layer)];
-      Input& in = inputs_[layer];
+      ProgramInput& in = inputs_[layer];
       for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
         add_row<typename Cache::KeyQuantizer>(token, position, layer, head, 0, shape.key_dim, in.keys, out.keys);
         if (!shape.values_in_keys())
@@ -272,55 +291,32 @@ class ProgramRun {
     out.insert(out.end(), decoded, decoded + dim);
   }
 
-  void scatter(typename Cache::View const& view, std::int32_t layer) {
-    Input const& in = inputs_[layer];
-    folio::ops::append(view, layer, in.keys.data(), in.values.empty() ? nullptr : in.values.data());
-  }
-
   /// Every token of every sequence that is still held, in every layer and head, is what was written.
   void check_contents() {
     std::vector<folio::BatchItem> items;
-    for (folio::Sequence const& s : sequences_) items.emplace_back(&s);
-    if (items.empty()) return;
-    auto const batch = cache_.batch(items);
-    auto const view = batch.view();
+    for (folio::Sequence const& s : sequences_) items.emplace_back(&s, 0);
+    if (items.empty() || !half_.look(items)) return;
     for (std::size_t i = 0; i < sequences_.size(); ++i) {
       expect(sequences_[i].num_tokens() == static_cast<std::int32_t>(references_[i].size()), "wrong length");
-      for (std::int32_t layer = 0; layer < program_model.layers; ++layer)
-        folio::ops::with_group(view, layer, [&](auto group, std::int32_t index) {
-          check_layer(view.template sequence_in<group()>(static_cast<std::int32_t>(i), index), i, layer);
-        });
+      for (std::int32_t layer = 0; layer < program_model.layers; ++layer) check_layer(i, layer);
     }
   }
 
-  template <class SequenceInLayer>
-  void check_layer(SequenceInLayer const& sequence, std::size_t i, std::int32_t layer) {
-    folio::GroupShape const shape = sequence.shape();
-    for (std::int32_t token = 0; token < sequence.num_tokens(); ++token) {
-      if (sequence.block_id(token) == folio::null_block) {
-        expect(!shape.visible(sequence.num_tokens(), token), "a token that the next query sees was given back");
-        continue;
-      }
-      LayerRows const& rows = (*references_[i][static_cast<std::size_t>(token)])[static_cast<std::size_t>(layer)];
-      for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
-        check_row(sequence.key(head, token), rows.keys.data() + head * shape.key_dim, shape.key_dim, i, layer, token);
-        float const* const values =
-            shape.values_in_keys() ? rows.keys.data() : rows.values.data() + head * shape.value_dim;
-        check_row(sequence.value(head, token), values, shape.value_dim, i, layer, token);
-      }
+  /// Reads each run of tokens whose blocks are held.
+  void check_layer(std::size_t i, std::int32_t layer) {
+    int const group = program_model.pattern.place(layer).group;
+    folio::GroupShape const& shape = cache_.shape(group);
+    auto const blocks = sequences_[i].blocks(group);
+    std::int32_t const length = sequences_[i].num_tokens();
+    std::int32_t first = 0;
+    for (std::int32_t token = 0; token <= length; ++token) {
+      bool const held =
+          token < length && blocks[static_cast<std::size_t>(token / shape.block_size)] != folio::null_block;
+      if (held) continue;
+      expect(token == length || !shape.visible(length, token), "a token that the next query sees was given back");
+      if (first < token) half_.read(i, layer, first, token - first, references_[i]);
+      first = token + 1;
     }
-  }
-
-  template <class Row>
-  static void check_row(Row const& row, float const* wanted, std::int32_t dim, std::size_t i, std::int32_t layer,
-                        std::int32_t token) {
-    float read[64];
-    folio::ops::load_row(row, dim, read);
-    if (std::memcmp(read, wanted, sizeof(float) * static_cast<std::size_t>(dim)) == 0) return;
-    std::ostringstream what;
-    what << "sequence " << i << ", layer " << layer << ", token " << token << ": read " << read[0] << ", " << read[1]
-         << "..., written was " << wanted[0] << ", " << wanted[1] << "...";
-    throw std::logic_error(what.str());
   }
 
   /// Free + live is all; live, shared and empty slots are what counting by hand says.
@@ -329,15 +325,16 @@ class ProgramRun {
     for (int g = 0; g < Cache::num_groups; ++g) {
       std::map<folio::BlockId, std::pair<int, std::int32_t>> live;  // holders, and the slots that hold a token
       std::int32_t const block_size = Cache::Blocks::block_size(g);
-      for (folio::Sequence const& s : sequences_) {
-        auto const blocks = s.blocks(g);
+      auto const count = [&](auto const& blocks, std::int32_t num_tokens) {
         for (std::size_t b = 0; b < blocks.size(); ++b) {
           if (blocks[b] == folio::null_block) continue;
           auto& [holders, filled] = live[blocks[b]];
           ++holders;
-          filled = std::max(filled, std::min(block_size, s.num_tokens() - static_cast<std::int32_t>(b) * block_size));
+          filled = std::max(filled, std::min(block_size, num_tokens - static_cast<std::int32_t>(b) * block_size));
         }
-      }
+      };
+      for (folio::Sequence const& s : sequences_) count(s.blocks(g), s.num_tokens());
+      for (HeldBlocks const& held : half_.held()) count(held.blocks[static_cast<std::size_t>(g)], held.num_tokens);
       std::int64_t shared = 0, empty = 0;
       for (auto const& [id, use] : live) {
         shared += use.first > 1 ? 1 : 0;
@@ -350,7 +347,8 @@ class ProgramRun {
       expect(s.slots_empty == empty, "empty slots are miscounted");
       expect(s.allocated - s.freed == s.live && s.peak_live >= s.live, "counters do not close");
     }
-    expect(stats.num_sequences == static_cast<std::int64_t>(sequences_.size()), "sequences are miscounted");
+    expect(stats.num_sequences == static_cast<std::int64_t>(sequences_.size() + half_.held().size()),
+           "sequences are miscounted");
   }
 
   static std::vector<std::vector<folio::BlockId>> block_lists(folio::Sequence const& s) {
@@ -359,15 +357,20 @@ class ProgramRun {
     return lists;
   }
 
-  struct Input {
-    std::vector<float> keys, values;  // [token of the batch][head][dim]
+  /// A sequence whose blocks are elsewhere.
+  struct Parked {
+    int blocks;  // what the half calls them
+    ReferenceSequence reference;
   };
 
-  Cache cache_;
+  Half half_;
+  Cache& cache_;
   std::vector<folio::Sequence> sequences_;
   std::vector<ReferenceSequence> references_;
-  std::map<std::int32_t, Input> inputs_;  // by layer, of the step being written
+  std::vector<Parked> parked_;
+  std::map<std::int32_t, ProgramInput> inputs_;  // by layer, of the step being written
   std::uint32_t next_token_ = 1;
+  std::vector<std::string> trace_;
 };
 
 }  // namespace folio_test

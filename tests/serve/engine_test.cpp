@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bad_input.hpp"
+#include "caches/caches.hpp"
 #include "check.hpp"
 #include "engine.hpp"
 #include "fuzz_seeds.hpp"
@@ -176,6 +177,7 @@ serve::RunResult run(serve::Llama const& model, serve::EngineOptions const& opti
   INFO(checked.first_difference);
   CHECK(checked.identical);
   CHECK(checked.agreement == 1);
+  CHECK(result.device == "host");
   CHECK(result.waste_beyond_last_blocks == 0);
   CHECK(observer.tokens == result.generated_tokens);
   CHECK(observer.steps == result.steps);
@@ -299,6 +301,31 @@ TEST_CASE("Engines refuse what they cannot do", "[serve]") {
                     contains("There is no quantizer f64; known are f32, f16, "));
   options.memory_bytes = least_memory(model, options) - 1;
   CHECK_THROWS_WITH(serve::make_engine("f32", model, some_prompts(), options), contains("is too small"));
+}
+
+TEST_CASE("A GPU is taken where there is one, and asked for in vain where there is none", "[serve]") {
+  ModelFolder const folder({.head_dim = 64});
+  serve::Llama const model(folder.path());
+  auto const prompts = some_prompts();
+  serve::EngineOptions options = some_options();
+  options.max_tokens = 1;
+  auto const device_of = [&](char const* quantizer, serve::Device device) {
+    options.device = device;
+    Silent observer;
+    return serve::make_engine(quantizer, model, prompts, options)->run(observer).device;
+  };
+  std::string const problem = serve::cuda_support().problem;
+  if (problem.empty()) {
+    CHECK(device_of("f32", serve::Device::automatic).starts_with("cuda: "));
+    CHECK(device_of("f32", serve::Device::cuda).starts_with("cuda: "));
+    CHECK_THROWS_WITH(device_of("bf16", serve::Device::cuda),
+                      contains("not bf16; take one of these, or --device host"));
+  } else {
+    CHECK(device_of("f32", serve::Device::automatic) == "host");
+    CHECK_THROWS_WITH(device_of("f32", serve::Device::cuda), "--device cuda is not possible: " + problem + ".");
+  }
+  CHECK(device_of("f32", serve::Device::host) == "host");
+  CHECK(device_of("bf16", serve::Device::automatic) == "host");
 }
 
 TEST_CASE("The check finds a token that differs", "[serve]") {

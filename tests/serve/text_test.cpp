@@ -83,11 +83,19 @@ TEST_CASE("Options are read in both spellings", "[serve]") {
   CHECK(parse({}).quantizer == "f32");
 }
 
+TEST_CASE("A device is chosen by name, or left to serve", "[serve]") {
+  CHECK(parse({}).device == serve::Device::automatic);
+  CHECK(parse({"--device", "auto"}).device == serve::Device::automatic);
+  CHECK(parse({"--device=host"}).device == serve::Device::host);
+  CHECK(parse({"--device", "host", "--device", "cuda"}).device == serve::Device::cuda);
+}
+
 TEST_CASE("Bad options are refused with a sentence", "[serve]") {
   CHECK_THROWS_WITH(parse({"--speed"}), contains("There is no option --speed; serve --help lists them."));
   CHECK_THROWS_WITH(parse({"x"}), contains("There is no option x"));
   CHECK_THROWS_WITH(parse({"--model"}), contains("--model needs a value: --model DIR."));
   CHECK_THROWS_WITH(parse({"--json=1"}), contains("--json takes no value"));
+  CHECK_THROWS_WITH(parse({"--device", "tpu"}), contains("--device tpu is not possible: it is auto, host or cuda."));
   CHECK_THROWS_WITH(parse({"--samples", "0"}),
                     contains("--samples 0 is not possible: it takes an integer from 1 to 65536."));
   for (std::vector<char const*> const& arguments :
@@ -106,6 +114,9 @@ TEST_CASE("Bad options are refused with a sentence", "[serve]") {
                                              {"--top-p", "2"},
                                              {"--max-tokens", "99999999999"},
                                              {"--batch-tokens", "0"},
+                                             {"--device", "gpu"},
+                                             {"--device", "CUDA"},
+                                             {"--device", ""},
                                              {"--memory"}}) {
     INFO(arguments.front() << " " << arguments.back());
     CHECK_THROWS_AS(parse(arguments), serve::BadOption);
@@ -122,14 +133,16 @@ TEST_CASE("A report is one JSON object", "[serve]") {
   serve::Report report;
   report.model = "a \"b\"";
   report.quantizer = "f32";
+  report.run.device = "cuda: a \"GPU\"";
   report.run.generated_tokens = 10;
   report.seconds = 4;
   serve::Json json = serve::JsonReader::read(serve::to_json(report), "the report");
   CHECK(*json.find("model")->get<std::string>() == report.model);
+  CHECK(*json.find("device")->get<std::string>() == report.run.device);
   CHECK(*json.find("tokens_per_second")->get<double>() == 2.5);
   CHECK(json.find("checked")->is_null());
   for (char const* name :
-       {"model", "quantizer", "requests", "prompt_tokens", "generated_tokens", "tokens_per_second",
+       {"model", "quantizer", "device", "requests", "prompt_tokens", "generated_tokens", "tokens_per_second",
         "kv_bytes_per_token", "kv_bytes_peak", "kv_bytes_contiguous", "waste", "preemptions", "forks", "checked"})
     CHECK(json.find(name) != nullptr);
   report.check = serve::CheckResult{};

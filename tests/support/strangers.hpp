@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <folio/allocator/host.hpp>
+#include <folio/config.hpp>
 #include <folio/layout/layout.hpp>
 #include <folio/quantizer/quantizer.hpp>
 #include <memory>
@@ -17,14 +18,15 @@ namespace folio::test {
 /// Rows whose 16-byte pieces change places from slot to slot, as kernels swizzle shared memory against bank conflicts.
 struct SwizzledLayout {
   static constexpr char const* name = "swizzled";
-  [[nodiscard]] static constexpr std::int32_t run_bytes(Plane) { return 16; }
-  [[nodiscard]] static constexpr std::int64_t code_offset(Plane plane, Tile tile, std::int32_t head, std::int32_t slot,
-                                                          std::int32_t byte) {
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t run_bytes(Plane) { return 16; }
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(Plane plane, Tile tile, std::int32_t head,
+                                                                            std::int32_t slot, std::int32_t byte) {
     std::int32_t const pieces = tile.row_bytes / 16;
     std::int32_t const swap = slot & ((pieces & -pieces) - 1);  // within the largest power of two that divides the row
     return param_offset(plane, tile, head, slot) + ((byte / 16) ^ swap) * 16 + byte % 16;
   }
-  [[nodiscard]] static constexpr std::int64_t param_offset(Plane, Tile tile, std::int32_t head, std::int32_t slot) {
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t param_offset(Plane, Tile tile, std::int32_t head,
+                                                                             std::int32_t slot) {
     return (std::int64_t{head} * tile.slots + slot) * tile.row_bytes;
   }
 };
@@ -33,13 +35,14 @@ static_assert(LayoutPolicy<SwizzledLayout>);
 /// Pieces of 4 bytes of all rows side by side, in both planes; the parameters from the last row to the first.
 struct ShreddedLayout {
   static constexpr char const* name = "shredded";
-  [[nodiscard]] static constexpr std::int32_t run_bytes(Plane) { return 4; }
-  [[nodiscard]] static constexpr std::int64_t code_offset(Plane, Tile tile, std::int32_t head, std::int32_t slot,
-                                                          std::int32_t byte) {
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t run_bytes(Plane) { return 4; }
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(Plane, Tile tile, std::int32_t head,
+                                                                            std::int32_t slot, std::int32_t byte) {
     std::int64_t const rows = std::int64_t{tile.heads} * tile.slots, row = std::int64_t{slot} * tile.heads + head;
     return (byte / 4 * rows + row) * 4 + byte % 4;
   }
-  [[nodiscard]] static constexpr std::int64_t param_offset(Plane, Tile tile, std::int32_t head, std::int32_t slot) {
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t param_offset(Plane, Tile tile, std::int32_t head,
+                                                                             std::int32_t slot) {
     std::int64_t const rows = std::int64_t{tile.heads} * tile.slots;
     return (rows - 1 - (std::int64_t{head} * tile.slots + slot)) * tile.row_bytes;
   }
@@ -55,9 +58,11 @@ struct GroupedInt8 {
   struct Params {
     float scale;
   };
-  [[nodiscard]] static constexpr std::int32_t param_bytes(std::int32_t dim) { return (dim + 31) / 32 * 4; }
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t param_bytes(std::int32_t dim) {
+    return (dim + 31) / 32 * 4;
+  }
 
-  static void encode(float const* row, std::int32_t dim, std::byte* codes, std::byte* params) {
+  FOLIO_HOST_DEVICE static void encode(float const* row, std::int32_t dim, std::byte* codes, std::byte* params) {
     for (std::int32_t begin = 0; begin < dim; begin += params_dim) {
       std::int32_t const end = std::min(dim, begin + params_dim);
       float largest = 0;
@@ -68,11 +73,11 @@ struct GroupedInt8 {
         codes[i] = static_cast<std::byte>(scale > 0 ? static_cast<std::int8_t>(std::lround(row[i] / scale)) : 0);
     }
   }
-  [[nodiscard]] static Params load_params(std::byte const* params, std::int32_t dim) {
+  [[nodiscard]] FOLIO_HOST_DEVICE static Params load_params(std::byte const* params, std::int32_t dim) {
     return {load_param<float>(params + dim / params_dim * 4)};
   }
   template <int N>
-  static void decode(std::byte const* codes, Params const& params, float* out) {
+  FOLIO_HOST_DEVICE static void decode(std::byte const* codes, Params const& params, float* out) {
     for (int i = 0; i < N; ++i) out[i] = static_cast<float>(static_cast<std::int8_t>(codes[i])) * params.scale;
   }
 };
@@ -84,13 +89,13 @@ struct Float24 {
   static constexpr int bits = 24;
   static constexpr Basis basis = Basis::model;
   struct Params {};
-  [[nodiscard]] static constexpr std::int32_t param_bytes(std::int32_t) { return 0; }
-  static void encode(float const* row, std::int32_t dim, std::byte* codes, std::byte*) {
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t param_bytes(std::int32_t) { return 0; }
+  FOLIO_HOST_DEVICE static void encode(float const* row, std::int32_t dim, std::byte* codes, std::byte*) {
     for (std::int32_t i = 0; i < dim; ++i) std::memcpy(codes + 3 * i, reinterpret_cast<char const*>(row + i) + 1, 3);
   }
-  [[nodiscard]] static Params load_params(std::byte const*, std::int32_t) { return {}; }
+  [[nodiscard]] FOLIO_HOST_DEVICE static Params load_params(std::byte const*, std::int32_t) { return {}; }
   template <int N>
-  static void decode(std::byte const* codes, Params const&, float* out) {
+  FOLIO_HOST_DEVICE static void decode(std::byte const* codes, Params const&, float* out) {
     for (int i = 0; i < N; ++i) {
       out[i] = 0;
       std::memcpy(reinterpret_cast<char*>(out + i) + 1, codes + 3 * i, 3);

@@ -24,4 +24,33 @@ concept AllocatorPolicy =  //
   noexcept->std::same_as<void>;
 };
 
+/// Who can read an allocator's memory. The host's operations need the host, kernels need the device.
+enum class Reach : std::uint8_t { host = 1, device = 2, both = 3 };
+
+namespace detail {
+
+template <class A>
+consteval Reach reach_of() {
+  if constexpr (requires { A::reach; })
+    return A::reach;
+  else
+    return Reach::host;
+}
+
+}  // namespace detail
+
+/// What an allocator says in `static constexpr Reach reach`; one that says nothing is the host's.
+template <class A>
+inline constexpr bool host_can_read = detail::reach_of<A>() != Reach::device;
+template <class A>
+inline constexpr bool device_can_read = detail::reach_of<A>() != Reach::host;
+
+/// An allocator that can make memory which it gave larger or smaller without moving it. `resize` throws OutOfMemory,
+/// and changes nothing, when there is not enough.
+template <class A>
+concept ResizableAllocator =  //
+    AllocatorPolicy<A> && requires(A& a, std::byte* pointer, std::int64_t bytes) {
+  { a.resize(pointer, bytes, bytes) } -> std::same_as<void>;
+};
+
 }  // namespace folio

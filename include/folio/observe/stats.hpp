@@ -13,11 +13,12 @@
 
 namespace folio {
 
-/// Gauges of one layer group's pool. Always: free + live == total.
+/// Gauges of one layer group's pool. Always: free + live + cached == total.
 struct GroupStats {
   std::int64_t total = 0;        ///< blocks
-  std::int64_t free = 0;         ///< blocks nobody holds
-  std::int64_t live = 0;         ///< blocks somebody holds
+  std::int64_t free = 0;         ///< blocks nobody holds, and whose contents nobody wants
+  std::int64_t live = 0;         ///< blocks that sequences hold
+  std::int64_t cached = 0;       ///< blocks that no sequence holds and whose contents the prefix tree keeps
   std::int64_t shared = 0;       ///< live blocks with more than one holder
   std::int64_t peak_live = 0;    ///< the most that were ever live
   std::int64_t allocated = 0;    ///< blocks handed out since the beginning
@@ -30,13 +31,14 @@ struct GroupStats {
 /// A snapshot of a cache. Sums are over layer groups.
 struct Stats {
   std::vector<GroupStats> groups;
-  std::int64_t total = 0, free = 0, live = 0, shared = 0, peak_live = 0;  ///< blocks
-  std::int64_t allocated = 0, freed = 0;                                  ///< blocks, counted since the beginning
+  std::int64_t total = 0, free = 0, live = 0, cached = 0, shared = 0, peak_live = 0;  ///< blocks
+  std::int64_t allocated = 0, freed = 0;  ///< blocks, counted since the beginning
   std::int64_t slots_held = 0, slots_empty = 0;
   std::int64_t bytes_total = 0, bytes_live = 0, bytes_peak = 0;  ///< the peak adds up each group's own
   std::int64_t num_sequences = 0;
   std::int64_t num_tokens = 0;  ///< of all sequences; tokens that a fork shares count for each
   SequenceCounters counters;
+  PrefixCounters prefixes;  ///< zeros for a cache without an eviction policy
 
   /// Slots held but empty, as a share of the slots held, weighed by bytes. 0 when nothing is held.
   [[nodiscard]] double waste() const {
@@ -64,7 +66,8 @@ struct Stats {
   for (std::size_t i = 0; i < last.size();) {
     std::size_t end = i;
     while (end < last.size() && last[end].first == last[i].first) ++end;
-    bool const someone_filled_it = store.pool(group).ref_count(last[i].first) > end - i;
+    BlockPool const& pool = store.pool(group);
+    bool const someone_filled_it = pool.ref_count(last[i].first) > end - i || pool.is_cached(last[i].first);
     if (!someone_filled_it) empty += block_size - last[end - 1].second;  // sorted: the fullest is last
     i = end;
   }
@@ -80,6 +83,7 @@ struct Stats {
     GroupStats s{pool.num_blocks(),
                  pool.num_free(),
                  pool.num_live(),
+                 pool.num_cached(),
                  pool.num_shared(),
                  pool.peak_live(),
                  pool.num_allocated(),
@@ -93,6 +97,7 @@ struct Stats {
     all.total += s.total;
     all.free += s.free;
     all.live += s.live;
+    all.cached += s.cached;
     all.shared += s.shared;
     all.peak_live += s.peak_live;
     all.allocated += s.allocated;
@@ -136,20 +141,26 @@ class JsonObject {
   std::string groups = "[";
   for (GroupStats const& g : s.groups) {
     detail::JsonObject o;
-    o.add("total", g.total).add("free", g.free).add("live", g.live).add("shared", g.shared);
+    o.add("total", g.total).add("free", g.free).add("live", g.live).add("cached", g.cached).add("shared", g.shared);
     o.add("peak_live", g.peak_live).add("allocated", g.allocated).add("freed", g.freed);
     o.add("slots_held", g.slots_held).add("slots_empty", g.slots_empty).add("block_bytes", g.block_bytes);
     groups += (groups.size() > 1 ? "," : "") + o.text();
   }
   detail::JsonObject o;
-  o.add("total", s.total).add("free", s.free).add("live", s.live).add("shared", s.shared);
+  o.add("total", s.total).add("free", s.free).add("live", s.live).add("cached", s.cached).add("shared", s.shared);
   o.add("peak_live", s.peak_live).add("allocated", s.allocated).add("freed", s.freed);
   o.add("slots_held", s.slots_held).add("slots_empty", s.slots_empty).add("waste", s.waste());
   o.add("bytes_total", s.bytes_total).add("bytes_live", s.bytes_live).add("bytes_peak", s.bytes_peak);
   o.add("num_sequences", s.num_sequences).add("num_tokens", s.num_tokens);
   o.add("created", s.counters.created).add("released", s.counters.released).add("appends", s.counters.appends);
   o.add("truncates", s.counters.truncates).add("forks", s.counters.forks).add("copies", s.counters.copies);
-  o.add("out_of_blocks", s.counters.out_of_blocks).raw("groups", groups + "]");
+  o.add("out_of_blocks", s.counters.out_of_blocks);
+  PrefixCounters const& p = s.prefixes;
+  std::int64_t const looked_up = p.hit_tokens + p.missed_tokens;
+  o.add("lookups", p.lookups).add("hit_tokens", p.hit_tokens).add("missed_tokens", p.missed_tokens);
+  o.add("hit_rate", looked_up > 0 ? double(p.hit_tokens) / double(looked_up) : 0.0);
+  o.add("stored_units", p.stored_units).add("evicted_units", p.evicted_units).add("evicted_blocks", p.evicted_blocks);
+  o.add("merged_blocks", p.merged_blocks).raw("groups", groups + "]");
   return o.text();
 }
 

@@ -10,15 +10,6 @@
 
 namespace folio::ops {
 
-/// An activation in half precision or bfloat16: the bits of CUDA's __half and __nv_bfloat16, which may be cast to
-/// these, so that no header of theirs is needed here.
-struct Half {
-  std::uint16_t bits;
-};
-struct BFloat16 {
-  std::uint16_t bits;
-};
-
 [[nodiscard]] FOLIO_HOST_DEVICE inline float load_element(float x) { return x; }
 [[nodiscard]] FOLIO_HOST_DEVICE inline float load_element(Half x) { return f16_to_f32(x.bits); }
 [[nodiscard]] FOLIO_HOST_DEVICE inline float load_element(BFloat16 x) { return bf16_to_f32(x.bits); }

@@ -3,8 +3,8 @@
 #pragma once
 // From a layer number to its group, known at compile time: the first step of every bulk operation. Host only.
 
+#include <folio/device_view.hpp>
 #include <folio/error.hpp>
-#include <folio/view.hpp>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -16,6 +16,9 @@ namespace folio::ops {
 /// of the model.
 template <class View, class F>
 void with_group(View const& view, std::int32_t layer, F&& f) {
+  static_assert(
+      !is_device_view<View>,
+      "folio: this view's tables are in device memory: give the operation of ops/*.cuh, which takes a stream");
   LayerPlace const at = layer >= 0 ? view.place(layer) : LayerPlace{};
   if (layer < 0 || at.index >= view.group(at.group).shape.layers)
     throw Error("folio: the model has no layer " + std::to_string(layer));

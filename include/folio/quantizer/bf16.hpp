@@ -4,6 +4,7 @@
 
 #include <folio/quantizer/float_formats.hpp>
 #include <folio/quantizer/quantizer.hpp>
+#include <folio/quantizer/unpack.hpp>
 
 namespace folio {
 
@@ -40,8 +41,13 @@ struct BF16 {
 
   template <int N>
   FOLIO_HOST_DEVICE static void decode(std::byte const* codes, Params const&, float* out) {
+#if defined(__CUDA_ARCH__)
+    auto const words = load_words<2 * N>(codes);  // one operation for each element: a shift, or a mask
+    for (int i = 0; i < N; ++i) out[i] = to_float(i % 2 == 0 ? words[i / 2] << 16 : words[i / 2] & 0xFFFF0000U);
+#else
     auto const patterns = load_codes<std::uint16_t, N>(codes);
     for (int i = 0; i < N; ++i) out[i] = bf16_to_f32(patterns[i]);
+#endif
   }
 };
 static_assert(QuantizerPolicy<BF16>);

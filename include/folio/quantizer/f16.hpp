@@ -43,6 +43,11 @@ struct F16 {
     auto const patterns = load_codes<std::uint16_t, N>(codes);
     for (int i = 0; i < N; ++i) out[i] = f16_to_f32(patterns[i]);
   }
+  template <int N>
+  FOLIO_HOST_DEVICE static void decode(std::byte const* codes, Params const&, Half* out) {
+    auto const halves = load_codes<Half, N>(codes);
+    for (int i = 0; i < N; ++i) out[i] = halves[i];
+  }
 };
 static_assert(QuantizerPolicy<F16>);
 

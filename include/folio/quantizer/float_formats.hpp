@@ -9,9 +9,19 @@
 // (-ffast-math, -use_fast_math) and are the same on the host and on the device, but for the payload of a NaN.
 
 #include <cstdint>
+#include <cstring>
 #include <folio/config.hpp>
 
 namespace folio {
+
+/// An element in half precision, or in bfloat16: the bits of CUDA's __half and __nv_bfloat16, whose pointers may be
+/// cast to these, so that no header of theirs is needed here.
+struct Half {
+  std::uint16_t bits;
+};
+struct BFloat16 {
+  std::uint16_t bits;
+};
 
 /// A float as its bits, and back. (std::bit_cast is a host function to nvcc.)
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::uint32_t to_bits(float value) {
@@ -84,6 +94,18 @@ inline constexpr float e4m3_max = 448.0F;
   std::uint32_t const nan = 0x7E00U | ((magnitude >> 13) & 0x3FFU);
   std::uint32_t const special = select_bits(magnitude > 0x7F800000U, nan, 0x7C00U);
   return static_cast<std::uint16_t>((bits >> 16 & 0x8000U) | select_bits(magnitude < 0x47800000U, finite, special));
+}
+
+/// Writes two numbers as the nearest f16, in one conversion on the device.
+FOLIO_HOST_DEVICE inline void store_halves(float first, float second, Half* to) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  std::uint32_t both;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first));
+  std::memcpy(to, &both, sizeof(both));
+#else
+  to[0].bits = f32_to_f16(first);
+  to[1].bits = f32_to_f16(second);
+#endif
 }
 
 /// The value of a bf16 pattern. Exact, signalling NaNs included: the pattern is the upper half of the f32.

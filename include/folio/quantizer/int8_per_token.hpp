@@ -4,6 +4,7 @@
 
 #include <folio/quantizer/quantizer.hpp>
 #include <folio/quantizer/scaling.hpp>
+#include <folio/quantizer/unpack.hpp>
 
 namespace folio {
 
@@ -48,9 +49,14 @@ struct Int8PerToken {
 
   template <int N>
   FOLIO_HOST_DEVICE static void decode(std::byte const* codes, Params const& params, float* out) {
-    auto const integers = load_codes<std::int8_t, N>(codes);
     float const scale = params.scale;
+#if defined(__CUDA_ARCH__)
+    auto const words = load_words<N>(codes);
+    for (int i = 0; i < N; ++i) out[i] = signed_byte_to_f32(words[i / 4], i % 4) * scale;
+#else
+    auto const integers = load_codes<std::int8_t, N>(codes);
     for (int i = 0; i < N; ++i) out[i] = static_cast<float>(integers[i]) * scale;
+#endif
   }
 
  private:

@@ -33,8 +33,9 @@ inline constexpr std::int32_t max_row_dim = 1024;
 /// or, where the quantizer has a member `params_dim`, those up to the next multiple of it (one scale for each group of
 /// elements). `decode<N>(codes, loaded, out)` gives N elements, N * bits of whole bytes, within one such group; `codes`
 /// points at the first one's byte, aligned to `code_alignment(N * bits / 8)`. `params` is aligned to 4 bytes, `row` and
-/// `out` to floats. Encode and decode are pure. A row of finite numbers decodes to finite numbers: what is too large
-/// saturates.
+/// `out` to floats. Where a format has a cheaper way to halves than by floats, a second `decode<N>(codes, loaded, out)`
+/// gives the same numbers rounded to Half. Encode and decode are pure. A row of finite numbers decodes to finite
+/// numbers: what is too large saturates.
 // One clause per line, because nvcc points at the clause that fails.
 // clang-format off
 template <class Q>
@@ -70,7 +71,10 @@ inline constexpr std::int32_t params_dim = [] {
 /// Bytes of the codes of `dim` elements, without any padding of the row.
 template <QuantizerPolicy Q>
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t code_bytes(std::int32_t dim) {
-  return dim * Q::bits / 8;
+  if constexpr (8 % Q::bits == 0)  // a shift: `dim` is not negative, which a compiler does not know
+    return static_cast<std::int32_t>(static_cast<std::uint32_t>(dim) / (8 / Q::bits));
+  else
+    return dim * Q::bits / 8;
 }
 
 /// What an element of a row of `dim` costs in all: codes and parameters, in bits.
@@ -88,9 +92,10 @@ template <QuantizerPolicy Q>
   return static_cast<std::size_t>((bytes | 16) & -(bytes | 16));
 }
 
-/// N numbers on their way between memory and registers: stored codes, or elements.
+/// N numbers on their way between memory and registers: stored codes, or elements. Aligned for the widest loads and
+/// stores that its size allows.
 template <class T, int N>
-struct Pack {
+struct alignas(code_alignment(static_cast<int>(sizeof(T)) * N)) Pack {
   T v[static_cast<std::size_t>(N)];
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr T operator[](int i) const { return v[i]; }
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr T& operator[](int i) { return v[i]; }
@@ -109,10 +114,15 @@ concept CooperativeQuantizer = QuantizerPolicy<Q> &&
 /// Reads N codes: in a kernel by as few loads as their alignment allows.
 template <class T, int N>
 [[nodiscard]] FOLIO_HOST_DEVICE Pack<T, N> load_codes(std::byte const* from) {
-  constexpr std::size_t alignment = code_alignment(N * static_cast<int>(sizeof(T)));
-  Pack<T, N> codes;
-  std::memcpy(&codes, __builtin_assume_aligned(from, alignment), sizeof(codes));
+  using Codes = Pack<T, N>;
+#if defined(__CUDA_ARCH__)
+  // What an assumption about the address leaves behind costs registers in loops; a typed access does not.
+  return *reinterpret_cast<Codes const*>(from);
+#else
+  Codes codes;
+  std::memcpy(&codes, __builtin_assume_aligned(from, alignof(Codes)), sizeof(codes));
   return codes;
+#endif
 }
 
 /// Writes N codes to any address.
@@ -124,10 +134,7 @@ FOLIO_HOST_DEVICE void store_codes(Pack<T, N> const& codes, std::byte* to) {
 /// Reads a parameter of at most 4 bytes. It is aligned to its own size.
 template <class T>
 [[nodiscard]] FOLIO_HOST_DEVICE T load_param(std::byte const* params) {
-  constexpr std::size_t alignment = sizeof(T);
-  T value;
-  std::memcpy(&value, __builtin_assume_aligned(params, alignment), sizeof(T));
-  return value;
+  return load_codes<T, 1>(params)[0];
 }
 
 /// Calls `f.operator()<N>(begin)` for the parts [begin, begin + N) of a row: N is 32, and 8 for what is left.

@@ -37,6 +37,48 @@ template <int N, class Lanes>
   return to_float(static_cast<std::uint32_t>(lanes.max(largest)));
 }
 
+/// The order of floats as that of integers, and back: minima of integers vectorize, those of floats do not.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t float_order(std::int32_t pattern) {
+  return pattern ^ ((pattern >> 31) & 0x7FFFFFFF);
+}
+
+/// The least and the greatest element of a row.
+struct Range {
+  float low, high;
+};
+
+/// Of a row of finite elements.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr Range find_range(float const* row, std::int32_t dim) {
+  std::int32_t low[8] = {}, high[8] = {};
+  for (int j = 0; j < 8; ++j) low[j] = high[j] = float_order(static_cast<std::int32_t>(to_bits(row[j])));
+  for (std::int32_t i = 8; i < dim; i += 8)
+    for (int j = 0; j < 8; ++j) {
+      std::int32_t const element = float_order(static_cast<std::int32_t>(to_bits(row[i + j])));
+      low[j] = element < low[j] ? element : low[j];
+      high[j] = element > high[j] ? element : high[j];
+    }
+  for (int j = 1; j < 8; ++j) {
+    low[0] = low[j] < low[0] ? low[j] : low[0];
+    high[0] = high[j] > high[0] ? high[j] : high[0];
+  }
+  return {to_float(static_cast<std::uint32_t>(float_order(low[0]))),
+          to_float(static_cast<std::uint32_t>(float_order(high[0])))};
+}
+
+/// The same for a row that the lanes share.
+template <int N, class Lanes>
+[[nodiscard]] FOLIO_HOST_DEVICE Range find_range_by(Lanes const& lanes, Pack<float, N> const& part) {
+  std::int32_t low = float_order(static_cast<std::int32_t>(to_bits(part[0]))), high = low;
+  for (int i = 1; i < N; ++i) {
+    std::int32_t const element = float_order(static_cast<std::int32_t>(to_bits(part[i])));
+    low = element < low ? element : low;
+    high = element > high ? element : high;
+  }
+  low = float_order(lanes.min(low));
+  high = float_order(lanes.max(high));
+  return {to_float(static_cast<std::uint32_t>(low)), to_float(static_cast<std::uint32_t>(high))};
+}
+
 /// The step of a symmetric format, and its reciprocal.
 struct Scaling {
   float scale, inverse;

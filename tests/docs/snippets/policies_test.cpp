@@ -24,6 +24,7 @@ TEST_CASE("policies: bits per element at a head dim of 128") {
   STATIC_REQUIRE(folio::bits_per_element<folio::Fp8E4M3>(128) == 8.25);
   STATIC_REQUIRE(folio::bits_per_element<folio::Int8PerToken>(128) == 8.25);
   STATIC_REQUIRE(folio::bits_per_element<folio::Int4Rotated>(128) == 4.25);
+  STATIC_REQUIRE(folio::bits_per_element<folio::Int2Rotated>(128) == 2.25);
 }
 
 TEST_CASE("policies: bytes per token of Llama 3.1 8B") {
@@ -34,6 +35,7 @@ TEST_CASE("policies: bytes per token of Llama 3.1 8B") {
   REQUIRE(bytes_per_token<folio::Int8PerToken>() == 67'584);
   REQUIRE(bytes_per_token<folio::Keys<folio::Int8PerToken>, folio::Values<folio::Int4Rotated>>() == 51'200);
   REQUIRE(bytes_per_token<folio::Int4Rotated>() == 34'816);
+  REQUIRE(bytes_per_token<folio::Int2Rotated>() == 18'432);
 }
 
 TEST_CASE("policies: what is not given has a default") {

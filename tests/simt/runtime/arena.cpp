@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <iterator>
 #include <map>
 #include <string>
@@ -27,7 +29,7 @@ StaticShared static_shared;
 namespace {
 
 constexpr std::size_t largest_arena = std::size_t{16} << 30, smallest_arena = std::size_t{1} << 28;
-constexpr std::size_t page = 4096, smallest_red_zone = 65536;
+constexpr std::size_t smallest_red_zone = 65536;
 
 struct Regions {
   std::vector<Region> all;  // in the order of their addresses
@@ -50,9 +52,10 @@ void* reserve(std::size_t bytes) {
 void make_arena() {
   for (std::size_t bytes = largest_arena; bytes >= smallest_arena; bytes /= 2) {
     void* const memory = reserve(bytes);
-    void* const cells = memory != nullptr ? reserve(bytes * sizeof(Cell)) : nullptr;
+    void* const cells = memory != nullptr ? reserve(bytes * sizeof(Cell) + bytes / page) : nullptr;
     if (cells != nullptr) {
-      arena = {reinterpret_cast<std::uintptr_t>(memory), bytes, static_cast<Cell*>(cells)};
+      auto* const first = static_cast<Cell*>(cells);
+      arena = {reinterpret_cast<std::uintptr_t>(memory), bytes, first, reinterpret_cast<bool*>(first + bytes)};
       regions.next = arena.begin + smallest_red_zone;
       return;
     }
@@ -75,8 +78,19 @@ Region& add_region(std::size_t bytes, std::string name, std::size_t element_byte
   regions.next = round_up(end + red_zone, page);
   ++regions.num_live;
   regions.all.push_back({begin, end, std::max<std::size_t>(element_bytes, 1), std::move(name)});
-  std::fill_n(reinterpret_cast<std::byte*>(begin), bytes, std::byte{0xff});
   return regions.all.back();
+}
+
+std::byte* fill(Region const& region) {
+  auto* const begin = reinterpret_cast<std::byte*>(region.begin);
+  std::fill_n(begin, region.end - region.begin, std::byte{0xff});
+  return begin;
+}
+
+/// Allocations begin with a page, and a red zone is larger than one.
+void set_of_device(Region const& region, bool value) {
+  std::size_t const first = (region.begin - arena.begin) / page;
+  std::fill_n(arena.of_device + first, (region.end - region.begin + page - 1) / page, value);
 }
 
 /// The region at or below the address, else the first one.
@@ -172,7 +186,22 @@ std::string describe(std::uintptr_t address) {
 std::byte* allocate_shared(std::size_t bytes) {
   Region& region = add_region(bytes, "shared memory", 1);
   region.shared = true;
-  return reinterpret_cast<std::byte*>(region.begin);
+  return fill(region);
+}
+
+std::byte* reserve_memory(std::size_t bytes, std::string name) {
+  return reinterpret_cast<std::byte*>(add_region(bytes, std::move(name), 1).begin);
+}
+
+void keep_from_host(std::byte const* memory) {
+  set_of_device(regions.all[index_near(reinterpret_cast<std::uintptr_t>(memory))], true);
+}
+
+void refuse_to_host(std::uintptr_t address, std::size_t bytes, Access access) {
+  std::fflush(nullptr);
+  std::fprintf(stderr, "simt: the host %s %zu bytes at %s, which only the device can: copy them to the host first\n",
+               verb(access), bytes, describe(address).c_str());
+  std::_Exit(1);
 }
 
 void find_static_shared() {
@@ -196,7 +225,7 @@ void find_static_shared() {
 using detail::arena, detail::regions;
 
 std::byte* allocate(std::size_t bytes, std::string name, std::size_t element_bytes) {
-  return reinterpret_cast<std::byte*>(detail::add_region(bytes, std::move(name), element_bytes).begin);
+  return detail::fill(detail::add_region(bytes, std::move(name), element_bytes));
 }
 
 void deallocate(std::byte* memory) noexcept {
@@ -204,6 +233,7 @@ void deallocate(std::byte* memory) noexcept {
   if (memory == nullptr) return;
   detail::Region& region = regions.all[detail::index_near(address)];
   region.live = false;
+  detail::set_of_device(region, false);
   auto const cells = reinterpret_cast<std::uintptr_t>(arena.cells);
   std::uintptr_t const end = detail::round_up(region.end, detail::page);
   detail::release_pages(region.begin, end);

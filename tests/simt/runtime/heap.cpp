@@ -29,8 +29,8 @@ constexpr int fresh = 0xff;
 
 }  // namespace
 
-std::byte* allocate(std::size_t bytes, std::string, std::size_t) {
-  auto* const memory = static_cast<std::byte*>(::operator new(bytes, alignment));
+std::byte* allocate(std::size_t bytes, std::string name, std::size_t) {
+  std::byte* const memory = detail::reserve_memory(bytes, std::move(name));
   std::fill_n(memory, bytes, std::byte{fresh});
   return memory;
 }
@@ -52,6 +52,10 @@ std::uint64_t num_checked_accesses() noexcept { return 0; }
 
 namespace detail {
 
+std::byte* reserve_memory(std::size_t bytes, std::string) {
+  return static_cast<std::byte*>(::operator new(bytes, alignment));
+}
+void keep_from_host(std::byte const*) {}
 std::byte* allocate_shared(std::size_t bytes) { return allocate(bytes, "shared memory", 1); }
 void memory_launch_begins() {}
 void memory_block_begins(std::uint64_t) { std::fill_n(runner.shared, runner.plan->shared_bytes, std::byte{fresh}); }

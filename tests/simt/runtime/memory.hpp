@@ -6,10 +6,18 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "simt/detail.hpp"
 
 namespace simt::detail {
+
+/// Like allocate, but the bytes are not touched, so that a large range costs nothing.
+std::byte* reserve_memory(std::size_t bytes, std::string name);
+/// From now on instrumented code of the host that touches an allocation ends the program, as a GPU's memory would, but
+/// while `host_touches_device_memory`. The shadow memory alone does this.
+void keep_from_host(std::byte const* memory);
+inline bool volatile host_touches_device_memory = false;  // volatile: memset and its like read it
 
 /// The dynamic shared memory of a launch. Its bytes are 0xff when a block begins.
 std::byte* allocate_shared(std::size_t bytes);

@@ -163,16 +163,19 @@ void touch(Cell& cell, std::uintptr_t address, std::size_t bytes, Touch const& t
 }  // namespace
 
 void on_access(void const* memory, std::size_t bytes, Access access) {
-  if (runner.current == nullptr) return;
-  ++shadow.num_accesses;
+  if (runner.current != nullptr) ++shadow.num_accesses;
   check_access(memory, bytes, access);
 }
 
 void on_function() { shadow.is_instrumented = shadow.is_instrumented || runner.current != nullptr; }
 
 void check_access(void const* memory, std::size_t bytes, Access access) {
-  if (runner.current == nullptr) return;
   auto const address = reinterpret_cast<std::uintptr_t>(memory);
+  if (runner.current == nullptr) {
+    bool const of_device = address - arena.begin < arena.bytes && arena.of_device[(address - arena.begin) / page];
+    if (of_device && !host_touches_device_memory) refuse_to_host(address, bytes, access);
+    return;
+  }
   Touch t{access, {}, true, shadow.block_phase};
   Cell* cells = nullptr;
   if (address - arena.begin < arena.bytes) {

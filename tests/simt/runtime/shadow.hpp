@@ -47,7 +47,9 @@ struct Arena {
   std::uintptr_t begin = 0;
   std::size_t bytes = 0;
   Cell* cells = nullptr;
+  bool* of_device = nullptr;  // by page: the host may not touch it
 };
+inline constexpr std::size_t page = 4096;
 extern Arena arena;
 
 /// Thread-local storage of the program, which is where `__shared__` variables are.
@@ -65,7 +67,9 @@ Region const& region_of(std::uintptr_t address, std::size_t bytes, Access access
 std::string describe(std::uintptr_t address);
 char const* verb(Access access);
 
-/// Checks an access of a kernel, and remembers it. Does nothing outside of kernels.
+/// Ends the program: the host may not touch an address.
+[[noreturn]] void refuse_to_host(std::uintptr_t address, std::size_t bytes, Access access);
+/// Checks an access of a kernel, and remembers it. Of the host's accesses, only those to memory of the device count.
 void check_access(void const* memory, std::size_t bytes, Access access);
 /// The same for an access that the compiler instrumented, which counts.
 void on_access(void const* memory, std::size_t bytes, Access access);

@@ -1,0 +1,51 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The caches that serve is compiled for: one function for each quantizer and kind of memory, in several files, so that
+// they compile side by side.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "../paged_cache.hpp"
+
+namespace serve {
+
+/// The head dims that caches are compiled for: all that are supported on the host, and for a GPU those of most models,
+/// because nvcc compiles every kernel for every generation of GPUs.
+using HeadDims = std::integer_sequence<std::int32_t, 32, 64, 80, 96, 128, 256>;
+using CudaHeadDims = std::integer_sequence<std::int32_t, 64, 128>;
+
+/// A cache for the model's head dim, or nullptr when it is compiled for none. Throws BadInput when the memory is too
+/// small.
+using MakeCache = std::unique_ptr<PagedCache>(CacheRequest const& request);
+
+/// What --quantizer calls a cache.
+struct CacheMaker {
+  std::string_view quantizer;
+  MakeCache* make;
+};
+
+MakeCache make_f32_cache, make_f16_cache, make_bf16_cache, make_fp8_cache, make_int8_cache, make_int4_cache,
+    make_k8v4_cache;
+
+inline constexpr CacheMaker host_caches[] = {
+    {"f32", make_f32_cache},   {"f16", make_f16_cache},   {"bf16", make_bf16_cache}, {"fp8", make_fp8_cache},
+    {"int8", make_int8_cache}, {"int4", make_int4_cache}, {"k8v4", make_k8v4_cache},
+};
+
+MakeCache make_cuda_f32_cache, make_cuda_f16_cache, make_cuda_int8_cache, make_cuda_int4_cache, make_cuda_k8v4_cache;
+
+/// What there is of CUDA in this program and on this machine.
+struct CudaSupport {
+  std::string problem;                 ///< why no GPU can be used, and what to do about it; empty: one can
+  std::span<CacheMaker const> caches;  ///< whose blocks are in a GPU's memory
+};
+/// From cuda.cpp, or no_cuda.cpp in a build without CUDA.
+[[nodiscard]] CudaSupport cuda_support();
+
+}  // namespace serve

@@ -1,0 +1,92 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What the engine needs of a cache, without the cache's type: one scheduler serves blocks in host memory and on a GPU.
+
+#include <cstdint>
+#include <folio/folio.hpp>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "block_budget.hpp"
+#include "engine.hpp"
+#include "llama_config.hpp"
+
+namespace serve {
+
+/// A folio::KvCache and the attention over it. The engine asks for sequences, grows, forks and releases them, and makes
+/// each step in two calls: begin_step, and for every layer attend.
+class PagedCache {
+ public:
+  explicit PagedCache(BlockBudget const& budget) : budget_(budget) {}
+  PagedCache(PagedCache const&) = delete;
+  PagedCache& operator=(PagedCache const&) = delete;
+  virtual ~PagedCache() = default;
+
+  [[nodiscard]] BlockBudget const& budget() const { return budget_; }
+  /// "host", or "cuda: " and the GPU's name.
+  [[nodiscard]] virtual std::string device() const = 0;
+
+  // As of folio::KvCache.
+  [[nodiscard]] virtual folio::Sequence create() = 0;
+  [[nodiscard]] virtual folio::Stats stats() const = 0;
+  [[nodiscard]] virtual std::int64_t num_blocks() const = 0;
+  [[nodiscard]] virtual std::int64_t num_free_blocks() const = 0;
+  [[nodiscard]] virtual std::int64_t memory_bytes() const = 0;
+  [[nodiscard]] virtual double bytes_per_token() const = 0;
+
+  /// The tokens that these sequences appended last are the step's queries, in this order.
+  virtual void begin_step(std::span<folio::BatchItem const> items) = 0;
+  /// Keeps the keys and values of the step's tokens in one layer, [token][kv_head][dim], and writes for each of their
+  /// queries [token][head][dim] its attention over the tokens of its own sequence so far. Host memory.
+  virtual void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) = 0;
+
+ private:
+  BlockBudget budget_;
+};
+
+/// What a cache is to be made for.
+struct CacheRequest {
+  LlamaConfig const& model;
+  std::vector<Tokens> const& prompts;
+  EngineOptions const& options;
+};
+
+/// The part of a PagedCache that does not depend on where the blocks are.
+template <class Cache>
+class PagedCacheOf : public PagedCache {
+ public:
+  [[nodiscard]] folio::Sequence create() override { return cache_.create(); }
+  [[nodiscard]] folio::Stats stats() const override { return cache_.stats(); }
+  [[nodiscard]] std::int64_t num_blocks() const override { return cache_.num_blocks(); }
+  [[nodiscard]] std::int64_t num_free_blocks() const override { return cache_.num_free_blocks(); }
+  [[nodiscard]] std::int64_t memory_bytes() const override { return cache_.memory_bytes(); }
+  [[nodiscard]] double bytes_per_token() const override { return cache_.bytes_per_token(); }
+
+ protected:
+  /// Throws BadInput when the longest request alone does not fit.
+  explicit PagedCacheOf(CacheRequest const& request)
+      : PagedCache(make_budget(request)),
+        cache_(make_config(request.model, budget().num_blocks(request.prompts, request.options))) {}
+
+  Cache cache_;
+
+ private:
+  static folio::CacheConfig make_config(LlamaConfig const& model, std::int64_t num_blocks) {
+    folio::CacheConfig config;
+    config.num_blocks = {num_blocks};
+    config.layers = model.layers;
+    config.kv_heads = model.kv_heads;
+    config.window = model.window;
+    return config;
+  }
+
+  static BlockBudget make_budget(CacheRequest const& request) {
+    folio::GroupShape const shape = Cache::resolve(make_config(request.model, 1)).front();
+    return {shape, typename Cache::Map{shape}.block_bytes(), request.options.batch_tokens};
+  }
+};
+
+}  // namespace serve

@@ -1,0 +1,81 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What sequences and batches of a cache share, without the types of its policies. Host only.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <folio/error.hpp>
+#include <folio/ops/copy_blocks.hpp>
+#include <folio/sequence.hpp>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace folio {
+
+/// Work on blocks that must be done before the next step's kernels, where blocks are in memory that kernels read: the
+/// host's operations only note it, because an earlier step may still be running. A batch does it when it is made.
+struct DueWork {
+  bool clear_null_blocks = true;  ///< tables are padded with them, so what is read there must be finite
+  std::vector<std::vector<ops::BlockCopy>> copies;  ///< by group, in the order in which they were asked for
+  bool has_stream = false;                          ///< a batch was uploaded
+  void* stream = nullptr;                           ///< on this stream: where earlier steps run
+};
+
+/// The block lists and the addresses of the blocks. Owned by a KvCache, its sequences and its batches together.
+struct CacheState {
+  CacheState(std::vector<GroupShape> s, std::span<std::int64_t const> num_blocks, std::vector<std::int64_t> bytes)
+      : shapes(std::move(s)), block_bytes(std::move(bytes)), store(shapes, num_blocks, {this, &prepare, &copy}) {
+    due.copies.resize(shapes.size());
+  }
+  CacheState(CacheState const&) = delete;
+  CacheState& operator=(CacheState const&) = delete;
+
+  std::vector<GroupShape> shapes;         // by group, as all that follow
+  std::vector<std::int64_t> block_bytes;  // of one block
+  std::vector<std::byte*> pools;          // where block 0, the null block, begins
+  SequenceStore store;
+  /// Whether copies wait in `due` for a batch, or are made at once.
+  bool defers_copies = false;
+  mutable DueWork due;
+
+  /// Throws Error when a block of group `g` behind the first `num_blocks` is still to be copied.
+  void check_no_copy_behind(int g, std::int64_t num_blocks) const {
+    for (ops::BlockCopy const& copy : due.copies[static_cast<std::size_t>(g)])
+      for (BlockId const block : {copy.from, copy.to})
+        if (to_int(block) > num_blocks)
+          throw Error("folio: cannot make a pool one of " + std::to_string(num_blocks) + " blocks: block " +
+                      std::to_string(to_int(block)) + " is still to be copied; upload a step first");
+  }
+
+  /// Does what is due by the host itself.
+  void do_due_work() const noexcept {
+    for (std::size_t g = 0; g < pools.size(); ++g) {
+      if (due.clear_null_blocks) std::memset(pools[g], 0, static_cast<std::size_t>(block_bytes[g]));
+      for (ops::BlockCopy const& copy : due.copies[g]) ops::copy_blocks(pools[g], pools[g], block_bytes[g], {&copy, 1});
+      due.copies[g].clear();
+    }
+    due.clear_null_blocks = false;
+  }
+
+ private:
+  /// So that `copy` cannot fail.
+  static void prepare(void* owner, int g) {
+    auto& copies = static_cast<CacheState*>(owner)->due.copies[static_cast<std::size_t>(g)];
+    if (copies.size() == copies.capacity()) copies.reserve(2 * copies.size() + 8);
+  }
+  static void copy(void* owner, int g, BlockId from, BlockId to) noexcept {
+    auto& state = *static_cast<CacheState*>(owner);
+    auto const i = static_cast<std::size_t>(g);
+    ops::BlockCopy const copy{from, to};
+    if (state.defers_copies)
+      state.due.copies[i].push_back(copy);
+    else
+      ops::copy_blocks(state.pools[i], state.pools[i], state.block_bytes[i], {&copy, 1});
+  }
+};
+
+}  // namespace folio

@@ -1,0 +1,55 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Which block goes when none is free? The contract of eviction policies. Host only.
+
+#include <concepts>
+#include <cstdint>
+#include <limits>
+
+namespace folio {
+
+/// What a policy knows of a leaf of the prefix tree: blocks that can be evicted, the last unit first. A unit is the
+/// smallest number of tokens that fills whole blocks of every layer group.
+struct EvictionEntry {
+  double last_use = 0;         ///< seconds of the cache's clock, which the caller sets
+  double created = 0;          ///< likewise
+  std::int64_t order = 0;      ///< counts uses of the cache: breaks ties, so that equal runs evict alike
+  std::int32_t hits = 0;       ///< how many requests found it
+  std::int32_t depth = 0;      ///< units before the leaf's last one, from the beginning of the prefix
+  std::int32_t hit_depth = 0;  ///< units that the request which used it last had found
+  std::int32_t units = 0;      ///< units that the leaf itself holds
+  std::int32_t unit_tokens = 0;
+  std::int64_t unit_bytes = 0;
+  std::int32_t priority = 35;                                ///< retention: 0 goes first, 100 last
+  double expires = std::numeric_limits<double>::infinity();  ///< when `priority` falls back to the default
+  std::int32_t tenant = 0;
+
+  // The policy's own, while the entry is in its queue.
+  double rank = 0;
+  std::int32_t place = -1;
+  std::int8_t queue = 0;
+};
+
+/// Which block goes when none is free? Asked when an append finds too few free blocks; one unit at a time.
+///
+/// `add(e)`: `e` can be evicted from now on. `remove(e)`: no longer (it was found again, is held, or is gone).
+/// `victim(now)`: the entry whose last unit goes next, still in the queue, or null when there is none. `shrunk(e)`:
+/// that unit went, and `e` has others. Entries stay where they are in memory while they are in the queue.
+/// Deterministic: no clock, no address order. Each call should cost O(log entries).
+///
+/// Optional: `hit(e, units, now)`: a request found so many units of `e`, told before the entry's own figures change;
+/// `inserted(e, units)`: they are new. For policies that learn from what they evicted, `wants_keys` and
+/// `evicted(e, key)`, `missed(key, now)`: keys are 64-bit digests of whole prefixes, one for each unit.
+template <class P>
+concept EvictionPolicy =  //
+    std::movable<P> && requires {
+  requires std::same_as<decltype(P::name), char const* const>;
+} && requires(P& policy, EvictionEntry& entry, double now) {
+  { policy.add(entry) } -> std::same_as<void>;
+  { policy.remove(entry) } -> std::same_as<void>;
+  { policy.shrunk(entry) } -> std::same_as<void>;
+  { policy.victim(now) } -> std::same_as<EvictionEntry*>;
+};
+
+}  // namespace folio

@@ -1,0 +1,27 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <folio/eviction/ranked_queue.hpp>
+
+namespace folio {
+
+/// Evicts what was used longest ago; of one request's blocks the deepest first.
+///
+/// Host only, not thread-safe, O(log leaves). The choice where nothing is known of the traffic. Use S3FifoEviction
+/// where scans are frequent, AdaptiveEviction where memory is short.
+class LruEviction {
+ public:
+  static constexpr char const* name = "lru";
+
+  void add(EvictionEntry& entry) { queue_.push(entry, static_cast<double>(entry.order)); }
+  void remove(EvictionEntry& entry) { queue_.erase(entry); }
+  void shrunk(EvictionEntry&) {}
+  [[nodiscard]] EvictionEntry* victim(double) const { return queue_.first(); }
+
+ private:
+  RankedQueue queue_;
+};
+static_assert(EvictionPolicy<LruEviction>);
+
+}  // namespace folio

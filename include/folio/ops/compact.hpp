@@ -1,0 +1,154 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Keeps some tokens of a sequence and closes the gaps: their rows move to its front, byte for byte. Host only.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <folio/device_view.hpp>
+#include <folio/error.hpp>
+#include <folio/ops/thread_pool.hpp>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace folio::ops {
+
+/// The tokens to keep, as top_k writes them: ascending in each list. The same for the host and the device.
+struct TokenLists {
+  std::int32_t const* tokens = nullptr;  ///< [layers][num_sequences][heads][k]
+  std::int32_t const* counts = nullptr;  ///< [layers][num_sequences][heads] tokens of each list; one count a sequence
+  std::int32_t k = 0;
+  std::int32_t heads = 1;   ///< kv heads; 1: a list is for all kv heads
+  std::int32_t layers = 1;  ///< layers of the group; 1: a list is for all layers
+
+  /// Which list tells of a layer of the group and a kv head of sequence `i`.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int64_t list(std::int32_t layer, std::int32_t i, std::int32_t head,
+                                                              std::int32_t num_sequences) const {
+    return ((layers > 1 ? std::int64_t{layer} : 0) * num_sequences + i) * heads + (heads > 1 ? head : 0);
+  }
+};
+
+namespace detail {
+
+/// Calls f(g) with layer group `group` of the view as an integral constant. Throws Error when there is none.
+template <class View, class F>
+void with_group_number(std::int32_t group, F&& f) {
+  if (group < 0 || group >= View::num_groups)
+    throw Error("folio: the model has " + std::to_string(View::num_groups) + " layer groups, so no group " +
+                std::to_string(group));
+  [&]<int... Group>(std::integer_sequence<int, Group...>) {
+    ((group == Group ? f(std::integral_constant<int, Group>{}) : void()), ...);
+  }
+  (std::make_integer_sequence<int, View::num_groups>{});
+}
+
+inline void check_token_lists(GroupShape const& shape, TokenLists const& lists) {
+  if (lists.k < 0) throw Error("folio: TokenLists::k is " + std::to_string(lists.k) + "; give at least 0");
+  if (lists.heads != 1 && lists.heads != shape.kv_heads)
+    throw Error("folio: lists for " + std::to_string(lists.heads) + " heads do not fit " +
+                std::to_string(shape.kv_heads) + " kv heads; give one for each, or 1 for all");
+  if (lists.layers != 1 && lists.layers != shape.layers)
+    throw Error("folio: lists for " + std::to_string(lists.layers) + " layers do not fit the group's " +
+                std::to_string(shape.layers) + "; give one for each, or 1 for all");
+}
+
+/// What is wrong with the lists of one sequence, thrown as Error.
+template <class Sequence>
+void check_kept(Sequence const& sequence, std::int32_t i, std::int32_t num_sequences, TokenLists const& lists) {
+  std::int32_t const count = lists.counts[lists.list(0, i, 0, num_sequences)];
+  auto const refuse = [&](std::string const& what) { throw Error("folio: sequence " + std::to_string(i) + what); };
+  if (count < 0 || count > std::min(lists.k, sequence.num_tokens()))
+    refuse(" cannot keep " + std::to_string(count) + " of its " + std::to_string(sequence.num_tokens()) +
+           " tokens by lists of " + std::to_string(lists.k));
+  for (std::int32_t layer = 0; layer < lists.layers; ++layer)
+    for (std::int32_t head = 0; head < lists.heads; ++head) {
+      std::int64_t const list = lists.list(layer, i, head, num_sequences);
+      if (lists.counts[list] != count) refuse(" has lists of different lengths; it is truncated to one");
+      std::int32_t const* const kept = lists.tokens + list * lists.k;
+      for (std::int32_t j = 0; j < count; ++j) {
+        if (kept[j] <= (j == 0 ? -1 : kept[j - 1]) || kept[j] >= sequence.num_tokens())
+          refuse(" has " + std::to_string(kept[j]) + " at place " + std::to_string(j) +
+                 " of a list; tokens ascend and are less than " + std::to_string(sequence.num_tokens()));
+        if (sequence.block_id(kept[j]) == null_block || sequence.block_id(j) == null_block)
+          refuse(" gave tokens back behind its layers' window, and cannot be compacted");
+      }
+    }
+}
+
+/// Copies a row over another: padding too, so that host and device come to the same bytes.
+template <class Layout, Plane plane, class Map, class RowType>
+void copy_row(Map const& map, RowType const& from, RowType const& to) {
+  std::int32_t const bytes = map.tile(plane, Stream::code).row_bytes;
+  std::int32_t const piece = std::min(bytes, Layout::run_bytes(plane));
+  for (std::int32_t byte = 0; byte < bytes; byte += piece)
+    std::memcpy(to.codes(byte), from.codes(byte), static_cast<std::size_t>(piece));
+  std::int32_t const params = map.tile(plane, Stream::param).row_bytes;
+  if (params > 0) std::memcpy(to.param_bytes(), from.param_bytes(), static_cast<std::size_t>(params));
+}
+
+/// One list. Ascending, so no row is written over before it was read: place j takes token kept[j] >= j.
+template <class View, class Sequence>
+void compact_rows(Sequence const& sequence, std::int32_t head, std::int32_t const* kept, std::int32_t count) {
+  using Layout = typename View::Layout;
+  auto const map = sequence.layer().map();
+  for (std::int32_t j = 0; j < count; ++j) {
+    if (kept[j] == j) continue;
+    copy_row<Layout, Plane::key>(map, sequence.key(head, kept[j]), sequence.key(head, j));
+    if constexpr (!Sequence::Layer::known.values_in_keys())
+      copy_row<Layout, Plane::value>(map, sequence.value(head, kept[j]), sequence.value(head, j));
+  }
+}
+
+}  // namespace detail
+
+/// Moves the rows of the kept tokens to the front of each sequence of the view, in all layers of one group: place j
+/// takes token kept[j]. Codes and parameters move byte for byte, in place; nothing is quantized again.
+///
+/// `lists` names ascending tokens for every sequence: one list for all kv heads or one for each, one for all layers of
+/// the group or one for each, all of one sequence equally long. What lies behind the kept tokens is left in any state:
+/// when every group was compacted, Sequence::truncate to the list's length gives its blocks back. A sequence is left as
+/// it is by a list of all its tokens, which top_k writes where k is not less than its length.
+/// Keys keep the RoPE of the positions at which they were made, which the caller remembers; ops::rotate turns them to
+/// new ones. The layers see places, not positions: windows and batches count from the compacted sequence.
+/// The blocks are written: a sequence that shares blocks with a fork must have its own first (a new sequence of the
+/// same length, and copy_blocks). Throws Error, before anything is written, for lists that do not fit, and for
+/// sequences that gave back tokens behind a window. Cost: one pass over the rows that move. Shared over `threads`.
+template <class View>
+void compact(View const& view, std::int32_t group, TokenLists const& lists,
+             ThreadPool* threads = nullptr) requires(!is_device_view<View>) {
+  detail::with_group_number<View>(group, [&](auto g) {
+    GroupShape const shape = LayerView<View, g()>(view.group(g()), 0).shape();
+    detail::check_token_lists(shape, lists);
+    for (std::int32_t i = 0; i < view.num_sequences(); ++i)
+      detail::check_kept(view.template sequence_in<g()>(i, 0), i, view.num_sequences(), lists);
+    std::int64_t const heads = shape.kv_heads, sequences = view.num_sequences();
+    parallel_for(threads, shape.layers * sequences * heads, [&](std::int64_t task) {
+      auto const head = static_cast<std::int32_t>(task % heads);
+      auto const i = static_cast<std::int32_t>(task / heads % sequences);
+      auto const layer = static_cast<std::int32_t>(task / heads / sequences);
+      std::int64_t const list = lists.list(layer, i, head, view.num_sequences());
+      detail::compact_rows<View>(view.template sequence_in<g()>(i, layer), head, lists.tokens + list * lists.k,
+                                 lists.counts[list]);
+    });
+  });
+}
+
+/// The same for what a caller keeps beside the tokens, such as their scores or positions: in each row, place j takes
+/// the element of token kept[j], and all places from the list's count to `row_length` become `rest`.
+///
+/// `rows`: [num_rows][row_length]; `kept`: [num_rows][k]; `counts`: [num_rows], as top_k writes them. Shared over
+/// `threads`.
+template <class T>
+void compact_elements(T* rows, std::int64_t num_rows, std::int32_t row_length, std::int32_t const* kept,
+                      std::int32_t const* counts, std::int32_t k, T rest, ThreadPool* threads = nullptr) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  parallel_for(threads, num_rows, [&](std::int64_t row) {
+    T* const elements = rows + row * row_length;
+    for (std::int32_t j = 0; j < counts[row]; ++j) elements[j] = elements[kept[row * k + j]];
+    std::fill(elements + counts[row], elements + row_length, rest);
+  });
+}
+
+}  // namespace folio::ops

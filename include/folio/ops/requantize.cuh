@@ -1,0 +1,85 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Stores tokens a second time in another format, on the device: to the same bytes as ops/requantize.hpp on the host.
+
+#include <folio/ops/lanes.cuh>
+#include <folio/ops/launch.cuh>
+#include <folio/ops/requantize.hpp>
+#include <folio/quantizer/hadamard.hpp>
+#include <folio/view.hpp>
+
+namespace folio::ops {
+
+namespace detail {
+
+/// One row: decoded by the lanes, turned to the model's basis, encoded together.
+template <class FromQuantizer, std::int32_t Dim, class FromRow, class ToRow>
+__device__ void requantize_row_by_lanes(FromRow const& from, ToRow const& to) {
+  Lanes<Dim> const lanes;
+  constexpr int n = Lanes<Dim>::per_lane;
+  Pack<float, n> part{};
+  if (lanes.active()) part = from.template load<n>(lanes.rank() * n);
+  if constexpr (FromQuantizer::basis == Basis::hadamard) hadamard_rotate_by(lanes, part, hadamard_block(Dim));
+  to.store_by(lanes, part);
+}
+
+}  // namespace detail
+
+/// Kernel. Decodes tokens [first_token, first_token + num_tokens) of sequence `i` of `from` in layer `from_index` of
+/// group `FromGroup`, and encodes them into tokens from `to_token` on of sequence `j` of `to` in layer `to_index` of
+/// group `ToGroup`.
+///
+/// Any grid of one dimension; whole warps in a block. Each row is shared by RowSharing<dim>::lanes threads. Tokens
+/// given back behind a window, on either side, are skipped. No slot is both read and written. Traffic: reads each row
+/// once, writes its codes and parameters once.
+template <class From, class To, int FromGroup, int ToGroup>
+__global__ void requantize_kernel(From from, std::int32_t i, std::int32_t from_index, std::int32_t first_token,
+                                  std::int32_t num_tokens, To to, std::int32_t j, std::int32_t to_index,
+                                  std::int32_t to_token) {
+  using Layer = LayerView<From, FromGroup>;
+  constexpr std::int32_t key_dim = Layer::known.key_dim, value_dim = Layer::known.value_dim;
+  constexpr int lanes = RowSharing<key_dim>::lanes > RowSharing<value_dim>::lanes ? RowSharing<key_dim>::lanes
+                                                                                  : RowSharing<value_dim>::lanes;
+  auto const source = from.template sequence_in<FromGroup>(i, from_index);
+  auto const target = to.template sequence_in<ToGroup>(j, to_index);
+  std::int32_t const kv_heads = source.shape().kv_heads;
+  std::int64_t const rows = std::int64_t{num_tokens} * kv_heads;
+  std::int64_t const stride = std::int64_t{gridDim.x} * (blockDim.x / lanes);
+  for (std::int64_t row = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / lanes; row < rows; row += stride) {
+    auto const token = static_cast<std::int32_t>(row / kv_heads), head = static_cast<std::int32_t>(row % kv_heads);
+    std::int32_t const read = first_token + token, write = to_token + token;
+    if (source.block_id(read) == null_block || target.block_id(write) == null_block) continue;
+    if (threadIdx.x % lanes < RowSharing<key_dim>::lanes)
+      detail::requantize_row_by_lanes<typename From::KeyQuantizer, key_dim>(source.key(head, read),
+                                                                            target.key(head, write));
+    if constexpr (!Layer::known.values_in_keys())
+      if (threadIdx.x % lanes < RowSharing<value_dim>::lanes)
+        detail::requantize_row_by_lanes<typename From::ValueQuantizer, value_dim>(source.value(head, read),
+                                                                                  target.value(head, write));
+  }
+}
+
+/// ops::requantize on the device, on `stream`: the same bytes. Asynchronous. The caller knows that the ranges exist on
+/// both sides: lengths and tables are on the device and are not read here. Throws Error for sequences or a layer that
+/// do not exist, or when the layer's rows differ in size, CudaError when the launch fails. Tokens of `from` may be
+/// given up, and those of `to` be read, by what follows on `stream`.
+template <class From, class To>
+void requantize(DeviceView<From> const& from, std::int32_t i, std::int32_t layer, std::int32_t first_token,
+                std::int32_t num_tokens, DeviceView<To> const& to, std::int32_t j, std::int32_t to_token,
+                cudaStream_t stream) {
+  check_sequence(from, i);
+  check_sequence(to, j);
+  check_range(first_token, num_tokens);
+  check_range(to_token, num_tokens);
+  From const& source = from;
+  To const& target = to;
+  detail::with_groups(source, target, layer, [&](auto from_group, auto from_index, auto to_group, auto to_index) {
+    if (num_tokens == 0) return;
+    std::int64_t const rows = std::int64_t{num_tokens} * source.group(from_group()).shape.kv_heads;
+    launch(requantize_kernel<From, To, from_group(), to_group()>, grid_for(rows * 32), 256, 0, stream, source, i,
+           from_index, first_token, num_tokens, target, j, to_index, to_token);
+  });
+}
+
+}  // namespace folio::ops

@@ -1,0 +1,144 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Which tokens does attention look at? Sums of attention weights: what retention policies such as H2O and SnapKV choose
+// by. Host only.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <folio/ops/attend.hpp>
+#include <folio/ops/rows.hpp>
+#include <folio/ops/thread_pool.hpp>
+#include <folio/ops/with_group.hpp>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace folio::ops {
+
+/// How scores are kept. The same for the host and the device.
+struct ScoreOptions {
+  std::int32_t max_tokens = 0;  ///< floats from one row of scores to the next: at least the longest sequence
+  bool per_head = true;         ///< one row for each kv head; false: one for each sequence, the sum of all its kv heads
+  float scale = 0;              ///< what attend took; 0: 1 / sqrt(key dim), which a latent layer must not rely on
+  float decay = 1;              ///< old scores are multiplied by it first; 0: they are not read, and start anew
+};
+
+namespace detail {
+
+/// Query heads of a kv head; what is wrong with them or with the rows of scores is thrown as Error.
+inline std::int32_t checked_score_heads(GroupShape const& shape, std::int32_t num_query_heads,
+                                        ScoreOptions const& options) {
+  if (num_query_heads < 1 || num_query_heads % shape.kv_heads != 0)
+    throw Error("folio: " + std::to_string(num_query_heads) + " query heads cannot share " +
+                std::to_string(shape.kv_heads) + " kv heads; give a multiple");
+  if (options.max_tokens < 1)
+    throw Error("folio: ScoreOptions::max_tokens is " + std::to_string(options.max_tokens) +
+                "; give the floats from one row of scores to the next");
+  return num_query_heads / shape.kv_heads;
+}
+
+[[nodiscard]] inline float score_scale(GroupShape const& shape, ScoreOptions const& options) {
+  return options.scale != 0 ? options.scale : 1.0F / std::sqrt(static_cast<float>(shape.key_dim));
+}
+
+/// The query tokens of one sequence: scaled rows in the basis of the stored keys, and their log-sum-exps.
+struct ScoreQueries {
+  float const* rows;  ///< [num_query_tokens][num_query_heads][key_dim]
+  float const* lse;   ///< [num_query_tokens][num_query_heads]
+  std::int32_t num_query_heads;
+};
+
+/// Adds to sums[t - first] the weights of tokens [first, end) in one kv head. `keys` has room for their rows.
+template <class Sequence>
+void add_weights(Sequence const& sequence, std::int32_t kv_head, ScoreQueries const& queries, std::int32_t first,
+                 std::int32_t end, float* keys, float* sums) {
+  GroupShape const shape = sequence.shape();
+  std::int32_t const heads = queries.num_query_heads / shape.kv_heads;
+  auto const key = [&](std::int32_t token) { return keys + std::int64_t{token - first} * shape.key_dim; };
+  std::int32_t const furthest = shape.window_begin(sequence.first_query());  // what lies before may be given back
+  for (std::int32_t t = first; t < end; ++t)
+    if (t >= furthest || t < shape.sinks) load_row(sequence.key(kv_head, t), shape.key_dim, key(t));
+  for (std::int32_t i = std::max(0, first - sequence.first_query()); i < sequence.num_query_tokens(); ++i) {
+    std::int32_t const position = sequence.first_query() + i, window = shape.window_begin(position);
+    std::int32_t const last = std::min(end, position + 1);
+    for (std::int32_t head = 0; head < heads; ++head) {
+      std::int64_t const row = std::int64_t{i} * queries.num_query_heads + kv_head * heads + head;
+      if (queries.lse[row] == -std::numeric_limits<float>::infinity()) continue;  // it saw nothing
+      auto const add = [&](std::int32_t t) {
+        sums[t - first] += std::exp(dot(queries.rows + row * shape.key_dim, key(t), shape.key_dim) - queries.lse[row]);
+      };
+      for (std::int32_t t = first; t < std::min({shape.sinks, window, last}); ++t) add(t);
+      for (std::int32_t t = std::max(first, window); t < last; ++t) add(t);
+    }
+  }
+}
+
+/// The queries of a step, scaled and turned to the basis of the stored keys: once, not for every key.
+template <class View>
+std::vector<float> turned_queries(GroupShape const& shape, float const* q, std::int64_t num_rows, float scale,
+                                  ThreadPool* threads) {
+  std::vector<float> rows(static_cast<std::size_t>(num_rows * shape.key_dim));
+  parallel_for(threads, num_rows, [&](std::int64_t row) {
+    float* const to = rows.data() + row * shape.key_dim;
+    for (std::int32_t d = 0; d < shape.key_dim; ++d) to[d] = q[row * shape.key_dim + d] * scale;
+    change_basis(View::KeyQuantizer::basis, to, shape.key_dim, shape.key_dim);
+  });
+  return rows;
+}
+
+}  // namespace detail
+
+/// Adds to each token's score the attention weights that this step's query tokens give it in one layer:
+/// exp(scale * q.k - lse), summed over the query tokens that see the token and over the query heads of its kv head.
+///
+/// `q`: [view.num_query_tokens()][num_query_heads][key_dim] and `lse`: [..][num_query_heads] as attend took and gave
+/// them. `scores`: [view.num_sequences()][kv_heads, or 1][max_tokens]; the caller sets a new sequence's row to 0, or
+/// takes decay = 0. Each call decays the scores of all tokens of every sequence of the view: call once per step.
+/// A query's weights sum to 1 in each head, less what sink logits took. Tokens that no query sees keep their decayed
+/// score, also those behind a window. H2O (arXiv:2306.14048) calls it at every step; SnapKV (arXiv:2404.14469) once
+/// after the prompt, with its last tokens as the batch's query tokens and decay = 0; models that choose one list for
+/// all layers add up several layers in one array.
+/// Throws Error, before anything is written, for a layer, a head count or rows that do not fit. Reads each key once for
+/// all query tokens; a copy of q on the way. Shared over `threads`, on which the result does not depend.
+template <class View>
+void accumulate_scores(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads,
+                       float const* lse, float* scores, ScoreOptions const& options,
+                       ThreadPool* threads = nullptr) requires(!is_device_view<View>) {
+  constexpr std::int32_t tokens_per_task = 32;
+  with_group(view, layer, [&](auto group, std::int32_t index) {
+    GroupShape const shape = LayerView<View, group()>(view.group(group()), index).shape();
+    detail::checked_score_heads(shape, num_query_heads, options);
+    std::int32_t longest = 0;
+    for (std::int32_t i = 0; i < view.num_sequences(); ++i)
+      longest = std::max(longest, view.template sequence_in<group()>(i, index).num_tokens());
+    if (longest > options.max_tokens)
+      throw Error("folio: a sequence of " + std::to_string(longest) + " tokens does not fit into rows of " +
+                  std::to_string(options.max_tokens) + " scores");
+    std::vector<float> const rows =
+        detail::turned_queries<View>(shape, q, std::int64_t{view.query_start(view.num_sequences())} * num_query_heads,
+                                     detail::score_scale(shape, options), threads);
+    std::int64_t const tasks = (longest + tokens_per_task - 1) / tokens_per_task;
+    std::int32_t const score_heads = options.per_head ? shape.kv_heads : 1;
+    parallel_for(threads, tasks * view.num_sequences() * score_heads, [&](std::int64_t task) {
+      std::int64_t const row = task / tasks;
+      auto const i = static_cast<std::int32_t>(row / score_heads), head = static_cast<std::int32_t>(row % score_heads);
+      auto const sequence = view.template sequence_in<group()>(i, index);
+      auto const first = static_cast<std::int32_t>(task % tasks) * tokens_per_task;
+      std::int32_t const end = std::min(first + tokens_per_task, sequence.num_tokens());
+      if (first >= end) return;
+      std::vector<float> keys(static_cast<std::size_t>((end - first) * shape.key_dim));
+      float sums[tokens_per_task] = {};
+      std::int64_t const query = std::int64_t{view.query_start(i)} * num_query_heads;
+      detail::ScoreQueries const queries{rows.data() + query * shape.key_dim, lse + query, num_query_heads};
+      for (std::int32_t h = head; h < (options.per_head ? head + 1 : shape.kv_heads); ++h)
+        detail::add_weights(sequence, h, queries, first, end, keys.data(), sums);
+      float* const to = scores + row * options.max_tokens;
+      for (std::int32_t t = first; t < end; ++t)
+        to[t] = (options.decay == 0 ? 0.0F : options.decay * to[t]) + sums[t - first];
+    });
+  });
+}
+
+}  // namespace folio::ops

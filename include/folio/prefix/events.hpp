@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What a prefix tree tells of its changes. Host only.
+
+#include <concepts>
+#include <cstdint>
+#include <span>
+
+namespace folio {
+
+/// Units that are new in a tree, one after the other below the unit with key `parent`.
+struct PrefixStored {
+  std::uint64_t parent;
+  std::span<std::uint64_t const> keys;    ///< of each unit
+  std::span<std::int32_t const> symbols;  ///< [units][unit_tokens], good during the call
+  std::int32_t unit_tokens;
+  std::int32_t tenant;
+};
+
+/// A unit that is in the tree no more. Those below it went before.
+struct PrefixRemoved {
+  std::uint64_t key;
+  std::int32_t tenant;
+};
+
+/// Hears of every change of a prefix tree. `wants_keys`: whether keys are to be computed at all. A key is a 64-bit
+/// digest of a prefix and its scope; it finds, and decides nothing.
+template <class S>
+concept EventSink =  //
+    std::movable<S> && requires {
+  requires std::same_as<decltype(S::wants_keys), bool const>;
+} && requires(S& sink, PrefixStored const& stored, PrefixRemoved const& removed) {
+  sink.stored(stored);
+  sink.removed(removed);
+  sink.cleared();
+};
+
+/// Nobody listens, and nothing is computed.
+struct NoEvents {
+  static constexpr bool wants_keys = false;
+  void stored(PrefixStored const&) {}
+  void removed(PrefixRemoved const&) {}
+  void cleared() {}
+};
+static_assert(EventSink<NoEvents>);
+
+/// The key of a scope: what the keys of its first units build on.
+[[nodiscard]] inline std::uint64_t scope_key(std::int32_t scope) {
+  std::uint64_t const mixed = (static_cast<std::uint32_t>(scope) + 0x9E3779B97F4A7C15U) * 0xBF58476D1CE4E5B9U;
+  return mixed ^ mixed >> 31;
+}
+
+/// The key of a unit of symbols behind the unit with key `before`.
+[[nodiscard]] inline std::uint64_t unit_key(std::uint64_t before, std::span<std::int32_t const> symbols) {
+  std::uint64_t key = before;
+  for (std::int32_t const symbol : symbols) {
+    key = (key ^ static_cast<std::uint32_t>(symbol)) * 0x9FB21C651E98DF25U;
+    key ^= key >> 32;
+  }
+  return key;
+}
+
+}  // namespace folio

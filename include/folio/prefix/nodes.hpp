@@ -1,0 +1,238 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The nodes of a prefix tree: how they hang together, split and join. Host only.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <folio/block.hpp>
+#include <folio/eviction/eviction.hpp>
+#include <folio/model.hpp>
+#include <folio/prefix/child_table.hpp>
+#include <folio/prefix/events.hpp>
+#include <memory>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+namespace folio {
+
+/// How many of n symbols are the same from the beginning.
+[[nodiscard]] inline std::int32_t common_prefix(std::int32_t const* a, std::int32_t const* b, std::int32_t n) {
+  constexpr std::int32_t step = 256;  // memcmp is vectorized, and 1 KiB at a time is all that a mismatch reads twice
+  std::int32_t i = 0;
+  while (i + step <= n && std::memcmp(a + i, b + i, sizeof(std::int32_t) * step) == 0) i += step;
+  while (i < n && a[i] == b[i]) ++i;
+  return i;
+}
+
+/// A node: an edge of symbols, the blocks whose last token lies in it, and what an eviction policy knows of it.
+struct PrefixNode : EvictionEntry {
+  std::int32_t index = 0, parent = -1;
+  std::int32_t first_child = -1, next = -1, previous = -1;  // siblings form a list
+  std::int32_t begin = 0;                                   // symbols before the edge
+  std::int32_t first_symbol = 0;                            // by which the parent finds it
+  std::int32_t leases = 0, pins = 0;
+  bool queued = false;
+  std::vector<std::int32_t> symbols;        // the edge
+  std::vector<BlockId> blocks[max_groups];  // whose last token is in the edge
+  std::vector<std::uint64_t> keys;          // of the units that end in the edge; empty where nobody wants them
+
+  [[nodiscard]] std::int32_t size() const { return static_cast<std::int32_t>(symbols.size()); }
+  [[nodiscard]] std::int32_t end() const { return begin + size(); }
+};
+
+/// Nodes by index. Every path from a root spells a prefix; the children of a node differ in their first symbol. A root
+/// has no edge, no parent, and its scope as its first symbol. Leaves end with a whole unit. Looking up allocates
+/// nothing; nothing recurses.
+template <class Hash>
+class PrefixNodes {
+ public:
+  using Node = PrefixNode;
+  static constexpr std::int32_t no_node = ChildTable<Hash>::none;
+
+  PrefixNodes(std::vector<std::int32_t> block_sizes, std::vector<std::int64_t> const& block_bytes)
+      : block_sizes_(std::move(block_sizes)) {
+    for (std::int32_t const size : block_sizes_) unit_ = std::lcm(unit_, size);
+    for (std::size_t g = 0; g < block_sizes_.size(); ++g) unit_bytes_ += unit_ / block_sizes_[g] * block_bytes[g];
+  }
+
+  [[nodiscard]] std::int32_t unit() const noexcept { return unit_; }
+  [[nodiscard]] int num_groups() const noexcept { return static_cast<int>(block_sizes_.size()); }
+  [[nodiscard]] std::int32_t block_size(int g) const { return block_sizes_[static_cast<std::size_t>(g)]; }
+  [[nodiscard]] std::int64_t size() const noexcept { return static_cast<std::int64_t>(nodes_.size() - unused_.size()); }
+  [[nodiscard]] Node& at(std::int32_t node) { return *nodes_[static_cast<std::size_t>(node)]; }
+  [[nodiscard]] Node const& at(std::int32_t node) const { return *nodes_[static_cast<std::size_t>(node)]; }
+  [[nodiscard]] static bool is_root(Node const& node) { return node.parent == no_node; }
+  /// The child of `parent` that begins with `symbol`; of no node: the root of a scope.
+  [[nodiscard]] std::int32_t child(std::int32_t parent, std::int32_t symbol) const noexcept {
+    return children_.find(parent, symbol);
+  }
+
+  [[nodiscard]] Node& new_node() {
+    if (unused_.empty()) {
+      unused_.reserve(nodes_.size() + 1);  // so that giving a node back never allocates
+      nodes_.push_back(std::make_unique<Node>());
+      nodes_.back()->index = static_cast<std::int32_t>(nodes_.size() - 1);
+      unused_.push_back(nodes_.back()->index);
+    }
+    Node& node = at(unused_.back());
+    unused_.pop_back();
+    return node;
+  }
+
+  void free_node(Node& node) noexcept {
+    std::int32_t const index = node.index;
+    node = Node();
+    node.index = index;
+    unused_.push_back(index);
+  }
+
+  [[nodiscard]] std::int32_t root_of(std::int32_t scope) {
+    std::int32_t root = children_.find(no_node, scope);
+    if (root != no_node) return root;
+    Node& node = new_node();
+    node.first_symbol = scope;
+    children_.insert(no_node, scope, node.index);
+    return node.index;
+  }
+
+  /// A root that leads nowhere is not kept.
+  void drop_if_empty(std::int32_t root) {
+    Node& node = at(root);
+    if (node.first_child != no_node || node.leases != 0 || node.pins != 0) return;
+    children_.erase(no_node, node.first_symbol);
+    free_node(node);
+  }
+
+  void link(Node& parent, Node& child) {
+    child.parent = parent.index;
+    child.previous = no_node;
+    child.next = parent.first_child;
+    if (child.next != no_node) at(child.next).previous = child.index;
+    parent.first_child = child.index;
+    children_.insert(parent.index, child.first_symbol, child.index);
+  }
+
+  void unlink(Node& child) {
+    children_.erase(child.parent, child.first_symbol);
+    if (child.next != no_node) at(child.next).previous = child.previous;
+    if (child.previous != no_node)
+      at(child.previous).next = child.next;
+    else
+      at(child.parent).first_child = child.next;
+  }
+
+  [[nodiscard]] bool only_child(Node const& node) const { return node.next == no_node && node.previous == no_node; }
+
+  /// The node that ends after the first `position` symbols of the path to `node`, which is cut there if need be. The
+  /// lower part keeps its index, and what is known of its uses.
+  [[nodiscard]] std::int32_t split(std::int32_t index, std::int32_t position) {
+    Node& tail = at(index);
+    if (is_root(tail) || position == tail.end()) return index;
+    if (position == tail.begin) return tail.parent;
+    Node& head = new_node();
+    Node& parent = at(tail.parent);
+    unlink(tail);
+    std::int32_t const own_index = head.index;
+    static_cast<EvictionEntry&>(head) = tail;
+    head.index = own_index;
+    head.begin = tail.begin;
+    head.first_symbol = tail.first_symbol;
+    auto const cut = tail.symbols.begin() + (position - tail.begin);
+    head.symbols.assign(tail.symbols.begin(), cut);
+    tail.symbols.erase(tail.symbols.begin(), cut);
+    for (int g = 0; g < num_groups(); ++g) {
+      auto const count = position / block_size(g) - tail.begin / block_size(g);
+      auto const middle = tail.blocks[g].begin() + count;
+      head.blocks[g].assign(tail.blocks[g].begin(), middle);
+      tail.blocks[g].erase(tail.blocks[g].begin(), middle);
+    }
+    if (!tail.keys.empty()) {
+      auto const middle = tail.keys.begin() + (position / unit_ - tail.begin / unit_);
+      head.keys.assign(tail.keys.begin(), middle);
+      tail.keys.erase(tail.keys.begin(), middle);
+    }
+    tail.begin = position;
+    tail.first_symbol = tail.symbols.front();
+    measure(head);
+    measure(tail);
+    link(parent, head);
+    link(head, tail);
+    return head.index;
+  }
+
+  /// Whether nothing tells a node from its parent any more: one path, the same uses, and nobody ends between.
+  [[nodiscard]] bool can_join_parent(Node const& node) const {
+    if (is_root(node)) return false;
+    Node const& parent = at(node.parent);
+    constexpr std::int32_t many = 4;  // hits beyond this are alike
+    return !is_root(parent) && only_child(node) && parent.leases == 0 && parent.pins == 0 &&
+           parent.order == node.order && std::min(parent.hits, many) == std::min(node.hits, many) &&
+           parent.priority == node.priority && parent.expires == node.expires && parent.tenant == node.tenant;
+  }
+
+  /// Joins a node with its parent. The node keeps its index.
+  void join_parent(Node& node) {
+    Node& parent = at(node.parent);
+    unlink(node);
+    Node& above = at(parent.parent);
+    unlink(parent);
+    append_to(parent.symbols, node.symbols);
+    for (int g = 0; g < num_groups(); ++g) append_to(parent.blocks[g], node.blocks[g]);
+    append_to(parent.keys, node.keys);
+    node.begin = parent.begin;
+    node.first_symbol = parent.first_symbol;
+    measure(node);
+    free_node(parent);
+    link(above, node);
+  }
+
+  /// first := first + second, into second.
+  template <class T>
+  static void append_to(std::vector<T>& first, std::vector<T>& second) {
+    first.insert(first.end(), second.begin(), second.end());
+    second.swap(first);
+  }
+
+  void measure(Node& node) const {
+    node.units = node.end() / unit_ - node.begin / unit_;
+    node.depth = node.end() / unit_ - 1;
+    node.unit_tokens = unit_;
+    node.unit_bytes = unit_bytes_;
+  }
+
+  /// The node on the way to, or below, `node` that has the block of token num_tokens - 1 in every group.
+  [[nodiscard]] std::int32_t holder_of(std::int32_t index, std::int32_t num_tokens) const {
+    std::int32_t const end = (num_tokens + unit_ - 1) / unit_ * unit_;
+    while (at(index).begin >= end) index = at(index).parent;
+    while (at(index).end() < end) index = at(index).first_child;  // leaves end with whole units, so one has it
+    return index;
+  }
+
+  /// Block i of a group on the way to `node`, which has it or lies below.
+  [[nodiscard]] BlockId block_at(std::int32_t index, int g, std::int32_t i) const {
+    while (at(index).begin / block_size(g) > i) index = at(index).parent;
+    Node const& node = at(index);
+    return node.blocks[g][static_cast<std::size_t>(i - node.begin / block_size(g))];
+  }
+
+  /// The key of unit i on the way to `node`; of the unit before the first one, the scope's.
+  [[nodiscard]] std::uint64_t key_at(std::int32_t index, std::int32_t i) const {
+    while (!is_root(at(index)) && at(index).begin / unit_ > i) index = at(index).parent;
+    Node const& node = at(index);
+    if (is_root(node)) return scope_key(node.first_symbol);
+    return node.keys[static_cast<std::size_t>(i - node.begin / unit_)];
+  }
+
+ private:
+  std::vector<std::int32_t> block_sizes_;  // by group
+  std::int32_t unit_ = 1;                  // the least common multiple
+  std::int64_t unit_bytes_ = 0;
+  std::vector<std::unique_ptr<Node>> nodes_;  // by index
+  std::vector<std::int32_t> unused_;
+  ChildTable<Hash> children_;
+};
+
+}  // namespace folio

@@ -1,0 +1,54 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What makes two prefixes the same: the words that the prefix tree and its users share. Host only.
+
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <span>
+#include <vector>
+
+namespace folio {
+
+/// A prefix as the tree compares it: a scope, and a symbol for each token. Two prefixes are the same where both are.
+///
+/// A symbol that is not negative is a token. Whatever else changes keys or values is a negative symbol, which a
+/// KeyTable (prefix/key.hpp) hands out. Plain tokens are the prefix of a text for the cache's own model, scope 0.
+/// Refers to the caller's array.
+struct Prefix {
+  std::span<std::int32_t const> symbols;
+  std::int32_t scope = 0;
+
+  Prefix(std::span<std::int32_t const> s, std::int32_t in_scope = 0) : symbols(s), scope(in_scope) {}
+  Prefix(std::vector<std::int32_t> const& s, std::int32_t in_scope = 0) : symbols(s), scope(in_scope) {}
+
+  [[nodiscard]] std::int32_t size() const noexcept { return static_cast<std::int32_t>(symbols.size()); }
+};
+
+/// How long the blocks of a prefix are worth keeping.
+struct Retention {
+  static constexpr std::int32_t default_priority = 35;
+
+  std::int32_t priority = default_priority;                  ///< 0 goes first, 100 last
+  double expires = std::numeric_limits<double>::infinity();  ///< on the cache's clock: then the priority is the default
+};
+
+/// What a look-up found: the node in which the prefix ends, and how many tokens a new sequence can take from it. Good
+/// until the tree changes.
+struct PrefixMatch {
+  std::int32_t node = -1;
+  std::int32_t num_symbols = 0;  ///< that are the same
+  std::int32_t num_tokens = 0;   ///< of them, those whose blocks are all there, and within the limit
+};
+
+/// What has happened in a tree.
+struct PrefixCounters {
+  std::int64_t lookups = 0;
+  std::int64_t hit_tokens = 0, missed_tokens = 0;
+  std::int64_t stored_units = 0, evicted_units = 0, evicted_blocks = 0;
+  std::int64_t merged_blocks = 0;  ///< duplicates that sequences had computed and gave back
+  double evicted_age = 0;          ///< seconds since the last use, summed over evicted units
+};
+
+}  // namespace folio

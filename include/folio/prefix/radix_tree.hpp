@@ -1,0 +1,350 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Which blocks already hold these tokens? A radix tree over prefixes, path-compressed. Host only.
+
+#include <algorithm>
+#include <cstdint>
+#include <folio/eviction/lru.hpp>
+#include <folio/prefix/events.hpp>
+#include <folio/prefix/shared_blocks.hpp>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace folio {
+
+/// A prefix is an array of symbols, one for each token, below a scope (prefix/key.hpp). The tree keeps blocks that hold
+/// whole units of prefixes; a unit is the smallest number of tokens that fills whole blocks in every layer group. Edges
+/// split at any symbol; a block belongs to the node whose edge has its last token. Symbols are compared exactly: a hash
+/// finds a child, and never decides.
+///
+/// The tree marks its blocks in the pool as cached. Blocks that nobody holds besides are evicted, the last unit of a
+/// leaf at a time, in the order of the Eviction policy. A sequence that was matched or inserted has a lease on its
+/// deepest node: nothing above or at it is evicted. In groups with a window a prefix can be taken where the window
+/// before its end is there, and blocks that can be taken no more are given back.
+///
+/// Host only, not thread-safe: one owner thread. Looking up allocates nothing and changes nothing. Everything is
+/// iterative. Cost: looking up compares each symbol once, and finds one child for each node on the way; inserting
+/// copies the new symbols and block ids; an eviction is O(log leaves).
+template <EvictionPolicy Eviction = LruEviction, EventSink Sink = NoEvents, class Hash = ChildHash>
+class PrefixTree : PrefixBlocks<Hash> {
+  using Nodes = PrefixNodes<Hash>;
+  using Blocks = PrefixBlocks<Hash>;
+  using Blocks::counters_, Blocks::drop_blocks, Blocks::drop_unreachable, Blocks::store_;
+  using Nodes::at, Nodes::block_size, Nodes::holder_of, Nodes::is_root, Nodes::no_node, Nodes::num_groups;
+  using Node = PrefixNode;
+
+ public:
+  using Nodes::unit;
+
+  explicit PrefixTree(SequenceStore& store, std::vector<std::int64_t> const& block_bytes,
+                      Eviction eviction = Eviction(), Sink sink = Sink())
+      : Blocks(store, block_bytes), eviction_(std::move(eviction)), sink_(std::move(sink)) {}
+  PrefixTree(PrefixTree const&) = delete;
+  PrefixTree& operator=(PrefixTree const&) = delete;
+
+  /// How a store of sequences calls this tree.
+  [[nodiscard]] PrefixHooks hooks() {
+    return {this, [](void* tree, int g, std::int64_t n) { return self(tree).make_room(g, n); },
+            [](void* tree, SequenceState const& parent, SequenceState& child) { self(tree).forked(parent, child); },
+            [](void* tree, SequenceState& state) noexcept { self(tree).copied(state); },
+            [](void* tree, SequenceState& state) noexcept { self(tree).released(state); }};
+  }
+
+  [[nodiscard]] PrefixCounters const& counters() const noexcept { return counters_; }
+  [[nodiscard]] Eviction& eviction() noexcept { return eviction_; }
+  [[nodiscard]] Sink& sink() noexcept { return sink_; }
+  /// Nodes, the root of each scope included.
+  [[nodiscard]] std::int64_t num_nodes() const noexcept { return Nodes::size(); }
+
+  /// The caller's clock, in seconds. It never goes back: an earlier time is taken as the last one.
+  void set_time(double now) noexcept { now_ = std::max(now_, now); }
+  [[nodiscard]] double time() const noexcept { return now_; }
+
+  /// The longest prefix of `symbols` in the tree, of which at most `limit` tokens are to be taken. Read-only.
+  [[nodiscard]] PrefixMatch find(std::int32_t scope, std::span<std::int32_t const> symbols, std::int32_t limit) const {
+    PrefixMatch match;
+    match.node = this->child(no_node, scope);
+    auto const size = static_cast<std::int32_t>(symbols.size());
+    while (match.node != no_node && match.num_symbols < size) {
+      std::int32_t const child = this->child(match.node, symbols[static_cast<std::size_t>(match.num_symbols)]);
+      if (child == no_node) break;
+      Node const& node = at(child);
+      std::int32_t const same = common_prefix(node.symbols.data(), symbols.data() + match.num_symbols,
+                                              std::min(node.size(), size - match.num_symbols));
+      match.node = child;
+      match.num_symbols += same;
+      if (same < node.size()) break;
+    }
+    if (match.node != no_node) match.num_tokens = this->usable(match.node, std::min(match.num_symbols, limit));
+    return match;
+  }
+
+  /// Lets the empty sequence `state` begin with the tokens that were found, and holds them. To be called before the
+  /// tree changes again. Counts the look-up; `num_symbols` is the length of what was looked for.
+  void take(PrefixMatch const& match, SequenceState& state, std::int64_t num_symbols) {
+    if (match.num_tokens > 0) {
+      std::int32_t const holder = holder_of(match.node, match.num_tokens);
+      this->fill_lists(holder, match.num_tokens, state);
+      std::int32_t const last = touch(match.node, match.num_tokens);
+      lease(state, match.num_tokens % unit() == 0 ? last : holder);
+      join_above(last);
+    }
+    ++counters_.lookups;
+    counters_.hit_tokens += match.num_tokens;
+    counters_.missed_tokens += num_symbols - match.num_tokens;
+  }
+
+  /// Keeps the whole units among the first tokens of a sequence, whose keys and values are written. `symbols` names
+  /// them, at most as many as the sequence has. What the tree has already is shared: the sequence gives its own blocks
+  /// back. Returns how many tokens of the sequence are in the tree now.
+  std::int32_t insert(SequenceState& state, std::int32_t scope, std::span<std::int32_t const> symbols) {
+    std::int32_t const wanted = static_cast<std::int32_t>(symbols.size()) / unit() * unit();
+    if (wanted == 0) return 0;
+    std::int32_t const root = this->root_of(scope);
+    PrefixMatch match = find(scope, symbols.first(static_cast<std::size_t>(wanted)), wanted);
+    this->share(match, state);
+    std::int32_t end = match.num_symbols;
+    std::int32_t node = match.node;
+    std::int32_t const insertable = this->insertable_end(state, match.num_symbols, wanted);
+    ++order_;
+    if (insertable > match.num_symbols) {
+      node = split(match.node, match.num_symbols);
+      node = add_leaf(node == no_node ? root : node, state, symbols.first(static_cast<std::size_t>(insertable)),
+                      match.num_symbols);
+      end = insertable;
+    }
+    end = end / unit() * unit();
+    if (end > 0) lease(state, holder_of(node, end));
+    this->drop_if_empty(root);
+    return end;
+  }
+
+  /// Evicts until `group` has `num_blocks` free blocks. False when that cannot be; what was evicted stays evicted.
+  bool make_room(int group, std::int64_t num_blocks) {
+    BlockPool const& pool = store_.pool(group);
+    if (num_blocks > std::int64_t{pool.num_free()} + pool.num_cached()) return false;
+    while (pool.num_free() < num_blocks)
+      if (!evict_unit()) return false;
+    return true;
+  }
+
+  /// Evicts the unit that the policy gives; false when none can go.
+  bool evict_unit() {
+    EvictionEntry* const entry = eviction_.victim(now_);
+    if (entry == nullptr) return false;
+    Node& leaf = static_cast<Node&>(*entry);
+    counters_.evicted_age += now_ - leaf.last_use;
+    drop_last_unit(leaf);
+    return true;
+  }
+
+  /// Evicts everything that nobody holds.
+  void clear() {
+    while (evict_unit()) {
+    }
+    sink_.cleared();
+  }
+
+  /// A lease more or less on the node of a sequence.
+  void forked(SequenceState const& parent, SequenceState& child) {
+    child.lease = no_node;
+    if (parent.lease != no_node) lease(child, parent.lease);
+  }
+  /// Lets go of the block that a sequence has copied because it was not whole for it.
+  void copied(SequenceState& state) noexcept {
+    std::int32_t const whole = state.num_tokens / unit() * unit();
+    if (state.lease == no_node) return;
+    for (int g = 0; g < num_groups(); ++g)
+      if (state.num_tokens / block_size(g) * block_size(g) > whole) return;  // it has smaller blocks behind
+    std::int32_t node = state.lease;
+    while (!is_root(at(node)) && at(node).begin >= whole) node = at(node).parent;
+    if (is_root(at(node)))
+      unlease(std::exchange(state.lease, no_node));
+    else if (node != state.lease)
+      lease(state, node);
+  }
+  void released(SequenceState& state) noexcept { unlease(std::exchange(state.lease, no_node)); }
+
+  /// Keeps the node in which a found prefix ends from being evicted, until it is unpinned as often.
+  void pin(std::int32_t node) {
+    if (at(node).pins++ == 0) update_candidate(node);
+  }
+  void unpin(std::int32_t node) {
+    if (--at(node).pins == 0) update_candidate(node);
+  }
+
+ private:
+  static constexpr bool policy_wants_keys = requires { requires Eviction::wants_keys; };
+  static constexpr bool keeps_keys = policy_wants_keys || Sink::wants_keys;
+
+  static PrefixTree& self(void* tree) { return *static_cast<PrefixTree*>(tree); }
+  // --- Which nodes can be evicted ----------------------------------------------------------------------------------
+
+  void set_candidate(Node& node, bool candidate) {
+    if (candidate)
+      eviction_.add(node);
+    else
+      eviction_.remove(node);
+    node.queued = candidate;
+  }
+
+  /// Nodes::split, with the figures of the lower part in the queue as they are then.
+  [[nodiscard]] std::int32_t split(std::int32_t index, std::int32_t position) {
+    bool const queued = at(index).queued;
+    if (queued) set_candidate(at(index), false);
+    std::int32_t const head = Nodes::split(index, position);
+    if (queued) set_candidate(at(index), true);
+    return head;
+  }
+
+  /// Joins the nodes above `index` that need not be apart.
+  void join_above(std::int32_t index) {
+    for (; !is_root(at(index)); index = at(index).parent)
+      while (this->can_join_parent(at(index))) {
+        bool const queued = at(index).queued;
+        if (queued) set_candidate(at(index), false);
+        this->join_parent(at(index));
+        if (queued) set_candidate(at(index), true);
+      }
+  }
+
+  void update_candidate(std::int32_t index) {
+    Node& node = at(index);
+    bool const can_go = !is_root(node) && node.first_child == no_node && node.leases == 0 && node.pins == 0;
+    if (can_go != node.queued) set_candidate(node, can_go);
+  }
+
+  /// Moves the lease of a sequence to a node.
+  void lease(SequenceState& state, std::int32_t node) {
+    ++at(node).leases;  // before the old one goes, so that nothing in between can be evicted
+    update_candidate(node);
+    unlease(std::exchange(state.lease, node));
+  }
+  void unlease(std::int32_t node) noexcept {
+    if (node != no_node && --at(node).leases == 0) update_candidate(node);
+  }
+
+  /// Notes a use of the first `num_tokens` tokens of the path to `node`. Returns the last node that was used.
+  std::int32_t touch(std::int32_t index, std::int32_t num_tokens) {
+    ++order_;
+    std::int32_t const units = num_tokens / unit();
+    while (!is_root(at(index)) && at(index).begin >= units * unit()) index = at(index).parent;
+    if (!is_root(at(index)) && units * unit() < at(index).end()) index = split(index, units * unit());
+    std::int32_t const last = index;
+    for (; !is_root(at(index)); index = at(index).parent) {
+      Node& node = at(index);
+      if (node.queued) {  // its place in the queue follows from what changes here
+        set_candidate(node, false);
+        use(node, units);
+        set_candidate(node, true);
+      } else {
+        use(node, units);
+      }
+    }
+    return last;
+  }
+
+  void use(Node& node, std::int32_t hit_depth) {
+    if constexpr (requires { eviction_.hit(node, node.units, now_); }) eviction_.hit(node, node.units, now_);
+    ++node.hits;
+    node.last_use = now_;
+    node.order = order_;
+    node.hit_depth = hit_depth;
+  }
+
+  /// A leaf below `parent` for symbols [begin, symbols.size()), with the sequence's blocks.
+  [[nodiscard]] std::int32_t add_leaf(std::int32_t parent, SequenceState const& state,
+                                      std::span<std::int32_t const> symbols, std::int32_t begin) {
+    Node& leaf = this->new_node();
+    leaf.begin = begin;
+    leaf.symbols.assign(symbols.begin() + begin, symbols.end());
+    leaf.first_symbol = leaf.symbols.front();
+    for (int g = 0; g < num_groups(); ++g) {
+      auto const first = state.lists[g].blocks.begin() + begin / block_size(g);
+      auto const last = state.lists[g].blocks.begin() + leaf.end() / block_size(g);
+      leaf.blocks[g].assign(first, last);
+      for (BlockId const block : leaf.blocks[g])
+        if (block != null_block) store_.pool(g).cache_live(block);
+    }
+    leaf.created = leaf.last_use = now_;
+    leaf.order = order_;
+    leaf.hit_depth = begin / unit();
+    leaf.priority = state.retention.priority;
+    leaf.expires = state.retention.expires;
+    leaf.tenant = state.tenant;
+    this->measure(leaf);
+    counters_.stored_units += leaf.units;
+    if constexpr (keeps_keys) note_keys(leaf, parent, symbols);
+    this->link(at(parent), leaf);
+    update_candidate(parent);
+    update_candidate(leaf.index);
+    return leaf.index;
+  }
+
+  /// The keys of a new leaf's units, each a digest of the whole prefix up to its end.
+  void note_keys(Node& leaf, std::int32_t parent, std::span<std::int32_t const> symbols) {
+    std::int32_t const first = leaf.begin / unit();
+    std::uint64_t const before = this->key_at(parent, first - 1);
+    std::uint64_t key = before;
+    for (std::int32_t i = first; i < first + leaf.units; ++i) {
+      key = unit_key(key, symbols.subspan(static_cast<std::size_t>(i * unit()), static_cast<std::size_t>(unit())));
+      leaf.keys.push_back(key);
+    }
+    std::span<std::uint64_t const> const keys = leaf.keys;
+    if constexpr (requires { eviction_.inserted(leaf, keys, now_); }) eviction_.inserted(leaf, keys, now_);
+    if constexpr (Sink::wants_keys)
+      sink_.stored({before, keys, symbols.subspan(static_cast<std::size_t>(first * unit())), unit(), leaf.tenant});
+  }
+
+  void drop_last_unit(Node& leaf) {
+    std::int32_t const end = (leaf.end() - 1) / unit() * unit();
+    if constexpr (keeps_keys) {
+      std::uint64_t const key = leaf.keys.back();
+      leaf.keys.pop_back();
+      if constexpr (requires { eviction_.evicted(leaf, key); }) eviction_.evicted(leaf, key);
+      if constexpr (Sink::wants_keys) sink_.removed({key, leaf.tenant});
+    }
+    ++counters_.evicted_units;
+    for (int g = 0; g < num_groups(); ++g) drop_blocks(leaf, g, end / block_size(g));
+    if (end <= leaf.begin) return drop_leaf(leaf);
+    leaf.symbols.resize(static_cast<std::size_t>(end - leaf.begin));
+    this->measure(leaf);
+    eviction_.shrunk(leaf);
+    drop_unreachable(leaf);
+  }
+
+  /// Takes an empty leaf off the tree, and what hangs on it alone: a parent that has become a leaf ends with a whole
+  /// unit again, or goes as well.
+  void drop_leaf(Node& leaf) {
+    std::int32_t index = leaf.index;
+    while (true) {
+      Node& node = at(index);
+      if (node.queued) set_candidate(node, false);
+      std::int32_t const parent = node.parent;
+      this->unlink(node);
+      this->free_node(node);
+      Node& above = at(parent);
+      if (is_root(above)) return this->drop_if_empty(parent);
+      if (above.first_child != no_node) return;
+      std::int32_t const end = above.end() / unit() * unit();
+      for (int g = 0; g < num_groups(); ++g) drop_blocks(above, g, end / block_size(g));
+      if (end > above.begin || above.leases != 0 || above.pins != 0) {
+        above.symbols.resize(static_cast<std::size_t>(std::max(0, end - above.begin)));
+        this->measure(above);
+        update_candidate(parent);
+        if (end > above.begin) drop_unreachable(above);
+        return;
+      }
+      index = parent;
+    }
+  }
+
+  Eviction eviction_;
+  Sink sink_;
+  double now_ = 0;
+  std::int64_t order_ = 0;
+};
+
+}  // namespace folio

@@ -1,0 +1,139 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Attention on the device against the host's, for every layer of a cache: what the tests of attend and prefill share.
+
+#include "device/simt_cache.hpp"
+//
+#include <cmath>
+#include <cstring>
+#include <folio/cuda_runtime.cuh>
+#include <folio/ops/attend.cuh>
+#include <limits>
+
+#include "simt/streams.hpp"
+#include "support/catch.hpp"
+
+namespace folio_test {
+
+/// Full attention, a window with sinks, and latent rows, of dims that lanes do not share evenly; 2 kv heads each, but
+/// for the latents.
+constexpr folio::ModelConfig hybrid_model{
+    .layers = 3,
+    .kv_heads = 2,
+    .head_dim = 64,
+    .value_head_dim = 40,
+    .groups = {folio::full_attention(), folio::sliding_window(20, 3), folio::latent(64, 32)},
+    .pattern = folio::repeat_groups({0, 1, 2})};
+using HybridBlocks = folio::BlockSizes<16, 6, 4>;  // 6: a step of neighbouring tokens lies in two blocks
+constexpr folio::ModelConfig llama_model{.layers = 1, .kv_heads = 2, .head_dim = 128};
+constexpr folio::ModelConfig small_model{.layers = 1, .kv_heads = 2, .head_dim = 16};
+
+struct AttendCase {
+  std::int32_t num_query_heads;
+  bool sink_logits = false;
+  float scale = 0.05F;
+};
+
+/// Largest difference, relative to the largest magnitude; huge for a NaN or other infinities.
+inline double difference(std::vector<float> const& host, std::vector<float> const& device) {
+  double worst = host.size() == device.size() ? 0 : 1e30, largest = 1e-30;
+  for (std::size_t i = 0; i < host.size() && i < device.size(); ++i) {
+    if (host[i] == device[i]) continue;  // both -infinity as well
+    double const here = std::abs(double{host[i]} - double{device[i]});
+    worst = here <= worst ? worst : std::isnan(here) ? 1e30 : here;
+    if (std::isfinite(host[i])) largest = std::max(largest, std::abs(double{host[i]}));
+  }
+  return worst / largest;
+}
+
+/// What a result in T may be off by: additions in another order, and the rounding to T.
+template <class T>
+constexpr double tolerance = 2e-5;
+template <>
+inline constexpr double tolerance<folio::Half> = 0x1p-11 + 2e-5;
+template <>
+inline constexpr double tolerance<folio::BFloat16> = 0x1p-8 + 2e-5;
+
+/// Random numbers from -4 to 4 as T, in the runner's memory, and the same as floats.
+template <class T>
+struct Activations {
+  Activations(std::size_t size, std::uint32_t seed) : floats(random_rows(size, seed)), device(size, "activations") {
+    for (std::size_t i = 0; i < size; ++i) {
+      folio::ops::store_element(floats[i], device[i]);
+      floats[i] = folio::ops::load_element(device[i]);
+    }
+  }
+  std::vector<float> floats;
+  simt::Buffer<T> device;
+};
+
+/// The first `size` elements as floats. The rest is padding, which must be as it was: bytes 0xff.
+template <class T>
+std::vector<float> written(simt::Buffer<T> const& buffer, std::size_t size) {
+  std::vector<float> floats(size);
+  for (std::size_t i = 0; i < size; ++i) floats[i] = folio::ops::load_element(buffer[i]);
+  std::vector<std::byte> const untouched((buffer.size() - size) * sizeof(T), std::byte{0xFF});
+  CHECK(std::memcmp(buffer.data() + size, untouched.data(), untouched.size()) == 0);
+  return floats;
+}
+
+/// Runs `op(view, layer, q, out, lse, num_query_heads, scale, sink_logits)` for every layer, with queries of T and
+/// results of Out, and the host's attention, and compares.
+template <class T, class Out, class TwinCaches, class Op>
+void same_as_on_the_host(TwinCaches const& twins, AttendCase const& c, Op const& op,
+                         folio::BatchPadding const& padding = {}) {
+  using View = typename TwinCaches::View;
+  auto const host = twins.host_batch();
+  SimtBatch<View> const on_device(twins.device_batch(padding));
+  folio::DeviceView<View> const device(on_device.view());
+  auto const rows = static_cast<std::size_t>(host.num_query_tokens() * c.num_query_heads);
+  auto const padded_rows = static_cast<std::size_t>(device.num_query_tokens() * c.num_query_heads);
+  std::vector<float> const sinks = random_rows(static_cast<std::size_t>(c.num_query_heads), 5);
+  simt::Buffer<float> const device_sinks(sinks, "sink logits");
+  for (std::int32_t layer = 0; layer < TwinCaches::Host::model.layers; ++layer) {
+    folio::GroupShape const& shape = twins.host().shape(host.view().place(layer).group);
+    if (c.num_query_heads % shape.kv_heads != 0) continue;
+    CAPTURE(layer, c.num_query_heads, c.sink_logits);
+    auto const key_dim = static_cast<std::size_t>(shape.key_dim), value_dim = static_cast<std::size_t>(shape.value_dim);
+    Activations<T> const q(padded_rows * key_dim, 9);
+    std::vector<float> out(rows * value_dim), lse(rows);
+    folio::ops::attend(host.view(), layer, q.floats.data(), c.num_query_heads, out.data(), lse.data(),
+                       {.scale = c.scale, .sink_logits = c.sink_logits ? sinks.data() : nullptr});
+    simt::Buffer<Out> const device_out(padded_rows * value_dim, "out");
+    simt::Buffer<float> const device_lse(padded_rows, "lse");
+    simt::streams(11);  // threads and blocks take turns in an order drawn with this
+    op(device, layer, q.device.data(), device_out.data(), device_lse.data(), c.num_query_heads, c.scale,
+       c.sink_logits ? device_sinks.data() : nullptr);
+    folio::check_cuda(cudaDeviceSynchronize(), "waiting for the device");
+    CHECK(difference(out, written(device_out, out.size())) < tolerance<Out>);
+    CHECK(difference(lse, written(device_lse, lse.size())) < 2e-5);
+  }
+}
+
+/// Writes keys and values of the last appends, the same into both caches.
+template <class... Policies>
+void write_rows(Twins<Policies...> const& twins, std::uint32_t seed) {
+  auto const host = twins.host_batch();
+  auto const device = twins.device_batch();
+  for (std::int32_t layer = 0; layer < Twins<Policies...>::Host::model.layers; ++layer) {
+    auto const tokens = static_cast<std::size_t>(host.num_query_tokens());
+    std::vector<float> const keys = random_rows(tokens * 576, 3 + seed), values = random_rows(tokens * 256, 30 + seed);
+    folio::ops::append(host.view(), layer, keys.data(), values.data());
+    folio::ops::append(device.view(), layer, keys.data(), values.data());
+  }
+}
+
+/// Sequences with every edge of a block of 16, an empty one, one whose sinks and window nearly meet, and a fork, in two
+/// steps. The second brings each of them
+/// `chunk` tokens and some more to every other one.
+template <class... Policies>
+void fill(Twins<Policies...>& twins, std::int32_t chunk) {
+  for (std::int32_t const length : {1, 0, 16, 17, 61, 25}) twins.add(length);
+  write_rows(twins, 0);
+  twins.fork(4);
+  for (std::size_t i = 0; i < 7; ++i) twins.append(i, i == 1 ? 0 : chunk + (i % 2 == 0 ? 0 : 4));
+  write_rows(twins, 1);
+}
+
+}  // namespace folio_test

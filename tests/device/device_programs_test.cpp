@@ -1,0 +1,84 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// The random programs on caches in device memory, under streams that run late. Each format with one layout; layouts and
+// allocators change from format to format. FOLIO_PROGRAMS / 20 programs each.
+#include "device/device_half.hpp"
+//
+#include <rapidcheck.h>
+
+#include <folio/allocator/device.cuh>
+#include <folio/allocator/managed.cuh>
+#include <folio/allocator/virtual.cuh>
+#include <tuple>
+
+#include "random_programs/host_half.hpp"
+#include "random_programs/program.hpp"
+
+namespace {
+
+using namespace folio;
+using folio_test::DeviceHalf;
+using folio_test::HostHalf;
+using folio_test::Operation;
+using folio_test::ProgramRun;
+
+/// A new allocator for each program, which gives everything back.
+template <class Allocator>
+Allocator make_allocator() {
+  if constexpr (std::is_same_v<Allocator, VirtualAllocator>)
+    return VirtualAllocator(1 << 20, 0, 1);
+  else
+    return Allocator();
+}
+
+/// The operations of all programs, and with a weight for them those that only the device has.
+template <class Quantizers, class Layout, class Allocator>
+void run_programs(char const* name, std::size_t weight_of_device_operations) {
+  folio_test::set_rapidcheck(std::max(folio_test::num_programs() / 20, 5));
+  bool const ok = rc::check(name, [&] {
+    auto const blocks = *folio_test::pool_sizes();
+    auto const program =
+        *rc::gen::container<std::vector<Operation>>(folio_test::operation(weight_of_device_operations));
+    auto const seed = *rc::gen::inRange<std::uint64_t>(0, 1000);
+    simt::streams(seed);
+    auto const before = folio_test::leaks();
+    try {
+      ProgramRun<DeviceHalf<Quantizers, Layout, Allocator>> device(blocks, make_allocator<Allocator>(), seed);
+      device.run(program, true);
+      if (weight_of_device_operations == 0) {
+        ProgramRun<HostHalf<Quantizers, Layout>> host(blocks);
+        host.run(program, true);
+        RC_ASSERT(device.trace() == host.trace());
+      }
+    } catch (std::logic_error const& difference) {
+      RC_FAIL(difference.what());
+    } catch (simt::Error const& error) {
+      RC_FAIL(error.what());
+    }
+    RC_ASSERT(folio_test::leaks() == before);
+  });
+  REQUIRE(ok);
+}
+
+}  // namespace
+
+TEST_CASE("random programs on the device: f32") { run_programs<std::tuple<F32>, LayoutHnd, DeviceAllocator>("f32", 0); }
+TEST_CASE("random programs on the device: f16") { run_programs<std::tuple<F16>, LayoutNhd, DeviceAllocator>("f16", 1); }
+TEST_CASE("random programs on the device: bf16") {
+  run_programs<std::tuple<BF16>, LayoutInterleaved, ManagedAllocator>("bf16", 1);
+}
+TEST_CASE("random programs on the device: fp8") {
+  run_programs<std::tuple<Fp8E4M3>, LayoutHnd, VirtualAllocator>("fp8", 1);
+}
+TEST_CASE("random programs on the device: int8") {
+  run_programs<std::tuple<Int8PerToken>, LayoutNhd, VirtualAllocator>("int8", 2);
+}
+TEST_CASE("random programs on the device: int4") {
+  run_programs<std::tuple<Int4Rotated>, LayoutInterleaved, DeviceAllocator>("int4", 0);
+}
+TEST_CASE("random programs on the device: int2") {
+  run_programs<std::tuple<Int2Rotated>, LayoutHnd, DeviceAllocator>("int2", 2);
+}
+TEST_CASE("random programs on the device: k8v4") {
+  run_programs<std::tuple<Keys<Int8PerToken>, Values<Int4Rotated>>, LayoutNhd, VirtualAllocator>("k8v4", 1);
+}

@@ -1,0 +1,100 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// Prefill attention, run thread by thread on the host, against the host's attention.
+#include "device/attend_cases.hpp"
+//
+#include <folio/ops/prefill.cuh>
+
+#include "support/strangers.hpp"
+
+namespace {
+
+using namespace folio;
+using folio_test::AttendCase, folio_test::HybridBlocks, folio_test::same_as_on_the_host, folio_test::Twins;
+
+struct Prefill {
+  template <class View, class T, class Out>
+  void operator()(DeviceView<View> const& view, std::int32_t layer, T const* q, Out* out, float* lse,
+                  std::int32_t num_query_heads, float scale, float const* sink_logits) const {
+    ops::prefill(view, layer, q, num_query_heads, out, lse, {.scale = scale, .sink_logits = sink_logits}, nullptr);
+  }
+};
+
+/// Prompts of several lengths at once, and then chunks of others behind them.
+template <class... Policies>
+void hybrid() {
+  Twins<Model<folio_test::hybrid_model>, HybridBlocks, Policies...> twins({.num_blocks = {40, 120, 150}});
+  fill(twins, 7);
+  same_as_on_the_host<float, float>(twins, {6, true}, Prefill());
+}
+
+template <class... Policies>
+void llama() {
+  Twins<Model<folio_test::llama_model>, Policies...> twins({.num_blocks = {40}});
+  for (std::int32_t const length : {0, 1, 15, 16, 17, 33}) twins.add(length);
+  write_rows(twins, 0);
+  same_as_on_the_host<float, float>(twins, {8, false}, Prefill());
+}
+
+}  // namespace
+
+// Each format with one layout, and one format with all of them.
+TEST_CASE("prefill on the device: f32") { hybrid<F32, LayoutHnd>(); }
+TEST_CASE("prefill on the device: f16") { hybrid<F16, LayoutNhd>(); }
+TEST_CASE("prefill on the device: bf16") { hybrid<BF16, LayoutInterleaved>(); }
+TEST_CASE("prefill on the device: fp8") { hybrid<Fp8E4M3, LayoutHnd>(); }
+TEST_CASE("prefill on the device: int8") {
+  llama<Int8PerToken, LayoutHnd>();
+  llama<Int8PerToken, LayoutNhd>();
+  llama<Int8PerToken, LayoutInterleaved>();
+}
+TEST_CASE("prefill on the device: int4") { hybrid<Int4Rotated, LayoutInterleaved>(), llama<Int4Rotated, LayoutHnd>(); }
+TEST_CASE("prefill on the device: int2") { llama<Int2Rotated, LayoutNhd>(); }
+TEST_CASE("prefill on the device: int8 keys, int4 values") {
+  hybrid<Keys<Int8PerToken>, Values<Int4Rotated>, LayoutNhd>();
+}
+TEST_CASE("prefill on the device: a format with several scales in a row, in a layout of 4-byte pieces") {
+  llama<folio::test::GroupedInt8, folio::test::ShreddedLayout>();
+}
+
+TEST_CASE("prefill on the device: long rows, of which a tile holds fewer") {
+  constexpr ModelConfig model{.layers = 2,
+                              .kv_heads = 1,
+                              .head_dim = 256,
+                              .value_head_dim = 192,
+                              .groups = {full_attention(), latent(416, 64)},
+                              .pattern = repeat_groups({0, 1})};
+  Twins<Model<model>, Int4Rotated> twins({.num_blocks = {40, 40}});
+  fill(twins, 2);
+  same_as_on_the_host<float, float>(twins, {3, true}, Prefill());
+}
+
+TEST_CASE("prefill on the device: any number of heads, chunks and formats of activations") {
+  Twins<Model<folio_test::small_model>, BlockSize<8>, F16> twins({.num_blocks = {80}});
+  fill(twins, 20);
+  auto const heads = GENERATE(1, 2, 3, 5, 8, 70);  // 70 do not fit into one tile
+  same_as_on_the_host<float, float>(twins, {2 * heads, heads % 2 == 0}, Prefill());
+  if (heads != 3) return;
+  // Rows of padding, in the batch and behind it, are not written.
+  same_as_on_the_host<Half, BFloat16>(twins, {6, true}, Prefill(), {.num_sequences = 9, .num_query_tokens = 200});
+  same_as_on_the_host<BFloat16, Half>(twins, {6, false}, Prefill(), {.num_query_tokens = 200});
+}
+
+TEST_CASE("prefill on the device says what is wrong, and launches nothing") {
+  using Cache = KvCache<Model<folio_test::small_model>, F16, folio_test::SimtAllocator>;
+  Cache cache({.num_blocks = {8}});
+  Sequence const sequence = cache.create(3);
+  auto const batch = cache.batch(std::vector<BatchItem>{&sequence});
+  std::vector<float> floats(3 * 4 * 16);
+  float* const data = floats.data();
+  auto const prefill = [&](std::int32_t layer, std::int32_t heads, float const* q, float* out) {
+    ops::prefill(DeviceView<Cache::View>(batch.view()), layer, q, heads, out, nullptr, {}, nullptr);
+  };
+  using folio::test::contains;
+  simt::streams(0);
+  CHECK_THROWS_WITH(prefill(-1, 4, data, data), "folio: the model has no layer -1");
+  CHECK_THROWS_WITH(prefill(0, 5, data, data), "folio: 5 query heads cannot share 2 kv heads; give a multiple");
+  CHECK_THROWS_WITH(prefill(0, 4, nullptr, data), contains("q is null"));
+  CHECK_THROWS_WITH(prefill(0, 4, data, nullptr), contains("out is null"));
+  CHECK(simt::num_launches() == 0);
+}

@@ -1,0 +1,41 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// The kernels that choose and keep tokens, compiled by nvcc through their launchers: scores, top_k (with CUB itself),
+// compact.
+#include <folio/folio.hpp>
+#include <folio/ops/compact.cuh>
+#include <folio/ops/scores.cuh>
+#include <folio/ops/top_k.cuh>
+
+namespace {
+
+using namespace folio;
+
+template <ModelConfig config, class T, class... Policies>
+void compile() {
+  using View = typename KvCache<Model<config>, Policies...>::View;
+  [[maybe_unused]] void (*volatile scores)(DeviceView<View> const&, std::int32_t, T const*, std::int32_t, float const*,
+                                           float*, ops::ScoreOptions, cudaStream_t) = ops::accumulate_scores<View, T>;
+  [[maybe_unused]] void (*volatile compact)(DeviceView<View> const&, std::int32_t, ops::TokenLists const&,
+                                            cudaStream_t) = ops::compact<View>;
+}
+
+}  // namespace
+
+void compile_retention() {
+  compile<models::llama3_1_8b, float, F32>();
+  compile<models::llama3_1_8b, Half, F16>();
+  compile<models::llama3_1_8b, BFloat16, BF16, LayoutNhd>();
+  compile<models::llama3_1_8b, BFloat16, Fp8E4M3>();
+  compile<models::llama3_1_8b, Half, Int8PerToken>();
+  compile<models::llama3_1_8b, Half, Int4Rotated, LayoutInterleaved>();
+  compile<models::llama3_1_8b, Half, Keys<Int8PerToken>, Values<Int4Rotated>>();
+  compile<models::gemma3_27b, BFloat16, Int8PerToken, LayoutInterleaved, BlockSizes<32, 16>>();
+  compile<models::deepseek_v3, BFloat16, BF16>();
+  using View = KvCache<Model<models::llama3_1_8b>, F16>::View;
+  [[maybe_unused]] void (*volatile top_k)(DeviceView<View> const&, float const*, ops::TopKOptions const&, std::int32_t*,
+                                          std::int32_t*, void*, std::int64_t, cudaStream_t) = ops::top_k<View>;
+  [[maybe_unused]] void (*volatile elements)(float*, std::int64_t, std::int32_t, std::int32_t const*,
+                                             std::int32_t const*, std::int32_t, float, cudaStream_t) =
+      ops::compact_elements<float>;
+}

@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What the host's half and the device's half of random programs share with the programs: the model, and how rows
+// differ.
+
+#include <cstring>
+#include <folio/folio.hpp>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "support/reference_cache.hpp"
+
+namespace folio_test {
+
+/// Every kind of layer group at once, each with a block size of its own and small enough that every edge is met often:
+/// full attention, a window with sinks that divides no block, and a latent.
+inline constexpr folio::ModelConfig program_model{
+    .layers = 4,
+    .kv_heads = 2,
+    .head_dim = 16,
+    .value_head_dim = 8,
+    .groups = {folio::full_attention(), folio::sliding_window(6, 2), folio::latent(16, 8)},
+    .pattern = folio::repeat_groups({0, 1, 2, 1})};
+
+template <class Layout, class Allocator, class Quantizers>
+struct ProgramCacheOf;
+template <class Layout, class Allocator, class... Q>
+struct ProgramCacheOf<Layout, Allocator, std::tuple<Q...>> {
+  using type = folio::KvCache<folio::Model<program_model>, folio::BlockSizes<4, 3, 2>, Layout, Allocator, Q...>;
+};
+/// The cache of a program, whose quantizers are given as a tuple.
+template <class Layout, class Allocator, class Quantizers>
+using ProgramCache = typename ProgramCacheOf<Layout, Allocator, Quantizers>::type;
+
+/// What the new tokens of a step write in one layer: [token of the batch][head][dim].
+struct ProgramInput {
+  std::vector<float> keys, values;
+};
+
+/// What is held beside the sequences, as it was when it was taken.
+struct HeldBlocks {
+  std::vector<std::vector<folio::BlockId>> blocks;  // by group
+  std::int32_t num_tokens = 0;
+};
+
+inline void expect(bool ok, std::string const& what) {
+  if (!ok) throw std::logic_error(what);
+}
+
+/// Throws std::logic_error unless a row that was read is the one that was written, bit by bit.
+inline void expect_row(float const* read, float const* wanted, std::int32_t dim, std::size_t i, std::int32_t layer,
+                       std::int32_t token) {
+  if (std::memcmp(read, wanted, sizeof(float) * static_cast<std::size_t>(dim)) == 0) return;
+  std::ostringstream what;
+  what << "sequence " << i << ", layer " << layer << ", token " << token << ": read " << read[0] << ", " << read[1]
+       << "..., written was " << wanted[0] << ", " << wanted[1] << "...";
+  throw std::logic_error(what.str());
+}
+
+}  // namespace folio_test

@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What random programs are made of, and how they are drawn: the same for the host's half and the device's.
+
+#include <rapidcheck.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace folio_test {
+
+/// One step. Numbers are taken modulo what exists, so every program is valid and shrinking keeps it so.
+struct Operation {
+  enum Kind { create, append, append_to_all, fork, truncate, release, bad, swap, resize, num_kinds };
+  Kind kind = create;
+  std::uint32_t which = 0;   // sequence
+  std::uint32_t amount = 0;  // tokens
+};
+
+inline std::ostream& operator<<(std::ostream& out, Operation const& op) {
+  constexpr char const* names[] = {"create",  "append", "append_to_all", "fork",  "truncate",
+                                   "release", "bad",    "swap",          "resize"};
+  return out << names[op.kind] << "(which " << op.which << ", amount " << op.amount << ")";
+}
+
+/// Appending and forking more often than the rest, so that pools run full and blocks are shared. Of the kinds after
+/// `bad`, each with weight `other`.
+inline rc::Gen<Operation> operation(std::size_t other = 0) {
+  using rc::gen::inRange;
+  auto const kind = rc::gen::weightedElement<Operation::Kind>({{1, Operation::create},
+                                                               {6, Operation::append},
+                                                               {2, Operation::append_to_all},
+                                                               {3, Operation::fork},
+                                                               {4, Operation::truncate},
+                                                               {2, Operation::release},
+                                                               {1, Operation::bad},
+                                                               {other, Operation::swap},
+                                                               {other, Operation::resize}});
+  return rc::gen::construct<Operation>(kind, inRange<std::uint32_t>(0, 6), inRange<std::uint32_t>(0, 1000));
+}
+
+/// How many blocks each of the three groups has: scarce or ample, so that each runs out first in some programs.
+inline rc::Gen<std::vector<std::int64_t>> pool_sizes() {
+  return rc::gen::container<std::vector<std::int64_t>>(
+      3, rc::gen::oneOf(rc::gen::resize(100, rc::gen::inRange<std::int64_t>(4, 10)),
+                        rc::gen::resize(100, rc::gen::inRange<std::int64_t>(30, 100))));
+}
+
+/// How many programs for each quantizer: FOLIO_PROGRAMS, or 1000.
+inline int num_programs() {
+  char const* const programs = std::getenv("FOLIO_PROGRAMS");
+  return programs != nullptr ? std::atoi(programs) : 1000;
+}
+
+/// A fixed seed: a failure in CI is a failure here. Set RC_PARAMS to explore.
+inline void set_rapidcheck(int count) {
+  setenv("RC_PARAMS", ("seed=20261120 max_success=" + std::to_string(count)).c_str(), 0);
+}
+
+}  // namespace folio_test

@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: 2026 The Folio Authors
+# SPDX-License-Identifier: Apache-2.0
+#
+#   cmake -DSERVE=<program> -DMODEL=<bundled model> -DPROMPTS=<prompt file> -DMAX_TOKENS=<of a sample> -DSHORT=<too little
+#     memory for all> -DSCRATCH=<folder> -P serve_cuda_test.cmake
+#
+# The program with its cache in a GPU's memory: what it reports, and that paging, forks, preemption and windows change
+# no token. SKIP where there is no GPU.
+cmake_minimum_required(VERSION 3.25)
+file(REMOVE_RECURSE ${SCRATCH})
+file(MAKE_DIRECTORY ${SCRATCH})
+
+# serve(<variable> <argument>...): runs it; the variable gets the JSON object.
+function(serve variable)
+  execute_process(COMMAND ${SERVE} --json ${ARGN} OUTPUT_VARIABLE json ERROR_VARIABLE errors RESULT_VARIABLE result)
+  if(errors MATCHES "--device cuda is not possible: ([^\n]*); run it where there is an NVIDIA GPU")
+    message(FATAL_ERROR "SKIP: ${CMAKE_MATCH_1}")
+  elseif(NOT result EQUAL 0)
+    message(FATAL_ERROR "serve ${ARGN}: ${result}\n${errors}")
+  endif()
+  set(${variable} "${json}" PARENT_SCOPE)
+endfunction()
+
+# expect(<json> <member> <EQUAL|GREATER|LESS|MATCHES> <value>)
+function(expect json member comparison value)
+  string(JSON got GET "${json}" ${member})
+  if(NOT "${got}" ${comparison} "${value}")
+    message(FATAL_ERROR "${member} is ${got}, expected ${comparison} ${value} in ${json}")
+  endif()
+endfunction()
+
+# The f32 cache: every token is the same as alone on a contiguous cache, or a rounding tie, else serve fails.
+set(run --prompts ${PROMPTS} --max-tokens ${MAX_TOKENS} --check)
+serve(ample ${run} --samples 2 --device cuda)
+expect("${ample}" device MATCHES "^cuda: ")
+expect("${ample}" agreement EQUAL 1)
+expect("${ample}" preemptions EQUAL 0)
+expect("${ample}" forks GREATER 0)
+expect("${ample}" block_copies GREATER 0)
+serve(short ${run} --samples 2 --memory ${SHORT})  # --device auto
+expect("${short}" device MATCHES "^cuda: ")
+expect("${short}" agreement EQUAL 1)
+expect("${short}" preemptions GREATER 0)
+
+set(prompts ${SCRATCH}/prompts.txt)
+file(WRITE ${prompts} "In the beginning God created the heaven\n---\nAnd the LORD spake unto Moses, saying,\n---\nA\n")
+set(run --prompts ${prompts} --max-tokens 20 --check)
+
+# A window: the bundled weights as those of a model that has one. Blocks behind it go to others.
+file(COPY ${MODEL}/model.safetensors DESTINATION ${SCRATCH}/window)
+file(READ ${MODEL}/config.json config)
+string(REPLACE "LlamaForCausalLM" "MistralForCausalLM" config "${config}")
+string(REPLACE "\"hidden_act\"" "\"sliding_window\": 20, \"hidden_act\"" config "${config}")
+file(WRITE ${SCRATCH}/window/config.json "${config}")
+serve(window ${run} --model ${SCRATCH}/window --device cuda --batch-tokens 16)
+expect("${window}" device MATCHES "^cuda: ")
+expect("${window}" agreement EQUAL 1)
+
+# A quantizer that rounds agrees for a while.
+serve(lossy ${run} --quantizer k8v4 --temperature 0 --device cuda)
+expect("${lossy}" kv_bytes_per_token LESS 1000)
+expect("${lossy}" agreement GREATER 0.2)
+serve(host ${run} --quantizer k8v4 --temperature 0 --device host)
+expect("${host}" device MATCHES "^host$")
+foreach(member kv_bytes_per_token kv_bytes_total kv_bytes_peak steps)
+  string(JSON value GET "${host}" ${member})
+  expect("${lossy}" ${member} EQUAL ${value})
+endforeach()
+
+# What is not on the GPU.
+execute_process(COMMAND ${SERVE} --device cuda --quantizer bf16 ERROR_VARIABLE errors RESULT_VARIABLE result)
+if(NOT result EQUAL 1 OR NOT errors MATCHES
+    "^serve: --device cuda is not possible: caches on a GPU have the quantizers f32, [^\n]*, not bf16; [^\n]*\n$")
+  message(FATAL_ERROR "--device cuda --quantizer bf16: ${result}: ${errors}")
+endif()
+message(STATUS "serve --device cuda: all as expected")

@@ -1,0 +1,25 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// In whole programs: what was never freed when the program ends is an error.
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "simt/streams.hpp"
+
+namespace {
+
+struct AtExit {
+  ~AtExit() {
+    auto const leaks = simt::leaks();
+    std::fflush(nullptr);
+    for (auto const& leak : leaks) std::fprintf(stderr, "simt: never freed: %s\n", leak.c_str());
+    if (!leaks.empty()) _exit(1);
+  }
+};
+
+/// Made before the program's own static objects, and gone after them.
+__attribute__((init_priority(101))) AtExit const at_exit;
+
+}  // namespace

@@ -26,7 +26,7 @@ GroupShape shape() { return group_shape(ModelConfig{.layers = 1, .kv_heads = 1},
 struct Books {
   explicit Books(std::int64_t num_blocks)
       : blocks{num_blocks},
-        store({shape()}, blocks, {nullptr, nullptr, [](void*, int, BlockId, BlockId) noexcept {}}),
+        store({shape()}, blocks, {nullptr, [](void*, int, BlockId, BlockId) noexcept {}}),
         tree(store, std::vector<std::int64_t>{64}) {
     store.set_prefix_hooks(tree.hooks());
   }

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The Folio Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# CUDA is used where it is found and never required. Only the tests compile CUDA sources, so only they make it the default.
+# CUDA is used where it is found and never required. The tests compile every kernel, so with them it is the default.
 
-if(FOLIO_BUILD_TESTS AND NOT DEFINED FOLIO_ENABLE_CUDA)
+if((FOLIO_BUILD_TESTS AND NOT DEFINED FOLIO_ENABLE_CUDA) OR FOLIO_ENABLE_CUDA)
   # The toolkit's own place is often not on the PATH of a script.
   find_program(FOLIO_NVCC nvcc HINTS ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
   mark_as_advanced(FOLIO_NVCC)
@@ -18,7 +18,7 @@ if(CMAKE_CUDA_COMPILER)
 else()
   set(cuda_found OFF)
 endif()
-option(FOLIO_ENABLE_CUDA "Compile the CUDA sources of the tests" ${cuda_found})
+option(FOLIO_ENABLE_CUDA "Compile the CUDA sources of the tests, examples and benchmarks" ${cuda_found})
 
 if(FOLIO_ENABLE_CUDA)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)

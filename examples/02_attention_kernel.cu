@@ -14,7 +14,7 @@
 
 // [kernel]
 /// out = softmax(scale * q K^T) V for one query token of each sequence, in a layer without a window.
-/// Grid (num_sequences, num_query_heads), one warp each. q, out: [sequence][query head][D].
+/// Grid (num_sequences, num_query_heads), one warp each. q, out: [sequence][query head][D]; D is 128, 256 or 512.
 template <int D, class View>
 __global__ void decode_attention(View view, int layer, float scale, float const* q, float* out) {
   using Lanes = folio::ops::Lanes<D>;  // who of the warp has which elements of a row
@@ -93,9 +93,11 @@ float difference_to_host() {
   batch.upload(prefill, stream);
   folio::ops::append(batch.view(), 0, device_keys.data(), device_values.data(), stream);
   batch.upload(decode, stream);
+  // [launch]
   auto const view = batch.view();
   folio::ops::launch(decode_attention<128, decltype(view)>, dim3(3, num_query_heads), 32, 0, stream, view, 0,
                      1.0F / std::sqrt(128.0F), device_q.data(), out.data());
+  // [/launch]
 
   std::vector<float> const result = out.to_host();
   float worst = 0;
@@ -110,10 +112,10 @@ int main() {
     std::cout << "SKIP: " << why << "\n";
     return skipped;
   }
-  float const f16 = difference_to_host<folio::F16>();
-  float const int8 = difference_to_host<folio::Int8PerToken, folio::LayoutNhd>();
-  float const int4 = difference_to_host<folio::Int4Rotated, folio::LayoutInterleaved>();
-  std::cout << "largest difference to the host's attention: f16 " << f16 << ", int8 " << int8 << ", int4 " << int4
-            << "\n";
-  return f16 < 1e-5F && int8 < 1e-5F && int4 < 1e-5F ? 0 : 1;
+  float const halves = difference_to_host<folio::F16>();
+  float const eight_bits = difference_to_host<folio::Int8PerToken, folio::LayoutNhd>();
+  float const four_bits = difference_to_host<folio::Int4Rotated, folio::LayoutInterleaved>();
+  std::cout << "largest difference to the host's attention: f16 " << halves << ", int8 " << eight_bits << ", int4 "
+            << four_bits << "\n";
+  return halves < 1e-5F && eight_bits < 1e-5F && four_bits < 1e-5F ? 0 : 1;
 }

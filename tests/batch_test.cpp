@@ -330,9 +330,8 @@ TEST_CASE("all tables are in one buffer, which a copy of can be viewed anywhere"
   std::vector<std::int64_t> copy(batch.bytes().size() / 8);
   std::memcpy(copy.data(), batch.bytes().data(), batch.bytes().size());
   auto const size = batch.bytes().size();
-  auto const view =
-      batch.view_over<WindowCache::View>(reinterpret_cast<std::byte const*>(copy.data()), *cache.state());
-  cache.batch({&b}, batch, padding);  // does not change the copy
+  auto const view = batch.view_over<WindowCache::View>(reinterpret_cast<std::byte const*>(copy.data()), *cache.state());
+  cache.batch({&b}, batch, padding);    // does not change the copy
   CHECK(batch.bytes().size() == size);  // with these paddings every step is alike
   CHECK(view.num_sequences() == 3);
   CHECK(view.num_query_tokens() == 9);

@@ -65,7 +65,7 @@ TEST_CASE("blocks beyond 2^32 bytes and elements are their own, and no low block
   typename Cache::Map const map{cache.shape()};
   auto const sequence = view.sequence(0, 31);
   CHECK(sequence.value(7, 19).codes(127) - cache.pool() ==
-        map.offset(num_blocks, 31, folio::Plane::value, folio::Stream::code, 7, 3, 127));
+        map.offset(num_blocks, 31, folio::Plane::value, folio::RowPart::code, 7, 3, 127));
   CHECK(sequence.value(7, 19).codes(127) - cache.pool() > std::int64_t{1} << 32);
   CHECK(batch.slots()[19] == std::int64_t{num_blocks} * 16 + 3);
 

@@ -64,7 +64,7 @@ void check(GroupShape const& group) {
     constexpr std::int32_t num_blocks = 4;
     TensorMapShape const shape = tensor_map_shape(map, plane, num_blocks);
     check_limits(shape);
-    Tile const tile = map.tile(plane, Stream::code);
+    Tile const tile = map.tile(plane, RowPart::code);
     REQUIRE(shape.tile_bytes() == tile.slots * tile.row_bytes);
     CHECK(shape.extents[2] == group.kv_heads);
     CHECK(shape.extents[3] == group.layers);
@@ -78,7 +78,7 @@ void check(GroupShape const& group) {
             for (std::int32_t byte = 0; byte < tile.row_bytes; ++byte) {
               auto const at =
                   static_cast<std::size_t>(Layout::code_offset(plane, {1, tile.slots, tile.row_bytes}, 0, slot, byte));
-              same = same && brought[at] == map.offset(block, layer, plane, Stream::code, head, slot, byte);
+              same = same && brought[at] == map.offset(block, layer, plane, RowPart::code, head, slot, byte);
             }
         }
     CHECK(same);

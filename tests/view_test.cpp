@@ -21,8 +21,8 @@ using folio::BlockId;
 using folio::GroupShape;
 using folio::ModelConfig;
 using folio::Plane;
+using folio::RowPart;
 using folio::Sequence;
-using folio::Stream;
 
 namespace {
 
@@ -92,12 +92,12 @@ bool reads_as(Row const& row, std::vector<float> const& expected) {
 template <class Map, class Row>
 bool points_where(Row const& row, std::byte* pool, Map const& map, BlockId block, std::int32_t layer, Plane plane,
                   std::int32_t head, std::int32_t slot) {
-  auto const at = [&](Stream stream, std::int32_t byte) {
-    return pool + map.offset(folio::to_int(block), layer, plane, stream, head, slot, byte);
+  auto const at = [&](RowPart part, std::int32_t byte) {
+    return pool + map.offset(folio::to_int(block), layer, plane, part, head, slot, byte);
   };
-  bool same = row.param_bytes() == at(Stream::param, 0);
-  for (std::int32_t byte = 0; byte < map.tile(plane, Stream::code).row_bytes; ++byte)
-    same = same && row.codes(byte) == at(Stream::code, byte);
+  bool same = row.param_bytes() == at(RowPart::param, 0);
+  for (std::int32_t byte = 0; byte < map.tile(plane, RowPart::code).row_bytes; ++byte)
+    same = same && row.codes(byte) == at(RowPart::code, byte);
   return same;
 }
 

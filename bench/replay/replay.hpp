@@ -18,7 +18,7 @@ namespace folio::bench {
 /// What a replay found.
 struct ReplayResult {
   std::int64_t hit_blocks = 0, total_blocks = 0, evictions = 0, requests = 0;
-  double seconds = 0;                            ///< of the whole replay
+  double seconds = 0;                                ///< of the whole replay
   std::vector<float> match_us, insert_us, evict_us;  ///< of each operation
   [[nodiscard]] double hit_rate() const {
     return total_blocks == 0 ? 0 : static_cast<double>(hit_blocks) / static_cast<double>(total_blocks);
@@ -36,7 +36,7 @@ class Replay {
       : capacity_blocks_(capacity_blocks),
         block_size_(block_size),
         blocks_{capacity_blocks + longest},
-        store_({shape(block_size)}, blocks_, {nullptr, nullptr, [](void*, int, BlockId, BlockId) noexcept {}}),
+        store_({shape(block_size)}, blocks_, {nullptr, [](void*, int, BlockId, BlockId) noexcept {}}),
         tree_(store_, std::vector<std::int64_t>{std::int64_t{block_size} * 2048}) {
     store_.set_prefix_hooks(tree_.hooks());
   }

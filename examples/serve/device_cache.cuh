@@ -8,10 +8,9 @@
 #include <cstdint>
 #include <folio/cuda.cuh>
 #include <folio/ops/prefill.cuh>
-#include <memory>
 #include <span>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "paged_cache.hpp"
 
@@ -20,12 +19,13 @@ namespace serve {
 /// The current device's name. In caches/cuda.cpp.
 [[nodiscard]] std::string cuda_device_name();
 
-/// An array in memory of folio's allocators.
+/// An array in memory of one of folio's allocators.
 template <class T, class Allocator>
 class Array {
  public:
-  explicit Array(std::size_t size)
-      : bytes_(static_cast<std::int64_t>(std::max<std::size_t>(size, 1) * sizeof(T))),
+  explicit Array(std::size_t size, Allocator allocator = Allocator())
+      : allocator_(std::move(allocator)),
+        bytes_(static_cast<std::int64_t>(std::max<std::size_t>(size, 1) * sizeof(T))),
         data_(reinterpret_cast<T*>(allocator_.allocate(bytes_, 64))) {}
   Array(Array const&) = delete;
   Array& operator=(Array const&) = delete;
@@ -54,12 +54,12 @@ class DeviceCache final : public PagedCacheOf<Cache> {
         key_size_(static_cast<std::size_t>(request.model.kv_heads) * static_cast<std::size_t>(request.model.head_dim)),
         chunks_(this->cache_, largest_step(request), stream),
         decode_(this->cache_, largest_decode(request), stream),
-        in_(static_cast<std::size_t>(request.options.batch_tokens) * (query_size_ + 2 * key_size_)),
-        out_(static_cast<std::size_t>(request.options.batch_tokens) * query_size_),
-        pinned_in_(static_cast<std::size_t>(request.options.batch_tokens) * (query_size_ + 2 * key_size_)),
-        pinned_out_(static_cast<std::size_t>(request.options.batch_tokens) * query_size_),
+        in_(most_tokens() * (query_size_ + 2 * key_size_), this->cache_.allocator()),
+        out_(most_tokens() * query_size_, this->cache_.allocator()),
+        pinned_in_(most_tokens() * (query_size_ + 2 * key_size_)),
+        pinned_out_(most_tokens() * query_size_),
         workspace_bytes_(folio::ops::attend_workspace_bytes(decode_.view(), num_query_heads_)),
-        workspace_(static_cast<std::size_t>(workspace_bytes_)) {}
+        workspace_(static_cast<std::size_t>(workspace_bytes_), this->cache_.allocator()) {}
 
   [[nodiscard]] std::string device() const override { return "cuda: " + cuda_device_name(); }
 
@@ -92,14 +92,21 @@ class DeviceCache final : public PagedCacheOf<Cache> {
  private:
   static constexpr cudaStream_t stream = nullptr;  // CUDA's own: all that happens here happens in one order
 
-  /// Steps of any kind: no more tokens than batch_tokens, of no more sequences than there are samples.
+  /// Steps of any kind: of no more tokens than batch_tokens, nor than all samples ever have.
   static folio::StepSize largest_step(CacheRequest const& request) {
-    std::size_t longest = 0;
-    for (Tokens const& prompt : request.prompts) longest = std::max(longest, prompt.size());
+    std::int64_t longest = 0, all = 0;
+    for (Tokens const& prompt : request.prompts) {
+      std::int64_t const one = static_cast<std::int64_t>(prompt.size()) + request.options.max_tokens;
+      longest = std::max(longest, one);
+      all += one * request.options.samples;
+    }
     std::int64_t const samples = static_cast<std::int64_t>(request.prompts.size()) * request.options.samples;
-    return {.num_sequences = static_cast<std::int32_t>(std::min<std::int64_t>(samples, request.options.batch_tokens)),
-            .num_query_tokens = request.options.batch_tokens,
-            .num_tokens = static_cast<std::int32_t>(longest) + request.options.max_tokens};
+    auto const at_most = [&](std::int64_t n) {
+      return static_cast<std::int32_t>(std::min<std::int64_t>(n, request.options.batch_tokens));
+    };
+    return {.num_sequences = at_most(samples),
+            .num_query_tokens = at_most(all),
+            .num_tokens = static_cast<std::int32_t>(longest)};
   }
   /// Steps in which every sequence has one token: most of them. Kernels are launched for the largest step of a
   /// DeviceBatch, so a small one of their own spares them looking at padding.
@@ -108,6 +115,8 @@ class DeviceCache final : public PagedCacheOf<Cache> {
     size.num_query_tokens = size.num_sequences;
     return size;
   }
+
+  [[nodiscard]] std::size_t most_tokens() const { return static_cast<std::size_t>(chunks_.size().num_query_tokens); }
 
   static void copy(float* to, float const* from, std::size_t size, cudaMemcpyKind kind) {
     folio::check_cuda(cudaMemcpyAsync(to, from, size * sizeof(float), kind, stream), "copying a layer's activations");

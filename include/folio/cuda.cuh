@@ -18,6 +18,9 @@
 #include <folio/ops/copy_blocks.cuh>
 #include <folio/ops/swap.cuh>
 #include <folio/ops/attend.cuh>
+#include <folio/ops/prefill.cuh>
 #include <folio/ops/rotate.cuh>
 #include <folio/ops/requantize.cuh>
+#include <folio/ops/scores.cuh>
+#include <folio/ops/compact.cuh>
 // clang-format on

@@ -40,6 +40,8 @@ struct StepSize {
 /// between its upload and the next, on its stream, or join them into it. Then a block that a sequence gives back is
 /// written by its next owner only after the last kernel that reads it, and copies on write see what earlier steps
 /// wrote. Whoever reads blocks beside that, such as a copy to the host on another stream, holds them with a BlockHold.
+/// Whoever writes blocks beside that, such as swap_in, does it behind an upload that came after the append which gave
+/// the blocks, and before the kernels that read them: copies on write are made by uploads, and earlier steps may read.
 ///
 /// Host only, one owner thread. Movable. Keeps the cache's memory alive; waits for the device when it goes. Cost of an
 /// upload: filling the tables, a memcpy of them, one copy to the device, and one kernel for each group with blocks to

@@ -22,4 +22,8 @@ inline constexpr bool is_device_view = false;
 template <class View>
 inline constexpr bool is_device_view<DeviceView<View>> = true;
 
+/// What an operation of the host takes. For a DeviceView there is the operation in ops/*.cuh, which takes a stream.
+template <class View>
+concept HostReadableView = !is_device_view<View>;
+
 }  // namespace folio

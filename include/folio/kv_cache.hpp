@@ -129,11 +129,16 @@ class KvCache {
 
   /// A sequence that begins with the tokens of `prompt` that the cache has: num_tokens() of them need no computing, at
   /// most all but the last one. What was found is held from here on. Append the rest. Cost: comparing the tokens, O(1)
-  /// for each turn that the prompt shares with others, and a copy of the block ids.
-  [[nodiscard]] Sequence create(Prefix const& prompt) {
+  /// for each turn that the prompt shares with others, and a copy of the block ids. What the sequence and its forks
+  /// leave in the cache counts for `tenant`.
+  [[nodiscard]] Sequence create(Prefix const& prompt, std::int32_t tenant = 0) {
     auto& tree = prefixes();
     Sequence sequence = create();
-    tree.take(tree.find(prompt.scope, prompt.symbols, prompt.size() - 1), sequence.state(), prompt.size());
+    sequence.state().tenant = tenant;
+    PrefixMatch const match = tree.find(prompt.scope, prompt.symbols, prompt.size() - 1);
+    tree.take(match, sequence.state(), prompt.size());
+    PrefixLookup const lookup{prompt, match.num_tokens, tree.unit(), tenant};
+    if constexpr (requires { tree.sink().looked_up(lookup); }) tree.sink().looked_up(lookup);
     return sequence;
   }
 

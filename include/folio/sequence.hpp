@@ -24,8 +24,8 @@ namespace folio {
 /// comes before every `copy` and may throw, when nothing has changed yet; `copy` cannot fail.
 struct BlockCopier {
   void* owner = nullptr;
-  void (*prepare)(void* owner, int group) = nullptr;
   void (*copy)(void* owner, int group, BlockId from, BlockId to) noexcept = nullptr;
+  void (*prepare)(void* owner, int group) = nullptr;
 };
 
 /// What one sequence holds in one layer group.
@@ -175,6 +175,16 @@ class SequenceStore {
     ++counters_.truncates;
   }
 
+  /// Whether group `g` has so many free blocks, or prefixes could be evicted until it has.
+  [[nodiscard]] bool make_room(int g, std::int64_t num_blocks) {
+    if (num_blocks <= pool(g).num_free()) return true;
+    return prefix_.make_room != nullptr && prefix_.make_room(prefix_.owner, g, num_blocks);
+  }
+
+  /// Blocks of group `g` that are held ahead of use (growth.hpp): live, and in no sequence.
+  [[nodiscard]] std::int64_t num_reserved(int g) const { return reserved_[static_cast<std::size_t>(g)]; }
+  void note_reserved(int g, std::int64_t more) { reserved_[static_cast<std::size_t>(g)] += more; }
+
   /// Makes the pool of group `g` larger or smaller. Throws as BlockPool::resize does.
   void resize_pool(int g, std::int64_t num_blocks) { pool(g).resize(num_blocks); }
 
@@ -230,11 +240,8 @@ class SequenceStore {
 
   /// Whether every group has, or can be given, enough blocks for n more tokens.
   [[nodiscard]] bool make_room(SequenceState const& state, std::int32_t n) {
-    for (int g = 0; g < num_groups(); ++g) {
-      std::int64_t const needed = blocks_to_append(state, g, n);
-      if (needed <= pool(g).num_free()) continue;
-      if (prefix_.make_room == nullptr || !prefix_.make_room(prefix_.owner, g, needed)) return false;
-    }
+    for (int g = 0; g < num_groups(); ++g)
+      if (!make_room(g, blocks_to_append(state, g, n))) return false;
     return true;
   }
 
@@ -309,6 +316,7 @@ class SequenceStore {
   PrefixHooks prefix_;
   std::vector<std::unique_ptr<SequenceState>> states_;
   std::vector<std::size_t> unused_;
+  std::array<std::int64_t, max_groups> reserved_{};
   SequenceCounters counters_;
 };
 
@@ -401,6 +409,8 @@ class Sequence {
   }
 
  private:
+  friend class Reservation;  // growth.hpp: holds blocks of the same store, and keeps it alive likewise
+
   std::shared_ptr<void> owner_;
   SequenceStore* store_ = nullptr;
   SequenceState* state_ = nullptr;

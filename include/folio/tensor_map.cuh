@@ -106,7 +106,7 @@ struct alignas(128) SharedTile {
                 "folio: the values of a latent layer are the beginning of its keys: take a KeyTile");
   using RowType = std::conditional_t<plane == Plane::key, typename Layer::KeyRow, typename Layer::ValueRow>;
   static constexpr Tile shape = {1, known.block_size,
-                                 decltype(std::declval<Layer>().map()){known}.tile(plane, Stream::code).row_bytes};
+                                 decltype(std::declval<Layer>().map()){known}.tile(plane, RowPart::code).row_bytes};
 
   std::byte bytes[static_cast<std::size_t>(shape.bytes())];
 

@@ -86,7 +86,7 @@ template <QuantizerPolicy KeyQuantizer, QuantizerPolicy ValueQuantizer, LayoutPo
   if (plane == Plane::value && map.shape.values_in_keys())
     throw Error(
         "folio: the values of a latent layer are the beginning of its keys: ask for a tensor map of Plane::key");
-  Tile const tile = map.tile(plane, Stream::code);
+  Tile const tile = map.tile(plane, RowPart::code);
   bool const whole = Layout::run_bytes(plane) == whole_row;
   std::int64_t num_lines =
       whole ? tile.slots : (tile.row_bytes + Layout::run_bytes(plane) - 1) / Layout::run_bytes(plane);
@@ -106,7 +106,7 @@ template <QuantizerPolicy KeyQuantizer, QuantizerPolicy ValueQuantizer, LayoutPo
           .strides = {strides->line, strides->head, map.layer_bytes(), map.block_bytes()},
           .box = {line_bytes / element_bytes, static_cast<std::int32_t>(num_lines), 1, 1, 1},
           .element_bytes = element_bytes,
-          .offset = map.tile_offset(plane, Stream::code)};
+          .offset = map.tile_offset(plane, RowPart::code)};
 }
 
 /// The same for a group of a view's layers: `cache.num_blocks(group)` blocks.

@@ -110,9 +110,9 @@ class LayerView {
                                                        std::int32_t slot) const {
     auto const m = map();
     std::byte* const layer = layer_begin_ + to_int(block) * m.block_bytes();
-    std::byte* const params = layer + m.tile_offset(plane, Stream::param) +
-                              View::Layout::param_offset(plane, m.tile(plane, Stream::param), head, slot);
-    return AnyRow(layer + m.tile_offset(plane, Stream::code), m.tile(plane, Stream::code), params, head, slot);
+    std::byte* const params = layer + m.tile_offset(plane, RowPart::param) +
+                              View::Layout::param_offset(plane, m.tile(plane, RowPart::param), head, slot);
+    return AnyRow(layer + m.tile_offset(plane, RowPart::code), m.tile(plane, RowPart::code), params, head, slot);
   }
 
   GroupTable table_;

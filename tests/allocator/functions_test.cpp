@@ -32,15 +32,14 @@ TEST_CASE("the functions get the bytes of each pool, and get them back") {
   std::vector<std::size_t> asked, returned;
   {
     folio::KvCache<folio::Model<tiny>, folio::BlockSize<4>, folio::F32, FunctionAllocator<Reach::host>> const cache(
-        folio::CacheConfig{.num_blocks = {3}},
-        {[&](std::size_t bytes, std::size_t alignment) -> void* {
-           asked = {bytes, alignment};
-           return std::aligned_alloc(alignment, bytes);
-         },
-         [&](void* pointer, std::size_t bytes) {
-           returned = {bytes};
-           std::free(pointer);
-         }});
+        folio::CacheConfig{.num_blocks = {3}}, {[&](std::size_t bytes, std::size_t alignment) -> void* {
+                                                  asked = {bytes, alignment};
+                                                  return std::aligned_alloc(alignment, bytes);
+                                                },
+                                                [&](void* pointer, std::size_t bytes) {
+                                                  returned = {bytes};
+                                                  std::free(pointer);
+                                                }});
     CHECK(asked == std::vector<std::size_t>{4U * 256U, 64U});
     CHECK(returned.empty());
   }

@@ -11,7 +11,7 @@ void append(View const& view, float const* rows) {
 #ifdef FOLIO_EXPECT_OK
   folio::ops::append(view, 0, rows, rows);
 #else
-  // expected-error: in device memory: give the operation
+  // expected-error: HostReadableView
   folio::ops::append(folio::DeviceView<View>(view), 0, rows, rows);
 #endif
 }

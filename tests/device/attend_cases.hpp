@@ -5,11 +5,10 @@
 
 #include "device/simt_cache.hpp"
 //
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <folio/cuda_runtime.cuh>
 #include <folio/ops/attend.cuh>
-#include <limits>
 
 #include "simt/streams.hpp"
 #include "support/catch.hpp"
@@ -73,8 +72,8 @@ template <class T>
 std::vector<float> written(simt::Buffer<T> const& buffer, std::size_t size) {
   std::vector<float> floats(size);
   for (std::size_t i = 0; i < size; ++i) floats[i] = folio::ops::load_element(buffer[i]);
-  std::vector<std::byte> const untouched((buffer.size() - size) * sizeof(T), std::byte{0xFF});
-  CHECK(std::memcmp(buffer.data() + size, untouched.data(), untouched.size()) == 0);
+  auto const* const bytes = reinterpret_cast<unsigned char const*>(buffer.data());
+  CHECK(std::all_of(bytes + size * sizeof(T), bytes + buffer.size() * sizeof(T), [](auto b) { return b == 0xFF; }));
   return floats;
 }
 

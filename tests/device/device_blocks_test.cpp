@@ -213,13 +213,13 @@ TEST_CASE("blocks that are held are nobody else's until the device has passed th
 
   Sequence next = cache.create(4);
   steps.write({&next}, 50, compute);
-  while (!next.try_append(4)) {  // not before the copy is done
-    if (seed == 0) {
-      CHECK(hold.release_done() == 1);
-      copies.wait();
-    }
-    if (hold.release_done() == 0) CHECK(reader.first() == 14);
+  bool appended = false;
+  for (int tries = 0; !appended && tries < 10000; ++tries) {
+    if (seed == 0) copies.wait();
+    if (hold.release_done() == 0) CHECK(reader.first() == 14);  // not before the copy is done
+    appended = next.try_append(4);
   }
+  REQUIRE(appended);
   CHECK(hold.release_done() == 0);
   CHECK(cache.num_free_blocks() == 1);
   steps.write({&next}, 60, compute);

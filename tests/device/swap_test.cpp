@@ -139,7 +139,7 @@ TEST_CASE("block sets hold ids of any pattern") {
   CHECK(next_independent_run(copies) == 5000);
 }
 
-TEST_CASE("blocks are copied on the device in the list's order, by as many launches as that needs") {
+TEST_CASE("blocks are copied on the device in the list's order, by as many launches as that needs", "[stand_in]") {
   Stream const s;
   Pool const pool(Memory::device, 200, small, 0);
   std::mt19937 random(2);
@@ -193,7 +193,7 @@ TEST_CASE("blocks go out and come in again, by the kernel and by the copy engine
   CHECK(simt::leaks().empty());
 }
 
-TEST_CASE("where CUDA takes no batch, blocks that adjoin go together, one copy after another") {
+TEST_CASE("where CUDA takes no batch, blocks that adjoin go together, one copy after another", "[stand_in]") {
   Stream const s;
   Pool const device(Memory::device, 40, large, 0), host(Memory::pinned, 30, large, 100);
   std::vector<int> const on_device = device.numbers();
@@ -213,7 +213,7 @@ TEST_CASE("where CUDA takes no batch, blocks that adjoin go together, one copy a
   }
 }
 
-TEST_CASE("what CUDA refuses altogether is an error with its words, and nothing is copied") {
+TEST_CASE("what CUDA refuses altogether is an error with its words, and nothing is copied", "[stand_in]") {
   Stream const s;
   Pool const device(Memory::device, 4, large, 0), host(Memory::pinned, 4, large, 100);
   std::vector<BlockCopy> const out{copy(1, 2)};

@@ -134,7 +134,7 @@ TEST_CASE("a captured top_k chooses anew from new scores") {
   cudaStreamDestroy(stream);
 }
 
-TEST_CASE("what top_k on the device cannot do is refused before anything is launched") {
+TEST_CASE("what top_k on the device cannot do is refused before anything is launched", "[stand_in]") {
   simt::streams(0);
   Twins twins({.num_blocks = {20}});
   twins.add(18);

@@ -9,8 +9,8 @@
 #include <folio/quantizer/f16.hpp>
 #include <folio/quantizer/f32.hpp>
 #include <folio/quantizer/fp8_e4m3.hpp>
-#include <folio/quantizer/int_rotated.hpp>
 #include <folio/quantizer/int8_per_token.hpp>
+#include <folio/quantizer/int_rotated.hpp>
 #include <tuple>
 #include <vector>
 
@@ -21,7 +21,7 @@
 using folio::BlockMap;
 using folio::GroupShape;
 using folio::Plane;
-using folio::Stream;
+using folio::RowPart;
 
 namespace {
 
@@ -53,14 +53,14 @@ void check_map(GroupShape const& shape) {
   for (std::int32_t block = 0; block < num_blocks; ++block)
     for (std::int32_t layer = 0; layer < shape.layers; ++layer)
       for (Plane const plane : {Plane::key, Plane::value})
-        for (Stream const stream : {Stream::code, Stream::param}) {
-          REQUIRE(map.tile_offset(plane, stream) % Map::tile_alignment == 0);
-          folio::Tile const tile = map.tile(plane, stream);
+        for (RowPart const part : {RowPart::code, RowPart::param}) {
+          REQUIRE(map.tile_offset(plane, part) % Map::tile_alignment == 0);
+          folio::Tile const tile = map.tile(plane, part);
           std::int64_t const begin = block * map.block_bytes() + layer * map.layer_bytes();
           for (std::int32_t head = 0; head < tile.heads; ++head)
             for (std::int32_t slot = 0; slot < tile.slots; ++slot)
               for (std::int32_t byte = 0; byte < tile.row_bytes; ++byte) {
-                std::int64_t const at = map.offset(block, layer, plane, stream, head, slot, byte);
+                std::int64_t const at = map.offset(block, layer, plane, part, head, slot, byte);
                 one_to_one = ticks.tick(at) && one_to_one;
                 in_its_layer = in_its_layer && at >= begin && at < begin + map.layer_bytes();
               }
@@ -104,8 +104,8 @@ TEST_CASE("scales are apart from codes, four bytes for each row of int8") {
   constexpr BlockMap<folio::Int8PerToken, folio::Int8PerToken, folio::LayoutHnd> map{
       {.layers = 1, .kv_heads = 8, .key_dim = 128, .value_dim = 128, .block_size = 16}};
   STATIC_REQUIRE(map.layer_bytes() == 2 * 8 * 16 * (128 + 4));
-  STATIC_REQUIRE(map.tile_offset(Plane::key, Stream::param) == 8 * 16 * 128);
-  STATIC_REQUIRE(map.tile_offset(Plane::value, Stream::code) == 8 * 16 * 132);
+  STATIC_REQUIRE(map.tile_offset(Plane::key, RowPart::param) == 8 * 16 * 128);
+  STATIC_REQUIRE(map.tile_offset(Plane::value, RowPart::code) == 8 * 16 * 132);
 }
 
 TEST_CASE("a latent layer has no bytes for values") {
@@ -115,8 +115,8 @@ TEST_CASE("a latent layer has no bytes for values") {
                                                                     .key_dim = 576,
                                                                     .value_dim = 512,
                                                                     .block_size = 64}};
-  STATIC_REQUIRE(map.tile(Plane::value, Stream::code).bytes() == 0);
-  STATIC_REQUIRE(map.tile(Plane::value, Stream::param).bytes() == 0);
+  STATIC_REQUIRE(map.tile(Plane::value, RowPart::code).bytes() == 0);
+  STATIC_REQUIRE(map.tile(Plane::value, RowPart::param).bytes() == 0);
   STATIC_REQUIRE(map.block_bytes() == 64 * 70'272);
 }
 
@@ -126,6 +126,6 @@ TEST_CASE("offsets beyond 2^32 and 2^40 bytes are computed in 64 bits") {
   constexpr std::int64_t block_bytes = 80 * 2 * 8 * 128 * 4 * 16;
   constexpr std::int32_t last_block = 0x7ffffffe;
   STATIC_REQUIRE(map.block_bytes() == block_bytes);
-  STATIC_REQUIRE(map.offset(last_block, 79, Plane::value, Stream::code, 7, 15, 511) ==
+  STATIC_REQUIRE(map.offset(last_block, 79, Plane::value, RowPart::code, 7, 15, 511) ==
                  (std::int64_t{last_block} + 1) * block_bytes - 1);
 }

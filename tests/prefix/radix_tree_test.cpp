@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <folio/prefix/radix_tree.hpp>
 #include <map>
 #include <random>
@@ -26,8 +27,7 @@ template <class Tree>
 class World {
  public:
   World(std::vector<GroupShape> shapes, std::vector<std::int64_t> const& num_blocks)
-      : store_(shapes, num_blocks, {this, nullptr, &copy}),
-        tree_(store_, std::vector<std::int64_t>(shapes.size(), 64)) {
+      : store_(shapes, num_blocks, {this, &copy}), tree_(store_, std::vector<std::int64_t>(shapes.size(), 64)) {
     for (std::size_t g = 0; g < shapes.size(); ++g)
       contents_.emplace_back(static_cast<std::size_t>(num_blocks[g] + 1),
                              std::vector<std::uint64_t>(static_cast<std::size_t>(shapes[g].block_size)));
@@ -226,4 +226,84 @@ TEST_CASE(
   for (unsigned seed = 1; seed <= 40; ++seed)
     random_requests<PrefixTree<>>({full(4), windowed(2, 7, 3), full(8), windowed(4, 5, 0)}, {60, 60, 30, 40}, seed,
                                   400);
+}
+
+TEST_CASE("common_prefix finds the first difference, wherever it is") {
+  Symbols const a = count_from(1, 1000);
+  for (std::int32_t const n : {0, 1, 2, 255, 256, 257, 511, 512, 513, 1000}) {
+    CHECK(common_prefix(a.data(), a.data(), n) == n);
+    for (std::int32_t const at : {0, 1, 254, 255, 256, 257, 511, 512, 767, 768, 999}) {
+      Symbols b = a;
+      b[static_cast<std::size_t>(at)] = -1;
+      CHECK(common_prefix(a.data(), b.data(), n) == std::min(n, at));
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("an edge splits at every symbol, and both ways are found to their ends", "", ChildHash, OneHash) {
+  using Tree = PrefixTree<LruEviction, NoEvents, TestType>;
+  Symbols const first = count_from(1, 24);
+  for (std::int32_t same = 0; same <= 24; ++same) {
+    World<Tree> world({full(4), windowed(2, 40, 0), full(8)}, {40, 80, 20});
+    auto const keep = [&](Symbols const& symbols) {
+      SequenceState& state = world.create(3, symbols);
+      REQUIRE(world.append(3, symbols, static_cast<std::int32_t>(symbols.size()), state));
+      REQUIRE(world.tree().insert(state, 3, symbols) == static_cast<std::int32_t>(symbols.size()) / 8 * 8);
+      world.check(3, symbols, state);
+      world.store().release(state);
+      world.check_accounts();
+    };
+    keep(first);
+    Symbols second(first.begin(), first.begin() + same);
+    for (std::int32_t i = 0; i < 16; ++i) second.push_back(100 + i);
+    keep(second);
+    for (Symbols const& symbols : {first, second}) {
+      auto const size = static_cast<std::int32_t>(symbols.size()) / 8 * 8;
+      CHECK(world.tree().find(3, symbols, size).num_tokens == size);
+      SequenceState& state = world.create(3, symbols);  // checks what it took
+      CHECK(state.num_tokens == std::min(size, static_cast<std::int32_t>(symbols.size()) - 1));
+      world.store().release(state);
+    }
+    CHECK(world.tree().find(2, first, 24).num_tokens == 0);
+    world.tree().clear();
+    CHECK(world.tree().num_nodes() == 0);
+    for (int g = 0; g < 3; ++g) CHECK(world.store().pool(g).num_free() == world.store().pool(g).num_blocks());
+  }
+}
+
+TEMPLATE_TEST_CASE("children that no hash tells apart are told apart", "", ChildHash, OneHash) {
+  World<PrefixTree<LruEviction, NoEvents, TestType>> world({full(2)}, {200});
+  auto const prompt = [](std::int32_t i, std::int32_t k) { return Symbols{i, k, k, i, 7}; };
+  for (std::int32_t i = -3; i < 5; ++i)
+    for (std::int32_t k = 0; k < 8; ++k)
+      for (std::int32_t const scope : {0, 1}) {
+        Symbols const symbols = prompt(i, k);
+        SequenceState& state = world.create(scope, symbols);
+        REQUIRE(world.append(scope, symbols, 5, state));
+        CHECK(world.tree().insert(state, scope, symbols) == 4);
+        world.store().release(state);
+      }
+  for (std::int32_t i = -3; i < 5; ++i)
+    for (std::int32_t k = 0; k < 8; ++k) {
+      SequenceState& state = world.create(k % 2, prompt(i, k));
+      CHECK(state.num_tokens == (world.tree().counters().evicted_units == 0 ? 4 : state.num_tokens));
+      world.store().release(state);
+    }
+  world.check_accounts();
+}
+
+TEST_CASE("an insertion of part of a unit keeps whole units only") {
+  World<PrefixTree<>> world({full(4), full(6)}, {40, 40});
+  Symbols const symbols = count_from(1, 30);
+  SequenceState& state = world.create(0, symbols);
+  REQUIRE(world.append(0, symbols, 30, state));
+  CHECK(world.tree().insert(state, 0, std::span(symbols).first(11)) == 0);
+  CHECK(world.tree().num_nodes() == 0);
+  CHECK(world.tree().insert(state, 0, std::span(symbols).first(23)) == 12);
+  CHECK(world.tree().insert(state, 0, symbols) == 24);
+  CHECK(world.tree().find(0, symbols, 30).num_symbols == 24);
+  CHECK(world.tree().counters().stored_units == 2);
+  world.store().release(state);
+  world.tree().clear();
+  CHECK(world.tree().num_nodes() == 0);
 }

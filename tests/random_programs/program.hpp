@@ -207,6 +207,7 @@ class ProgramRun {
   void swap(std::size_t i) {
     if (!parked_.empty() && (parked_.size() > 2 || i % 2 == 0)) return swap_in();
     folio::Sequence& s = sequences_[i];
+    if (s.num_tokens() == 0) return;
     for (int g = 0; g < Cache::num_groups; ++g)  // whole ones only: it comes back as one long append
       for (folio::BlockId const block : s.blocks(g))
         if (block == folio::null_block) return;
@@ -227,7 +228,8 @@ class ProgramRun {
 
   void resize(Operation const& op) {
     int const group = static_cast<int>(op.which % Cache::num_groups);
-    std::int64_t const before = cache_.num_blocks(group), wanted = 1 + op.amount % 100;
+    // Half of them so small that blocks in use are often in the way.
+    std::int64_t const before = cache_.num_blocks(group), wanted = 1 + op.amount / 2 % (op.amount % 2 == 0 ? 100 : 10);
     bool possible = true;
     for (std::int64_t id = wanted + 1; id <= before; ++id)
       possible = possible && holders(folio::BlockId{static_cast<std::int32_t>(id)}, group) == 0;

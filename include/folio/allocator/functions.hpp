@@ -7,6 +7,7 @@
 #include <folio/allocator/allocator.hpp>
 #include <folio/error.hpp>
 #include <functional>
+#include <string>
 #include <utility>
 
 namespace folio {
@@ -16,9 +17,9 @@ namespace folio {
 ///   FunctionAllocator<Reach::device> from([&](std::size_t bytes, std::size_t) { return rmm.allocate(stream, bytes); },
 ///                                         [&](void* p, std::size_t bytes) { rmm.deallocate(stream, p, bytes); });
 ///
-/// `allocate(bytes, alignment)` returns the memory, or null or throws when there is none; `deallocate(pointer, bytes)`
-/// must not throw. Each is called once for each layer group of a cache. `R` says who can read the memory. The functions
-/// are kept with the cache: what they refer to must outlive it.
+/// `allocate(bytes, alignment)` returns memory at a multiple of `alignment`, or null or throws when there is none;
+/// `deallocate(pointer, bytes)` must not throw. Each is called once for each layer group of a cache. `R` says who can
+/// read the memory. The functions are kept with the cache: what they refer to must outlive it.
 template <Reach R>
 class FunctionAllocator {
  public:
@@ -33,6 +34,12 @@ class FunctionAllocator {
     void* const pointer =
         bytes > 0 ? allocate_(static_cast<std::size_t>(bytes), static_cast<std::size_t>(alignment)) : nullptr;
     if (pointer == nullptr) throw OutOfMemory(name, bytes, "the function that was given returned no memory");
+    if (reinterpret_cast<std::uintptr_t>(pointer) % static_cast<std::uintptr_t>(alignment) != 0) {
+      deallocate(static_cast<std::byte*>(pointer), bytes);
+      throw OutOfMemory(
+          name, bytes,
+          "the function that was given returned memory that is not aligned to " + std::to_string(alignment) + " bytes");
+    }
     return static_cast<std::byte*>(pointer);
   }
 

@@ -13,7 +13,7 @@
 namespace folio {
 
 /// Codes or parameters (scales): kept in tiles of their own, so that both can be read with aligned 16-byte loads.
-enum class Stream : std::uint8_t { code, param };
+enum class RowPart : std::uint8_t { code, param };
 
 /// The byte offsets of everything in a block, for one group of layers. All 64-bit; folds to constants where the shape
 /// does.
@@ -25,25 +25,26 @@ struct BlockMap {
   GroupShape shape;
 
   /// The rows of one plane of one layer: their number, and the padded bytes of each.
-  [[nodiscard]] FOLIO_HOST_DEVICE constexpr Tile tile(Plane plane, Stream stream) const {
-    if (plane == Plane::key) return {shape.kv_heads, shape.block_size, row_bytes<KeyQuantizer>(stream, shape.key_dim)};
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr Tile tile(Plane plane, RowPart part) const {
+    if (plane == Plane::key) return {shape.kv_heads, shape.block_size, row_bytes<KeyQuantizer>(part, shape.key_dim)};
     if (shape.values_in_keys()) return {shape.kv_heads, shape.block_size, 0};
-    return {shape.kv_heads, shape.block_size, row_bytes<ValueQuantizer>(stream, shape.value_dim)};
+    return {shape.kv_heads, shape.block_size, row_bytes<ValueQuantizer>(part, shape.value_dim)};
   }
 
   /// Where in a layer a tile begins.
-  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int64_t tile_offset(Plane plane, Stream stream) const {
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int64_t tile_offset(Plane plane, RowPart part) const {
     std::int64_t offset = 0;
-    if (plane == Plane::key && stream == Stream::code) return offset;
-    offset += align(tile(Plane::key, Stream::code).bytes(), tile_alignment);
+    if (plane == Plane::key && part == RowPart::code) return offset;
+    offset += align(tile(Plane::key, RowPart::code).bytes(), tile_alignment);
     if (plane == Plane::key) return offset;
-    offset += align(tile(Plane::key, Stream::param).bytes(), tile_alignment);
-    if (stream == Stream::code) return offset;
-    return offset + align(tile(Plane::value, Stream::code).bytes(), tile_alignment);
+    offset += align(tile(Plane::key, RowPart::param).bytes(), tile_alignment);
+    if (part == RowPart::code) return offset;
+    return offset + align(tile(Plane::value, RowPart::code).bytes(), tile_alignment);
   }
 
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int64_t layer_bytes() const {
-    return tile_offset(Plane::value, Stream::param) + align(tile(Plane::value, Stream::param).bytes(), tile_alignment);
+    return tile_offset(Plane::value, RowPart::param) +
+           align(tile(Plane::value, RowPart::param).bytes(), tile_alignment);
   }
 
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int64_t block_bytes() const {
@@ -52,20 +53,20 @@ struct BlockMap {
 
   /// The byte of the pool that holds byte `byte` of the row (layer of the group, plane, head, slot) of block `block`.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int64_t offset(std::int32_t block, std::int32_t layer, Plane plane,
-                                                                Stream stream, std::int32_t head, std::int32_t slot,
+                                                                RowPart part, std::int32_t head, std::int32_t slot,
                                                                 std::int32_t byte) const {
-    std::int64_t const begin = block * block_bytes() + layer * layer_bytes() + tile_offset(plane, stream);
-    Tile const t = tile(plane, stream);
-    return begin + (stream == Stream::code ? Layout::code_offset(plane, t, head, slot, byte)
-                                           : Layout::param_offset(plane, t, head, slot) + byte);
+    std::int64_t const begin = block * block_bytes() + layer * layer_bytes() + tile_offset(plane, part);
+    Tile const t = tile(plane, part);
+    return begin + (part == RowPart::code ? Layout::code_offset(plane, t, head, slot, byte)
+                                          : Layout::param_offset(plane, t, head, slot) + byte);
   }
 
  private:
   template <QuantizerPolicy Q>
-  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t row_bytes(Stream stream, std::int32_t dim) {
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t row_bytes(RowPart part, std::int32_t dim) {
     // A row of codes is a multiple of 16 bytes, so that every row starts on a vector boundary.
-    return stream == Stream::code ? static_cast<std::int32_t>(align(code_bytes<Q>(dim), tile_alignment))
-                                  : Q::param_bytes(dim);
+    return part == RowPart::code ? static_cast<std::int32_t>(align(code_bytes<Q>(dim), tile_alignment))
+                                 : Q::param_bytes(dim);
   }
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t align(std::int64_t bytes, std::int64_t to) {

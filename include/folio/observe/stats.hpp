@@ -17,7 +17,7 @@ namespace folio {
 struct GroupStats {
   std::int64_t total = 0;        ///< blocks
   std::int64_t free = 0;         ///< blocks nobody holds, and whose contents nobody wants
-  std::int64_t live = 0;         ///< blocks that sequences hold
+  std::int64_t live = 0;         ///< blocks that sequences hold, or reservations for them
   std::int64_t cached = 0;       ///< blocks that no sequence holds and whose contents the prefix tree keeps
   std::int64_t shared = 0;       ///< live blocks with more than one holder
   std::int64_t peak_live = 0;    ///< the most that were ever live
@@ -26,12 +26,13 @@ struct GroupStats {
   std::int64_t slots_held = 0;   ///< slots of live blocks
   std::int64_t slots_empty = 0;  ///< of them, those that hold no sequence's token; a shared slot counts once
   std::int64_t block_bytes = 0;
+  std::int64_t reserved = 0;  ///< live blocks that are held ahead for sequences to grow into, and empty
 };
 
 /// A snapshot of a cache. Sums are over layer groups.
 struct Stats {
   std::vector<GroupStats> groups;
-  std::int64_t total = 0, free = 0, live = 0, cached = 0, shared = 0, peak_live = 0;  ///< blocks
+  std::int64_t total = 0, free = 0, live = 0, cached = 0, shared = 0, peak_live = 0, reserved = 0;  ///< blocks
   std::int64_t allocated = 0, freed = 0;  ///< blocks, counted since the beginning
   std::int64_t slots_held = 0, slots_empty = 0;
   std::int64_t bytes_total = 0, bytes_live = 0, bytes_peak = 0;  ///< the peak adds up each group's own
@@ -92,7 +93,8 @@ struct Stats {
                  0,
                  bytes};
     s.slots_held = s.live * store.shape(g).block_size;
-    s.slots_empty = count_empty_slots(store, g);
+    s.reserved = store.num_reserved(g);
+    s.slots_empty = count_empty_slots(store, g) + s.reserved * store.shape(g).block_size;
     all.groups.push_back(s);
     all.total += s.total;
     all.free += s.free;
@@ -100,6 +102,7 @@ struct Stats {
     all.cached += s.cached;
     all.shared += s.shared;
     all.peak_live += s.peak_live;
+    all.reserved += s.reserved;
     all.allocated += s.allocated;
     all.freed += s.freed;
     all.slots_held += s.slots_held;
@@ -142,13 +145,13 @@ class JsonObject {
   for (GroupStats const& g : s.groups) {
     detail::JsonObject o;
     o.add("total", g.total).add("free", g.free).add("live", g.live).add("cached", g.cached).add("shared", g.shared);
-    o.add("peak_live", g.peak_live).add("allocated", g.allocated).add("freed", g.freed);
+    o.add("peak_live", g.peak_live).add("allocated", g.allocated).add("freed", g.freed).add("reserved", g.reserved);
     o.add("slots_held", g.slots_held).add("slots_empty", g.slots_empty).add("block_bytes", g.block_bytes);
     groups += (groups.size() > 1 ? "," : "") + o.text();
   }
   detail::JsonObject o;
   o.add("total", s.total).add("free", s.free).add("live", s.live).add("cached", s.cached).add("shared", s.shared);
-  o.add("peak_live", s.peak_live).add("allocated", s.allocated).add("freed", s.freed);
+  o.add("peak_live", s.peak_live).add("allocated", s.allocated).add("freed", s.freed).add("reserved", s.reserved);
   o.add("slots_held", s.slots_held).add("slots_empty", s.slots_empty).add("waste", s.waste());
   o.add("bytes_total", s.bytes_total).add("bytes_live", s.bytes_live).add("bytes_peak", s.bytes_peak);
   o.add("num_sequences", s.num_sequences).add("num_tokens", s.num_tokens);
@@ -160,8 +163,25 @@ class JsonObject {
   o.add("lookups", p.lookups).add("hit_tokens", p.hit_tokens).add("missed_tokens", p.missed_tokens);
   o.add("hit_rate", looked_up > 0 ? double(p.hit_tokens) / double(looked_up) : 0.0);
   o.add("stored_units", p.stored_units).add("evicted_units", p.evicted_units).add("evicted_blocks", p.evicted_blocks);
+  o.add("mean_evicted_age", p.evicted_units > 0 ? p.evicted_age / double(p.evicted_units) : 0.0);
   o.add("merged_blocks", p.merged_blocks).raw("groups", groups + "]");
   return o.text();
+}
+
+/// One JSON object: what all tenants have together, and an array `tenants`.
+[[nodiscard]] inline std::string to_json(PrefixGauges const& gauges) {
+  auto const write = [](TenantGauges const& t, detail::JsonObject o) {
+    o.add("units", t.units).add("pinned_units", t.pinned_units).add("kept_blocks", t.kept_blocks);
+    o.add("pinned_blocks", t.pinned_blocks).add("reclaimable_blocks", t.reclaimable_blocks);
+    return o.add("live_blocks", t.live_blocks);
+  };
+  std::string tenants = "[";
+  for (TenantGauges const& t : gauges.tenants) {
+    detail::JsonObject named;
+    named.add("tenant", std::int64_t{t.tenant});
+    tenants += (tenants.size() > 1 ? "," : "") + write(t, named).text();
+  }
+  return write(gauges.all, {}).raw("tenants", tenants + "]").text();
 }
 
 }  // namespace folio

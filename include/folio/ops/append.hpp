@@ -16,7 +16,7 @@ namespace folio::ops {
 /// that does not exist or a pointer that is missing. Cost: one pass over the rows. Threads: rows are shared over
 /// `threads`; nobody else may read or write these slots meanwhile. A step's tokens are written before attend reads
 /// them.
-template <class View>
+template <HostReadableView View>
 void append(View const& view, std::int32_t layer, float const* keys, float const* values,
             ThreadPool* threads = nullptr) {
   with_group(view, layer, [&](auto group, std::int32_t index) {

@@ -5,8 +5,8 @@
 // tokens (speculative decoding). Long contexts are split over thread blocks and merged. Many query tokens: prefill.cuh.
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
+#include <folio/ops/attend_arguments.cuh>
 #include <folio/ops/attend_kernel.cuh>
 #include <folio/ops/launch.cuh>
 #include <folio/ops/merge_attention.cuh>
@@ -23,24 +23,6 @@ struct AttendDeviceOptions {
 };
 
 namespace detail {
-
-/// The query heads of one kv head, or Error where they do not fit.
-inline std::int32_t checked_query_heads(GroupShape const& shape, std::int32_t num_query_heads) {
-  if (num_query_heads < 1 || num_query_heads % shape.kv_heads != 0)
-    throw Error("folio: " + std::to_string(num_query_heads) + " query heads cannot share " +
-                std::to_string(shape.kv_heads) + " kv heads; give a multiple");
-  return num_query_heads / shape.kv_heads;
-}
-
-inline float checked_scale(GroupShape const& shape, float scale) {
-  return scale != 0 ? scale : 1.0F / std::sqrt(static_cast<float>(shape.key_dim));
-}
-
-inline void check_activations(void const* q, void const* out) {
-  if (q == nullptr || out == nullptr)
-    throw Error(std::string("folio: attention on the device needs queries and a place for its results; ") +
-                (q == nullptr ? "q" : "out") + " is null");
-}
 
 /// The most query heads of a kv head that a thread block takes: their queries and results fit in registers.
 template <class View, int Group>
@@ -71,7 +53,8 @@ inline std::int64_t choose_parts(GroupTable const& table, std::int64_t num_block
   constexpr std::int64_t blocks_each = 8, least_tokens = 128;
   std::int64_t tokens = std::int64_t{table.width} * table.shape.block_size;
   if (options.max_tokens > 0) tokens = std::min<std::int64_t>(tokens, options.max_tokens);
-  if (table.shape.window > 0) tokens = std::min<std::int64_t>(tokens, table.shape.window + table.shape.sinks);
+  if (table.shape.window > 0)
+    tokens = std::min<std::int64_t>(tokens, std::int64_t{table.shape.window} + table.shape.sinks);
   std::int64_t const most = std::max<std::int64_t>(1, tokens / least_tokens);
   if (most == 1) return 1;
   return std::clamp<std::int64_t>((num_multiprocessors() * blocks_each + num_blocks - 1) / num_blocks, 1, most);

@@ -184,7 +184,7 @@ class AttendTask {
 /// The result of a query does not depend on the other queries, on how a prompt was cut into steps, or on `threads`.
 /// Throws Error, before anything is written, for a layer or head count that does not fit. Reads each key and value once
 /// for all query heads of its kv head and up to 32 query tokens.
-template <class View>
+template <HostReadableView View>
 void attend(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads, float* out,
             float* lse = nullptr, AttendOptions const& options = {}) {
   constexpr std::int32_t queries_per_task = 32;

@@ -5,105 +5,19 @@
 
 #include <cmath>
 #include <cstdint>
+#include <folio/ops/attend_arguments.cuh>
+#include <folio/ops/attend_step.cuh>
 #include <folio/ops/element.cuh>
 #include <folio/ops/lanes.cuh>
-#include <folio/ops/stored_part.cuh>
 #include <folio/quantizer/hadamard.hpp>
 #include <folio/view.hpp>
 #include <type_traits>
 
 namespace folio::ops {
 
-/// What an attention reads and writes beside the cache: device pointers.
-template <class T, class Out>
-struct AttendArguments {
-  T const* q = nullptr;  ///< [query tokens][num_query_heads][key_dim]
-  std::int32_t num_query_heads = 0;
-  float scale = 1;                     ///< of the scores
-  float const* sink_logits = nullptr;  ///< [num_query_heads] scores without a value, or null
-  Out* out = nullptr;                  ///< [query tokens][num_query_heads][value_dim]
-  float* lse = nullptr;                ///< [query tokens][num_query_heads], natural logarithm, or null
-  float* parts_out = nullptr;  ///< [parts][query tokens][num_query_heads][value_dim], where a grid has several parts
-  float* parts_lse = nullptr;  ///< [parts][query tokens][num_query_heads]
-};
-
 namespace detail {
 
 inline constexpr int attend_threads = 128;
-inline constexpr unsigned whole_warp = 0xFFFFFFFFU;
-inline constexpr float log2_of_e = 1.44269504F, ln_of_2 = 0.693147181F;
-
-/// The sequence whose query tokens hold `query`: the last one that starts at or before it.
-template <class View>
-__device__ std::int32_t sequence_of(View const& view, std::int32_t query) {
-  // Where every sequence has one query token there is no search, which is a chain of loads.
-  if (query < view.num_sequences() && view.query_start(query) == query && view.query_start(query + 1) == query + 1)
-    return query;
-  std::int32_t low = 0, high = view.num_sequences() - 1;
-  while (low < high) {
-    std::int32_t const middle = (low + high + 1) / 2;
-    if (view.query_start(middle) <= query)
-      low = middle;
-    else
-      high = middle - 1;
-  }
-  return low;
-}
-
-/// Tokens [begin, end) of a sequence.
-struct TokenRange {
-  std::int32_t begin, end;
-};
-
-/// The tokens that a query at `position` sees: the sinks before its window, and the window up to itself. Cut into
-/// aligned steps of `tokens` tokens, of which part `part` of `parts` has its share.
-struct VisibleTokens {
-  TokenRange sinks, window;
-
-  __device__ VisibleTokens(GroupShape const& shape, std::int32_t position, std::int32_t tokens, unsigned part,
-                           unsigned parts) {
-    window = {shape.window_begin(position), position + 1};
-    sinks = {0, shape.sinks < window.begin ? shape.sinks : window.begin};
-    std::int32_t const sink_steps = (sinks.end + tokens - 1) / tokens, first = window.begin / tokens;
-    std::int64_t const steps = sink_steps + (window.end + tokens - 1) / tokens - first;
-    auto const begin = static_cast<std::int32_t>(steps * part / parts);
-    auto const end = static_cast<std::int32_t>(steps * (part + 1) / parts);
-    sinks = cut(sinks, begin * tokens, end * tokens);
-    window = cut(window, (begin - sink_steps + first) * tokens, (end - sink_steps + first) * tokens);
-  }
-
- private:
-  __device__ static TokenRange cut(TokenRange range, std::int32_t begin, std::int32_t end) {
-    return {range.begin > begin ? range.begin : begin, range.end < end ? range.end : end};
-  }
-};
-
-/// Step `i`: tokens from i * Tokens on. Which of them are to be seen, and where they are stored: one look-up in the
-/// block table, where a block holds whole steps.
-template <int Tokens, std::int32_t BlockSize>
-class AttendStep {
- public:
-  template <class Sequence>
-  __device__ AttendStep(Sequence const& sequence, TokenRange const& range, std::int32_t i) : first_(i * Tokens) {
-    for (int u = 0; u < Tokens; ++u)
-      if (first_ + u >= range.begin && first_ + u < range.end) seen_ |= 1U << u;
-    for (int u = 0; u < (one_block ? 1 : Tokens); ++u)
-      blocks_[u] = (one_block ? seen_ != 0 : sees(u)) ? sequence.block_id(first_ + u) : null_block;
-  }
-
-  [[nodiscard]] __device__ unsigned seen() const { return seen_; }  ///< a bit for each token
-  [[nodiscard]] __device__ bool sees(int u) const { return (seen_ >> u & 1U) != 0; }
-  [[nodiscard]] __device__ BlockId block(int u) const { return blocks_[one_block ? 0 : u]; }
-  [[nodiscard]] __device__ std::int32_t slot(int u) const {
-    return one_block ? first_ % BlockSize + u : (first_ + u) % BlockSize;  // neighbours at constant distances
-  }
-
- private:
-  static constexpr bool one_block = BlockSize % Tokens == 0;
-  std::int32_t first_;
-  unsigned seen_ = 0;
-  BlockId blocks_[std::size_t{one_block ? 1 : Tokens}];
-};
 
 /// How a thread block shares the work: groups of lanes, each with a step of tokens at a time, for all heads.
 template <class View, int Group, int Heads>
@@ -153,20 +67,6 @@ struct AttendShape {
   };
 };
 
-/// Which query heads a thread block works for.
-struct HeadRange {
-  std::int32_t kv_head, first, count;
-
-  __device__ HeadRange(std::int32_t num_query_heads, std::int32_t kv_heads, std::int32_t heads_per_block) {
-    std::int32_t const heads = num_query_heads / kv_heads;
-    std::int32_t const blocks = (heads + heads_per_block - 1) / heads_per_block;
-    kv_head = static_cast<std::int32_t>(blockIdx.y) / blocks;
-    std::int32_t const in_group = static_cast<std::int32_t>(blockIdx.y) % blocks * heads_per_block;
-    first = kv_head * heads + in_group;
-    count = heads - in_group < heads_per_block ? heads - in_group : heads_per_block;
-  }
-};
-
 /// The queries: scaled, turned to the keys' basis instead of every key back, and handed to all groups of lanes.
 template <class View, class Shape, int Heads, class T>
 __device__ void share_queries(T const* q, std::int32_t num_heads, float scale, typename Shape::Shared& shared) {
@@ -182,14 +82,6 @@ __device__ void share_queries(T const* q, std::int32_t num_heads, float scale, t
     store_part<n>(lanes, part, shared.queries[head]);
   }
   __syncthreads();
-}
-
-/// Loads the rows that the query sees. What is in other slots is not known to be numbers, and not touched.
-template <int Tokens, std::int32_t BlockSize, class RowOf, class Stored>
-__device__ void load_step(AttendStep<Tokens, BlockSize> const& step, RowOf const& row_of,
-                          Stored (&rows)[std::size_t{Tokens}]) {
-  for (int u = 0; u < Tokens; ++u)
-    if (step.sees(u)) rows[u].load(row_of(step.block(u), step.slot(u)));
 }
 
 /// Adds up N numbers over 2 * Distance lanes and shares the sums out: lane r of L gets those from r * N / L on. Takes

@@ -80,11 +80,11 @@ void check_kept(Sequence const& sequence, std::int32_t i, std::int32_t num_seque
 /// Copies a row over another: padding too, so that host and device come to the same bytes.
 template <class Layout, Plane plane, class Map, class RowType>
 void copy_row(Map const& map, RowType const& from, RowType const& to) {
-  std::int32_t const bytes = map.tile(plane, Stream::code).row_bytes;
+  std::int32_t const bytes = map.tile(plane, RowPart::code).row_bytes;
   std::int32_t const piece = std::min(bytes, Layout::run_bytes(plane));
   for (std::int32_t byte = 0; byte < bytes; byte += piece)
     std::memcpy(to.codes(byte), from.codes(byte), static_cast<std::size_t>(piece));
-  std::int32_t const params = map.tile(plane, Stream::param).row_bytes;
+  std::int32_t const params = map.tile(plane, RowPart::param).row_bytes;
   if (params > 0) std::memcpy(to.param_bytes(), from.param_bytes(), static_cast<std::size_t>(params));
 }
 

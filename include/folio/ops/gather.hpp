@@ -14,7 +14,7 @@ namespace folio::ops {
 /// `keys`: [num_tokens][kv_heads][key_dim], `values`: [num_tokens][kv_heads][value_dim], in the model's basis; either
 /// may be null. Throws Error, before anything is written, for a sequence, layer or range that does not exist, or for
 /// tokens that were given back behind a window. Cost: one pass over the rows. Tokens are shared over `threads`.
-template <class View>
+template <HostReadableView View>
 void gather(View const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token, std::int32_t num_tokens,
             float* keys, float* values, ThreadPool* threads = nullptr) {
   if (i < 0 || i >= view.num_sequences())

@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <folio/ops/attend.cuh>
+#include <folio/ops/attend_arguments.cuh>
+#include <folio/ops/element.cuh>
 #include <folio/ops/lanes.cuh>
+#include <folio/ops/launch.cuh>
 #include <folio/quantizer/hadamard.hpp>
 #include <folio/view.hpp>
 #include <type_traits>
@@ -203,8 +205,8 @@ __global__ void __launch_bounds__(detail::prefill_threads, 3)
   auto const sequence = view.template sequence_in<Group>(rows.sequence, index);
 
   // 1. Queries: scaled, and turned to the keys' basis, which is cheaper than turning every key back.
-  detail::for_each_row<key_dim, Tile::rows>([&](int row, auto const& lanes) {
-    constexpr int n = lanes.per_lane;
+  detail::for_each_row<key_dim, Tile::rows>([&]<class RowLanes>(int row, RowLanes const& lanes) {
+    constexpr int n = RowLanes::per_lane;
     Vec<n> part{};
     if (rows.has(row)) part = load_part<n>(lanes, arguments.q + rows.index(row) * key_dim);
     for (int d = 0; d < n; ++d) part[d] *= arguments.scale * detail::log2_of_e;
@@ -241,8 +243,8 @@ __global__ void __launch_bounds__(detail::prefill_threads, 3)
       arguments.lse[rows.index(row)] = sum > 0 ? (states[i].max + log2f(sum)) * detail::ln_of_2 : -INFINITY;
   }
   __syncthreads();
-  detail::for_each_row<value_dim, Tile::rows>([&](int row, auto const& lanes) {
-    constexpr int n = lanes.per_lane;
+  detail::for_each_row<value_dim, Tile::rows>([&]<class RowLanes>(int row, RowLanes const& lanes) {
+    constexpr int n = RowLanes::per_lane;
     auto part = load_part<n>(lanes, tile.queries[row]->v);
     if constexpr (ValueQuantizer::basis == Basis::hadamard)
       hadamard_rotate_by(lanes, part, hadamard_block(latent ? key_dim : value_dim));

@@ -5,35 +5,56 @@
 
 #include <concepts>
 #include <cstdint>
+#include <folio/prefix/prefix.hpp>
 #include <span>
 
 namespace folio {
 
 /// Units that are new in a tree, one after the other below the unit with key `parent`.
 struct PrefixStored {
+  std::int64_t number;  ///< the event's: one more than the last one's
   std::uint64_t parent;
   std::span<std::uint64_t const> keys;    ///< of each unit
   std::span<std::int32_t const> symbols;  ///< [units][unit_tokens], good during the call
   std::int32_t unit_tokens;
   std::int32_t tenant;
+  std::int32_t tier = 0;  ///< 0: the cache's own memory
 };
 
 /// A unit that is in the tree no more. Those below it went before.
 struct PrefixRemoved {
+  std::int64_t number;
   std::uint64_t key;
+  std::int32_t tenant;
+  std::int32_t tier = 0;
+};
+
+/// Nothing is in the tree. Whoever missed events knows again what there is.
+struct PrefixCleared {
+  std::int64_t number;
+};
+
+/// A request looked for `prompt`, and takes the first `num_tokens` tokens of it from the cache.
+struct PrefixLookup {
+  Prefix prompt;
+  std::int32_t num_tokens;
+  std::int32_t unit_tokens;
   std::int32_t tenant;
 };
 
 /// Hears of every change of a prefix tree. `wants_keys`: whether keys are to be computed at all. A key is a 64-bit
-/// digest of a prefix and its scope; it finds, and decides nothing.
+/// digest of a prefix and its scope; it finds, and decides nothing. Events are numbered one by one, so that whoever
+/// gets them over a wire knows that some were lost; PrefixTree::tell says again what is there.
+///
+/// Optional: `looked_up(PrefixLookup const&)`.
 template <class S>
 concept EventSink =  //
     std::movable<S> && requires {
   requires std::same_as<decltype(S::wants_keys), bool const>;
-} && requires(S& sink, PrefixStored const& stored, PrefixRemoved const& removed) {
+} && requires(S& sink, PrefixStored const& stored, PrefixRemoved const& removed, PrefixCleared const& cleared) {
   sink.stored(stored);
   sink.removed(removed);
-  sink.cleared();
+  sink.cleared(cleared);
 };
 
 /// Nobody listens, and nothing is computed.
@@ -41,7 +62,7 @@ struct NoEvents {
   static constexpr bool wants_keys = false;
   void stored(PrefixStored const&) {}
   void removed(PrefixRemoved const&) {}
-  void cleared() {}
+  void cleared(PrefixCleared const&) {}
 };
 static_assert(EventSink<NoEvents>);
 

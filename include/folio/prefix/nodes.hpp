@@ -4,6 +4,7 @@
 // The nodes of a prefix tree: how they hang together, split and join. Host only.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <folio/block.hpp>
@@ -13,6 +14,7 @@
 #include <folio/prefix/events.hpp>
 #include <memory>
 #include <numeric>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -33,7 +35,8 @@ struct PrefixNode : EvictionEntry {
   std::int32_t first_child = -1, next = -1, previous = -1;  // siblings form a list
   std::int32_t begin = 0;                                   // symbols before the edge
   std::int32_t first_symbol = 0;                            // by which the parent finds it
-  std::int32_t leases = 0, pins = 0;
+  std::int32_t leases = 0;                                  // of sequences, on this node
+  std::int32_t pins = 0;                                    // on this node, and on those below
   bool queued = false;
   std::vector<std::int32_t> symbols;        // the edge
   std::vector<BlockId> blocks[max_groups];  // whose last token is in the edge
@@ -59,9 +62,12 @@ class PrefixNodes {
   }
 
   [[nodiscard]] std::int32_t unit() const noexcept { return unit_; }
+  /// Of the blocks of a unit, in all groups.
+  [[nodiscard]] std::int64_t unit_bytes() const noexcept { return unit_bytes_; }
   [[nodiscard]] int num_groups() const noexcept { return static_cast<int>(block_sizes_.size()); }
   [[nodiscard]] std::int32_t block_size(int g) const { return block_sizes_[static_cast<std::size_t>(g)]; }
   [[nodiscard]] std::int64_t size() const noexcept { return static_cast<std::int64_t>(nodes_.size() - unused_.size()); }
+  [[nodiscard]] std::size_t end_index() const noexcept { return nodes_.size(); }
   [[nodiscard]] Node& at(std::int32_t node) { return *nodes_[static_cast<std::size_t>(node)]; }
   [[nodiscard]] Node const& at(std::int32_t node) const { return *nodes_[static_cast<std::size_t>(node)]; }
   [[nodiscard]] static bool is_root(Node const& node) { return node.parent == no_node; }
@@ -140,6 +146,7 @@ class PrefixNodes {
     head.index = own_index;
     head.begin = tail.begin;
     head.first_symbol = tail.first_symbol;
+    head.pins = tail.pins;
     auto const cut = tail.symbols.begin() + (position - tail.begin);
     head.symbols.assign(tail.symbols.begin(), cut);
     tail.symbols.erase(tail.symbols.begin(), cut);
@@ -168,7 +175,7 @@ class PrefixNodes {
     if (is_root(node)) return false;
     Node const& parent = at(node.parent);
     constexpr std::int32_t many = 4;  // hits beyond this are alike
-    return !is_root(parent) && only_child(node) && parent.leases == 0 && parent.pins == 0 &&
+    return !is_root(parent) && only_child(node) && parent.leases == 0 && parent.pins == node.pins &&
            parent.order == node.order && std::min(parent.hits, many) == std::min(node.hits, many) &&
            parent.priority == node.priority && parent.expires == node.expires && parent.tenant == node.tenant;
   }
@@ -226,7 +233,46 @@ class PrefixNodes {
     return node.keys[static_cast<std::size_t>(i - node.begin / unit_)];
   }
 
+  /// Calls f(node) for every node but the roots, each after its parent.
+  template <class F>
+  void for_each_node(F f) const {
+    for (auto const& root : nodes_) {
+      if (!is_root(*root)) continue;  // or it is unused, and has no child either
+      for (Node const* node = root.get(); (node = next_below(*node, *root)) != nullptr;) f(*node);
+    }
+  }
+
+  /// Tells `sink` that there is nothing, and then everything that there is, in events that end with `number`.
+  template <EventSink S>
+  void tell(S& sink, std::int64_t number) const {
+    for_each_node([&](Node const& node) { number -= node.units > 0 ? 1 : 0; });
+    sink.cleared({number});
+    std::vector<std::int32_t> symbols;  // of the path to a node
+    std::vector<std::uint64_t> keys;    // likewise, that of the scope first
+    for_each_node([&](Node const& node) {
+      auto const first = static_cast<std::size_t>(node.begin / unit_), unit = static_cast<std::size_t>(unit_);
+      symbols.resize(static_cast<std::size_t>(node.begin));
+      symbols.insert(symbols.end(), node.symbols.begin(), node.symbols.end());
+      keys.resize(first + 1);
+      if (node.begin == 0) keys[0] = scope_key(at(node.parent).first_symbol);
+      if (node.units == 0) return;
+      std::span<std::int32_t const> const all = symbols;
+      for (std::size_t i = first; i < first + static_cast<std::size_t>(node.units); ++i)
+        keys.push_back(unit_key(keys[i], all.subspan(i * unit, unit)));
+      sink.stored({++number, keys[first], std::span<std::uint64_t const>(keys).subspan(first + 1),
+                   all.subspan(first * unit, static_cast<std::size_t>(node.units) * unit), unit_, node.tenant});
+    });
+  }
+
  private:
+  /// The node that follows where each comes before its children, or null behind the last one below `top`.
+  [[nodiscard]] Node const* next_below(Node const& node, Node const& top) const {
+    if (node.first_child != no_node) return &at(node.first_child);
+    Node const* last = &node;
+    while (last != &top && last->next == no_node) last = &at(last->parent);
+    return last == &top ? nullptr : &at(last->next);
+  }
+
   std::vector<std::int32_t> block_sizes_;  // by group
   std::int32_t unit_ = 1;                  // the least common multiple
   std::int64_t unit_bytes_ = 0;

@@ -42,6 +42,14 @@ struct PrefixMatch {
   std::int32_t num_tokens = 0;   ///< of them, those whose blocks are all there, and within the limit
 };
 
+/// Hears when prefixes come into a tree, and when its clock moves. Called at the end of an operation: it may pin and
+/// unpin, and no more.
+struct PrefixListener {
+  void* owner = nullptr;
+  void (*inserted)(void* owner, std::int32_t scope, std::span<std::int32_t const> symbols) = nullptr;
+  void (*time_set)(void* owner) = nullptr;
+};
+
 /// What has happened in a tree.
 struct PrefixCounters {
   std::int64_t lookups = 0;
@@ -49,6 +57,22 @@ struct PrefixCounters {
   std::int64_t stored_units = 0, evicted_units = 0, evicted_blocks = 0;
   std::int64_t merged_blocks = 0;  ///< duplicates that sequences had computed and gave back
   double evicted_age = 0;          ///< seconds since the last use, summed over evicted units
+};
+
+/// What a tenant has in a tree and in its sequences now. Units and blocks of a prefix count for whoever stored it.
+struct TenantGauges {
+  std::int32_t tenant = 0;
+  std::int64_t units = 0, pinned_units = 0;
+  std::int64_t kept_blocks = 0;         ///< of the tree, of all groups, as all that follow
+  std::int64_t pinned_blocks = 0;       ///< of them, those that a pin keeps
+  std::int64_t reclaimable_blocks = 0;  ///< of them, those of prefixes that no sequence and no pin keeps
+  std::int64_t live_blocks = 0;         ///< that its sequences hold; a shared one counts for each
+};
+
+/// The same of all tenants, together and in the order of their numbers.
+struct PrefixGauges {
+  TenantGauges all;
+  std::vector<TenantGauges> tenants;
 };
 
 }  // namespace folio

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <folio/error.hpp>
 #include <folio/eviction/lru.hpp>
 #include <folio/prefix/events.hpp>
 #include <folio/prefix/shared_blocks.hpp>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -36,7 +38,8 @@ class PrefixTree : PrefixBlocks<Hash> {
   using Node = PrefixNode;
 
  public:
-  using Nodes::unit;
+  using Blocks::gauges;
+  using Nodes::unit, Nodes::unit_bytes;
 
   explicit PrefixTree(SequenceStore& store, std::vector<std::int64_t> const& block_bytes,
                       Eviction eviction = Eviction(), Sink sink = Sink())
@@ -58,8 +61,14 @@ class PrefixTree : PrefixBlocks<Hash> {
   /// Nodes, the root of each scope included.
   [[nodiscard]] std::int64_t num_nodes() const noexcept { return Nodes::size(); }
 
+  /// One at a time; an empty one takes the last one away.
+  void set_listener(PrefixListener const& listener) noexcept { listener_ = listener; }
+
   /// The caller's clock, in seconds. It never goes back: an earlier time is taken as the last one.
-  void set_time(double now) noexcept { now_ = std::max(now_, now); }
+  void set_time(double now) {
+    now_ = std::max(now_, now);
+    if (listener_.time_set != nullptr) listener_.time_set(listener_.owner);
+  }
   [[nodiscard]] double time() const noexcept { return now_; }
 
   /// The longest prefix of `symbols` in the tree, of which at most `limit` tokens are to be taken. Read-only.
@@ -118,6 +127,9 @@ class PrefixTree : PrefixBlocks<Hash> {
     end = end / unit() * unit();
     if (end > 0) lease(state, holder_of(node, end));
     this->drop_if_empty(root);
+    if (end > 0 && listener_.inserted != nullptr)
+      listener_.inserted(listener_.owner, scope, symbols.first(static_cast<std::size_t>(end)));
+    enforce_quotas();
     return end;
   }
 
@@ -133,18 +145,22 @@ class PrefixTree : PrefixBlocks<Hash> {
   /// Evicts the unit that the policy gives; false when none can go.
   bool evict_unit() {
     EvictionEntry* const entry = eviction_.victim(now_);
-    if (entry == nullptr) return false;
-    Node& leaf = static_cast<Node&>(*entry);
-    counters_.evicted_age += now_ - leaf.last_use;
-    drop_last_unit(leaf);
-    return true;
+    if (entry != nullptr) drop_last_unit(static_cast<Node&>(*entry));
+    return entry != nullptr;
   }
 
-  /// Evicts everything that nobody holds.
+  /// Evicts everything that nobody holds and no pin keeps.
   void clear() {
     while (evict_unit()) {
     }
-    sink_.cleared();
+    if (num_nodes() == 0) sink_.cleared({++num_events_});
+  }
+
+  /// Tells `sink` all that is in the tree, as events that stand for all before: it ends with the number of the last
+  /// event so far. For those who came late, or whom an event did not reach. Cost: O(symbols in the tree).
+  template <EventSink S>
+  void tell(S& sink) const {
+    Nodes::tell(sink, num_events_);
   }
 
   /// A lease more or less on the node of a sequence.
@@ -165,14 +181,27 @@ class PrefixTree : PrefixBlocks<Hash> {
     else if (node != state.lease)
       lease(state, node);
   }
-  void released(SequenceState& state) noexcept { unlease(std::exchange(state.lease, no_node)); }
+  void released(SequenceState& state) noexcept {
+    unlease(std::exchange(state.lease, no_node));
+    enforce_quotas();
+  }
 
-  /// Keeps the node in which a found prefix ends from being evicted, until it is unpinned as often.
-  void pin(std::int32_t node) {
-    if (at(node).pins++ == 0) update_candidate(node);
+  /// Keeps the whole units among the first `num_tokens` tokens of a found prefix from being evicted, until the node
+  /// that is returned is unpinned as often. Throws Error when fewer tokens were found, or there is no whole unit.
+  [[nodiscard]] std::int32_t pin(PrefixMatch const& match, std::int32_t num_tokens) {
+    std::int32_t const end = num_tokens / unit() * unit();
+    if (end <= 0 || num_tokens > match.num_symbols)
+      throw Error("folio: cannot pin " + std::to_string(num_tokens) + " tokens of a prefix of which " +
+                  std::to_string(match.num_symbols) + " are cached, in units of " + std::to_string(unit()));
+    std::int32_t const pinned = cut(match.node, end);
+    for (std::int32_t i = pinned; !is_root(at(i)); i = at(i).parent)
+      if (at(i).pins++ == 0) update_candidate(i);
+    return pinned;
   }
   void unpin(std::int32_t node) {
-    if (--at(node).pins == 0) update_candidate(node);
+    for (std::int32_t i = node; !is_root(at(i)); i = at(i).parent)
+      if (--at(i).pins == 0) update_candidate(i);
+    enforce_quotas();
   }
 
  private:
@@ -180,6 +209,7 @@ class PrefixTree : PrefixBlocks<Hash> {
   static constexpr bool keeps_keys = policy_wants_keys || Sink::wants_keys;
 
   static PrefixTree& self(void* tree) { return *static_cast<PrefixTree*>(tree); }
+
   // --- Which nodes can be evicted ----------------------------------------------------------------------------------
 
   void set_candidate(Node& node, bool candidate) {
@@ -210,6 +240,12 @@ class PrefixTree : PrefixBlocks<Hash> {
       }
   }
 
+  /// A policy with quotas names what is kept beyond them and can go.
+  void enforce_quotas() {
+    if constexpr (requires { eviction_.over_quota(now_); })
+      while (EvictionEntry* const entry = eviction_.over_quota(now_)) drop_last_unit(static_cast<Node&>(*entry));
+  }
+
   void update_candidate(std::int32_t index) {
     Node& node = at(index);
     bool const can_go = !is_root(node) && node.first_child == no_node && node.leases == 0 && node.pins == 0;
@@ -223,17 +259,25 @@ class PrefixTree : PrefixBlocks<Hash> {
     unlease(std::exchange(state.lease, node));
   }
   void unlease(std::int32_t node) noexcept {
-    if (node != no_node && --at(node).leases == 0) update_candidate(node);
+    if (node == no_node || --at(node).leases > 0) return;
+    if (at(node).units == 0 && at(node).first_child == no_node)
+      drop_leaf(at(node));  // nothing but the lease kept it
+    else
+      update_candidate(node);
+  }
+
+  /// The node that ends after the first `num_tokens` tokens, whole units, of the path to a node.
+  [[nodiscard]] std::int32_t cut(std::int32_t index, std::int32_t num_tokens) {
+    while (!is_root(at(index)) && at(index).begin >= num_tokens) index = at(index).parent;
+    return is_root(at(index)) ? index : split(index, num_tokens);
   }
 
   /// Notes a use of the first `num_tokens` tokens of the path to `node`. Returns the last node that was used.
   std::int32_t touch(std::int32_t index, std::int32_t num_tokens) {
     ++order_;
     std::int32_t const units = num_tokens / unit();
-    while (!is_root(at(index)) && at(index).begin >= units * unit()) index = at(index).parent;
-    if (!is_root(at(index)) && units * unit() < at(index).end()) index = split(index, units * unit());
-    std::int32_t const last = index;
-    for (; !is_root(at(index)); index = at(index).parent) {
+    std::int32_t const last = cut(index, units * unit());
+    for (index = last; !is_root(at(index)); index = at(index).parent) {
       Node& node = at(index);
       if (node.queued) {  // its place in the queue follows from what changes here
         set_candidate(node, false);
@@ -276,6 +320,7 @@ class PrefixTree : PrefixBlocks<Hash> {
     leaf.tenant = state.tenant;
     this->measure(leaf);
     counters_.stored_units += leaf.units;
+    if constexpr (requires { eviction_.stored(leaf); }) eviction_.stored(leaf);
     if constexpr (keeps_keys) note_keys(leaf, parent, symbols);
     this->link(at(parent), leaf);
     update_candidate(parent);
@@ -295,7 +340,8 @@ class PrefixTree : PrefixBlocks<Hash> {
     std::span<std::uint64_t const> const keys = leaf.keys;
     if constexpr (requires { eviction_.inserted(leaf, keys, now_); }) eviction_.inserted(leaf, keys, now_);
     if constexpr (Sink::wants_keys)
-      sink_.stored({before, keys, symbols.subspan(static_cast<std::size_t>(first * unit())), unit(), leaf.tenant});
+      sink_.stored({++num_events_, before, keys, symbols.subspan(static_cast<std::size_t>(first * unit())), unit(),
+                    leaf.tenant});
   }
 
   void drop_last_unit(Node& leaf) {
@@ -304,9 +350,11 @@ class PrefixTree : PrefixBlocks<Hash> {
       std::uint64_t const key = leaf.keys.back();
       leaf.keys.pop_back();
       if constexpr (requires { eviction_.evicted(leaf, key); }) eviction_.evicted(leaf, key);
-      if constexpr (Sink::wants_keys) sink_.removed({key, leaf.tenant});
+      if constexpr (Sink::wants_keys) sink_.removed({++num_events_, key, leaf.tenant});
     }
+    if constexpr (requires { eviction_.dropped(leaf); }) eviction_.dropped(leaf);
     ++counters_.evicted_units;
+    counters_.evicted_age += now_ - leaf.last_use;
     for (int g = 0; g < num_groups(); ++g) drop_blocks(leaf, g, end / block_size(g));
     if (end <= leaf.begin) return drop_leaf(leaf);
     leaf.symbols.resize(static_cast<std::size_t>(end - leaf.begin));
@@ -343,6 +391,8 @@ class PrefixTree : PrefixBlocks<Hash> {
 
   Eviction eviction_;
   Sink sink_;
+  PrefixListener listener_;
+  std::int64_t num_events_ = 0;
   double now_ = 0;
   std::int64_t order_ = 0;
 };

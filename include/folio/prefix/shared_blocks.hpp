@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <folio/prefix/nodes.hpp>
 #include <folio/sequence.hpp>
+#include <map>
 #include <span>
 #include <utility>
 #include <vector>
@@ -160,6 +161,46 @@ class PrefixBlocks : protected PrefixNodes<Hash> {
       for (std::int32_t i = std::max(first, blocks_for(end, block_size(g))); i < leaf.end() / block_size(g); ++i)
         drop_block(g, std::exchange(leaf.blocks[g][static_cast<std::size_t>(i - first)], null_block));
     }
+  }
+
+  /// What is there now. Cost: O(blocks of the tree and of live sequences).
+  [[nodiscard]] PrefixGauges gauges() const {
+    std::vector<bool> leased(this->end_index());  // here or below
+    this->for_each_node([&](Node const& node) {
+      if (node.leases == 0) return;
+      for (std::int32_t i = node.index; i != no_node && !leased[static_cast<std::size_t>(i)]; i = at(i).parent)
+        leased[static_cast<std::size_t>(i)] = true;
+    });
+    std::map<std::int32_t, TenantGauges> tenants;
+    this->for_each_node([&](Node const& node) {
+      TenantGauges& t = tenants[node.tenant];
+      t.units += node.units;
+      t.pinned_units += node.pins > 0 ? node.units : 0;
+      for (int g = 0; g < num_groups(); ++g)
+        for (BlockId const block : node.blocks[g]) {
+          if (block == null_block) continue;
+          ++t.kept_blocks;
+          t.pinned_blocks += node.pins > 0 ? 1 : 0;
+          bool const can_go = node.pins == 0 && !leased[static_cast<std::size_t>(node.index)];
+          t.reclaimable_blocks += can_go && store_.pool(g).ref_count(block) == 0 ? 1 : 0;
+        }
+    });
+    for (auto const& state : store_.states())
+      for (int g = 0; state->live && g < num_groups(); ++g)
+        for (BlockId const block : state->lists[g].blocks)
+          tenants[state->tenant].live_blocks += block != null_block ? 1 : 0;
+    PrefixGauges gauges;
+    for (auto& [tenant, t] : tenants) {
+      t.tenant = tenant;
+      gauges.all.units += t.units;
+      gauges.all.pinned_units += t.pinned_units;
+      gauges.all.kept_blocks += t.kept_blocks;
+      gauges.all.pinned_blocks += t.pinned_blocks;
+      gauges.all.reclaimable_blocks += t.reclaimable_blocks;
+      gauges.all.live_blocks += t.live_blocks;
+      gauges.tenants.push_back(t);
+    }
+    return gauges;
   }
 
   SequenceStore& store_;

@@ -52,7 +52,10 @@ struct Fp8E4M3 {
     float const scale = params.scale;
 #if defined(__CUDA_ARCH__)
     auto const words = load_words<N>(codes);
-    for (int i = 0; i < N; ++i) out[i] = e4m3x4_to_f32(words[i / 4])[i % 4] * scale;
+    for (int w = 0; w < (N + 3) / 4; ++w) {
+      auto const four = e4m3x4_to_f32(words[w]);
+      for (int i = 0; i < 4 && 4 * w + i < N; ++i) out[4 * w + i] = four[i] * scale;
+    }
 #else
     auto const patterns = load_codes<std::uint8_t, N>(codes);
     for (int i = 0; i < N; ++i) out[i] = e4m3_to_f32(patterns[i]) * scale;

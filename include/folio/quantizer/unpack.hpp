@@ -70,25 +70,22 @@ template <int Bits>
 /// instruction for that, the bits are moved into f16's places, which makes every number, subnormal ones too, 256 times
 /// too small.
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr Pack<float, 4> e4m3x4_to_f32(std::uint32_t word) {
-  std::uint32_t pairs[2] = {};
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
   if (!__builtin_is_constant_evaluated()) {
+    std::uint32_t pairs[2] = {};
     asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(pairs[0]) : "h"(static_cast<std::uint16_t>(word)));
     asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(pairs[1]) : "h"(static_cast<std::uint16_t>(word >> 16)));
     return {f16_to_f32(static_cast<std::uint16_t>(pairs[0])), f16_to_f32(static_cast<std::uint16_t>(pairs[0] >> 16)),
             f16_to_f32(static_cast<std::uint16_t>(pairs[1])), f16_to_f32(static_cast<std::uint16_t>(pairs[1] >> 16))};
   }
 #endif
-  for (int i = 0; i < 2; ++i) {  // bytes 0 and 2, then bytes 1 and 3
-    std::uint32_t const magnitude = (i == 0 ? word << 7 : word >> 1) & 0x3F803F80U;
-    std::uint32_t const sign = (i == 0 ? word << 8 : word) & 0x80008000U;
+  auto const pair = [](std::uint32_t magnitude, std::uint32_t sign) {   // two bytes, moved into f16's places
     std::uint32_t const nan = (magnitude + 0x00800080U) & 0x40004000U;  // carried from 0x7F: now the exponent is full
-    pairs[i] = sign | magnitude | nan;
-  }
-  Pack<float, 4> out{};
-  for (int i = 0; i < 4; ++i)
-    out[i] = f16_to_f32(static_cast<std::uint16_t>(i < 2 ? pairs[i] : pairs[i - 2] >> 16)) * 256.0F;
-  return out;
+    return (sign & 0x80008000U) | magnitude | nan;
+  };
+  auto const element = [](std::uint32_t half) { return f16_to_f32(static_cast<std::uint16_t>(half)) * 256.0F; };
+  std::uint32_t const even = pair(word << 7 & 0x3F803F80U, word << 8), odd = pair(word >> 1 & 0x3F803F80U, word);
+  return {element(even), element(odd), element(even >> 16), element(odd >> 16)};
 }
 
 }  // namespace folio

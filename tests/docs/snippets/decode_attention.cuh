@@ -1,53 +1,77 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The kernel of docs/write_a_kernel.md. Compiled by nvcc in decode_attention.cu, run on the host in
-// decode_attention_test.cpp.
+// The kernels of docs/write_a_kernel.md that lead up to examples/02_attention_kernel.cu. Compiled by nvcc in
+// decode_attention.cu, run on the host in decode_attention_test.cpp.
 
-// [kernel]
-#include <folio/quantizer/hadamard.hpp>
+#include <cstddef>
 #include <folio/view.hpp>
 
-/// Turns a row of D elements in shared memory to a quantizer's basis, or back. Called by the whole warp.
-template <folio::Basis basis, int D>
-__device__ void change_basis(float* row) {
-  __syncwarp();
-  if (basis == folio::Basis::hadamard && threadIdx.x == 0) folio::hadamard_rotate(row, D);
-  __syncwarp();
+// [element]
+/// Writes element `dim` of the key of `token` in kv head `head`, of sequence 0 of the step. One thread.
+template <class View>
+__global__ void read_element(View view, int layer, int head, int token, int dim, float* to) {
+  auto const sequence = view.sequence(0, layer);
+  *to = sequence.key(head, token)[dim];
 }
+// [/element]
 
-/// One decode step in a layer without a window: out = softmax(scale * q K^T) V for one query token of each sequence.
-/// Grid (num_sequences, num_query_heads), one warp each. q, out: [sequence][query head][D].
+// [scores]
+/// scores[token] = q . key of sequence 0 in kv head `head`. A thread for each token, any grid. q: [D], in the keys'
+/// basis.
 template <int D, class View>
-__global__ void decode_attention(View view, int layer, int heads_per_kv_head, float scale, float const* q, float* out) {
-  constexpr int N = D / 32;  // elements of a row for each lane
-  int const first = threadIdx.x * N, kv_head = blockIdx.y / heads_per_kv_head;
-  std::int64_t const row = (std::int64_t{blockIdx.x} * gridDim.y + blockIdx.y) * D;
-
-  __shared__ float shared[D];
-  for (int i = 0; i < N; ++i) shared[first + i] = scale * q[row + first + i];
-  change_basis<View::KeyQuantizer::basis, D>(shared);  // the query once, instead of every key
-  float query[N], acc[N] = {}, max = -INFINITY, sum = 0;
-  for (int i = 0; i < N; ++i) query[i] = shared[first + i];
-
-  auto const sequence = view.sequence(blockIdx.x, layer);
-  for (auto const block : sequence.blocks()) {  // one look-up in the block table
-    for (int slot = 0; slot < block.size(); ++slot) {
-      folio::Vec<N> const k = block.key(kv_head, slot).template load<N>(first);  // one load, decoded
-      float score = 0;
-      for (int i = 0; i < N; ++i) score += query[i] * k[i];
-      for (int step = 16; step > 0; step /= 2) score += __shfl_xor_sync(0xffffffff, score, step);
-
-      float const next = fmaxf(max, score), keep = expf(max - next), weight = expf(score - next);
-      folio::Vec<N> const v = block.value(kv_head, slot).template load<N>(first);
-      for (int i = 0; i < N; ++i) acc[i] = acc[i] * keep + weight * v[i];
-      sum = sum * keep + weight;
-      max = next;
+__global__ void scores_kernel(View view, int layer, int head, float const* q, float* scores) {
+  constexpr int N = 128 / View::KeyQuantizer::bits;  // as many elements as 16 bytes hold
+  auto const sequence = view.sequence(0, layer);
+  int const first = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  int const stride = static_cast<int>(gridDim.x * blockDim.x);
+  for (int token = first; token < sequence.num_tokens(); token += stride) {
+    auto const key = sequence.key(head, token);  // one look-up in the block table
+    auto const params = key.params();            // the row's scale, read once
+    float score = 0;
+    for (int d = 0; d < D; d += N) {
+      auto const elements = key.template load<N>(d, params);  // one load of 16 bytes, decoded to N floats
+      for (int i = 0; i < N; ++i) score += q[d + i] * elements[i];
     }
+    scores[token] = score;
   }
-
-  for (int i = 0; i < N; ++i) shared[first + i] = sum > 0 ? acc[i] / sum : 0;
-  change_basis<View::ValueQuantizer::basis, D>(shared);  // the output once, instead of every value
-  for (int i = 0; i < N; ++i) out[row + first + i] = shared[first + i];
 }
-// [/kernel]
+// [/scores]
+
+// [staged]
+/// The same by one thread block of at least block_size threads, with the keys of a block in shared memory.
+template <int D, class View>
+__global__ void staged_scores_kernel(View view, int layer, int head, float const* q, float* scores) {
+  using Quantizer = typename View::KeyQuantizer;
+  constexpr int block_size = folio::LayerView<View, 0>::known.block_size, param_bytes = Quantizer::param_bytes(D);
+  constexpr int row_bytes = folio::code_bytes<Quantizer>(D), chunks = row_bytes / 16, N = 128 / Quantizer::bits;
+  alignas(16) __shared__ std::byte codes[block_size][row_bytes + 16];  // 16 more: rows begin in different banks
+  alignas(16) __shared__ std::byte params[block_size][param_bytes + 4];
+  int const thread = static_cast<int>(threadIdx.x), num_threads = static_cast<int>(blockDim.x);
+  auto const sequence = view.sequence(0, layer);
+  for (auto const block : sequence.blocks()) {
+    for (int i = thread; i < block.size() * chunks; i += num_threads) {
+      int const slot = i / chunks, byte = i % chunks * 16;
+      __pipeline_memcpy_async(&codes[slot][byte], block.key(head, slot).codes(byte), 16);
+    }
+    for (int i = thread; i < block.size() * param_bytes / 4; i += num_threads) {
+      int const slot = i / (param_bytes / 4), byte = i % (param_bytes / 4) * 4;
+      __pipeline_memcpy_async(&params[slot][byte], block.key(head, slot).param_bytes() + byte, 4);
+    }
+    __pipeline_commit();
+    __pipeline_wait_prior(0);  // this thread's copies are there
+    __syncthreads();           // and everybody's
+    if (thread < block.size()) {
+      float score = 0;
+      for (int d = 0; d < D; d += N) {
+        float elements[N];
+        auto const scale = Quantizer::load_params(params[thread], d);
+        Quantizer::template decode<N>(&codes[thread][d / N * 16], scale, elements);
+        for (int i = 0; i < N; ++i) score += q[d + i] * elements[i];
+      }
+      scores[block.first_token() + thread] = score;
+    }
+    __syncthreads();  // the next block's copies overwrite them
+  }
+}
+// [/staged]

@@ -1,12 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// Runs the kernel of docs/write_a_kernel.md without a GPU: 32 threads are its warp, and a barrier makes them exchange
-// values as __shfl_xor_sync does. Its result is ops::attend's.
+// Runs the kernels of docs/write_a_kernel.md without a GPU, a thread for each of theirs: what they read is what was
+// stored.
 #include <barrier>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <folio/folio.hpp>
-#include <random>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -15,76 +16,84 @@
 namespace {
 
 struct Index {
-  unsigned x = 0, y = 0;
+  unsigned x = 0;
 };
-thread_local Index threadIdx;
-Index blockIdx, gridDim;
-std::barrier<> warp(32);
-float lanes[32];
+thread_local Index threadIdx, blockIdx;
+Index blockDim, gridDim;
+std::unique_ptr<std::barrier<>> block_barrier;
 
-void __syncwarp() { warp.arrive_and_wait(); }
-float __shfl_xor_sync(unsigned, float value, int mask) {
-  lanes[threadIdx.x] = value;
-  warp.arrive_and_wait();
-  float const other = lanes[threadIdx.x ^ static_cast<unsigned>(mask)];
-  warp.arrive_and_wait();
-  return other;
-}
+void __syncthreads() { block_barrier->arrive_and_wait(); }
+void __pipeline_memcpy_async(void* to, void const* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
+void __pipeline_commit() {}
+void __pipeline_wait_prior(int) {}
 
 }  // namespace
 
 #define __global__
-#define __device__
 #define __shared__ static
 #include "decode_attention.cuh"
 
 namespace {
 
+/// The blocks of a grid run one after the other, the threads of a block side by side.
 template <class Kernel>
-void launch(Index grid, Kernel const& kernel) {
-  gridDim = grid;
-  for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x) {
-    for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y) {
-      std::vector<std::jthread> threads;
-      for (unsigned lane = 0; lane < 32; ++lane)
-        threads.emplace_back([&kernel, lane] {
-          threadIdx.x = lane;
-          kernel();
-        });
-    }
+void launch(unsigned grid, unsigned block, Kernel const& kernel) {
+  gridDim = {grid};
+  blockDim = {block};
+  block_barrier = std::make_unique<std::barrier<>>(block);
+  for (unsigned b = 0; b < grid; ++b) {
+    std::vector<std::jthread> threads;
+    for (unsigned t = 0; t < block; ++t)
+      threads.emplace_back([&kernel, b, t] {
+        blockIdx.x = b;
+        threadIdx.x = t;
+        kernel();
+      });
   }
 }
 
-constexpr folio::ModelConfig model{.layers = 2, .kv_heads = 2, .head_dim = 64};
-constexpr unsigned num_query_heads = 4;
+constexpr folio::ModelConfig model{.layers = 2, .kv_heads = 2, .head_dim = 128};
+constexpr int num_tokens = 37, layer = 1, head = 1, dim = model.head_dim;
 
-std::vector<float> random_floats(std::size_t n) {
-  static std::mt19937 random(7);
-  std::normal_distribution<float> normal;
+std::vector<float> wave(std::size_t n, float step) {
   std::vector<float> numbers(n);
-  for (float& x : numbers) x = normal(random);
+  for (std::size_t i = 0; i < n; ++i) numbers[i] = std::sin(step * static_cast<float>(i));
   return numbers;
 }
 
+template <class Quantizer, class Layout>
+struct Stored {
+  using StoredQuantizer = Quantizer;
+  using Cache = folio::KvCache<folio::Model<model>, folio::BlockSize<16>, Quantizer, Layout>;
+};
+
 }  // namespace
 
-TEMPLATE_TEST_CASE("the documented kernel computes what ops::attend computes", "", folio::F16, folio::Int8PerToken,
-                   folio::Int4Rotated) {
-  folio::KvCache<folio::Model<model>, TestType> cache(folio::CacheConfig{.num_blocks = {8}});
-  folio::Sequence const a = cache.create(21), b = cache.create(3);
-  auto const whole = cache.batch({&a, &b});
-  std::vector<float> const keys = random_floats(24 * 2 * 64), values = random_floats(keys.size());
-  folio::ops::append(whole.view(), 1, keys.data(), values.data());
-
-  auto const batch = cache.batch({{&a, 1}, {&b, 1}});
+TEMPLATE_TEST_CASE("the documented kernels read what was stored", "", (Stored<folio::F32, folio::LayoutHnd>),
+                   (Stored<folio::F16, folio::LayoutNhd>), (Stored<folio::Int8PerToken, folio::LayoutHnd>),
+                   (Stored<folio::Int4Rotated, folio::LayoutInterleaved>),
+                   (Stored<folio::Int2Rotated, folio::LayoutHnd>)) {
+  typename TestType::Cache cache(folio::CacheConfig{.num_blocks = {8}});
+  folio::Sequence const sequence = cache.create(num_tokens);
+  auto const batch = cache.batch({&sequence});
   auto const view = batch.view();
-  std::vector<float> const q = random_floats(2 * num_query_heads * 64);
-  std::vector<float> expected(q.size()), out(q.size());
-  folio::ops::attend(view, 1, q.data(), num_query_heads, expected.data());
-  launch({2, num_query_heads},
-         [&] { decode_attention<64>(view, 1, num_query_heads / model.kv_heads, 1.0F / 8, q.data(), out.data()); });
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    INFO("element " << i);
-    REQUIRE(std::abs(out[i] - expected[i]) < 1e-5F);
+  std::vector<float> const rows = wave(std::size_t{num_tokens} * 2 * dim, 0.37F), q = wave(dim, 0.11F);
+  folio::ops::append(view, layer, rows.data(), rows.data());
+
+  auto const stored = view.sequence(0, layer);
+  std::vector<float> expected(num_tokens), scores(num_tokens), staged(num_tokens);
+  for (int token = 0; token < num_tokens; ++token)
+    for (int d = 0; d < dim; ++d)
+      expected[static_cast<std::size_t>(token)] += q[static_cast<std::size_t>(d)] * stored.key(head, token)[d];
+
+  float element = 0;
+  launch(1, 1, [&] { read_element(view, layer, head, 20, 5, &element); });
+  REQUIRE(element == stored.key(head, 20)[5]);
+  launch(2, 16, [&] { scores_kernel<dim>(view, layer, head, q.data(), scores.data()); });
+  launch(1, 16, [&] { staged_scores_kernel<dim>(view, layer, head, q.data(), staged.data()); });
+  for (std::size_t token = 0; token < num_tokens; ++token) {
+    INFO("token " << token);
+    REQUIRE(std::abs(scores[token] - expected[token]) < 1e-4F);
+    REQUIRE(std::abs(staged[token] - expected[token]) < 1e-4F);
   }
 }

@@ -23,12 +23,7 @@ struct Fp8E5M2 {
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t param_bytes(std::int32_t) { return 0; }
 
   FOLIO_HOST_DEVICE static void encode(float const* row, std::int32_t dim, std::byte* codes, std::byte*) {
-    for (std::int32_t i = 0; i < dim; ++i) {
-      std::uint32_t const half = f32_to_f16(saturate(row[i], 57344.0F));
-      std::uint32_t const rounded = (half + 0x7FU + (half >> 8 & 1U)) >> 8;  // ties to even
-      bool const is_nan = (half & 0x7FFFU) > 0x7C00U;                        // rounding could carry out of its mantissa
-      codes[i] = static_cast<std::byte>(select_bits(is_nan, half >> 8, rounded));
-    }
+    for (std::int32_t i = 0; i < dim; ++i) codes[i] = static_cast<std::byte>(code_of(row[i]));
   }
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr Params load_params(std::byte const*, std::int32_t) { return {}; }
@@ -37,6 +32,28 @@ struct Fp8E5M2 {
   FOLIO_HOST_DEVICE static void decode(std::byte const* codes, Params const&, float* out) {
     auto const patterns = load_codes<std::uint8_t, N>(codes);
     for (int i = 0; i < N; ++i) out[i] = f16_to_f32(static_cast<std::uint16_t>(patterns[i] << 8));
+  }
+
+  /// For kernels that write: N elements of a row, which several threads hold together.
+  template <int N, class Lanes>
+  FOLIO_HOST_DEVICE static void encode_by(Lanes const&, Pack<float, N> const& part, Pack<std::uint8_t, N>& codes,
+                                          std::byte*) {
+    for (int i = 0; i < N; ++i) codes[i] = code_of(part[i]);
+  }
+
+  /// For kernels that compute in half precision: no arithmetic at all.
+  template <int N>
+  FOLIO_HOST_DEVICE static void decode(std::byte const* codes, Params const&, Half* out) {
+    auto const patterns = load_codes<std::uint8_t, N>(codes);
+    for (int i = 0; i < N; ++i) out[i].bits = static_cast<std::uint16_t>(patterns[i] << 8);
+  }
+
+ private:
+  FOLIO_HOST_DEVICE static std::uint8_t code_of(float x) {
+    std::uint32_t const half = f32_to_f16(saturate(x, 57344.0F));
+    std::uint32_t const rounded = (half + 0x7FU + (half >> 8 & 1U)) >> 8;  // ties to even
+    bool const is_nan = (half & 0x7FFFU) > 0x7C00U;                        // rounding could carry out of its mantissa
+    return static_cast<std::uint8_t>(select_bits(is_nan, half >> 8, rounded));
   }
 };
 static_assert(QuantizerPolicy<Fp8E5M2>);

@@ -23,6 +23,28 @@ TEST_CASE("fp8_e5m2 keeps powers of two") {
 }
 // [/test]
 
+/// One thread that holds a whole row of 32.
+struct OneLane {
+  static int rank() { return 0; }
+};
+static_assert(folio::CooperativeQuantizer<folio::Fp8E5M2, OneLane>);
+
+TEST_CASE("fp8_e5m2 is the same in kernels, and the same in halves") {
+  folio::Vec<32> row;
+  for (int i = 0; i < 32; ++i) row[i] = std::ldexp(1.3F + 0.1F * static_cast<float>(i), i - 20);
+  folio::Pack<std::uint8_t, 32> codes, together;
+  folio::Fp8E5M2::encode(row.v, 32, reinterpret_cast<std::byte*>(codes.v), nullptr);
+  folio::Fp8E5M2::encode_by(OneLane(), row, together, nullptr);
+  folio::Vec<32> floats;
+  folio::Pack<folio::Half, 32> halves;
+  folio::Fp8E5M2::decode<32>(reinterpret_cast<std::byte const*>(codes.v), {}, floats.v);
+  folio::Fp8E5M2::decode<32>(reinterpret_cast<std::byte const*>(codes.v), {}, halves.v);
+  for (int i = 0; i < 32; ++i) {
+    REQUIRE(together[i] == codes[i]);
+    REQUIRE(folio::f16_to_f32(halves[i].bits) == floats[i]);
+  }
+}
+
 TEST_CASE("a cache takes fp8_e5m2 as any other quantizer") {
   // [use]
   using Cache = folio::KvCache<folio::Model<folio::models::qwen3_8b>, folio::Fp8E5M2>;

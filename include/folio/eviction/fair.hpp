@@ -1,0 +1,136 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <folio/error.hpp>
+#include <folio/eviction/ranked_queue.hpp>
+#include <limits>
+#include <map>
+#include <string>
+#include <utility>
+
+namespace folio {
+
+/// What a tenant may keep: a part of the memory by its weight, and never more units than its quota.
+struct TenantShare {
+  double weight = 1;
+  std::int64_t quota_units = std::numeric_limits<std::int64_t>::max();
+};
+
+/// Shares memory between tenants by weight, and lets a policy choose within each: `FairEviction<LruEviction>`.
+///
+/// A tenant above its quota loses first, whether memory is short or not, as far as nobody holds its blocks: what
+/// sequences lease or a pin keeps stays, and goes when it is let go. Else the tenant that keeps the most units for its
+/// weight loses (weighted max-min): unused shares are lent, and taken back when their owner stores again; a tenant
+/// below its share loses nothing while another is above and has something that can go. A prefix counts for the tenant
+/// that stored it first, whoever finds it. Of equal tenants the one with the smallest number loses.
+///
+/// Host only, not thread-safe. O(log tenants) besides the inner policy, of which each tenant has a copy of its own,
+/// made of the one given. A tenant that was never named has weight 1 and no quota. Take it where tenants pay for
+/// shares, or where one that floods the cache would take everything from the others; for one tenant it is the inner
+/// policy.
+template <EvictionPolicy Inner>
+requires std::copy_constructible<Inner>
+class FairEviction {
+ public:
+  static constexpr char const* name = "fair";
+  static constexpr bool wants_keys = requires { requires Inner::wants_keys; };
+
+  explicit FairEviction(Inner inner = Inner()) : inner_(std::move(inner)) {}
+
+  /// In effect for the next eviction. Throws Error for a weight that is not positive or a quota below 0.
+  void set_share(std::int32_t tenant, TenantShare share) {
+    if (!(share.weight > 0 && share.weight <= std::numeric_limits<double>::max()) || share.quota_units < 0)
+      throw Error("folio: tenant " + std::to_string(tenant) + " cannot have a weight of " +
+                  std::to_string(share.weight) + " and a quota of " + std::to_string(share.quota_units) +
+                  " units; weights are above 0 and finite, quotas at least 0");
+    change(of(tenant), [&](Tenant& t) { t.share = share; });
+  }
+
+  /// Units that count for `tenant`.
+  [[nodiscard]] std::int64_t kept_units(std::int32_t tenant) const {
+    auto const found = tenants_.find(tenant);
+    return found == tenants_.end() ? 0 : found->second.kept;
+  }
+
+  void add(EvictionEntry& entry) {
+    Tenant& t = of(entry.tenant);
+    t.policy.add(entry);
+    if (t.candidates++ == 0) queue_of(t).push(t, rank(t));
+  }
+  void remove(EvictionEntry& entry) {
+    Tenant& t = of(entry.tenant);
+    t.policy.remove(entry);
+    if (--t.candidates == 0) queue_of(t).erase(t);
+  }
+  void shrunk(EvictionEntry& entry) { of(entry.tenant).policy.shrunk(entry); }
+
+  [[nodiscard]] EvictionEntry* victim(double now) {
+    EvictionEntry* const first = above_quota_.empty() ? within_quota_.first() : above_quota_.first();
+    return first == nullptr ? nullptr : static_cast<Tenant*>(first)->policy.victim(now);
+  }
+
+  /// What goes although memory is not short, or null.
+  [[nodiscard]] EvictionEntry* over_quota(double now) { return above_quota_.empty() ? nullptr : victim(now); }
+
+  /// The units of `entry` are new; one of them is going.
+  void stored(EvictionEntry const& entry) {
+    change(of(entry.tenant), [&](Tenant& t) { t.kept += entry.units; });
+  }
+  void dropped(EvictionEntry const& entry) {
+    change(of(entry.tenant), [](Tenant& t) { --t.kept; });
+  }
+
+  // What the inner policy wants to hear.
+  template <class... Args>
+  void hit(EvictionEntry const& entry, Args const&... args) requires requires(Inner& p) {
+    p.hit(entry, args...);
+  }
+  { of(entry.tenant).policy.hit(entry, args...); }
+  template <class... Args>
+  void inserted(EvictionEntry const& entry, Args const&... args) requires requires(Inner& p) {
+    p.inserted(entry, args...);
+  }
+  { of(entry.tenant).policy.inserted(entry, args...); }
+  template <class... Args>
+  void evicted(EvictionEntry const& entry, Args const&... args) requires requires(Inner& p) {
+    p.evicted(entry, args...);
+  }
+  { of(entry.tenant).policy.evicted(entry, args...); }
+
+ private:
+  /// Stands in a queue of tenants as a leaf stands in a policy's.
+  struct Tenant : EvictionEntry {
+    explicit Tenant(Inner const& inner) : policy(inner) {}
+    Inner policy;
+    TenantShare share;
+    std::int64_t kept = 0, candidates = 0;
+  };
+
+  [[nodiscard]] Tenant& of(std::int32_t tenant) {
+    auto const [found, is_new] = tenants_.try_emplace(tenant, inner_);
+    if (is_new) found->second.order = tenant;
+    return found->second;
+  }
+
+  static double rank(Tenant const& t) { return -static_cast<double>(t.kept) / t.share.weight; }
+  [[nodiscard]] RankedQueue& queue_of(Tenant const& t) {
+    return t.kept > t.share.quota_units ? above_quota_ : within_quota_;
+  }
+
+  /// Changes what a tenant's place in the queue follows from.
+  template <class F>
+  void change(Tenant& t, F f) {
+    if (t.candidates > 0) queue_of(t).erase(t);
+    f(t);
+    if (t.candidates > 0) queue_of(t).push(t, rank(t));
+  }
+
+  Inner inner_;
+  std::map<std::int32_t, Tenant> tenants_;  // which stay where they are
+  RankedQueue above_quota_, within_quota_;  // of those that have something that can go
+};
+
+}  // namespace folio

@@ -1,0 +1,162 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A cache that many threads use: one lock around everything that changes it. Host only.
+
+#include <concepts>
+#include <cstdint>
+#include <folio/batch.hpp>
+#include <folio/prefix/prefix.hpp>
+#include <folio/sequence.hpp>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace folio {
+
+template <class Cache, class Mutex>
+class LockedCache;
+
+namespace detail {
+
+template <class Cache, class Mutex>
+struct LockedState {
+  template <class... Args>
+  explicit LockedState(Args&&... args) : cache(std::forward<Args>(args)...) {}
+  Mutex mutex;
+  Cache cache;
+};
+
+}  // namespace detail
+
+/// A sequence of a LockedCache. What Sequence does, behind the cache's lock; goes behind it too.
+///
+/// Different handles may be used by different threads at once; one handle by one thread at a time. Keeps the cache
+/// alive.
+template <class Cache, class Mutex = std::mutex>
+class LockedSequence {
+ public:
+  LockedSequence() = default;
+  LockedSequence(LockedSequence&&) noexcept = default;
+  LockedSequence& operator=(LockedSequence&& other) noexcept {
+    if (this == &other) return *this;
+    release();
+    state_ = std::move(other.state_);
+    sequence_ = std::move(other.sequence_);
+    return *this;
+  }
+  ~LockedSequence() { release(); }
+
+  [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(sequence_); }
+  void append(std::int32_t num_tokens) {
+    locked([&] { sequence_.append(num_tokens); });
+  }
+  [[nodiscard]] bool try_append(std::int32_t num_tokens) {
+    return locked([&] { return sequence_.try_append(num_tokens); });
+  }
+  void truncate(std::int32_t num_tokens) {
+    locked([&] { sequence_.truncate(num_tokens); });
+  }
+  [[nodiscard]] LockedSequence fork() const {
+    return locked([&] { return LockedSequence(state_, sequence_.fork()); });
+  }
+  void release() noexcept {
+    if (sequence_) locked([&] { sequence_.release(); });
+    state_.reset();
+  }
+  // Only operations of this handle change these, so they need no lock.
+  [[nodiscard]] std::int32_t num_tokens() const { return sequence_.num_tokens(); }
+  [[nodiscard]] std::int32_t num_cached_tokens() const { return sequence_.num_cached_tokens(); }
+  [[nodiscard]] std::int32_t num_new_tokens() const { return sequence_.num_new_tokens(); }
+
+ private:
+  friend class LockedCache<Cache, Mutex>;
+  using State = detail::LockedState<Cache, Mutex>;
+
+  LockedSequence(std::shared_ptr<State> state, Sequence sequence)
+      : state_(std::move(state)), sequence_(std::move(sequence)) {}
+
+  template <class F>
+  decltype(auto) locked(F f) const {
+    static_cast<void>(sequence_.state());  // throws for an empty handle
+    std::lock_guard const lock(state_->mutex);
+    return f();
+  }
+
+  std::shared_ptr<State> state_;  // goes last
+  Sequence sequence_;
+};
+
+/// A KvCache for many threads: `LockedCache<Cache> cache(config)`. One mutex is held while a sequence is made, appended
+/// to, forked, cut or released, while a prefix is inserted, and while a step's tables are written; `with` does anything
+/// else under it.
+///
+/// What it does not do: views are read, and keys and values written, outside the lock, by whoever owns the step. As
+/// long as a step runs, its sequences are not appended to, cut, or released; what a thread inserts or forks it has
+/// written before; then no other thread writes what the step reads, for a block that is shared is copied, not written.
+/// It adds no parallelism: an engine that schedules in one thread needs none of it. Cost: an uncontended lock, about
+/// 20 ns, for each call.
+template <class Cache, class Mutex = std::mutex>
+class LockedCache {
+ public:
+  using SequenceType = LockedSequence<Cache, Mutex>;
+  using Tables = Batch<typename Cache::View>;
+
+  /// A sequence of a step, and how many of its last tokens are queries.
+  struct Item {
+    SequenceType const* sequence;
+    std::int32_t num_query_tokens = BatchItem::last_append;
+  };
+
+  /// What KvCache is made from, or a KvCache.
+  template <class... Args>
+  requires std::constructible_from<Cache, Args...>
+  explicit LockedCache(Args&&... args) : state_(std::make_shared<State>(std::forward<Args>(args)...)) {}
+
+  /// f(cache) while nobody else uses the cache. What it returns must not refer into it.
+  template <class F>
+  auto with(F f) const {
+    std::lock_guard const lock(state_->mutex);
+    return f(state_->cache);
+  }
+
+  /// As KvCache::create.
+  template <class... Args>
+  [[nodiscard]] SequenceType create(Args const&... args) {
+    return with([&](Cache& cache) { return SequenceType(state_, cache.create(args...)); });
+  }
+  /// As KvCache::insert.
+  std::int32_t insert(SequenceType const& sequence, Prefix const& tokens) {
+    return with([&](Cache& cache) { return cache.insert(sequence.sequence_, tokens); });
+  }
+  [[nodiscard]] std::int32_t num_cached_tokens(Prefix const& prompt) const {
+    return with([&](Cache& cache) { return cache.num_cached_tokens(prompt); });
+  }
+  /// As KvCache::batch.
+  [[nodiscard]] Tables batch(std::span<Item const> items, BatchPadding const& padding = {}) const {
+    std::vector<BatchItem> const plain = plain_items(items);
+    return with([&](Cache& cache) { return cache.batch(plain, padding); });
+  }
+  void batch(std::span<Item const> items, Tables& tables, BatchPadding const& padding = {}) const {
+    std::vector<BatchItem> const plain = plain_items(items);
+    with([&](Cache& cache) { cache.batch(plain, tables, padding); });
+  }
+  [[nodiscard]] auto stats() const {
+    return with([](Cache& cache) { return cache.stats(); });
+  }
+
+ private:
+  using State = detail::LockedState<Cache, Mutex>;
+
+  static std::vector<BatchItem> plain_items(std::span<Item const> items) {
+    std::vector<BatchItem> plain;
+    for (Item const& item : items) plain.emplace_back(&item.sequence->sequence_, item.num_query_tokens);
+    return plain;
+  }
+
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace folio

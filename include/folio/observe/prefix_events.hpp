@@ -1,0 +1,197 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What a prefix tree tells, kept, sent on and followed from afar: a recorder, a mirror, several sinks as one. Host
+// only.
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <folio/prefix/events.hpp>
+#include <span>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace folio {
+
+/// An event as a value: PrefixStored, PrefixRemoved or PrefixCleared by its kind. What does not belong to it is empty.
+struct PrefixEvent {
+  enum class Kind : std::uint8_t { stored, removed, cleared };
+
+  Kind kind = Kind::cleared;
+  std::int32_t tenant = 0, tier = 0, unit_tokens = 0;
+  std::int64_t number = 0;
+  std::uint64_t parent = 0;
+  std::vector<std::uint64_t> keys;    ///< of a removed one: one
+  std::vector<std::int32_t> symbols;  ///< [keys][unit_tokens]
+};
+
+/// Tells `sink` an event.
+template <EventSink S>
+void tell(PrefixEvent const& e, S& sink) {
+  if (e.kind == PrefixEvent::Kind::stored)
+    sink.stored({e.number, e.parent, e.keys, e.symbols, e.unit_tokens, e.tenant, e.tier});
+  else if (e.kind == PrefixEvent::Kind::removed)
+    sink.removed({e.number, e.keys.front(), e.tenant, e.tier});
+  else
+    sink.cleared({e.number});
+}
+
+/// Keeps the last events until somebody takes them, to send them to a router for example. Of more than `max_events` the
+/// oldest are lost, which their numbers show.
+class PrefixRecorder {
+ public:
+  static constexpr bool wants_keys = true;
+
+  explicit PrefixRecorder(std::size_t max_events = std::size_t{1} << 16) : max_events_(max_events) {}
+
+  void stored(PrefixStored const& e) {
+    add({PrefixEvent::Kind::stored, e.tenant, e.tier, e.unit_tokens, e.number, e.parent, to_vector(e.keys),
+         to_vector(e.symbols)});
+  }
+  void removed(PrefixRemoved const& e) {
+    add({PrefixEvent::Kind::removed, e.tenant, e.tier, 0, e.number, 0, {e.key}, {}});
+  }
+  void cleared(PrefixCleared const& e) { add({PrefixEvent::Kind::cleared, 0, 0, 0, e.number, 0, {}, {}}); }
+
+  [[nodiscard]] std::deque<PrefixEvent> const& events() const noexcept { return events_; }
+  /// The events since the last take.
+  [[nodiscard]] std::deque<PrefixEvent> take() { return std::exchange(events_, {}); }
+
+ private:
+  template <class T>
+  static std::vector<T> to_vector(std::span<T const> all) {
+    return {all.begin(), all.end()};
+  }
+  void add(PrefixEvent event) {
+    events_.push_back(std::move(event));
+    if (events_.size() > max_events_) events_.pop_front();
+  }
+
+  std::size_t max_events_;
+  std::deque<PrefixEvent> events_;
+};
+
+/// What another cache has, from its events alone: what a router asks before it sends a request there.
+///
+/// Events come in order; one that is lost or late shows by the numbers. From then on the mirror is out of step and
+/// changes no more until it hears what there is: PrefixTree::tell, whose events go the same way as all others. Until
+/// then it answers by what it knew last. An event that comes twice is heard once.
+///
+/// Answers are by 64-bit keys, in whole units, and in groups with windows an upper limit. Numbers of scopes and of
+/// symbols below 0 are those of the cache's KeyTable; plain tokens of scope 0 are the same everywhere. Not thread-safe.
+/// Cost: O(units) of an event or a question; 16 bytes and a hash table's node for each unit.
+class PrefixMirror {
+ public:
+  static constexpr bool wants_keys = true;
+
+  void stored(PrefixStored const& e) {
+    if (!follows(e.number)) return;
+    unit_tokens_ = e.unit_tokens;
+    auto const tier = static_cast<std::size_t>(e.tier);
+    if (tier >= tiers_.size()) tiers_.resize(tier + 1);
+    for (std::uint64_t const key : e.keys) ++tiers_[tier][key];
+  }
+  void removed(PrefixRemoved const& e) {
+    auto const tier = static_cast<std::size_t>(e.tier);
+    if (!follows(e.number) || tier >= tiers_.size()) return;
+    auto const found = tiers_[tier].find(e.key);
+    if (found != tiers_[tier].end() && --found->second == 0) tiers_[tier].erase(found);
+  }
+  void cleared(PrefixCleared const& e) {
+    tiers_.clear();
+    last_ = e.number;
+    in_step_ = true;
+  }
+
+  /// False when events were lost: ask the cache to tell() what it has.
+  [[nodiscard]] bool in_step() const noexcept { return in_step_; }
+  /// The number of the last event that was heard.
+  [[nodiscard]] std::int64_t last_event() const noexcept { return last_; }
+  /// Units in tiers 0 to `last_tier`.
+  [[nodiscard]] std::int64_t num_units(std::int32_t last_tier = 0) const {
+    std::int64_t sum = 0;
+    for (std::size_t tier = 0; tier < tiers_.size() && tier <= static_cast<std::size_t>(last_tier); ++tier)
+      sum += static_cast<std::int64_t>(tiers_[tier].size());
+    return sum;
+  }
+
+  /// How many tokens of `prompt` the cache has in its tiers up to `last_tier`, in whole units.
+  [[nodiscard]] std::int32_t num_tokens(Prefix const& prompt, std::int32_t last_tier = 0) const {
+    std::uint64_t key = scope_key(prompt.scope);
+    std::int32_t found = 0;
+    while (unit_tokens_ > 0 && prompt.size() - found >= unit_tokens_) {
+      key = unit_key(key,
+                     prompt.symbols.subspan(static_cast<std::size_t>(found), static_cast<std::size_t>(unit_tokens_)));
+      if (!has(key, last_tier)) break;
+      found += unit_tokens_;
+    }
+    return found;
+  }
+
+ private:
+  /// Whether an event is the next one.
+  [[nodiscard]] bool follows(std::int64_t number) {
+    if (number > last_ + 1) in_step_ = false;
+    if (!in_step_ || number <= last_) return false;
+    last_ = number;
+    return true;
+  }
+  [[nodiscard]] bool has(std::uint64_t key, std::int32_t last_tier) const {
+    for (std::size_t tier = 0; tier < tiers_.size() && tier <= static_cast<std::size_t>(last_tier); ++tier)
+      if (tiers_[tier].contains(key)) return true;
+    return false;
+  }
+
+  std::vector<std::unordered_map<std::uint64_t, std::int32_t>> tiers_;  // how often each key is there: twice by chance
+  std::int64_t last_ = 0;
+  std::int32_t unit_tokens_ = 0;
+  bool in_step_ = true;
+};
+
+template <class S>
+concept hears_look_ups = requires(S& sink, PrefixLookup const& lookup) {
+  sink.looked_up(lookup);
+};
+
+/// Several sinks that hear the same: `EventSinks<PrefixRecorder, HitCeiling>`.
+template <EventSink... Sinks>
+class EventSinks {
+ public:
+  static constexpr bool wants_keys = (Sinks::wants_keys || ...);
+
+  EventSinks() = default;
+  explicit EventSinks(Sinks... sinks) requires(sizeof...(Sinks) > 0) : sinks_(std::move(sinks)...) {}
+
+  template <class S>
+  [[nodiscard]] S& get() noexcept {
+    return std::get<S>(sinks_);
+  }
+
+  void stored(PrefixStored const& e) {
+    std::apply([&](auto&... sink) { (sink.stored(e), ...); }, sinks_);
+  }
+  void removed(PrefixRemoved const& e) {
+    std::apply([&](auto&... sink) { (sink.removed(e), ...); }, sinks_);
+  }
+  void cleared(PrefixCleared const& e) {
+    std::apply([&](auto&... sink) { (sink.cleared(e), ...); }, sinks_);
+  }
+  void looked_up(PrefixLookup const& e) requires(hears_look_ups<Sinks> || ...) {
+    std::apply([&](auto&... sink) { (look_up(sink, e), ...); }, sinks_);
+  }
+
+ private:
+  template <class S>
+  static void look_up(S& sink, PrefixLookup const& e) {
+    if constexpr (hears_look_ups<S>) sink.looked_up(e);
+  }
+
+  std::tuple<Sinks...> sinks_;
+};
+
+static_assert(EventSink<PrefixRecorder> && EventSink<PrefixMirror> && EventSink<EventSinks<NoEvents, PrefixMirror>>);
+
+}  // namespace folio

@@ -1,0 +1,290 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#include <folio/eviction/fair.hpp>
+#include <folio/eviction/lru.hpp>
+#include <map>
+#include <set>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/prefix_books.hpp"
+
+using namespace folio;
+using folio::test::below;
+using folio::test::contains;
+using folio::test::count_from;
+using folio::test::PrefixBooks;
+using folio::test::RandomRequests;
+
+namespace {
+
+using Fair = FairEviction<LruEviction>;
+static_assert(EvictionPolicy<Fair> && !Fair::wants_keys);
+
+/// Judges every victim by the definition, from books of its own.
+struct Judged : Fair {
+  void add(EvictionEntry& e) {
+    candidates[e.tenant].insert(&e);
+    Fair::add(e);
+  }
+  void remove(EvictionEntry& e) {
+    candidates[e.tenant].erase(&e);
+    Fair::remove(e);
+  }
+  void stored(EvictionEntry const& e) {
+    kept[e.tenant] += e.units;
+    Fair::stored(e);
+  }
+  void dropped(EvictionEntry const& e) {
+    --kept[e.tenant];
+    ++num_lost;
+    Fair::dropped(e);
+  }
+  void judge(std::int32_t loser) {
+    bool const above = kept[loser] > quota(loser);
+    double all = 0, weights = 0;
+    for (auto const& [tenant, units] : kept) {
+      all += static_cast<double>(units);
+      if (units > 0) weights += weight(tenant);
+    }
+    auto const share = [&](std::int32_t tenant) { return all * weight(tenant) / weights; };
+    for (auto const& [tenant, entries] : candidates) {
+      if (tenant == loser || entries.empty()) continue;
+      auto const mine = static_cast<double>(kept[loser]), other = static_cast<double>(kept[tenant]);
+      if (!above && kept[tenant] > quota(tenant)) FAIL("tenant " << tenant << " is above its quota and keeps");
+      if (!above && mine < share(loser) - 1e-9 && other > share(tenant) + 1e-9)
+        FAIL("tenant " << loser << " is below its share and loses, and " << tenant << " is above");
+      if (above == kept[tenant] > quota(tenant) && other / weight(tenant) > mine / weight(loser))
+        FAIL("tenant " << tenant << " has more for its weight than " << loser << ", which loses");
+    }
+  }
+  EvictionEntry* victim(double now) {
+    EvictionEntry* const e = Fair::victim(now);
+    if (e != nullptr) judge(e->tenant);
+    bool none = true;
+    for (auto const& [tenant, entries] : candidates) none = none && entries.empty();
+    if ((e == nullptr) != none) FAIL("a victim is there and is not named");
+    return e;
+  }
+  EvictionEntry* over_quota(double now) {
+    EvictionEntry* const e = Fair::over_quota(now);
+    for (auto const& [tenant, entries] : candidates)
+      if (e == nullptr && !entries.empty() && kept[tenant] > quota(tenant)) FAIL("a quota is not kept");
+    return e;
+  }
+  void share(std::int32_t tenant, TenantShare s) {
+    shares[tenant] = s;
+    set_share(tenant, s);
+  }
+  [[nodiscard]] double weight(std::int32_t tenant) { return shares[tenant].weight; }
+  [[nodiscard]] std::int64_t quota(std::int32_t tenant) { return shares[tenant].quota_units; }
+
+  std::map<std::int32_t, std::int64_t> kept;
+  std::map<std::int32_t, std::set<EvictionEntry*>> candidates;
+  std::map<std::int32_t, TenantShare> shares;
+  std::int64_t num_lost = 0;
+};
+using Books = PrefixBooks<PrefixTree<Judged>>;
+
+/// A policy that wants to learn.
+struct Curious : LruEviction {
+  explicit Curious(LruEviction base = {}, std::vector<std::string>* to = nullptr)
+      : LruEviction(std::move(base)), heard(to) {}
+  static constexpr bool wants_keys = true;
+  void hit(EvictionEntry const& e, std::int32_t, double) { note(e, "hit"); }
+  void inserted(EvictionEntry const& e, std::span<std::uint64_t const> keys, double) {
+    ++num_inserted;
+    note(e, "inserted " + std::to_string(keys.size()));
+  }
+  void evicted(EvictionEntry const& e, std::uint64_t) {
+    note(e, "evicted, heard " + std::to_string(num_inserted) + " before");
+  }
+  void note(EvictionEntry const& e, std::string const& what) {
+    ++num_calls;
+    if (heard != nullptr) heard->push_back(std::to_string(e.tenant) + " " + what);
+  }
+  std::vector<std::string>* heard;
+  int num_inserted = 0;
+  static inline int num_calls = 0;
+};
+static_assert(FairEviction<Curious>::wants_keys);
+
+/// Requests of a tenant, each with a prompt that nobody had before, of 8 units.
+struct Traffic {
+  void request(Books& books, std::int32_t tenant) {
+    REQUIRE(books.serve(count_from(next, 32), tenant));
+    next += 32;
+  }
+  std::int32_t next = 1000;
+};
+
+}  // namespace
+
+TEST_CASE("under pressure, shares follow the weights") {
+  Books books(600);
+  Judged& policy = books.tree.eviction();
+  policy.share(1, {.weight = 1});
+  policy.share(2, {.weight = 2});
+  policy.share(3, {.weight = 3});
+  Traffic traffic;
+  for (int i = 0; i < 200; ++i)
+    for (std::int32_t const tenant : {1, 2, 3}) traffic.request(books, tenant);
+  for (std::int32_t const tenant : {1, 2, 3}) {
+    CHECK(policy.kept_units(tenant) == policy.kept[tenant]);
+    CHECK(std::abs(policy.kept_units(tenant) - 100 * tenant) <= 8);  // a request's own units come and go at once
+  }
+}
+
+TEST_CASE("traffic does not make a share: one that floods takes nothing from the others") {
+  Books books(400);
+  Traffic traffic;
+  for (int i = 0; i < 25; ++i) traffic.request(books, 1);  // 200 units, its share
+  auto const mine = books.tree.eviction().kept_units(1);
+  for (int i = 0; i < 1000; ++i) traffic.request(books, 2);
+  CHECK(mine == 200);
+  CHECK(books.tree.eviction().kept_units(1) >= 192);  // while the request runs, its blocks are live and not yet kept
+}
+
+TEST_CASE("a share that is not used is lent, and its owner takes it back by storing") {
+  Books books(400);
+  Traffic traffic;
+  for (int i = 0; i < 100; ++i) traffic.request(books, 2);
+  CHECK(books.tree.eviction().kept_units(2) == 400);
+  for (int i = 0; i < 10; ++i) {
+    traffic.request(books, 1);
+    CHECK(books.tree.eviction().kept_units(1) == 8 * (i + 1));  // not one of its units went
+  }
+  for (int i = 0; i < 100; ++i) {
+    traffic.request(books, 1);
+    if (i % 10 == 0) traffic.request(books, 2);
+  }
+  CHECK(std::abs(books.tree.eviction().kept_units(1) - 200) <= 8);
+  CHECK(std::abs(books.tree.eviction().kept_units(2) - 200) <= 8);
+}
+
+TEST_CASE("no tenant is starved: below its share, what it stores stays until it is above") {
+  Books books(512);
+  Traffic traffic;
+  std::mt19937 random(1);
+  for (int round = 0; round < 20; ++round) {
+    for (int i = 0; i < 200; ++i) traffic.request(books, 1 + below(random, 15));
+    std::vector<std::int32_t> const prompt = count_from(traffic.next, 32);  // 8 units of a share of 32
+    traffic.next += 32;
+    REQUIRE(books.serve(prompt, 0));
+    for (int i = 0; i < 50; ++i) traffic.request(books, 1 + below(random, 15));
+    REQUIRE(books.kept(prompt) == 32);
+    books.tree.clear();
+  }
+}
+
+TEST_CASE("a quota holds although memory is not short; leased units stay until they are let go") {
+  Books books(400);
+  books.tree.eviction().share(1, {.quota_units = 20});
+  Traffic traffic;
+  for (int i = 0; i < 10; ++i) {
+    traffic.request(books, 1);
+    CHECK(books.tree.eviction().kept_units(1) <= 20);
+  }
+  CHECK(books.tree.eviction().kept_units(1) == 20);
+  CHECK(books.store.pool(0).num_free() == 380);
+
+  auto const prompt = count_from(1, 120);
+  SequenceState* const running = books.run(prompt, 1);
+  REQUIRE(running != nullptr);
+  CHECK(books.tree.insert(*running, 0, prompt) == 120);  // 30 units, all in use: all that is not leased goes
+  CHECK(books.tree.eviction().kept_units(1) == 30);
+  traffic.request(books, 1);  // and nothing of a further request can stay
+  CHECK(books.tree.eviction().kept_units(1) == 30);
+  books.store.release(*running);
+  CHECK(books.tree.eviction().kept_units(1) == 20);
+  CHECK(books.kept(prompt) == 80);  // of one prompt the deepest went
+
+  traffic.request(books, 2);
+  CHECK(books.tree.eviction().kept_units(2) == 8);
+  books.tree.eviction().share(2, {.quota_units = 0});
+  traffic.request(books, 2);
+  CHECK(books.tree.eviction().kept_units(2) == 0);
+}
+
+TEST_CASE("whoever is above a quota loses before whoever has most") {
+  Books books(100);
+  Traffic traffic;
+  for (int i = 0; i < 9; ++i) traffic.request(books, 1);
+  for (int i = 0; i < 3; ++i) traffic.request(books, 2);
+  books.tree.eviction().share(2, {.quota_units = 10});
+  REQUIRE(books.tree.evict_unit());
+  CHECK(books.tree.eviction().kept_units(2) == 23);
+  CHECK(books.tree.eviction().kept_units(1) == 72);
+}
+
+TEST_CASE("a prefix counts for whoever stored it first, and its cut counts right") {
+  Books books(100);
+  REQUIRE(books.serve(count_from(1, 40), 1));
+  auto shared = count_from(1, 40);
+  shared.resize(22);
+  for (int i = 0; i < 18; ++i) shared.push_back(7);
+  REQUIRE(books.serve(shared, 2));
+  CHECK(books.tree.eviction().kept_units(1) == 10);
+  CHECK(books.tree.eviction().kept_units(2) == 5);
+  books.tree.clear();
+  CHECK(books.tree.eviction().kept_units(1) == 0);
+  CHECK(books.tree.eviction().kept_units(2) == 0);
+}
+
+TEST_CASE("of every random program each victim is as the definition says, and two runs are alike") {
+  std::int64_t lost = 0;
+  for (unsigned seed = 1; seed <= 60; ++seed) {
+    std::vector<std::int64_t> outcomes[2];
+    for (auto& outcome : outcomes) {
+      Books books(48);
+      Judged& policy = books.tree.eviction();
+      policy.share(1, {.weight = 2.5});
+      policy.share(2, {.weight = 1, .quota_units = 6});
+      RandomRequests requests(books, seed, 4);
+      for (int step = 0; step < 400; ++step) {
+        requests.step();
+        if (step % 50 == 0) policy.share(3, {.weight = 0.5 + below(requests.random(), 4)});
+        for (std::int32_t tenant = 0; tenant < 4; ++tenant) {
+          outcome.push_back(policy.kept_units(tenant));
+          REQUIRE(policy.kept_units(tenant) == policy.kept[tenant]);
+        }
+        auto const gauges = books.tree.gauges();
+        for (TenantGauges const& t : gauges.tenants) REQUIRE(t.units == policy.kept[t.tenant]);
+      }
+      requests.finish();
+      lost += policy.num_lost;
+      books.tree.clear();
+      REQUIRE(books.tree.num_nodes() == 0);
+      for (std::int32_t tenant = 0; tenant < 4; ++tenant) REQUIRE(policy.kept_units(tenant) == 0);
+    }
+    REQUIRE(outcomes[0] == outcomes[1]);
+  }
+  CHECK(lost > 10'000);
+}
+
+TEST_CASE("the inner policy hears what it wants to hear, each tenant's of its own") {
+  std::vector<std::string> heard;
+  FairEviction<Curious> policy(Curious{{}, &heard});
+  EvictionEntry a, b;
+  a.tenant = 1;
+  b.tenant = 2;
+  std::vector<std::uint64_t> const keys{5, 6, 7};
+  policy.inserted(a, std::span<std::uint64_t const>(keys), 0.0);
+  policy.hit(b, 3, 0.0);
+  policy.evicted(a, 7);
+  CHECK(heard == std::vector<std::string>{"1 inserted 3", "2 hit", "1 evicted, heard 1 before"});
+  PrefixBooks<PrefixTree<FairEviction<Curious>>> books(10);  // and a tree finds all of them
+  REQUIRE(books.serve(count_from(1, 9), 1));
+  REQUIRE(books.serve(count_from(1, 9), 1));
+  books.tree.clear();
+  CHECK(Curious::num_calls == 3 + 1 + 1 + 2);
+}
+
+TEST_CASE("shares that mean nothing are refused in a sentence") {
+  Fair policy;
+  CHECK_THROWS_WITH(policy.set_share(3, {.weight = 0}), contains("tenant 3") && contains("above 0"));
+  CHECK_THROWS_WITH(policy.set_share(3, {.weight = std::numeric_limits<double>::quiet_NaN()}), contains("above 0"));
+  CHECK_THROWS_WITH(policy.set_share(3, {.quota_units = -1}), contains("at least 0"));
+}

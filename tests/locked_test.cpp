@@ -1,0 +1,114 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#include <optional>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "locked/threads.hpp"
+#include "support/catch.hpp"
+
+using namespace folio;
+using folio::test::contains;
+using folio::test::SharedCache;
+using Locked = LockedCache<SharedCache>;
+using Handle = Locked::SequenceType;
+
+namespace {
+
+/// A mutex that counts, and knows when it is held.
+struct CountingMutex {
+  void lock() {
+    if (held) FAIL("locked twice");
+    held = true;
+    ++count;
+  }
+  void unlock() { held = false; }
+  static inline bool held = false;
+  static inline int count = 0;
+};
+
+}  // namespace
+
+TEST_CASE("a locked cache does what the cache does, and every call takes the lock once") {
+  using Counted = LockedCache<SharedCache, CountingMutex>;
+  Counted cache(CacheConfig{.num_blocks = {8}});
+  std::vector<std::int32_t> const tokens{1, 2, 3, 4, 5, 6, 7, 8, 9};
+  int expected = 0;
+  auto const once = [&] { return CountingMutex::count == ++expected && !CountingMutex::held; };
+  auto a = cache.create();
+  CHECK(once());
+  a.append(9);
+  CHECK(once());
+  CHECK_FALSE(a.try_append(100));
+  CHECK(once());
+  CHECK(cache.insert(a, tokens) == 8);
+  CHECK(once());
+  auto b = a.fork();
+  CHECK(once());
+  b.truncate(8);
+  CHECK(once());
+  CHECK(b.num_tokens() == 8);
+  CHECK(b.num_new_tokens() == 8);
+  Counted::Item const items[] = {{&a}, {&b, 1}};
+  auto tables = cache.batch(items);
+  CHECK(once());
+  CHECK(tables.num_query_tokens() == 10);
+  cache.batch(std::span(items).first(1), tables);
+  CHECK(once());
+  CHECK(tables.num_sequences() == 1);
+  a.release();
+  CHECK(once());
+  a.release();  // nothing more
+  CHECK_FALSE(a);
+  b = std::move(a);  // releases b
+  CHECK(once());
+  CHECK(cache.num_cached_tokens(tokens) == 8);
+  CHECK(once());
+  {
+    auto c = cache.create(Prefix(tokens), 3);
+    CHECK(once());
+    CHECK(c.num_cached_tokens() == 8);
+  }
+  CHECK(once());
+  CHECK(cache.stats().num_sequences == 0);
+  CHECK(once());
+  CHECK(cache.with([](SharedCache& inner) { return inner.prefixes().evict_unit(); }));
+  CHECK(once());
+  CHECK_THROWS_AS(cache.create(33), OutOfBlocks);
+  CHECK(once());
+  CHECK_THROWS_WITH(b.append(1), contains("this Sequence is empty"));
+  CHECK_THROWS_WITH(b.fork(), contains("this Sequence is empty"));
+  CHECK(CountingMutex::count == expected);
+  CHECK_FALSE(CountingMutex::held);
+}
+
+TEST_CASE("a locked sequence is a handle: it moves, goes by itself, and outlives the cache object") {
+  static_assert(!std::is_copy_constructible_v<Handle> && std::is_nothrow_move_constructible_v<Handle>);
+  auto cache = std::make_optional<Locked>(SharedCache(CacheConfig{.num_blocks = {8}}));
+  auto first = cache->create(4), second = cache->create(8);
+  CHECK(cache->stats().live == 3);
+  first = std::move(second);
+  CHECK(cache->stats().live == 2);
+  Handle& same = first;
+  first = std::move(same);
+  CHECK(first.num_tokens() == 8);
+  cache.reset();
+  first.append(4);
+  auto third = first.fork();
+  first.release();
+  third.append(1);
+  CHECK(third.num_tokens() == 13);
+}
+
+TEST_CASE("threads that share a cache read what they wrote, and leave nothing behind") {
+  auto const outcome = folio::test::serve_by_threads<Locked>(4, 500, 64);
+  CHECK(outcome.num_wrong == 0);
+  CHECK(outcome.num_served > 500);
+  CHECK(outcome.num_cached > 1000);
+  CHECK(outcome.stats.prefixes.evicted_units > 100);
+  CHECK(outcome.stats.num_sequences == 0);
+  CHECK(outcome.stats.live == 0);
+  CHECK(outcome.stats.free + outcome.stats.cached == outcome.stats.total);
+}

@@ -1,0 +1,228 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#include <folio/kv_cache.hpp>
+#include <folio/observe/hit_ceiling.hpp>
+#include <folio/observe/prefix_events.hpp>
+#include <tuple>
+#include <vector>
+
+#include "support/prefix_books.hpp"
+
+using namespace folio;
+using folio::test::below;
+using folio::test::count_from;
+using folio::test::group_of;
+using folio::test::PrefixBooks;
+using folio::test::RandomRequests;
+using folio::test::Symbols;
+
+namespace {
+
+template <class Tree>
+std::int32_t whole_units(PrefixBooks<Tree> const& books, Prefix const& prompt) {
+  return books.tree.find(prompt.scope, prompt.symbols, prompt.size()).num_symbols / books.tree.unit() *
+         books.tree.unit();
+}
+
+/// The mirror says of every prompt what the tree has.
+template <class Books, class Requests>
+void require_alike(Books const& books, PrefixMirror const& mirror, Requests& requests) {
+  REQUIRE(mirror.in_step());
+  REQUIRE(mirror.num_units() == books.tree.gauges().all.units);
+  for (int i = 0; i < 4; ++i) {
+    Symbols const prompt = requests.prompt();
+    Prefix const prefix(prompt, below(requests.random(), 2));
+    REQUIRE(mirror.num_tokens(prefix) == whole_units(books, prefix));
+  }
+}
+
+using Tree = PrefixTree<LruEviction, PrefixRecorder>;
+
+}  // namespace
+
+TEST_CASE("events say what was stored below what, and what went") {
+  PrefixBooks<Tree> books(100);
+  auto const first = count_from(1, 12);
+  auto second = count_from(1, 6);
+  for (std::int32_t const symbol : {70, 71, 72, 73, 74, 75}) second.push_back(symbol);
+  REQUIRE(books.serve({first, 3}, 5));
+  REQUIRE(books.serve({second, 3}, 6));
+  books.tree.clear();
+  auto const events = books.tree.sink().take();
+  CHECK(books.tree.sink().events().empty());
+  REQUIRE(events.size() == 8);
+  for (std::size_t i = 0; i < events.size(); ++i) CHECK(events[i].number == static_cast<std::int64_t>(i) + 1);
+  CHECK(events[0].kind == PrefixEvent::Kind::stored);
+  CHECK(events[0].parent == scope_key(3));
+  CHECK(events[0].symbols == first);
+  CHECK(events[0].keys.size() == 3);
+  CHECK(events[0].unit_tokens == 4);
+  CHECK(std::tuple(events[0].tenant, events[0].tier) == std::tuple(5, 0));
+  CHECK(events[1].parent == events[0].keys[0]);  // they part inside the second unit
+  CHECK(events[1].symbols == Symbols(second.begin() + 4, second.end()));
+  CHECK(events[1].tenant == 6);
+  for (std::size_t i = 2; i < 7; ++i) CHECK(events[i].kind == PrefixEvent::Kind::removed);
+  CHECK(events[2].keys == std::vector{events[0].keys[2]});  // the deepest of the older one first
+  CHECK(events[7].kind == PrefixEvent::Kind::cleared);
+}
+
+TEST_CASE("a cache that keeps something back is not told to be clear") {
+  PrefixBooks<Tree> books(100);
+  auto const prompt = count_from(1, 8);
+  SequenceState* const running = books.run(prompt);
+  books.tree.insert(*running, 0, prompt);
+  books.tree.clear();
+  CHECK(books.tree.sink().take().size() == 1);
+  books.store.release(*running);
+  books.tree.clear();
+  CHECK(books.tree.sink().take().back().kind == PrefixEvent::Kind::cleared);
+}
+
+TEST_CASE("a mirror that hears everything is always like the tree: one group, several, windows") {
+  std::vector<std::pair<std::vector<GroupShape>, std::vector<std::int64_t>>> const caches{
+      {{group_of(4)}, {40}},
+      {{group_of(1)}, {90}},
+      {{group_of(4), group_of(2, 7, 3), group_of(8), group_of(4, 5)}, {60, 60, 30, 40}}};
+  for (auto const& [shapes, num_blocks] : caches)
+    for (unsigned seed = 1; seed <= 20; ++seed) {
+      PrefixBooks<Tree> books(shapes, num_blocks);
+      RandomRequests requests(books, seed);
+      PrefixMirror mirror;
+      for (int step = 0; step < 300; ++step) {
+        requests.step();
+        if (step % 100 == 99) books.tree.clear();
+        for (PrefixEvent const& event : books.tree.sink().take()) tell(event, mirror);
+        require_alike(books, mirror, requests);
+      }
+      REQUIRE(books.tree.counters().evicted_units > 0);
+    }
+}
+
+TEST_CASE("a mirror knows that it lost an event, and is like the tree again when it was told what there is") {
+  int num_gaps = 0, num_lost_snapshots = 0;
+  for (unsigned seed = 1; seed <= 30; ++seed) {
+    PrefixBooks<Tree> books(40);
+    RandomRequests requests(books, seed);
+    PrefixMirror mirror;
+    std::int64_t last = 0;  // event of the tree
+    bool lost = false;      // one since they were last alike
+    for (int step = 0; step < 300; ++step) {
+      requests.step();
+      for (PrefixEvent const& event : books.tree.sink().take()) {
+        last = event.number;
+        bool const loses = below(requests.random(), 20) == 0;
+        bool const repeats = below(requests.random(), 20) == 0 && event.kind != PrefixEvent::Kind::cleared;
+        lost = lost || loses;
+        for (int times = loses ? 0 : repeats ? 2 : 1; times > 0; --times) tell(event, mirror);
+      }
+      if (mirror.in_step()) {
+        if (mirror.last_event() == last) require_alike(books, mirror, requests);
+        continue;  // or what was lost was the last event: the next one shows it
+      }
+      ++num_gaps;
+      REQUIRE(lost);
+      PrefixRecorder snapshot;
+      books.tree.tell(snapshot);
+      bool arrived = true;
+      for (PrefixEvent const& event : snapshot.take()) {
+        bool const loses = below(requests.random(), 40) == 0;
+        arrived = arrived && !loses;
+        if (!loses) tell(event, mirror);
+      }
+      num_lost_snapshots += arrived ? 0 : 1;
+      if (arrived) require_alike(books, mirror, requests);
+      lost = !arrived;
+    }
+  }
+  CHECK(num_gaps > 300);
+  CHECK(num_lost_snapshots > 30);
+}
+
+TEST_CASE("a tree without listeners can tell what it has, and events go on from there") {
+  PrefixBooks<PrefixTree<>> silent(40);
+  RandomRequests requests(silent, 1);
+  for (int step = 0; step < 300; ++step) {
+    requests.step();
+    PrefixMirror mirror;
+    silent.tree.tell(mirror);
+    require_alike(silent, mirror, requests);
+  }
+
+  PrefixBooks<Tree> books(40);
+  REQUIRE(books.serve(count_from(1, 40)));
+  REQUIRE(books.serve(count_from(50, 40)));
+  PrefixMirror late;
+  books.tree.tell(late);  // it came when there was something already
+  CHECK(late.last_event() == books.tree.sink().take().back().number);
+  REQUIRE(books.serve(count_from(100, 100)));
+  for (PrefixEvent const& event : books.tree.sink().take()) tell(event, late);
+  CHECK(late.in_step());
+  CHECK(late.num_units() == books.tree.gauges().all.units);
+  CHECK(late.num_tokens(count_from(100, 100)) == 100);
+  books.tree.tell(late);  // for somebody else: it does no harm
+  CHECK(late.in_step());
+  CHECK(late.num_units() == books.tree.gauges().all.units);
+}
+
+TEST_CASE("a recorder that nobody empties loses the oldest, which shows") {
+  PrefixRecorder recorder(3);
+  PrefixMirror mirror;
+  std::uint64_t const key = 7;
+  Symbols const symbols{1, 2};
+  for (std::int64_t number = 1; number <= 5; ++number)
+    recorder.stored({number, scope_key(0), {&key, 1}, symbols, 2, 0});
+  CHECK(recorder.events().size() == 3);
+  for (PrefixEvent const& event : recorder.take()) tell(event, mirror);
+  CHECK_FALSE(mirror.in_step());
+  CHECK(mirror.num_units() == 0);
+}
+
+TEST_CASE("a mirror knows in which tier a unit is") {
+  PrefixMirror mirror;
+  Symbols const symbols{1, 2, 3, 4};
+  std::uint64_t const first = unit_key(scope_key(0), std::span(symbols).first(2));
+  std::uint64_t const second = unit_key(first, std::span(symbols).subspan(2));
+  std::vector<std::uint64_t> const keys{first, second};
+  mirror.stored({1, scope_key(0), keys, symbols, 2, 0, 0});
+  mirror.stored({2, first, {&second, 1}, std::span(symbols).subspan(2), 2, 0, 2});
+  mirror.removed({3, second, 0, 0});
+  CHECK(mirror.num_tokens(symbols) == 2);
+  CHECK(mirror.num_tokens(symbols, 1) == 2);
+  CHECK(mirror.num_tokens(symbols, 2) == 4);
+  mirror.removed({4, second, 0, 1});  // of a tier that never had it
+  mirror.removed({5, second, 0, 7});
+  CHECK(mirror.in_step());
+  CHECK(mirror.num_tokens(symbols, 2) == 4);
+}
+
+TEST_CASE("two units of one key are there until both are gone") {
+  PrefixMirror mirror;
+  Symbols const symbols{1, 2};
+  std::uint64_t const key = unit_key(scope_key(0), symbols);
+  mirror.stored({1, scope_key(0), {&key, 1}, symbols, 2, 0});
+  mirror.stored({2, scope_key(0), {&key, 1}, symbols, 2, 0});
+  mirror.removed({3, key, 0});
+  CHECK(mirror.num_tokens(symbols) == 2);
+  mirror.removed({4, key, 0});
+  CHECK(mirror.num_tokens(symbols) == 0);
+}
+
+TEST_CASE("several sinks hear the same, look-ups too, and a cache takes them as one policy") {
+  constexpr ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 8};
+  using Sinks = EventSinks<PrefixMirror, HitCeiling>;
+  static_assert(Sinks::wants_keys && !EventSinks<HitCeiling, NoEvents>::wants_keys);
+  using Cache = KvCache<Model<model>, BlockSize<4>, LruEviction, Sinks>;
+  Cache cache(CacheConfig{.num_blocks = {16}});
+  auto const prompt = count_from(1, 18);
+  for (std::int32_t const cached : {0, 16}) {
+    auto sequence = cache.create(prompt);
+    CHECK(sequence.num_cached_tokens() == cached);
+    sequence.append(18 - cached);
+    cache.insert(sequence, prompt);
+    CHECK(cache.prefixes().sink().get<PrefixMirror>().num_tokens(prompt) == 16);
+  }
+  HitCeiling& ceiling = cache.prefixes().sink().get<HitCeiling>();
+  CHECK(ceiling.num_units() == 8);
+  CHECK(ceiling.ceiling() == Approx(0.5).margin(0.01));
+  CHECK(ceiling.hit_rate() == 0.5);
+}

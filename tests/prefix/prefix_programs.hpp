@@ -1,0 +1,383 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Random programs over caches that keep prefixes: many requests that share openings, in memory that is short.
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <folio/folio.hpp>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "support/prefix_story.hpp"
+#include "support/random.hpp"
+
+namespace folio::test {
+
+/// Host memory that a device is said to read as well, so that copies on write wait for the next batch.
+struct SharedHostMemory {
+  static constexpr char const* name = "shared";
+  static constexpr Reach reach = Reach::both;
+  std::byte* allocate(std::int64_t bytes, std::int64_t alignment) { return memory.allocate(bytes, alignment); }
+  void deallocate(std::byte* pointer, std::int64_t bytes) noexcept { memory.deallocate(pointer, bytes); }
+  HostAllocator memory;
+};
+
+inline constexpr ModelConfig prefix_model{.layers = 2, .kv_heads = 2, .head_dim = 8};
+/// Every kind of group; a unit is 12 tokens.
+inline constexpr ModelConfig prefix_hybrid{.layers = 3,
+                                           .kv_heads = 1,
+                                           .head_dim = 8,
+                                           .groups = {full_attention(), sliding_window(7, 3), latent(8, 8)},
+                                           .pattern = repeat_groups({0, 1, 2})};
+template <class... More>
+using FullPrefixCache = KvCache<Model<prefix_model>, BlockSize<4>, LruEviction, More...>;
+template <class... More>
+using HybridPrefixCache = KvCache<Model<prefix_hybrid>, BlockSizes<4, 2, 6>, LruEviction, More...>;
+
+/// What programs have met, so that a test can see that they meet everything.
+struct PrefixProgramCounts {
+  std::int64_t steps = 0, hits = 0, partial_hits = 0, evictions = 0, merges = 0, copies = 0, refusals = 0, pins = 0;
+};
+
+/// One program. Equal seeds make equal programs. Throws std::logic_error with the seed and the step when anything
+/// is not as it should be.
+template <class Cache>
+class PrefixProgram {
+ public:
+  using Story = PrefixStory<Cache>;
+
+  /// `ample`: nothing is ever evicted, and so it is known exactly what must be found.
+  PrefixProgram(std::vector<std::int64_t> const& num_blocks, unsigned seed, bool ample, int check_every = 1)
+      : cache_({.num_blocks = num_blocks}), seed_(seed), ample_(ample), check_every_(check_every), random_(seed) {
+    prompts_ = {count_from(1, 9), count_from(1, 40)};
+    unit_ = cache_.prefixes().unit();
+  }
+
+  void run(int steps, PrefixProgramCounts& counts) {
+    try {
+      for (step_ = 0; step_ < steps; ++step_) {
+        act();
+        if (step_ % check_every_ == 0) check();
+      }
+      check();
+      count(counts);
+      finish();
+    } catch (std::exception const& error) {
+      throw std::logic_error("seed " + std::to_string(seed_) + ", step " + std::to_string(step_) + ", " + what_ + ": " +
+                             error.what());
+    }
+  }
+
+ private:
+  static constexpr bool has_windows = [] {
+    for (int g = 0; g < Cache::num_groups; ++g)
+      if (Cache::model.groups[g].window != 0) return true;
+    return false;
+  }();
+
+  struct Running {
+    Story story;
+    std::int32_t kept;  // so many first tokens stay in the tree as long as it runs
+  };
+  struct Pinned {
+    std::int32_t node, scope;
+    Symbols symbols;
+    std::int32_t num_tokens;  // that could be taken
+  };
+
+  static void expect(bool ok, char const* what) {
+    if (!ok) throw std::logic_error(what);
+  }
+  std::int32_t any(std::int32_t n) { return below(random_, n); }
+  template <class T>
+  T& any_of(std::vector<T>& all) {
+    return all[static_cast<std::size_t>(any(static_cast<std::int32_t>(all.size())))];
+  }
+  [[nodiscard]] std::int32_t whole(std::int32_t n) const { return n / unit_ * unit_; }
+  [[nodiscard]] BlockPool const& pool(int g) const { return cache_.state()->store.pool(g); }
+
+  void act() {
+    std::int32_t const dice = any(100);
+    if (dice < 24 || running_.empty()) return create();
+    Running& one = any_of(running_);
+    if (dice < 42) return append(one);
+    if (dice < 47) return append_two();
+    if (dice < 59) return insert(one, one.story.size());
+    if (dice < 63) return insert(one, any(one.story.size() + 1));
+    if (dice < 69) return fork(one);
+    if (dice < 77) return truncate(one);
+    if (dice < 83) return release(one);
+    if (dice < 90) return insert(one, one.story.size()), release(one);
+    if (dice < 93) return pin();
+    if (dice < 96) return unpin();
+    if (dice < 98) return cache_.prefixes().set_time(step_);
+    if (dice < 99) return bad(one);
+    what_ = "clear";
+    if (!ample_ && any(4) == 0) cache_.prefixes().clear();
+  }
+
+  /// A known opening, cut somewhere, and something of its own behind: of few symbols, so that prefixes meet by chance.
+  Symbols prompt() {
+    Symbols symbols = any_of(prompts_);
+    if (any(3) != 0) symbols.resize(static_cast<std::size_t>(1 + any(static_cast<std::int32_t>(symbols.size()))));
+    if (any(4) != 0)
+      for (int n = any(20); n > 0; --n) symbols.push_back(some_symbol());
+    return symbols;
+  }
+  std::int32_t some_symbol() { return any(4) - 1; }  // -1: an image, say
+
+  void create() {
+    what_ = "create";
+    if (running_.size() >= 6) return;
+    Symbols const symbols = prompt();
+    auto const size = static_cast<std::int32_t>(symbols.size());
+    Prefix const prefix(symbols, any(2));
+    std::int32_t const promised = cache_.num_cached_tokens(prefix);
+    Story story(cache_, prefix, any(3));
+    expect(story.size() == promised, "create found something else than num_cached_tokens");
+    expect(story.size() < size, "nothing was left to compute");
+    if (ample_ && !has_windows) expect(story.size() == std::min(size - 1, oracle(prefix)), "not the longest prefix");
+    partial_hits_ += story.size() % unit_ != 0 ? 1 : 0;
+    story.sequence().state().retention = {any(101), any(2) == 0 ? step_ + 10.0 : 1e9};
+    std::int32_t const found = whole(story.size());
+    running_.push_back({std::move(story), found});
+    Symbols const rest(symbols.begin() + running_.back().story.size(), symbols.end());
+    if (!grow(running_.back().story, rest)) return running_.pop_back();
+    write({&running_.back().story});
+    if (prompts_.size() < 12)
+      prompts_.push_back(symbols);
+    else
+      any_of(prompts_) = symbols;
+  }
+
+  /// The longest beginning that was ever inserted.
+  [[nodiscard]] std::int32_t oracle(Prefix const& prefix) const {
+    std::int32_t longest = 0;
+    for (auto const& [scope, symbols] : inserted_) {
+      if (scope != prefix.scope) continue;
+      auto const end = std::mismatch(symbols.begin(), symbols.end(), prefix.symbols.begin(), prefix.symbols.end());
+      longest = std::max(longest, static_cast<std::int32_t>(end.first - symbols.begin()));
+    }
+    return longest;
+  }
+
+  /// Takes slots. Evicts only when it must, and refuses only when nothing more can go.
+  bool grow(Story& story, Symbols const& more) {
+    auto const n = static_cast<std::int32_t>(more.size());
+    bool fits = true;
+    for (int g = 0; g < Cache::num_groups; ++g)
+      fits = fits && story.sequence().num_blocks_to_append(n, g) <= pool(g).num_free();
+    std::int64_t const evicted = cache_.prefixes().counters().evicted_units;
+    bool const grown = story.take_slots(more);
+    if (fits) expect(grown && cache_.prefixes().counters().evicted_units == evicted, "evicted though there was room");
+    if (grown) return true;
+    bool short_of_blocks = false;
+    for (int g = 0; g < Cache::num_groups; ++g) {
+      std::int64_t const needed = story.sequence().num_blocks_to_append(n, g);
+      if (needed <= pool(g).num_free()) continue;
+      short_of_blocks |=
+          needed > pool(g).num_free() + pool(g).num_cached() || cache_.prefixes().gauges().all.reclaimable_blocks == 0;
+    }
+    expect(short_of_blocks, "refused though something could be evicted");
+    return false;
+  }
+
+  void write(std::initializer_list<Story const*> stories) { Story::write(cache_, stories); }
+
+  Symbols some_symbols() {
+    Symbols more;
+    for (int n = any(3) == 0 ? any(16) : 1 + any(2); n > 0; --n) more.push_back(some_symbol());
+    return more;
+  }
+  void append(Running& one) {
+    what_ = "append";
+    if (grow(one.story, some_symbols())) write({&one.story});
+  }
+  void append_two() {  // in one step, so that where copies wait both do
+    what_ = "append to two";
+    Running &one = any_of(running_), &two = any_of(running_);
+    bool const first = grow(one.story, some_symbols()), second = &one != &two && grow(two.story, some_symbols());
+    if (first && second) return write({&two.story, &one.story});
+    if (first) write({&one.story});
+    if (second) write({&two.story});
+  }
+
+  void insert(Running& one, std::int32_t n) {
+    what_ = "insert";
+    std::int32_t const kept = one.story.insert(n);
+    expect(kept == whole(n), "insert did not keep the whole units");
+    if (kept == 0) return;
+    one.kept = kept;
+    inserted_.emplace_back(one.story.scope(), first_of(one.story.symbols(), kept));
+    auto const& [scope, symbols] = inserted_.back();
+    PrefixMatch const match = cache_.prefixes().find(scope, symbols, kept);
+    expect(match.num_symbols == kept && (has_windows || match.num_tokens == kept), "what was inserted is not found");
+    if (!ample_ || has_windows) inserted_.pop_back();
+  }
+
+  void fork(Running& one) {
+    what_ = "fork";
+    if (running_.size() >= 6) return;
+    Running child{one.story.fork(), one.kept};
+    running_.push_back(std::move(child));
+  }
+
+  void truncate(Running& one) {
+    what_ = "truncate";
+    std::int32_t const n = any(2) == 0 ? any(one.story.size() + 1) : std::max(0, one.story.size() - any(6));
+    try {
+      one.story.sequence().truncate(n);
+    } catch (Error const&) {
+      expect(has_windows, "truncate refused without a window");
+      return;
+    }
+    one.story.sequence().truncate(n);  // again: changes nothing
+    one.story.truncate(n);
+    one.kept = std::min(one.kept, whole(n));
+  }
+
+  void release(Running& one) {
+    what_ = "release";
+    std::swap(one, running_.back());
+    running_.pop_back();
+  }
+
+  void pin() {
+    what_ = "pin";
+    if (pins_.size() >= 2) return;
+    Symbols const symbols = prompt();
+    auto const size = static_cast<std::int32_t>(symbols.size());
+    std::int32_t const scope = any(2);
+    auto& tree = cache_.prefixes();
+    PrefixMatch const match = tree.find(scope, symbols, size);
+    std::int32_t const end = whole(any(match.num_symbols + 1));
+    if (end == 0) return;
+    Symbols const pinned = first_of(symbols, end);
+    std::int32_t const usable = tree.find(scope, pinned, end).num_tokens;
+    pins_.push_back({tree.pin(match, end), scope, pinned, usable});
+    ++num_pins_;
+  }
+  void unpin() {
+    what_ = "unpin";
+    if (pins_.empty()) return;
+    cache_.prefixes().unpin(pins_.back().node);
+    pins_.pop_back();
+  }
+
+  /// Misuse, which the checks behind it see to have changed nothing.
+  void bad(Running& one) {
+    what_ = "bad";
+    bool refused = false;
+    try {
+      Symbols const more = one.story.symbols() + Symbols{1};
+      static_cast<void>(cache_.insert(one.story.sequence(), {more, one.story.scope()}));
+    } catch (Error const&) {
+      refused = true;
+    }
+    expect(refused, "inserted more tokens than there are");
+  }
+
+  void check() {
+    check_accounts();
+    check_rows();
+    for (Running const& one : running_)
+      if (one.kept > 0)
+        expect(
+            cache_.prefixes().find(one.story.scope(), first_of(one.story.symbols(), one.kept), one.kept).num_symbols ==
+                one.kept,
+            "a prefix went that a sequence keeps");
+    for (Pinned const& pin : pins_) {
+      auto const size = static_cast<std::int32_t>(pin.symbols.size());
+      PrefixMatch const match = cache_.prefixes().find(pin.scope, pin.symbols, size);
+      expect(match.num_symbols == size && match.num_tokens >= pin.num_tokens, "a pinned prefix went");
+    }
+  }
+
+  /// A few tokens of each sequence. Then free blocks get bytes that are NaN.
+  void check_rows() {
+    if (!running_.empty()) {
+      items_.clear();
+      for (Running const& one : running_) items_.emplace_back(&one.story.sequence(), 0);
+      auto const batch = cache_.batch(items_);
+      for (std::size_t i = 0; i < running_.size(); ++i) {
+        Story const& story = running_[i].story;
+        if (story.size() == 0) continue;
+        std::int32_t const found = std::max(1, std::min(story.size(), story.sequence().num_cached_tokens())) - 1;
+        for (std::int32_t const token : {story.size() - 1, found, any(story.size()), any(story.size())}) {
+          std::string const wrong = story.difference_at(batch.view(), static_cast<std::int32_t>(i), token);
+          if (!wrong.empty()) throw std::logic_error("sequence " + std::to_string(i) + ": " + wrong);
+        }
+      }
+    }
+    cache_.state()->do_due_work();  // as the next step would: from here on nobody reads a free block
+    for (int g = 0; g < Cache::num_groups; ++g)
+      for (std::int32_t id = 1; id <= pool(g).num_blocks(); ++id)
+        if (pool(g).ref_count(BlockId{id}) == 0 && !pool(g).is_cached(BlockId{id}))
+          std::memset(cache_.pool(g) + id * cache_.block_bytes(g), 0xFF,
+                      static_cast<std::size_t>(cache_.block_bytes(g)));
+  }
+
+  /// free + live + cached is all; every block of a sequence is live, and has as many holders as it should.
+  void check_accounts() {
+    for (int g = 0; g < Cache::num_groups; ++g) {
+      holders_.assign(static_cast<std::size_t>(pool(g).num_blocks() + 1), 0);
+      for (Running const& one : running_)
+        for (BlockId const block : one.story.sequence().blocks(g)) ++holders_[static_cast<std::size_t>(to_int(block))];
+      std::int32_t live = 0, cached = 0;
+      for (std::int32_t id = 1; id <= pool(g).num_blocks(); ++id) {
+        std::uint32_t const wanted = holders_[static_cast<std::size_t>(id)];
+        expect(pool(g).ref_count(BlockId{id}) == wanted, "a block has not the holders that it should have");
+        live += wanted > 0 ? 1 : 0;
+        cached += wanted == 0 && pool(g).is_cached(BlockId{id}) ? 1 : 0;
+      }
+      expect(pool(g).num_live() == live && pool(g).num_cached() == cached, "live or cached blocks are miscounted");
+      expect(pool(g).num_free() + live + cached == pool(g).num_blocks(), "free + live + cached is not all");
+    }
+  }
+
+  void count(PrefixProgramCounts& counts) const {
+    PrefixCounters const& tree = cache_.prefixes().counters();
+    counts.steps += step_;
+    counts.hits += tree.hit_tokens;
+    counts.partial_hits += partial_hits_;
+    counts.evictions += tree.evicted_units;
+    counts.merges += tree.merged_blocks;
+    counts.copies += cache_.stats().counters.copies;
+    counts.refusals += cache_.stats().counters.out_of_blocks;
+    counts.pins += num_pins_;
+    if (ample_) expect(tree.evicted_units == 0, "there was not as much memory as this program needs");
+  }
+
+  void finish() {
+    what_ = "the end";
+    running_.clear();
+    while (!pins_.empty()) unpin();
+    cache_.prefixes().clear();
+    for (int g = 0; g < Cache::num_groups; ++g) expect(pool(g).num_free() == pool(g).num_blocks(), "blocks leaked");
+    expect(cache_.prefixes().num_nodes() == 0, "nodes leaked");
+  }
+
+  Cache cache_;
+  unsigned seed_;
+  bool ample_;
+  int check_every_;
+  std::mt19937 random_;
+  std::int32_t unit_ = 1;
+  int step_ = 0;
+  char const* what_ = "";
+  std::vector<Symbols> prompts_;
+  std::vector<Running> running_;
+  std::vector<Pinned> pins_;
+  std::vector<std::pair<std::int32_t, Symbols>> inserted_;  // scope and symbols; kept where it says what is found
+  std::int64_t partial_hits_ = 0, num_pins_ = 0;
+  std::vector<BatchItem> items_;
+  std::vector<std::uint32_t> holders_;
+};
+
+}  // namespace folio::test

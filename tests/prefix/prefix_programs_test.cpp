@@ -1,0 +1,60 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// Random programs over caches with prefixes, on real bytes. FOLIO_PROGRAMS: how many, in hundredths of what CI runs.
+// FOLIO_SEED: the one program to run. A failure tells its seed.
+#include "prefix/prefix_programs.hpp"
+
+#include "support/catch.hpp"
+
+namespace {
+
+using namespace folio;
+using namespace folio::test;
+
+unsigned number_from(char const* variable, unsigned otherwise) {
+  char const* const text = std::getenv(variable);
+  return text != nullptr ? static_cast<unsigned>(std::atoi(text)) : otherwise;
+}
+
+/// Runs programs of which each hits and is short of memory in its own way, and sees that they met everything.
+template <class Cache>
+void run_programs(std::vector<std::int64_t> const& scarce, std::vector<std::int64_t> const& more, unsigned count,
+                  int check_every = 1) {
+  unsigned const only = number_from("FOLIO_SEED", 0);
+  count = count * number_from("FOLIO_PROGRAMS", 100) / 100;
+  std::vector<std::int64_t> const ample(scarce.size(), 1500);
+  PrefixProgramCounts counts;
+  for (unsigned seed = only > 0 ? only : 1; seed <= (only > 0 ? only : count); ++seed) {
+    bool const is_ample = seed % 8 == 0;
+    auto const& blocks = is_ample ? ample : seed % 2 == 0 ? scarce : more;
+    PrefixProgram<Cache>(blocks, seed, is_ample, check_every).run(40 + static_cast<int>(seed % 5) * 20, counts);
+  }
+  if (only > 0 || count < 100) return;
+  CHECK(counts.hits > 0);
+  CHECK(counts.partial_hits > 0);
+  CHECK(counts.evictions > 0);
+  CHECK(counts.merges > 0);
+  CHECK(counts.copies > 0);
+  CHECK(counts.refusals > 0);
+  CHECK(counts.pins > 0);
+}
+
+}  // namespace
+
+TEST_CASE("random programs with prefixes: one full group, f32") {
+  run_programs<FullPrefixCache<F32>>({14}, {40}, 6000);
+}
+TEST_CASE("random programs with prefixes: full, window with sinks and latent groups, f32") {
+  run_programs<HybridPrefixCache<F32>>({20, 24, 14}, {50, 60, 32}, 4000);
+}
+TEST_CASE("random programs with prefixes: a group is much shorter of blocks than the others") {
+  run_programs<HybridPrefixCache<F32>>({60, 18, 40}, {16, 90, 50}, 500);
+}
+TEST_CASE("random programs with prefixes: int8") {
+  run_programs<FullPrefixCache<Int8PerToken>>({14}, {40}, 300);
+  run_programs<HybridPrefixCache<Int8PerToken>>({20, 24, 14}, {50, 60, 32}, 200);
+}
+TEST_CASE("random programs with prefixes: copies wait for the next step") {
+  run_programs<FullPrefixCache<F32, SharedHostMemory>>({14}, {40}, 500, 3);
+  run_programs<HybridPrefixCache<F32, SharedHostMemory>>({20, 24, 14}, {50, 60, 32}, 300, 3);
+}

@@ -241,7 +241,9 @@ class SequenceStore {
   /// Whether every group has, or can be given, enough blocks for n more tokens.
   [[nodiscard]] bool make_room(SequenceState const& state, std::int32_t n) {
     for (int g = 0; g < num_groups(); ++g)
-      if (!make_room(g, blocks_to_append(state, g, n))) return false;
+      // Asked again: evicting a prefix may have made the sequence the only holder of its last block.
+      if (!make_room(g, blocks_to_append(state, g, n)) && blocks_to_append(state, g, n) > pool(g).num_free())
+        return false;
     return true;
   }
 

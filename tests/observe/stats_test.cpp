@@ -232,6 +232,7 @@ TEST_CASE("the JSON is one object with every gauge and counter, and a list of gr
   auto const add = [&](std::string const& key, auto value) { expected[key] = static_cast<double>(value); };
   add("total", stats.total), add("free", stats.free), add("live", stats.live), add("shared", stats.shared);
   add("peak_live", stats.peak_live), add("allocated", stats.allocated), add("freed", stats.freed);
+  add("cached", stats.cached), add("reserved", stats.reserved);
   add("slots_held", stats.slots_held), add("slots_empty", stats.slots_empty), add("waste", stats.waste());
   add("bytes_total", stats.bytes_total), add("bytes_live", stats.bytes_live), add("bytes_peak", stats.bytes_peak);
   add("num_sequences", stats.num_sequences), add("num_tokens", stats.num_tokens);
@@ -239,16 +240,47 @@ TEST_CASE("the JSON is one object with every gauge and counter, and a list of gr
   add("appends", stats.counters.appends), add("truncates", stats.counters.truncates);
   add("forks", stats.counters.forks), add("copies", stats.counters.copies);
   add("out_of_blocks", stats.counters.out_of_blocks);
+  for (char const* name : {"lookups", "hit_tokens", "missed_tokens", "hit_rate", "stored_units", "evicted_units",
+                           "evicted_blocks", "mean_evicted_age", "merged_blocks"})
+    add(name, 0);  // it keeps no prefixes
   for (std::size_t g = 0; g < 2; ++g) {
     std::string const path = "groups[" + std::to_string(g) + "].";
     GroupStats const& s = stats.groups[g];
     add(path + "total", s.total), add(path + "free", s.free), add(path + "live", s.live),
         add(path + "shared", s.shared);
+    add(path + "cached", s.cached), add(path + "reserved", s.reserved);
     add(path + "peak_live", s.peak_live), add(path + "allocated", s.allocated), add(path + "freed", s.freed);
     add(path + "slots_held", s.slots_held), add(path + "slots_empty", s.slots_empty);
     add(path + "block_bytes", s.block_bytes);
   }
   CHECK(numbers == expected);
+}
+
+TEST_CASE("what a cache found, kept and evicted, and how long that was unused, is in its numbers and in the JSON") {
+  using Keeping = folio::KvCache<folio::Model<hybrid>, folio::BlockSizes<4, 2>, folio::F32, folio::LruEviction>;
+  Keeping cache({.num_blocks = {10, 20}});
+  std::vector<std::int32_t> const prompt{1, 2, 3, 4, 5, 6, 7, 8, 9};
+  for (int request = 0; request < 2; ++request) {
+    cache.prefixes().set_time(10 * request);
+    auto sequence = cache.create(prompt);
+    sequence.append(9 - sequence.num_tokens());
+    cache.insert(sequence, prompt);
+  }
+  cache.prefixes().set_time(13);
+  REQUIRE(cache.prefixes().evict_unit());
+  cache.prefixes().set_time(14);
+  REQUIRE(cache.prefixes().evict_unit());
+  Stats const stats = cache.stats();
+  CHECK(stats.free + stats.live + stats.cached == stats.total);
+  auto const numbers = JsonReader(folio::to_json(stats)).numbers;
+  std::map<std::string, double> const expected{
+      {"lookups", 2},          {"hit_tokens", 8},      {"missed_tokens", 10},
+      {"hit_rate", 8.0 / 18},  {"stored_units", 2},    {"evicted_units", 2},
+      {"evicted_blocks", 6.0}, {"merged_blocks", 0.0}, {"mean_evicted_age", 3.5}};
+  for (auto const& [name, value] : expected) {
+    INFO(name);
+    CHECK(numbers.at(name) == Approx(value));
+  }
 }
 
 TEST_CASE("the JSON of an empty snapshot is whole, and large numbers are exact") {

@@ -54,10 +54,8 @@ __global__ void staged_scores_kernel(View view, int layer, int head, float const
       int const slot = i / chunks, byte = i % chunks * 16;
       __pipeline_memcpy_async(&codes[slot][byte], block.key(head, slot).codes(byte), 16);
     }
-    for (int i = thread; i < block.size() * param_bytes / 4; i += num_threads) {
-      int const slot = i / (param_bytes / 4), byte = i % (param_bytes / 4) * 4;
-      __pipeline_memcpy_async(&params[slot][byte], block.key(head, slot).param_bytes() + byte, 4);
-    }
+    for (int byte = 0; byte < param_bytes && thread < block.size(); byte += 4)
+      __pipeline_memcpy_async(&params[thread][byte], block.key(head, thread).param_bytes() + byte, 4);
     __pipeline_commit();
     __pipeline_wait_prior(0);  // this thread's copies are there
     __syncthreads();           // and everybody's

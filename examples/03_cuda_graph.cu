@@ -91,7 +91,8 @@ int main() {
     for (std::size_t r = 0; r < running.size(); ++r) {
       float const mean = static_cast<float>(running[r].began + i) / 2;
       for (std::size_t e = 0; e < result.size() / max_sequences; ++e)
-        worst = std::max(worst, std::abs(result[r * result.size() / max_sequences + e] - mean));
+        if (float const error = std::abs(result[r * result.size() / max_sequences + e] - mean); !(error <= worst))
+          worst = error;  // a NaN is worst of all
     }
   }
   std::cout << "60 replays of one graph; largest difference to the mean of the values: " << worst << "\n";

@@ -219,6 +219,17 @@ TEST_CASE("whoever is above a quota loses before whoever has most") {
   CHECK(books.tree.eviction().kept_units(1) == 72);
 }
 
+TEST_CASE("of equal tenants the one with the smallest number loses, whoever came first") {
+  Books books(100);
+  Traffic traffic;
+  for (std::int32_t const tenant : {5, 2, 9}) traffic.request(books, tenant);
+  for (std::int32_t const loser : {2, 5, 9, 2}) {
+    auto const before = books.tree.eviction().kept_units(loser);
+    REQUIRE(books.tree.evict_unit());
+    CHECK(books.tree.eviction().kept_units(loser) == before - 1);
+  }
+}
+
 TEST_CASE("a prefix counts for whoever stored it first, and its cut counts right") {
   Books books(100);
   REQUIRE(books.serve(count_from(1, 40), 1));

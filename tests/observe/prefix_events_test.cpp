@@ -78,6 +78,31 @@ TEST_CASE("a cache that keeps something back is not told to be clear") {
   CHECK(books.tree.sink().take().back().kind == PrefixEvent::Kind::cleared);
 }
 
+TEST_CASE("a lease whose edge lost its last unit to another prefix ends without an event, and the mirror agrees") {
+  PrefixBooks<Tree> books(200);
+  auto const prompt_to = [](std::int32_t same, std::int32_t other) {
+    auto prompt = count_from(1, same);
+    while (prompt.size() < 20) prompt.push_back(other);
+    return prompt;
+  };
+  REQUIRE(books.serve(prompt_to(14, 70)));
+  REQUIRE(books.serve(prompt_to(14, 80)));  // they part after 14, so an edge ends there
+  auto const opening = count_from(1, 12);
+  SequenceState* const running = books.run(opening);
+  CHECK(books.tree.insert(*running, 0, opening) == 12);  // a lease on that edge, for 12
+  REQUIRE(books.serve(prompt_to(13, 90)));               // which is cut after 13: the lease is on the 14th token
+  books.tree.clear();
+  CHECK(books.tree.gauges().all.units == 3);
+  books.store.release(*running);
+  CHECK(books.tree.gauges().all.units == 3);
+  books.tree.clear();
+  CHECK(books.tree.num_nodes() == 0);
+  PrefixMirror mirror;
+  for (PrefixEvent const& event : books.tree.sink().take()) tell(event, mirror);
+  CHECK(mirror.in_step());
+  CHECK(mirror.num_units() == 0);
+}
+
 TEST_CASE("a mirror that hears everything is always like the tree: one group, several, windows") {
   std::vector<std::pair<std::vector<GroupShape>, std::vector<std::int64_t>>> const caches{
       {{group_of(4)}, {40}},

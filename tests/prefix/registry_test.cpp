@@ -94,6 +94,21 @@ TEST_CASE("a pinned prefix survives whatever splits, joins and evicts around it,
   CHECK(num_joined > 5);
 }
 
+TEST_CASE("a pin keeps one node from being joined, and nothing above it") {
+  Books books(100);
+  auto const prompt = count_from(1, 40);
+  REQUIRE(books.serve(prompt));
+  for (int use = 0; use < 4; ++use) books.store.release(*books.run(std::span(prompt).first(21)));
+  CHECK(books.tree.num_nodes() == 3);  // the root, what was used, and the rest
+  std::int32_t const node = books.tree.pin(books.tree.find(0, prompt, 32), 32);
+  CHECK(books.tree.num_nodes() == 4);
+  for (int use = 0; use < 5; ++use) books.store.release(*books.run(prompt));
+  CHECK(books.tree.num_nodes() == 4);  // up to 32 it is one now; 36 were found at the most, and end there
+  books.tree.unpin(node);
+  for (int use = 0; use < 5; ++use) books.store.release(*books.run(prompt));
+  CHECK(books.tree.num_nodes() == 3);
+}
+
 TEST_CASE("a pin is of whole units of what was found") {
   Books books(60);
   auto const prompt = count_from(1, 40);

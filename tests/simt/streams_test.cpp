@@ -120,8 +120,8 @@ TEST_CASE("Memory that is freed on one stream while another uses it is seen") {
     return true;
   };
   bool const by_kernel = GENERATE(false, true);
-  if (by_kernel && !simt::checks_memory()) return;  // the sanitizer would end the program
   REQUIRE(num_right([&](Machine& m) { return program(m, true, by_kernel); }) == 20);
+  if (!simt::checks_memory()) return;  // the address sanitizer sees the other program, and would end this one
   REQUIRE(num_right([&](Machine& m) { return program(m, false, by_kernel); }) < 20);
 }
 

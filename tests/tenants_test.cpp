@@ -39,6 +39,7 @@ TEST_CASE("each level of isolation shares what it says, and with the same level 
   CHECK(found({Isolation::public_opening, "a"}, {Isolation::public_opening, "b"}, 24) == 24);
   CHECK(found({Isolation::public_opening, "a"}, {Isolation::public_opening, "b"}, 22) == 22);  // inside a block
   CHECK(found({Isolation::public_opening, "a"}, {Isolation::public_opening, "b"}, 0) == 0);
+  CHECK(found({Isolation::public_opening, "a"}, {Isolation::public_opening, "b"}, 63) == 63);
   CHECK(found({Isolation::public_opening, "a"}, {Isolation::public_opening, "b"}, 64) == 64);
   CHECK(found({Isolation::public_opening, "a"}, {Isolation::public_opening, "a"}, 24) == 64);
   CHECK(found({Isolation::all_shared}, {Isolation::all_shared}, 0) == 64);
@@ -64,6 +65,19 @@ TEST_CASE("whatever two tenants are called, they share no more than both allow")
                                                                                     : apart ? 0
                                                                                             : num_public));
         }
+}
+
+TEST_CASE("nobody's adapter or image that is called like a tenant's salt finds the tenant's private part") {
+  KeyTable keys;
+  PrefixBooks<PrefixTree<>> books(100);
+  auto const tokens = count_from(1, 64);
+  REQUIRE(books.serve(tenant_prefix(keys, {Isolation::public_opening, "a"}, tokens, 24)));
+  using Kind = PrefixAttribute::Kind;
+  for (Kind const kind : {Kind::media, Kind::embeddings, Kind::adapter}) {
+    PrefixAttribute const attribute{kind, "a", 24};
+    auto const prompt = tenant_prefix(keys, {Isolation::all_shared}, tokens, 0, {}, {&attribute, 1});
+    CHECK(books.kept(prompt) == 24);
+  }
 }
 
 TEST_CASE("a tenant's image is its own behind the public opening") {

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// Random programs over caches with prefixes, on real bytes. FOLIO_PROGRAMS: how many, in hundredths of what CI runs.
+// Random programs over caches with prefixes, on real bytes. FOLIO_PROGRAMS: how many, in thousandths of what CI runs.
 // FOLIO_SEED: the one program to run. A failure tells its seed.
 #include "prefix/prefix_programs.hpp"
 
@@ -21,7 +21,7 @@ template <class Cache>
 void run_programs(std::vector<std::int64_t> const& scarce, std::vector<std::int64_t> const& more, unsigned count,
                   int check_every = 1) {
   unsigned const only = number_from("FOLIO_SEED", 0);
-  count = count * number_from("FOLIO_PROGRAMS", 100) / 100;
+  count = count * number_from("FOLIO_PROGRAMS", 1000) / 1000;
   std::vector<std::int64_t> const ample(scarce.size(), 1500);
   PrefixProgramCounts counts;
   for (unsigned seed = only > 0 ? only : 1; seed <= (only > 0 ? only : count); ++seed) {

@@ -179,9 +179,10 @@ TEST_CASE("a sequence with a reservation never runs out, windows, forks and kept
     }
     ++num_reserved;
     std::int64_t const held[] = {ahead.num_blocks(0), ahead.num_blocks(1)};
-    auto hog = cache.create();
-    while (hog.try_append(1)) {
-    }
+    std::vector<Sequence> hogs;  // a block of each group for each: a longer one would give back behind its window
+    do {
+      hogs.push_back(cache.create());
+    } while (hogs.back().try_append(1));
     for (std::int32_t left = grows; left > 0;) {
       std::int32_t const n = std::min(left, 1 + below(random, step));
       if (!ahead.try_append(sequence, n)) FAIL("seed " << seed << ": " << left << " of " << grows << " are left");

@@ -13,6 +13,7 @@ using namespace folio;
 using folio::test::accounts_close;
 using folio::test::contains;
 using folio::test::count_from;
+using folio::test::first_of;
 using folio::test::FullPrefixCache;
 using folio::test::PrefixStory;
 using folio::test::run;
@@ -50,6 +51,27 @@ TEST_CASE("blocks that a sequence found are not evicted while it lives") {
   CHECK(cache.num_cached_tokens(count_from(1, 9)) == 8);
   holder.sequence().release();
   CHECK(cache.create().try_append(9));
+}
+
+TEST_CASE("a lease whose prefix was split off above it moves there when nothing is left below") {
+  Cache cache({.num_blocks = {20}});
+  Symbols const stem = count_from(1, 14);
+  {
+    auto one = run(cache, stem + count_from(100, 2)), other = run(cache, stem + count_from(200, 2));
+    one.insert();
+    other.insert();
+  }
+  PrefixStory<Cache> holder(cache, first_of(stem, 6) + count_from(900, 1));  // six tokens of the node that ends with 14
+  CHECK(holder.size() == 6);
+  serve(cache, first_of(stem, 13) + count_from(300, 3));  // which is split behind the 13th
+  cache.prefixes().clear();                               // so that the 14th token is in no block any more
+  CHECK(cache.num_cached_tokens(stem + count_from(100, 2)) == 12);
+  CHECK(holder.difference() == "");
+  CHECK(accounts_close(cache));
+  holder.sequence().release();
+  cache.prefixes().clear();
+  CHECK(cache.prefixes().num_nodes() == 0);
+  CHECK(cache.num_free_blocks() == 20);
 }
 
 TEST_CASE("the prefix that a running sequence inserted stays while it lives") {

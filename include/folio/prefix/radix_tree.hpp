@@ -259,11 +259,7 @@ class PrefixTree : PrefixBlocks<Hash> {
     unlease(std::exchange(state.lease, node));
   }
   void unlease(std::int32_t node) noexcept {
-    if (node == no_node || --at(node).leases > 0) return;
-    if (at(node).units == 0 && at(node).first_child == no_node)
-      drop_leaf(at(node));  // nothing but the lease kept it
-    else
-      update_candidate(node);
+    if (node != no_node && --at(node).leases == 0) update_candidate(node);
   }
 
   /// The node that ends after the first `num_tokens` tokens, whole units, of the path to a node.
@@ -378,15 +374,24 @@ class PrefixTree : PrefixBlocks<Hash> {
       if (above.first_child != no_node) return;
       std::int32_t const end = above.end() / unit() * unit();
       for (int g = 0; g < num_groups(); ++g) drop_blocks(above, g, end / block_size(g));
-      if (end > above.begin || above.leases != 0 || above.pins != 0) {
-        above.symbols.resize(static_cast<std::size_t>(std::max(0, end - above.begin)));
+      if (end > above.begin) {
+        above.symbols.resize(static_cast<std::size_t>(end - above.begin));
         this->measure(above);
         update_candidate(parent);
-        if (end > above.begin) drop_unreachable(above);
-        return;
+        return drop_unreachable(above);
       }
+      if (above.leases != 0) lease_above(parent);
       index = parent;
     }
+  }
+
+  /// Moves the leases on a node without a whole unit to its parent. A lease comes to such a node when what it holds was
+  /// split off above it. Rare, and so it looks through the sequences: O(live sequences).
+  void lease_above(std::int32_t index) {
+    Node& node = at(index);
+    for (auto const& state : store_.states())
+      if (state->lease == index) state->lease = node.parent;
+    at(node.parent).leases += std::exchange(node.leases, 0);
   }
 
   Eviction eviction_;

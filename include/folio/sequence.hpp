@@ -10,7 +10,7 @@
 #include <folio/block_pool.hpp>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
-#include <folio/prefix/prefix.hpp>
+#include <folio/sequence_state.hpp>
 #include <limits>
 #include <memory>
 #include <span>
@@ -19,52 +19,6 @@
 #include <vector>
 
 namespace folio {
-
-/// Copies all bytes of block `from` to block `to` of layer group `group`. The owner of the memory gives it. `prepare`
-/// comes before every `copy` and may throw, when nothing has changed yet; `copy` cannot fail.
-struct BlockCopier {
-  void* owner = nullptr;
-  void (*copy)(void* owner, int group, BlockId from, BlockId to) noexcept = nullptr;
-  void (*prepare)(void* owner, int group) = nullptr;
-};
-
-/// What one sequence holds in one layer group.
-struct BlockList {
-  /// By logical index: block i holds tokens [i * block_size, (i + 1) * block_size). Given back behind a window:
-  /// null_block.
-  std::vector<BlockId> blocks;
-  /// Blocks from the end of the sinks' to this index were given back behind the window.
-  std::int32_t given_back_end = 0;
-};
-
-/// One sequence: its length and its block list in each layer group. Owned by the SequenceStore, named by a Sequence.
-struct SequenceState {
-  SequenceId id{};
-  bool live = false;
-  std::int32_t num_tokens = 0;
-  std::int32_t num_new_tokens = 0;  ///< of the last append that are still there: the default query of a batch
-  BlockList lists[max_groups];
-  std::int32_t num_cached_tokens = 0;  ///< that it began with, found in the prefix tree
-  std::int32_t lease = -1;             ///< the node of the prefix tree that it keeps from being evicted, or -1
-  std::int32_t tenant = 0;
-  Retention retention;
-};
-
-/// What a prefix tree does for the sequences of a store. Absent: nothing is kept, and nothing can be evicted.
-struct PrefixHooks {
-  void* owner = nullptr;
-  /// Evicts until group `group` has `num_blocks` free blocks; false when that cannot be.
-  bool (*make_room)(void* owner, int group, std::int64_t num_blocks) = nullptr;
-  void (*forked)(void* owner, SequenceState const& parent, SequenceState& child) = nullptr;
-  /// An append to the sequence, which still has its length from before, copied its last block.
-  void (*copied)(void* owner, SequenceState& state) noexcept = nullptr;
-  void (*released)(void* owner, SequenceState& state) noexcept = nullptr;
-};
-
-/// What happened since the cache was made.
-struct SequenceCounters {
-  std::int64_t created = 0, released = 0, appends = 0, truncates = 0, forks = 0, copies = 0, out_of_blocks = 0;
-};
 
 /// The block pools of all layer groups, and every live sequence. KvCache owns one; Sequence handles keep it alive.
 ///
@@ -173,6 +127,20 @@ class SequenceStore {
     state.num_new_tokens = std::max(0, state.num_new_tokens - (state.num_tokens - n));
     state.num_tokens = n;
     ++counters_.truncates;
+  }
+
+  /// Takes tokens [first, first + n) out, whole blocks of every group; those behind them close up. Throws Error, and
+  /// changes nothing, for tokens that there are not, parts of blocks, windows, and caches that keep prefixes.
+  void erase(SequenceState& state, std::int32_t first, std::int32_t n) {
+    check_erase(state, first, n);
+    for (int g = 0; g < num_groups(); ++g) {
+      auto& blocks = list(state, g).blocks;
+      auto const begin = blocks.begin() + first / shape(g).block_size, end = begin + n / shape(g).block_size;
+      pool(g).release_live(std::span<BlockId const>(begin, end));
+      blocks.erase(begin, end);
+    }
+    state.num_tokens -= n;
+    state.num_new_tokens = std::min(state.num_new_tokens, state.num_tokens - first);
   }
 
   /// Whether group `g` has so many free blocks, or prefixes could be evicted until it has.
@@ -284,6 +252,19 @@ class SequenceStore {
                 std::to_string(first_held + s.window - 1));
   }
 
+  void check_erase(SequenceState const& state, std::int32_t first, std::int32_t n) const {
+    if (first < 0 || n < 0 || first > state.num_tokens - n)
+      throw Error("folio: cannot erase " + std::to_string(n) + " tokens from " + std::to_string(first) + " on of a " +
+                  "sequence of " + std::to_string(state.num_tokens));
+    if (prefix_.owner != nullptr)
+      throw Error("folio: in a cache that keeps prefixes no tokens can be erased: the rest would be found as a prefix");
+    for (int g = 0; g < num_groups(); ++g)
+      if (shape(g).window != 0 || first % shape(g).block_size != 0 || n % shape(g).block_size != 0)
+        throw Error("folio: erase takes whole blocks, of " + std::to_string(shape(g).block_size) + " tokens in layer " +
+                    "group " + std::to_string(g) + ", of groups without a window, not " + std::to_string(n) +
+                    " tokens from " + std::to_string(first) + " on");
+  }
+
   void shrink(SequenceState& state, int g, std::int32_t n) noexcept {
     GroupShape const& s = shape(g);
     BlockList& l = list(state, g);
@@ -389,6 +370,14 @@ class Sequence {
   void truncate(std::int32_t num_tokens) {
     SequenceState& s = state();
     store_->truncate(s, num_tokens);
+  }
+
+  /// Takes tokens [first, first + num_tokens) out, in whole blocks of every group; those behind close up. For tokens
+  /// that are kept elsewhere from then on, as mixed/ does. Keys keep the positions they were made for. Throws Error,
+  /// and changes nothing, for parts of blocks, windows, and caches that keep prefixes. Cost: O(blocks).
+  void erase(std::int32_t first, std::int32_t num_tokens) {
+    SequenceState& s = state();
+    store_->erase(s, first, num_tokens);
   }
 
   /// Gives every block back and empties the handle. Nothing happens when it is empty already.

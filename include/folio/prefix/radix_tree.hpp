@@ -8,7 +8,7 @@
 #include <folio/error.hpp>
 #include <folio/eviction/lru.hpp>
 #include <folio/prefix/events.hpp>
-#include <folio/prefix/shared_blocks.hpp>
+#include <folio/prefix/holds.hpp>
 #include <span>
 #include <string>
 #include <utility>
@@ -30,20 +30,24 @@ namespace folio {
 /// iterative. Cost: looking up compares each symbol once, and finds one child for each node on the way; inserting
 /// copies the new symbols and block ids; an eviction is O(log leaves).
 template <EvictionPolicy Eviction = LruEviction, EventSink Sink = NoEvents, class Hash = ChildHash>
-class PrefixTree : PrefixBlocks<Hash> {
+class PrefixTree : PrefixHolds<Eviction, Hash> {
   using Nodes = PrefixNodes<Hash>;
   using Blocks = PrefixBlocks<Hash>;
+  using Holds = PrefixHolds<Eviction, Hash>;
   using Blocks::counters_, Blocks::drop_blocks, Blocks::drop_unreachable, Blocks::store_;
+  using Holds::eviction_, Holds::now_, Holds::order_, Holds::lease, Holds::unlease, Holds::split, Holds::touch;
+  using Holds::set_candidate, Holds::update_candidate;
   using Nodes::at, Nodes::block_size, Nodes::holder_of, Nodes::is_root, Nodes::no_node, Nodes::num_groups;
   using Node = PrefixNode;
 
  public:
   using Blocks::gauges;
+  using Holds::pin, Holds::retain;
   using Nodes::unit, Nodes::unit_bytes;
 
   explicit PrefixTree(SequenceStore& store, std::vector<std::int64_t> const& block_bytes,
                       Eviction eviction = Eviction(), Sink sink = Sink())
-      : Blocks(store, block_bytes), eviction_(std::move(eviction)), sink_(std::move(sink)) {}
+      : Holds(store, block_bytes, std::move(eviction)), sink_(std::move(sink)) {}
   PrefixTree(PrefixTree const&) = delete;
   PrefixTree& operator=(PrefixTree const&) = delete;
 
@@ -98,7 +102,7 @@ class PrefixTree : PrefixBlocks<Hash> {
       this->fill_lists(holder, match.num_tokens, state);
       std::int32_t const last = touch(match.node, match.num_tokens);
       lease(state, match.num_tokens % unit() == 0 ? last : holder);
-      join_above(last);
+      this->join_above(last);
     }
     ++counters_.lookups;
     counters_.hit_tokens += match.num_tokens;
@@ -186,21 +190,9 @@ class PrefixTree : PrefixBlocks<Hash> {
     enforce_quotas();
   }
 
-  /// Keeps the whole units among the first `num_tokens` tokens of a found prefix from being evicted, until the node
-  /// that is returned is unpinned as often. Throws Error when fewer tokens were found, or there is no whole unit.
-  [[nodiscard]] std::int32_t pin(PrefixMatch const& match, std::int32_t num_tokens) {
-    std::int32_t const end = num_tokens / unit() * unit();
-    if (end <= 0 || num_tokens > match.num_symbols)
-      throw Error("folio: cannot pin " + std::to_string(num_tokens) + " tokens of a prefix of which " +
-                  std::to_string(match.num_symbols) + " are cached, in units of " + std::to_string(unit()));
-    std::int32_t const pinned = cut(match.node, end);
-    for (std::int32_t i = pinned; !is_root(at(i)); i = at(i).parent)
-      if (at(i).pins++ == 0) update_candidate(i);
-    return pinned;
-  }
+  /// See PrefixHolds::pin.
   void unpin(std::int32_t node) {
-    for (std::int32_t i = node; !is_root(at(i)); i = at(i).parent)
-      if (--at(i).pins == 0) update_candidate(i);
+    Holds::unpin(node);
     enforce_quotas();
   }
 
@@ -210,88 +202,10 @@ class PrefixTree : PrefixBlocks<Hash> {
 
   static PrefixTree& self(void* tree) { return *static_cast<PrefixTree*>(tree); }
 
-  // --- Which nodes can be evicted ----------------------------------------------------------------------------------
-
-  void set_candidate(Node& node, bool candidate) {
-    if (candidate)
-      eviction_.add(node);
-    else
-      eviction_.remove(node);
-    node.queued = candidate;
-  }
-
-  /// Nodes::split, with the figures of the lower part in the queue as they are then.
-  [[nodiscard]] std::int32_t split(std::int32_t index, std::int32_t position) {
-    bool const queued = at(index).queued;
-    if (queued) set_candidate(at(index), false);
-    std::int32_t const head = Nodes::split(index, position);
-    if (queued) set_candidate(at(index), true);
-    return head;
-  }
-
-  /// Joins the nodes above `index` that need not be apart.
-  void join_above(std::int32_t index) {
-    for (; !is_root(at(index)); index = at(index).parent)
-      while (this->can_join_parent(at(index))) {
-        bool const queued = at(index).queued;
-        if (queued) set_candidate(at(index), false);
-        this->join_parent(at(index));
-        if (queued) set_candidate(at(index), true);
-      }
-  }
-
   /// A policy with quotas names what is kept beyond them and can go.
   void enforce_quotas() {
     if constexpr (requires { eviction_.over_quota(now_); })
       while (EvictionEntry* const entry = eviction_.over_quota(now_)) drop_last_unit(static_cast<Node&>(*entry));
-  }
-
-  void update_candidate(std::int32_t index) {
-    Node& node = at(index);
-    bool const can_go = !is_root(node) && node.first_child == no_node && node.leases == 0 && node.pins == 0;
-    if (can_go != node.queued) set_candidate(node, can_go);
-  }
-
-  /// Moves the lease of a sequence to a node.
-  void lease(SequenceState& state, std::int32_t node) {
-    ++at(node).leases;  // before the old one goes, so that nothing in between can be evicted
-    update_candidate(node);
-    unlease(std::exchange(state.lease, node));
-  }
-  void unlease(std::int32_t node) noexcept {
-    if (node != no_node && --at(node).leases == 0) update_candidate(node);
-  }
-
-  /// The node that ends after the first `num_tokens` tokens, whole units, of the path to a node.
-  [[nodiscard]] std::int32_t cut(std::int32_t index, std::int32_t num_tokens) {
-    while (!is_root(at(index)) && at(index).begin >= num_tokens) index = at(index).parent;
-    return is_root(at(index)) ? index : split(index, num_tokens);
-  }
-
-  /// Notes a use of the first `num_tokens` tokens of the path to `node`. Returns the last node that was used.
-  std::int32_t touch(std::int32_t index, std::int32_t num_tokens) {
-    ++order_;
-    std::int32_t const units = num_tokens / unit();
-    std::int32_t const last = cut(index, units * unit());
-    for (index = last; !is_root(at(index)); index = at(index).parent) {
-      Node& node = at(index);
-      if (node.queued) {  // its place in the queue follows from what changes here
-        set_candidate(node, false);
-        use(node, units);
-        set_candidate(node, true);
-      } else {
-        use(node, units);
-      }
-    }
-    return last;
-  }
-
-  void use(Node& node, std::int32_t hit_depth) {
-    if constexpr (requires { eviction_.hit(node, node.units, now_); }) eviction_.hit(node, node.units, now_);
-    ++node.hits;
-    node.last_use = now_;
-    node.order = order_;
-    node.hit_depth = hit_depth;
   }
 
   /// A leaf below `parent` for symbols [begin, symbols.size()), with the sequence's blocks.
@@ -380,26 +294,14 @@ class PrefixTree : PrefixBlocks<Hash> {
         update_candidate(parent);
         return drop_unreachable(above);
       }
-      if (above.leases != 0) lease_above(parent);
+      if (above.leases != 0) this->lease_above(parent);
       index = parent;
     }
   }
 
-  /// Moves the leases on a node without a whole unit to its parent. A lease comes to such a node when what it holds was
-  /// split off above it. Rare, and so it looks through the sequences: O(live sequences).
-  void lease_above(std::int32_t index) {
-    Node& node = at(index);
-    for (auto const& state : store_.states())
-      if (state->lease == index) state->lease = node.parent;
-    at(node.parent).leases += std::exchange(node.leases, 0);
-  }
-
-  Eviction eviction_;
   Sink sink_;
   PrefixListener listener_;
   std::int64_t num_events_ = 0;
-  double now_ = 0;
-  std::int64_t order_ = 0;
 };
 
 }  // namespace folio

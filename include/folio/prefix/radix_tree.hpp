@@ -77,21 +77,19 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
 
   /// The longest prefix of `symbols` in the tree, of which at most `limit` tokens are to be taken. Read-only.
   [[nodiscard]] PrefixMatch find(std::int32_t scope, std::span<std::int32_t const> symbols, std::int32_t limit) const {
-    PrefixMatch match;
-    match.node = this->child(no_node, scope);
-    auto const size = static_cast<std::int32_t>(symbols.size());
-    while (match.node != no_node && match.num_symbols < size) {
-      std::int32_t const child = this->child(match.node, symbols[static_cast<std::size_t>(match.num_symbols)]);
-      if (child == no_node) break;
-      Node const& node = at(child);
-      std::int32_t const same = common_prefix(node.symbols.data(), symbols.data() + match.num_symbols,
-                                              std::min(node.size(), size - match.num_symbols));
-      match.node = child;
-      match.num_symbols += same;
-      if (same < node.size()) break;
+    return follow({this->child(no_node, scope)}, symbols, limit);
+  }
+  /// The same, where `before` was found for a prefix that has the first `shared` symbols and the scope of this one, and
+  /// the tree has not changed since: compares only what is behind them.
+  [[nodiscard]] PrefixMatch find(PrefixMatch before, std::int32_t shared, std::span<std::int32_t const> symbols,
+                                 std::int32_t limit) const {
+    if (before.num_symbols > shared) {
+      while (!is_root(at(before.node)) && at(before.node).begin >= shared) before.node = at(before.node).parent;
+      before.num_symbols = shared;
+    } else if (before.num_symbols < shared) {  // both leave the tree at the same symbol
+      symbols = symbols.first(static_cast<std::size_t>(before.num_symbols));
     }
-    if (match.node != no_node) match.num_tokens = this->usable(match.node, std::min(match.num_symbols, limit));
-    return match;
+    return follow(before, symbols, limit);
   }
 
   /// Lets the empty sequence `state` begin with the tokens that were found, and holds them. To be called before the
@@ -201,6 +199,21 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
   static constexpr bool keeps_keys = policy_wants_keys || Sink::wants_keys;
 
   static PrefixTree& self(void* tree) { return *static_cast<PrefixTree*>(tree); }
+
+  /// Goes on comparing where `match` ends, in the edge of its node or behind.
+  [[nodiscard]] PrefixMatch follow(PrefixMatch match, std::span<std::int32_t const> symbols, std::int32_t limit) const {
+    auto const size = static_cast<std::int32_t>(symbols.size());
+    for (std::int32_t next = match.node; next != no_node;) {
+      Node const& node = at(match.node = next);
+      std::int32_t const end = std::min(node.end(), size);
+      match.num_symbols += common_prefix(node.symbols.data() + (match.num_symbols - node.begin),
+                                         symbols.data() + match.num_symbols, end - match.num_symbols);
+      if (match.num_symbols < node.end() || match.num_symbols == size) break;
+      next = this->child(next, symbols[static_cast<std::size_t>(match.num_symbols)]);
+    }
+    match.num_tokens = match.node == no_node ? 0 : this->usable(match.node, std::min(match.num_symbols, limit));
+    return match;
+  }
 
   /// A policy with quotas names what is kept beyond them and can go.
   void enforce_quotas() {

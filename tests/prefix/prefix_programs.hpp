@@ -37,6 +37,9 @@ inline constexpr ModelConfig prefix_hybrid{.layers = 3,
                                            .pattern = repeat_groups({0, 1, 2})};
 template <class... More>
 using FullPrefixCache = KvCache<Model<prefix_model>, BlockSize<4>, LruEviction, More...>;
+/// The same with another eviction policy.
+template <class Eviction>
+using EvictingPrefixCache = KvCache<Model<prefix_model>, BlockSize<4>, F32, Eviction>;
 template <class... More>
 using HybridPrefixCache = KvCache<Model<prefix_hybrid>, BlockSizes<4, 2, 6>, LruEviction, More...>;
 
@@ -57,6 +60,11 @@ class PrefixProgram {
       : cache_({.num_blocks = num_blocks}), seed_(seed), ample_(ample), check_every_(check_every), random_(seed) {
     prompts_ = {count_from(1, 9), count_from(1, 40)};
     unit_ = cache_.prefixes().unit();
+    if constexpr (requires { cache_.prefixes().eviction().set_share(0, {}); }) {
+      ample_ = false;  // a quota evicts whatever the room
+      cache_.prefixes().eviction().set_share(1, {.weight = 3.0});
+      cache_.prefixes().eviction().set_share(2, {.quota_units = 4});
+    }
   }
 
   void run(int steps, PrefixProgramCounts& counts) {
@@ -116,6 +124,7 @@ class PrefixProgram {
     if (dice < 90) return insert(one, one.story.size()), release(one);
     if (dice < 93) return pin();
     if (dice < 96) return unpin();
+    if (dice < 97) return retain();
     if (dice < 98) return cache_.prefixes().set_time(step_);
     if (dice < 99) return bad(one);
     what_ = "clear";
@@ -263,6 +272,14 @@ class PrefixProgram {
     pins_.push_back({tree.pin(match, end), scope, pinned, usable});
     ++num_pins_;
   }
+  void retain() {
+    what_ = "retain";
+    Symbols const symbols = prompt();
+    PrefixMatch const match = cache_.prefixes().find(any(2), symbols, static_cast<std::int32_t>(symbols.size()));
+    std::int32_t const end = any(match.num_symbols + 1);
+    cache_.prefixes().retain(match, any(end + 1), end, {any(101), step_ + any(20) * 1.0});
+  }
+
   void unpin() {
     what_ = "unpin";
     if (pins_.empty()) return;

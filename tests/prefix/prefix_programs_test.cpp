@@ -4,6 +4,8 @@
 // FOLIO_SEED: the one program to run. A failure tells its seed.
 #include "prefix/prefix_programs.hpp"
 
+#include <folio/eviction/fair.hpp>
+
 #include "support/catch.hpp"
 
 namespace {
@@ -57,4 +59,7 @@ TEST_CASE("random programs with prefixes: int8") {
 TEST_CASE("random programs with prefixes: copies wait for the next step") {
   run_programs<FullPrefixCache<F32, SharedHostMemory>>({14}, {40}, 500, 3);
   run_programs<HybridPrefixCache<F32, SharedHostMemory>>({20, 24, 14}, {50, 60, 32}, 300, 3);
+}
+TEST_CASE("random programs with prefixes: tenants with weights and a quota") {
+  run_programs<EvictingPrefixCache<FairEviction<LruEviction>>>({14}, {40}, 1000);
 }

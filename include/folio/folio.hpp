@@ -19,9 +19,9 @@
 #include <folio/quantizer/f32.hpp>        // how is an element stored?
 #include <folio/quantizer/f16.hpp>
 #include <folio/quantizer/bf16.hpp>
-#include <folio/quantizer/fp8_e4m3.hpp>
-#include <folio/quantizer/int8_per_token.hpp>
-#include <folio/quantizer/int_rotated.hpp>
+#include <folio/quantizer/fp8.hpp>
+#include <folio/quantizer/fp4.hpp>
+#include <folio/quantizer/int_formats.hpp>
 #include <folio/layout/hnd.hpp>           // where in a block is it?
 #include <folio/layout/nhd.hpp>
 #include <folio/layout/interleaved.hpp>

@@ -20,8 +20,9 @@ template <QuantizerPolicy Quantizer, LayoutPolicy Layout, Plane plane>
 class Row {
  public:
   using Params = typename Quantizer::Params;
+  static constexpr bool params_of_tile = is_tile_format<Quantizer>;
 
-  /// `tile`: the codes of this plane of the layer in the block; `params`: this row's parameters.
+  /// `tile`: the codes of this plane of the layer in the block; `params`: this row's parameters, or its whole tile's.
   FOLIO_HOST_DEVICE constexpr Row(std::byte* tile, Tile shape, std::byte* params, std::int32_t head, std::int32_t slot)
       : tile_(tile), params_(params), shape_(shape), head_(head), slot_(slot) {}
 
@@ -93,7 +94,10 @@ class Row {
 
   /// The row's decoded parameters for the elements from `dim` on; an empty struct when the format has none.
   [[nodiscard]] FOLIO_HOST_DEVICE Params params(std::int32_t dim = 0) const {
-    return Quantizer::load_params(params_, dim);
+    if constexpr (params_of_tile)
+      return Quantizer::load_params(params_, dim, slot_);
+    else
+      return Quantizer::load_params(params_, dim);
   }
 
   /// The address of code byte `byte` of the row, for those who load by themselves (cp.async, TMA, SIMD).
@@ -107,7 +111,7 @@ class Row {
   }
 
   /// The address of the row's parameters: Quantizer::param_bytes(dim) bytes in one stretch. They begin at a multiple of
-  /// 4 only: copy them by 4-byte cp.async.
+  /// 4 only: copy them by 4-byte cp.async. In a tile format: those of the tile, Quantizer::tile_param_bytes(dim) bytes.
   [[nodiscard]] FOLIO_HOST_DEVICE std::byte* param_bytes() const { return params_; }
 
  private:

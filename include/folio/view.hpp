@@ -40,6 +40,15 @@ template <ModelPolicy M, BlockSizePolicy Blocks>
   return shape;
 }
 
+/// Whether the blocks of every group are tiles of Q, if it has tiles.
+template <ModelPolicy M, BlockSizePolicy Blocks, QuantizerPolicy Q>
+[[nodiscard]] constexpr bool tiles_fit() {
+  if constexpr (is_tile_format<Q>)
+    for (int g = 0; g < M::config.num_groups(); ++g)
+      if (Blocks::block_size(g) != Q::tile_tokens) return false;
+  return true;
+}
+
 /// Grouped-query attention: the kv head that query head `query_head` reads. The query heads of a kv head are
 /// neighbours: with 32 query heads and 8 kv heads, query heads 4 to 7 read kv head 1. `num_query_heads` is a multiple
 /// of `kv_heads`.
@@ -110,8 +119,9 @@ class LayerView {
                                                        std::int32_t slot) const {
     auto const m = map();
     std::byte* const layer = layer_begin_ + to_int(block) * m.block_bytes();
-    std::byte* const params = layer + m.tile_offset(plane, RowPart::param) +
-                              View::Layout::param_offset(plane, m.tile(plane, RowPart::param), head, slot);
+    std::byte* const params =
+        layer + m.tile_offset(plane, RowPart::param) +
+        View::Layout::param_offset(plane, m.tile(plane, RowPart::param), head, AnyRow::params_of_tile ? 0 : slot);
     return AnyRow(layer + m.tile_offset(plane, RowPart::code), m.tile(plane, RowPart::code), params, head, slot);
   }
 
@@ -228,6 +238,8 @@ class BlockTableView {
   using ValueQuantizer = ValueQ;
   using Layout = L;
   static constexpr int num_groups = M::config.num_groups();
+  static_assert(tiles_fit<M, Blocks, KeyQ>() && tiles_fit<M, Blocks, ValueQ>(),
+                "folio: a tile format's tile is one block: give BlockSize<Q::tile_tokens> to the caches that have it");
 
   /// All pointers stay the caller's. `lengths`: [num_sequences]; `query_starts`: [num_sequences + 1], from 0.
   FOLIO_HOST_DEVICE constexpr BlockTableView(GroupTable const (&groups)[std::size_t{num_groups}],

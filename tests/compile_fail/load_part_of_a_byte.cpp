@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #include <folio/kv_cache.hpp>
-#include <folio/quantizer/int_rotated.hpp>
+#include <folio/quantizer/int_formats.hpp>
 
 constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 16};
 using View = folio::KvCache<folio::Model<tiny>, folio::Int4Rotated>::View;

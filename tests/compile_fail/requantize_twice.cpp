@@ -3,8 +3,7 @@
 #include <folio/kv_cache.hpp>
 #include <folio/ops/requantize.hpp>
 #include <folio/quantizer/f16.hpp>
-#include <folio/quantizer/int8_per_token.hpp>
-#include <folio/quantizer/int_rotated.hpp>
+#include <folio/quantizer/int_formats.hpp>
 
 constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 16};
 template <class Format>

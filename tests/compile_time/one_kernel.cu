@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a user compiles at the least: the view, a format, a layout, and one kernel. measure.cmake takes its time.
 #include <folio/layout/hnd.hpp>
-#include <folio/quantizer/int8_per_token.hpp>
+#include <folio/quantizer/int_formats.hpp>
 #include <folio/view.hpp>
 
 #include "../no_cost/view.cuh"

@@ -9,7 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <folio/quantizer/hadamard.hpp>
+#include <folio/quantizer/basis.hpp>
 #include <folio/quantizer/quantizer.hpp>
 #include <limits>
 #include <random>
@@ -99,7 +99,7 @@ class StoredRow {
 /// The row as the quantizer's reader sees it when nothing is lost.
 template <QuantizerPolicy Q>
 std::vector<float> in_basis(std::vector<float> row) {
-  if (Q::basis == Basis::hadamard) hadamard_rotate(row.data(), static_cast<std::int32_t>(row.size()));
+  change_basis(Q::basis, row.data(), static_cast<std::int32_t>(row.size()), static_cast<std::int32_t>(row.size()));
   return row;
 }
 
@@ -108,7 +108,7 @@ template <QuantizerPolicy Q>
 std::vector<double> allowed_errors(std::vector<float> const& exact, ErrorBound bound) {
   double largest = 0;
   for (float const x : exact) largest = std::max(largest, std::fabs(double{x}));
-  double const rotation = Q::basis == Basis::hadamard ? 1e-6 * largest : 0;
+  double const rotation = Q::basis == Basis::model ? 0 : 1e-6 * largest;
   std::vector<double> allowed;
   for (float const x : exact)
     allowed.push_back(bound.relative * std::fabs(double{x}) + bound.of_largest * largest + bound.absolute + rotation);

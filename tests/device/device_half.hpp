@@ -245,7 +245,7 @@ class DeviceHalf {
       for (std::int32_t head = 0; head < shape.kv_heads; ++head, keys += shape.key_dim, values += shape.value_dim) {
         float wanted[64];  // the reference is as it is stored; gather turns it to the model's basis
         std::copy_n(rows.keys.data() + head * shape.key_dim, shape.key_dim, wanted);
-        folio::ops::change_basis(View::KeyQuantizer::basis, wanted, shape.key_dim, shape.key_dim);
+        folio::change_basis(View::KeyQuantizer::basis, wanted, shape.key_dim, shape.key_dim);
         expect_row(keys, wanted, shape.key_dim, read.i, read.layer, token);
         std::copy_n(shape.values_in_keys() ? rows.keys.data() : rows.values.data() + head * shape.value_dim,
                     shape.value_dim, wanted);

@@ -36,6 +36,8 @@ void compile_all() {
   compile<models::llama3_1_8b, Half, Int8PerToken>();
   compile<models::llama3_1_8b, Half, Int4Rotated, LayoutInterleaved>();
   compile<models::llama3_1_8b, Half, Keys<Int8PerToken>, Values<Int4Rotated>>();
+  compile<models::llama3_1_8b, Half, Keys<Int8PerGroup<32>>, Values<Int3Rotated>>();
+  compile<models::llama3_1_8b, Half, Keys<Nvfp4>, Values<Mxfp4>>();
   compile<models::gemma3_27b, BFloat16, Int8PerToken, LayoutInterleaved, BlockSizes<32, 16>>();
   compile<models::deepseek_v3, BFloat16, BF16>();
   step(DeviceAllocator());

@@ -8,9 +8,8 @@
 #include <folio/quantizer/bf16.hpp>
 #include <folio/quantizer/f16.hpp>
 #include <folio/quantizer/f32.hpp>
-#include <folio/quantizer/fp8_e4m3.hpp>
-#include <folio/quantizer/int8_per_token.hpp>
-#include <folio/quantizer/int_rotated.hpp>
+#include <folio/quantizer/fp8.hpp>
+#include <folio/quantizer/int_formats.hpp>
 #include <tuple>
 #include <vector>
 

@@ -19,11 +19,11 @@ separate_arguments(FLAGS UNIX_COMMAND "${FLAGS}")
 set(limit_percent 3)
 
 # Parts of mangled names: the format's name, what its kernel in raw pointers has, what its kernel through the view has.
-set(pairs "f16 raw.*3F16E view.*3F16E" "int8 raw.*4Int8E view.*12Int8PerTokenE" "int4 raw.*4Int4E view.*IntRotatedILi4E")
+set(pairs "f16 raw.*3F16E view.*3F16E" "int8 raw.*4Int8E view.*IntQuantizerILi8E" "int4 raw.*4Int4E view.*IntQuantizerILi4E")
 # The same of the kernels with one call of load<N, T> each, and the loads that it may be. 4 bytes are a row's parameters.
 set(single_loads "f32 _Z4loadIfLi4E.*3F32E 1x16" "f16 _Z4loadIfLi8E.*3F16E 1x16" "bf16 _Z4loadIfLi8E.*4BF16E 1x16"
-  "fp8 _Z4loadIfLi16E.*7Fp8E4M3E 1x4,1x16" "int8 _Z4loadIfLi16E.*12Int8PerTokenE 1x4,1x16"
-  "int4 _Z4loadIfLi32E.*IntRotatedILi4E 1x4,1x16" "int2 _Z4loadIfLi64E.*IntRotatedILi2E 1x4,1x16"
+  "fp8 _Z4loadIfLi16E.*Fp8QuantizerI 1x4,1x16" "int8 _Z4loadIfLi16E.*IntQuantizerILi8E 1x4,1x16"
+  "int4 _Z4loadIfLi32E.*IntQuantizerILi4E 1x4,1x16" "int2 _Z4loadIfLi64E.*IntQuantizerILi2E 1x4,1x16"
   "f16_to_half _Z4loadIN5folio4HalfELi8E.*3F16E 1x16" "16_f16_to_half _Z4loadIN5folio4HalfELi16E.*3F16E 2x16")
 
 set(problems 0)

@@ -4,7 +4,7 @@
 #include <folio/layout/hnd.hpp>
 #include <folio/layout/interleaved.hpp>
 #include <folio/quantizer/f16.hpp>
-#include <folio/quantizer/int8_per_token.hpp>
+#include <folio/quantizer/int_formats.hpp>
 
 #include "raw_pointers.cuh"
 #include "view.cuh"

@@ -33,7 +33,7 @@ struct Format {
   }
 };
 
-constexpr Format f16{5, 10, true}, bf16{8, 7, true}, e4m3{4, 3, false};
+constexpr Format f16{5, 10, true}, bf16{8, 7, true}, e4m3{4, 3, false}, e5m2{5, 2, true};
 
 /// What went wrong first, in words; empty when nothing did. One assertion for thousands of patterns.
 template <class Decode, class Encode>
@@ -119,6 +119,54 @@ TEST_CASE("e4m3: known values") {
   }
   CHECK(folio::f32_to_e4m3(std::numeric_limits<float>::quiet_NaN()) == 0x7F);
   CHECK(folio::f32_to_e4m3(-std::numeric_limits<float>::quiet_NaN()) == 0xFF);
+}
+
+TEST_CASE("e5m2: all 2^8 patterns, and the middles between them") {
+  for (std::uint32_t p = 0; p < 256; ++p) {  // what is infinite saturates when it is written, so the suite stops there
+    float const value = folio::e5m2_to_f32(static_cast<std::uint8_t>(p));
+    double const expected = e5m2.value(p & 0x7FU) * (p < 128 ? 1 : -1);
+    if ((p & 0x7FU) < 0x7CU) {
+      REQUIRE(double{value} == expected);
+      REQUIRE(folio::f32_to_e5m2(value) == p);
+    } else if ((p & 0x7FU) == 0x7CU) {
+      REQUIRE(std::isinf(value));
+      REQUIRE(folio::f32_to_e5m2(value) == p - 1);
+    } else {
+      REQUIRE(std::isnan(value));
+      REQUIRE(folio::f32_to_e5m2(value) == (p | 3U));
+    }
+    if ((p & 0x7FU) < 0x7BU) {
+      float const next = folio::e5m2_to_f32(static_cast<std::uint8_t>(p + 1)), half = (value + next) / 2;
+      REQUIRE(folio::f32_to_e5m2(half) == p + (p & 1U));
+      REQUIRE(folio::f32_to_e5m2(std::nextafterf(half, 0.0F)) == p);
+      REQUIRE(folio::f32_to_e5m2(std::nextafterf(half, next < 0 ? -1e38F : 1e38F)) == p + 1);
+    }
+  }
+  CHECK(folio::f32_to_e5m2(1.125F) == 0x3C);  // known values
+  CHECK(folio::f32_to_e5m2(1.375F) == 0x3E);
+  CHECK(folio::f32_to_e5m2(0.3F) == 0x35);
+  CHECK(folio::f32_to_e5m2(60000.0F) == 0x7B);
+  CHECK(folio::f32_to_e5m2(0x1p-17F) == 0);
+  CHECK(folio::f32_to_e5m2(0x3p-17F) == 2);
+}
+
+TEST_CASE("e2m1: all 16 patterns, and the middles between them") {
+  float const values[8] = {0, 0.5F, 1, 1.5F, 2, 3, 4, 6};
+  for (std::uint8_t p = 0; p < 8; ++p) {
+    REQUIRE(folio::e2m1_to_f32(p) == values[p]);
+    REQUIRE(folio::e2m1_to_f32(p + 8U) == -values[p]);
+    REQUIRE(std::signbit(folio::e2m1_to_f32(p + 8U)));
+    REQUIRE(folio::f32_to_e2m1(values[p]) == p);
+    REQUIRE(folio::f32_to_e2m1(-values[p]) == p + 8);
+    if (p == 7) break;
+    float const half = (values[p] + values[p + 1]) / 2;
+    REQUIRE(folio::f32_to_e2m1(half) == p + p % 2);  // ties to the even pattern
+    REQUIRE(folio::f32_to_e2m1(std::nextafterf(half, 0.0F)) == p);
+    REQUIRE(folio::f32_to_e2m1(std::nextafterf(half, 9.0F)) == p + 1);
+  }
+  CHECK(folio::f32_to_e2m1(1e30F) == 7);
+  CHECK(folio::f32_to_e2m1(-std::numeric_limits<float>::infinity()) == 15);
+  CHECK((folio::f32_to_e2m1(std::numeric_limits<float>::quiet_NaN()) & 7) == 0);
 }
 
 #if defined(__FLT16_MAX__)

@@ -6,28 +6,42 @@
 
 namespace {
 
-/// Every byte there is, 32 integers at a time: as its integers, and packed again.
-template <int Bits>
-void check_all_bytes() {
-  constexpr int num_bytes = 32 * Bits / 8;
-  for (int first = 0; first < 256; first += num_bytes) {
+/// Bit `at` of bytes, the lowest of the first byte first.
+template <int N>
+int bit(folio::Pack<std::uint8_t, N> const& bytes, int at) {
+  return bytes[at / 8] >> (at % 8) & 1;
+}
+
+/// Strings of bits of every kind, N integers at a time: as integers, and packed again.
+template <int Bits, int N>
+void check_packing() {
+  constexpr int num_bytes = N * Bits / 8;
+  for (int first = 0; first < 1000; ++first) {
     folio::Pack<std::uint8_t, num_bytes> bytes;
-    for (int i = 0; i < num_bytes; ++i) bytes[i] = static_cast<std::uint8_t>(first + i);
-    auto const integers = folio::unpack_bits<Bits, 32>(bytes);
-    for (int i = 0; i < 32; ++i) {
-      int const byte = first + i * Bits / 8;
-      REQUIRE(integers[i] == (byte >> i * Bits % 8 & ((1 << Bits) - 1)));
+    for (int i = 0; i < num_bytes; ++i) bytes[i] = static_cast<std::uint8_t>((first + i) * 89 + first / 7);
+    auto const integers = folio::unpack_bits<Bits, N>(bytes);
+    for (int i = 0; i < N; ++i) {
+      int expected = 0;
+      for (int b = 0; b < Bits; ++b) expected |= bit(bytes, i * Bits + b) << b;
+      REQUIRE(integers[i] == expected);
     }
-    auto const packed = folio::pack_bits<Bits, 32>(integers);
+    auto const packed = folio::pack_bits<Bits, N>(integers);
     for (int i = 0; i < num_bytes; ++i) REQUIRE(packed[i] == bytes[i]);
   }
 }
 
 }  // namespace
 
-TEST_CASE("integers of 4 and of 2 bits are packed one behind the other, the first lowest") {
-  check_all_bytes<4>();
-  check_all_bytes<2>();
+TEMPLATE_TEST_CASE_SIG("integers are packed one behind the other, the first lowest", "", ((int Bits), Bits), 2, 3, 4, 5,
+                       6, 7, 8) {
+  check_packing<Bits, 32>();
+  check_packing<Bits, 8>();
+  check_packing<Bits, 24>();
+  if constexpr (Bits % 2 == 0) check_packing<Bits, 4>();
+}
+
+TEST_CASE("integers are packed: known values") {
   CHECK(folio::pack_bits<4, 2>({{3, 10}})[0] == 0xA3);
   CHECK(folio::pack_bits<2, 4>({{1, 0, 3, 2}})[0] == 0xB1);
+  CHECK(folio::pack_bits<6, 4>({{1, 2, 3, 63}})[2] == 0xFC);
 }

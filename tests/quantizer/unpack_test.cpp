@@ -50,6 +50,31 @@ TEST_CASE("every e4m3 number in every place becomes its number") {
     }
 }
 
+TEMPLATE_TEST_CASE_SIG("integers of any number of bits lie one behind the other in words", "", ((int Bits), Bits), 2, 3,
+                       4, 5, 6, 7, 8) {
+  folio::Pack<std::uint32_t, Bits> const words = [] {
+    folio::Pack<std::uint32_t, Bits> made{};
+    for (int w = 0; w < Bits; ++w) made[w] = 0x9E3779B9U * static_cast<std::uint32_t>(w + 1);
+    return made;
+  }();
+  for (int i = 0; i < 32; ++i) {
+    std::uint32_t expected = 0;
+    for (int b = 0; b < Bits; ++b) {
+      int const at = i * Bits + b;
+      expected |= (words[at / 32] >> (at % 32) & 1U) << b;
+    }
+    REQUIRE(folio::unsigned_to_f32<Bits>(words, i) == static_cast<float>(expected));
+  }
+}
+
+TEST_CASE("every e5m2 number in every place becomes its number") {
+  for (std::uint32_t code = 0; code < 256; ++code)
+    for (int i = 0; i < 4; ++i) {
+      float const number = folio::e5m2x4_to_f32(word_with(code, 8, i))[i];
+      REQUIRE(folio::to_bits(number) == folio::to_bits(folio::e5m2_to_f32(static_cast<std::uint8_t>(code))));
+    }
+}
+
 TEMPLATE_TEST_CASE_SIG("bytes are read as words, the first byte lowest, and nothing behind them", "",
                        ((int Bytes), Bytes), 1, 2, 3, 4, 5, 6, 8, 12, 16, 20, 32) {
   constexpr std::size_t num_words = (Bytes + 3) / 4;

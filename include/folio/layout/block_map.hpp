@@ -26,9 +26,9 @@ struct BlockMap {
 
   /// The rows of one plane of one layer: their number, and the padded bytes of each.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr Tile tile(Plane plane, RowPart part) const {
-    if (plane == Plane::key) return {shape.kv_heads, shape.block_size, row_bytes<KeyQuantizer>(part, shape.key_dim)};
+    if (plane == Plane::key) return tile_of<KeyQuantizer>(part, shape.key_dim);
     if (shape.values_in_keys()) return {shape.kv_heads, shape.block_size, 0};
-    return {shape.kv_heads, shape.block_size, row_bytes<ValueQuantizer>(part, shape.value_dim)};
+    return tile_of<ValueQuantizer>(part, shape.value_dim);
   }
 
   /// Where in a layer a tile begins.
@@ -58,10 +58,18 @@ struct BlockMap {
     std::int64_t const begin = block * block_bytes() + layer * layer_bytes() + tile_offset(plane, part);
     Tile const t = tile(plane, part);
     return begin + (part == RowPart::code ? Layout::code_offset(plane, t, head, slot, byte)
-                                          : Layout::param_offset(plane, t, head, slot) + byte);
+                                          : Layout::param_offset(plane, t, head, t.slots == 1 ? 0 : slot) + byte);
   }
 
  private:
+  /// The parameters of a tile format are as those of one row for each head.
+  template <QuantizerPolicy Q>
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr Tile tile_of(RowPart part, std::int32_t dim) const {
+    if constexpr (is_tile_format<Q>)
+      if (part == RowPart::param) return {shape.kv_heads, 1, Q::tile_param_bytes(dim)};
+    return {shape.kv_heads, shape.block_size, row_bytes<Q>(part, dim)};
+  }
+
   template <QuantizerPolicy Q>
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t row_bytes(RowPart part, std::int32_t dim) {
     // A row of codes is a multiple of 16 bytes, so that every row starts on a vector boundary.

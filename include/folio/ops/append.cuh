@@ -13,11 +13,10 @@ namespace folio::ops {
 namespace detail {
 
 /// One row of one plane: the lanes read it, encode it together and write its codes.
-template <class RowType, std::int32_t Dim, class T>
+template <class RowLanes, class RowType, class T>
 __device__ void append_row(RowType const& to, T const* from) {
-  Lanes<Dim> const lanes;
-  constexpr int n = Lanes<Dim>::per_lane;
-  to.store_by(lanes, load_part<n>(lanes, from));
+  RowLanes const lanes;
+  to.store_by(lanes, load_part<RowLanes::per_lane>(lanes, from));
 }
 
 }  // namespace detail
@@ -26,14 +25,16 @@ __device__ void append_row(RowType const& to, T const* from) {
 ///
 /// `keys`: [num_query_tokens][kv_heads][key_dim], `values` likewise with value_dim, null in a latent layer. T is float,
 /// Half or BFloat16. Tokens whose slot is -1 are skipped. Any grid of one dimension; whole warps in a block. Each row
-/// is shared by RowSharing<dim>::lanes threads. Traffic: reads each row once, writes its codes and parameters once.
+/// is shared by RowLanes<quantizer, dim>::count threads. Traffic: reads each row once, writes its codes and parameters
+/// once.
 template <class View, int Group, class T>
 __global__ void append_kernel(View view, std::int32_t index, T const* keys, T const* values) {
   using Layer = LayerView<View, Group>;
   constexpr std::int32_t key_dim = Layer::known.key_dim, value_dim = Layer::known.value_dim;
   constexpr bool has_values = !Layer::known.values_in_keys();
-  constexpr int lanes = RowSharing<key_dim>::lanes > RowSharing<value_dim>::lanes ? RowSharing<key_dim>::lanes
-                                                                                  : RowSharing<value_dim>::lanes;
+  using KeyLanes = RowLanes<typename View::KeyQuantizer, key_dim>;
+  using ValueLanes = RowLanes<typename View::ValueQuantizer, value_dim>;
+  constexpr int lanes = KeyLanes::count > ValueLanes::count ? KeyLanes::count : ValueLanes::count;
   Layer const layer(view.group(Group), index);
   GroupShape const shape = layer.shape();
   std::int64_t const rows = std::int64_t{view.num_query_tokens()} * shape.kv_heads;
@@ -47,12 +48,11 @@ __global__ void append_kernel(View view, std::int32_t index, T const* keys, T co
     BlockId const block = block_of(slot, shape.block_size);
     std::int32_t const offset = offset_of(slot, shape.block_size);
     // Where a plane needs fewer lanes than the other, the first group of them does its row.
-    if (threadIdx.x % lanes < RowSharing<key_dim>::lanes)
-      detail::append_row<typename Layer::KeyRow, key_dim>(layer.key(block, head, offset), keys + row * key_dim);
+    if (threadIdx.x % lanes < KeyLanes::count)
+      detail::append_row<KeyLanes>(layer.key(block, head, offset), keys + row * key_dim);
     if constexpr (has_values)
-      if (threadIdx.x % lanes < RowSharing<value_dim>::lanes)
-        detail::append_row<typename Layer::ValueRow, value_dim>(layer.value(block, head, offset),
-                                                                values + row * value_dim);
+      if (threadIdx.x % lanes < ValueLanes::count)
+        detail::append_row<ValueLanes>(layer.value(block, head, offset), values + row * value_dim);
   }
 }
 

@@ -9,7 +9,7 @@
 #include <folio/ops/attend_step.cuh>
 #include <folio/ops/element.cuh>
 #include <folio/ops/lanes.cuh>
-#include <folio/quantizer/hadamard.hpp>
+#include <folio/quantizer/basis.hpp>
 #include <folio/view.hpp>
 #include <type_traits>
 
@@ -77,8 +77,7 @@ __device__ void share_queries(T const* q, std::int32_t num_heads, float scale, t
     Vec<n> part{};
     if (head < num_heads) part = load_part<n>(lanes, q + std::int64_t{head} * Shape::key_dim);
     for (int d = 0; d < n; ++d) part[d] *= scale;
-    if constexpr (View::KeyQuantizer::basis == Basis::hadamard)
-      hadamard_rotate_by(lanes, part, hadamard_block(Shape::key_dim));
+    change_basis_by<View::KeyQuantizer::basis>(lanes, part, Shape::key_dim);
     store_part<n>(lanes, part, shared.queries[head]);
   }
   __syncthreads();
@@ -231,8 +230,7 @@ __device__ float join_groups(RowLanes const& lanes, int head, float sink, typena
   }
   for (int d = 0; d < N; ++d) row[d] /= sum;
   using Quantizer = std::conditional_t<Shape::latent, typename View::KeyQuantizer, typename View::ValueQuantizer>;
-  if constexpr (Quantizer::basis == Basis::hadamard)
-    hadamard_rotate_by(lanes, row, hadamard_block(Shape::latent ? Shape::key_dim : Shape::value_dim));
+  change_basis_by<Quantizer::basis>(lanes, row, Shape::latent ? Shape::key_dim : Shape::value_dim);
   return (max + log2f(sum)) * ln_of_2;
 }
 

@@ -80,6 +80,9 @@ void check_kept(Sequence const& sequence, std::int32_t i, std::int32_t num_seque
 /// Copies a row over another: padding too, so that host and device come to the same bytes.
 template <class Layout, Plane plane, class Map, class RowType>
 void copy_row(Map const& map, RowType const& from, RowType const& to) {
+  static_assert(!RowType::params_of_tile,
+                "folio: tokens of a tile share their parameters and cannot be moved apart: choose tokens before they "
+                "are sealed, or take a format that stores each row by itself");
   std::int32_t const bytes = map.tile(plane, RowPart::code).row_bytes;
   std::int32_t const piece = std::min(bytes, Layout::run_bytes(plane));
   for (std::int32_t byte = 0; byte < bytes; byte += piece)

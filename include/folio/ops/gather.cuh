@@ -6,7 +6,7 @@
 #include <folio/ops/element.cuh>
 #include <folio/ops/lanes.cuh>
 #include <folio/ops/launch.cuh>
-#include <folio/quantizer/hadamard.hpp>
+#include <folio/quantizer/basis.hpp>
 #include <folio/view.hpp>
 
 namespace folio::ops {
@@ -17,14 +17,11 @@ namespace detail {
 /// row, of which the first `Dim` elements are wanted.
 template <class Quantizer, std::int32_t Dim, std::int32_t RowDim, class RowType, class T>
 __device__ void gather_row(RowType const& from, T* to) {
-  Lanes<Dim> const lanes;
-  constexpr int n = Lanes<Dim>::per_lane;
+  RowLanes<Quantizer, Dim> const lanes;
+  constexpr int n = RowLanes<Quantizer, Dim>::per_lane;
   Pack<float, n> part{};
   if (lanes.active()) part = from.template load<n>(lanes.rank() * n);
-  if constexpr (Quantizer::basis == Basis::hadamard) {
-    // The rotation works in blocks of the whole row's length; the first Dim elements are whole blocks of it.
-    hadamard_rotate_by(lanes, part, hadamard_block(RowDim));
-  }
+  change_basis_by<Quantizer::basis>(lanes, part, RowDim);
   store_part<n>(lanes, part, to);
 }
 
@@ -42,8 +39,9 @@ __global__ void gather_kernel(View view, std::int32_t i, std::int32_t index, std
   constexpr bool latent = Layer::known.values_in_keys();
   using KeyQuantizer = typename View::KeyQuantizer;
   using ValueQuantizer = std::conditional_t<latent, KeyQuantizer, typename View::ValueQuantizer>;
-  constexpr int lanes = RowSharing<key_dim>::lanes > RowSharing<value_dim>::lanes ? RowSharing<key_dim>::lanes
-                                                                                  : RowSharing<value_dim>::lanes;
+  constexpr int key_lanes = RowLanes<KeyQuantizer, key_dim>::count;
+  constexpr int value_lanes = RowLanes<ValueQuantizer, value_dim>::count;
+  constexpr int lanes = key_lanes > value_lanes ? key_lanes : value_lanes;
   auto const sequence = view.template sequence_in<Group>(i, index);
   std::int32_t const kv_heads = sequence.shape().kv_heads;
   std::int64_t const rows = std::int64_t{num_tokens} * kv_heads;
@@ -51,9 +49,9 @@ __global__ void gather_kernel(View view, std::int32_t i, std::int32_t index, std
   for (std::int64_t row = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / lanes; row < rows; row += stride) {
     auto const token = static_cast<std::int32_t>(first_token + row / kv_heads);
     auto const head = static_cast<std::int32_t>(row % kv_heads);
-    if (keys != nullptr && threadIdx.x % lanes < RowSharing<key_dim>::lanes)
+    if (keys != nullptr && threadIdx.x % lanes < key_lanes)
       detail::gather_row<KeyQuantizer, key_dim, key_dim>(sequence.key(head, token), keys + row * key_dim);
-    if (values != nullptr && threadIdx.x % lanes < RowSharing<value_dim>::lanes)
+    if (values != nullptr && threadIdx.x % lanes < value_lanes)
       detail::gather_row<ValueQuantizer, value_dim, latent ? key_dim : value_dim>(sequence.value(head, token),
                                                                                   values + row * value_dim);
   }

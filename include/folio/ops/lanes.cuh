@@ -73,4 +73,9 @@ class Lanes {
   }
 };
 
+/// The lanes that share a stored row of format Q: each holds whole bytes of it, so 8 elements of an odd number of bits
+/// where of others 4 would do.
+template <class Q, std::int32_t Dim>
+using RowLanes = Lanes<Dim, RowSharing<Dim, Q::bits % 2 == 0 ? 4 : 8>::lanes>;
+
 }  // namespace folio::ops

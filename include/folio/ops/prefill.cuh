@@ -11,7 +11,7 @@
 #include <folio/ops/element.cuh>
 #include <folio/ops/lanes.cuh>
 #include <folio/ops/launch.cuh>
-#include <folio/quantizer/hadamard.hpp>
+#include <folio/quantizer/basis.hpp>
 #include <folio/view.hpp>
 #include <type_traits>
 
@@ -210,8 +210,7 @@ __global__ void __launch_bounds__(detail::prefill_threads, 3)
     Vec<n> part{};
     if (rows.has(row)) part = load_part<n>(lanes, arguments.q + rows.index(row) * key_dim);
     for (int d = 0; d < n; ++d) part[d] *= arguments.scale * detail::log2_of_e;
-    if constexpr (View::KeyQuantizer::basis == Basis::hadamard)
-      hadamard_rotate_by(lanes, part, hadamard_block(key_dim));
+    change_basis_by<View::KeyQuantizer::basis>(lanes, part, key_dim);
     store_part<n>(lanes, part, tile.queries[row]->v);
   });
 
@@ -246,8 +245,7 @@ __global__ void __launch_bounds__(detail::prefill_threads, 3)
   detail::for_each_row<value_dim, Tile::rows>([&]<class RowLanes>(int row, RowLanes const& lanes) {
     constexpr int n = RowLanes::per_lane;
     auto part = load_part<n>(lanes, tile.queries[row]->v);
-    if constexpr (ValueQuantizer::basis == Basis::hadamard)
-      hadamard_rotate_by(lanes, part, hadamard_block(latent ? key_dim : value_dim));
+    change_basis_by<ValueQuantizer::basis>(lanes, part, latent ? key_dim : value_dim);
     if (rows.has(row)) store_part<n>(lanes, part, arguments.out + rows.index(row) * value_dim);
   });
 }

@@ -6,21 +6,25 @@
 #include <folio/ops/lanes.cuh>
 #include <folio/ops/launch.cuh>
 #include <folio/ops/requantize.hpp>
-#include <folio/quantizer/hadamard.hpp>
+#include <folio/quantizer/basis.hpp>
 #include <folio/view.hpp>
 
 namespace folio::ops {
 
 namespace detail {
 
+/// Those of two groups of lanes that hold more elements each: whole bytes in both formats.
+template <class A, class B>
+using FewerLanes = std::conditional_t<(A::count < B::count), A, B>;
+
 /// One row: decoded by the lanes, turned to the model's basis, encoded together.
-template <class FromQuantizer, std::int32_t Dim, class FromRow, class ToRow>
+template <class FromQuantizer, std::int32_t Dim, class RowLanes, class FromRow, class ToRow>
 __device__ void requantize_row_by_lanes(FromRow const& from, ToRow const& to) {
-  Lanes<Dim> const lanes;
-  constexpr int n = Lanes<Dim>::per_lane;
+  RowLanes const lanes;
+  constexpr int n = RowLanes::per_lane;
   Pack<float, n> part{};
   if (lanes.active()) part = from.template load<n>(lanes.rank() * n);
-  if constexpr (FromQuantizer::basis == Basis::hadamard) hadamard_rotate_by(lanes, part, hadamard_block(Dim));
+  change_basis_by<FromQuantizer::basis>(lanes, part, Dim);
   to.store_by(lanes, part);
 }
 
@@ -30,17 +34,20 @@ __device__ void requantize_row_by_lanes(FromRow const& from, ToRow const& to) {
 /// group `FromGroup`, and encodes them into tokens from `to_token` on of sequence `j` of `to` in layer `to_index` of
 /// group `ToGroup`.
 ///
-/// Any grid of one dimension; whole warps in a block. Each row is shared by RowSharing<dim>::lanes threads. Tokens
-/// given back behind a window, on either side, are skipped. No slot is both read and written. Traffic: reads each row
-/// once, writes its codes and parameters once.
+/// Any grid of one dimension; whole warps in a block. Each row is shared by RowLanes<quantizer, dim>::count threads.
+/// Tokens given back behind a window, on either side, are skipped. No slot is both read and written. Traffic: reads
+/// each row once, writes its codes and parameters once.
 template <class From, class To, int FromGroup, int ToGroup>
 __global__ void requantize_kernel(From from, std::int32_t i, std::int32_t from_index, std::int32_t first_token,
                                   std::int32_t num_tokens, To to, std::int32_t j, std::int32_t to_index,
                                   std::int32_t to_token) {
   using Layer = LayerView<From, FromGroup>;
   constexpr std::int32_t key_dim = Layer::known.key_dim, value_dim = Layer::known.value_dim;
-  constexpr int lanes = RowSharing<key_dim>::lanes > RowSharing<value_dim>::lanes ? RowSharing<key_dim>::lanes
-                                                                                  : RowSharing<value_dim>::lanes;
+  using KeyLanes =
+      detail::FewerLanes<RowLanes<typename From::KeyQuantizer, key_dim>, RowLanes<typename To::KeyQuantizer, key_dim>>;
+  using ValueLanes = detail::FewerLanes<RowLanes<typename From::ValueQuantizer, value_dim>,
+                                        RowLanes<typename To::ValueQuantizer, value_dim>>;
+  constexpr int lanes = KeyLanes::count > ValueLanes::count ? KeyLanes::count : ValueLanes::count;
   auto const source = from.template sequence_in<FromGroup>(i, from_index);
   auto const target = to.template sequence_in<ToGroup>(j, to_index);
   std::int32_t const kv_heads = source.shape().kv_heads;
@@ -50,13 +57,13 @@ __global__ void requantize_kernel(From from, std::int32_t i, std::int32_t from_i
     auto const token = static_cast<std::int32_t>(row / kv_heads), head = static_cast<std::int32_t>(row % kv_heads);
     std::int32_t const read = first_token + token, write = to_token + token;
     if (source.block_id(read) == null_block || target.block_id(write) == null_block) continue;
-    if (threadIdx.x % lanes < RowSharing<key_dim>::lanes)
-      detail::requantize_row_by_lanes<typename From::KeyQuantizer, key_dim>(source.key(head, read),
-                                                                            target.key(head, write));
+    if (threadIdx.x % lanes < KeyLanes::count)
+      detail::requantize_row_by_lanes<typename From::KeyQuantizer, key_dim, KeyLanes>(source.key(head, read),
+                                                                                      target.key(head, write));
     if constexpr (!Layer::known.values_in_keys())
-      if (threadIdx.x % lanes < RowSharing<value_dim>::lanes)
-        detail::requantize_row_by_lanes<typename From::ValueQuantizer, value_dim>(source.value(head, read),
-                                                                                  target.value(head, write));
+      if (threadIdx.x % lanes < ValueLanes::count)
+        detail::requantize_row_by_lanes<typename From::ValueQuantizer, value_dim, ValueLanes>(
+            source.value(head, read), target.value(head, write));
   }
 }
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <folio/model.hpp>
-#include <folio/quantizer/hadamard.hpp>
+#include <folio/quantizer/basis.hpp>
 #include <folio/quantizer/quantizer.hpp>
 
 namespace folio::ops {
@@ -26,15 +26,7 @@ void load_row(RowType const& row, std::int32_t dim, float* out) {
   }
 }
 
-/// Turns the first `dim` elements of a row of `row_dim` from the model's basis to `basis`, or back: both are the same,
-/// because every rotation here is its own inverse. Rotations work on whole blocks, which `dim` is made of.
-inline void change_basis(Basis basis, float* row, std::int32_t dim, std::int32_t row_dim) {
-  if (basis == Basis::model) return;
-  std::int32_t const block = hadamard_block(row_dim);
-  for (std::int32_t begin = 0; begin < dim; begin += block) hadamard_rotate(row + begin, block);
-}
-
-/// The same for a row of values, which in a latent layer are the beginning of a key.
+/// Turns a row of values from their basis to the model's, or back. In a latent layer they are the beginning of a key.
 template <class View>
 void change_value_basis(GroupShape const& shape, float* row) {
   if (shape.values_in_keys())
@@ -42,5 +34,18 @@ void change_value_basis(GroupShape const& shape, float* row) {
   else
     change_basis(View::ValueQuantizer::basis, row, shape.value_dim, shape.value_dim);
 }
+
+namespace detail {
+
+/// One row: decoded, turned to the model's basis, encoded once.
+template <QuantizerPolicy FromQuantizer, class FromRow, class ToRow>
+void requantize_row(FromRow const& from, ToRow const& to, std::int32_t dim) {
+  float row[max_row_dim];
+  load_row(from, dim, row);
+  change_basis(FromQuantizer::basis, row, dim, dim);
+  to.store(row, dim);
+}
+
+}  // namespace detail
 
 }  // namespace folio::ops

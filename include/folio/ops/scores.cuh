@@ -9,7 +9,7 @@
 #include <folio/ops/lanes.cuh>
 #include <folio/ops/launch.cuh>
 #include <folio/ops/scores.hpp>
-#include <folio/quantizer/hadamard.hpp>
+#include <folio/quantizer/basis.hpp>
 #include <utility>
 
 namespace folio::ops {
@@ -24,7 +24,7 @@ template <class View, int Group>
 struct ScoreShape {
   using Layer = LayerView<View, Group>;
   static constexpr std::int32_t key_dim = Layer::known.key_dim;
-  static constexpr bool rotated = View::KeyQuantizer::basis == Basis::hadamard;
+  static constexpr Basis key_basis = View::KeyQuantizer::basis;
   using KeyLanes = Lanes<key_dim, RowSharing<key_dim, key_dim % 16 == 0 ? 16 : 8>::lanes>;
   static constexpr int lanes = KeyLanes::count, per_lane = KeyLanes::per_lane;
   static constexpr int groups = score_threads / lanes;
@@ -81,7 +81,7 @@ __device__ void stage_queries(typename Shape::Queries& queries, HeadQueries<T> c
     std::int64_t const row = std::int64_t{query} * from.num_query_heads + (first + r) % from.heads;
     auto part = load_part<Shape::per_lane>(lanes, from.q + row * Shape::key_dim);
     for (int d = 0; d < Shape::per_lane; ++d) part[d] *= from.scale;
-    if constexpr (Shape::rotated) hadamard_rotate_by(lanes, part, hadamard_block(Shape::key_dim));
+    change_basis_by<Shape::key_basis>(lanes, part, Shape::key_dim);
     for (int d = 0; d < Shape::per_lane; ++d) queries.elements[r][d / 4][lanes.rank()].v[d % 4] = part[d];
     if (lanes.rank() != 0) continue;
     queries.positions[r] = from.first_position + query;

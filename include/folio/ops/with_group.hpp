@@ -28,4 +28,44 @@ void with_group(View const& view, std::int32_t layer, F&& f) {
   (std::make_integer_sequence<int, View::num_groups>{});
 }
 
+namespace detail {
+
+/// Whether a layer can be in one group of `From` and another of `To`, and its rows fit, as far as the types tell.
+template <class From, class To>
+[[nodiscard]] constexpr bool groups_fit(int from_group, int to_group, GroupShape const& a, GroupShape const& b) {
+  if (std::is_same_v<typename From::ModelType, typename To::ModelType>) return from_group == to_group;
+  return a.values_in_keys() == b.values_in_keys() && a.key_dim == b.key_dim && a.value_dim == b.value_dim;
+}
+
+/// Calls f(from_group, from_index, to_group, to_index) with the groups of `layer` in both views as integral constants.
+/// Throws Error for a layer that one of them lacks, or whose rows differ. Refuses lossy sources at compile time.
+template <class From, class To, class F>
+void with_groups(From const& from, To const& to, std::int32_t layer, F&& f) {
+  with_group(from, layer, [&](auto from_group, std::int32_t from_index) {
+    constexpr GroupShape source = From::template known_shape<from_group()>();
+    static_assert(From::KeyQuantizer::bits >= 16 && (source.values_in_keys() || From::ValueQuantizer::bits >= 16),
+                  "folio: what is stored in less than 16 bits would be quantized a second time, and the errors add up: "
+                  "keep tokens in a float format (F16, BF16, F32) until they are demoted, or move their blocks as they "
+                  "are by copy_blocks");
+    with_group(to, layer, [&](auto to_group, std::int32_t to_index) {
+      // Not `source`: nvcc 13 takes no constant of the lambda around this one.
+      if constexpr (groups_fit<From, To>(from_group(), to_group(), From::template known_shape<from_group()>(),
+                                         To::template known_shape<to_group()>())) {
+        if (from.group(from_group()).shape.kv_heads == to.group(to_group()).shape.kv_heads)
+          return f(from_group, from_index, to_group, to_index);
+      }
+      GroupShape const& a = from.group(from_group()).shape;
+      GroupShape const& b = to.group(to_group()).shape;
+      auto const words = [](GroupShape const& s) {
+        return std::to_string(s.kv_heads) + (s.values_in_keys() ? " latent" : "") + " kv heads of " +
+               std::to_string(s.key_dim) + " and " + std::to_string(s.value_dim) + " dims";
+      };
+      throw Error("folio: requantize needs two caches of the same model, but layer " + std::to_string(layer) + " has " +
+                  words(a) + " here and " + words(b) + " there");
+    });
+  });
+}
+
+}  // namespace detail
+
 }  // namespace folio::ops

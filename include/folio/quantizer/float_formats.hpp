@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Short floating-point formats, as bit patterns: IEEE 754 binary16 (f16), bfloat16 (bf16) and OCP fp8 e4m3. Host and
-// device.
+// Short floating-point formats, as bit patterns: IEEE 754 binary16 (f16), bfloat16 (bf16), OCP fp8 e4m3 and e5m2, and
+// OCP fp4 e2m1. Host and device.
 //
 // Every function is pure, constexpr and free of branches on the host, so that loops over them vectorize. Only integer
 // operations and one addition of normal numbers are used: the results do not depend on the rounding of denormals
@@ -55,6 +55,8 @@ struct BFloat16 {
 inline constexpr float f16_max = 65504.0F;
 inline constexpr float bf16_max = 0x1.FEp127F;
 inline constexpr float e4m3_max = 448.0F;
+inline constexpr float e5m2_max = 57344.0F;
+inline constexpr float e2m1_max = 6.0F;
 
 /// The value of an f16 pattern. Exact; a NaN stays one, made quiet.
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr float f16_to_f32(std::uint16_t pattern) {
@@ -140,6 +142,45 @@ FOLIO_HOST_DEVICE inline void store_halves(float first, float second, Half* to) 
   std::uint32_t const normal = (clamped - (120U << 23) + 0x7FFFFU + ((clamped >> 20) & 1U)) >> 20;
   std::uint32_t const finite = select_bits(clamped < 0x3C800000U, subnormal, normal);
   return static_cast<std::uint8_t>((bits >> 24 & 0x80U) | select_bits(magnitude > 0x7F800000U, 0x7FU, finite));
+}
+
+/// The value of an e5m2 pattern: the upper byte of an f16, its infinities and NaNs included. Exact.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr float e5m2_to_f32(std::uint8_t pattern) {
+  return f16_to_f32(static_cast<std::uint16_t>(pattern << 8));
+}
+
+/// The nearest e5m2, ties to even. Saturates at +-57344, infinities too; a NaN stays one.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::uint8_t f32_to_e5m2(float value) {
+  std::uint32_t const bits = to_bits(value);
+  std::uint32_t const magnitude = bits & 0x7FFFFFFFU;
+  std::uint32_t const clamped = select_bits(magnitude < 0x47600000U, magnitude, 0x47600000U);
+  // 128's last place is the e5m2 subnormals' step of 2^-16.
+  float const small = to_float(select_bits(clamped < 0x38800000U, clamped, 0U)) + 128.0F;
+  std::uint32_t const subnormal = to_bits(small) - 0x43000000U;
+  std::uint32_t const normal = (clamped - (112U << 23) + 0xFFFFFU + ((clamped >> 21) & 1U)) >> 21;
+  std::uint32_t const finite = select_bits(clamped < 0x38800000U, subnormal, normal);
+  return static_cast<std::uint8_t>((bits >> 24 & 0x80U) | select_bits(magnitude > 0x7F800000U, 0x7FU, finite));
+}
+
+/// The value of an e2m1 pattern, its 4 lowest bits: 0, 0.5, 1, 1.5, 2, 3, 4 or 6, and the sign above. Exact.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr float e2m1_to_f32(std::uint32_t pattern) {
+  std::uint32_t const sign = (pattern & 8U) << 28;
+  std::uint32_t const magnitude = (pattern & 7U) << 22;
+  float const small = to_float(magnitude + (127U << 23)) - 1.0F;
+  return to_float(sign | select_bits(magnitude < 0x00800000U, to_bits(small), magnitude + (126U << 23)));
+}
+
+/// The nearest e2m1, ties to even. Saturates at +-6, infinities too; a NaN, which the format has none of, becomes 0.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::uint8_t f32_to_e2m1(float value) {
+  std::uint32_t const bits = to_bits(value);
+  std::uint32_t const magnitude = bits & 0x7FFFFFFFU;
+  std::uint32_t const clamped = select_bits(magnitude < 0x40C00000U, magnitude, 0x40C00000U);
+  // 2^22's last place is the e2m1 subnormals' step of 0.5.
+  float const small = to_float(select_bits(clamped < 0x3F800000U, clamped, 0U)) + 0x1p22F;
+  std::uint32_t const subnormal = to_bits(small) - 0x4A800000U;
+  std::uint32_t const normal = (clamped - (126U << 23) + 0x1FFFFFU + ((clamped >> 22) & 1U)) >> 22;
+  std::uint32_t const finite = select_bits(clamped < 0x3F800000U, subnormal, normal);
+  return static_cast<std::uint8_t>((bits >> 28 & 8U) | select_bits(magnitude > 0x7F800000U, 0U, finite));
 }
 
 }  // namespace folio

@@ -17,7 +17,10 @@ static_assert(std::endian::native == std::endian::little, "folio: stored rows ar
 
 /// The basis that decoded elements are in. `model`: as they were given. `hadamard`: rotated by `hadamard_rotate`, which
 /// keeps dot products, so that a reader rotates its query once instead of each key, and its output once for the values.
-enum class Basis : std::uint8_t { model, hadamard };
+/// `randomized_hadamard`: the same between two turns of fixed random signs (basis.hpp), for rows that a Hadamard matrix
+/// alone would turn into spikes. Readers take the basis from the format's type, so that a query in another is not
+/// written by mistake.
+enum class Basis : std::uint8_t { model, hadamard, randomized_hadamard };
 
 /// The longest row. Rows have a multiple of 8 elements, from 8 to this.
 inline constexpr std::int32_t max_row_dim = 1024;
@@ -28,14 +31,14 @@ inline constexpr std::int32_t max_row_dim = 1024;
 /// `dim * bits / 8` bytes, and apart from it a row of parameters (scales), `param_bytes(dim)` bytes, both
 /// little-endian.
 ///
-/// `encode(row, dim, codes, params)` writes exactly these bytes; where `basis` is hadamard it rotates, the caller does
-/// not. `load_params(params, dim)` reads what `decode` needs for the elements from `dim` on: those of the whole row,
-/// or, where the quantizer has a member `params_dim`, those up to the next multiple of it (one scale for each group of
-/// elements). `decode<N>(codes, loaded, out)` gives N elements, N * bits of whole bytes, within one such group; `codes`
-/// points at the first one's byte, aligned to `code_alignment(N * bits / 8)`. `params` is aligned to 4 bytes, `row` and
-/// `out` to floats. Where a format has a cheaper way to halves than by floats, a second `decode<N>(codes, loaded, out)`
-/// gives the same numbers rounded to Half. Encode and decode are pure. A row of finite numbers decodes to finite
-/// numbers: what is too large saturates.
+/// `encode(row, dim, codes, params)` writes exactly these bytes; where `basis` is not the model's it rotates, the
+/// caller does not. `load_params(params, dim)` reads what `decode` needs for the elements from `dim` on: those of the
+/// whole row, or, where the quantizer has a member `params_dim`, those up to the next multiple of it (one scale for
+/// each group of elements). `decode<N>(codes, loaded, out)` gives N elements, N * bits of whole bytes, within one such
+/// group; `codes` points at the first one's byte, aligned to `code_alignment(N * bits / 8)`. `params` is aligned to 4
+/// bytes, `row` and `out` to floats. Where a format has a cheaper way to halves than by floats, a second
+/// `decode<N>(codes, loaded, out)` gives the same numbers rounded to Half. Encode and decode are pure. A row of finite
+/// numbers decodes to finite numbers: what is too large saturates.
 // One clause per line, because nvcc points at the clause that fails.
 // clang-format off
 template <class Q>
@@ -68,6 +71,13 @@ inline constexpr std::int32_t params_dim = [] {
     return max_row_dim;
 }();
 
+/// Whether Q encodes whole tiles, the rows of one head in one block together: see TileQuantizer in tile.hpp. The
+/// parameters are the tile's, `Q::tile_param_bytes(dim)` bytes for each head, and rows have none of their own.
+template <class Q>
+inline constexpr bool is_tile_format = requires {
+  Q::tile_tokens;
+};
+
 /// Bytes of the codes of `dim` elements, without any padding of the row.
 template <QuantizerPolicy Q>
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t code_bytes(std::int32_t dim) {
@@ -80,7 +90,10 @@ template <QuantizerPolicy Q>
 /// What an element of a row of `dim` costs in all: codes and parameters, in bits.
 template <QuantizerPolicy Q>
 [[nodiscard]] constexpr double bits_per_element(std::int32_t dim) {
-  return 8.0 * (code_bytes<Q>(dim) + Q::param_bytes(dim)) / dim;
+  if constexpr (is_tile_format<Q>)
+    return 8.0 * (code_bytes<Q>(dim) + 1.0 * Q::tile_param_bytes(dim) / Q::tile_tokens) / dim;
+  else
+    return 8.0 * (code_bytes<Q>(dim) + Q::param_bytes(dim)) / dim;
 }
 
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t common_divisor(std::int32_t a, std::int32_t b) {

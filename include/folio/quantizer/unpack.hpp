@@ -66,6 +66,19 @@ template <int Bits>
   return detail::code_to_f32<Bits>(word, i, 0U);
 }
 
+/// Number `i` of unsigned integers of any number of bits up to 8, one behind the other in words. Where they do not
+/// divide a word, one or two instructions more for each.
+template <int Bits, int Words>
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr float unsigned_to_f32(Pack<std::uint32_t, Words> const& words, int i) {
+  if constexpr (32 % Bits == 0) {
+    return unsigned_to_f32<Bits>(words[i * Bits / 32], i % (32 / Bits));
+  } else {
+    int const word = i * Bits / 32, at = i * Bits % 32;
+    std::uint32_t const above = at + Bits > 32 ? words[word + 1] << (32 - at) : 0U;  // a shift by 32 is none
+    return detail::code_to_f32<Bits>(words[word] >> at | above, 0, 0U);
+  }
+}
+
 /// The four e4m3 numbers of a word: e4m3_to_f32 of each byte. By way of f16, which holds all of them; where there is no
 /// instruction for that, the bits are moved into f16's places, which makes every number, subnormal ones too, 256 times
 /// too small.
@@ -86,6 +99,12 @@ template <int Bits>
   auto const element = [](std::uint32_t half) { return f16_to_f32(static_cast<std::uint16_t>(half)) * 256.0F; };
   std::uint32_t const even = pair(word << 7 & 0x3F803F80U, word << 8), odd = pair(word >> 1 & 0x3F803F80U, word);
   return {element(even), element(odd), element(even >> 16), element(odd >> 16)};
+}
+
+/// The four e5m2 numbers of a word: each is the upper byte of an f16.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr Pack<float, 4> e5m2x4_to_f32(std::uint32_t word) {
+  auto const element = [](std::uint32_t half) { return f16_to_f32(static_cast<std::uint16_t>(half & 0xFF00U)); };
+  return {element(word << 8), element(word), element(word >> 8), element(word >> 16)};
 }
 
 }  // namespace folio

@@ -1,12 +1,15 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
-#include <folio/quantizer/fp8_e4m3.hpp>
+#include <folio/quantizer/fp8.hpp>
 #include <limits>
 
 #include "conformance/quantizer_suite.hpp"
 
 using folio::Fp8E4M3;
+using folio::Fp8E4M3Static;
+using folio::Fp8E5M2;
+using folio::Fp8E5M2Static;
 using folio::test::StoredRow;
 
 TEST_CASE("Fp8E4M3 is a quantizer") {
@@ -46,6 +49,34 @@ TEST_CASE("Fp8E4M3: zero, tiny and infinite") {
   CHECK(stored({1e-35F, 0, 0, 0, 0, 0, 0, 0})[0] == Approx(1e-35F).epsilon(1e-6));
   CHECK(stored({infinity, 1, -2, 0, -infinity, 0, 0, 0}) == std::vector<float>{2, 1, -2, 0, -2, 0, 0, 0});
   CHECK(stored({infinity, 0, 0, 0, 0, 0, 0, 0}) == std::vector<float>(8));
+}
+
+TEST_CASE("Fp8E5M2 is a quantizer") {
+  folio::test::quantizer_suite<Fp8E5M2>({.relative = 0x1p-3 * 1.000001, .of_largest = 0x1p-17 / 57344 * 1.000001});
+  CHECK(folio::bits_per_element<Fp8E5M2>(128) == 8.25);
+  float const row[8] = {-57344 * 0.5F, 0.5F, 0.625F, 0.5625F, 0.6875F, 0, 0x1p-17F, -0x1p-16F};
+  StoredRow<Fp8E5M2> stored(8, 0);
+  stored.encode(row);
+  CHECK(Fp8E5M2::load_params(stored.params(), 0).scale == 0.5F);
+  int const patterns[8] = {0xFB, 0x3C, 0x3D, 0x3C, 0x3E, 0x00, 0x01, 0x82};
+  for (int i = 0; i < 8; ++i) CHECK(std::to_integer<int>(stored.codes()[i]) == patterns[i]);
+}
+
+TEST_CASE("static fp8 stores elements as they are, and nothing else") {
+  CHECK(folio::bits_per_element<Fp8E4M3Static>(128) == 8);
+  CHECK(folio::bits_per_element<Fp8E5M2Static>(64) == 8);
+  folio::test::quantizer_suite<Fp8E4M3Static>({.relative = 1, .absolute = 0x1p-10});  // much saturates
+  folio::test::quantizer_suite<Fp8E5M2Static>({.relative = 0x1p-3 * 1.000001, .absolute = 0x1p-17 * 1.000001});
+  auto const stored = []<class Q>(Q, std::vector<float> const& row) {
+    StoredRow<Q> one(8, 0xFF);
+    one.encode(row.data());
+    return one.decode();
+  };
+  float const infinity = std::numeric_limits<float>::infinity();
+  CHECK(stored(Fp8E4M3Static(), {1, 448, 449, -infinity, 17, 19, 0x1p-9F, 0x1p-10F}) ==
+        std::vector<float>{1, 448, 448, -448, 16, 20, 0x1p-9F, 0});
+  CHECK(stored(Fp8E5M2Static(), {1, 57344, 60000, -infinity, 1.125F, 1.375F, 0x3p-17F, 0x1p-17F}) ==
+        std::vector<float>{1, 57344, 57344, -57344, 1, 1.5F, 0x1p-15F, 0});
 }
 
 TEST_CASE("Fp8E4M3: distortion on normally distributed rows") {

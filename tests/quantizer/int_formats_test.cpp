@@ -1,19 +1,27 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
-#include <folio/quantizer/int_rotated.hpp>
+#include <folio/quantizer/int_formats.hpp>
 #include <limits>
 
 #include "conformance/quantizer_suite.hpp"
 
-using folio::BasicIntRotated;
+using folio::Basis;
 using folio::Int2Rotated;
+using folio::Int3Rotated;
 using folio::Int4Rotated;
+using folio::Int8PerToken;
+using folio::IntQuantizer;
+using folio::Levels;
 using folio::test::in_basis;
 using folio::test::normal_distortion;
 using folio::test::StoredRow;
 
 namespace {
+
+/// Int4Rotated and its like with other cuts, or none.
+template <int Bits, int... ClipPercents>
+using IntRotated = IntQuantizer<Bits, Levels::asymmetric, 0, Basis::hadamard, ClipPercents...>;
 
 template <class Q = Int4Rotated>
 std::vector<float> stored_and_rotated_back(std::vector<float> const& row) {
@@ -47,23 +55,74 @@ std::vector<int> stored_bytes() {
 
 }  // namespace
 
+TEST_CASE("Int8PerToken is a quantizer") {
+  folio::test::quantizer_suite<Int8PerToken>({.of_largest = 0.5 / 127 * 1.0001});
+}
+
+TEST_CASE("Int8PerToken: a row within [-2, 2]") {
+  CHECK(folio::bits_per_element<Int8PerToken>(128) == 8.25);
+  std::vector<float> row(128);
+  for (std::size_t i = 0; i < 128; ++i) row[i] = -2 + 0.031F * static_cast<float>(i);
+  row[127] = 2;
+  StoredRow<Int8PerToken> stored(128, 0);
+  stored.encode(row.data());
+  float const scale = Int8PerToken::load_params(stored.params(), 0).scale;
+  CHECK(scale == 2.0F / 127);
+  CHECK(std::to_integer<int>(stored.codes()[0]) == 256 - 127);
+  CHECK(std::to_integer<int>(stored.codes()[127]) == 127);
+  std::vector<float> const out = stored.decode();
+  float largest_error = 0;
+  for (std::size_t i = 0; i < 128; ++i) largest_error = std::max(largest_error, std::fabs(out[i] - row[i]));
+  CHECK(largest_error <= scale / 2 * 1.0001F);
+  CHECK(largest_error >= scale * 0.49F);
+}
+
+TEST_CASE("Int8PerToken: ties round to even") {
+  float const row[8] = {127, 0.5F, 1.5F, 2.5F, -0.5F, -1.5F, -2.5F, -126.5F};
+  int const expected[8] = {127, 0, 2, 2, 0, -2, -2, -126};
+  StoredRow<Int8PerToken> stored(8, 0);
+  stored.encode(row);
+  for (int i = 0; i < 8; ++i) CHECK(static_cast<std::int8_t>(std::to_integer<int>(stored.codes()[i])) == expected[i]);
+}
+
+TEST_CASE("Int8PerToken: zero, tiny, NaN and infinite") {
+  float const infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  auto const stored = [](std::vector<float> const& row) {
+    StoredRow<Int8PerToken> one(8, 0);
+    one.encode(row.data());
+    return one.decode();
+  };
+  CHECK(stored({0, 0, -0.0F, 0, 0, 0, 0, 0}) == std::vector<float>(8));
+  CHECK(stored({1e-36F, 0, 0, 0, 0, 0, 0, -1e-40F}) == std::vector<float>(8));
+  CHECK(stored({2e-36F, 0, 0, 0, 0, 0, 0, 0})[0] == Approx(2e-36F).epsilon(1e-6));
+  CHECK(stored({nan, 127, -127, 0, -nan, 3, 0, 0}) == std::vector<float>{0, 127, -127, 0, 0, 3, 0, 0});
+  CHECK(stored({infinity, 127, -3, 0, -infinity, 0, 0, 0}) == std::vector<float>{127, 127, -3, 0, -127, 0, 0, 0});
+  CHECK(stored({infinity, nan, 0, 0, 0, 0, 0, 0}) == std::vector<float>(8));
+}
+
+TEST_CASE("Int8PerToken: distortion on normally distributed rows") {
+  CHECK(folio::test::normal_distortion<Int8PerToken>(128) == Approx(4.1e-5).epsilon(0.05));
+}
+
 TEST_CASE("Int4Rotated is a quantizer") {
   // Half a step is a thirtieth of the range, and the range at most twice the largest magnitude; where the range is cut,
   // an end is off by half of what was cut.
-  folio::test::quantizer_suite<BasicIntRotated<4>>({.of_largest = 2.0 / 30 * 1.02, .absolute = 1e-6});
+  folio::test::quantizer_suite<IntRotated<4>>({.of_largest = 2.0 / 30 * 1.02, .absolute = 1e-6});
   folio::test::quantizer_suite<Int4Rotated>({.of_largest = 0.08 * 1.02, .absolute = 1e-6});
 }
 
 TEST_CASE("Int2Rotated is a quantizer") {
-  folio::test::quantizer_suite<BasicIntRotated<2>>({.of_largest = 2.0 / 6 * 1.02, .absolute = 1e-6});
+  folio::test::quantizer_suite<IntRotated<2>>({.of_largest = 2.0 / 6 * 1.02, .absolute = 1e-6});
   folio::test::quantizer_suite<Int2Rotated>({.of_largest = 0.52 * 1.02, .absolute = 1e-6});  // cut to 48 percent
 }
 
-TEST_CASE("Int4Rotated and Int2Rotated: a row is stored as these bytes") {
+TEST_CASE("Int4Rotated, Int3Rotated and Int2Rotated: a row is stored as these bytes") {
   CHECK(stored_bytes<Int4Rotated>() == std::vector<int>{0x19, 0x07, 0x0A, 0x38, 0xF0, 0xC0, 0x50, 0x83, 0x0C, 0x38,
                                                         0x3F, 0x0C, 0x50, 0x83, 0x23, 0xC0, 0xCA, 0x3A, 0xF3, 0xC4});
   CHECK(stored_bytes<Int2Rotated>() ==
         std::vector<int>{0x22, 0x62, 0x8C, 0x94, 0x62, 0x27, 0x94, 0x81, 0x3E, 0x44, 0xF3, 0xC4});
+  CHECK(stored_bytes<Int3Rotated>() == std::vector<int>{0xCC, 0x50, 0x50, 0x38, 0x0A, 0x89, 0x05, 0x75, 0x15, 0x90,
+                                                        0xA8, 0xA0, 0x46, 0x3F, 0xF3, 0xC4});
 }
 
 TEST_CASE("Int4Rotated: a row on the grid is exact, the even element in the low nibble") {
@@ -83,14 +142,14 @@ TEST_CASE("Int4Rotated: a row on the grid is exact, the even element in the low 
 }
 
 TEST_CASE("Int4Rotated: distortion on normally distributed rows") {
-  CHECK(normal_distortion<BasicIntRotated<4>>(128) == Approx(1.00e-2).epsilon(0.05));
+  CHECK(normal_distortion<IntRotated<4>>(128) == Approx(1.00e-2).epsilon(0.05));
   CHECK(normal_distortion<Int4Rotated>(128) == Approx(9.2e-3).epsilon(0.05));
   // The default is the best cut at 128, the commonest head dimension.
-  CHECK(normal_distortion<Int4Rotated>(128) < normal_distortion<BasicIntRotated<4, 97>>(128));
-  CHECK(normal_distortion<Int4Rotated>(128) < normal_distortion<BasicIntRotated<4, 85>>(128));
+  CHECK(normal_distortion<Int4Rotated>(128) < normal_distortion<IntRotated<4, 97>>(128));
+  CHECK(normal_distortion<Int4Rotated>(128) < normal_distortion<IntRotated<4, 85>>(128));
   // And never worse than no cut.
   for (std::int32_t const dim : {16, 64, 80, 256, 576})
-    CHECK(normal_distortion<Int4Rotated>(dim) <= normal_distortion<BasicIntRotated<4>>(dim));
+    CHECK(normal_distortion<Int4Rotated>(dim) <= normal_distortion<IntRotated<4>>(dim));
 }
 
 TEST_CASE("Int2Rotated: a row on the grid is exact, the first element in the lowest bits") {
@@ -109,12 +168,12 @@ TEST_CASE("Int2Rotated: a row on the grid is exact, the first element in the low
 
 TEST_CASE("Int2Rotated: distortion on normally distributed rows") {
   // Without a cut two bits are of no use; with one at 58 percent the error is that of the best four values, 0.1175.
-  CHECK(normal_distortion<BasicIntRotated<2>>(128) == Approx(0.25).epsilon(0.03));
-  CHECK(normal_distortion<BasicIntRotated<2, 58>>(128) == Approx(0.118).epsilon(0.03));
+  CHECK(normal_distortion<IntRotated<2>>(128) == Approx(0.25).epsilon(0.03));
+  CHECK(normal_distortion<IntRotated<2, 58>>(128) == Approx(0.118).epsilon(0.03));
   // The choice of three is no worse at any length, and below that where rows differ among each other.
   CHECK(normal_distortion<Int2Rotated>(128) == Approx(0.1165).epsilon(0.02));
   for (std::int32_t const dim : {64, 80, 256, 576, 1024}) {
-    CHECK(normal_distortion<Int2Rotated>(dim) < normal_distortion<BasicIntRotated<2, 58>>(dim));
+    CHECK(normal_distortion<Int2Rotated>(dim) < normal_distortion<IntRotated<2, 58>>(dim));
     CHECK(normal_distortion<Int2Rotated>(dim) < 0.125);
   }
 }
@@ -159,7 +218,8 @@ TEST_CASE("Int4Rotated: NaN is 0, and infinities and huge numbers saturate") {
   CHECK(stored_and_rotated_back(huge) == stored_and_rotated_back(large));
 }
 
-TEMPLATE_TEST_CASE("what was decoded is stored as the same codes", "", Int4Rotated, Int2Rotated) {
+TEMPLATE_TEST_CASE("what was decoded is stored as the same codes", "", Int8PerToken, Int4Rotated, Int3Rotated,
+                   Int2Rotated) {
   std::vector<float> const row = folio::test::test_rows(128)[0];
   StoredRow<TestType> first(128, 0), second(128, 0);
   first.encode(row.data());

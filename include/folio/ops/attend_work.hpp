@@ -1,0 +1,71 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// How a step's attention is shared out. It decides who sums what, and no bit of the result. Host only.
+
+#include <algorithm>
+#include <cstdint>
+#include <folio/ops/tile_attention.hpp>
+#include <vector>
+
+namespace folio::ops::detail {
+
+/// Query rows of a kv head up to which a task is bound by memory.
+inline constexpr std::int32_t few_rows = 8;
+
+/// Some kv heads of a few query tokens of one sequence.
+struct AttendWork {
+  std::int32_t sequence, first_head, kv_heads, first, count;
+  std::vector<std::vector<PartialSums>> sums = {};  ///< [part][kv head]; empty: one thread sums all tokens
+};
+
+/// A work, or one part of its tokens.
+struct AttendPiece {
+  std::size_t work;
+  std::int32_t part;  ///< -1: all
+};
+
+/// By sequence, up to 128 rows or 32 query tokens of a kv head, and kv heads. Where rows are few, kv heads stay
+/// together as long as there is work for all threads: memory is read in long stretches then, twice as fast as in the
+/// pieces that a single head has in each block. A few long sequences are cut into parts of their tokens.
+template <class View, class Tokens>
+[[nodiscard]] std::vector<AttendWork> share_out(View const& view, std::int32_t kv_heads, std::int32_t heads,
+                                                int num_threads, Tokens const& tokens_of) {
+  std::int32_t const together = std::clamp(128 / heads, 1, 32), enough = num_threads > 1 ? 4 * num_threads : 1;
+  std::vector<AttendWork> works;
+  std::int32_t most = 0, num_parts = 0;
+  for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
+    std::int32_t const queries = view.query_start(i + 1) - view.query_start(i);
+    most = std::max(most, std::min(queries, together) * heads);
+    for (std::int32_t first = 0; first < queries; first += together) {
+      works.push_back({i, 0, kv_heads, first, std::min(together, queries - first)});
+      num_parts += (tokens_of(i) + part_tokens - 1) / part_tokens;
+    }
+  }
+  auto const num_works = static_cast<std::int32_t>(works.size());
+  std::int32_t const pieces = std::max(1, num_works < enough ? num_parts : num_works);
+  std::int32_t const share = most > few_rows ? 1 : std::clamp(kv_heads * pieces / enough, 1, kv_heads);
+  bool const in_parts = num_works * ((kv_heads + share - 1) / share) < enough;
+  std::vector<AttendWork> shared;
+  for (AttendWork& work : works)
+    for (std::int32_t head = 0; head < kv_heads; head += share) {
+      work.first_head = head;
+      work.kv_heads = std::min(share, kv_heads - head);
+      std::int32_t const parts = in_parts ? (tokens_of(work.sequence) + part_tokens - 1) / part_tokens : 0;
+      shared.push_back(work);
+      if (parts > 1) shared.back().sums.resize(to_size(parts), std::vector<PartialSums>(to_size(work.kv_heads)));
+    }
+  return shared;
+}
+
+[[nodiscard]] inline std::vector<AttendPiece> pieces_of(std::vector<AttendWork> const& works) {
+  std::vector<AttendPiece> pieces;
+  for (std::size_t i = 0; i < works.size(); ++i) {
+    if (works[i].sums.empty()) pieces.push_back({i, -1});
+    for (std::size_t part = 0; part < works[i].sums.size(); ++part)
+      pieces.push_back({i, static_cast<std::int32_t>(part)});
+  }
+  return pieces;
+}
+
+}  // namespace folio::ops::detail

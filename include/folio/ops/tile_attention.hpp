@@ -1,0 +1,298 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Attention of a few query rows over one stretch of tokens after another, tile by tile, whatever the cache. Host only.
+//
+// A tile goes through: scores of all rows -> running softmax -> weights -> weighted values. Tokens are cut into parts
+// of 1,024 by their position alone. Each part is summed by itself, and parts are merged in their order: so the bits are
+// the same whether one thread works through them or many do.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <folio/simd/kernels.hpp>
+#include <limits>
+#include <vector>
+
+namespace folio::ops::detail {
+
+inline constexpr std::int32_t part_tokens = 1024;  ///< a multiple of simd::tile_tokens
+
+[[nodiscard]] inline std::size_t to_size(std::int32_t i) { return static_cast<std::size_t>(i); }
+
+/// The tokens of a tile that a query sees, [begin, sinks) and [window, end), counted from the tile's first.
+struct TileStretches {
+  std::int32_t begin = 0, sinks = 0, window = 0, end = 0;
+  [[nodiscard]] bool none() const { return begin >= sinks && window >= end; }
+  [[nodiscard]] bool all() const { return window == begin && begin == 0 && end == simd::tile_tokens; }
+  friend bool operator==(TileStretches, TileStretches) = default;
+};
+
+/// A tile, and which of its tokens are seen.
+struct TileTokens {
+  std::int32_t first = 0;
+  TileStretches all;                   ///< by any query
+  std::vector<TileStretches> visible;  ///< by each query
+};
+
+/// A tile's keys and values in one kv head, and floats for rows that have no kernels of their own.
+struct TilePlanes {
+  simd::TileRows keys, values;
+  std::vector<float> decoded_keys, decoded_values;
+};
+
+struct AttentionShape {
+  std::int32_t key_dim, value_dim, queries, heads;
+  [[nodiscard]] std::int32_t rows() const { return queries * heads; }
+};
+
+/// Sums of weighted values with the state of their softmax, for all rows: what parts leave behind.
+struct PartialSums {
+  std::int32_t rows = 0, places = 0;
+  std::vector<simd::RowState> states;
+  std::vector<float> sums;  ///< [rows][places]; the kernels read up to a block of rows from any row
+
+  void clear(std::int32_t num_rows, std::int32_t num_places) {
+    rows = num_rows;
+    places = num_places;
+    states.assign(to_size(rows), {-std::numeric_limits<float>::infinity(), 0.0F});
+    sums.assign(to_size(rows + simd::block_rows) * to_size(places), 0.0F);
+  }
+  [[nodiscard]] float* row(std::int32_t i) { return sums.data() + to_size(i) * to_size(places); }
+
+  /// Takes in the sums of the tokens that follow. A part in which a row saw nothing changes nothing.
+  void merge(PartialSums const& next) {
+    for (std::int32_t i = 0; i < rows; ++i) {
+      simd::RowState& mine = states[to_size(i)];
+      simd::RowState const other = next.states[to_size(i)];
+      if (other.max == -std::numeric_limits<float>::infinity()) continue;
+      float const max = mine.max > other.max ? mine.max : other.max;
+      float const keep = std::exp(mine.max - max), take = std::exp(other.max - max);
+      mine = {max, mine.sum * keep + other.sum * take};
+      float* const sum = row(i);
+      float const* const add = next.sums.data() + to_size(i) * to_size(places);
+      for (std::int32_t p = 0; p < places; ++p) sum[p] = sum[p] * keep + add[p] * take;
+    }
+  }
+};
+
+/// The queries of a task, as the key format's kernels take them, in whole blocks of rows.
+class QueryStore {
+ public:
+  QueryStore(simd::RowKernels const& kernels, std::int32_t rows, std::int32_t dim)
+      : quantize_(kernels.quantize_query),
+        dim_(dim),
+        stride_((dim + 15) / 16 * 16),
+        blocks_((rows + simd::block_rows - 1) / simd::block_rows) {
+    floats_.resize(to_size(blocks_ * simd::block_rows) * to_size(stride_));
+    if (!kernels.is_integer) return;
+    places_ = kernels.key_places(dim);
+    digits_.resize(to_size(blocks_ * simd::block_rows) * to_size(places_) * 4);
+    scales_.resize(to_size(blocks_ * simd::block_rows));
+    totals_.resize(scales_.size());
+    sums_.resize(scales_.size() * simd::query_digits);
+    dims_.resize(to_size(places_));
+    for (std::int32_t place = 0; place < places_; ++place) dims_[to_size(place)] = kernels.key_dim_at(place);
+  }
+  [[nodiscard]] float* row(std::int32_t i) { return floats_.data() + to_size(i) * to_size(stride_); }
+
+  /// After all rows are written.
+  void finish() {
+    std::vector<float> row(to_size(places_));
+    for (std::int32_t i = 0; places_ != 0 && i < blocks_ * simd::block_rows; ++i) {
+      float const* const from = floats_.data() + to_size(i) * to_size(stride_);
+      for (std::int32_t place = 0; place < places_; ++place) {
+        std::int32_t const d = dims_[to_size(place)];
+        row[to_size(place)] = d < dim_ ? from[d] : 0.0F;
+      }
+      std::int32_t const in_block = i % simd::block_rows;
+      quantize_(row.data(), places_,
+                {digits_.data() + to_size((i - in_block) * places_ + in_block * 4) * 4, scales_.data() + i,
+                 totals_.data() + i, sums_.data() + i * simd::query_digits});
+    }
+  }
+
+  /// The block of rows that begins at `i`.
+  [[nodiscard]] simd::QueryRows block(std::int32_t i) const {
+    simd::QueryRows q;
+    q.floats = floats_.data() + to_size(i) * to_size(stride_);
+    q.float_stride = stride_;
+    if (places_ == 0) return q;
+    q.places = places_;
+    q.digits = digits_.data() + to_size(i) * to_size(places_) * 4;
+    q.scales = scales_.data() + i;
+    q.totals = totals_.data() + i;
+    q.sums = sums_.data() + i * simd::query_digits;
+    return q;
+  }
+
+ private:
+  void (*quantize_)(float const*, std::int32_t, simd::QueryDigits const&);
+  std::int32_t dim_, stride_, blocks_, places_ = 0;
+  std::vector<float> floats_, scales_, totals_;
+  std::vector<std::int8_t> digits_;
+  std::vector<std::int32_t> sums_, dims_;
+};
+
+/// Runs tiles through the kernels, with the memory that takes. Not for several threads.
+class TileAttention {
+ public:
+  TileAttention(simd::RowKernels const& keys, simd::RowKernels const& values, AttentionShape shape)
+      : key_kernels_(keys), value_kernels_(values), shape_(shape), places_(values.value_places(shape.value_dim)) {
+    keys_.dim = shape.key_dim;
+    keys_.scales = keys.load_key_params != nullptr ? key_scales_ : nullptr;
+    keys_.offsets = key_offsets_;
+    values_.dim = shape.value_dim;
+    values_.scales = values.load_value_params != nullptr ? value_scales_ : nullptr;
+    values_.offsets = value_offsets_;
+    if (keys.prepare_keys != nullptr)
+      make_room(keys.is_integer, keys.key_places(shape.key_dim), keys_, unpacked_keys_, wide_keys_);
+    if (values.prepare_values != nullptr)
+      make_room(values.is_integer, places_, values_, unpacked_values_, wide_values_);
+    dims_.resize(to_size(places_));
+    for (std::int32_t place = 0; place < places_; ++place) dims_[to_size(place)] = values.value_dim_at(place);
+  }
+  TileAttention(TileAttention const&) = delete;
+  TileAttention& operator=(TileAttention const&) = delete;
+
+  [[nodiscard]] QueryStore make_queries() const { return {key_kernels_, shape_.rows(), shape_.key_dim}; }
+  void clear(PartialSums& sums) const {
+    sums.clear((shape_.rows() + simd::block_rows - 1) / simd::block_rows * simd::block_rows, places_);
+  }
+
+  /// The sums of a row times `norm`, in the order of the dims.
+  void read_row(PartialSums& sums, std::int32_t row, float norm, float* out) const {
+    float const* const sum = sums.row(row);
+    for (std::int32_t place = 0; place < places_; ++place) {
+      std::int32_t const d = dims_[to_size(place)];
+      if (d < shape_.value_dim) out[d] = sum[place] * norm;
+    }
+  }
+
+  /// Takes a tile into the sums; `next`, or null, is fetched into the caches meanwhile.
+  void add(TileTokens const& tile, TilePlanes const& planes, TilePlanes const* next, QueryStore const& queries,
+           PartialSums& sums) {
+    keys_.tokens = values_.tokens = std::max(tile.all.sinks, tile.all.end);
+    prepare(keys_, key_kernels_.load_key_params, key_kernels_.prepare_keys, planes.keys,
+            next != nullptr ? &next->keys : nullptr, wide_keys_);
+    prepare(values_, value_kernels_.load_value_params, value_kernels_.prepare_values, planes.values,
+            next != nullptr ? &next->values : nullptr, wide_values_);
+    for (std::int32_t row = 0; row < shape_.rows(); row += simd::block_rows) add_block(tile, row, queries, sums);
+  }
+
+ private:
+  struct Wide {
+    simd::TileRows rows;
+    bool used = false;
+  };
+
+  /// For a tile laid out anew: a byte for each code, or rows of floats.
+  static void make_room(bool is_integer, std::int32_t places, simd::Tile& tile, std::vector<std::byte>& unpacked,
+                        Wide& wide) {
+    std::int32_t const row_bytes = places * (is_integer ? 1 : 4);
+    unpacked.resize(to_size(simd::tile_tokens) * to_size(row_bytes));
+    tile.unpacked = unpacked.data();
+    wide.used = !is_integer;
+    for (std::int32_t t = 0; wide.used && t < simd::tile_tokens; ++t)
+      wide.rows.codes[t] = unpacked.data() + std::int64_t{t} * row_bytes;
+  }
+
+  using Kernel = void (*)(simd::Tile const&);
+  static void prepare(simd::Tile& to, Kernel load_params, Kernel lay_out, simd::TileRows const& rows,
+                      simd::TileRows const* next, Wide const& wide) {
+    to.rows = &rows;
+    to.next = next;
+    if (load_params != nullptr) load_params(to);
+    if (lay_out == nullptr) return;
+    lay_out(to);
+    if (!wide.used) return;
+    to.next = nullptr;  // already asked for
+    to.rows = &wide.rows;
+  }
+
+  void add_block(TileTokens const& tile, std::int32_t row, QueryStore const& queries, PartialSums& sums) {
+    std::int32_t const rows = std::min(simd::block_rows, shape_.rows() - row);
+    bool any = false;
+    for (std::int32_t r = 0; r < rows; ++r) any = any || !visible(tile, row + r).none();
+    if (!any) return;
+    alignas(64) float scores[simd::block_rows][simd::tile_tokens];
+    simd::WeightDigits digits;
+    float keep[simd::block_rows];
+    key_kernels_.score(keys_, queries.block(row), scores[0]);
+    keys_.next = nullptr;
+    for (std::int32_t r = 0; r < simd::block_rows; ++r) hide(visible(tile, row + std::min(r, rows - 1)), scores[r]);
+    key_kernels_.soften(scores[0], sums.states.data() + row, keep);
+    if (value_kernels_.weigh != nullptr) value_kernels_.weigh(values_, scores[0], digits);
+    simd::WeightRows weights;
+    weights.weights = scores[0];
+    weights.digits = digits.digits;
+    weights.scales = digits.scales;
+    weights.shifts = digits.shifts;
+    weights.keep = keep;
+    weights.out = sums.row(row);
+    weights.out_stride = places_;
+    add_values(tile, row, rows, weights);
+    values_.next = nullptr;
+  }
+
+  [[nodiscard]] TileStretches const& visible(TileTokens const& tile, std::int32_t row) const {
+    return tile.visible[to_size(row / shape_.heads)];
+  }
+
+  static void hide(TileStretches const& visible, float* scores) {
+    if (visible.all()) return;
+    constexpr float nothing = -std::numeric_limits<float>::infinity();
+    std::fill(scores, scores + visible.begin, nothing);
+    std::fill(scores + visible.sinks, scores + visible.window, nothing);
+    std::fill(scores + visible.end, scores + simd::tile_tokens, nothing);
+  }
+
+  /// Integers of hidden tokens weigh nothing; a stored NaN would. So floats are read where they are seen: at once where
+  /// all rows see the same, else row by row.
+  void add_values(TileTokens const& tile, std::int32_t row, std::int32_t rows, simd::WeightRows weights) {
+    bool same = true;
+    for (std::int32_t r = 1; r < rows; ++r) same = same && visible(tile, row + r) == visible(tile, row);
+    if (value_kernels_.is_integer) {
+      weights.end = values_.tokens;
+      value_kernels_.add(values_, weights);
+    } else if (same) {
+      add_stretches(visible(tile, row), weights);
+    } else {
+      for (std::int32_t r = 0; r < rows; ++r) {
+        float one[simd::block_rows][simd::tile_tokens] = {}, keep[simd::block_rows] = {weights.keep[r]};
+        std::copy_n(weights.weights + r * simd::tile_tokens, simd::tile_tokens, one[0]);
+        simd::WeightRows single = weights;
+        single.weights = one[0];
+        single.keep = keep;
+        single.num_rows = 1;
+        single.out = weights.out + std::int64_t{r} * places_;
+        add_stretches(visible(tile, row + r), single);
+      }
+    }
+  }
+
+  void add_stretches(TileStretches const& visible, simd::WeightRows weights) {
+    static constexpr float keep_all[simd::block_rows] = {1.0F, 1.0F, 1.0F, 1.0F};
+    weights.begin = visible.begin;
+    weights.end = visible.sinks;
+    if (visible.sinks > visible.begin) {
+      value_kernels_.add(values_, weights);
+      weights.keep = keep_all;
+    }
+    weights.begin = visible.window;
+    weights.end = visible.end;
+    if (visible.end > visible.window) value_kernels_.add(values_, weights);
+  }
+
+  simd::RowKernels key_kernels_, value_kernels_;
+  AttentionShape shape_;
+  std::int32_t places_;
+  std::vector<std::int32_t> dims_;  // of the places
+  simd::Tile keys_, values_;
+  std::vector<std::byte> unpacked_keys_, unpacked_values_;
+  Wide wide_keys_, wide_values_;
+  float key_scales_[simd::tile_tokens], key_offsets_[simd::tile_tokens] = {};
+  float value_scales_[simd::tile_tokens], value_offsets_[simd::tile_tokens] = {};
+};
+
+}  // namespace folio::ops::detail

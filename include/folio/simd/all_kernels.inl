@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The kernels of one instruction set, and the table that the engine calls them by. Included once for each set.
+
+// Before a loop of constant length over registers: without it GCC leaves them in memory at -O2.
+#if defined(__CUDACC__)
+#define FOLIO_UNROLL
+#else
+#define FOLIO_UNROLL _Pragma("GCC unroll 8")
+#endif
+
+#include <folio/simd/lanes.inl>
+
+// On these:
+#include <folio/simd/code_rows.inl>
+#include <folio/simd/float_rows.inl>
+#include <folio/simd/softmax.inl>
+
+namespace folio::simd::FOLIO_SIMD_ISA {
+
+[[nodiscard]] inline std::int32_t float_places(std::int32_t dim) { return (dim + 15) / 16 * 16; }
+[[nodiscard]] inline std::int32_t same_dim(std::int32_t place) { return place; }
+
+template <class E>
+[[nodiscard]] RowKernels float_kernels(bool many_rows) {
+  RowKernels k;
+  k.soften = soften;
+  k.key_places = k.value_places = float_places;
+  k.key_dim_at = k.value_dim_at = same_dim;
+  if (many_rows && !std::is_same_v<E, F32Elements>) {
+    k.prepare_keys = k.prepare_values = widen_rows<E>;
+    k.score = score_floats<F32Elements>;
+    k.add = add_floats<F32Elements>;
+  } else {
+    k.score = score_floats<E>;
+    k.add = add_floats<E>;
+  }
+  return k;
+}
+
+template <class C>
+[[nodiscard]] RowKernels code_kernels() {
+  RowKernels k;
+  k.load_key_params = load_grids<C::key_bias>;  // of two f16, as all unsigned codes have today
+  k.load_value_params = load_grids<C::value_bias>;
+  k.soften = soften;
+  k.is_integer = true;
+  k.quantize_query = quantize_query;
+  k.prepare_keys = unpack_keys<C>;
+  k.prepare_values = unpack_values<C>;
+  k.score = score_codes<C>;
+  k.weigh = quantize_weights;
+  k.add = add_codes<C>;
+  k.key_places = key_places<C>;
+  k.value_places = value_places<C>;
+  k.key_dim_at = key_dim_at<C>;
+  k.value_dim_at = value_dim_at<C>;
+  return k;
+}
+
+template <RowFormat F>
+[[nodiscard]] RowKernels make_kernels(bool many_rows) {
+  RowKernels k;
+  if constexpr (F.elements == Elements::f32) k = float_kernels<F32Elements>(many_rows);
+  if constexpr (F.elements == Elements::f16) k = float_kernels<F16Elements>(many_rows);
+  if constexpr (F.elements == Elements::bf16) k = float_kernels<Bf16Elements>(many_rows);
+  if constexpr (F.elements == Elements::e4m3) k = float_kernels<E4m3Elements>(many_rows);
+  if constexpr (F.elements == Elements::e5m2) k = float_kernels<E5m2Elements>(many_rows);
+  if constexpr (F.elements == Elements::s8) k = code_kernels<Codes<8, true>>();
+  if constexpr (F.elements == Elements::u8) k = code_kernels<Codes<8, false>>();
+  if constexpr (F.elements == Elements::u4) k = code_kernels<Codes<4, false>>();
+  if constexpr (F.elements == Elements::u2) k = code_kernels<Codes<2, false>>();
+  if constexpr (F.params == RowParams::scale) k.load_key_params = k.load_value_params = load_scales;
+  if (F.params == RowParams::scale && !k.is_integer) k.weigh = scale_weights;
+  return k;
+}
+
+}  // namespace folio::simd::FOLIO_SIMD_ISA
+
+#undef FOLIO_UNROLL
+#undef FOLIO_SIMD_ISA
+#undef FOLIO_SIMD_BYTES

@@ -1,0 +1,155 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Scores and weighted sums over rows of floating-point numbers, which are widened in registers. Included once for each
+// instruction set by kernels.hpp. Every lane sums in a fixed order, whatever other rows are worked on.
+
+namespace folio::simd::FOLIO_SIMD_ISA {
+
+struct F32Elements {
+  static constexpr int bytes = 4;
+  static Floats load(std::byte const* from) { return FOLIO_SIMD_ISA::load<Floats>(from); }
+};
+struct F16Elements {
+  static constexpr int bytes = 2;
+  static Floats load(std::byte const* from) { return from_halves(FOLIO_SIMD_ISA::load<Halves>(from)); }
+};
+struct Bf16Elements {
+  static constexpr int bytes = 2;
+  static Floats load(std::byte const* from) { return as<Floats>(widen(FOLIO_SIMD_ISA::load<Halves>(from)) << 16); }
+};
+typedef std::uint8_t Patterns __attribute__((vector_size(FOLIO_SIMD_BYTES / 4)));
+/// By way of f16, whose places its bits are moved to: 256 times too small.
+struct E4m3Elements {
+  static constexpr int bytes = 1;
+  static Floats load(std::byte const* from) {
+    Halves const h = __builtin_convertvector(FOLIO_SIMD_ISA::load<Patterns>(from), Halves);
+    Halves const magnitude = (h << 7) & 0x3F80;
+    Halves const nan = (magnitude + 0x0080) & 0x4000;  // carried from 0x7F: now the exponent is full
+    return from_halves(magnitude | nan | ((h << 8) & 0x8000)) * 256.0F;
+  }
+};
+/// The upper byte of an f16.
+struct E5m2Elements {
+  static constexpr int bytes = 1;
+  static Floats load(std::byte const* from) {
+    return from_halves(__builtin_convertvector(FOLIO_SIMD_ISA::load<Patterns>(from), Halves) << 8);
+  }
+};
+
+/// The last elements of a row whose length is not a multiple of the lanes: 8 of 16, then zeros.
+template <class E>
+[[nodiscard]] inline Floats load_half(std::byte const* from) {
+  std::byte part[std::size_t{lanes} * E::bytes] = {};
+  std::memcpy(part, from, std::size_t{lanes / 2} * E::bytes);
+  return E::load(part);
+}
+
+/// Adds to `sums` the products of 4 query rows and `Tokens` keys at elements [d, d + lanes).
+template <int Tokens>
+inline void multiply(QueryRows const& q, std::int32_t d, Floats const (&keys)[std::size_t{Tokens}],
+                     Floats (&sums)[4][std::size_t{Tokens}]) {
+  FOLIO_UNROLL
+  for (int r = 0; r < block_rows; ++r) {
+    Floats const query = load<Floats>(q.floats + r * q.float_stride + d);
+    FOLIO_UNROLL
+    for (int t = 0; t < Tokens; ++t) sums[r][t] += query * keys[t];
+  }
+}
+
+template <class E, int Tokens>
+inline void sum_products(Tile const& tile, std::int32_t token, QueryRows const& q,
+                         Floats (&sums)[4][std::size_t{Tokens}]) {
+  std::byte const* const* const rows = tile.rows->codes + token;
+  std::int32_t d = 0;
+  for (; d + lanes <= tile.dim; d += lanes) {
+    Floats keys[std::size_t{Tokens}];
+    FOLIO_UNROLL
+    for (int t = 0; t < Tokens; ++t) keys[t] = E::load(rows[t] + d * E::bytes);
+    multiply<Tokens>(q, d, keys, sums);
+  }
+  if (lanes > 8 && d < tile.dim) {
+    Floats keys[std::size_t{Tokens}];
+    FOLIO_UNROLL
+    for (int t = 0; t < Tokens; ++t) keys[t] = load_half<E>(rows[t] + d * E::bytes);
+    multiply<Tokens>(q, d, keys, sums);
+  }
+}
+
+/// scores[row][token] of 4 query rows with every key of a tile.
+template <class E>
+inline void score_floats(Tile const& tile, QueryRows const& q, float* scores) {
+  constexpr int together = vector_bytes == 64 ? 4 : 2;  // what fits into the registers
+  for (std::int32_t token = 0; token < tile.tokens; token += 4) {
+    if (tile.next != nullptr)
+      for (int t = 0; t < 4; ++t) prefetch(tile.next->codes[token + t], tile.dim * E::bytes);
+    FourFloats const scales = tile.scales != nullptr ? load<FourFloats>(tile.scales + token) : FourFloats{} + 1.0F;
+    Floats sums[4][4] = {};
+    if constexpr (together == 4) {
+      sum_products<E, 4>(tile, token, q, sums);
+    } else {
+      Floats half[2][4][2] = {};
+      sum_products<E, 2>(tile, token, q, half[0]);
+      sum_products<E, 2>(tile, token + 2, q, half[1]);
+      for (int r = 0; r < 4; ++r)
+        for (int t = 0; t < 4; ++t) sums[r][t] = half[t / 2][r][t % 2];
+    }
+    FOLIO_UNROLL
+    for (int r = 0; r < block_rows; ++r)
+      store(scores + r * tile_tokens + token,
+            FOLIO_SIMD_ISA::sums(sums[r][0], sums[r][1], sums[r][2], sums[r][3]) * scales);
+  }
+}
+
+/// Adds to out[row][d, d + V * lanes) the weighted values of tokens [begin, end).
+template <class E, int V, bool Half = false>
+inline void add_columns(Tile const& tile, WeightRows const& w, std::int32_t d) {
+  Floats sums[4][std::size_t{V}];
+  FOLIO_UNROLL
+  for (int r = 0; r < block_rows; ++r) FOLIO_UNROLL
+  for (int v = 0; v < V; ++v) sums[r][v] = load<Floats>(w.out + r * w.out_stride + d + v * lanes) * splat(w.keep[r]);
+  for (std::int32_t t = w.begin; t < w.end; ++t) {
+    if (tile.next != nullptr) prefetch(tile.next->codes[t] + d * E::bytes, V * lanes * E::bytes);
+    Floats values[std::size_t{V}];
+    std::byte const* const row = tile.rows->codes[t] + d * E::bytes;
+    FOLIO_UNROLL
+    for (int v = 0; v < V; ++v) values[v] = Half ? load_half<E>(row) : E::load(row + v * lanes * E::bytes);
+    FOLIO_UNROLL
+    for (int r = 0; r < block_rows; ++r) {
+      Floats const weight = splat(w.weights[r * tile_tokens + t]);
+      FOLIO_UNROLL
+      for (int v = 0; v < V; ++v) sums[r][v] += weight * values[v];
+    }
+  }
+  FOLIO_UNROLL
+  for (int r = 0; r < block_rows; ++r) FOLIO_UNROLL
+  for (int v = 0; v < V; ++v)
+    if (r < w.num_rows) store(w.out + r * w.out_stride + d + v * lanes, sums[r][v]);
+}
+
+/// out[row] = out[row] * keep[row] + the sum of weights[row][token] * value[token].
+template <class E>
+inline void add_floats(Tile const& tile, WeightRows const& w) {
+  constexpr int wide = vector_bytes == 64 ? 4 : 2;
+  std::int32_t d = 0;
+  for (; d + wide * lanes <= tile.dim; d += wide * lanes) add_columns<E, wide>(tile, w, d);
+  for (; d + lanes <= tile.dim; d += lanes) add_columns<E, 1>(tile, w, d);
+  if constexpr (lanes > 8)
+    if (d < tile.dim) add_columns<E, 1, true>(tile, w, d);
+}
+
+/// The rows as floats, [tile_tokens][dim padded to 16], for work that reads them many times.
+template <class E>
+inline void widen_rows(Tile const& tile) {
+  std::int32_t const stride = (tile.dim + 15) / 16 * 16;
+  auto* to = reinterpret_cast<float*>(tile.unpacked);
+  for (std::int32_t t = 0; t < tile.tokens; ++t, to += stride) {
+    if (tile.next != nullptr) prefetch(tile.next->codes[t], tile.dim * E::bytes);
+    std::byte const* const row = tile.rows->codes[t];
+    std::int32_t d = 0;
+    for (; d + lanes <= tile.dim; d += lanes) store(to + d, E::load(row + d * E::bytes));
+    if (d < tile.dim) store(to + d, load_half<E>(row + d * E::bytes));
+  }
+}
+
+}  // namespace folio::simd::FOLIO_SIMD_ISA

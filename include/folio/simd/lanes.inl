@@ -1,0 +1,232 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Vectors of one instruction set, and what the kernels ask of them. Included once for each set by kernels.hpp.
+// GCC's vector types, which Clang has as well, with an instruction by name where the two compilers differ or lack one.
+
+namespace folio::simd::FOLIO_SIMD_ISA {
+
+inline constexpr int vector_bytes = FOLIO_SIMD_BYTES, lanes = vector_bytes / 4, quarters = vector_bytes / 16;
+
+typedef float Floats __attribute__((vector_size(FOLIO_SIMD_BYTES)));
+typedef std::int32_t Ints __attribute__((vector_size(FOLIO_SIMD_BYTES)));
+typedef std::uint32_t Words __attribute__((vector_size(FOLIO_SIMD_BYTES)));
+typedef std::uint16_t Halves __attribute__((vector_size(FOLIO_SIMD_BYTES / 2)));
+typedef float FourFloats __attribute__((vector_size(16)));
+
+template <class V>
+[[nodiscard]] inline V load(void const* from) {
+  V v;
+  std::memcpy(&v, from, sizeof(V));
+  return v;
+}
+template <class V>
+inline void store(void* to, V const& v) {
+  std::memcpy(to, &v, sizeof(V));
+}
+template <class To, class From>
+[[nodiscard]] inline To as(From const& v) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &v, sizeof(To));
+  return to;
+}
+
+[[nodiscard]] inline Floats splat(float x) { return Floats{} + x; }
+[[nodiscard]] inline Words splat_word(void const* from) { return Words{} + load<std::uint32_t>(from); }
+
+/// Asks for the cache lines of [from, from + bytes), in the second level: the first holds what is worked on. The empty
+/// instruction keeps GCC from taking a call of this for one without effect.
+inline void prefetch(std::byte const* from, std::int32_t bytes) {
+  for (std::int32_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
+  asm volatile("" : : "r"(from));
+}
+
+template <class V>
+[[nodiscard]] inline V larger(V const& a, V const& b) {
+  return a > b ? a : b;
+}
+
+/// e^x for x <= 0, to 2 units of the last place; 0 below -87.
+[[nodiscard]] inline Floats exp(Floats x) {
+  Ints const none = x < -87.0F;
+  Floats const clamped = none ? Floats{} - 87.0F : x;
+  Floats const shifted = clamped * 1.44269504F + 0x1.8p23F, n = shifted - 0x1.8p23F;  // rounded; n in the low bits
+  Floats const r = (clamped - n * 0.693145751953125F) - n * 1.42860677e-6F;           // ln 2 in two parts
+  Floats p = r * (1.0F / 5040.0F) + (1.0F / 720.0F);
+  p = p * r + (1.0F / 120.0F);
+  p = p * r + (1.0F / 24.0F);
+  p = p * r + (1.0F / 6.0F);
+  p = p * r + 0.5F;
+  p = p * r + 1.0F;
+  p = p * r + 1.0F;
+  Floats const power = as<Floats>((as<Ints>(shifted) - 0x4B400000 + 127) << 23);
+  return none ? Floats{} : p * power;
+}
+
+/// The elements of type `Element` of `a`, then of `b`, that `I` names.
+template <class Element, int... I, class V>
+[[nodiscard]] inline V shuffle(V const& a, V const& b) {
+  typedef Element Elements __attribute__((vector_size(FOLIO_SIMD_BYTES)));
+#if defined(__CUDACC__)  // whose front end knows neither of these
+  Element from[sizeof...(I) * 2], to[sizeof...(I)] = {};
+  std::memcpy(from, &a, sizeof(V));
+  std::memcpy(from + sizeof...(I), &b, sizeof(V));
+  int n = 0;
+  ((to[n++] = from[I]), ...);
+  return load<V>(to);
+#elif defined(__clang__)
+  return as<V>(__builtin_shufflevector(as<Elements>(a), as<Elements>(b), I...));
+#else
+  return as<V>(__builtin_shuffle(as<Elements>(a), as<Elements>(b), Elements{Element(I)...}));
+#endif
+}
+
+/// Where element `i` of `interleave` comes from.
+template <int Size, bool Upper>
+[[nodiscard]] constexpr int source_of(int i) {
+  constexpr int quarter = 16 / Size, count = vector_bytes / Size;
+  return i / quarter * quarter + (Upper ? quarter / 2 : 0) + i % quarter / 2 + (i % 2 != 0 ? count : 0);
+}
+
+/// Within each 16 bytes, the elements of `Size` bytes of the lower (or upper) halves of `a` and `b` in turn.
+template <int Size, bool Upper, class V, int... I>
+[[nodiscard]] inline V interleave(V const& a, V const& b, std::integer_sequence<int, I...>) {
+  using Element = std::conditional_t<
+      Size == 1, std::int8_t,
+      std::conditional_t<Size == 2, std::int16_t, std::conditional_t<Size == 4, std::int32_t, std::int64_t>>>;
+  return shuffle<Element, source_of<Size, Upper>(I)...>(a, b);
+}
+template <int Size, class V>
+[[nodiscard]] inline V lower(V const& a, V const& b) {
+  return interleave<Size, false>(a, b, std::make_integer_sequence<int, vector_bytes / Size>{});
+}
+template <int Size, class V>
+[[nodiscard]] inline V upper(V const& a, V const& b) {
+  return interleave<Size, true>(a, b, std::make_integer_sequence<int, vector_bytes / Size>{});
+}
+
+/// Four vectors to one, each to the lanes of its own: in every 16 bytes the sums (or largest) of theirs.
+template <class Join>
+[[nodiscard]] inline FourFloats join(Floats const& a, Floats const& b, Floats const& c, Floats const& d,
+                                     Join const& f) {
+  Floats const ab = f(lower<4>(a, b), upper<4>(a, b)), cd = f(lower<4>(c, d), upper<4>(c, d));
+  Floats const all = f(lower<8>(ab, cd), upper<8>(ab, cd));
+  FourFloats parts[std::size_t{quarters}];
+  std::memcpy(parts, &all, sizeof(all));
+  if constexpr (quarters == 4) return f(f(parts[0], parts[2]), f(parts[1], parts[3]));
+  if constexpr (quarters == 2) return f(parts[0], parts[1]);
+  return parts[0];
+}
+struct Add {
+  template <class V>
+  V operator()(V const& a, V const& b) const {
+    return a + b;
+  }
+};
+struct Larger {
+  template <class V>
+  V operator()(V const& a, V const& b) const {
+    return larger(a, b);
+  }
+};
+
+/// The sum, and the largest, of each of four vectors.
+[[nodiscard]] inline FourFloats sums(Floats const& a, Floats const& b, Floats const& c, Floats const& d) {
+  return join(a, b, c, d, Add{});
+}
+[[nodiscard]] inline FourFloats largest(Floats const& a, Floats const& b, Floats const& c, Floats const& d) {
+  return join(a, b, c, d, Larger{});
+}
+
+/// Four floats in each 16 bytes. (Stored in parts and loaded as a whole they would wait for each other.)
+[[nodiscard]] inline Floats repeat(float const* four) {
+#if FOLIO_SIMD_BYTES == 64
+  Floats f;
+  asm("vbroadcastf32x4 %1, %0" : "=v"(f) : "m"(*reinterpret_cast<float const(*)[4]>(four)));
+  return f;
+#elif FOLIO_SIMD_BYTES == 32
+  Floats f;
+  asm("vbroadcastf128 %1, %0" : "=x"(f) : "m"(*reinterpret_cast<float const(*)[4]>(four)));
+  return f;
+#else
+  return load<Floats>(four);
+#endif
+}
+
+/// In every 16 bytes: the lowest bytes of the four words, then the next ones.
+template <int... I>
+[[nodiscard]] inline Words digits_first(Words w, std::integer_sequence<int, I...>) {
+  return shuffle<std::int8_t, (I / 16 * 16 + I % 4 * 4 + I % 16 / 4)...>(w, w);
+}
+[[nodiscard]] inline Words digits_first(Words w) {
+  return digits_first(w, std::make_integer_sequence<int, vector_bytes>{});
+}
+
+/// The 16-bit numbers as the lower halves of words.
+[[nodiscard]] inline Words widen(Halves h) {
+#if FOLIO_SIMD_BYTES > 16
+  Words w;
+  asm("vpmovzxwd %1, %0" : "=v"(w) : "v"(h));
+  return w;
+#else
+  return __builtin_convertvector(h, Words);
+#endif
+}
+
+[[nodiscard]] inline Floats from_halves(Halves h) {
+#if FOLIO_SIMD_BYTES > 16
+  Floats f;
+  asm("vcvtph2ps %1, %0" : "=v"(f) : "v"(h));
+  return f;
+#else  // f16_to_f32, for vectors
+  Words const pattern = widen(h), sign = (pattern & 0x8000U) << 16, magnitude = (pattern & 0x7FFFU) << 13;
+  Floats const small = as<Floats>(magnitude + (113U << 23)) - 0x1p-14F;
+  Floats const normal = as<Floats>(magnitude + (112U << 23)), special = as<Floats>(magnitude | 0x7F800000U);
+  Ints const size = as<Ints>(magnitude);
+  Floats const finite = size < 0x00800000 ? small : normal;
+  return as<Floats>(sign | as<Words>(size < 0x0F800000 ? finite : special));
+#endif
+}
+
+/// Adds to each lane the products of its 4 bytes: unsigned ones of `u` with signed ones of `s`.
+[[nodiscard]] inline Ints dot(Ints acc, Words u, Words s) {
+#if FOLIO_SIMD_BYTES == 64
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u), "v"(s));
+  return acc;
+#elif FOLIO_SIMD_BYTES == 32
+  // As pairs of 16 bits: vpmaddubsw would saturate.
+  Words const u_even = u & 0x00FF00FFU, u_odd = (u >> 8) & 0x00FF00FFU;
+  typedef std::int16_t Shorts __attribute__((vector_size(32)));
+  Shorts const s_odd = as<Shorts>(s) >> 8, s_even = (as<Shorts>(s) << 8) >> 8;
+  Ints even, odd;
+  asm("vpmaddwd %2, %1, %0" : "=x"(even) : "x"(u_even), "x"(s_even));
+  asm("vpmaddwd %2, %1, %0" : "=x"(odd) : "x"(u_odd), "x"(s_odd));
+  return acc + even + odd;
+#else
+  for (int shift = 24; shift >= 0; shift -= 8) acc += as<Ints>((u << shift) >> 24) * (as<Ints>(s << shift) >> 24);
+  return acc;
+#endif
+}
+
+/// 16 bytes, `at` the same place, of every fourth of 4 * quarters rows.
+[[nodiscard]] inline Words gather_quarters(std::byte const* const* rows, std::int32_t at) {
+  using Quarter [[maybe_unused]] = std::byte const(*)[16];
+#if FOLIO_SIMD_BYTES == 64
+  Words w;
+  asm("vbroadcasti32x4 %1, %0" : "=v"(w) : "m"(*reinterpret_cast<Quarter>(rows[0] + at)));
+  asm("vinserti32x4 $1, %1, %0, %0" : "+v"(w) : "m"(*reinterpret_cast<Quarter>(rows[4] + at)));
+  asm("vinserti32x4 $2, %1, %0, %0" : "+v"(w) : "m"(*reinterpret_cast<Quarter>(rows[8] + at)));
+  asm("vinserti32x4 $3, %1, %0, %0" : "+v"(w) : "m"(*reinterpret_cast<Quarter>(rows[12] + at)));
+  return w;
+#elif FOLIO_SIMD_BYTES == 32
+  Words w;
+  asm("vbroadcasti128 %1, %0" : "=x"(w) : "m"(*reinterpret_cast<Quarter>(rows[0] + at)));
+  asm("vinserti128 $1, %1, %0, %0" : "+x"(w) : "m"(*reinterpret_cast<Quarter>(rows[4] + at)));
+  return w;
+#else
+  return load<Words>(rows[0] + at);
+#endif
+}
+
+}  // namespace folio::simd::FOLIO_SIMD_ISA

@@ -1,0 +1,132 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Between scores and values: row parameters, the running softmax, and weights as integers. Included once for each
+// instruction set by kernels.hpp.
+
+namespace folio::simd::FOLIO_SIMD_ISA {
+
+/// The 4 bytes of parameters of `lanes` tokens: at once where they lie in line.
+[[nodiscard]] inline Words load_params(Tile const& tile, std::int32_t token) {
+  std::byte const* const* const from = tile.rows->params + token;
+  std::ptrdiff_t out_of_line = 0;
+  for (int i = 1; i < lanes; ++i) out_of_line |= from[i] - from[0] - 4 * i;
+  if (tile.next != nullptr)
+    for (int i = 0; i < lanes; i += 4) prefetch(tile.next->params[token + i], 1);
+  if (out_of_line == 0) return load<Words>(from[0]);
+  std::uint32_t params[std::size_t{lanes}];
+  for (int i = 0; i < lanes; ++i) std::memcpy(params + i, from[i], sizeof(params[i]));
+  return load<Words>(params);
+}
+
+/// Element = scale * code: one float. The codes are used less `Bias`.
+inline void load_scales(Tile const& tile) {
+  for (std::int32_t t = 0; t < tile_tokens; t += lanes) store(tile.scales + t, load_params(tile, t));
+}
+
+/// Element = minimum + scale * code, both f16: turned to scale * (code - Bias) + offset.
+template <int Bias>
+inline void load_grids(Tile const& tile) {
+  for (std::int32_t t = 0; t < tile_tokens; t += lanes) {
+    Words const params = load_params(tile, t);
+    Floats const scale = from_halves(__builtin_convertvector(params & 0xFFFFU, Halves));
+    Floats const minimum = from_halves(__builtin_convertvector(params >> 16, Halves));
+    store(tile.scales + t, scale);
+    store(tile.offsets + t, minimum + scale * static_cast<float>(Bias));
+  }
+}
+
+/// The running softmax of 4 rows (Milakov and Gimelshein, arXiv:1805.02867): takes in the scores of a tile, of which
+/// those of hidden tokens are -infinity, and leaves weights. `keep`: what the rows' sums so far are multiplied by.
+inline void soften(float* scores, RowState* states, float* keep) {
+  Floats most[4], weights[4] = {};
+  FOLIO_UNROLL
+  for (int r = 0; r < block_rows; ++r) most[r] = load<Floats>(scores + r * tile_tokens);
+  for (std::int32_t t = lanes; t < tile_tokens; t += lanes) FOLIO_UNROLL
+  for (int r = 0; r < block_rows; ++r) most[r] = larger(load<Floats>(scores + r * tile_tokens + t), most[r]);
+  FourFloats const best = largest(most[0], most[1], most[2], most[3]);
+  float next[4];
+  for (int r = 0; r < block_rows; ++r) {
+    constexpr float nothing = -std::numeric_limits<float>::infinity();
+    float const before = states[r].max, now = before > best[r] ? before : best[r];
+    keep[r] = before == now ? 1.0F : std::exp(before - now);
+    states[r].max = now;
+    next[r] = now == nothing ? 0.0F : now;  // all scores are -infinity, and so they stay
+  }
+  for (std::int32_t t = 0; t < tile_tokens; t += lanes) FOLIO_UNROLL
+  for (int r = 0; r < block_rows; ++r) {
+    Floats const weight = exp(load<Floats>(scores + r * tile_tokens + t) - next[r]);
+    store(scores + r * tile_tokens + t, weight);
+    weights[r] += weight;
+  }
+  FourFloats const total = sums(weights[0], weights[1], weights[2], weights[3]);
+  for (int r = 0; r < block_rows; ++r) states[r].sum = states[r].sum * keep[r] + total[r];
+}
+
+/// Weights of 4 rows times the scales of their values, for rows whose elements the kernels leave unscaled.
+inline void scale_weights(Tile const& tile, float* weights, WeightDigits&) {
+  for (std::int32_t t = 0; t < tile_tokens; t += lanes)
+    for (int r = 0; r < block_rows; ++r) {
+      float* const at = weights + r * tile_tokens + t;
+      store(at, load<Floats>(at) * load<Floats>(tile.scales + t));
+    }
+}
+
+/// The weights of 4 rows, times the scales of their values, as integers in units of the row's largest.
+inline void quantize_weights(Tile const& tile, float* weights, WeightDigits& to) {
+  Floats most[4] = {}, shifts[4] = {};
+  for (std::int32_t t = 0; t < tile_tokens; t += lanes) {
+    Floats const scale = load<Floats>(tile.scales + t), offset = load<Floats>(tile.offsets + t);
+    FOLIO_UNROLL
+    for (int r = 0; r < block_rows; ++r) {
+      Floats const weight = load<Floats>(weights + r * tile_tokens + t), product = weight * scale;
+      store(weights + r * tile_tokens + t, product);
+      most[r] = larger(product, most[r]);
+      shifts[r] += weight * offset;
+    }
+  }
+  FourFloats const least = FourFloats{} + 1e-30F;  // its reciprocal is finite
+  FourFloats const best = larger(largest(most[0], most[1], most[2], most[3]), least);
+  FourFloats const inverse = weight_limit / best, scales = best * (1.0F / weight_limit);
+  store(to.scales, scales);
+  store(to.shifts, sums(shifts[0], shifts[1], shifts[2], shifts[3]));
+  for (std::int32_t t = 0; t < tile_tokens; t += lanes) FOLIO_UNROLL
+  for (int r = 0; r < block_rows; ++r) {
+    Floats const weight = load<Floats>(weights + r * tile_tokens + t) * inverse[r] + 0.5F;
+    store(to.digits + (r * tile_tokens + t) * 4, digits_first(as<Words>(__builtin_convertvector(weight, Ints))));
+  }
+}
+
+/// A query row, [places] in the order of the codes' places, as integers in units of its largest; see QueryRows. What is
+/// not finite makes the scale NaN.
+inline void quantize_query(float const* row, std::int32_t places, QueryDigits const& to) {
+  Floats most{}, rest{};
+  for (std::int32_t i = 0; i < places; i += lanes) {
+    Floats const x = load<Floats>(row + i);
+    most = larger(larger(x, -x), most);
+    rest += x * 0.0F;  // NaN of infinities, too
+  }
+  FourFloats const found = largest(most, most, most, most), bad = sums(rest, rest, rest, rest);
+  float const limit = found[0] > 1e-30F ? found[0] : 1e-30F, inverse = query_limit / limit;
+  Ints totals{};
+  for (std::int32_t i = 0; i < places; i += lanes) {
+    Floats const x = load<Floats>(row + i) * inverse;
+    Ints const integers = __builtin_convertvector(x + (x < 0.0F ? Floats{} - 0.5F : Floats{} + 0.5F), Ints);
+    // Counted from -128 in each digit, the digits are the bytes.
+    Words const digits = digits_first(as<Words>(integers) + 0x00808080U) ^ 0x80808080U;
+    totals = dot(totals, Words{} + 0x01010101U, digits);
+    for (int part = 0; part < quarters; ++part)
+      std::memcpy(to.digits + (i / 4 + part) * 16 * block_rows, reinterpret_cast<std::byte const*>(&digits) + 16 * part,
+                  16);
+  }
+  std::int32_t parts[std::size_t{lanes}];
+  store(parts, totals);
+  for (std::int32_t k = 0; k < query_digits; ++k) {
+    to.sums[k] = 0;
+    for (int part = 0; part < quarters; ++part) to.sums[k] += parts[part * 4 + k];
+  }
+  *to.scale = limit / query_limit + bad[0];
+  *to.total = *to.scale * static_cast<float>((std::int64_t{to.sums[2]} * 256 + to.sums[1]) * 256 + to.sums[0]);
+}
+
+}  // namespace folio::simd::FOLIO_SIMD_ISA

@@ -1,0 +1,107 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What the attention kernels work on: tiles of 64 tokens, and blocks of 4 query rows. Host only.
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace folio::simd {
+
+inline constexpr std::int32_t tile_tokens = 64;  ///< tiles begin at multiples of this, whatever the block size
+inline constexpr std::int32_t block_rows = 4;    ///< query rows that share each load of a key or a value
+
+/// Queries and weights as integers, in bytes, the lowest first: a query's with a sign, a weight's without. The limits
+/// leave room for rounding.
+inline constexpr std::int32_t query_digits = 3, weight_digits = 3;
+inline constexpr float query_limit = 127.0F * 65536.0F, weight_limit = 0xFFFF80;
+
+/// The rows of up to 64 neighbouring tokens in one plane and head, by their addresses: so any layout that keeps rows
+/// whole, and any block size, has the same kernels. Tokens that nobody sees have the address of one that is seen.
+struct TileRows {
+  std::byte const* codes[tile_tokens] = {};
+  std::byte const* params[tile_tokens] = {};
+};
+
+/// A tile on its way through the kernels. Element = scale * (code - bias) + offset: the bias is the format's.
+struct Tile {
+  TileRows const* rows = nullptr;
+  TileRows const* next = nullptr;  ///< rows to fetch into the caches meanwhile, or null
+  std::int32_t dim = 0;
+  std::int32_t tokens = tile_tokens;  ///< behind these is nothing that anybody sees
+  float* scales = nullptr;            ///< [tile_tokens]
+  float* offsets = nullptr;           ///< [tile_tokens]
+  std::byte* unpacked = nullptr;      ///< what `prepare` made of the rows
+};
+
+/// A block of queries as the scores need them: floats, or integers.
+struct QueryRows {
+  float const* floats = nullptr;  ///< [block_rows][float_stride]
+  std::int32_t float_stride = 0;
+  std::int32_t places = 0;              ///< of codes, a multiple of 4
+  std::int8_t const* digits = nullptr;  ///< [places / 4][block_rows][digit][4], 4 digits of which 3 count
+  float const* scales = nullptr;        ///< [block_rows] of the integers
+  float const* totals = nullptr;        ///< [block_rows] the sum of the row's elements
+  std::int32_t const* sums = nullptr;   ///< [block_rows][query_digits] of the digits
+};
+
+/// Where the integers of one of these rows go.
+struct QueryDigits {
+  std::int8_t* digits;
+  float *scale, *total;
+  std::int32_t* sums;
+};
+
+/// The weights of a block of rows as integers.
+struct WeightDigits {
+  alignas(64) std::uint8_t digits[block_rows * tile_tokens * 4];  ///< [row][token / 4][digit][token % 4]
+  float scales[block_rows], shifts[block_rows];  ///< of the integers; the weighted offsets, the same for every dim
+};
+
+/// The weights of a block of rows, and where the weighted values go.
+struct WeightRows {
+  float const* weights = nullptr;  ///< [block_rows][tile_tokens]
+  std::uint8_t const* digits = nullptr;
+  float const* scales = nullptr;
+  float const* shifts = nullptr;
+  float const* keep = nullptr;         ///< [block_rows] what the sums so far are multiplied by
+  std::int32_t begin = 0, end = 0;     ///< tokens
+  std::int32_t num_rows = block_rows;  ///< of which sums are written back
+  float* out = nullptr;                ///< [rows][out_stride]
+  std::int32_t out_stride = 0;
+};
+
+/// The softmax of a row so far: the largest score, and the sum of the weights in units of its exponential.
+struct RowState {
+  float max, sum;
+};
+
+/// What a row's codes are, and what its parameters; `other` has no kernels of its own and is decoded row by row.
+enum class Elements : std::uint8_t { other, f32, f16, bf16, e4m3, e5m2, s8, u8, u4, u2 };
+enum class RowParams : std::uint8_t { none, scale, scale_and_minimum };  ///< one f32; two f16
+struct RowFormat {
+  Elements elements = Elements::other;
+  RowParams params = RowParams::none;
+  friend bool operator==(RowFormat, RowFormat) = default;
+};
+
+/// The kernels for one format of rows on one set of instructions. What is null is not needed.
+struct RowKernels {
+  bool is_integer = false;
+  void (*load_key_params)(Tile const&) = nullptr;  ///< scales and offsets
+  void (*load_value_params)(Tile const&) = nullptr;
+  void (*quantize_query)(float const* row, std::int32_t places, QueryDigits const&) = nullptr;
+  void (*prepare_keys)(Tile const&) = nullptr;  ///< lays the tile out in `unpacked`: floats row by row
+  void (*prepare_values)(Tile const&) = nullptr;
+  void (*score)(Tile const&, QueryRows const&, float* scores) = nullptr;
+  void (*soften)(float* scores, RowState* states, float* keep) = nullptr;
+  void (*weigh)(Tile const&, float* weights, WeightDigits&) = nullptr;
+  void (*add)(Tile const&, WeightRows const&) = nullptr;
+  std::int32_t (*key_places)(std::int32_t dim) = nullptr;      ///< codes in a row
+  std::int32_t (*value_places)(std::int32_t dim) = nullptr;    ///< numbers in a row of sums
+  std::int32_t (*key_dim_at)(std::int32_t place) = nullptr;    ///< whose code it is; dim or more: padding
+  std::int32_t (*value_dim_at)(std::int32_t place) = nullptr;  ///< whose sum it is
+};
+
+}  // namespace folio::simd

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Traffic of known kinds, made up from fixed seeds.
+// Traffic of known kinds, made up from seeds.
 
 #include <algorithm>
 #include <array>
@@ -135,8 +135,8 @@ inline constexpr std::array<char const*, 8> generated_names = {"documents", "cha
                                                                "loop",      "bursts", "mixed",  "phases"};
 
 /// The traffic called `name`, of about an hour. Throws Error naming the known ones.
-[[nodiscard]] inline Trace generate(std::string_view name) {
-  Generator make(1);
+[[nodiscard]] inline Trace generate(std::string_view name, std::uint64_t seed = 1) {
+  Generator make(seed);
   if (name == "documents") {
     make.documents(0, 3600, 2.0, 400);
   } else if (name == "chat") {

@@ -2,18 +2,31 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 //   replay (--trace FILE | --generate NAME) --capacity-blocks N --eviction NAME [--json]
+//   replay (--trace FILE | --generate NAME) --compare [--json] [--svg FILE]
 //
 // Serves a trace from the prefix tree, with blocks of 512 tokens, and prints how much of it was found. FILE is in
-// Mooncake's format; NAME of --generate is one of generated_names. Of evictions there are lru, and oracle, which looks
-// into the future and is no policy that a cache could have.
+// Mooncake's format; NAME of --generate is one of generated_names. NAME of --eviction is a policy's, or oracle, which
+// looks into the future and is no policy that a cache could have. --compare goes through all of them and capacities
+// from 1,000 to 50,000 blocks, and draws what was found.
 
 #include <algorithm>
 #include <cstdlib>
+#include <folio/eviction/adaptive.hpp>
+#include <folio/eviction/cost_aware.hpp>
+#include <folio/eviction/lfu.hpp>
 #include <folio/eviction/lru.hpp>
+#include <folio/eviction/none.hpp>
+#include <folio/eviction/priority_ttl.hpp>
+#include <folio/eviction/s3fifo.hpp>
+#include <folio/eviction/slru.hpp>
+#include <fstream>
 #include <iostream>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "chart.hpp"
 #include "generate.hpp"
 #include "oracle.hpp"
 #include "replay.hpp"
@@ -26,17 +39,17 @@ using namespace folio::bench;
 constexpr std::int32_t block_tokens = 512;
 
 struct Options {
-  std::string trace, generator, eviction = "lru";
+  std::string trace, generator, eviction = "lru", svg;
   std::int64_t capacity_blocks = 0;
-  bool json = false;
+  bool json = false, compare = false;
 };
 
 Options parse(std::vector<std::string> const& arguments) {
   Options options;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     std::string const& name = arguments[i];
-    if (name == "--json") {
-      options.json = true;
+    if (name == "--json" || name == "--compare") {
+      (name == "--json" ? options.json : options.compare) = true;
       continue;
     }
     if (i + 1 == arguments.size()) throw Error("replay: " + name + " needs a value, or is no option");
@@ -47,13 +60,17 @@ Options parse(std::vector<std::string> const& arguments) {
       options.generator = value;
     else if (name == "--eviction")
       options.eviction = value;
+    else if (name == "--svg")
+      options.svg = value;
     else if (name == "--capacity-blocks")
       options.capacity_blocks = std::atoll(value.c_str());
     else
       throw Error("replay: there is no option " + name);
   }
   if (options.trace.empty() == options.generator.empty()) throw Error("replay: give either --trace or --generate");
-  if (options.capacity_blocks < 1) throw Error("replay: give --capacity-blocks, at least 1");
+  if (options.compare != (options.capacity_blocks == 0) || options.capacity_blocks < 0)
+    throw Error("replay: give either --compare, or --capacity-blocks, at least 1");
+  if (!options.svg.empty() && !options.compare) throw Error("replay: --svg draws what --compare finds; give both");
   return options;
 }
 
@@ -66,10 +83,30 @@ ReplayResult replay(Trace const& trace, std::int64_t capacity_blocks) {
   return run.run(trace);
 }
 
-ReplayResult replay(Options const& options, Trace const& trace) {
-  if (options.eviction == LruEviction::name) return replay<LruEviction>(trace, options.capacity_blocks);
-  if (options.eviction == OracleEviction::name) return replay<OracleEviction>(trace, options.capacity_blocks);
-  throw Error("replay: there is no eviction \"" + options.eviction + "\"; there are lru and oracle");
+/// Calls f.operator()<Policy>() for each policy, and the oracle last.
+template <class F>
+void for_each_policy(F const& f) {
+  f.template operator()<NoneEviction>();
+  f.template operator()<LruEviction>();
+  f.template operator()<LfuEviction>();
+  f.template operator()<SlruEviction>();
+  f.template operator()<S3FifoEviction>();
+  f.template operator()<PriorityTtlEviction>();
+  f.template operator()<CostAwareEviction>();
+  f.template operator()<AdaptiveEviction>();
+  f.template operator()<OracleEviction>();
+}
+
+ReplayResult replay(std::string const& eviction, std::int64_t capacity_blocks, Trace const& trace) {
+  ReplayResult result;
+  std::string known;
+  for_each_policy([&]<class Policy>() {
+    if (eviction == Policy::name) result = replay<Policy>(trace, capacity_blocks);
+    known += std::string(known.empty() ? "" : ", ") + Policy::name;
+  });
+  if (result.requests == 0 && known.find(eviction) == std::string::npos)
+    throw Error("replay: there is no eviction \"" + eviction + "\"; there are " + known);
+  return result;
 }
 
 float percentile(std::vector<float> times, std::size_t percent) {
@@ -104,13 +141,35 @@ void print(ReplayResult const& result, bool json) {
   std::cout << (json ? "}\n" : "\n");
 }
 
+/// Hit rates in percent by policy and capacity, as a table or as JSON, and drawn.
+void compare(Options const& options, Trace const& trace) {
+  std::vector<std::int64_t> const capacities = {1000, 2000, 5000, 10'000, 20'000, 50'000};
+  std::vector<Series> all;
+  for_each_policy([&]<class Policy>() {
+    if (std::is_same_v<Policy, PriorityTtlEviction>) return;  // lru, where nobody says priorities
+    Series series{Policy::name, {}};
+    for (std::int64_t const capacity : capacities)
+      series.percent.push_back(100 * replay<Policy>(trace, capacity).hit_rate());
+    all.push_back(std::move(series));
+  });
+  std::string const name = options.trace.empty() ? options.generator : "trace";
+  std::cout << (options.json ? to_json(name, capacities, all) : to_table(capacities, all));
+  if (options.svg.empty()) return;
+  std::ofstream file(options.svg);
+  file << to_svg(capacities, all);
+  if (!file.flush()) throw Error("replay: cannot write " + options.svg);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
     Options const options = parse({argv + 1, argv + argc});
-    print(replay(options, options.trace.empty() ? generate(options.generator) : read_trace(options.trace)),
-          options.json);
+    Trace const trace = options.trace.empty() ? generate(options.generator) : read_trace(options.trace);
+    if (options.compare)
+      compare(options, trace);
+    else
+      print(replay(options.eviction, options.capacity_blocks, trace), options.json);
   } catch (std::exception const& error) {
     std::cerr << error.what() << '\n';
     return 1;

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <folio/eviction/none.hpp>
 #include <folio/prefix/radix_tree.hpp>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "trace.hpp"
@@ -86,7 +88,7 @@ class Replay {
     result.total_blocks += blocks;
     if (!store_.try_append(state, size - state.num_tokens)) throw Error("the replay's pool is too small");
     start = Clock::now();
-    tree_.insert(state, 0, symbols_);
+    tree_.insert(state, 0, std::span<std::int32_t const>(symbols_).first(kept_of(symbols_.size())));
     result.insert_us.push_back(static_cast<float>(microseconds_since(start)));
     store_.release(state);
     while (store_.pool(0).num_cached() > capacity_blocks_) {
@@ -94,6 +96,13 @@ class Replay {
       if (!tree_.evict_unit()) throw Error("the replay's cache has nothing to evict");
       result.evict_us.push_back(static_cast<float>(microseconds_since(start)));
     }
+  }
+
+  /// Where nothing is evicted, what does not fit is not kept. The request's own blocks are not counted as cached.
+  [[nodiscard]] std::size_t kept_of(std::size_t num_tokens) const {
+    if (!std::is_same_v<Policy, NoneEviction>) return num_tokens;
+    auto const room = static_cast<std::size_t>((capacity_blocks_ - store_.pool(0).num_cached()) * block_size_);
+    return std::min(num_tokens, room);
   }
 
   std::int64_t capacity_blocks_;

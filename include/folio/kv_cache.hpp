@@ -154,6 +154,14 @@ class KvCache {
     return prefixes().insert(sequence.state(), tokens.scope, tokens.symbols);
   }
 
+  /// Lets the tree evict what `sequence` found or inserted, as any other prefix. The sequence keeps its blocks. For one
+  /// that goes on for long: what it found or inserted behind a window, and the rest of an edge that it found a part of,
+  /// would otherwise be held as long as it lives.
+  void let_go(Sequence const& sequence) {
+    if (sequence.store() != &core_->store) throw Error("folio: let_go needs a sequence of this cache");
+    prefixes().released(sequence.state());
+  }
+
   /// How many tokens of `prompt` create() would find now. Changes nothing, and counts as no use.
   [[nodiscard]] std::int32_t num_cached_tokens(Prefix const& prompt) const {
     return prefixes().find(prompt.scope, prompt.symbols, prompt.size() - 1).num_tokens;

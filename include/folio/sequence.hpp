@@ -288,7 +288,7 @@ class SequenceStore {
   void recycle(SequenceState& state) noexcept {
     state.live = false;
     state.num_tokens = state.num_new_tokens = 0;
-    state.num_cached_tokens = state.tenant = 0;
+    state.num_cached_tokens = state.num_told_units = state.tenant = 0;
     state.retention = {};
     unused_.push_back(static_cast<std::size_t>(to_int(state.id)));  // reserved by create
   }

@@ -36,6 +36,7 @@ struct SequenceState {
   std::int32_t num_new_tokens = 0;  ///< of the last append that are still there: the default query of a batch
   BlockList lists[max_groups];
   std::int32_t num_cached_tokens = 0;  ///< that it began with, found in the prefix tree
+  std::int32_t num_told_units = 0;     ///< that it inserted, of which an eviction policy that learns was told
   std::int32_t lease = -1;             ///< the node of the prefix tree that it keeps from being evicted, or -1
   std::int32_t tenant = 0;
   Retention retention;

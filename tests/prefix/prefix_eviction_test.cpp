@@ -74,6 +74,19 @@ TEST_CASE("a lease whose prefix was split off above it moves there when nothing 
   CHECK(cache.num_free_blocks() == 20);
 }
 
+TEST_CASE("what a sequence lets go can be evicted, and stays its own") {
+  Cache cache({.num_blocks = {6}});
+  auto first = run(cache, count_from(1, 8));
+  first.insert();
+  cache.let_go(first.sequence());
+  cache.prefixes().clear();
+  CHECK(cache.num_cached_tokens(count_from(1, 9)) == 0);
+  CHECK(first.difference() == "");
+  CHECK(accounts_close(cache));
+  Cache other({.num_blocks = {6}});
+  CHECK_THROWS_WITH(other.let_go(first.sequence()), contains("a sequence of this cache"));
+}
+
 TEST_CASE("the prefix that a running sequence inserted stays while it lives") {
   Cache cache({.num_blocks = {4}});
   auto first = run(cache, count_from(1, 8));

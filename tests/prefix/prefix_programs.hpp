@@ -118,6 +118,7 @@ class PrefixProgram {
     if (dice < 47) return append_two();
     if (dice < 59) return insert(one, one.story.size());
     if (dice < 63) return insert(one, any(one.story.size() + 1));
+    if (dice < 64) return let_go(one);
     if (dice < 69) return fork(one);
     if (dice < 77) return truncate(one);
     if (dice < 83) return release(one);
@@ -235,6 +236,12 @@ class PrefixProgram {
     if (running_.size() >= 6) return;
     Running child{one.story.fork(), one.kept};
     running_.push_back(std::move(child));
+  }
+
+  void let_go(Running& one) {
+    what_ = "let go";
+    cache_.let_go(one.story.sequence());
+    one.kept = 0;
   }
 
   void truncate(Running& one) {

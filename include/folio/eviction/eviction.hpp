@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstdint>
 #include <limits>
+#include <span>
 
 namespace folio {
 
@@ -25,10 +26,20 @@ struct EvictionEntry {
   double expires = std::numeric_limits<double>::infinity();  ///< when `priority` falls back to the default
   std::int32_t tenant = 0;
 
-  // The policy's own, while the entry is in its queue.
+  // The policy's own, also while the entry is held and in no queue. The parts of an entry that is split share them.
   double rank = 0;
   std::int32_t place = -1;
+  std::int32_t mark = 0;
   std::int8_t queue = 0;
+};
+
+/// A request that was served, as policies that learn hear of it.
+struct ServedRequest {
+  std::span<std::uint64_t const> keys;  ///< of its units, in the order of the prefix; good during the call
+  std::int32_t told = 0;                ///< of so many it was told before, when the same sequence was shorter
+  std::int32_t found = 0;               ///< so many were in the cache when it began
+  std::int64_t order = 0;               ///< counts uses of the cache
+  std::int32_t tenant = 0;              ///< whose the last unit is
 };
 
 /// Which block goes when none is free? Asked when an append finds too few free blocks; one unit at a time.
@@ -39,8 +50,10 @@ struct EvictionEntry {
 /// Deterministic: no clock, no address order. Each call should cost O(log entries).
 ///
 /// Optional: `hit(e, units, now)`: a request found so many units of `e`, told before the entry's own figures change;
-/// `inserted(e, units)`: they are new. For policies that learn from what they evicted, `wants_keys` and
-/// `evicted(e, key)`, `missed(key, now)`: keys are 64-bit digests of whole prefixes, one for each unit.
+/// `stored(e)`: its units are new; `dropped(e)`: one of them is going. For policies that learn from what they evicted,
+/// `wants_keys` and `inserted(e, keys, now)`, `evicted(e, key)`: keys are 64-bit digests of whole prefixes, one for
+/// each unit. `served(request)`: a sequence was inserted, told once it is in the tree; needs `wants_keys`.
+/// `over_quota(now)`: what goes although memory is not short, or null.
 template <class P>
 concept EvictionPolicy =  //
     std::movable<P> && requires {

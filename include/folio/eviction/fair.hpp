@@ -90,7 +90,7 @@ class FairEviction {
   }
   { of(entry.tenant).policy.hit(entry, args...); }
   template <class... Args>
-  void inserted(EvictionEntry const& entry, Args const&... args) requires requires(Inner& p) {
+  void inserted(EvictionEntry& entry, Args const&... args) requires requires(Inner& p) {
     p.inserted(entry, args...);
   }
   { of(entry.tenant).policy.inserted(entry, args...); }
@@ -99,6 +99,9 @@ class FairEviction {
     p.evicted(entry, args...);
   }
   { of(entry.tenant).policy.evicted(entry, args...); }
+
+  void served(ServedRequest const& request) requires requires(Inner& p) { p.served(request); }
+  { of(request.tenant).policy.served(request); }
 
  private:
   /// Stands in a queue of tenants as a leaf stands in a policy's.

@@ -42,6 +42,13 @@ class RankedQueue {
     sink(static_cast<std::size_t>(entry.place));
   }
 
+  /// Ranks every entry anew, by rank_of(entry). O(entries).
+  template <class F>
+  void rerank(F rank_of) {
+    for (EvictionEntry* const entry : heap_) entry->rank = rank_of(std::as_const(*entry));
+    for (std::size_t place = heap_.size() / 2; place-- > 0;) sink(place);
+  }
+
  private:
   static bool before(EvictionEntry const& a, EvictionEntry const& b) {
     return a.rank != b.rank ? a.rank < b.rank : a.order != b.order ? a.order < b.order : a.depth > b.depth;

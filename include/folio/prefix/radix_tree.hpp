@@ -128,6 +128,7 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
     }
     end = end / unit() * unit();
     if (end > 0) lease(state, holder_of(node, end));
+    if constexpr (policy_learns) tell_served(state, end / unit(), eviction_);
     this->drop_if_empty(root);
     if (end > 0 && listener_.inserted != nullptr)
       listener_.inserted(listener_.owner, scope, symbols.first(static_cast<std::size_t>(end)));
@@ -168,6 +169,7 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
   /// A lease more or less on the node of a sequence.
   void forked(SequenceState const& parent, SequenceState& child) {
     child.lease = no_node;
+    child.num_told_units = parent.num_told_units;
     if (parent.lease != no_node) lease(child, parent.lease);
   }
   /// Lets go of the block that a sequence has copied because it was not whole for it.
@@ -197,6 +199,8 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
  private:
   static constexpr bool policy_wants_keys = requires { requires Eviction::wants_keys; };
   static constexpr bool keeps_keys = policy_wants_keys || Sink::wants_keys;
+
+  static constexpr bool policy_learns = requires { std::declval<Eviction&>().served(ServedRequest()); };
 
   static PrefixTree& self(void* tree) { return *static_cast<PrefixTree*>(tree); }
 
@@ -237,7 +241,7 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
     }
     leaf.created = leaf.last_use = now_;
     leaf.order = order_;
-    leaf.hit_depth = begin / unit();
+    leaf.hit_depth = std::min(begin, state.num_cached_tokens) / unit();
     leaf.priority = state.retention.priority;
     leaf.expires = state.retention.expires;
     leaf.tenant = state.tenant;
@@ -265,6 +269,20 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
     if constexpr (Sink::wants_keys)
       sink_.stored({++num_events_, before, keys, symbols.subspan(static_cast<std::size_t>(first * unit())), unit(),
                     leaf.tenant});
+  }
+
+  /// Tells the policy of a sequence that is in the tree with so many units.
+  template <class Learner>
+  void tell_served(SequenceState& state, std::int32_t num_units, Learner& policy) {
+    if (num_units <= state.num_told_units) return;
+    served_keys_.resize(static_cast<std::size_t>(num_units));
+    for (std::int32_t i = state.lease; !is_root(at(i)); i = at(i).parent) {
+      auto const first = static_cast<std::size_t>(at(i).begin / unit());
+      std::copy_n(at(i).keys.begin(), std::min(at(i).keys.size(), served_keys_.size() - first),
+                  served_keys_.begin() + static_cast<std::ptrdiff_t>(first));
+    }
+    policy.served({served_keys_, std::exchange(state.num_told_units, num_units), state.num_cached_tokens / unit(),
+                   order_, at(state.lease).tenant});
   }
 
   void drop_last_unit(Node& leaf) {
@@ -314,6 +332,7 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
 
   Sink sink_;
   PrefixListener listener_;
+  std::vector<std::uint64_t> served_keys_;
   std::int64_t num_events_ = 0;
 };
 

@@ -1,0 +1,149 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <folio/eviction/shadow.hpp>
+#include <span>
+#include <vector>
+
+namespace folio {
+
+/// Evicts by the rule that would have found the most of late: lru, or one that keeps longer what was found often, what
+/// belongs to conversations that go on, and the shallow part of what was new (RewardRule).
+///
+/// The rules differ in how long a reward keeps an entry: not at all (lru), or half, twice or eight times the age at
+/// which lru evicts, which is learned, as everything else is: there is no constant in seconds, bytes or blocks. Each
+/// rule has a ghost cache over the same sample of the units served, as small against the sample as the tree is against
+/// all units, which sees every request from the first on, whatever the tree evicts. Another rule is taken when its
+/// ghosts would have found clearly more in about the last two turnovers of the cache; lru, with which it begins, as
+/// soon as it is ahead at all.
+///
+/// Host only, not thread-safe. Entries: O(log leaves). A request: O(log) for each unit in the sample and each rule. A
+/// change of rule, or of the learned age by a tenth, ranks all leaves anew: O(leaves), a few nanoseconds each. Memory:
+/// about 2 MiB at most, whatever the cache's size. Takes the keys of units, a digest of each new token. Deterministic.
+///
+/// Take it where memory is short, or traffic changes. Where everything fits, it is lru, and costs more.
+///
+/// Sources: choosing by ghosts from ARC (Megiddo and Modha, FAST 2003) and CACHEUS (Rodriguez et al., FAST 2021); a
+/// sample of keys instead of all from SHARDS (Waldspurger et al., FAST 2015; miniature simulations, ATC 2017).
+class AdaptiveEviction {
+ public:
+  static constexpr char const* name = "adaptive";
+  static constexpr bool wants_keys = true;
+
+  void add(EvictionEntry& entry) { queue_.push(entry, rule().rank(entry)); }
+  void remove(EvictionEntry& entry) { queue_.erase(entry); }
+  void shrunk(EvictionEntry& entry) { queue_.change(entry, rule().rank(entry)); }
+  [[nodiscard]] EvictionEntry* victim(double) const { return queue_.first(); }
+
+  /// The rule that is followed; its scale is 0 while that is lru.
+  [[nodiscard]] RewardRule const& rule() const { return shadows_[chosen_].rule; }
+
+  /// Keys that the ghost caches hold.
+  [[nodiscard]] std::size_t num_ghosts() const {
+    std::size_t count = 0;
+    for (ShadowCache const& shadow : shadows_) count += shadow.size();
+    return count;
+  }
+
+  void inserted(EvictionEntry const&, std::span<std::uint64_t const> keys, double) {
+    num_units_ += static_cast<std::int64_t>(keys.size());
+  }
+  void evicted(EvictionEntry const&, std::uint64_t) { units_when_full_ = --num_units_; }
+
+  void served(ServedRequest const& request) {
+    learn_sizes(static_cast<double>(request.keys.size()) - std::max(request.told, request.found));
+    sampled_.clear();
+    for (auto i = static_cast<std::size_t>(request.told); i < request.keys.size(); ++i)
+      if (sample_.has(request.keys[i])) sampled_.push_back({request.keys[i], static_cast<std::int32_t>(i)});
+    double const asked = static_cast<double>(sampled_.size()), decay = memory() / (memory() + asked);
+    for (std::size_t r = 0; r < num_rules; ++r) {
+      auto const hits = shadows_[r].serve(sampled_, request);
+      hits_[r] = hits_[r] * decay + static_cast<double>(hits);
+    }
+    fit_sample();
+    if (capacity_ > 0) trim(request.order);
+    if (capacity_ > 0 && (judged_ += asked) >= memory()) choose();  // until then the rules have hardly differed
+  }
+
+ private:
+  static constexpr std::size_t num_rules = 4;
+  static constexpr std::array<double, num_rules> scales{0, 0.5, 2, 8};  // ages of what lru evicts
+  static constexpr double most_sampled = 2048;                          // units that each ghost cache keeps
+  static constexpr double turnovers = 2;                                // after which hits count for 1/e
+  static constexpr double margin = 0.02;  // more hits than those of the rule that is followed: less is chance
+  static constexpr double drift = 0.1;    // of what was learned, that ranks may be behind
+
+  static void learn(double& mean, double value, double share) {
+    mean = mean == 0 ? value : mean + (value - mean) * share;
+  }
+
+  void learn_sizes(double new_units) {
+    learn(new_units_, std::max(new_units, 1.0), 1.0 / 128);
+    if (units_when_full_ > 0) learn(capacity_, static_cast<double>(units_when_full_), 1.0 / 8);
+    units_when_full_ = 0;
+  }
+
+  [[nodiscard]] double sampled_capacity() const { return std::ldexp(capacity_, -sample_.shift); }
+  [[nodiscard]] double memory() const { return turnovers * (capacity_ > 0 ? sampled_capacity() : most_sampled); }
+
+  /// Before anything was evicted, nobody knows how much fits.
+  void fit_sample() {
+    auto const size = [&] { return capacity_ > 0 ? sampled_capacity() : static_cast<double>(shadows_[0].size()); };
+    for (; size() > most_sampled && sample_.shift < 32; keep_sample()) ++sample_.shift;
+    if (sample_.shift > 0 && size() < most_sampled / 8) --sample_.shift;
+  }
+  void keep_sample() {
+    for (ShadowCache& shadow : shadows_) shadow.keep(sample_);
+  }
+
+  void trim(std::int64_t now) {
+    auto const capacity = static_cast<std::size_t>(std::max(1.0, sampled_capacity()));
+    shadows_[0].trim(capacity, [&](EvictionEntry const& entry) {
+      learn(age_, static_cast<double>(std::max<std::int64_t>(1, now - entry.order)), 1.0 / 256);
+    });
+    if (std::abs(age_ - ranked_age_) > drift * ranked_age_ ||
+        std::abs(new_units_ - ranked_new_units_) > drift * ranked_new_units_)
+      rescale();
+    for (std::size_t r = 1; r < num_rules; ++r) shadows_[r].trim(capacity, [](EvictionEntry const&) {});
+  }
+
+  void rescale() {
+    ranked_age_ = age_;
+    ranked_new_units_ = new_units_;
+    for (std::size_t r = 1; r < num_rules; ++r) {
+      shadows_[r].rule = {scales[r] * age_, new_units_};
+      shadows_[r].rerank();
+    }
+    if (chosen_ != 0) rerank();
+  }
+
+  void choose() {
+    auto const best = static_cast<std::size_t>(std::max_element(hits_.begin(), hits_.end()) - hits_.begin());
+    if (hits_[best] <= hits_[chosen_] * (best == 0 ? 1 : 1 + margin)) return;
+    chosen_ = best;
+    rerank();
+  }
+  void rerank() {
+    queue_.rerank([this](EvictionEntry const& entry) { return rule().rank(entry); });
+  }
+
+  RankedQueue queue_;
+  std::array<ShadowCache, num_rules> shadows_;  // lru first
+  std::size_t chosen_ = 0;
+  std::array<double, num_rules> hits_{};  // of late
+  double judged_ = 0;                     // sampled units since the first eviction
+  KeySample sample_;
+  std::vector<SampledUnit> sampled_;
+  std::int64_t num_units_ = 0, units_when_full_ = 0;
+  double capacity_ = 0, age_ = 0, new_units_ = 0;  // learned; 0 is not known
+  double ranked_age_ = 0, ranked_new_units_ = 0;   // by which was ranked
+};
+static_assert(EvictionPolicy<AdaptiveEviction>);
+
+}  // namespace folio

@@ -1,0 +1,41 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <folio/eviction/ranked_queue.hpp>
+#include <folio/eviction/rising_level.hpp>
+
+namespace folio {
+
+/// Evicts what was found least often, counted from a level that rises with what is evicted: by one, while all that was
+/// used below it goes. So a prefix that was found n times outlives n turnovers of those that nobody found, and then
+/// goes, too. Among equals the one used longest ago goes, of one request's blocks the deepest first.
+///
+/// Host only, not thread-safe, O(log leaves); 64 KiB at most besides the queue. Take it where a few prompts are asked
+/// for all the time among many that are not. Where popularity moves lru is better: an old favourite stays for as many
+/// turnovers as it had hits.
+///
+/// Source: LFU with dynamic ageing (Arlitt, Cherkasova, Dilley, Friedrich and Jin, 1999).
+class LfuEviction {
+ public:
+  static constexpr char const* name = "lfu";
+
+  void add(EvictionEntry& entry) {
+    level_.saw(entry.order);
+    queue_.push(entry, level_.at(entry.order) + entry.hits + 1);
+  }
+  void remove(EvictionEntry& entry) { queue_.erase(entry); }
+  void shrunk(EvictionEntry&) {}
+  [[nodiscard]] EvictionEntry* victim(double) {
+    EvictionEntry* const first = queue_.first();
+    if (first != nullptr) level_.rise(first->rank);
+    return first;
+  }
+
+ private:
+  RankedQueue queue_;
+  RisingLevel level_;
+};
+static_assert(EvictionPolicy<LfuEviction>);
+
+}  // namespace folio

@@ -1,0 +1,25 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <folio/eviction/eviction.hpp>
+
+namespace folio {
+
+/// Evicts nothing: what is kept first stays, and appends that find no free block fail.
+///
+/// Host only, free of cost, no state. For prompts that are known to fit (a fixed set of system prompts, warmed up), and
+/// to see in a measurement what the others are worth. `PrefixTree::clear` takes nothing away under it; unpinning and
+/// releasing neither. A cache without any eviction policy keeps no prefixes at all, which is another thing.
+class NoneEviction {
+ public:
+  static constexpr char const* name = "none";
+
+  void add(EvictionEntry&) {}
+  void remove(EvictionEntry&) {}
+  void shrunk(EvictionEntry&) {}
+  [[nodiscard]] EvictionEntry* victim(double) const { return nullptr; }
+};
+static_assert(EvictionPolicy<NoneEviction>);
+
+}  // namespace folio

@@ -1,0 +1,69 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <folio/eviction/ranked_queue.hpp>
+#include <functional>
+#include <limits>
+#include <set>
+#include <utility>
+
+namespace folio {
+
+/// Evicts the lowest priority first, 0 to 100; of equal ones what was used longest ago, of one request's blocks the
+/// deepest first. At its time `expires` a priority becomes the default, 35, whether it was higher or lower, and the
+/// entry stands where its last use puts it. Exact: at every call of `victim(now)` each priority is what it is at `now`.
+///
+/// Priorities are given by `PrefixTree::retain`, by ranges of tokens, and by a sequence's `Retention`. Without any it
+/// is lru. Only leaves compete: what lies above a prefix of high priority stays with it.
+///
+/// Host only, not thread-safe. O(log leaves), also for each priority that expires. About 50 bytes for each leaf whose
+/// priority is to expire. Take it where the caller knows what comes back: system prompts, a conversation whose user
+/// types for a minute, a prompt that is never asked again (0).
+///
+/// Source: the retention of TensorRT-LLM's KV cache manager (priority and duration by token range).
+class PriorityTtlEviction {
+ public:
+  static constexpr char const* name = "priority_ttl";
+  static constexpr std::int32_t default_priority = EvictionEntry().priority;
+
+  void add(EvictionEntry& entry) {
+    queue_.push(entry, entry.priority);
+    if (entry.priority != default_priority && entry.expires < std::numeric_limits<double>::infinity())
+      entry.queue = static_cast<std::int8_t>(deadlines_.insert(&entry).second);  // 1 while its deadline is waited for
+  }
+  void remove(EvictionEntry& entry) {
+    queue_.erase(entry);
+    forget(entry);
+  }
+  void shrunk(EvictionEntry&) {}
+
+  [[nodiscard]] EvictionEntry* victim(double now) {
+    while (!deadlines_.empty() && (*deadlines_.begin())->expires <= now) {
+      EvictionEntry& entry = **deadlines_.begin();
+      forget(entry);
+      queue_.change(entry, default_priority);
+    }
+    return queue_.first();
+  }
+
+ private:
+  struct Sooner {
+    /// All whose time has come leave at once, so that the order of addresses decides nothing.
+    bool operator()(EvictionEntry const* a, EvictionEntry const* b) const {
+      return a->expires != b->expires ? a->expires < b->expires : std::less<>()(a, b);
+    }
+  };
+
+  /// Its deadline is no longer waited for.
+  void forget(EvictionEntry& entry) {
+    if (std::exchange(entry.queue, std::int8_t{0}) != 0) deadlines_.erase(&entry);
+  }
+
+  RankedQueue queue_;
+  std::set<EvictionEntry*, Sooner> deadlines_;
+};
+static_assert(EvictionPolicy<PriorityTtlEviction>);
+
+}  // namespace folio

@@ -1,0 +1,242 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What every eviction policy must show, whoever wrote it. A policy's test calls `eviction_suite(make)` once, with a
+// function that makes a new one, and tests by itself only which victims it names.
+
+#include <cstddef>
+#include <cstdint>
+#include <folio/eviction/eviction.hpp>
+#include <limits>
+#include <random>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+namespace folio::test {
+
+/// Leaves as a prefix tree has them, in a random program: they come, are used, held, let go, cut and evicted, and their
+/// places in memory are used again.
+template <EvictionPolicy P>
+class EvictionProgram {
+ public:
+  /// Where `turned`, leaves lie in memory in the opposite order; nothing else differs.
+  EvictionProgram(P policy, unsigned seed, bool evicts, bool turned)
+      : policy_(std::move(policy)), random_(seed), evicts_(evicts), turned_(turned), leaves_(num_leaves) {
+    for (std::size_t i = 0; i < num_leaves; ++i) leaf(i).number = static_cast<std::int64_t>(i);
+  }
+
+  void step() {
+    std::size_t const i = static_cast<std::size_t>(below(random_, num_leaves));
+    if (!leaf(i).lives) return store(leaf(i));
+    switch (below(random_, 8)) {
+      case 0:
+        return hold(leaf(i));
+      case 1:
+        return let_go(leaf(i));
+      case 2:
+        return use(leaf(i));
+      case 3:
+        return retain(leaf(i));
+      case 4:
+        return cut(leaf(i));
+      case 5:
+        return void(now_ += 0.25 * below(random_, 40));
+      case 6:
+        return move();
+      default:
+        for (int n = below(random_, 12); n > 0; --n) evict();
+    }
+  }
+
+  /// All are let go and leave.
+  void finish() {
+    for (std::size_t i = 0; i < num_leaves; ++i) let_go(leaf(i));
+    while (num_queued_ > 0 && evicts_) evict();
+    for (std::size_t i = 0; i < num_leaves; ++i)
+      if (leaf(i).lives) take_away(leaf(i));
+    now_ += 1e6;
+    REQUIRE(policy_.victim(now_) == nullptr);
+    REQUIRE(num_units_ == 0);
+  }
+
+  /// Which leaves were evicted from, in order.
+  [[nodiscard]] std::vector<std::int64_t> const& victims() const { return victims_; }
+
+ private:
+  static constexpr std::int32_t num_leaves = 60;
+
+  struct Leaf : EvictionEntry {
+    std::int64_t number = 0;
+    bool lives = false, queued = false;
+    std::vector<std::uint64_t> keys;
+  };
+
+  [[nodiscard]] Leaf& leaf(std::size_t i) { return leaves_[turned_ ? num_leaves - 1 - i : i]; }
+
+  /// Calls the policy for an entry, whose figures are not the policy's to change.
+  template <class F>
+  void tell(Leaf& e, F f) {
+    EvictionEntry const before = e;
+    f();
+    REQUIRE((e.last_use == before.last_use && e.created == before.created && e.order == before.order &&
+             e.hits == before.hits && e.depth == before.depth && e.hit_depth == before.hit_depth &&
+             e.units == before.units && e.unit_tokens == before.unit_tokens && e.unit_bytes == before.unit_bytes &&
+             e.priority == before.priority && e.expires == before.expires && e.tenant == before.tenant));
+  }
+
+  void let_go(Leaf& e) {
+    if (!e.lives || std::exchange(e.queued, true)) return;
+    ++num_queued_;
+    tell(e, [&] { policy_.add(e); });
+  }
+  void hold(Leaf& e) {
+    if (!std::exchange(e.queued, false)) return;
+    --num_queued_;
+    tell(e, [&] { policy_.remove(e); });
+  }
+
+  void store(Leaf& e) {
+    std::int64_t const number = e.number;
+    e = Leaf();
+    e.number = number + num_leaves;
+    e.lives = true;
+    e.units = 1 + below(random_, 6);
+    e.depth = e.units - 1 + below(random_, 50);
+    e.hit_depth = e.depth + 1 - e.units;
+    e.unit_tokens = 16;
+    e.unit_bytes = 4096;
+    e.created = e.last_use = now_;
+    e.order = ++order_;
+    e.tenant = below(random_, 3);
+    for (std::int32_t u = 0; u < e.units; ++u) e.keys.push_back(static_cast<std::uint64_t>(below(random_, 2000)));
+    num_units_ += e.units;
+    tell(e, [&] { tell_stored(e); });
+    if (below(random_, 4) != 0) let_go(e);
+  }
+  void tell_stored(Leaf& e) {
+    std::span<std::uint64_t const> const keys = e.keys;
+    if constexpr (requires { policy_.stored(e); }) policy_.stored(e);
+    if constexpr (requires { policy_.inserted(e, keys, now_); }) policy_.inserted(e, keys, now_);
+    if constexpr (requires { policy_.served(ServedRequest()); })
+      policy_.served({.keys = keys, .found = 0, .order = order_, .tenant = e.tenant});
+  }
+
+  void use(Leaf& e) {
+    bool const queued = e.queued;
+    hold(e);
+    if constexpr (requires { policy_.hit(e, e.units, now_); }) tell(e, [&] { policy_.hit(e, e.units, now_); });
+    ++e.hits;
+    e.last_use = now_;
+    e.order = ++order_;
+    e.hit_depth = e.depth + 1;
+    if (queued) let_go(e);
+  }
+
+  void retain(Leaf& e) {
+    bool const queued = e.queued;
+    hold(e);
+    e.priority = 5 * below(random_, 21);
+    e.expires = below(random_, 3) == 0 ? std::numeric_limits<double>::infinity() : now_ + below(random_, 30) - 3;
+    if (queued) let_go(e);
+  }
+
+  /// The upper part becomes an entry of its own, with what the policy wrote; here it is let go by chance.
+  void cut(Leaf& e) {
+    auto const other = static_cast<std::size_t>(below(random_, num_leaves));
+    if (e.units < 2 || leaf(other).lives) return;
+    bool const queued = e.queued;
+    hold(e);
+    Leaf& head = leaf(other);
+    std::int64_t const number = head.number + num_leaves;
+    head = e;
+    head.number = number;
+    head.units = 1 + below(random_, e.units - 1);
+    head.depth = e.depth - (e.units - head.units);
+    auto const middle = e.keys.begin() + head.units;
+    head.keys.assign(e.keys.begin(), middle);
+    e.keys.erase(e.keys.begin(), middle);
+    e.units -= head.units;
+    if (queued) let_go(e);
+  }
+
+  void evict() {
+    auto* const e = static_cast<Leaf*>(policy_.victim(now_));
+    REQUIRE((e == nullptr) == (num_queued_ == 0 || !evicts_));
+    if (e == nullptr) return;
+    REQUIRE(policy_.victim(now_) == e);
+    REQUIRE((e >= leaves_.data() && e < leaves_.data() + leaves_.size()));
+    REQUIRE(e->queued);
+    victims_.push_back(e->number);
+    drop_unit(*e);
+  }
+  void drop_unit(Leaf& e) {
+    std::uint64_t const key = e.keys.back();
+    e.keys.pop_back();
+    if constexpr (requires { policy_.evicted(e, key); }) tell(e, [&] { policy_.evicted(e, key); });
+    if constexpr (requires { policy_.dropped(e); }) tell(e, [&] { policy_.dropped(e); });
+    --num_units_;
+    if (e.units == 1) return end(e);
+    --e.units;
+    --e.depth;
+    tell(e, [&] { policy_.shrunk(e); });
+  }
+  /// What no policy named: those of a tree that goes.
+  void take_away(Leaf& e) {
+    num_units_ -= e.units;
+    end(e);
+  }
+  void end(Leaf& e) {
+    hold(e);
+    std::int64_t const number = e.number;
+    e = Leaf();
+    e.number = number;
+  }
+
+  void move() {
+    P other = std::move(policy_);
+    policy_ = std::move(other);
+  }
+
+  P policy_;
+  std::mt19937 random_;
+  bool evicts_, turned_;
+  std::vector<Leaf> leaves_;
+  std::vector<std::int64_t> victims_;
+  std::int64_t order_ = 0, num_queued_ = 0, num_units_ = 0;
+  double now_ = 0;
+};
+
+/// Runs all of it: in random programs a victim is always one of the queue, and there is one when the queue is not
+/// empty; any entry can leave at any time, and one that has left is not touched; figures that are not the policy's
+/// stay; all leave in the end; and what goes does not depend on where entries lie in memory. `make()` gives a new
+/// policy; of one that never evicts, `evicts` is false. Call it inside a TEST_CASE.
+template <class Make>
+void eviction_suite(Make const& make, bool evicts = true) {
+  using P = decltype(make());
+  static_assert(EvictionPolicy<P>);
+  INFO("eviction policy " << P::name);
+  REQUIRE(std::string(P::name) != "");
+  {
+    P policy = make();
+    REQUIRE(policy.victim(0) == nullptr);
+  }
+  for (unsigned seed = 1; seed <= 40; ++seed) {
+    INFO("seed " << seed);
+    EvictionProgram<P> program(make(), seed, evicts, false), again(make(), seed, evicts, true);
+    for (int step = 0; step < 500; ++step) {
+      program.step();
+      again.step();
+    }
+    program.finish();
+    again.finish();
+    REQUIRE((program.victims() == again.victims()));
+    REQUIRE(program.victims().empty() != evicts);
+  }
+}
+
+}  // namespace folio::test

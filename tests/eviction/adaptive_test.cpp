@@ -1,0 +1,238 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// What AdaptiveEviction learns: on known traffic, and from what the tree tells it.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <folio/eviction/adaptive.hpp>
+#include <folio/eviction/fair.hpp>
+#include <folio/eviction/lru.hpp>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "../../bench/replay/generate.hpp"
+#include "../../bench/replay/replay.hpp"
+#include "support/prefix_books.hpp"
+
+using namespace folio;
+using folio::bench::generate;
+using folio::bench::Replay;
+using folio::bench::ReplayResult;
+using folio::bench::Trace;
+using folio::test::count_from;
+using folio::test::PrefixBooks;
+using folio::test::Symbols;
+
+namespace {
+
+std::int64_t longest(Trace const& trace) {
+  std::size_t most = 1;
+  for (auto const& request : trace) most = std::max(most, request.ids.size());
+  return static_cast<std::int64_t>(most);
+}
+
+template <class Policy>
+ReplayResult replay(Trace const& trace, std::int64_t capacity) {
+  return Replay<Policy>(capacity, longest(trace), 1).run(trace);
+}
+
+/// A unit's id stands for its prefix in a trace.
+std::vector<SampledUnit> units_of(std::vector<std::int32_t> const& ids, KeySample sample) {
+  std::vector<SampledUnit> units;
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    if (sample.has(static_cast<std::uint64_t>(ids[i])))
+      units.push_back({static_cast<std::uint64_t>(ids[i]), static_cast<std::int32_t>(i)});
+  return units;
+}
+
+/// How many blocks of the sample a ghost cache finds.
+double shadow_hits(Trace const& trace, std::int64_t capacity, RewardRule rule, KeySample sample) {
+  ShadowCache shadow;
+  shadow.rule = rule;
+  double hits = 0;
+  for (std::size_t i = 0; i < trace.size(); ++i) {
+    auto const units = units_of(trace[i].ids, sample);
+    hits += static_cast<double>(shadow.serve(units, {{}, 0, 0, static_cast<std::int64_t>(i), 0}));
+    shadow.trim(static_cast<std::size_t>(capacity >> sample.shift), [](EvictionEntry const&) {});
+  }
+  return hits;
+}
+
+/// Notes what it is told.
+struct Told : LruEviction {
+  static constexpr bool wants_keys = true;
+  struct Request {
+    std::vector<std::uint64_t> keys;
+    std::int32_t told, found, tenant;
+  };
+  void served(ServedRequest const& request) {
+    requests.push_back({{request.keys.begin(), request.keys.end()}, request.told, request.found, request.tenant});
+  }
+  std::vector<Request> requests;
+};
+
+}  // namespace
+
+TEST_CASE("adaptive eviction is never much below lru on any traffic") {
+  for (char const* name : folio::bench::generated_names) {
+    Trace const trace = generate(name, 1);
+    for (std::int64_t const capacity : {1000, 4000}) {
+      INFO(name << ", " << capacity << " blocks");
+      double const lru = replay<LruEviction>(trace, capacity).hit_rate();
+      CHECK(replay<AdaptiveEviction>(trace, capacity).hit_rate() >= lru - 0.005);
+    }
+  }
+}
+
+TEST_CASE("adaptive eviction is clearly above lru where lru forgets what comes again") {
+  auto const gain = [](char const* name, std::int64_t capacity) {
+    Trace const trace = generate(name, 2);
+    return replay<AdaptiveEviction>(trace, capacity).hit_rate() / replay<LruEviction>(trace, capacity).hit_rate();
+  };
+  CHECK(gain("chat", 1000) > 1.25);
+  CHECK(gain("documents", 2000) > 1.3);
+  CHECK(gain("scan", 5000) > 1.15);
+  Trace const loop = generate("loop", 2);  // lru evicts each prompt just before it comes again
+  CHECK(replay<LruEviction>(loop, 5000).hit_rate() < 0.01);
+  CHECK(replay<AdaptiveEviction>(loop, 5000).hit_rate() > 0.35);
+}
+
+TEST_CASE("equal runs of adaptive eviction are equal") {
+  Trace const trace = generate("phases", 3);
+  ReplayResult const first = replay<AdaptiveEviction>(trace, 2000), second = replay<AdaptiveEviction>(trace, 2000);
+  CHECK(first.hit_blocks == second.hit_blocks);
+  CHECK(first.evictions == second.evictions);
+}
+
+TEST_CASE("adaptive eviction follows lru until another rule would have found more, and goes back") {
+  Trace const trace = generate("phases", 1);
+  Replay<AdaptiveEviction> run(1000, longest(trace), 1);
+  AdaptiveEviction const& policy = run.tree().eviction();
+  auto const from_to = [&](double begin, double end) {  // in seconds
+    Trace part;
+    for (auto const& request : trace)
+      if (request.seconds >= begin && request.seconds < end) part.push_back(request);
+    return run.run(part);
+  };
+  CHECK(policy.rule().scale == 0);
+  (void)from_to(0, 700);  // documents
+  CHECK(policy.rule().scale > 0);
+  (void)from_to(700, 1300);  // bursts, after which nothing that was found comes again
+  CHECK(policy.rule().scale == 0);
+}
+
+TEST_CASE("ghosts take no more memory for a cache that is larger") {
+  Trace const trace = generate("documents", 4);
+  for (std::int64_t const capacity : {1000, 20'000, 200'000}) {
+    Replay<AdaptiveEviction> run(capacity, longest(trace), 1);
+    (void)run.run(trace);
+    INFO(capacity << " blocks");
+    CHECK(run.tree().eviction().num_ghosts() > 4 * 256);
+    CHECK(run.tree().eviction().num_ghosts() < std::size_t{4} * 2500);
+  }
+}
+
+TEST_CASE("a ghost cache finds what a tree would find") {
+  Trace const trace = generate("chat", 5);
+  for (std::int64_t const capacity : {600, 6000}) {
+    INFO(capacity << " blocks");
+    ReplayResult const tree = replay<LruEviction>(trace, capacity);
+    double const lru = shadow_hits(trace, capacity, {}, {});
+    CHECK(lru == static_cast<double>(tree.hit_blocks));
+    RewardRule const rule{400, 20};
+    double const gain = shadow_hits(trace, capacity, rule, {}) - lru;
+    double const sampled = 4 * (shadow_hits(trace, capacity, rule, {2}) - shadow_hits(trace, capacity, {}, {2}));
+    INFO("a rule finds " << gain << " blocks more than lru, and by a quarter of the keys " << sampled);
+    CHECK(std::abs(gain - sampled) < 0.02 * static_cast<double>(tree.total_blocks));
+    CHECK(gain * sampled > 0);
+  }
+}
+
+TEST_CASE("a sample has its share of the keys, and a smaller one is part of it") {
+  for (int const shift : {0, 1, 5}) {
+    int count = 0;
+    for (std::uint64_t key = 0; key < 32'000; ++key) {
+      count += KeySample{shift}.has(key);
+      if (KeySample{shift + 1}.has(key)) REQUIRE(KeySample{shift}.has(key));
+    }
+    CHECK(count == Approx(32'000 >> shift).epsilon(0.1));
+  }
+}
+
+TEST_CASE("rewards: what was found, what belongs to much that was found, what is shallow") {
+  EvictionEntry entry;
+  entry.order = 100;
+  entry.depth = 9;
+  RewardRule const rule{10, 5};
+  auto const rank = [&](std::int32_t hits, std::int32_t found) {
+    entry.hits = hits;
+    entry.hit_depth = found;
+    return rule.rank(entry);
+  };
+  CHECK(rank(0, 0) == Approx(100 - 10));                 // ten units behind what was found, of five that are usual
+  CHECK(rank(0, 5) == Approx(100 + 10 * (0.5 - 0.5)));   // half of the prefix was found
+  CHECK(rank(2, 20) == Approx(100 + 10 * (2 + 1)));      // all of it
+  CHECK(rank(9, 10) == Approx(rank(4, 10)));             // more hits are alike
+  CHECK(RewardRule{0, 5}.rank(entry) == Approx(100.0));  // lru
+}
+
+TEST_CASE("a policy that learns is told of each unit of a sequence once, with keys of whole prefixes") {
+  PrefixBooks<PrefixTree<Told>> books(100, 4);
+  auto& told = books.tree.eviction().requests;
+  Symbols const prompt = count_from(1, 21);
+  SequenceState& first = *books.run(Symbols(prompt.begin(), prompt.begin() + 11), 7);
+  books.tree.insert(first, 0, std::span(prompt).first(11));
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].keys.size() == 2);
+  CHECK((told[0].told == 0 && told[0].found == 0 && told[0].tenant == 7));
+  books.tree.insert(first, 0, std::span(prompt).first(11));  // nothing is new
+  CHECK(told.size() == 1);
+  SequenceState& child = books.store.fork(first);
+  for (SequenceState* const state : {&first, &child}) {  // both grow
+    REQUIRE(books.store.try_append(*state, 9));
+    books.tree.insert(*state, 0, std::span(prompt).first(20));
+    CHECK((told.back().told == 2 && told.back().found == 0));
+    CHECK(told.back().keys.size() == 5);
+  }
+  CHECK(told.size() == 3);
+  SequenceState& second = *books.run(prompt);
+  books.tree.insert(second, 0, prompt);
+  REQUIRE(told.size() == 4);
+  CHECK((told[3].told == 0 && told[3].found == 5));
+  CHECK(told[3].keys == told[1].keys);
+  CHECK(std::equal(told[0].keys.begin(), told[0].keys.end(), told[1].keys.begin()));
+  std::uint64_t key = scope_key(0);
+  for (std::size_t i = 0; i < 5; ++i) {
+    key = unit_key(key, std::span(prompt).subspan(4 * i, 4));
+    CHECK(told[3].keys[i] == key);
+  }
+  for (SequenceState* const state : {&first, &child, &second}) books.store.release(*state);
+  SequenceState& third = *books.run(count_from(1, 4));  // a sequence that has the state of an earlier one
+  books.tree.insert(third, 0, count_from(1, 4));
+  CHECK((told.back().told == 0 && told.back().keys.size() == 1));
+  books.store.release(third);
+}
+
+TEST_CASE("tenants that share by weight learn each for itself") {
+  PrefixBooks<PrefixTree<FairEviction<AdaptiveEviction>>> books(600, 1);
+  Trace const trace = generate("mixed", 6);
+  for (std::size_t i = 0; i < 2000; ++i) (void)books.serve(trace[i].ids, static_cast<std::int32_t>(i % 3));
+  books.tree.clear();
+  CHECK(books.tree.num_nodes() == 0);
+  CHECK(books.store.pool(0).num_free() == 600);
+}
+
+TEST_CASE("adaptive eviction on a recorded trace") {
+  char const* const path = std::getenv("FOLIO_TRACE");  // Mooncake's conversation trace
+  if (path == nullptr) return;
+  Trace const trace = folio::bench::read_trace(path);
+  for (auto const& [capacity, factor] : std::vector<std::pair<std::int64_t, double>>{
+           {1000, 1}, {2000, 1.6}, {5000, 1.3}, {10'000, 1.04}, {20'000, 1}, {50'000, 1}}) {
+    double const lru = replay<LruEviction>(trace, capacity).hit_rate();
+    double const adaptive = replay<AdaptiveEviction>(trace, capacity).hit_rate();
+    INFO(capacity << " blocks: lru " << lru << ", adaptive " << adaptive);
+    CHECK(adaptive >= (factor > 1 ? factor * lru : lru - 0.005));
+  }
+}

@@ -1,0 +1,121 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// Every policy under generated traffic, in a real prefix tree.
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <folio/eviction/adaptive.hpp>
+#include <folio/eviction/cost_aware.hpp>
+#include <folio/eviction/fair.hpp>
+#include <folio/eviction/lfu.hpp>
+#include <folio/eviction/lru.hpp>
+#include <folio/eviction/none.hpp>
+#include <folio/eviction/priority_ttl.hpp>
+#include <folio/eviction/s3fifo.hpp>
+#include <folio/eviction/slru.hpp>
+#include <string>
+#include <utility>
+
+#include "../../bench/replay/generate.hpp"
+#include "../../bench/replay/oracle.hpp"
+#include "../../bench/replay/replay.hpp"
+#include "support/prefix_books.hpp"
+
+using namespace folio;
+using folio::bench::generate;
+using folio::bench::OracleEviction;
+using folio::bench::Replay;
+using folio::bench::Trace;
+using folio::test::PrefixBooks;
+using folio::test::Symbols;
+
+namespace {
+
+constexpr std::int32_t block_size = 4;
+
+std::int64_t longest(Trace const& trace) {
+  std::size_t most = 1;
+  for (auto const& request : trace) most = std::max(most, request.ids.size());
+  return static_cast<std::int64_t>(most);
+}
+
+/// Blocks found, of all that were asked for.
+template <class Policy>
+double hit_rate(Trace const& trace, std::int64_t capacity) {
+  Replay<Policy> run(capacity, longest(trace), block_size);
+  if constexpr (requires { run.tree().eviction().read(trace); }) run.tree().eviction().read(trace);
+  return run.run(trace).hit_rate();
+}
+
+Symbols symbols_of(std::vector<std::int32_t> const& ids) {
+  Symbols symbols;
+  for (std::int32_t const id : ids) symbols.insert(symbols.end(), block_size, id);
+  return symbols;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("requests that run keep what they hold, and the accounts close", "", NoneEviction, LruEviction,
+                   LfuEviction, SlruEviction, S3FifoEviction, PriorityTtlEviction, CostAwareEviction, AdaptiveEviction,
+                   FairEviction<S3FifoEviction>) {
+  Trace const trace = generate("mixed", 7);
+  PrefixBooks<PrefixTree<TestType>> books(1500, block_size);
+  BlockPool const& pool = books.store.pool(0);
+  std::deque<std::pair<SequenceState*, Symbols>> running;
+  std::int64_t refused = 0;
+  for (std::size_t i = 0; i < 1500; ++i) {
+    books.tree.set_time(trace[i].seconds);
+    Symbols symbols = symbols_of(trace[i].ids);
+    SequenceState* const state = books.run(symbols, static_cast<std::int32_t>(i % 3));
+    refused += state == nullptr;
+    if (state != nullptr) {
+      REQUIRE(books.tree.insert(*state, 0, symbols) == static_cast<std::int32_t>(symbols.size()));
+      running.emplace_back(state, std::move(symbols));
+    }
+    for (auto const& [live, held] : running) REQUIRE(books.kept(held) == static_cast<std::int32_t>(held.size()));
+    if (running.size() > 3) {
+      books.store.release(*running.front().first);
+      running.pop_front();
+    }
+    REQUIRE(pool.num_free() + pool.num_live() + pool.num_cached() == 1500);
+    if (i % 50 != 0) continue;  // gauges go through all nodes
+    auto const& counters = books.tree.counters();
+    REQUIRE(counters.stored_units - counters.evicted_units == books.tree.gauges().all.units);
+  }
+  for (auto const& [live, held] : running) books.store.release(*live);
+  books.tree.clear();
+  bool const evicts = TestType::name != std::string("none");
+  CHECK((refused > 0) == !evicts);
+  CHECK((books.tree.num_nodes() == 0) == evicts);
+  CHECK((pool.num_free() == 1500) == evicts);
+}
+
+TEST_CASE("on scans, policies that put newcomers on trial find more than lru") {
+  Trace const trace = generate("scan");
+  double const lru = hit_rate<LruEviction>(trace, 2000);
+  CHECK(hit_rate<S3FifoEviction>(trace, 2000) > 1.2 * lru);
+  CHECK(hit_rate<SlruEviction>(trace, 2000) > 1.2 * lru);
+  CHECK(hit_rate<LfuEviction>(trace, 2000) > 1.1 * lru);
+}
+
+TEST_CASE("without priorities priority_ttl is lru") {
+  Trace const trace = generate("chat");
+  CHECK(hit_rate<PriorityTtlEviction>(trace, 1000) == hit_rate<LruEviction>(trace, 1000));
+}
+
+TEST_CASE("where everything fits, all policies find the same; nothing finds more than the oracle") {
+  Trace const trace = generate("loop");
+  double const all = hit_rate<LruEviction>(trace, 200'000), most = hit_rate<OracleEviction>(trace, 3000);
+  CHECK(all > 0.9);
+  auto const check = [&]<class Policy>() {
+    INFO(Policy::name);
+    CHECK(hit_rate<Policy>(trace, 200'000) == all);
+    CHECK(hit_rate<Policy>(trace, 3000) <= most);
+  };
+  check.operator()<NoneEviction>();
+  check.operator()<LfuEviction>();
+  check.operator()<SlruEviction>();
+  check.operator()<S3FifoEviction>();
+  check.operator()<CostAwareEviction>();
+  check.operator()<AdaptiveEviction>();
+}

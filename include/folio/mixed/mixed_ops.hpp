@@ -1,0 +1,151 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Append, attend and gather over sequences that are in two caches, or in a basis of their own: the operations of ops/,
+// once for each part, and with the rows turned before and behind. Host only.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <folio/mixed/mixed_batch.hpp>
+#include <folio/ops/append.hpp>
+#include <folio/ops/attend.hpp>
+#include <folio/ops/gather.hpp>
+#include <folio/ops/matrix_basis.hpp>
+#include <folio/ops/merge_attention.hpp>
+#include <limits>
+#include <vector>
+
+namespace folio::ops {
+
+/// What append does for a view of one cache: new tokens are written to the hot one.
+template <class Hot, class Cold>
+void append(MixedView<Hot, Cold> const& view, std::int32_t layer, float const* keys, float const* values,
+            ThreadPool* threads = nullptr) {
+  append(view.hot, layer, keys, values, threads);
+}
+
+/// Softmax attention of a step's query tokens over everything that their sequences have in both caches: what attend
+/// gives for one cache, of the tokens as each cache decodes them. Arguments and result are those of attend.
+///
+/// Two partial attentions over disjoint tokens, merged by their log-sum-exp: over sinks and newest tokens, causal, and
+/// over the demoted ones, which every query sees. A view without demoted tokens costs one attend. Takes the
+/// num_query_tokens * num_query_heads * (value_dim + 2) floats of the second part from the heap. Throws Error, before
+/// anything is written, as attend does, and for a range of tokens, which is for parts of one cache.
+template <class Hot, class Cold>
+void attend(MixedView<Hot, Cold> const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads,
+            float* out, float* lse = nullptr, AttendOptions const& options = {}) {
+  if (options.token_begin > 0 || options.token_end != std::numeric_limits<std::int32_t>::max())
+    throw Error("folio: attend over two caches takes no range of tokens; attend over view.hot or view.cold for a part");
+  if (!view.any_demoted) return attend(view.hot, layer, q, num_query_heads, out, lse, options);
+  constexpr float empty = -std::numeric_limits<float>::infinity();
+  auto const rows =
+      static_cast<std::size_t>(view.num_query_tokens()) * static_cast<std::size_t>(std::max(num_query_heads, 0));
+  std::vector<float> own_lse(lse != nullptr ? 0 : rows, empty), cold_lse(rows, empty);
+  if (lse == nullptr) lse = own_lse.data();
+  attend(view.hot, layer, q, num_query_heads, out, lse, options);
+
+  std::int32_t const dim = view.cold.group(view.cold.place(layer).group).shape.value_dim;
+  std::vector<float> cold_out(rows * static_cast<std::size_t>(dim));
+  AttendOptions cold_options = options;
+  cold_options.causal = false;
+  cold_options.sink_logits = nullptr;  // in the softmax once, with the hot part
+  attend(view.cold, layer, q, num_query_heads, cold_out.data(), cold_lse.data(), cold_options);
+  parallel_for(options.threads, view.num_query_tokens(), [&](std::int64_t token) {
+    std::int64_t const row = token * num_query_heads;
+    merge_attention(out + row * dim, lse + row, cold_out.data() + row * dim, cold_lse.data() + row, num_query_heads,
+                    dim);
+  });
+}
+
+/// What gather does for one cache: tokens [first_token, first_token + num_tokens) of sequence `i`, as the model counts
+/// them, from whichever cache has each.
+template <class Hot, class Cold>
+void gather(MixedView<Hot, Cold> const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token,
+            std::int32_t num_tokens, float* keys, float* values, ThreadPool* threads = nullptr) {
+  check_sequence(view.hot, i);
+  std::int32_t const demoted = view.num_demoted(i), length = view.num_tokens(i);
+  if (first_token < 0 || num_tokens < 0 || first_token > length - num_tokens)
+    throw Error("folio: the sequence has " + std::to_string(length) + " tokens, so not the " +
+                std::to_string(num_tokens) + " from " + std::to_string(first_token) + " on");
+  if (demoted == 0) return gather(view.hot, i, layer, first_token, num_tokens, keys, values, threads);
+  auto const part = [&](auto const& from, std::int32_t begin, std::int32_t end, std::int32_t before) {
+    GroupShape const& shape = from.group(from.place(std::max(layer, 0)).group).shape;
+    std::int32_t const first = std::max(begin, first_token), last = std::min(end, first_token + num_tokens);
+    if (first >= last) return;
+    std::int64_t const row = std::int64_t{first - first_token} * shape.kv_heads;
+    gather(from, i, layer, first - before, last - first, keys != nullptr ? keys + row * shape.key_dim : nullptr,
+           values != nullptr ? values + row * shape.value_dim : nullptr, threads);
+  };
+  part(view.hot, 0, view.sinks, 0);
+  part(view.cold, view.sinks, view.sinks + demoted, view.sinks);
+  part(view.hot, view.sinks + demoted, length, demoted);
+}
+
+/// What append does, with `keys` and `values` in the model's basis. Cost besides: dim * dim multiplications a row.
+template <class View>
+void append(MatrixView<View> const& view, std::int32_t layer, float const* keys, float const* values,
+            ThreadPool* threads = nullptr) {
+  LayerMatrices const& m = view.matrices->layer(layer);
+  std::int64_t const tokens = view.num_query_tokens();
+  std::vector<float> turned_keys, turned_values;
+  auto const turn = [&](std::vector<float> const& matrices, std::int32_t dim, std::vector<float>& turned,
+                        float const*& rows) {
+    if (matrices.empty() || rows == nullptr) return;
+    turned.resize(static_cast<std::size_t>(tokens * m.kv_heads * dim));
+    parallel_for(threads, tokens, [&](std::int64_t t) {
+      std::int64_t const at = t * m.kv_heads * dim;
+      turn_rows(matrices, m.kv_heads, dim, rows + at, 1, m.kv_heads, false, turned.data() + at);
+    });
+    rows = turned.data();
+  };
+  turn(m.keys, m.key_dim, turned_keys, keys);
+  turn(m.values, m.value_dim, turned_values, values);
+  append(view.stored, layer, keys, values, threads);
+}
+
+/// What attend does, with `q` and `out` in the model's basis. Cost besides: dim * dim multiplications for each query
+/// and output.
+template <class View>
+void attend(MatrixView<View> const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads, float* out,
+            float* lse = nullptr, AttendOptions const& options = {}) {
+  LayerMatrices const& m = view.matrices->layer(layer);
+  bool const fits = num_query_heads > 0 && num_query_heads % m.kv_heads == 0;  // attend says so if it does not
+  std::int64_t const tokens = fits ? view.num_query_tokens() : 0;
+  std::vector<float> turned;
+  if (!m.keys.empty()) {
+    turned.resize(static_cast<std::size_t>(tokens * num_query_heads * m.key_dim));
+    parallel_for(options.threads, tokens, [&](std::int64_t t) {
+      std::int64_t const at = t * num_query_heads * m.key_dim;
+      turn_rows(m.keys, m.kv_heads, m.key_dim, q + at, 1, num_query_heads, false, turned.data() + at);
+    });
+    q = turned.data();
+  }
+  attend(view.stored, layer, q, num_query_heads, out, lse, options);
+  if (m.values.empty()) return;
+  parallel_for(options.threads, view.query_start(view.num_sequences()), [&](std::int64_t t) {  // but for padding
+    float* const rows = out + t * num_query_heads * m.value_dim;
+    std::vector<float> const stored(rows, rows + std::int64_t{num_query_heads} * m.value_dim);
+    turn_rows(m.values, m.kv_heads, m.value_dim, stored.data(), 1, num_query_heads, true, rows);
+  });
+}
+
+/// What gather does, to the model's basis.
+template <class View>
+void gather(MatrixView<View> const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token,
+            std::int32_t num_tokens, float* keys, float* values, ThreadPool* threads = nullptr) {
+  LayerMatrices const& m = view.matrices->layer(layer);
+  gather(view.stored, i, layer, first_token, num_tokens, keys, values, threads);
+  auto const turn_back = [&](std::vector<float> const& matrices, std::int32_t dim, float* rows) {
+    if (matrices.empty() || rows == nullptr) return;
+    parallel_for(threads, num_tokens, [&](std::int64_t t) {
+      float* const token = rows + t * m.kv_heads * dim;
+      std::vector<float> const stored(token, token + std::int64_t{m.kv_heads} * dim);
+      turn_rows(matrices, m.kv_heads, dim, stored.data(), 1, m.kv_heads, true, token);
+    });
+  };
+  turn_back(m.keys, m.key_dim, keys);
+  turn_back(m.values, m.value_dim, values);
+}
+
+}  // namespace folio::ops

@@ -69,11 +69,13 @@ class Display final : public Observer {
     if (last && !line_.empty()) flush_line();
     printed_ = now;
     double const seconds = std::chrono::duration<double>(now - begin_).count();
+    std::int64_t const num_blocks = std::max<std::int64_t>(1, progress.num_blocks);
     std::string const line =
         "[" + std::to_string(progress.finished) + "/" +
         std::to_string(progress.finished + progress.running + progress.waiting) + " done, " +
         std::to_string(progress.running) + " running, " + std::to_string(progress.waiting) + " waiting, cache " +
-        std::to_string(100 * progress.live_blocks / std::max<std::int64_t>(1, progress.num_blocks)) + "% full, " +
+        std::to_string(100 * progress.live_blocks / num_blocks) + "% in use + " +
+        std::to_string(100 * progress.kept_blocks / num_blocks) + "% kept, " +
         std::to_string(static_cast<std::int64_t>(seconds > 0 ? static_cast<double>(generated_) / seconds : 0.0)) +
         " tokens/s]";
     if (terminal_) {

@@ -28,6 +28,7 @@ struct EngineOptions {
   std::int32_t batch_tokens = 256;
   std::int32_t max_tokens = 128;
   std::int32_t samples = 1;
+  bool prefix = true;  ///< requests take what others computed of their opening
   Sampling sampling;
   folio::ThreadPool* threads = nullptr;
 };
@@ -36,7 +37,7 @@ struct EngineOptions {
 struct Progress {
   std::int64_t steps = 0, generated_tokens = 0;
   std::int64_t running = 0, waiting = 0, finished = 0;  ///< samples; those that were not forked yet count as waiting
-  std::int64_t live_blocks = 0, num_blocks = 0;
+  std::int64_t live_blocks = 0, kept_blocks = 0, num_blocks = 0;  ///< kept: for later prompts, by no sequence
 };
 
 /// Looks on while an engine runs.
@@ -55,6 +56,13 @@ struct RunResult {
   std::int64_t generated_tokens = 0;
   std::int64_t computed_tokens = 0;  ///< that went through the model; more than needed when requests were preempted
   std::int64_t steps = 0, preemptions = 0, forks = 0, block_copies = 0;
+
+  std::int64_t cached_tokens = 0;     ///< found in the cache by requests that were let in, for the first time or again
+  std::int64_t looked_up_tokens = 0;  ///< all tokens that these requests had then
+  std::int64_t evictions = 0;         ///< blocks that were kept for later prompts, and then no more
+  [[nodiscard]] double hit_rate() const {
+    return looked_up_tokens == 0 ? 0.0 : static_cast<double>(cached_tokens) / static_cast<double>(looked_up_tokens);
+  }
 
   double bytes_per_token = 0;
   std::int64_t memory_bytes = 0;      ///< of the whole cache

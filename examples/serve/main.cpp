@@ -49,6 +49,7 @@ EngineOptions engine_options(Options const& options, folio::ThreadPool& threads)
   out.batch_tokens = options.batch_tokens;
   out.max_tokens = options.max_tokens;
   out.samples = options.samples;
+  out.prefix = options.prefix;
   out.sampling = options.sampling;
   out.threads = &threads;
   return out;

@@ -36,6 +36,7 @@ struct Options {
   std::string output;             ///< file for the completions; empty: none
   std::int32_t max_tokens = 128;  ///< generated per sample
   std::int32_t samples = 1;       ///< per prompt
+  bool prefix = true;             ///< requests take what others computed of their opening
   std::int32_t batch_tokens = 256;
   std::int64_t memory_bytes = 0;  ///< for the KV cache; 0: as much as all requests need at once, at most 1 GiB
   std::int32_t threads = 0;       ///< 0: one per hardware thread
@@ -84,6 +85,11 @@ inline std::int64_t bytes(std::string_view name, std::string_view text) {
   return value << shift;
 }
 
+inline bool on_or_off(std::string_view name, std::string_view text) {
+  if (text == "on" || text == "off") return text == "on";
+  throw BadOption(std::string(name) + " " + std::string(text) + " is not possible: it is on or off.");
+}
+
 inline Device device(std::string_view name, std::string_view text) {
   if (text == "auto") return Device::automatic;
   if (text == "host") return Device::host;
@@ -128,14 +134,18 @@ struct Option {
        "recomputed "
        "later; default: what all requests need at once, at most 1G",
        [](Options& o, std::string_view s) { o.memory_bytes = v::bytes("--memory", s); }},
+      {"--prefix", "on|off",
+       "on (default): a request begins with what the cache has of its prompt because another one with the same opening "
+       "computed it, and leaves what it computes; when memory is short, what nobody holds is evicted, the least "
+       "recently used first",
+       [](Options& o, std::string_view s) { o.prefix = v::on_or_off("--prefix", s); }},
       {"--batch-tokens", "N", "most tokens in one step; longer prompts are computed in chunks (default 256)",
        [](Options& o, std::string_view s) { o.batch_tokens = v::integer("--batch-tokens", s, 1, 1 << 20); }},
       {"--threads", "N", "threads (default: one for each hardware thread)",
        [](Options& o, std::string_view s) { o.threads = v::integer("--threads", s, 1, 1024); }},
       {"--seed", "N",
        "seed of the random choices (default 1); on the host the same seed gives the same text, whatever the memory, "
-       "batch and "
-       "threads",
+       "batch, threads and prefixes",
        [](Options& o, std::string_view s) {
          o.sampling.seed = v::integer("--seed", s, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max());
        }},

@@ -8,6 +8,10 @@
 // are blocks for them. Whoever has all its tokens in the cache draws the next one. When blocks run out, the youngest
 // generation gives all of its blocks back and waits; later it computes its prompt and what it had generated again, in
 // chunks, as if that were its prompt.
+//
+// After every step, whole blocks of what was computed are kept in the cache's tree of prefixes: others find them while
+// their owner runs and after it has finished, and it does itself after it was preempted, as long as nobody needed the
+// memory. So whoever comes in computes only what the cache does not have.
 
 #include <algorithm>
 #include <cstdint>
@@ -33,6 +37,7 @@ struct Generation {
   std::int32_t forks_to_come = 0;  ///< samples that will share this one's prompt
   Tokens tokens;                   ///< the prompt and what was generated
   folio::Sequence sequence;        ///< empty while it waits
+  std::int32_t num_kept = 0;       ///< tokens that it had when it last left its blocks for others
 
   [[nodiscard]] std::int32_t num_computed() const { return sequence ? sequence.num_tokens() : 0; }
   /// Tokens whose keys and values are not in the cache. 1: the next step draws a token (decode); more: it still reads
@@ -63,6 +68,7 @@ class PagedEngine final : public Engine {
     result_.device = cache_->device();
     result_.forks = stats.counters.forks;
     result_.block_copies = stats.counters.copies;
+    result_.evictions = stats.prefixes.evicted_blocks;
     result_.bytes_per_token = cache_->bytes_per_token();
     result_.memory_bytes = cache_->memory_bytes();
     result_.bytes_contiguous = static_cast<std::int64_t>(static_cast<double>(result_.peak_sequences) *
@@ -103,6 +109,7 @@ class PagedEngine final : public Engine {
     admit();
     note_peak();
     compute();
+    keep_prefixes();
     draw(observer);
     std::erase_if(running_, [](Item const& item) { return item == nullptr; });
     ++result_.steps;
@@ -123,15 +130,23 @@ class PagedEngine final : public Engine {
   bool append_or_preempt(std::size_t i, std::int32_t n) {
     while (!running_[i]->sequence.try_append(n)) {
       crowded_ = true;
-      if (running_.size() == 1) throw std::logic_error("serve: one request alone does not fit its budget");
+      if (running_.size() == 1) return append_alone(running_[i]->sequence, n);
       if (i + 1 == running_.size()) return false;
       preempt_youngest();
     }
     return true;
   }
 
+  /// The same for the only one that runs. What is kept for later prompts must not stop it: its own blocks may be kept
+  /// as well, and then it would need a copy of one, or cannot give back what is behind its window.
+  bool append_alone(folio::Sequence& sequence, std::int32_t n) {
+    cache_->forget(sequence);
+    if (!sequence.try_append(n)) throw std::logic_error("serve: one request alone does not fit its budget");
+    return true;
+  }
+
   /// Releases the youngest running generation's blocks and lets it wait at the front. It forgets nothing but keys and
-  /// values.
+  /// values, and finds of them again what is still kept then.
   void preempt_youngest() {
     Item youngest = std::move(running_.back());
     running_.pop_back();
@@ -146,16 +161,20 @@ class PagedEngine final : public Engine {
     ++result_.preemptions;
   }
 
-  /// Lets waiting generations in, oldest first, as long as there are blocks for all the tokens that they know, besides
-  /// those that running ones need to read theirs. Whoever comes in can therefore read its prompt to the end, unless
-  /// older ones grow meanwhile.
+  /// Lets waiting generations in, oldest first, as long as there are blocks for all the tokens that they know and the
+  /// cache does not have, besides those that running ones need to read theirs. Whoever comes in can therefore read its
+  /// prompt to the end, unless older ones grow meanwhile. What it finds it holds before what is available is counted.
   void admit() {
     while (!crowded_ && room_ > 0 && !waiting_.empty()) {
       Generation& next = *waiting_.front();
-      if (cache_->budget().blocks_of(static_cast<std::int32_t>(next.tokens.size())) >
-          cache_->num_free_blocks() - promised_blocks())
+      next.sequence = options_.prefix ? cache_->create(next.tokens) : cache_->create();
+      if (!running_.empty() && blocks_to_read(next) > num_available_blocks() - promised_blocks()) {
+        next.sequence.release();
         return;
-      next.sequence = cache_->create();
+      }
+      next.num_kept = next.num_computed();
+      result_.cached_tokens += next.num_computed();
+      result_.looked_up_tokens += options_.prefix ? static_cast<std::int64_t>(next.tokens.size()) : 0;
       running_.push_back(std::move(waiting_.front()));
       waiting_.pop_front();
       std::int32_t const n = std::min(next.num_pending(), room_);
@@ -163,13 +182,22 @@ class PagedEngine final : public Engine {
     }
   }
 
+  /// Blocks that are free or can be evicted. Not quite all that are kept can: a sequence protects the tree's path that
+  /// it is on, and that may go on a little behind its own blocks.
+  [[nodiscard]] std::int64_t num_available_blocks() const {
+    return cache_->num_free_blocks() + cache_->num_kept_blocks();
+  }
+
   [[nodiscard]] std::int64_t promised_blocks() const {
     std::int64_t promised = 0;
-    for (Item const& item : running_) {
-      std::int64_t const known = cache_->budget().blocks_of(static_cast<std::int32_t>(item->tokens.size()));
-      promised += std::clamp(item->sequence.num_blocks_to_append(item->num_pending()), std::int64_t{0}, known);
-    }
+    for (Item const& item : running_) promised += blocks_to_read(*item);
     return promised;
+  }
+
+  /// The blocks that a generation takes for the tokens that it knows and has not computed.
+  [[nodiscard]] std::int64_t blocks_to_read(Generation const& generation) const {
+    std::int64_t const known = cache_->budget().blocks_of(static_cast<std::int32_t>(generation.tokens.size()));
+    return std::clamp(generation.sequence.num_blocks_to_append(generation.num_pending()), std::int64_t{0}, known);
   }
 
   void schedule(Generation& generation, std::int32_t n) {
@@ -196,6 +224,18 @@ class PagedEngine final : public Engine {
     };
     model_.forward(tokens, positions, attention, activations_, options_.threads);
     result_.computed_tokens += static_cast<std::int64_t>(tokens.size());
+  }
+
+  /// Leaves in the cache, for others, the blocks that this step has made whole.
+  void keep_prefixes() {
+    std::int32_t const block_size = cache_->budget().shape.block_size;
+    for (Work const& work : work_) {
+      Generation& generation = *work.generation;
+      std::int32_t const computed = generation.num_computed();
+      if (!options_.prefix || computed / block_size == generation.num_kept / block_size) continue;
+      cache_->keep(generation.sequence, std::span(generation.tokens).first(static_cast<std::size_t>(computed)));
+      generation.num_kept = computed;
+    }
   }
 
   /// Draws the next token of every generation that has all its tokens in the cache.
@@ -230,6 +270,7 @@ class PagedEngine final : public Engine {
       child->prompt_size = parent.prompt_size;
       child->tokens = parent.tokens;
       child->sequence = parent.sequence.fork();
+      child->num_kept = parent.num_kept;
       samples.push_back(child.get());
       at = running_.insert(at + 1, std::move(child));
     }
@@ -240,7 +281,7 @@ class PagedEngine final : public Engine {
     return {generation.request, generation.sample, generation.num_generated()};
   }
 
-  /// Gives a generation its next token. With its last one it leaves, and its blocks are free.
+  /// Gives a generation its next token. With its last one it leaves, and its blocks are free, or kept for others.
   void take(Generation& generation, std::int32_t token, Observer& observer) {
     observer.on_token(index_of(generation), token);
     generation.tokens.push_back(token);
@@ -259,7 +300,7 @@ class PagedEngine final : public Engine {
   /// Remembers how full the cache is when it is fullest: right after the step's appends.
   void note_peak() {
     result_.peak_sequences = std::max(result_.peak_sequences, static_cast<std::int64_t>(running_.size()));
-    std::int64_t const live = cache_->num_blocks() - cache_->num_free_blocks();
+    std::int64_t const live = cache_->num_live_blocks();
     if (live <= live_at_peak_) return;
     live_at_peak_ = live;
     folio::Stats const stats = cache_->stats();
@@ -278,7 +319,8 @@ class PagedEngine final : public Engine {
             running,
             samples - running - finished_,
             finished_,
-            cache_->num_blocks() - cache_->num_free_blocks(),
+            cache_->num_live_blocks(),
+            cache_->num_kept_blocks(),
             cache_->num_blocks()};
   }
 

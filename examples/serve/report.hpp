@@ -46,6 +46,9 @@ struct Report {
   add("prompt_tokens", std::to_string(run.prompt_tokens));
   add("generated_tokens", std::to_string(run.generated_tokens));
   add("computed_tokens", std::to_string(run.computed_tokens));
+  add("cached_tokens", std::to_string(run.cached_tokens));
+  add("hit_rate", json_number(run.hit_rate()));
+  add("evictions", std::to_string(run.evictions));
   add("steps", std::to_string(run.steps));
   add("seconds", json_number(report.seconds));
   add("tokens_per_second", json_number(report.tokens_per_second()));
@@ -97,6 +100,8 @@ struct Report {
        spell_number(report.tokens_per_second(), 1) + " generated, " +
            spell_number(report.seconds > 0 ? static_cast<double>(run.computed_tokens) / report.seconds : 0, 1) +
            " computed"},
+      {"found in the cache", count(run.cached_tokens) + " tokens, " + percent(run.hit_rate()) +
+                                 " of those looked up; " + count(run.evictions) + " blocks evicted"},
       {"KV memory, peak",
        spell_bytes(static_cast<double>(run.bytes_peak)) + " of " + spell_bytes(static_cast<double>(run.memory_bytes))},
       {"KV memory, contiguous", spell_bytes(static_cast<double>(run.bytes_contiguous)) + " (" +

@@ -5,7 +5,7 @@
 #     memory for all> -DSCRATCH=<folder> -P serve_cuda_test.cmake
 #
 # The program with its cache in a GPU's memory: what it reports, and that paging, forks, preemption and windows change
-# no token. SKIP where there is no GPU.
+# no token, nor do shared prefixes. SKIP where there is no GPU.
 cmake_minimum_required(VERSION 3.25)
 file(REMOVE_RECURSE ${SCRATCH})
 file(MAKE_DIRECTORY ${SCRATCH})
@@ -37,10 +37,14 @@ expect("${ample}" agreement EQUAL 1)
 expect("${ample}" preemptions EQUAL 0)
 expect("${ample}" forks GREATER 0)
 expect("${ample}" block_copies GREATER 0)
+expect("${ample}" cached_tokens GREATER 0)
+expect("${ample}" evictions EQUAL 0)
 serve(short ${run} --samples 2 --memory ${SHORT})  # --device auto
 expect("${short}" device MATCHES "^cuda: ")
 expect("${short}" agreement EQUAL 1)
 expect("${short}" preemptions GREATER 0)
+expect("${short}" cached_tokens GREATER 0)
+expect("${short}" evictions GREATER 0)
 
 set(prompts ${SCRATCH}/prompts.txt)
 file(WRITE ${prompts} "In the beginning God created the heaven\n---\nAnd the LORD spake unto Moses, saying,\n---\nA\n")
@@ -55,6 +59,20 @@ file(WRITE ${SCRATCH}/window/config.json "${config}")
 serve(window ${run} --model ${SCRATCH}/window --device cuda --batch-tokens 16)
 expect("${window}" device MATCHES "^cuda: ")
 expect("${window}" agreement EQUAL 1)
+
+# Prefixes: a prompt that is there already, found while it is computed and when all of it is kept, and copies of the
+# blocks in which the found part ends.
+set(twice ${SCRATCH}/twice.txt)
+file(WRITE ${twice} "And God said, Let there be light: and there was light.\n---\nAnd God said, Let there be light: and there "
+  "was light.\n---\nAnd God said, Let there be light: and thus")
+serve(on --prompts ${twice} --max-tokens 20 --batch-tokens 33 --check --device cuda)
+expect("${on}" agreement EQUAL 1)
+expect("${on}" cached_tokens GREATER 71)
+expect("${on}" block_copies GREATER 0)
+serve(off --prompts ${twice} --max-tokens 20 --batch-tokens 33 --check --device cuda --prefix off)
+expect("${off}" agreement EQUAL 1)
+expect("${off}" cached_tokens EQUAL 0)
+expect("${off}" block_copies EQUAL 0)
 
 # A quantizer that rounds agrees for a while.
 serve(lossy ${run} --quantizer k8v4 --temperature 0 --device cuda)

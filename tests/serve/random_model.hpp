@@ -1,0 +1,165 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Small random models of every supported kind, as files, for tests of the engine.
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bad_input.hpp"
+#include "engine.hpp"
+#include "fuzz_seeds.hpp"
+#include "llama.hpp"
+#include "scratch_folder.hpp"
+#include "support/catch.hpp"
+
+namespace serve::test {
+
+/// What a random model is like.
+struct Kind {
+  std::string architecture = "LlamaForCausalLM";
+  std::string config = {};  ///< more members of config.json, each with a comma behind it
+  std::string dtype = "F32";
+  std::int32_t head_dim = 32;
+  bool tied = false, qkv_bias = false, qk_norm = false, shards = false;
+};
+
+/// Tensors as they are written to safetensors files: names, shapes and random numbers that depend on nothing but their
+/// place.
+class Writer {
+ public:
+  explicit Writer(std::string dtype) : dtype_(std::move(dtype)) {}
+
+  void add(std::string const& name, std::vector<std::int64_t> const& shape, float scale, float offset = 0) {
+    std::int64_t n = 1;
+    std::string dims;
+    for (std::int64_t const d : shape) {
+      n *= d;
+      dims += (dims.empty() ? "" : ", ") + std::to_string(d);
+    }
+    std::size_t const begin = data_.size();
+    for (std::int64_t i = 0; i < n; ++i) put(offset + scale * next());
+    header_ += (header_.empty() ? "\"" : ", \"") + name + R"(": {"dtype": ")" + dtype_ + R"(", "shape": [)" + dims +
+               R"(], "data_offsets": [)" + std::to_string(begin) + ", " + std::to_string(data_.size()) + "]}";
+    names_.push_back(name);
+  }
+
+  /// Writes what was added since the last time. The header's length is odd now and then, so tensors are not always
+  /// aligned.
+  std::vector<std::string> write(std::filesystem::path const& path) {
+    std::string const file = safetensors_file("{" + header_ + "}", 0) + data_;
+    std::ofstream(path, std::ios::binary) << file;
+    header_.clear();
+    data_.clear();
+    return std::exchange(names_, {});
+  }
+
+ private:
+  float next() {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<float>(static_cast<double>(state_ >> 40) / (1 << 23) - 1.0);
+  }
+  void put(float value) {
+    auto const bits = std::bit_cast<std::uint32_t>(value);
+    if (dtype_ == "F32") return append(&bits, 4);
+    std::uint16_t half = static_cast<std::uint16_t>(bits >> 16);  // bfloat16
+    if (dtype_ ==
+        "F16")  // good enough for numbers of usual size: the exponent moves by 112, the mantissa loses 13 bits
+      half = static_cast<std::uint16_t>((bits >> 16 & 0x8000) | (((bits & 0x7FFFFFFF) - (112u << 23)) >> 13));
+    append(&half, 2);
+  }
+  void append(void const* bytes, std::size_t n) { data_.append(static_cast<char const*>(bytes), n); }
+
+  std::string dtype_, header_, data_;
+  std::vector<std::string> names_;
+  std::uint64_t state_ = 1;
+};
+
+inline constexpr std::int32_t hidden = 48, heads = 4, kv_heads = 2, intermediate = 64, layers = 2, vocab = 50,
+                              context = 160;
+
+/// A model directory that goes with the test.
+class ModelFolder {
+ public:
+  explicit ModelFolder(Kind const& kind) {
+    std::filesystem::path const& path = folder_.path();
+    std::ofstream(path / "config.json") << "{" << kind.config << R"("architectures": [")" << kind.architecture
+                                        << R"("], "hidden_size": )" << hidden << R"(, "intermediate_size": )"
+                                        << intermediate << R"(, "num_hidden_layers": )" << layers
+                                        << R"(, "num_attention_heads": )" << heads << R"(, "num_key_value_heads": )"
+                                        << kv_heads << R"(, "head_dim": )" << kind.head_dim << R"(, "vocab_size": )"
+                                        << vocab << R"(, "max_position_embeddings": )" << context
+                                        << R"(, "tie_word_embeddings": )" << (kind.tied ? "true" : "false") << "}";
+    Writer writer(kind.dtype);
+    writer.add("model.embed_tokens.weight", {vocab, hidden}, 1);
+    writer.add("model.norm.weight", {hidden}, 0.2f, 1);
+    if (!kind.tied) writer.add("lm_head.weight", {vocab, hidden}, 0.5f);
+    std::string map;
+    auto const flush = [&](std::string const& file) {
+      for (std::string const& name : writer.write(path / file))
+        map += (map.empty() ? "\"" : ", \"") + name + R"(": ")" + file + "\"";
+    };
+    if (kind.shards) flush("a.safetensors");
+    for (int l = 0; l < layers; ++l) add_layer(kind, writer, "model.layers." + std::to_string(l) + ".");
+    flush(kind.shards ? "b.safetensors" : "model.safetensors");
+    if (kind.shards) std::ofstream(path / "model.safetensors.index.json") << "{\"weight_map\": {" << map << "}}";
+  }
+  [[nodiscard]] std::filesystem::path const& path() const { return folder_.path(); }
+
+ private:
+  static void add_layer(Kind const& kind, Writer& writer, std::string const& name) {
+    writer.add(name + "input_layernorm.weight", {hidden}, 0.2f, 1);
+    writer.add(name + "post_attention_layernorm.weight", {hidden}, 0.2f, 1);
+    auto const linear = [&](std::string const& layer, std::int64_t rows, std::int64_t cols, bool bias) {
+      writer.add(name + layer + ".weight", {rows, cols}, 1.5f / std::sqrt(static_cast<float>(cols)));
+      if (bias) writer.add(name + layer + ".bias", {rows}, 0.5f);
+    };
+    linear("self_attn.q_proj", heads * kind.head_dim, hidden, kind.qkv_bias);
+    linear("self_attn.k_proj", kv_heads * kind.head_dim, hidden, kind.qkv_bias);
+    linear("self_attn.v_proj", kv_heads * kind.head_dim, hidden, kind.qkv_bias);
+    linear("self_attn.o_proj", hidden, heads * kind.head_dim, false);
+    if (kind.qk_norm) {
+      writer.add(name + "self_attn.q_norm.weight", {kind.head_dim}, 0.3f, 1);
+      writer.add(name + "self_attn.k_norm.weight", {kind.head_dim}, 0.3f, 1);
+    }
+    linear("mlp.gate_proj", intermediate, hidden, false);
+    linear("mlp.up_proj", intermediate, hidden, false);
+    linear("mlp.down_proj", hidden, intermediate, false);
+  }
+
+  ScratchFolder folder_;
+};
+
+/// Looks on, and sees that no more blocks are in use than there are.
+struct Silent final : Observer {
+  std::int64_t tokens = 0, steps = 0;
+  Progress last;
+  void on_token(DrawIndex, std::int32_t) override { ++tokens; }
+  void on_step(Progress const& progress) override {
+    ++steps;
+    last = progress;
+    REQUIRE(progress.live_blocks + progress.kept_blocks <= progress.num_blocks);
+  }
+};
+
+/// The least memory in which these requests run: that of the longest, and the null block.
+inline std::int64_t least_memory(Llama const& model, std::vector<Tokens> const& prompts, EngineOptions options) {
+  options.memory_bytes = 1;
+  try {
+    (void)make_engine("f32", model, prompts, options);
+  } catch (BadInput const& error) {
+    std::string const text = error.what();
+    std::string const before = "alone needs ";
+    return std::stoll(text.substr(text.find(before) + before.size()));
+  }
+  FAIL("a budget of one byte was accepted");
+  return 0;
+}
+
+}  // namespace serve::test

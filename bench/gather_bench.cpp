@@ -79,7 +79,7 @@ void gather_contiguous(benchmark::State& state) {
       std::int64_t const at = layer * rows + row;
       float* const out = output.data() + row * dim;
       decode_row<Q>(codes.data() + at * code_row, params.data() + at * param_row, dim, out);
-      ops::change_basis(Q::basis, out, dim, dim);
+      change_basis(Q::basis, out, dim, dim);
     }
     benchmark::ClobberMemory();
     layer = (layer + 1) % layers;

@@ -9,7 +9,7 @@ include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_DATADIR}/cmake/folio)
 
 install(DIRECTORY include/folio DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT folio
-  FILES_MATCHING PATTERN "*.hpp" PATTERN "*.cuh")
+  FILES_MATCHING PATTERN "*.hpp" PATTERN "*.inl" PATTERN "*.cuh")
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/licenses/folio COMPONENT folio)
 
 install(TARGETS folio EXPORT folioTargets INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})

@@ -5,8 +5,7 @@
 #include <folio/layout/nhd.hpp>
 #include <folio/models.hpp>
 #include <folio/policy_set.hpp>
-#include <folio/quantizer/int8_per_token.hpp>
-#include <folio/quantizer/int_rotated.hpp>
+#include <folio/quantizer/int_formats.hpp>
 #include <string>
 #include <type_traits>
 

@@ -6,8 +6,7 @@
 #include <folio/layout/nhd.hpp>
 #include <folio/quantizer/f16.hpp>
 #include <folio/quantizer/f32.hpp>
-#include <folio/quantizer/int8_per_token.hpp>
-#include <folio/quantizer/int_rotated.hpp>
+#include <folio/quantizer/int_formats.hpp>
 #include <folio/tensor_map_shape.hpp>
 #include <vector>
 

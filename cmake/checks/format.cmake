@@ -44,7 +44,7 @@ if(NOT CLANG_FORMAT)
 endif()
 
 folio_list_files(files)
-list(FILTER files INCLUDE REGEX "\\.(hpp|cpp|cuh|cu)$")
+list(FILTER files INCLUDE REGEX "\\.(hpp|inl|cpp|cuh|cu)$")
 if(FIX)
   set(mode -i)
 else()

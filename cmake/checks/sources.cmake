@@ -35,7 +35,7 @@ foreach(file IN LISTS files)
     endif()
   endwhile()
 
-  if(file MATCHES "\\.(json|md|txt|csv|tsv)$" AND NOT file MATCHES "CMakeLists\\.txt$")
+  if(file MATCHES "\\.(json|md|txt|csv|tsv|svg)$" AND NOT file MATCHES "CMakeLists\\.txt$")
     continue()  # no comments, or prose
   endif()
   if(NOT text MATCHES "^(#![^\n]*\n)?(//|#) SPDX-FileCopyrightText: [0-9]+ [^\n]+\n(//|#) SPDX-License-Identifier: Apache-2\\.0\n")

@@ -14,17 +14,17 @@ cmake_minimum_required(VERSION 3.25)
 if(NOT INCLUDE_DIR)
   set(INCLUDE_DIR ${CMAKE_CURRENT_LIST_DIR}/../../include)
 endif()
-set(max_depth 8)
+set(max_depth 9)
 set(device_world "^folio/((config|block|model|concepts|row|view)\\.hpp|(quantizer|layout)/.*)$")
 set(policy "^folio/(allocator|eviction|quantizer|layout|retention)/")
 set(policy_may_include "^folio/((config|block|model|concepts|error|fwd)\\.hpp|cuda_runtime\\.cuh\
-|allocator/allocator\\.hpp|eviction/(eviction|ranked_queue)\\.hpp|retention/retention\\.hpp\
-|quantizer/(quantizer|float_formats|hadamard|integer_grid|packing|scaling|unpack)\\.hpp|layout/(layout|block_map)\\.hpp)$")
+|allocator/allocator\\.hpp|eviction/(eviction|ranked_queue|rising_level|shadow)\\.hpp|retention/retention\\.hpp\
+|quantizer/(quantizer|basis|float_formats|format_name|group_lanes|hadamard|int_quantizer|integer_grid|packing|scaling|tile|tile_balance|unpack)\\.hpp|layout/(layout|block_map)\\.hpp)$")
 # block_map.hpp is not a policy: it joins the quantizers and the layout of one model for the view.
 set(joins_policies "^folio/layout/block_map\\.hpp$")
 set(cuda_include "^(cuda|cub|thrust|cooperative_groups|nv|nvtx3)[/_.]|^(cooperative_groups|cuda)$|\\.cuh$")
 
-file(GLOB_RECURSE headers RELATIVE ${INCLUDE_DIR} ${INCLUDE_DIR}/folio/*.hpp ${INCLUDE_DIR}/folio/*.cuh)
+file(GLOB_RECURSE headers RELATIVE ${INCLUDE_DIR} ${INCLUDE_DIR}/folio/*.hpp ${INCLUDE_DIR}/folio/*.inl ${INCLUDE_DIR}/folio/*.cuh)
 if(NOT headers)
   message(FATAL_ERROR "no headers under ${INCLUDE_DIR}/folio")
 endif()

@@ -62,7 +62,7 @@ TEST_CASE("load_row decodes rows of every length") {
 TEST_CASE("the model's basis needs no change") {
   auto row = random_floats(64, 1);
   auto const before = row;
-  folio::ops::change_basis(Basis::model, row.data(), 64, 64);
+  folio::change_basis(Basis::model, row.data(), 64, 64);
   CHECK(row == before);
 }
 
@@ -71,17 +71,17 @@ TEST_CASE("changing to the rotated basis is hadamard_rotate, and changing twice 
     auto row = random_floats(dim, 1), rotated = row;
     auto const before = row;
     folio::hadamard_rotate(rotated.data(), dim);
-    folio::ops::change_basis(Basis::hadamard, row.data(), dim, dim);
+    folio::change_basis(Basis::hadamard, row.data(), dim, dim);
     for (std::size_t i = 0; i < row.size(); ++i) REQUIRE(row[i] == Approx(rotated[i]).margin(1e-6));
-    folio::ops::change_basis(Basis::hadamard, row.data(), dim, dim);
+    folio::change_basis(Basis::hadamard, row.data(), dim, dim);
     for (std::size_t i = 0; i < row.size(); ++i) REQUIRE(row[i] == Approx(before[i]).margin(1e-6));
   }
 }
 
 TEST_CASE("the beginning of a row is turned as it is in the whole row") {
   auto whole = random_floats(576, 1), beginning = whole;
-  folio::ops::change_basis(Basis::hadamard, whole.data(), 576, 576);
-  folio::ops::change_basis(Basis::hadamard, beginning.data(), 512, 576);
+  folio::change_basis(Basis::hadamard, whole.data(), 576, 576);
+  folio::change_basis(Basis::hadamard, beginning.data(), 512, 576);
   CHECK(std::memcmp(whole.data(), beginning.data(), 512 * sizeof(float)) == 0);
 }
 
@@ -90,8 +90,8 @@ TEST_CASE("a latent value is turned as the key that it is part of, another as th
   folio::GroupShape const full = folio::group_shape(folio::ModelConfig{.head_dim = 64}, 0, 4);
   auto const row = random_floats(64, 1);
   auto turned_by_32 = row, turned_by_64 = row;
-  folio::ops::change_basis(Basis::hadamard, turned_by_32.data(), 64, 96);
-  folio::ops::change_basis(Basis::hadamard, turned_by_64.data(), 64, 64);
+  folio::change_basis(Basis::hadamard, turned_by_32.data(), 64, 96);
+  folio::change_basis(Basis::hadamard, turned_by_64.data(), 64, 64);
   auto const change = [&]<class View>(View, folio::GroupShape const& shape) {
     auto copy = row;
     folio::ops::change_value_basis<View>(shape, copy.data());

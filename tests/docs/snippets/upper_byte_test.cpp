@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // The test of the policy that docs/write_a_policy.md adds.
-#include "fp8_e5m2.hpp"
+#include "upper_byte.hpp"
 
 #include <cmath>
 #include <folio/folio.hpp>
@@ -9,16 +9,16 @@
 // [test]
 #include "conformance/quantizer_suite.hpp"
 
-TEST_CASE("fp8_e5m2 is a quantizer") {
-  folio::test::quantizer_suite<folio::Fp8E5M2>({.relative = 0.126, .absolute = std::ldexp(1.0, -17)});
+TEST_CASE("upper_byte is a quantizer") {
+  folio::test::quantizer_suite<folio::UpperByte>({.relative = 0.126, .absolute = std::ldexp(1.0, -17)});
 }
 
-TEST_CASE("fp8_e5m2 keeps powers of two") {
+TEST_CASE("upper_byte keeps powers of two") {
   std::vector<float> row(32), out(32);
   for (int i = 0; i < 32; ++i) row[static_cast<std::size_t>(i)] = std::ldexp(i % 2 == 0 ? 1.0F : -1.0F, i - 16);
   std::byte codes[32];
-  folio::Fp8E5M2::encode(row.data(), 32, codes, nullptr);
-  folio::decode_row<folio::Fp8E5M2>(codes, nullptr, 32, out.data());
+  folio::UpperByte::encode(row.data(), 32, codes, nullptr);
+  folio::decode_row<folio::UpperByte>(codes, nullptr, 32, out.data());
   REQUIRE(out == row);
 }
 // [/test]
@@ -27,27 +27,27 @@ TEST_CASE("fp8_e5m2 keeps powers of two") {
 struct OneLane {
   static int rank() { return 0; }
 };
-static_assert(folio::CooperativeQuantizer<folio::Fp8E5M2, OneLane>);
+static_assert(folio::CooperativeQuantizer<folio::UpperByte, OneLane>);
 
-TEST_CASE("fp8_e5m2 is the same in kernels, and the same in halves") {
+TEST_CASE("upper_byte is the same in kernels, and the same in halves") {
   folio::Vec<32> row;
   for (int i = 0; i < 32; ++i) row[i] = std::ldexp(1.3F + 0.1F * static_cast<float>(i), i - 20);
   folio::Pack<std::uint8_t, 32> codes, together;
-  folio::Fp8E5M2::encode(row.v, 32, reinterpret_cast<std::byte*>(codes.v), nullptr);
-  folio::Fp8E5M2::encode_by(OneLane(), row, together, nullptr);
+  folio::UpperByte::encode(row.v, 32, reinterpret_cast<std::byte*>(codes.v), nullptr);
+  folio::UpperByte::encode_by(OneLane(), row, together, nullptr);
   folio::Vec<32> floats;
   folio::Pack<folio::Half, 32> halves;
-  folio::Fp8E5M2::decode<32>(reinterpret_cast<std::byte const*>(codes.v), {}, floats.v);
-  folio::Fp8E5M2::decode<32>(reinterpret_cast<std::byte const*>(codes.v), {}, halves.v);
+  folio::UpperByte::decode<32>(reinterpret_cast<std::byte const*>(codes.v), {}, floats.v);
+  folio::UpperByte::decode<32>(reinterpret_cast<std::byte const*>(codes.v), {}, halves.v);
   for (int i = 0; i < 32; ++i) {
     REQUIRE(together[i] == codes[i]);
     REQUIRE(folio::f16_to_f32(halves[i].bits) == floats[i]);
   }
 }
 
-TEST_CASE("a cache takes fp8_e5m2 as any other quantizer") {
+TEST_CASE("a cache takes upper_byte as any other quantizer") {
   // [use]
-  using Cache = folio::KvCache<folio::Model<folio::models::qwen3_8b>, folio::Fp8E5M2>;
+  using Cache = folio::KvCache<folio::Model<folio::models::qwen3_8b>, folio::UpperByte>;
   // [/use]
   Cache const cache(folio::CacheConfig{.num_blocks = {2}});
   REQUIRE(cache.bytes_per_token() == 36 * 2 * 8 * 128);  // layers, planes, heads, elements of a byte

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The policy that docs/write_a_policy.md adds. In the library it would be include/folio/quantizer/fp8_e5m2.hpp.
+// The policy that docs/write_a_policy.md adds. In the library it would be include/folio/quantizer/upper_byte.hpp.
 
 // [policy]
 #include <folio/quantizer/float_formats.hpp>
@@ -9,13 +9,13 @@
 
 namespace folio {
 
-/// Stores an element as fp8 e5m2 (OCP): the upper byte of a half, rounded to nearest, no parameters.
+/// Stores an element as the upper byte of a half, which is fp8 e5m2 (OCP), rounded to nearest, no parameters.
 ///
 /// Host and device; one conversion each way. Relative error at most 0.126 from 2^-14 (6e-5) up, absolute error at most
 /// 2^-17 below. What is larger than 57344 saturates there; a NaN stays one. Source: OCP 8-bit floating point, 2023.
 /// Choose Int8PerToken unless there is no room for scales: its error is far smaller.
-struct Fp8E5M2 {
-  static constexpr char const* name = "fp8_e5m2";
+struct UpperByte {
+  static constexpr char const* name = "upper_byte";
   static constexpr int bits = 8;
   static constexpr Basis basis = Basis::model;
   struct Params {};
@@ -56,7 +56,7 @@ struct Fp8E5M2 {
     return static_cast<std::uint8_t>(select_bits(is_nan, half >> 8, rounded));
   }
 };
-static_assert(QuantizerPolicy<Fp8E5M2>);
+static_assert(QuantizerPolicy<UpperByte>);
 
 }  // namespace folio
 // [/policy]

@@ -1,0 +1,124 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A model over a store: sequences that grow, and the logits behind their tokens.
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "llama.hpp"
+#include "store.hpp"
+
+namespace evaluate {
+
+using Tokens = std::vector<std::int32_t>;
+
+/// Changes keys and values, [num_rows][head_dim], before a layer keeps them.
+using Disturb = std::function<void(std::int32_t layer, float* keys, float* values, std::int64_t num_rows)>;
+
+/// Runs tokens through the model and keeps their keys and values in the store. One owner thread; the work is shared
+/// over the store's threads, and no number depends on how many there are, nor on the cut into steps.
+class Runner {
+ public:
+  Runner(serve::Llama const& model, Store& store, folio::ThreadPool* threads, Disturb disturb = nullptr)
+      : model_(model), store_(store), threads_(threads), disturb_(std::move(disturb)) {}
+
+  void restart(std::int32_t num_sequences) {
+    store_.restart(num_sequences);
+    lengths_.assign(static_cast<std::size_t>(num_sequences), 0);
+  }
+
+  /// Tokens more[i] go behind sequence i, one after the other in one step.
+  void step(std::span<std::span<std::int32_t const> const> more) {
+    Tokens tokens, positions, num_new;
+    for (std::size_t i = 0; i < more.size(); ++i) {
+      num_new.push_back(static_cast<std::int32_t>(more[i].size()));
+      for (std::int32_t const token : more[i]) {
+        tokens.push_back(token);
+        positions.push_back(lengths_[i]++);
+      }
+    }
+    num_tokens_ = static_cast<std::int64_t>(tokens.size());
+    store_.begin_step(num_new);
+    model_.forward(
+        tokens, positions,
+        [this](std::int32_t layer, float const* q, float const* k, float const* v, float* out) {
+          attend(layer, q, k, v, out);
+        },
+        activations_, threads_);
+  }
+
+  /// The most tokens of a sequence in a step.
+  [[nodiscard]] std::size_t step_tokens() const { return static_cast<std::size_t>(store_.step_tokens()); }
+
+  /// The logits behind every token of the last step, [token][vocab].
+  void logits(std::vector<float>& out) {
+    std::vector<std::int64_t> rows;
+    for (std::int64_t row = 0; row < num_tokens_; ++row) rows.push_back(row);
+    model_.logits(rows, activations_, out, threads_);
+  }
+
+  /// The logits behind the last token of each sequence, all of which took part in the last step: [sequence][vocab].
+  void last_logits(std::span<std::span<std::int32_t const> const> step, std::vector<float>& out) {
+    std::vector<std::int64_t> rows;
+    std::int64_t row = -1;
+    for (auto const& part : step) rows.push_back(row += static_cast<std::int64_t>(part.size()));
+    model_.logits(rows, activations_, out, threads_);
+  }
+
+ private:
+  void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) {
+    if (!disturb_) return store_.attend(layer, q, k, v, out);
+    std::int64_t const num_rows = num_tokens_ * model_.config().kv_heads;
+    auto const size = static_cast<std::size_t>(num_rows * model_.config().head_dim);
+    keys_.assign(k, k + size);
+    values_.assign(v, v + size);
+    disturb_(layer, keys_.data(), values_.data(), num_rows);
+    store_.attend(layer, q, keys_.data(), values_.data(), out);
+  }
+
+  serve::Llama const& model_;
+  Store& store_;
+  folio::ThreadPool* threads_;
+  Disturb disturb_;
+  serve::Activations activations_;
+  std::vector<std::int32_t> lengths_;
+  std::int64_t num_tokens_ = 0;  // of the last step
+  std::vector<float> keys_, values_;
+};
+
+/// The likeliest token; of equals the first.
+[[nodiscard]] inline std::int32_t likeliest(std::span<float const> logits) {
+  return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+/// What greedy decoding appends to each prompt: `num_tokens` tokens for each, stop tokens included as any other. The
+/// prompts are of one length.
+[[nodiscard]] inline std::vector<Tokens> generate(Runner& runner, std::vector<Tokens> const& prompts,
+                                                  std::int32_t num_tokens, std::int32_t vocab) {
+  std::vector<Tokens> out(prompts.size());
+  std::vector<std::span<std::int32_t const>> step(prompts.size());
+  std::size_t const size = prompts.front().size();
+  runner.restart(static_cast<std::int32_t>(prompts.size()));
+  for (std::size_t begin = 0; begin < size; begin += runner.step_tokens()) {
+    for (std::size_t i = 0; i < prompts.size(); ++i)
+      step[i] = std::span(prompts[i]).subspan(begin, std::min(runner.step_tokens(), size - begin));
+    runner.step(step);
+  }
+  std::vector<float> logits;
+  for (std::int32_t n = 0; n < num_tokens; ++n) {
+    if (n > 0) runner.step(step);
+    runner.last_logits(step, logits);
+    auto const width = static_cast<std::size_t>(vocab);
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      out[i].push_back(likeliest(std::span<float const>(logits).subspan(i * width, width)));
+      step[i] = std::span<std::int32_t const>(&out[i].back(), 1);
+    }
+  }
+  return out;
+}
+
+}  // namespace evaluate

@@ -1,0 +1,96 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What a measurement needs of a cache, without the cache's type.
+
+#include <cstdint>
+#include <folio/folio.hpp>
+#include <span>
+#include <vector>
+
+#include "llama_config.hpp"
+
+namespace evaluate {
+
+/// What a store is to be made for.
+struct StoreRequest {
+  serve::LlamaConfig const& model;
+  std::int32_t num_sequences = 1;  ///< at most, at once
+  std::int32_t max_tokens = 0;     ///< of each of them
+  folio::ThreadPool* threads = nullptr;
+};
+
+/// A cache, its sequences, and the attention over them. One owner thread. A step is begin_step, and for every layer
+/// attend.
+class Store {
+ public:
+  Store() = default;
+  Store(Store const&) = delete;
+  Store& operator=(Store const&) = delete;
+  virtual ~Store() = default;
+
+  /// What an element of a key or value takes in a full cache: codes, parameters and padding.
+  [[nodiscard]] virtual double bits_per_element() const = 0;
+  /// The most tokens of a sequence that a step should take.
+  [[nodiscard]] virtual std::int32_t step_tokens() const { return 128; }
+  /// Forgets everything and begins `num_sequences` empty sequences.
+  virtual void restart(std::int32_t num_sequences) = 0;
+  /// Sequence i gets num_new[i] tokens in this step; those that get none take no part in it.
+  virtual void begin_step(std::span<std::int32_t const> num_new) = 0;
+  /// Keeps the keys and values of the step's tokens in one layer, [token][kv_head][dim], and writes for each of their
+  /// queries [token][head][dim] its attention over the tokens of its own sequence so far.
+  virtual void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) = 0;
+};
+
+/// A folio::KvCache in host memory.
+template <class Cache>
+class CacheStore final : public Store {
+ public:
+  explicit CacheStore(StoreRequest const& request)
+      : cache_(make_config(request)),
+        batch_(cache_.batch({})),
+        num_query_heads_(request.model.heads),
+        elements_per_token_(2.0 * request.model.layers * request.model.kv_heads * request.model.head_dim),
+        threads_(request.threads) {}
+
+  [[nodiscard]] double bits_per_element() const override { return 8 * cache_.bytes_per_token() / elements_per_token_; }
+
+  void restart(std::int32_t num_sequences) override {
+    sequences_.clear();
+    for (std::int32_t i = 0; i < num_sequences; ++i) sequences_.push_back(cache_.create());
+  }
+
+  void begin_step(std::span<std::int32_t const> num_new) override {
+    std::vector<folio::BatchItem> items;
+    for (std::size_t i = 0; i < num_new.size(); ++i) {
+      if (num_new[i] == 0) continue;
+      sequences_[i].append(num_new[i]);
+      items.emplace_back(&sequences_[i]);
+    }
+    cache_.batch(items, batch_);
+  }
+
+  void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) override {
+    folio::ops::append(batch_.view(), layer, k, v, threads_);
+    folio::ops::attend(batch_.view(), layer, q, num_query_heads_, out, nullptr, {.threads = threads_});
+  }
+
+ private:
+  static folio::CacheConfig make_config(StoreRequest const& request) {
+    folio::CacheConfig config;
+    config.num_blocks = {request.num_sequences * folio::blocks_for(request.max_tokens, Cache::Blocks::block_size(0))};
+    config.layers = request.model.layers;
+    config.kv_heads = request.model.kv_heads;
+    config.window = request.model.window;
+    return config;
+  }
+
+  Cache cache_;
+  folio::Batch<typename Cache::View> batch_;
+  std::vector<folio::Sequence> sequences_;
+  std::int32_t num_query_heads_;
+  double elements_per_token_;
+  folio::ThreadPool* threads_;
+};
+
+}  // namespace evaluate

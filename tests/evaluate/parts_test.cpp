@@ -1,0 +1,198 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// What evaluate computes from logits, reads and writes.
+
+#include <array>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "command_line.hpp"
+#include "facts.hpp"
+#include "json.hpp"
+#include "picture.hpp"
+#include "quality.hpp"
+#include "support/catch.hpp"
+#include "tables.hpp"
+
+using evaluate::Tokens;
+using folio::test::contains;
+
+// The program's formats are compiled in its own sources; here a name is enough.
+std::span<evaluate::Format const> evaluate::all_formats() {
+  static constexpr Format formats[] = {{"f32", "f32", "f32", nullptr, nullptr},
+                                       {"k8v4", "int8", "int4", nullptr, nullptr}};
+  return formats;
+}
+
+namespace {
+
+bool near(double a, double b) { return std::abs(a - b) <= 1e-6 * (1 + std::abs(b)); }
+
+evaluate::Prediction predict(double surprise, double kl, bool same) { return {surprise, kl, same}; }
+
+evaluate::FormatReport format_report(std::string_view name, double bits_per_element, double over) {
+  evaluate::FormatReport format;
+  format.name = format.keys = format.values = name;
+  format.bits_per_element = bits_per_element;
+  format.quality.bits = 1.5 + over;
+  format.quality.over_reference = over;
+  format.quality.contexts = {{1, 64, 1.75 + over}};
+  return format;
+}
+
+evaluate::Report small_report() {
+  evaluate::Report report;
+  report.model = "model";
+  report.text = "a \"text\"";
+  report.unit = "byte";
+  report.formats = {format_report("f32", 32, 0), format_report("int4", 4.5, 0.0075), format_report("f16", 16, -1e-9)};
+  return report;
+}
+
+}  // namespace
+
+TEST_CASE("A prediction's surprise and divergence are in bits", "[evaluate]") {
+  // Shares 1/2, 1/4, 1/4 against 1/4, 1/2, 1/4: the divergence is 1/2 * 1 - 1/4 * 1 = 1/4.
+  std::vector<float> const p = {std::log(2.0F), 0, 0}, q = {3, 3 + std::log(2.0F), 3};
+  auto const prediction = evaluate::compare(p, q, 1);
+  CHECK(near(prediction.surprise, 1));
+  CHECK(near(prediction.kl, 0.25));
+  CHECK_FALSE(prediction.same_top);
+  auto const same = evaluate::compare(p, p, 0);
+  CHECK(near(same.surprise, 1));
+  CHECK(same.kl == 0);
+  CHECK(same.same_top);
+}
+
+TEST_CASE("Large logits do not overflow", "[evaluate]") {
+  std::vector<float> const p = {1000, 0}, q = {0, 1000};
+  auto const prediction = evaluate::compare(p, q, 0);
+  CHECK(near(prediction.surprise, 1000 / std::log(2.0)));
+  CHECK(near(prediction.kl, 1000 / std::log(2.0)));
+}
+
+TEST_CASE("Predictions come to means, errors and quantiles", "[evaluate]") {
+  evaluate::Predictions reference(2), other(2);
+  for (std::size_t w = 0; w < 2; ++w)
+    for (int t = 0; t < 1000; ++t) {
+      reference[w].push_back(predict(t < 400 ? 2 : 1, 0, true));
+      double const over = w == 0 ? 0.25 : 0.75;
+      other[w].push_back(predict((t < 400 ? 2 : 1) + over, t == 0 ? 10 : 1, t % 4 != 0));
+    }
+  auto const q = evaluate::summarize(reference, other, {400, 1000}, 2);  // a token is two bytes
+  CHECK(q.num_predictions == 2000);
+  CHECK(near(q.bits, (1.4 + 0.5) / 2));
+  CHECK(near(q.over_reference, 0.25));
+  CHECK(near(q.standard_error, 0.125));  // window means 0.125 and 0.375: their deviation over sqrt(2)
+  CHECK(near(q.kl_mean, 1.009));
+  CHECK(q.kl_high == 1);  // 1998 of 2000 are 1: 99.9 percent
+  CHECK(q.kl_max == 10);
+  CHECK(near(q.top_agreement, 0.75));
+  REQUIRE(q.contexts.size() == 2);
+  CHECK(q.contexts[0].first == 1);
+  CHECK(near(q.contexts[0].bits, 1.25));
+  CHECK(q.contexts[1].first == 401);
+  CHECK(q.contexts[1].last == 1000);
+  CHECK(near(q.contexts[1].bits, 0.75));
+}
+
+TEST_CASE("Windows are spread over the text and do not overlap", "[evaluate]") {
+  Tokens text(100);
+  for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<std::int32_t>(i);
+  for (std::int32_t const wanted : {1, 2, 3, 50}) {
+    auto const windows = evaluate::cut_windows(text, 19, wanted);
+    CHECK(windows.size() == static_cast<std::size_t>(std::min(wanted, 5)));
+    CHECK(windows.front().front() == 0);
+    if (windows.size() > 1) CHECK(windows.back().back() == 99);
+    for (std::size_t w = 0; w < windows.size(); ++w) {
+      CHECK(windows[w].size() == 20);
+      if (w > 0) CHECK(windows[w].front() > windows[w - 1].back());
+    }
+  }
+  CHECK(evaluate::cut_windows(text, 100, 1).empty());
+}
+
+TEST_CASE("Generations agree up to where they differ", "[evaluate]") {
+  std::vector<Tokens> const reference = {{1, 2, 3, 4}, {5, 6, 7, 8}}, other = {{1, 2, 0, 4}, {5, 6, 7, 8}};
+  auto const agreement = evaluate::compare_generations(reference, other);
+  CHECK(near(agreement.common_prefix, 3));
+  CHECK(near(agreement.equal, 7.0 / 8));
+}
+
+TEST_CASE("Facts have a prompt and an answer", "[evaluate]") {
+  auto const path = std::filesystem::temp_directory_path() /
+                    ("folio_evaluate_facts_" + std::to_string(std::random_device{}()) + ".txt");
+  auto const read = [&](std::string const& text, std::int32_t context) {
+    std::ofstream(path, std::ios::binary) << text;
+    return evaluate::read_facts(path, serve::ByteTokenizer(), context);
+  };
+  auto const facts = read("[a=1]\n[a=\n1]\n---\nb\nc\n", 100);
+  REQUIRE(facts.size() == 2);
+  serve::ByteTokenizer const bytes;
+  CHECK(bytes.decode(facts[0].prompt) == "[a=1]\n[a=");
+  CHECK(bytes.decode(facts[0].answer) == "1]");
+  CHECK(bytes.decode(facts[1].prompt) == "b");
+  CHECK(bytes.decode(facts[1].answer) == "c");
+  CHECK_THROWS_WITH(read("one line", 100), contains("Case 1 of"));
+  CHECK_THROWS_WITH(read("a\nb\n---\nlong prompt\nb", 5),
+                    contains("has 12 tokens, more than the model's context of 5"));
+  std::filesystem::remove(path);
+}
+
+TEST_CASE("The command line of evaluate", "[evaluate]") {
+  auto const parse = [](std::vector<char const*> const& arguments) { return evaluate::parse_options(arguments); };
+  auto const options = parse({"--contexts=16,64", "--formats", "int8,k8v4", "--sensitivity", "--windows", "3"});
+  CHECK(options.contexts == std::vector<std::int32_t>{16, 64});
+  CHECK(options.formats == std::vector<std::string>{"int8", "k8v4"});
+  CHECK(options.sensitivity);
+  CHECK(options.windows == 3);
+  CHECK_THROWS_WITH(parse({"--contexts", "64,64"}), contains("should ascend"));
+  CHECK_THROWS_WITH(parse({"--contexts", "1,x"}), contains("takes an integer"));
+  CHECK_THROWS_WITH(parse({"--sensitivity=1"}), contains("takes no value"));
+  CHECK_THROWS_WITH(parse({"--svg"}), contains("needs a value: --svg FILE"));
+  CHECK(evaluate::help_text().find("k8v4                      int8; int4\n") != std::string::npos);
+}
+
+TEST_CASE("The report is JSON, a table and a picture", "[evaluate]") {
+  auto report = small_report();
+  evaluate::Format const* const format = &evaluate::all_formats().back();
+  report.sensitivity = {{2, false, format, 4.5, {0.01, 0.02}}};
+  report.plans = {{{format, format}, false, 4.5, 0.25, {0.01, 0.125}}};
+  std::string const text = evaluate::to_json(report);
+  serve::Json const json = serve::JsonReader::read(text, "report");
+  REQUIRE(json.find("formats") != nullptr);
+  auto const* formats = json.find("formats")->get<serve::Json::Array>();
+  REQUIRE(formats != nullptr);
+  REQUIRE(formats->size() == 3);
+  CHECK(near(*(*formats)[1].find("over_f32_percent")->get<double>(), 0.5));
+  CHECK_THAT(text, contains("\"plane\": \"values\""));
+  CHECK_THAT(text, contains("\"importance\": 2"));
+  CHECK_THAT(text, contains("\"kl_predicted\": 0.25, \"kl_mean\": 0.125, \"formats\": [\"k8v4\", \"k8v4\"]"));
+  std::string const table = evaluate::to_table(report);
+  CHECK_THAT(table, contains("k8v4/k8v4"));
+  CHECK_THAT(table, contains("0.500 %"));
+  CHECK_THAT(table, contains("1.7500"));
+  std::string const svg = evaluate::Picture(report).svg();
+  CHECK_THAT(svg, contains(">int4</text>"));
+  // Marks come before names, both in the order of the formats: int4, and f16, which is not over f32 and so hollow.
+  std::string const marks = svg.substr(svg.find("<circle"), svg.find(">int4<") - svg.find("<circle"));
+  std::size_t const second = marks.find("<circle", 1);
+  CHECK_THAT(marks.substr(0, second), contains("fill=\"#1f6fb2\""));
+  CHECK_THAT(marks.substr(second), contains("fill=\"white\""));
+  CHECK(svg.find("nan") == std::string::npos);
+  CHECK(svg.find("inf") == std::string::npos);
+}
+
+TEST_CASE("Facts that the model cannot recall say nothing about formats", "[evaluate]") {
+  auto report = small_report();
+  CHECK(evaluate::facts_verdict(report).empty());
+  report.num_facts = 4;
+  report.formats.front().recalled = 1;
+  CHECK_THAT(evaluate::facts_verdict(report), contains("recalls 1 of 4 facts: it cannot do this test"));
+  report.formats.front().recalled = 2;
+  CHECK(evaluate::facts_verdict(report) == "With an f32 cache the model recalls 2 of 4 facts.");
+}

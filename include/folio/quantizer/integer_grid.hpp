@@ -97,7 +97,7 @@ struct IntegerGrid {
     for (int i = 0; i < N; ++i) {
       std::int32_t const integer = round_to_int(clamp_positive((elements[i] - first) * factor, last));
       float const difference = product(elements[i] - (static_cast<float>(integer) * step + first), unit);
-      sum += static_cast<std::int32_t>(at_most(product(difference, difference), 0x1p20F));
+      sum += static_cast<std::int32_t>(clamp_positive(product(difference, difference), 0x1p20F));  // a NaN, too
     }
     return sum;
   }

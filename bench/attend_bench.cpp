@@ -1,19 +1,23 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// ops::attend: one decode step of one sequence in one layer: 8 kv heads of 128, 4 query heads for each.
+// ops::attend by two threads, 8 kv heads of 128 with 4 query heads for each: decode steps, and a prompt's prefill.
 //
-// Baseline: the same mathematics over contiguous f32 arrays by raw pointers. Limit: decoding reads every key and value
-// once, so no step is faster than reading them; `read_bandwidth_fraction` is the share of the bandwidth that the same
-// threads reach when they only read, measured in the same run. Each iteration takes the next layer, and the layers
-// together are larger than the caches. FOLIO_BENCH_LONG=1 adds a context of 16,384 tokens.
+// Decode. Baseline: F16, run in turn with each format, iteration by iteration; `speedup_over_f16` is the ratio of the
+// medians. Limit: a step reads every key and value once; `read_bandwidth_fraction` is the share of what the same
+// threads reach when they only read, measured before and after each benchmark. Another baseline is the same mathematics
+// over contiguous f32 arrays by raw pointers, one plain loop that the compiler vectorizes. Each iteration takes the
+// next layer, and the layers together are larger than the caches. Prefill. Limit: multiplications; `peak_fraction` is
+// the share of the threads' fused multiply-adds in the widest registers that the kernels use, measured in the same run,
+// of the operations that causal attention needs.
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
-#include <memory>
+#include <optional>
 #include <string>
+#include <type_traits>
 
 #include "support.hpp"
 
@@ -25,53 +29,147 @@ using namespace folio::bench;
 constexpr std::int32_t dim = bench_model.head_dim, kv_heads = bench_model.kv_heads, heads_per_kv_head = 4;
 constexpr std::int32_t query_heads = kv_heads * heads_per_kv_head;
 
-/// `threads`, and what they can read in a second: measured once.
-struct Machine {
-  explicit Machine(int num_threads) : threads(num_threads), read_limit(read_bandwidth(threads)) {}
-  ThreadPool threads;
-  double read_limit;
+ThreadPool& threads() {
+  static ThreadPool pool(2);
+  return pool;
+}
+
+/// 12 sums that do not wait for each other, `rounds` times. Returns how many numbers a sum has.
+#if FOLIO_SIMD_X86
+#define FOLIO_FMA(r, i) "vfmadd231ps %%" #r "13, %%" #r "12, %%" #r #i "\n"
+#define FOLIO_REGISTERS \
+  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13"
+#define FOLIO_ZEROS() asm volatile("vzeroall" ::: FOLIO_REGISTERS, "xmm14", "xmm15")
+#define FOLIO_FMAS(r)                                                                                                  \
+  asm volatile(FOLIO_FMA(r, 0) FOLIO_FMA(r, 1) FOLIO_FMA(r, 2) FOLIO_FMA(r, 3) FOLIO_FMA(r, 4) FOLIO_FMA(r, 5)         \
+                   FOLIO_FMA(r, 6) FOLIO_FMA(r, 7) FOLIO_FMA(r, 8) FOLIO_FMA(r, 9) FOLIO_FMA(r, 10) FOLIO_FMA(r, 11):: \
+                       : FOLIO_REGISTERS)
+#endif
+int multiply_add(std::int64_t rounds) {
+#if FOLIO_SIMD_X86
+  if (simd::isa_in_use() == simd::Isa::avx512) {
+    FOLIO_ZEROS();
+    for (std::int64_t i = 0; i < rounds; ++i) FOLIO_FMAS(zmm);
+    return 16;
+  }
+  if (simd::isa_in_use() == simd::Isa::avx2) {
+    FOLIO_ZEROS();
+    for (std::int64_t i = 0; i < rounds; ++i) FOLIO_FMAS(ymm);
+    return 8;
+  }
+#endif
+  float sums[12][4] = {};
+  for (std::int64_t i = 0; i < rounds; ++i) {
+    for (auto& sum : sums)
+      for (float& x : sum) x = x * 0.5F + 1.0F;
+    benchmark::DoNotOptimize(sums);
+  }
+  return 4;
+}
+
+/// Multiplications and additions a second that the threads reach in the registers of the kernels.
+double peak_flops() {
+  constexpr std::int64_t rounds = 2'000'000;
+  double best = 0;
+  for (int pass = 0; pass < 5; ++pass) {
+    std::vector<int> lanes(to_size(threads().num_threads()));
+    auto const start = Clock::now();
+    threads().parallel_for(threads().num_threads(), [&](std::int64_t i) { lanes[to_size(i)] = multiply_add(rounds); });
+    double const seconds = seconds_since(start);
+    best = std::max(best, 2.0 * 12 * rounds * lanes[0] * threads().num_threads() / seconds);
+  }
+  return best;
+}
+
+double median(std::vector<double> seconds) {
+  std::nth_element(seconds.begin(), seconds.begin() + std::ssize(seconds) / 2, seconds.end());
+  return seconds[seconds.size() / 2];
+}
+
+/// The rows of `num_tokens` tokens: 1,024 different ones, again and again.
+std::vector<float> const& token_rows(std::int64_t num_tokens) {
+  static std::vector<float> const some = random_floats(std::int64_t{1024} * row_floats);
+  static std::vector<float> rows;
+  while (rows.size() < to_size(num_tokens * row_floats)) rows.insert(rows.end(), some.begin(), some.end());
+  return rows;
+}
+
+/// Sequences of one length in a cache of as many layers as fill the working set.
+template <class KeyQuantizer, class ValueQuantizer>
+class Steps {
+ public:
+  using Cache = KvCache<Model<bench_model>, BlockSize<16>, Keys<KeyQuantizer>, Values<ValueQuantizer>>;
+
+  Steps(std::int32_t num_sequences, std::int32_t context, std::int32_t query_tokens)
+      : layers_(layers_to_fill(bytes_per_token, num_sequences * context)),
+        cache_(CacheConfig{.num_blocks = {num_sequences * blocks_for(context, 16)}, .layers = layers_}),
+        step_bytes_(bytes_per_token * context * num_sequences),
+        q_(random_floats(std::int64_t{num_sequences} * query_tokens * query_heads * dim)),
+        out_(q_.size()) {
+    std::vector<BatchItem> all, last;
+    for (std::int32_t i = 0; i < num_sequences; ++i) sequences_.push_back(cache_.create(context));
+    for (Sequence& sequence : sequences_) {
+      all.emplace_back(&sequence);
+      last.emplace_back(&sequence, query_tokens);
+    }
+    auto const prompt = cache_.batch(all);
+    float const* const rows = token_rows(std::int64_t{num_sequences} * context).data();
+    ops::append(prompt.view(), 0, rows, rows);
+    copy_first_layer_to_all(cache_, prompt.view());
+    batch_.emplace(cache_.batch(last));
+  }
+
+  /// One step; returns its seconds.
+  double run() {
+    auto const start = Clock::now();
+    ops::attend(batch_->view(), layer_, q_.data(), query_heads, out_.data(), nullptr, {.threads = &threads()});
+    benchmark::DoNotOptimize(out_.data());
+    double const seconds = seconds_since(start);
+    layer_ = (layer_ + 1) % layers_;
+    return seconds;
+  }
+  [[nodiscard]] std::int64_t step_bytes() const { return step_bytes_; }
+
+ private:
+  static constexpr std::int64_t bytes_per_token =
+      (stored_bytes_per_token<KeyQuantizer>() + stored_bytes_per_token<ValueQuantizer>()) / 2;
+  std::int32_t layers_, layer_ = 0;
+  Cache cache_;
+  std::int64_t step_bytes_;
+  std::vector<float> q_, out_;
+  std::vector<Sequence> sequences_;
+  std::optional<std::remove_cvref_t<decltype(std::declval<Cache&>().batch(std::vector<BatchItem>{}))>> batch_;
 };
-Machine& machine(int num_threads) {
-  static std::vector<std::unique_ptr<Machine>> machines;
-  for (auto const& m : machines)
-    if (m->threads.num_threads() == num_threads) return *m;
-  return *machines.emplace_back(std::make_unique<Machine>(num_threads));
-}
 
-void report(benchmark::State& state, double seconds, std::int64_t bytes_per_token, std::int32_t context,
-            double read_limit) {
-  double const read =
-      static_cast<double>(state.iterations()) * context * static_cast<double>(bytes_per_token) / seconds;
-  state.counters["read_GB_per_s"] = read / 1e9;
-  state.counters["read_bandwidth_GB_per_s"] = read_limit / 1e9;
+void report(benchmark::State& state, std::vector<double> const& seconds, std::int64_t step_bytes, double read_limit,
+            double f16_seconds) {
+  double const read = static_cast<double>(step_bytes) / median(seconds);
+  state.counters["bytes_per_second"] = read;
+  state.counters["read_bandwidth"] = read_limit;
   state.counters["read_bandwidth_fraction"] = read / read_limit;
+  state.counters["speedup_over_f16"] = f16_seconds / median(seconds);
 }
 
-template <QuantizerPolicy Q>
-void attend_paged(benchmark::State& state, std::int32_t context, int num_threads) {
-  Machine& m = machine(num_threads);
-  using Cache = KvCache<Model<bench_model>, BlockSize<16>, Q>;
-  std::int32_t const layers = layers_to_fill(stored_bytes_per_token<Q>(), context);
-  Cache cache(CacheConfig{.num_blocks = {blocks_for(context, 16)}, .layers = layers});
-  Sequence const sequence = cache.create(context);
-  {
-    auto const prompt = cache.batch({&sequence});
-    std::vector<float> const rows = random_floats(std::int64_t{context} * row_floats);
-    ops::append(prompt.view(), 0, rows.data(), rows.data());
-    copy_first_layer_to_all(cache, prompt.view());
-  }
-  auto const batch = cache.batch({{&sequence, 1}});
-  auto const view = batch.view();
-  std::vector<float> const q = random_floats(query_heads * dim);
-  std::vector<float> out(q.size());
-  std::int32_t layer = 0;
-  auto const start = Clock::now();
+/// Runs `step` in turn with the same step of F16.
+template <class Step>
+void run_beside_f16(benchmark::State& state, std::int32_t num_sequences, std::int32_t context, std::int64_t step_bytes,
+                    Step const& step) {
+  Steps<F16, F16> f16(num_sequences, context, 1);
+  double read_limit = read_bandwidth(threads());
+  std::vector<double> seconds, f16_seconds;
   for (auto _ : state) {
-    ops::attend(view, layer, q.data(), query_heads, out.data(), nullptr, {.threads = &m.threads});
-    benchmark::DoNotOptimize(out.data());
-    layer = (layer + 1) % layers;
+    f16_seconds.push_back(f16.run());
+    seconds.push_back(step());
+    state.SetIterationTime(seconds.back());
   }
-  report(state, seconds_since(start), stored_bytes_per_token<Q>(), context, m.read_limit);
+  read_limit = std::max(read_limit, read_bandwidth(threads()));
+  report(state, seconds, step_bytes, read_limit, median(f16_seconds));
+}
+
+template <class KeyQuantizer, class ValueQuantizer>
+void decode(benchmark::State& state, std::int32_t num_sequences, std::int32_t context) {
+  Steps<KeyQuantizer, ValueQuantizer> steps(num_sequences, context, 1);
+  run_beside_f16(state, num_sequences, context, steps.step_bytes(), [&] { return steps.run(); });
 }
 
 float dot(float const* a, float const* b) {
@@ -81,8 +179,8 @@ float dot(float const* a, float const* b) {
   return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }
 
-/// The four query heads of one kv head over contiguous keys and values [context][dim], 16 tokens at a time, with the
-/// running softmax of ops::attend.
+/// The four query heads of one kv head over contiguous keys and values [context][dim], 16 tokens at a time, with a
+/// running softmax.
 void attend_raw(float const* keys, float const* values, std::int32_t context, float const* q, float* out) {
   constexpr std::int32_t tile = 16;
   float const scale = 1.0F / std::sqrt(static_cast<float>(dim));
@@ -128,11 +226,10 @@ bool baseline_is_right(std::vector<float> const& keys, std::int32_t context, std
   return true;
 }
 
-void attend_contiguous(benchmark::State& state, std::int32_t context, int num_threads) {
-  Machine& m = machine(num_threads);
+void decode_contiguous(benchmark::State& state, std::int32_t context) {
   std::int32_t const layers = layers_to_fill(stored_bytes_per_token<F32>(), context);
   std::int64_t const head_floats = std::int64_t{context} * dim, layer_floats = kv_heads * head_floats;
-  std::vector<float> const first_layer = random_floats(layer_floats);
+  std::vector<float> const first_layer(token_rows(context).begin(), token_rows(context).begin() + layer_floats);
   std::vector<float> keys(to_size(layers * layer_floats)), values(keys.size());
   for (std::int64_t layer = 0; layer < layers; ++layer) {
     std::copy(first_layer.begin(), first_layer.end(), keys.begin() + layer * layer_floats);
@@ -141,41 +238,64 @@ void attend_contiguous(benchmark::State& state, std::int32_t context, int num_th
   std::vector<float> const q = random_floats(query_heads * dim);
   std::vector<float> out(q.size());
   std::int32_t layer = 0;
-  auto const start = Clock::now();
-  for (auto _ : state) {
-    m.threads.parallel_for(kv_heads, [&](std::int64_t head) {
-      std::int64_t const at = layer * layer_floats + head * head_floats;
-      std::int64_t const row = head * heads_per_kv_head * dim;
+  run_beside_f16(state, 1, context, stored_bytes_per_token<F32>() * context, [&] {
+    auto const start = Clock::now();
+    threads().parallel_for(kv_heads, [&](std::int64_t head) {
+      std::int64_t const at = layer * layer_floats + head * head_floats, row = head * heads_per_kv_head * dim;
       attend_raw(keys.data() + at, values.data() + at, context, q.data() + row, out.data() + row);
     });
-    benchmark::DoNotOptimize(out.data());
     layer = (layer + 1) % layers;
-  }
-  report(state, seconds_since(start), stored_bytes_per_token<F32>(), context, m.read_limit);
+    return seconds_since(start);
+  });
   if (!baseline_is_right(first_layer, context, q, out)) state.SkipWithError("the baseline computes something else");
 }
 
-template <class F>
-void add(char const* what, F const& f) {
-  std::vector<std::int32_t> contexts{2048};
-  if (std::getenv("FOLIO_BENCH_LONG") != nullptr) contexts.push_back(16384);
-  for (std::int32_t const context : contexts)
-    for (int const threads : {1, 2}) {
-      std::string const name =
-          std::string("attend/") + what + "/context:" + std::to_string(context) + "/threads:" + std::to_string(threads);
-      benchmark::RegisterBenchmark(name.c_str(), f, context, threads)
-          ->Unit(benchmark::kMicrosecond)
-          ->Iterations(200 * 2048 / context)
-          ->UseRealTime();
-    }
+/// A prompt of `tokens`, all of whose query tokens attend at once.
+template <class Quantizer>
+void prefill(benchmark::State& state, std::int32_t tokens) {
+  Steps<Quantizer, Quantizer> steps(1, tokens, tokens);
+  std::vector<double> seconds;
+  double const peak = peak_flops();
+  for (auto _ : state) {
+    seconds.push_back(steps.run());
+    state.SetIterationTime(seconds.back());
+  }
+  // A multiplication and an addition for each seen token and dim, for scores and for values.
+  double const flops = 4.0 * dim * query_heads * (0.5 * tokens * (tokens + 1.0)) / median(seconds);
+  state.counters["flops_per_second"] = flops;
+  state.counters["peak_flops"] = std::max(peak, peak_flops());
+  state.counters["peak_fraction"] = flops / state.counters["peak_flops"].value;
+}
+
+constexpr char const* shape = "/kv8/g4/d128/";
+
+void add(std::string const& name, std::int64_t iterations, auto const& f, auto... arguments) {
+  benchmark::RegisterBenchmark(name.c_str(), f, arguments...)
+      ->Unit(benchmark::kMicrosecond)
+      ->Iterations(iterations)
+      ->UseManualTime();
+}
+
+template <class KeyQuantizer, class ValueQuantizer = KeyQuantizer>
+void add_decode(std::string const& format) {
+  auto const f = decode<KeyQuantizer, ValueQuantizer>;
+  add("attend/decode/" + format + shape + "ctx16384", 40, f, 1, 16384);
+  add("attend/decode/" + format + shape + "seqs16/ctx2048", 20, f, 16, 2048);
 }
 
 [[maybe_unused]] bool const registered = [] {
-  add("baseline_contiguous_f32", attend_contiguous);
-  add("f32", attend_paged<F32>);
-  add("f16", attend_paged<F16>);
-  add("int8", attend_paged<Int8PerToken>);
-  add("int4_rotated", attend_paged<Int4Rotated>);
+  add(std::string("attend/decode/baseline_contiguous_f32") + shape + "ctx16384", 20, decode_contiguous, 16384);
+  add_decode<F32>("f32");
+  add_decode<F16>("f16");
+  add_decode<BF16>("bf16");
+  add_decode<Fp8E4M3>("fp8_e4m3");
+  add_decode<Int8PerToken>("int8");
+  add_decode<Int8PerToken, Int4Rotated>("k_int8_v_int4_rotated");
+  add_decode<Int4Rotated>("int4_rotated");
+  add_decode<Int2Rotated>("int2_rotated");
+  add(std::string("attend/prefill/f16") + shape + "tokens512", 20, prefill<F16>, 512);
+  add(std::string("attend/prefill/int8") + shape + "tokens512", 20, prefill<Int8PerToken>, 512);
+  add(std::string("attend/prefill/int4_rotated") + shape + "tokens512", 20, prefill<Int4Rotated>, 512);
   return true;
 }();
 

@@ -17,6 +17,7 @@ inline constexpr std::int32_t few_rows = 8;
 struct AttendWork {
   std::int32_t sequence, first_head, kv_heads, first, count;
   std::vector<std::vector<PartialSums>> sums = {};  ///< [part][kv head]; empty: one thread sums all tokens
+  std::int32_t parts_done = 0;
 };
 
 /// A work, or one part of its tokens.

@@ -27,6 +27,13 @@ struct ScoreOptions {
 
 namespace detail {
 
+inline float dot(float const* a, float const* b, std::int32_t n) {
+  float lanes[8] = {};  // a fixed order of additions, which vectorizes: n is a multiple of 8
+  for (std::int32_t i = 0; i < n; i += 8)
+    for (int j = 0; j < 8; ++j) lanes[j] += a[i + j] * b[i + j];
+  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
 /// Query heads of a kv head; what is wrong with them or with the rows of scores is thrown as Error.
 inline std::int32_t checked_score_heads(GroupShape const& shape, std::int32_t num_query_heads,
                                         ScoreOptions const& options) {

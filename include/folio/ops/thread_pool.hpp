@@ -19,13 +19,15 @@ namespace folio {
 /// A fixed number of threads that run loops together with the thread that asks.
 ///
 /// One loop at a time, asked for by one thread; a loop's body must not ask for another on the same pool. Which thread
-/// runs which index is open, so a body's result must not depend on it.
+/// runs which index is open, so a body's result must not depend on it. Cost: to wake a sleeping thread takes tens of
+/// microseconds, so threads stay awake for about as long after a loop, unless there are more of them than processors.
 class ThreadPool {
  public:
   /// `num_threads` threads in all, the caller's among them. Throws Error when it is less than 1.
   explicit ThreadPool(int num_threads) {
     if (num_threads < 1)
       throw Error("folio: a thread pool needs at least 1 thread, not " + std::to_string(num_threads));
+    if (static_cast<unsigned>(num_threads) > std::thread::hardware_concurrency()) awake_ = 0;
     for (int i = 1; i < num_threads; ++i) workers_.emplace_back([this] { work(); });
   }
   ThreadPool(ThreadPool const&) = delete;
@@ -60,8 +62,12 @@ class ThreadPool {
     }
     wake_.notify_all();
     run(loop);
+    {
+      std::lock_guard const lock(mutex_);
+      loop_ = nullptr;  // a worker that wakes only now finds nothing to do
+    }
+    stay_awake([&] { return loop.helpers.load(std::memory_order_relaxed) == 0; });
     std::unique_lock lock(mutex_);
-    loop_ = nullptr;  // a worker that wakes only now finds nothing to do
     done_.wait(lock, [&] { return loop.helpers == 0; });
     if (loop.error) std::rethrow_exception(loop.error);
   }
@@ -72,8 +78,8 @@ class ThreadPool {
     std::int64_t end = 0;
     void* body = nullptr;
     void (*call)(void*, std::int64_t) = nullptr;
-    int helpers = 0;           // workers inside; under the mutex
-    std::exception_ptr error;  // under the mutex
+    std::atomic<int> helpers{0};  // workers inside; changed under the mutex
+    std::exception_ptr error;     // under the mutex
   };
 
   void run(Loop& loop) noexcept {
@@ -87,10 +93,24 @@ class ThreadPool {
     }
   }
 
+  template <class Done>
+  void stay_awake(Done const& done) const {
+    for (int i = 0; i < awake_ && !done(); ++i) {
+#if defined(__x86_64__) && defined(__GNUC__)
+      asm volatile("pause");
+#else
+      std::this_thread::yield();
+#endif
+    }
+  }
+
   void work() {
     std::uint64_t seen = 0;
     std::unique_lock lock(mutex_);
     while (true) {
+      lock.unlock();
+      stay_awake([&] { return generation_.load(std::memory_order_relaxed) != seen; });
+      lock.lock();
       wake_.wait(lock, [&] { return stop_ || generation_ != seen; });
       if (stop_) return;
       seen = generation_;
@@ -107,7 +127,8 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   Loop* loop_ = nullptr;
-  std::uint64_t generation_ = 0;
+  std::atomic<std::uint64_t> generation_{0};  // changed under the mutex
+  int awake_ = 1000;  // looks at what it waits for before a thread sleeps; tens of nanoseconds each
   bool stop_ = false;
   std::vector<std::thread> workers_;
 };

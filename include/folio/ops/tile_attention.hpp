@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <folio/simd/kernels.hpp>
 #include <limits>
+#include <new>
 #include <vector>
 
 namespace folio::ops::detail {
@@ -19,6 +20,20 @@ namespace folio::ops::detail {
 inline constexpr std::int32_t part_tokens = 1024;  ///< a multiple of simd::tile_tokens
 
 [[nodiscard]] inline std::size_t to_size(std::int32_t i) { return static_cast<std::size_t>(i); }
+
+/// Whole cache lines: a wide load across two takes twice as long.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  LineAllocator() = default;
+  template <class U>
+  LineAllocator(LineAllocator<U> const&) {}
+  T* allocate(std::size_t n) { return static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{64})); }
+  void deallocate(T* p, std::size_t) { ::operator delete (p, std::align_val_t{64}); }
+  friend bool operator==(LineAllocator, LineAllocator) { return true; }
+};
+template <class T>
+using Lines = std::vector<T, LineAllocator<T>>;
 
 /// The tokens of a tile that a query sees, [begin, sinks) and [window, end), counted from the tile's first.
 struct TileStretches {
@@ -50,7 +65,7 @@ struct AttentionShape {
 struct PartialSums {
   std::int32_t rows = 0, places = 0;
   std::vector<simd::RowState> states;
-  std::vector<float> sums;  ///< [rows][places]; the kernels read up to a block of rows from any row
+  Lines<float> sums;  ///< [rows][places]; the kernels read up to a block of rows from any row
 
   void clear(std::int32_t num_rows, std::int32_t num_places) {
     rows = num_rows;
@@ -79,20 +94,20 @@ struct PartialSums {
 /// The queries of a task, as the key format's kernels take them, in whole blocks of rows.
 class QueryStore {
  public:
-  QueryStore(simd::RowKernels const& kernels, std::int32_t rows, std::int32_t dim)
+  /// `dims`: whose code is at each place, where the kernels take integers.
+  QueryStore(simd::RowKernels const& kernels, std::int32_t const* dims, std::int32_t rows, std::int32_t dim)
       : quantize_(kernels.quantize_query),
+        dims_(dims),
         dim_(dim),
         stride_((dim + 15) / 16 * 16),
         blocks_((rows + simd::block_rows - 1) / simd::block_rows) {
     floats_.resize(to_size(blocks_ * simd::block_rows) * to_size(stride_));
     if (!kernels.is_integer) return;
     places_ = kernels.key_places(dim);
-    digits_.resize(to_size(blocks_ * simd::block_rows) * to_size(places_) * 4);
+    digits_.resize(to_size(blocks_ * simd::block_rows) * to_size(places_ * simd::query_digits));
     scales_.resize(to_size(blocks_ * simd::block_rows));
     totals_.resize(scales_.size());
     sums_.resize(scales_.size() * simd::query_digits);
-    dims_.resize(to_size(places_));
-    for (std::int32_t place = 0; place < places_; ++place) dims_[to_size(place)] = kernels.key_dim_at(place);
   }
   [[nodiscard]] float* row(std::int32_t i) { return floats_.data() + to_size(i) * to_size(stride_); }
 
@@ -102,13 +117,13 @@ class QueryStore {
     for (std::int32_t i = 0; places_ != 0 && i < blocks_ * simd::block_rows; ++i) {
       float const* const from = floats_.data() + to_size(i) * to_size(stride_);
       for (std::int32_t place = 0; place < places_; ++place) {
-        std::int32_t const d = dims_[to_size(place)];
+        std::int32_t const d = dims_[place];
         row[to_size(place)] = d < dim_ ? from[d] : 0.0F;
       }
       std::int32_t const in_block = i % simd::block_rows;
       quantize_(row.data(), places_,
-                {digits_.data() + to_size((i - in_block) * places_ + in_block * 4) * 4, scales_.data() + i,
-                 totals_.data() + i, sums_.data() + i * simd::query_digits});
+                {digits_.data() + to_size((i - in_block) * places_ + in_block * 4) * simd::query_digits,
+                 scales_.data() + i, totals_.data() + i, sums_.data() + i * simd::query_digits});
     }
   }
 
@@ -119,7 +134,7 @@ class QueryStore {
     q.float_stride = stride_;
     if (places_ == 0) return q;
     q.places = places_;
-    q.digits = digits_.data() + to_size(i) * to_size(places_) * 4;
+    q.digits = digits_.data() + to_size(i) * to_size(places_ * simd::query_digits);
     q.scales = scales_.data() + i;
     q.totals = totals_.data() + i;
     q.sums = sums_.data() + i * simd::query_digits;
@@ -128,17 +143,25 @@ class QueryStore {
 
  private:
   void (*quantize_)(float const*, std::int32_t, simd::QueryDigits const&);
+  std::int32_t const* dims_;
   std::int32_t dim_, stride_, blocks_, places_ = 0;
-  std::vector<float> floats_, scales_, totals_;
-  std::vector<std::int8_t> digits_;
-  std::vector<std::int32_t> sums_, dims_;
+  Lines<float> floats_;
+  std::vector<float> scales_, totals_;
+  Lines<std::int8_t> digits_;
+  std::vector<std::int32_t> sums_;
 };
 
-/// Runs tiles through the kernels, with the memory that takes. Not for several threads.
+/// Runs tiles through the kernels, with the memory that takes. Not for several threads at once.
 class TileAttention {
  public:
-  TileAttention(simd::RowKernels const& keys, simd::RowKernels const& values, AttentionShape shape)
-      : key_kernels_(keys), value_kernels_(values), shape_(shape), places_(values.value_places(shape.value_dim)) {
+  /// `key_bytes`, `value_bytes`: of a row's codes, for those who ask memory for it.
+  TileAttention(simd::RowKernels const& keys, simd::RowKernels const& values, AttentionShape shape,
+                std::int32_t key_bytes, std::int32_t value_bytes)
+      : row_bytes_{key_bytes, value_bytes},
+        key_kernels_(keys),
+        value_kernels_(values),
+        shape_(shape),
+        places_(values.value_places(shape.value_dim)) {
     keys_.dim = shape.key_dim;
     keys_.scales = keys.load_key_params != nullptr ? key_scales_ : nullptr;
     keys_.offsets = key_offsets_;
@@ -149,13 +172,18 @@ class TileAttention {
       make_room(keys.is_integer, keys.key_places(shape.key_dim), keys_, unpacked_keys_, wide_keys_);
     if (values.prepare_values != nullptr)
       make_room(values.is_integer, places_, values_, unpacked_values_, wide_values_);
-    dims_.resize(to_size(places_));
-    for (std::int32_t place = 0; place < places_; ++place) dims_[to_size(place)] = values.value_dim_at(place);
+    value_dims_.resize(to_size(places_));
+    for (std::int32_t place = 0; place < places_; ++place) value_dims_[to_size(place)] = values.value_dim_at(place);
+    key_dims_.resize(to_size(keys.is_integer ? keys.key_places(shape.key_dim) : 0));
+    for (std::size_t place = 0; place < key_dims_.size(); ++place)
+      key_dims_[place] = keys.key_dim_at(static_cast<std::int32_t>(place));
   }
   TileAttention(TileAttention const&) = delete;
   TileAttention& operator=(TileAttention const&) = delete;
 
-  [[nodiscard]] QueryStore make_queries() const { return {key_kernels_, shape_.rows(), shape_.key_dim}; }
+  [[nodiscard]] QueryStore make_queries() const {
+    return {key_kernels_, key_dims_.data(), shape_.rows(), shape_.key_dim};
+  }
   void clear(PartialSums& sums) const {
     sums.clear((shape_.rows() + simd::block_rows - 1) / simd::block_rows * simd::block_rows, places_);
   }
@@ -164,19 +192,38 @@ class TileAttention {
   void read_row(PartialSums& sums, std::int32_t row, float norm, float* out) const {
     float const* const sum = sums.row(row);
     for (std::int32_t place = 0; place < places_; ++place) {
-      std::int32_t const d = dims_[to_size(place)];
+      std::int32_t const d = value_dims_[to_size(place)];
       if (d < shape_.value_dim) out[d] = sum[place] * norm;
     }
   }
 
+  /// What a thread has while it adds tiles: the processor made ready. One at a time in a thread.
+  class Entered {
+   public:
+    explicit Entered(TileAttention const& attention) : leave_(attention.key_kernels_.leave) {
+      if (leave_ == nullptr) leave_ = attention.value_kernels_.leave;
+      for (simd::RowKernels const& kernels : {attention.key_kernels_, attention.value_kernels_})
+        if (kernels.enter != nullptr) kernels.enter();
+    }
+    ~Entered() {
+      if (leave_ != nullptr) leave_();
+    }
+    Entered(Entered const&) = delete;
+    Entered& operator=(Entered const&) = delete;
+
+   private:
+    void (*leave_)();
+  };
+
   /// Takes a tile into the sums; `next`, or null, is fetched into the caches meanwhile.
-  void add(TileTokens const& tile, TilePlanes const& planes, TilePlanes const* next, QueryStore const& queries,
-           PartialSums& sums) {
+  void add(Entered const&, TileTokens const& tile, TilePlanes const& planes, TilePlanes const* next,
+           QueryStore const& queries, PartialSums& sums) {
     keys_.tokens = values_.tokens = std::max(tile.all.sinks, tile.all.end);
-    prepare(keys_, key_kernels_.load_key_params, key_kernels_.prepare_keys, planes.keys,
-            next != nullptr ? &next->keys : nullptr, wide_keys_);
-    prepare(values_, value_kernels_.load_value_params, value_kernels_.prepare_values, planes.values,
-            next != nullptr ? &next->values : nullptr, wide_values_);
+    simd::RowsAhead ahead;
+    if (next != nullptr) ahead = {&next->keys, &next->values, row_bytes_[0], row_bytes_[1]};
+    keys_.ahead = values_.ahead = next != nullptr ? &ahead : nullptr;
+    prepare(keys_, key_kernels_.load_key_params, key_kernels_.prepare_keys, planes.keys, wide_keys_);
+    prepare(values_, value_kernels_.load_value_params, value_kernels_.prepare_values, planes.values, wide_values_);
     for (std::int32_t row = 0; row < shape_.rows(); row += simd::block_rows) add_block(tile, row, queries, sums);
   }
 
@@ -187,7 +234,7 @@ class TileAttention {
   };
 
   /// For a tile laid out anew: a byte for each code, or rows of floats.
-  static void make_room(bool is_integer, std::int32_t places, simd::Tile& tile, std::vector<std::byte>& unpacked,
+  static void make_room(bool is_integer, std::int32_t places, simd::Tile& tile, Lines<std::byte>& unpacked,
                         Wide& wide) {
     std::int32_t const row_bytes = places * (is_integer ? 1 : 4);
     unpacked.resize(to_size(simd::tile_tokens) * to_size(row_bytes));
@@ -199,29 +246,27 @@ class TileAttention {
 
   using Kernel = void (*)(simd::Tile const&);
   static void prepare(simd::Tile& to, Kernel load_params, Kernel lay_out, simd::TileRows const& rows,
-                      simd::TileRows const* next, Wide const& wide) {
+                      Wide const& wide) {
     to.rows = &rows;
-    to.next = next;
     if (load_params != nullptr) load_params(to);
     if (lay_out == nullptr) return;
     lay_out(to);
-    if (!wide.used) return;
-    to.next = nullptr;  // already asked for
-    to.rows = &wide.rows;
+    if (wide.used) to.rows = &wide.rows;
   }
 
   void add_block(TileTokens const& tile, std::int32_t row, QueryStore const& queries, PartialSums& sums) {
     std::int32_t const rows = std::min(simd::block_rows, shape_.rows() - row);
-    bool any = false;
-    for (std::int32_t r = 0; r < rows; ++r) any = any || !visible(tile, row + r).none();
-    if (!any) return;
+    keys_.tokens = 0;  // behind the last token that one of these rows sees, scores are not needed
+    for (std::int32_t r = 0; r < rows; ++r)
+      if (TileStretches const& seen = visible(tile, row + r); !seen.none())
+        keys_.tokens = std::max({keys_.tokens, seen.sinks, seen.end});
+    if (keys_.tokens == 0) return;
     alignas(64) float scores[simd::block_rows][simd::tile_tokens];
     simd::WeightDigits digits;
-    float keep[simd::block_rows];
+    alignas(16) float keep[simd::block_rows];
     key_kernels_.score(keys_, queries.block(row), scores[0]);
-    keys_.next = nullptr;
     for (std::int32_t r = 0; r < simd::block_rows; ++r) hide(visible(tile, row + std::min(r, rows - 1)), scores[r]);
-    key_kernels_.soften(scores[0], sums.states.data() + row, keep);
+    key_kernels_.soften(keys_, scores[0], sums.states.data() + row, keep);
     if (value_kernels_.weigh != nullptr) value_kernels_.weigh(values_, scores[0], digits);
     simd::WeightRows weights;
     weights.weights = scores[0];
@@ -232,7 +277,6 @@ class TileAttention {
     weights.out = sums.row(row);
     weights.out_stride = places_;
     add_values(tile, row, rows, weights);
-    values_.next = nullptr;
   }
 
   [[nodiscard]] TileStretches const& visible(TileTokens const& tile, std::int32_t row) const {
@@ -284,15 +328,16 @@ class TileAttention {
     if (visible.end > visible.window) value_kernels_.add(values_, weights);
   }
 
+  std::int32_t row_bytes_[2];
   simd::RowKernels key_kernels_, value_kernels_;
   AttentionShape shape_;
   std::int32_t places_;
-  std::vector<std::int32_t> dims_;  // of the places
+  std::vector<std::int32_t> key_dims_, value_dims_;  // of the places
   simd::Tile keys_, values_;
-  std::vector<std::byte> unpacked_keys_, unpacked_values_;
+  Lines<std::byte> unpacked_keys_, unpacked_values_;
   Wide wide_keys_, wide_values_;
-  float key_scales_[simd::tile_tokens], key_offsets_[simd::tile_tokens] = {};
-  float value_scales_[simd::tile_tokens], value_offsets_[simd::tile_tokens] = {};
+  alignas(64) float key_scales_[simd::tile_tokens], key_offsets_[simd::tile_tokens] = {};
+  alignas(64) float value_scales_[simd::tile_tokens], value_offsets_[simd::tile_tokens] = {};
 };
 
 }  // namespace folio::ops::detail

@@ -3,13 +3,6 @@
 //
 // The kernels of one instruction set, and the table that the engine calls them by. Included once for each set.
 
-// Before a loop of constant length over registers: without it GCC leaves them in memory at -O2.
-#if defined(__CUDACC__)
-#define FOLIO_UNROLL
-#else
-#define FOLIO_UNROLL _Pragma("GCC unroll 8")
-#endif
-
 #include <folio/simd/lanes.inl>
 
 // On these:
@@ -51,7 +44,7 @@ template <class C>
   k.prepare_values = unpack_values<C>;
   k.score = score_codes<C>;
   k.weigh = quantize_weights;
-  k.add = add_codes<C>;
+  k.add = add_codes;
   k.key_places = key_places<C>;
   k.value_places = value_places<C>;
   k.key_dim_at = key_dim_at<C>;
@@ -78,6 +71,5 @@ template <RowFormat F>
 
 }  // namespace folio::simd::FOLIO_SIMD_ISA
 
-#undef FOLIO_UNROLL
 #undef FOLIO_SIMD_ISA
 #undef FOLIO_SIMD_BYTES

@@ -42,25 +42,8 @@ template <class C>
 /// The next `vector_bytes` of a row, or what is left of it, a multiple of 16, and zeros.
 [[nodiscard]] inline Words load_codes_at(std::byte const* row, std::int32_t at, std::int32_t row_bytes) {
   if (at + vector_bytes <= row_bytes) return load<Words>(row + at);
-  std::byte part[std::size_t{vector_bytes}] = {};
-  for (std::int32_t i = 0; at + i < row_bytes; i += 16) std::memcpy(part + i, row + at + i, 16);
-  return load<Words>(part);
+  return load_front(row + at, row_bytes - at);
 }
-
-/// Asks for rows [first, end) of the next tile little by little: at step `i` of `steps` for its share. All at once
-/// would wait for the few lines that a core can have on their way.
-struct NextRows {
-  TileRows const* rows;
-  std::int32_t row_bytes, first, end, per_step;
-
-  NextRows(Tile const& tile, std::int32_t bytes, std::int32_t begin, std::int32_t count, std::int32_t steps)
-      : rows(tile.next), row_bytes(bytes), first(begin), end(begin + count), per_step((count + steps - 1) / steps) {}
-  void ask(std::int32_t i) const {
-    if (rows == nullptr) return;
-    for (std::int32_t t = first + i * per_step; t < first + (i + 1) * per_step && t < end; ++t)
-      prefetch(rows->codes[t], row_bytes);
-  }
-};
 
 /// The dim at a place of the unpacked keys.
 template <class C>
@@ -75,8 +58,10 @@ inline void store_words(Words const (&r)[4], std::byte* to) {
   Words const a = lower<4>(r[0], r[1]), b = upper<4>(r[0], r[1]), c = lower<4>(r[2], r[3]), d = upper<4>(r[2], r[3]);
   Words const words[4] = {lower<8>(a, c), upper<8>(a, c), lower<8>(b, d), upper<8>(b, d)};
   FOLIO_UNROLL
-  for (int w = 0; w < 4; ++w) FOLIO_UNROLL
-  for (int i = 0; i < C::per_byte; ++i) store(to + (w * C::per_byte + i) * vector_bytes, C::key_part(words[w], i));
+  for (int w = 0; w < 4; ++w) {
+    FOLIO_UNROLL
+    for (int i = 0; i < C::per_byte; ++i) store(to + (w * C::per_byte + i) * vector_bytes, C::key_part(words[w], i));
+  }
 }
 
 /// Bytes [at, at + 16 * Chunks) of `lanes` keys.
@@ -84,8 +69,10 @@ template <class C, int Chunks>
 inline std::byte* unpack_chunks(std::byte const* const* rows, std::int32_t at, std::byte* to) {
   Words r[std::size_t{Chunks}][4];
   FOLIO_UNROLL
-  for (int i = 0; i < 4; ++i) FOLIO_UNROLL
-  for (int chunk = 0; chunk < Chunks; ++chunk) r[chunk][i] = gather_quarters(rows + i, at + 16 * chunk);
+  for (int i = 0; i < 4; ++i) {
+    FOLIO_UNROLL
+    for (int chunk = 0; chunk < Chunks; ++chunk) r[chunk][i] = gather_quarters(rows + i, at + 16 * chunk);
+  }
   FOLIO_UNROLL
   for (int chunk = 0; chunk < Chunks; ++chunk, to += 4 * C::per_byte * vector_bytes) store_words<C>(r[chunk], to);
   return to;
@@ -99,6 +86,7 @@ inline void unpack_keys(Tile const& tile) {
   auto* to = tile.unpacked;
   for (std::int32_t group = 0; group < tile.tokens; group += lanes) {
     std::byte const* const* const rows = tile.rows->codes + group;
+    ask_ahead(tile, lanes / 4);
     std::int32_t at = 0;
     for (; at + 16 * together <= row_bytes; at += 16 * together) to = unpack_chunks<C, together>(rows, at, to);
     for (; at < row_bytes; at += 16) to = unpack_chunks<C, 1>(rows, at, to);
@@ -109,11 +97,10 @@ inline void unpack_keys(Tile const& tile) {
 /// exactly; an offset that of the query.
 template <class C>
 [[nodiscard]] inline Floats finish_scores(Tile const& tile, QueryRows const& q, int row, std::int32_t token,
-                                          Ints const& low, Ints const& middle, Ints const& high) {
+                                          Ints const& low, Ints const& high) {
   std::int32_t const* const sums = q.sums + row * query_digits;
-  Floats product = __builtin_convertvector(high - C::key_bias * sums[2], Floats);
-  product = product * 256.0F + __builtin_convertvector(middle - C::key_bias * sums[1], Floats);
-  product = product * 256.0F + __builtin_convertvector(low - C::key_bias * sums[0], Floats);
+  Floats const product = __builtin_convertvector(high - C::key_bias * sums[1], Floats) * 256.0F +
+                         __builtin_convertvector(low - C::key_bias * sums[0], Floats);
   return product * q.scales[row] * load<Floats>(tile.scales + token) +
          load<Floats>(tile.offsets + token) * q.totals[row];
 }
@@ -122,28 +109,32 @@ template <class C>
 template <class C>
 inline void score_codes(Tile const& tile, QueryRows const& q, float* scores) {
   constexpr int groups = vector_bytes == 64 ? 2 : 1;
+  constexpr std::int32_t row_digits = block_rows * query_digits;
   for (std::int32_t token = 0; token < tile.tokens; token += groups * lanes) {
     Ints sums[4][std::size_t{query_digits}][std::size_t{groups}] = {};
     std::byte const* const keys = tile.unpacked + std::int64_t{token} * q.places;
-    NextRows const next(tile, q.places / C::per_byte, token, groups * lanes, q.places / 4);
     for (std::int32_t i = 0; i < q.places; i += 4) {
-      next.ask(i / 4);
+      if (i % 8 == 0) ask_ahead(tile, 1);
       Words key[std::size_t{groups}];
       FOLIO_UNROLL
       for (int g = 0; g < groups; ++g) key[g] = load<Words>(keys + (g * q.places + i) * lanes);
       FOLIO_UNROLL
-      for (int r = 0; r < block_rows; ++r) FOLIO_UNROLL
-      for (int k = 0; k < query_digits; ++k) {
-        Words const digit = splat_word(q.digits + (i * block_rows + r * 4 + k) * 4);
+      for (int r = 0; r < block_rows; ++r) {
         FOLIO_UNROLL
-        for (int g = 0; g < groups; ++g) sums[r][k][g] = dot(sums[r][k][g], key[g], digit);
+        for (int k = 0; k < query_digits; ++k) {
+          Words const digit = splat_word(q.digits + i * row_digits + (r * query_digits + k) * 4);
+          FOLIO_UNROLL
+          for (int g = 0; g < groups; ++g) sums[r][k][g] = dot(sums[r][k][g], key[g], digit);
+        }
       }
     }
     FOLIO_UNROLL
-    for (int r = 0; r < block_rows; ++r) FOLIO_UNROLL
-    for (int g = 0; g < groups; ++g)
-      store(scores + r * tile_tokens + token + g * lanes,
-            finish_scores<C>(tile, q, r, token + g * lanes, sums[r][0][g], sums[r][1][g], sums[r][2][g]));
+    for (int r = 0; r < block_rows; ++r) {
+      FOLIO_UNROLL
+      for (int g = 0; g < groups; ++g)
+        store(scores + r * tile_tokens + token + g * lanes,
+              finish_scores<C>(tile, q, r, token + g * lanes, sums[r][0][g], sums[r][1][g]));
+    }
   }
 }
 
@@ -169,6 +160,7 @@ inline void unpack_values(Tile const& tile) {
   auto* to = tile.unpacked;
   for (std::int32_t token = 0; token < tile.tokens; token += 4) {
     std::byte const* const* const rows = tile.rows->codes + token;
+    ask_ahead(tile, 1);
     for (std::int32_t at = 0; at < row_bytes; at += vector_bytes) {
       Words const r0 = load_codes_at(rows[0], at, row_bytes), r1 = load_codes_at(rows[1], at, row_bytes);
       Words const r2 = load_codes_at(rows[2], at, row_bytes), r3 = load_codes_at(rows[3], at, row_bytes);
@@ -183,42 +175,39 @@ inline void unpack_values(Tile const& tile) {
 
 /// out[row] = out[row] * keep[row] + the sum of weight * value, places [place, place + V * lanes).
 template <int V>
-inline void add_places(Tile const& tile, WeightRows const& w, std::int32_t place, NextRows const& next) {
+inline void add_places(Tile const& tile, WeightRows const& w, std::int32_t place) {
   Ints sums[4][std::size_t{weight_digits}][std::size_t{V}] = {};
   for (std::int32_t t = 0; t < w.end; t += 4) {
-    next.ask(t / 4);
+    ask_ahead(tile, 1);
     Words values[std::size_t{V}];
     FOLIO_UNROLL
     for (int v = 0; v < V; ++v)
       values[v] = load<Words>(tile.unpacked + std::int64_t{t} * w.out_stride + (place + v * lanes) * 4);
     FOLIO_UNROLL
-    for (int r = 0; r < block_rows; ++r) FOLIO_UNROLL
-    for (int k = 0; k < weight_digits; ++k) {
-      Words const digits = splat_word(w.digits + (r * tile_tokens + t + k) * 4);
+    for (int r = 0; r < block_rows; ++r) {
       FOLIO_UNROLL
-      for (int v = 0; v < V; ++v) sums[r][k][v] = dot(sums[r][k][v], digits, values[v]);
+      for (int k = 0; k < weight_digits; ++k) {
+        Words const digits = splat_word(w.digits + (r * weight_digits + k) * tile_tokens + t);
+        FOLIO_UNROLL
+        for (int v = 0; v < V; ++v) sums[r][k][v] = dot(sums[r][k][v], digits, values[v]);
+      }
     }
   }
   FOLIO_UNROLL
-  for (int r = 0; r < block_rows; ++r) FOLIO_UNROLL
-  for (int v = 0; v < V; ++v) {
-    Floats products = __builtin_convertvector(sums[r][weight_digits - 1][v], Floats);
-    for (int k = weight_digits - 2; k >= 0; --k)
-      products = products * 256.0F + __builtin_convertvector(sums[r][k][v], Floats);
-    float* const out = w.out + r * w.out_stride + place + v * lanes;
-    store(out, load<Floats>(out) * w.keep[r] + (products * w.scales[r] + w.shifts[r]));
+  for (int r = 0; r < block_rows; ++r) {
+    FOLIO_UNROLL
+    for (int v = 0; v < V; ++v) {
+      Floats const products =
+          __builtin_convertvector(sums[r][1][v], Floats) * 256.0F + __builtin_convertvector(sums[r][0][v], Floats);
+      float* const out = w.out + r * w.out_stride + place + v * lanes;
+      store(out, load<Floats>(out) * w.keep[r] + (products * w.scales[r] + w.shifts[r]));
+    }
   }
 }
 
-template <class C>
 inline void add_codes(Tile const& tile, WeightRows const& w) {
-  constexpr int together = (vector_bytes == 64 ? 2 : 1);  // w.out_stride places are a multiple of 4 vectors
-  std::int32_t const passes = w.out_stride / (together * lanes), share = (tile_tokens + passes - 1) / passes;
-  for (std::int32_t pass = 0; pass < passes; ++pass) {
-    std::int32_t const first = pass * share, count = tile_tokens - first < share ? tile_tokens - first : share;
-    NextRows const next(tile, code_row_bytes(tile.dim, C::per_byte), first, count, tile_tokens / 4);
-    add_places<together>(tile, w, pass * together * lanes, next);
-  }
+  constexpr int together = vector_bytes == 64 ? 2 : 1;  // w.out_stride places are a multiple of 4 vectors
+  for (std::int32_t place = 0; place < w.out_stride; place += together * lanes) add_places<together>(tile, w, place);
 }
 
 }  // namespace folio::simd::FOLIO_SIMD_ISA

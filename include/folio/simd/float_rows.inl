@@ -81,8 +81,7 @@ template <class E>
 inline void score_floats(Tile const& tile, QueryRows const& q, float* scores) {
   constexpr int together = vector_bytes == 64 ? 4 : 2;  // what fits into the registers
   for (std::int32_t token = 0; token < tile.tokens; token += 4) {
-    if (tile.next != nullptr)
-      for (int t = 0; t < 4; ++t) prefetch(tile.next->codes[token + t], tile.dim * E::bytes);
+    ask_ahead(tile, 3);
     FourFloats const scales = tile.scales != nullptr ? load<FourFloats>(tile.scales + token) : FourFloats{} + 1.0F;
     Floats sums[4][4] = {};
     if constexpr (together == 4) {
@@ -106,10 +105,12 @@ template <class E, int V, bool Half = false>
 inline void add_columns(Tile const& tile, WeightRows const& w, std::int32_t d) {
   Floats sums[4][std::size_t{V}];
   FOLIO_UNROLL
-  for (int r = 0; r < block_rows; ++r) FOLIO_UNROLL
-  for (int v = 0; v < V; ++v) sums[r][v] = load<Floats>(w.out + r * w.out_stride + d + v * lanes) * splat(w.keep[r]);
+  for (int r = 0; r < block_rows; ++r) {
+    FOLIO_UNROLL
+    for (int v = 0; v < V; ++v) sums[r][v] = load<Floats>(w.out + r * w.out_stride + d + v * lanes) * splat(w.keep[r]);
+  }
   for (std::int32_t t = w.begin; t < w.end; ++t) {
-    if (tile.next != nullptr) prefetch(tile.next->codes[t] + d * E::bytes, V * lanes * E::bytes);
+    if (t % 2 == 0) ask_ahead(tile, 1);
     Floats values[std::size_t{V}];
     std::byte const* const row = tile.rows->codes[t] + d * E::bytes;
     FOLIO_UNROLL
@@ -122,9 +123,11 @@ inline void add_columns(Tile const& tile, WeightRows const& w, std::int32_t d) {
     }
   }
   FOLIO_UNROLL
-  for (int r = 0; r < block_rows; ++r) FOLIO_UNROLL
-  for (int v = 0; v < V; ++v)
-    if (r < w.num_rows) store(w.out + r * w.out_stride + d + v * lanes, sums[r][v]);
+  for (int r = 0; r < block_rows; ++r) {
+    FOLIO_UNROLL
+    for (int v = 0; v < V; ++v)
+      if (r < w.num_rows) store(w.out + r * w.out_stride + d + v * lanes, sums[r][v]);
+  }
 }
 
 /// out[row] = out[row] * keep[row] + the sum of weights[row][token] * value[token].
@@ -144,7 +147,7 @@ inline void widen_rows(Tile const& tile) {
   std::int32_t const stride = (tile.dim + 15) / 16 * 16;
   auto* to = reinterpret_cast<float*>(tile.unpacked);
   for (std::int32_t t = 0; t < tile.tokens; ++t, to += stride) {
-    if (tile.next != nullptr) prefetch(tile.next->codes[t], tile.dim * E::bytes);
+    ask_ahead(tile, 1);
     std::byte const* const row = tile.rows->codes[t];
     std::int32_t d = 0;
     for (; d + lanes <= tile.dim; d += lanes) store(to + d, E::load(row + d * E::bytes));

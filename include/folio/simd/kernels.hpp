@@ -17,6 +17,13 @@
 #include <type_traits>
 #include <utility>
 
+// Before a loop of constant length over registers: without it GCC leaves them in memory at -O2.
+#if defined(__CUDACC__)
+#define FOLIO_UNROLL
+#else
+#define FOLIO_UNROLL _Pragma("GCC unroll 8")
+#endif
+
 #define FOLIO_SIMD_ISA portable
 #define FOLIO_SIMD_BYTES 16
 #include <folio/simd/all_kernels.inl>
@@ -37,7 +44,7 @@
 #pragma GCC pop_options
 #endif
 
-#define FOLIO_SIMD_ISA avx512
+#define FOLIO_SIMD_ISA avx512  // and amx, which needs the same
 #define FOLIO_SIMD_BYTES 64
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), \
@@ -47,6 +54,7 @@
 #pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #endif
 #include <folio/simd/all_kernels.inl>
+#include <folio/simd/amx.inl>
 #if defined(__clang__)
 #pragma clang attribute pop
 #else
@@ -54,12 +62,15 @@
 #endif
 #endif
 
+#undef FOLIO_UNROLL
+
 namespace folio::simd {
 
 /// The kernels of the format `F` on the instructions in use.
 template <RowFormat F>
 [[nodiscard]] RowKernels row_kernels(bool many_rows) {
 #if FOLIO_SIMD_X86
+  if (isa_in_use() == Isa::amx) return amx::make_kernels<F>(many_rows);
   if (isa_in_use() == Isa::avx512) return avx512::make_kernels<F>(many_rows);
   if (isa_in_use() == Isa::avx2) return avx2::make_kernels<F>(many_rows);
 #endif

@@ -35,13 +35,6 @@ template <class To, class From>
 [[nodiscard]] inline Floats splat(float x) { return Floats{} + x; }
 [[nodiscard]] inline Words splat_word(void const* from) { return Words{} + load<std::uint32_t>(from); }
 
-/// Asks for the cache lines of [from, from + bytes), in the second level: the first holds what is worked on. The empty
-/// instruction keeps GCC from taking a call of this for one without effect.
-inline void prefetch(std::byte const* from, std::int32_t bytes) {
-  for (std::int32_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
-  asm volatile("" : : "r"(from));
-}
-
 template <class V>
 [[nodiscard]] inline V larger(V const& a, V const& b) {
   return a > b ? a : b;
@@ -206,6 +199,34 @@ template <int... I>
 #else
   for (int shift = 24; shift >= 0; shift -= 8) acc += as<Ints>((u << shift) >> 24) * (as<Ints>(s << shift) >> 24);
   return acc;
+#endif
+}
+
+/// The lowest bytes of all words, then the next ones.
+template <int... I>
+[[nodiscard]] inline Words all_digits_first(Words w, std::integer_sequence<int, I...>) {
+  Words const within = digits_first(w);
+  return shuffle<std::int32_t, (I % quarters * 4 + I / quarters)...>(within, within);
+}
+[[nodiscard]] inline Words all_digits_first(Words w) {
+  return all_digits_first(w, std::make_integer_sequence<int, lanes>{});
+}
+
+/// `bytes` bytes, a multiple of 16 and less than a vector has, and zeros. Put together in memory they would wait for
+/// each other.
+[[nodiscard]] inline Words load_front(std::byte const* from, [[maybe_unused]] std::int32_t bytes) {
+  using Front [[maybe_unused]] = std::byte const(*)[16];
+#if FOLIO_SIMD_BYTES == 64
+  Words w;
+  auto const mask = static_cast<std::uint16_t>((1U << (bytes / 4)) - 1U);
+  asm("vmovdqu32 %1, %0%{%2%}%{z%}" : "=v"(w) : "m"(*reinterpret_cast<Front>(from)), "Yk"(mask) : "memory");
+  return w;
+#elif FOLIO_SIMD_BYTES == 32
+  Words w;
+  asm("vmovdqu %1, %x0" : "=x"(w) : "m"(*reinterpret_cast<Front>(from)));
+  return w;
+#else
+  return load<Words>(from);
 #endif
 }
 

@@ -11,8 +11,6 @@ namespace folio::simd::FOLIO_SIMD_ISA {
   std::byte const* const* const from = tile.rows->params + token;
   std::ptrdiff_t out_of_line = 0;
   for (int i = 1; i < lanes; ++i) out_of_line |= from[i] - from[0] - 4 * i;
-  if (tile.next != nullptr)
-    for (int i = 0; i < lanes; i += 4) prefetch(tile.next->params[token + i], 1);
   if (out_of_line == 0) return load<Words>(from[0]);
   std::uint32_t params[std::size_t{lanes}];
   for (int i = 0; i < lanes; ++i) std::memcpy(params + i, from[i], sizeof(params[i]));
@@ -38,12 +36,14 @@ inline void load_grids(Tile const& tile) {
 
 /// The running softmax of 4 rows (Milakov and Gimelshein, arXiv:1805.02867): takes in the scores of a tile, of which
 /// those of hidden tokens are -infinity, and leaves weights. `keep`: what the rows' sums so far are multiplied by.
-inline void soften(float* scores, RowState* states, float* keep) {
+inline void soften(Tile const& tile, float* scores, RowState* states, float* keep) {
   Floats most[4], weights[4] = {};
   FOLIO_UNROLL
   for (int r = 0; r < block_rows; ++r) most[r] = load<Floats>(scores + r * tile_tokens);
-  for (std::int32_t t = lanes; t < tile_tokens; t += lanes) FOLIO_UNROLL
-  for (int r = 0; r < block_rows; ++r) most[r] = larger(load<Floats>(scores + r * tile_tokens + t), most[r]);
+  for (std::int32_t t = lanes; t < tile_tokens; t += lanes) {
+    FOLIO_UNROLL
+    for (int r = 0; r < block_rows; ++r) most[r] = larger(load<Floats>(scores + r * tile_tokens + t), most[r]);
+  }
   FourFloats const best = largest(most[0], most[1], most[2], most[3]);
   float next[4];
   for (int r = 0; r < block_rows; ++r) {
@@ -53,11 +53,14 @@ inline void soften(float* scores, RowState* states, float* keep) {
     states[r].max = now;
     next[r] = now == nothing ? 0.0F : now;  // all scores are -infinity, and so they stay
   }
-  for (std::int32_t t = 0; t < tile_tokens; t += lanes) FOLIO_UNROLL
-  for (int r = 0; r < block_rows; ++r) {
-    Floats const weight = exp(load<Floats>(scores + r * tile_tokens + t) - next[r]);
-    store(scores + r * tile_tokens + t, weight);
-    weights[r] += weight;
+  ask_ahead(tile, 16);
+  for (std::int32_t t = 0; t < tile_tokens; t += lanes) {
+    FOLIO_UNROLL
+    for (int r = 0; r < block_rows; ++r) {
+      Floats const weight = exp(load<Floats>(scores + r * tile_tokens + t) - next[r]);
+      store(scores + r * tile_tokens + t, weight);
+      weights[r] += weight;
+    }
   }
   FourFloats const total = sums(weights[0], weights[1], weights[2], weights[3]);
   for (int r = 0; r < block_rows; ++r) states[r].sum = states[r].sum * keep[r] + total[r];
@@ -90,10 +93,15 @@ inline void quantize_weights(Tile const& tile, float* weights, WeightDigits& to)
   FourFloats const inverse = weight_limit / best, scales = best * (1.0F / weight_limit);
   store(to.scales, scales);
   store(to.shifts, sums(shifts[0], shifts[1], shifts[2], shifts[3]));
-  for (std::int32_t t = 0; t < tile_tokens; t += lanes) FOLIO_UNROLL
-  for (int r = 0; r < block_rows; ++r) {
-    Floats const weight = load<Floats>(weights + r * tile_tokens + t) * inverse[r] + 0.5F;
-    store(to.digits + (r * tile_tokens + t) * 4, digits_first(as<Words>(__builtin_convertvector(weight, Ints))));
+  for (std::int32_t t = 0; t < tile_tokens; t += lanes) {
+    FOLIO_UNROLL
+    for (int r = 0; r < block_rows; ++r) {
+      Floats const weight = load<Floats>(weights + r * tile_tokens + t) * inverse[r] + 0.5F;
+      Words const digits = all_digits_first(as<Words>(__builtin_convertvector(weight, Ints)));
+      for (int k = 0; k < weight_digits; ++k)
+        std::memcpy(to.digits + (r * weight_digits + k) * tile_tokens + t,
+                    reinterpret_cast<std::byte const*>(&digits) + k * lanes, std::size_t{lanes});
+    }
   }
 }
 
@@ -113,11 +121,11 @@ inline void quantize_query(float const* row, std::int32_t places, QueryDigits co
     Floats const x = load<Floats>(row + i) * inverse;
     Ints const integers = __builtin_convertvector(x + (x < 0.0F ? Floats{} - 0.5F : Floats{} + 0.5F), Ints);
     // Counted from -128 in each digit, the digits are the bytes.
-    Words const digits = digits_first(as<Words>(integers) + 0x00808080U) ^ 0x80808080U;
+    Words const digits = digits_first(as<Words>(integers) + 0x8080U) ^ 0x80808080U;
     totals = dot(totals, Words{} + 0x01010101U, digits);
     for (int part = 0; part < quarters; ++part)
-      std::memcpy(to.digits + (i / 4 + part) * 16 * block_rows, reinterpret_cast<std::byte const*>(&digits) + 16 * part,
-                  16);
+      std::memcpy(to.digits + (i + 4 * part) * query_digits * block_rows,
+                  reinterpret_cast<std::byte const*>(&digits) + 16 * part, std::size_t{4 * query_digits});
   }
   std::int32_t parts[std::size_t{lanes}];
   store(parts, totals);
@@ -126,7 +134,7 @@ inline void quantize_query(float const* row, std::int32_t places, QueryDigits co
     for (int part = 0; part < quarters; ++part) to.sums[k] += parts[part * 4 + k];
   }
   *to.scale = limit / query_limit + bad[0];
-  *to.total = *to.scale * static_cast<float>((std::int64_t{to.sums[2]} * 256 + to.sums[1]) * 256 + to.sums[0]);
+  *to.total = *to.scale * static_cast<float>(std::int64_t{to.sums[1]} * 256 + to.sums[0]);
 }
 
 }  // namespace folio::simd::FOLIO_SIMD_ISA

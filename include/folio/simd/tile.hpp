@@ -12,10 +12,10 @@ namespace folio::simd {
 inline constexpr std::int32_t tile_tokens = 64;  ///< tiles begin at multiples of this, whatever the block size
 inline constexpr std::int32_t block_rows = 4;    ///< query rows that share each load of a key or a value
 
-/// Queries and weights as integers, in bytes, the lowest first: a query's with a sign, a weight's without. The limits
-/// leave room for rounding.
-inline constexpr std::int32_t query_digits = 3, weight_digits = 3;
-inline constexpr float query_limit = 127.0F * 65536.0F, weight_limit = 0xFFFF80;
+/// Queries and weights as integers of two bytes, the lower first: a query's with a sign, a weight's without. In units
+/// of a row's largest that is finer than f16, whose numbers the kernels of others multiply.
+inline constexpr std::int32_t query_digits = 2, weight_digits = 2;
+inline constexpr float query_limit = 127.0F * 256.0F, weight_limit = 65535.0F;
 
 /// The rows of up to 64 neighbouring tokens in one plane and head, by their addresses: so any layout that keeps rows
 /// whole, and any block size, has the same kernels. Tokens that nobody sees have the address of one that is seen.
@@ -24,10 +24,34 @@ struct TileRows {
   std::byte const* params[tile_tokens] = {};
 };
 
+/// The rows of a tile that comes later. The kernels ask memory for them a few at a time: a core has few lines on their
+/// way at once, and waits where it asks for more; where it asks for none, memory waits.
+struct RowsAhead {
+  TileRows const *keys = nullptr, *values = nullptr;
+  std::int32_t key_bytes = 0, value_bytes = 0;
+  std::int32_t at = 0;  ///< of the keys, then of the values
+
+  /// Always inlined: a call in a loop would cost it its registers.
+  [[gnu::always_inline]] inline void ask(std::int32_t rows) {
+    for (std::int32_t const end = at + rows; at < end && at < 2 * tile_tokens; ++at)
+      if (at < tile_tokens)
+        ask_for(*keys, at, key_bytes);
+      else
+        ask_for(*values, at - tile_tokens, value_bytes);
+  }
+
+ private:
+  /// Into the second level: the first holds what is worked on.
+  [[gnu::always_inline]] static inline void ask_for(TileRows const& rows, std::int32_t row, std::int32_t bytes) {
+    for (std::int32_t i = 0; i < bytes; i += 64) __builtin_prefetch(rows.codes[row] + i, 0, 2);
+    if (row % 4 == 0 && rows.params[row] != nullptr) __builtin_prefetch(rows.params[row], 0, 2);
+  }
+};
+
 /// A tile on its way through the kernels. Element = scale * (code - bias) + offset: the bias is the format's.
 struct Tile {
   TileRows const* rows = nullptr;
-  TileRows const* next = nullptr;  ///< rows to fetch into the caches meanwhile, or null
+  RowsAhead* ahead = nullptr;  ///< what to ask memory for meanwhile, or null
   std::int32_t dim = 0;
   std::int32_t tokens = tile_tokens;  ///< behind these is nothing that anybody sees
   float* scales = nullptr;            ///< [tile_tokens]
@@ -35,12 +59,16 @@ struct Tile {
   std::byte* unpacked = nullptr;      ///< what `prepare` made of the rows
 };
 
+[[gnu::always_inline]] inline void ask_ahead(Tile const& tile, std::int32_t rows) {
+  if (tile.ahead != nullptr) tile.ahead->ask(rows);
+}
+
 /// A block of queries as the scores need them: floats, or integers.
 struct QueryRows {
   float const* floats = nullptr;  ///< [block_rows][float_stride]
   std::int32_t float_stride = 0;
   std::int32_t places = 0;              ///< of codes, a multiple of 4
-  std::int8_t const* digits = nullptr;  ///< [places / 4][block_rows][digit][4], 4 digits of which 3 count
+  std::int8_t const* digits = nullptr;  ///< [places / 4][block_rows][query_digits][4]
   float const* scales = nullptr;        ///< [block_rows] of the integers
   float const* totals = nullptr;        ///< [block_rows] the sum of the row's elements
   std::int32_t const* sums = nullptr;   ///< [block_rows][query_digits] of the digits
@@ -55,14 +83,14 @@ struct QueryDigits {
 
 /// The weights of a block of rows as integers.
 struct WeightDigits {
-  alignas(64) std::uint8_t digits[block_rows * tile_tokens * 4];  ///< [row][token / 4][digit][token % 4]
+  alignas(64) std::uint8_t digits[block_rows * weight_digits * tile_tokens];  ///< [row][digit][token]
   float scales[block_rows], shifts[block_rows];  ///< of the integers; the weighted offsets, the same for every dim
 };
 
 /// The weights of a block of rows, and where the weighted values go.
 struct WeightRows {
-  float const* weights = nullptr;  ///< [block_rows][tile_tokens]
-  std::uint8_t const* digits = nullptr;
+  float const* weights = nullptr;        ///< [block_rows][tile_tokens]
+  std::uint8_t const* digits = nullptr;  ///< as in WeightDigits
   float const* scales = nullptr;
   float const* shifts = nullptr;
   float const* keep = nullptr;         ///< [block_rows] what the sums so far are multiplied by
@@ -89,13 +117,15 @@ struct RowFormat {
 /// The kernels for one format of rows on one set of instructions. What is null is not needed.
 struct RowKernels {
   bool is_integer = false;
+  void (*enter)() = nullptr;                       ///< what a thread does before it calls the others
+  void (*leave)() = nullptr;                       ///< and behind them
   void (*load_key_params)(Tile const&) = nullptr;  ///< scales and offsets
   void (*load_value_params)(Tile const&) = nullptr;
   void (*quantize_query)(float const* row, std::int32_t places, QueryDigits const&) = nullptr;
   void (*prepare_keys)(Tile const&) = nullptr;  ///< lays the tile out in `unpacked`: floats row by row
   void (*prepare_values)(Tile const&) = nullptr;
   void (*score)(Tile const&, QueryRows const&, float* scores) = nullptr;
-  void (*soften)(float* scores, RowState* states, float* keep) = nullptr;
+  void (*soften)(Tile const&, float* scores, RowState* states, float* keep) = nullptr;
   void (*weigh)(Tile const&, float* weights, WeightDigits&) = nullptr;
   void (*add)(Tile const&, WeightRows const&) = nullptr;
   std::int32_t (*key_places)(std::int32_t dim) = nullptr;      ///< codes in a row

@@ -1,0 +1,175 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Scores and weighted sums over rows of integers by AMX, whose one instruction multiplies 16 rows of 64 bytes with 16
+// columns of 64. Included once by kernels.hpp, behind the kernels of AVX-512, which do the rest and whose integers
+// these are.
+//
+// Scores: keys are rows, one byte for each code, as they are stored but for the packing; the digits of 4 queries are
+// columns. Values: the digits of the weights are rows.
+
+namespace folio::simd::amx {
+
+using namespace avx512;
+
+/// The tile registers: 0: 16 keys, 1: queries, 2 and 3: their sums; 4: weights, 5: 16 dims of values, 6 and 7: sums.
+struct alignas(64) TileShapes {
+  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  std::uint16_t row_bytes[16] = {64, 32, 32, 32, 64, 64, 64, 64};
+  std::uint8_t rows[16] = {16, 16, 16, 16, 8, 16, 8, 8};
+};
+static_assert(block_rows * query_digits * 4 == 32 && block_rows * weight_digits == 8);
+
+inline void enter() {
+  static constexpr TileShapes shapes;
+  asm volatile("ldtilecfg %0" : : "m"(shapes));
+}
+inline void leave() { asm volatile("tilerelease"); }
+
+/// Keys: [token][place], a byte for each code; a row is whole vectors. (Read where they lie, those of 8 bits took
+/// longer: a tile waits for each of its 16 cache lines.)
+template <class C>
+inline void spread_keys(Tile const& tile) {
+  std::int32_t const row_bytes = code_row_bytes(tile.dim, C::per_byte);
+  auto* to = tile.unpacked;
+  for (std::int32_t t = 0; t < tile.tokens; ++t) {
+    if (t % 2 == 0) ask_ahead(tile, 1);
+    for (std::int32_t at = 0; at < row_bytes; at += vector_bytes, to += C::per_byte * vector_bytes) {
+      Words const packed = load_codes_at(tile.rows->codes[t], at, row_bytes);
+      FOLIO_UNROLL
+      for (int i = 0; i < C::per_byte; ++i) store(to + i * vector_bytes, C::key_part(packed, i));
+    }
+  }
+}
+template <class C>
+[[nodiscard]] inline std::int32_t spread_dim_at(std::int32_t place) {
+  std::int32_t const vector = place / vector_bytes, byte = vector / C::per_byte * vector_bytes + place % vector_bytes;
+  return byte * C::per_byte + vector % C::per_byte;
+}
+
+/// sums[token][row][digit] of 2 times 16 tokens.
+inline void multiply_keys(std::byte const* keys, QueryRows const& q, std::int32_t* sums) {
+  std::int64_t const stride = q.places, line = 32;
+  asm volatile("tilezero %tmm2\n\ttilezero %tmm3");
+  for (std::int32_t place = 0; place < q.places; place += 64) {
+    asm volatile(
+        "tileloadd (%0,%1,1), %%tmm1\n\t"
+        "tileloadd (%2,%4,1), %%tmm0\n\t"
+        "tdpbusd %%tmm1, %%tmm0, %%tmm2\n\t"
+        "tileloadd (%3,%4,1), %%tmm0\n\t"
+        "tdpbusd %%tmm1, %%tmm0, %%tmm3"
+        :
+        : "r"(q.digits + place * (line / 4)), "r"(line), "r"(keys + place), "r"(keys + place + 16 * stride), "r"(stride)
+        : "memory");
+  }
+  asm volatile("tilestored %%tmm2, (%0,%2,1)\n\ttilestored %%tmm3, (%1,%2,1)"
+               :
+               : "r"(sums), "r"(sums + 16 * 8), "r"(line)
+               : "memory");
+}
+
+using Lanes = std::make_integer_sequence<int, lanes>;
+
+/// Of four tokens' sums, two in each vector: the digits `Digit`, lane 4 * token + row.
+template <int Digit, int... I>
+[[nodiscard]] inline Ints pick_digits(Ints const& a, Ints const& b, std::integer_sequence<int, I...>) {
+  return shuffle<std::int32_t, (query_digits * I + Digit)...>(a, b);
+}
+
+/// From four vectors of four tokens each, lane 4 * token + row, to one of 16 tokens for each row.
+template <int... I>
+inline void turn(Floats (&v)[4], std::integer_sequence<int, I...>) {
+  FOLIO_UNROLL
+  for (int i = 0; i < 4; ++i) v[i] = shuffle<std::int32_t, (I % 4 * 4 + I / 4)...>(v[i], v[i]);
+  Floats const a = shuffle<std::int32_t, (I + I / 8 * 8)...>(v[0], v[1]),
+               b = shuffle<std::int32_t, (I + I / 8 * 8)...>(v[2], v[3]);
+  Floats const c = shuffle<std::int32_t, (I + 8 + I / 8 * 8)...>(v[0], v[1]),
+               d = shuffle<std::int32_t, (I + 8 + I / 8 * 8)...>(v[2], v[3]);
+  v[0] = shuffle<std::int32_t, (I / 4 * 8 + I % 4)...>(a, b);
+  v[1] = shuffle<std::int32_t, (I / 4 * 8 + 4 + I % 4)...>(a, b);
+  v[2] = shuffle<std::int32_t, (I / 4 * 8 + I % 4)...>(c, d);
+  v[3] = shuffle<std::int32_t, (I / 4 * 8 + 4 + I % 4)...>(c, d);
+}
+
+/// scores[row][token] of 4 query rows with every key of a tile.
+template <class C>
+inline void score_tiles(Tile const& tile, QueryRows const& q, float* scores) {
+  alignas(64) std::int32_t sums[32 * 8], biases[query_digits][16];
+  for (int k = 0; k < query_digits; ++k)
+    for (int i = 0; i < 16; ++i) biases[k][i] = C::key_bias * q.sums[i % 4 * query_digits + k];
+  Ints const low_bias = load<Ints>(biases[0]), high_bias = load<Ints>(biases[1]);
+  Floats const scale = repeat(q.scales);
+  for (std::int32_t begin = 0; begin < tile.tokens; begin += 32) {
+    multiply_keys(tile.unpacked + std::int64_t{begin} * q.places, q, sums);
+    for (std::int32_t half = 0; half < 32; half += 16) {
+      ask_ahead(tile, 6);
+      Floats products[4];
+      FOLIO_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        Ints const a = load<Ints>(sums + (half + 4 * i) * 8), b = load<Ints>(sums + (half + 4 * i + 2) * 8);
+        Floats const low = __builtin_convertvector(pick_digits<0>(a, b, Lanes{}) - low_bias, Floats);
+        Floats const high = __builtin_convertvector(pick_digits<1>(a, b, Lanes{}) - high_bias, Floats);
+        products[i] = (high * 256.0F + low) * scale;
+      }
+      turn(products, Lanes{});
+      std::int32_t const token = begin + half;
+      FOLIO_UNROLL
+      for (int r = 0; r < block_rows; ++r)
+        store(scores + r * tile_tokens + token,
+              products[r] * load<Floats>(tile.scales + token) + load<Floats>(tile.offsets + token) * q.totals[r]);
+    }
+  }
+}
+
+/// out[row] = out[row] * keep[row] + the sum of weight * value.
+inline void add_tiles(Tile const& tile, WeightRows const& w) {
+  alignas(64) std::int32_t sums[2][8 * 16];
+  std::int64_t const stride = std::int64_t{w.out_stride} * 4, line = 64;
+  asm volatile("tileloadd (%0,%1,1), %%tmm4" : : "r"(w.digits), "r"(line) : "memory");
+  for (std::int32_t place = 0; place < w.out_stride; place += 32) {
+    std::byte const* const values = tile.unpacked + place * 4;
+    asm volatile(
+        "tilezero %%tmm6\n\ttilezero %%tmm7\n\t"
+        "tileloadd (%0,%2,1), %%tmm5\n\t"
+        "tdpbusd %%tmm5, %%tmm4, %%tmm6\n\t"
+        "tileloadd (%1,%2,1), %%tmm5\n\t"
+        "tdpbusd %%tmm5, %%tmm4, %%tmm7\n\t"
+        "tilestored %%tmm6, (%3,%5,1)\n\t"
+        "tilestored %%tmm7, (%4,%5,1)"
+        :
+        : "r"(values), "r"(values + 64), "r"(stride), "r"(sums[0]), "r"(sums[1]), "r"(line)
+        : "memory");
+    for (int half = 0; half < 2; ++half) {
+      ask_ahead(tile, 5);
+      FOLIO_UNROLL
+      for (int r = 0; r < block_rows; ++r) {
+        std::int32_t const* const from = sums[half] + r * weight_digits * 16;
+        Floats const products = __builtin_convertvector(load<Ints>(from + 16), Floats) * 256.0F +
+                                __builtin_convertvector(load<Ints>(from), Floats);
+        float* const out = w.out + r * w.out_stride + place + half * 16;
+        store(out, load<Floats>(out) * w.keep[r] + (products * w.scales[r] + w.shifts[r]));
+      }
+    }
+  }
+}
+
+template <RowFormat F>
+[[nodiscard]] RowKernels make_kernels(bool many_rows) {
+  RowKernels k = avx512::make_kernels<F>(many_rows);
+  auto const use = [&k]<class C>(C) {
+    k.enter = enter;
+    k.leave = leave;
+    k.prepare_keys = spread_keys<C>;
+    k.key_places = value_places<C>;  // whole vectors, too
+    k.key_dim_at = spread_dim_at<C>;
+    k.score = score_tiles<C>;
+    k.add = add_tiles;
+  };
+  if constexpr (F.elements == Elements::s8) use(Codes<8, true>{});
+  if constexpr (F.elements == Elements::u8) use(Codes<8, false>{});
+  if constexpr (F.elements == Elements::u4) use(Codes<4, false>{});
+  if constexpr (F.elements == Elements::u2) use(Codes<2, false>{});
+  return k;
+}
+
+}  // namespace folio::simd::amx

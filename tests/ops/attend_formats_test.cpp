@@ -1,0 +1,263 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// The kernels of ops::attend: every format, head dim and fill of a tile on every set of instructions of this machine,
+// against attention in double precision over the decoded rows; and what attend makes of them over a long context.
+#include <cmath>
+#include <cstring>
+#include <folio/folio.hpp>
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/naive_attention.hpp"
+#include "support/random.hpp"
+#include "support/strangers.hpp"
+
+using namespace folio;
+using folio::test::random_floats;
+using ops::detail::PartialSums;
+using ops::detail::QueryStore;
+using ops::detail::TileAttention;
+using ops::detail::TilePlanes;
+using ops::detail::TileTokens;
+using simd::Isa;
+
+namespace {
+
+std::vector<Isa> machine_sets() {
+  std::vector<Isa> sets;
+  for (Isa const isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::amx})
+    if (isa <= simd::machine_isa()) sets.push_back(isa);
+  return sets;
+}
+
+/// Puts back what was in use.
+struct UseIsa {
+  Isa before = simd::isa_in_use();
+  explicit UseIsa(Isa isa) { simd::use_isa(isa); }
+  ~UseIsa() { simd::use_isa(before); }
+};
+
+std::size_t size(std::int32_t n) { return static_cast<std::size_t>(n); }
+
+/// Rows of one plane, stored somewhere, and what they decode to.
+template <class Q>
+struct StoredRows {
+  std::int32_t tokens, dim, code_stride, param_stride;
+  std::vector<std::byte> codes, params;
+  std::vector<float> decoded;
+
+  StoredRows(std::int32_t num_tokens, std::int32_t row_dim, std::uint32_t seed)
+      : tokens(num_tokens),
+        dim(row_dim),
+        code_stride((code_bytes<Q>(row_dim) + 15) / 16 * 16),
+        param_stride(Q::param_bytes(row_dim)),
+        codes(size(tokens * code_stride), std::byte{0xFF}),
+        params(size(tokens * param_stride + 4)),
+        decoded(size(tokens * dim)) {
+    auto const rows = random_floats(std::int64_t{tokens} * dim, seed, 2.0F);
+    for (std::int32_t t = 0; t < tokens; ++t) {
+      Q::encode(rows.data() + t * dim, dim, codes.data() + t * code_stride, params.data() + t * param_stride);
+      decode_row<Q>(codes.data() + t * code_stride, params.data() + t * param_stride, dim, decoded.data() + t * dim);
+    }
+  }
+  void fill(std::int32_t first, std::int32_t count, simd::TileRows& rows) const {
+    for (std::int32_t t = 0; t < simd::tile_tokens; ++t) {
+      std::int32_t const token = first + (t < count ? t : 0);
+      rows.codes[t] = codes.data() + token * code_stride;
+      rows.params[t] = params.data() + token * param_stride;
+    }
+  }
+};
+
+/// The largest and the mean error of `rows` queries over all tokens, in units of the largest value.
+struct Errors {
+  double largest = 0, mean = 0;
+};
+template <class Q>
+Errors errors_of(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_dim, std::int32_t rows) {
+  StoredRows<Q> const keys(tokens, key_dim, 1), values(tokens, value_dim, 2);
+  auto const q = random_floats(std::int64_t{rows} * key_dim, 3, 2.0F / std::sqrt(static_cast<float>(key_dim)));
+  auto const kernels = simd::row_kernels<simd::row_format<Q>>(rows > 8);
+  TileAttention attention(kernels, kernels, {key_dim, value_dim, 1, rows}, code_bytes<Q>(key_dim),
+                          code_bytes<Q>(value_dim));
+  QueryStore queries = attention.make_queries();
+  for (std::int32_t r = 0; r < rows; ++r) std::copy_n(q.data() + r * key_dim, key_dim, queries.row(r));
+  queries.finish();
+  PartialSums sums;
+  attention.clear(sums);
+  {
+    for (std::int32_t first = 0; first < tokens; first += simd::tile_tokens) {
+      std::int32_t const count = std::min(tokens - first, simd::tile_tokens);
+      TileTokens const tile{first, {0, 0, 0, count}, {{0, 0, 0, count}}};
+      TilePlanes planes;
+      keys.fill(first, count, planes.keys);
+      values.fill(first, count, planes.values);
+      attention.add(tile, planes, &planes, queries, sums);
+    }
+  }
+  Errors errors;
+  for (std::int32_t r = 0; r < rows; ++r) {
+    std::vector<float> out(size(value_dim));
+    attention.read_row(sums, r, 1.0F / sums.states[size(r)].sum, out.data());
+    std::vector<double> weights, expected(size(value_dim));
+    double most = -1e300, total = 0, largest_value = 1e-30;
+    for (std::int32_t t = 0; t < tokens; ++t) {
+      double score = 0;
+      for (std::int32_t d = 0; d < key_dim; ++d)
+        score += double{q[size(r * key_dim + d)]} * double{keys.decoded[size(t * key_dim + d)]};
+      weights.push_back(score);
+      most = std::max(most, score);
+    }
+    for (double& w : weights) total += w = std::exp(w - most);
+    for (std::int32_t t = 0; t < tokens; ++t)
+      for (std::int32_t d = 0; d < value_dim; ++d) {
+        double const value = values.decoded[size(t * value_dim + d)];
+        expected[size(d)] += weights[size(t)] / total * value;
+        largest_value = std::max(largest_value, std::fabs(value));
+      }
+    for (std::int32_t d = 0; d < value_dim; ++d) {
+      double const error = std::fabs(double{out[size(d)]} - expected[size(d)]) / largest_value;
+      errors.largest = std::isnan(error) ? error : std::max(errors.largest, error);
+      errors.mean += error / (rows * value_dim);
+    }
+  }
+  return errors;
+}
+
+template <class Q>
+void check(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_dim, std::int32_t rows) {
+  for (Isa const isa : machine_sets()) {
+    UseIsa const use(isa);
+    CAPTURE(Q::name, simd::name_of(isa), tokens, key_dim, value_dim, rows);
+    Errors const errors = errors_of<Q>(tokens, key_dim, value_dim, rows);
+    CHECK(errors.largest < 3e-6);
+    CHECK(errors.mean < 4e-7);
+  }
+}
+
+}  // namespace
+
+using Int8Asymmetric = IntQuantizer<8, Levels::asymmetric, 0, Basis::model>;
+
+TEMPLATE_TEST_CASE("every format is what it decodes to, for every head dim, on every set of instructions", "", F32, F16,
+                   BF16, Fp8E4M3, Fp8E5M2, Fp8E4M3Static, Int8PerToken, Int8Asymmetric, Int4Rotated, Int4PerToken,
+                   Int2Rotated) {
+  for (std::int32_t dim = 32; dim <= 256; dim += 32) check<TestType>(75, dim, dim, 4);
+  for (std::int32_t const dim : {8, 16, 40, 72, 104}) check<TestType>(67, dim, dim, 3);
+  check<TestType>(70, 576, 512, 16);  // a latent
+  check<TestType>(70, 64, 128, 5);
+}
+
+TEMPLATE_TEST_CASE("every fill of a tile, and any number of query rows", "", F16, Fp8E4M3, Int8PerToken, Int4Rotated) {
+  for (std::int32_t tokens = 1; tokens <= 66; ++tokens) check<TestType>(tokens, 64, 64, 4);
+  for (std::int32_t const rows : {1, 2, 3, 4, 5, 7, 8, 9, 16, 33}) check<TestType>(80, 64, 64, rows);
+}
+
+TEST_CASE("queries become the same integers on every set of instructions") {
+  auto const row = random_floats(128, 7, 3.0F);
+  std::vector<std::vector<std::int8_t>> digits;
+  for (Isa const isa : machine_sets()) {
+    UseIsa const use(isa);
+    constexpr simd::RowFormat format{simd::Elements::s8, simd::RowParams::scale};
+    QueryStore queries(simd::row_kernels<format>(false), 1, 128);
+    std::copy(row.begin(), row.end(), queries.row(0));
+    queries.finish();
+    simd::QueryRows const block = queries.block(0);
+    std::vector<std::int8_t> found;
+    double largest_error = 0;
+    for (std::int32_t d = 0; d < 128; ++d) {
+      std::int8_t const* const at = block.digits + d / 4 * 64 + d % 4;
+      largest_error = std::max(
+          largest_error, std::fabs((at[0] + 256.0 * at[4] + 65536.0 * at[8]) * double{block.scales[0]} - row[size(d)]));
+      found.insert(found.end(), {at[0], at[4], at[8]});
+    }
+    CHECK(largest_error < 3.0 * 1.2e-7);  // half a unit of 23 bits, and float's own
+    digits.push_back(found);
+    CHECK(digits.back() == digits.front());
+  }
+}
+
+TEST_CASE("a query that is not finite gives no number, and its neighbours theirs") {
+  for (Isa const isa : machine_sets()) {
+    UseIsa const use(isa);
+    KvCache<Model<ModelConfig{.layers = 1, .kv_heads = 1, .head_dim = 32}>, Int8PerToken> cache({.num_blocks = {4}});
+    Sequence s = cache.create(20);
+    auto const rows = random_floats(20 * 32, 1);
+    ops::append(cache.batch({&s}).view(), 0, rows.data(), rows.data());
+    std::vector<float> q = random_floats(2 * 32, 2), out(2 * 32);
+    q[5] = INFINITY;
+    ops::attend(cache.batch({{&s, 1}}).view(), 0, q.data(), 2, out.data());
+    CHECK(std::isnan(out[0]));
+    CHECK(std::isfinite(out[32]));
+  }
+}
+
+TEST_CASE("which views attend reads in place is known at compile time") {
+  constexpr ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 64};
+  auto const fast = []<class... Policies>(KvCache<Model<model>, Policies...> const* cache) {
+    using View = decltype(cache->batch(std::vector<BatchItem>{}).view());
+    return ops::has_fast_attend<View>;
+  };
+  STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, F16> const*>(nullptr)));
+  STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, Int4Rotated, LayoutNhd> const*>(nullptr)));
+  STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, Keys<Int8PerToken>, Values<Int2Rotated>> const*>(nullptr)));
+  STATIC_REQUIRE(!fast(static_cast<KvCache<Model<model>, F16, LayoutInterleaved> const*>(nullptr)));
+  STATIC_REQUIRE(!fast(static_cast<KvCache<Model<model>, folio::test::GroupedInt8> const*>(nullptr)));
+}
+
+namespace {
+
+/// Long contexts: several parts, of which threads share the work in different ways.
+template <class Cache>
+void check_threads(Cache cache, std::int32_t num_query_heads, ops::AttendOptions options) {
+  std::vector<Sequence> sequences;
+  for (std::int32_t const length : {2600, 1, 0, 1024}) {
+    Sequence s = cache.create(length);
+    if (length > 0) {
+      auto const keys = random_floats(std::int64_t{length} * cache.shape().kv_heads * cache.shape().key_dim,
+                                      static_cast<std::uint32_t>(length), 2.0F);
+      ops::append(cache.batch({&s}).view(), 0, keys.data(), keys.data());
+    }
+    sequences.push_back(std::move(s));
+  }
+  std::vector<BatchItem> items;
+  for (Sequence& s : sequences) items.emplace_back(&s, std::min(s.num_tokens(), 3));
+  auto const batch = cache.batch(items);
+  auto const view = batch.view();
+  auto const q = random_floats(std::int64_t{view.num_query_tokens()} * num_query_heads * cache.shape().key_dim, 5);
+  std::vector<float> first, first_lse;
+  for (int const num_threads : {1, 2, 3}) {
+    ThreadPool threads(num_threads);
+    options.threads = &threads;
+    auto const rows = size(view.num_query_tokens() * num_query_heads);
+    std::vector<float> out(rows * size(cache.shape().value_dim)), lse(rows);
+    ops::attend(view, 0, q.data(), num_query_heads, out.data(), lse.data(), options);
+    if (num_threads == 1) {
+      first = out;
+      first_lse = lse;
+      auto const expected = folio::test::naive_attention(view, 0, q.data(), num_query_heads, options);
+      CHECK(folio::test::difference(expected, out, lse) == "");
+    }
+    CHECK(std::memcmp(out.data(), first.data(), out.size() * sizeof(float)) == 0);
+    CHECK(std::memcmp(lse.data(), first_lse.data(), lse.size() * sizeof(float)) == 0);
+  }
+}
+
+constexpr ModelConfig dim_32{.layers = 1, .head_dim = 32};
+constexpr ModelConfig windows_of_32{.layers = 1, .head_dim = 32, .groups = {sliding_window(1500, 5)}};
+
+}  // namespace
+
+TEST_CASE("a long context has the same bits for any number of threads, and is what the formula says") {
+  for (std::int32_t const heads : {1, 2, 4, 8}) {
+    CAPTURE(heads);
+    check_threads(KvCache<Model<dim_32>, F16>({.num_blocks = {240}, .kv_heads = 2}), 2 * heads, {});
+    check_threads(KvCache<Model<dim_32>, Int8PerToken>({.num_blocks = {240}, .kv_heads = 3}), 3 * heads, {});
+  }
+  float const logits[] = {1.0F, -3.0F, 12.0F, 0.5F};
+  using Int4Cache = KvCache<Model<dim_32>, Int4Rotated>;
+  check_threads(Int4Cache({.num_blocks = {240}, .kv_heads = 1}), 4, {.sink_logits = logits});
+  check_threads(Int4Cache({.num_blocks = {240}, .kv_heads = 1}), 4, {.token_begin = 100, .token_end = 2100});
+  check_threads(KvCache<Model<windows_of_32>, Int8PerToken>({.num_blocks = {240}, .kv_heads = 2}), 4, {});
+}

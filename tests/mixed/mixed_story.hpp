@@ -289,6 +289,7 @@ class MixedStories {
                        std::int32_t heads, std::vector<float> const& q, ops::AttendOptions const& options) const {
     GroupShape const& shape = shape_of(layer);
     NaiveAttention result;
+    result.unit = 2e-5;  // of integers of 16 bits, which some of the formats are multiplied with
     float const* row = q.data();
     for (MixedStory const* const s : stories) {
       auto [keys, values] = flat(*s, layer);

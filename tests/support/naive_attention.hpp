@@ -17,6 +17,7 @@ namespace folio::test {
 struct NaiveAttention {
   std::vector<double> out, lse;
   double largest_value = 0, largest_score = 0;  ///< to measure errors by
+  double unit = 4e-6;                           ///< of errors, for a score of 1
 };
 
 /// Whether the query at `position` takes `token` into its softmax.
@@ -57,6 +58,15 @@ inline void attend_naively(NaiveAttention& result, std::vector<std::int32_t> con
 }
 
 /// What ops::attend should give for these arguments.
+/// Whether attend multiplies the stored codes with integers of 16 bits.
+template <class Quantizer, class Layout>
+constexpr bool in_integers(Plane plane) {
+  using simd::Elements;
+  Elements const elements = simd::row_format<Quantizer>.elements;
+  return simd::reads_in_place<Quantizer, Layout>(plane) &&
+         (elements == Elements::s8 || elements == Elements::u8 || elements == Elements::u4 || elements == Elements::u2);
+}
+
 template <class View>
 NaiveAttention naive_attention(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads,
                                ops::AttendOptions const& options = {}) {
@@ -64,6 +74,10 @@ NaiveAttention naive_attention(View const& view, std::int32_t layer, float const
   GroupTable const& table = view.group(view.place(layer).group);
   double const scale = options.scale != 0 ? options.scale : 1.0 / std::sqrt(double(shape.key_dim));
   NaiveAttention result;
+  using Layout = typename View::Layout;
+  if (in_integers<typename View::KeyQuantizer, Layout>(Plane::key) ||
+      in_integers<typename View::ValueQuantizer, Layout>(Plane::value))
+    result.unit = 2e-5;
   for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
     std::int32_t const queries = view.query_start(i + 1) - view.query_start(i);
     std::int32_t const length = view.template sequence_in<0>(i, 0).num_tokens();
@@ -94,8 +108,8 @@ NaiveAttention naive_attention(View const& view, std::int32_t layer, float const
 inline std::string difference(NaiveAttention const& expected, std::vector<float> const& out,
                               std::vector<float> const& lse) {
   if (out.size() != expected.out.size() || lse.size() != expected.lse.size()) return "the sizes differ";
-  double const for_out = 1e-7 + 4e-6 * (1 + expected.largest_score) * expected.largest_value;
-  double const for_lse = 4e-6 * (1 + expected.largest_score);
+  double const for_out = 1e-7 + expected.unit * (1 + expected.largest_score) * expected.largest_value;
+  double const for_lse = expected.unit * (1 + expected.largest_score);
   for (std::size_t i = 0; i < out.size(); ++i)
     if (!(std::fabs(double{out[i]} - expected.out[i]) <= for_out))
       return "out[" + std::to_string(i) + "] is " + std::to_string(out[i]) + ", not " + std::to_string(expected.out[i]);

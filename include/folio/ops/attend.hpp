@@ -62,8 +62,8 @@ void attend(View const& view, std::int32_t layer, float const* q, std::int32_t n
     auto works = detail::share_out(view, shape.kv_heads, heads, num_threads, tokens_of);
     auto const pieces = detail::pieces_of(works);
     if (pieces.empty()) return;
-    using Sequence = std::remove_cvref_t<decltype(view.template sequence_in<group()>(0, index))>;
-    using Task = detail::AttendTask<View, Sequence>;
+    using SequenceType = std::remove_cvref_t<decltype(view.template sequence_in<group()>(0, index))>;
+    using Task = detail::AttendTask<View, SequenceType>;
     detail::AttendCall const call{shape, num_query_heads, heads, options,
                                   Task::find_offsets(view.template sequence_in<group()>(0, index).layer(), shape)};
     detail::TaskStore<Task> tasks;

@@ -104,10 +104,10 @@ class QueryStore {
     floats_.resize(to_size(blocks_ * simd::block_rows) * to_size(stride_));
     if (!kernels.is_integer) return;
     places_ = kernels.key_places(dim);
-    digits_.resize(to_size(blocks_ * simd::block_rows) * to_size(places_ * simd::query_digits));
+    words_.resize(to_size(blocks_ * simd::block_rows) * to_size(places_ * simd::query_words));
     scales_.resize(to_size(blocks_ * simd::block_rows));
     totals_.resize(scales_.size());
-    sums_.resize(scales_.size() * simd::query_digits);
+    sums_.resize(scales_.size() * simd::query_words);
   }
   [[nodiscard]] float* row(std::int32_t i) { return floats_.data() + to_size(i) * to_size(stride_); }
 
@@ -122,8 +122,8 @@ class QueryStore {
       }
       std::int32_t const in_block = i % simd::block_rows;
       quantize_(row.data(), places_,
-                {digits_.data() + to_size((i - in_block) * places_ + in_block * 4) * simd::query_digits,
-                 scales_.data() + i, totals_.data() + i, sums_.data() + i * simd::query_digits});
+                {words_.data() + to_size((i - in_block) * places_ + in_block * 4) * simd::query_words,
+                 scales_.data() + i, totals_.data() + i, sums_.data() + i * simd::query_words});
     }
   }
 
@@ -134,20 +134,20 @@ class QueryStore {
     q.float_stride = stride_;
     if (places_ == 0) return q;
     q.places = places_;
-    q.digits = digits_.data() + to_size(i) * to_size(places_ * simd::query_digits);
+    q.words = words_.data() + to_size(i) * to_size(places_ * simd::query_words);
     q.scales = scales_.data() + i;
     q.totals = totals_.data() + i;
-    q.sums = sums_.data() + i * simd::query_digits;
+    q.sums = sums_.data() + i * simd::query_words;
     return q;
   }
 
  private:
-  void (*quantize_)(float const*, std::int32_t, simd::QueryDigits const&);
+  void (*quantize_)(float const*, std::int32_t, simd::QueryIntegers const&);
   std::int32_t const* dims_;
   std::int32_t dim_, stride_, blocks_, places_ = 0;
   Lines<float> floats_;
   std::vector<float> scales_, totals_;
-  Lines<std::int8_t> digits_;
+  Lines<std::int8_t> words_;
   std::vector<std::int32_t> sums_;
 };
 
@@ -262,17 +262,17 @@ class TileAttention {
         keys_.tokens = std::max({keys_.tokens, seen.sinks, seen.end});
     if (keys_.tokens == 0) return;
     alignas(64) float scores[simd::block_rows][simd::tile_tokens];
-    simd::WeightDigits digits;
+    simd::WeightIntegers integers;
     alignas(16) float keep[simd::block_rows];
     key_kernels_.score(keys_, queries.block(row), scores[0]);
     for (std::int32_t r = 0; r < simd::block_rows; ++r) hide(visible(tile, row + std::min(r, rows - 1)), scores[r]);
     key_kernels_.soften(keys_, scores[0], sums.states.data() + row, keep);
-    if (value_kernels_.weigh != nullptr) value_kernels_.weigh(values_, scores[0], digits);
+    if (value_kernels_.weigh != nullptr) value_kernels_.weigh(values_, scores[0], integers);
     simd::WeightRows weights;
     weights.weights = scores[0];
-    weights.digits = digits.digits;
-    weights.scales = digits.scales;
-    weights.shifts = digits.shifts;
+    weights.words = integers.words;
+    weights.scales = integers.scales;
+    weights.shifts = integers.shifts;
     weights.keep = keep;
     weights.out = sums.row(row);
     weights.out_stride = places_;

@@ -35,7 +35,7 @@ template <class E>
 template <class C>
 [[nodiscard]] RowKernels code_kernels() {
   RowKernels k;
-  k.load_key_params = load_grids<C::key_bias>;  // of two f16, as all unsigned codes have today
+  k.load_key_params = load_grids<C::bias>;  // of two f16, as all unsigned codes have today
   k.load_value_params = load_grids<C::value_bias>;
   k.soften = soften;
   k.is_integer = true;
@@ -43,7 +43,7 @@ template <class C>
   k.prepare_keys = unpack_keys<C>;
   k.prepare_values = unpack_values<C>;
   k.score = score_codes<C>;
-  k.weigh = quantize_weights;
+  k.weigh = quantize_weights<C>;
   k.add = add_codes;
   k.key_places = key_places<C>;
   k.value_places = value_places<C>;

@@ -5,8 +5,8 @@
 // columns of 64. Included once by kernels.hpp, behind the kernels of AVX-512, which do the rest and whose integers
 // these are.
 //
-// Scores: keys are rows, one byte for each code, as they are stored but for the packing; the digits of 4 queries are
-// columns. Values: the digits of the weights are rows.
+// Scores: keys are rows, one byte for each code, as they are stored but for the packing; the words of 4 queries are
+// columns. Values: the words of the weights are rows.
 
 namespace folio::simd::amx {
 
@@ -18,7 +18,7 @@ struct alignas(64) TileShapes {
   std::uint16_t row_bytes[16] = {64, 32, 32, 32, 64, 64, 64, 64};
   std::uint8_t rows[16] = {16, 16, 16, 16, 8, 16, 8, 8};
 };
-static_assert(block_rows * query_digits * 4 == 32 && block_rows * weight_digits == 8);
+static_assert(block_rows * query_words * 4 == 32 && block_rows * weight_words == 8);
 
 inline void enter() {
   static constexpr TileShapes shapes;
@@ -47,7 +47,7 @@ template <class C>
   return byte * C::per_byte + vector % C::per_byte;
 }
 
-/// sums[token][row][digit] of 2 times 16 tokens.
+/// sums[token][row][word] of 2 times 16 tokens.
 inline void multiply_keys(std::byte const* keys, QueryRows const& q, std::int32_t* sums) {
   std::int64_t const stride = q.places, line = 32;
   asm volatile("tilezero %tmm2\n\ttilezero %tmm3");
@@ -59,7 +59,7 @@ inline void multiply_keys(std::byte const* keys, QueryRows const& q, std::int32_
         "tileloadd (%3,%4,1), %%tmm0\n\t"
         "tdpbusd %%tmm1, %%tmm0, %%tmm3"
         :
-        : "r"(q.digits + place * (line / 4)), "r"(line), "r"(keys + place), "r"(keys + place + 16 * stride), "r"(stride)
+        : "r"(q.words + place * (line / 4)), "r"(line), "r"(keys + place), "r"(keys + place + 16 * stride), "r"(stride)
         : "memory");
   }
   asm volatile("tilestored %%tmm2, (%0,%2,1)\n\ttilestored %%tmm3, (%1,%2,1)"
@@ -70,10 +70,10 @@ inline void multiply_keys(std::byte const* keys, QueryRows const& q, std::int32_
 
 using Lanes = std::make_integer_sequence<int, lanes>;
 
-/// Of four tokens' sums, two in each vector: the digits `Digit`, lane 4 * token + row.
-template <int Digit, int... I>
-[[nodiscard]] inline Ints pick_digits(Ints const& a, Ints const& b, std::integer_sequence<int, I...>) {
-  return shuffle<std::int32_t, (query_digits * I + Digit)...>(a, b);
+/// Of four tokens' sums, two in each vector: those of word `Word`, lane 4 * token + row.
+template <int Word, int... I>
+[[nodiscard]] inline Ints pick_word(Ints const& a, Ints const& b, std::integer_sequence<int, I...>) {
+  return shuffle<std::int32_t, (query_words * I + Word)...>(a, b);
 }
 
 /// From four vectors of four tokens each, lane 4 * token + row, to one of 16 tokens for each row.
@@ -94,9 +94,9 @@ inline void turn(Floats (&v)[4], std::integer_sequence<int, I...>) {
 /// scores[row][token] of 4 query rows with every key of a tile.
 template <class C>
 inline void score_tiles(Tile const& tile, QueryRows const& q, float* scores) {
-  alignas(64) std::int32_t sums[32 * 8], biases[query_digits][16];
-  for (int k = 0; k < query_digits; ++k)
-    for (int i = 0; i < 16; ++i) biases[k][i] = C::key_bias * q.sums[i % 4 * query_digits + k];
+  alignas(64) std::int32_t sums[32 * 8], biases[query_words][16];
+  for (int k = 0; k < query_words; ++k)
+    for (int i = 0; i < 16; ++i) biases[k][i] = C::key_excess * q.sums[i % 4 * query_words + k];
   Ints const low_bias = load<Ints>(biases[0]), high_bias = load<Ints>(biases[1]);
   Floats const scale = repeat(q.scales);
   for (std::int32_t begin = 0; begin < tile.tokens; begin += 32) {
@@ -107,8 +107,8 @@ inline void score_tiles(Tile const& tile, QueryRows const& q, float* scores) {
       FOLIO_UNROLL
       for (int i = 0; i < 4; ++i) {
         Ints const a = load<Ints>(sums + (half + 4 * i) * 8), b = load<Ints>(sums + (half + 4 * i + 2) * 8);
-        Floats const low = __builtin_convertvector(pick_digits<0>(a, b, Lanes{}) - low_bias, Floats);
-        Floats const high = __builtin_convertvector(pick_digits<1>(a, b, Lanes{}) - high_bias, Floats);
+        Floats const low = __builtin_convertvector(pick_word<0>(a, b, Lanes{}) - low_bias, Floats);
+        Floats const high = __builtin_convertvector(pick_word<1>(a, b, Lanes{}) - high_bias, Floats);
         products[i] = (high * 256.0F + low) * scale;
       }
       turn(products, Lanes{});
@@ -125,7 +125,7 @@ inline void score_tiles(Tile const& tile, QueryRows const& q, float* scores) {
 inline void add_tiles(Tile const& tile, WeightRows const& w) {
   alignas(64) std::int32_t sums[2][8 * 16];
   std::int64_t const stride = std::int64_t{w.out_stride} * 4, line = 64;
-  asm volatile("tileloadd (%0,%1,1), %%tmm4" : : "r"(w.digits), "r"(line) : "memory");
+  asm volatile("tileloadd (%0,%1,1), %%tmm4" : : "r"(w.words), "r"(line) : "memory");
   for (std::int32_t place = 0; place < w.out_stride; place += 32) {
     std::byte const* const values = tile.unpacked + place * 4;
     asm volatile(
@@ -143,7 +143,7 @@ inline void add_tiles(Tile const& tile, WeightRows const& w) {
       ask_ahead(tile, 5);
       FOLIO_UNROLL
       for (int r = 0; r < block_rows; ++r) {
-        std::int32_t const* const from = sums[half] + r * weight_digits * 16;
+        std::int32_t const* const from = sums[half] + r * weight_words * 16;
         Floats const products = __builtin_convertvector(load<Ints>(from + 16), Floats) * 256.0F +
                                 __builtin_convertvector(load<Ints>(from), Floats);
         float* const out = w.out + r * w.out_stride + place + half * 16;

@@ -4,9 +4,9 @@
 // Scores and weighted sums over rows of integers, by dot products of bytes: no key and no value is decoded. Included
 // once for each instruction set by kernels.hpp. All sums are of integers and exact, so they are the same on every set.
 //
-// A dot product takes unsigned bytes and signed ones. Of keys the codes are the unsigned, of values the weights. A
-// tile's codes are first laid out so that 4 bytes that are multiplied and added lie together: 4 dims of a key, or 4
-// tokens of one dim of a value. That is done once for all query rows.
+// A dot product of bytes takes unsigned ones and signed ones. Of keys the codes are the unsigned, of values the
+// weights. A tile's codes are first laid out so that 4 bytes that are multiplied and added lie together: 4 dims of a
+// key, or 4 tokens of one dim of a value. That is done once for all query rows.
 
 namespace folio::simd::FOLIO_SIMD_ISA {
 
@@ -14,14 +14,20 @@ namespace folio::simd::FOLIO_SIMD_ISA {
 template <int Bits, bool Signed>
 struct Codes {
   static constexpr int per_byte = 8 / Bits;
-  static constexpr std::int32_t key_bias = 1 << (Bits - 1);                   ///< what makes a key's codes signed
-  static constexpr std::int32_t value_bias = Bits == 8 && !Signed ? 128 : 0;  ///< smaller codes fit as they are
+  static constexpr std::int32_t bias = 1 << (Bits - 1);          ///< what makes a code signed
+  static constexpr std::int32_t value_bias = Signed ? 0 : bias;  ///< a signed one is as it should be
+  /// How much larger the bytes are than codes less their bias.
+  static constexpr std::int32_t key_excess = dots_of_bytes || Bits != 8 ? bias : 0;
+  static constexpr std::int32_t value_excess = Bits != 8 ? bias : 0;
 
   static Words part(Words packed, int i) {
     return Bits == 8 ? packed : (packed >> (Bits * i)) & (0x01010101U * ((1U << Bits) - 1U));
   }
-  static Words key_part(Words packed, int i) { return Signed ? packed ^ 0x80808080U : part(packed, i); }
-  static Words value_part(Words packed, int i) { return value_bias != 0 ? packed ^ 0x80808080U : part(packed, i); }
+  static Words key_part(Words packed, int i) {
+    if constexpr (!dots_of_bytes) return value_part(packed, i);
+    return Signed ? packed ^ 0x80808080U : part(packed, i);
+  }
+  static Words value_part(Words packed, int i) { return Bits == 8 && !Signed ? packed ^ 0x80808080U : part(packed, i); }
 };
 
 [[nodiscard]] inline std::int32_t code_row_bytes(std::int32_t dim, int per_byte) {
@@ -93,14 +99,13 @@ inline void unpack_keys(Tile const& tile) {
   }
 }
 
-/// From the sums of products with the query's digits, the lowest first, to scores. A bias costs the sums of the digits,
-/// exactly; an offset that of the query.
+/// From the sums of products with the query's words to scores. A bias costs the sums of the words, exactly; an offset
+/// that of the query.
 template <class C>
 [[nodiscard]] inline Floats finish_scores(Tile const& tile, QueryRows const& q, int row, std::int32_t token,
-                                          Ints const& low, Ints const& high) {
-  std::int32_t const* const sums = q.sums + row * query_digits;
-  Floats const product = __builtin_convertvector(high - C::key_bias * sums[1], Floats) * 256.0F +
-                         __builtin_convertvector(low - C::key_bias * sums[0], Floats);
+                                          Ints const& a, Ints const& b) {
+  std::int32_t const* const sums = q.sums + row * query_words;
+  Floats const product = join_words(a - C::key_excess * sums[0], b - C::key_excess * sums[1]);
   return product * q.scales[row] * load<Floats>(tile.scales + token) +
          load<Floats>(tile.offsets + token) * q.totals[row];
 }
@@ -109,22 +114,26 @@ template <class C>
 template <class C>
 inline void score_codes(Tile const& tile, QueryRows const& q, float* scores) {
   constexpr int groups = vector_bytes == 64 ? 2 : 1;
-  constexpr std::int32_t row_digits = block_rows * query_digits;
+  constexpr std::int32_t row_words = block_rows * query_words;
   for (std::int32_t token = 0; token < tile.tokens; token += groups * lanes) {
-    Ints sums[4][std::size_t{query_digits}][std::size_t{groups}] = {};
+    Ints sums[4][std::size_t{query_words}][std::size_t{groups}] = {};
     std::byte const* const keys = tile.unpacked + std::int64_t{token} * q.places;
     for (std::int32_t i = 0; i < q.places; i += 4) {
       if (i % 8 == 0) ask_ahead(tile, 1);
-      Words key[std::size_t{groups}];
+      Words key[2][std::size_t{groups}];
       FOLIO_UNROLL
-      for (int g = 0; g < groups; ++g) key[g] = load<Words>(keys + (g * q.places + i) * lanes);
+      for (int g = 0; g < groups; ++g) {
+        Words const four = load<Words>(keys + (g * q.places + i) * lanes);
+        key[0][g] = bytes_for_word<0>(four);
+        key[1][g] = bytes_for_word<1>(four);
+      }
       FOLIO_UNROLL
       for (int r = 0; r < block_rows; ++r) {
         FOLIO_UNROLL
-        for (int k = 0; k < query_digits; ++k) {
-          Words const digit = splat_word(q.digits + i * row_digits + (r * query_digits + k) * 4);
+        for (int k = 0; k < query_words; ++k) {
+          Words const integers = splat_word(q.words + i * row_words + (r * query_words + k) * 4);
           FOLIO_UNROLL
-          for (int g = 0; g < groups; ++g) sums[r][k][g] = dot(sums[r][k][g], key[g], digit);
+          for (int g = 0; g < groups; ++g) sums[r][k][g] = dot(sums[r][k][g], key[k][g], integers);
         }
       }
     }
@@ -176,20 +185,23 @@ inline void unpack_values(Tile const& tile) {
 /// out[row] = out[row] * keep[row] + the sum of weight * value, places [place, place + V * lanes).
 template <int V>
 inline void add_places(Tile const& tile, WeightRows const& w, std::int32_t place) {
-  Ints sums[4][std::size_t{weight_digits}][std::size_t{V}] = {};
+  Ints sums[4][std::size_t{weight_words}][std::size_t{V}] = {};
   for (std::int32_t t = 0; t < w.end; t += 4) {
     ask_ahead(tile, 1);
-    Words values[std::size_t{V}];
+    Words values[2][std::size_t{V}];
     FOLIO_UNROLL
-    for (int v = 0; v < V; ++v)
-      values[v] = load<Words>(tile.unpacked + std::int64_t{t} * w.out_stride + (place + v * lanes) * 4);
+    for (int v = 0; v < V; ++v) {
+      Words const four = load<Words>(tile.unpacked + std::int64_t{t} * w.out_stride + (place + v * lanes) * 4);
+      values[0][v] = bytes_for_word<0>(four);
+      values[1][v] = bytes_for_word<1>(four);
+    }
     FOLIO_UNROLL
     for (int r = 0; r < block_rows; ++r) {
       FOLIO_UNROLL
-      for (int k = 0; k < weight_digits; ++k) {
-        Words const digits = splat_word(w.digits + (r * weight_digits + k) * tile_tokens + t);
+      for (int k = 0; k < weight_words; ++k) {
+        Words const integers = splat_word(w.words + (r * weight_words + k) * tile_tokens + t);
         FOLIO_UNROLL
-        for (int v = 0; v < V; ++v) sums[r][k][v] = dot(sums[r][k][v], digits, values[v]);
+        for (int v = 0; v < V; ++v) sums[r][k][v] = dot(sums[r][k][v], integers, values[k][v]);
       }
     }
   }
@@ -197,8 +209,7 @@ inline void add_places(Tile const& tile, WeightRows const& w, std::int32_t place
   for (int r = 0; r < block_rows; ++r) {
     FOLIO_UNROLL
     for (int v = 0; v < V; ++v) {
-      Floats const products =
-          __builtin_convertvector(sums[r][1][v], Floats) * 256.0F + __builtin_convertvector(sums[r][0][v], Floats);
+      Floats const products = join_words(sums[r][0][v], sums[r][1][v]);
       float* const out = w.out + r * w.out_stride + place + v * lanes;
       store(out, load<Floats>(out) * w.keep[r] + (products * w.scales[r] + w.shifts[r]));
     }

@@ -182,24 +182,51 @@ template <int... I>
 #endif
 }
 
-/// Adds to each lane the products of its 4 bytes: unsigned ones of `u` with signed ones of `s`.
+/// Integers of 16 bits, of queries and weights, are multiplied with bytes, four with four, in two words. Where there
+/// are dot products of bytes, word 0 has the low bytes of the four and word 1 the high ones. Elsewhere word 0 has the
+/// first and the third, word 1 the second and the fourth.
+inline constexpr bool dots_of_bytes = vector_bytes == 64;
+
+/// The two words of each four integers: in the first half of each 16 bytes.
+template <int... I>
+[[nodiscard]] inline Words pairs_first(Ints v, std::integer_sequence<int, I...>) {
+  return as<Words>(shuffle<std::int16_t, (I / 8 * 8 + I % 8 / 2 * 2 % 4 + I % 2 * 4)...>(v, v));
+}
+[[nodiscard]] inline Words signed_words(Ints v) {
+  if constexpr (dots_of_bytes) return digits_first(as<Words>(v) + 0x8080U) ^ 0x80808080U;  // bytes from -128 to 127
+  return pairs_first(v, std::make_integer_sequence<int, vector_bytes / 2>{});
+}
+
+/// Four bytes with a sign, of a key or of values, as word `I` needs them.
+template <int I>
+[[nodiscard]] inline Words bytes_for_word(Words bytes) {
+  if constexpr (dots_of_bytes) return bytes;
+  typedef std::int16_t Shorts __attribute__((vector_size(FOLIO_SIMD_BYTES)));
+  return as<Words>((I == 0 ? as<Shorts>(bytes) << 8 : as<Shorts>(bytes)) >> 8);
+}
+
+/// Adds to each lane a product of a word with bytes made ready for it. Dots of bytes: those of `u` have no sign.
 [[nodiscard]] inline Ints dot(Ints acc, Words u, Words s) {
 #if FOLIO_SIMD_BYTES == 64
   asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u), "v"(s));
   return acc;
 #elif FOLIO_SIMD_BYTES == 32
-  // As pairs of 16 bits: vpmaddubsw would saturate.
-  Words const u_even = u & 0x00FF00FFU, u_odd = (u >> 8) & 0x00FF00FFU;
-  typedef std::int16_t Shorts __attribute__((vector_size(32)));
-  Shorts const s_odd = as<Shorts>(s) >> 8, s_even = (as<Shorts>(s) << 8) >> 8;
-  Ints even, odd;
-  asm("vpmaddwd %2, %1, %0" : "=x"(even) : "x"(u_even), "x"(s_even));
-  asm("vpmaddwd %2, %1, %0" : "=x"(odd) : "x"(u_odd), "x"(s_odd));
-  return acc + even + odd;
+  Ints products;
+  asm("vpmaddwd %2, %1, %0" : "=x"(products) : "x"(u), "x"(s));
+  return acc + products;
+#elif FOLIO_SIMD_X86
+  asm("pmaddwd %1, %0" : "+x"(u) : "x"(s));
+  return acc + as<Ints>(u);
 #else
-  for (int shift = 24; shift >= 0; shift -= 8) acc += as<Ints>((u << shift) >> 24) * (as<Ints>(s << shift) >> 24);
-  return acc;
+  return acc + (as<Ints>(u << 16) >> 16) * (as<Ints>(s << 16) >> 16) + (as<Ints>(u) >> 16) * (as<Ints>(s) >> 16);
 #endif
+}
+
+/// The sum of products from those of the two words: exact in every step but the last.
+[[nodiscard]] inline Floats join_words(Ints const& a, Ints const& b) {
+  if constexpr (dots_of_bytes) return __builtin_convertvector(b, Floats) * 256.0F + __builtin_convertvector(a, Floats);
+  return __builtin_convertvector((a >> 8) + (b >> 8), Floats) * 256.0F +
+         __builtin_convertvector((a & 255) + (b & 255), Floats);
 }
 
 /// The lowest bytes of all words, then the next ones.

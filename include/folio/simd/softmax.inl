@@ -67,7 +67,7 @@ inline void soften(Tile const& tile, float* scores, RowState* states, float* kee
 }
 
 /// Weights of 4 rows times the scales of their values, for rows whose elements the kernels leave unscaled.
-inline void scale_weights(Tile const& tile, float* weights, WeightDigits&) {
+inline void scale_weights(Tile const& tile, float* weights, WeightIntegers&) {
   for (std::int32_t t = 0; t < tile_tokens; t += lanes)
     for (int r = 0; r < block_rows; ++r) {
       float* const at = weights + r * tile_tokens + t;
@@ -75,8 +75,23 @@ inline void scale_weights(Tile const& tile, float* weights, WeightDigits&) {
     }
 }
 
-/// The weights of 4 rows, times the scales of their values, as integers in units of the row's largest.
-inline void quantize_weights(Tile const& tile, float* weights, WeightDigits& to) {
+/// The words of `lanes` weights.
+inline void store_words(Ints const& weights, std::uint8_t* to) {
+  Words const words = dots_of_bytes ? all_digits_first(as<Words>(weights)) : signed_words(weights);
+  auto const* from = reinterpret_cast<std::byte const*>(&words);
+  for (int k = 0; k < weight_words; ++k)
+    if constexpr (dots_of_bytes)
+      std::memcpy(to + k * tile_tokens, from + k * lanes, std::size_t{lanes});
+    else
+      for (int part = 0; part < quarters; ++part)
+        std::memcpy(to + k * tile_tokens + 4 * part, from + 16 * part + 4 * k, 4);
+}
+
+/// The weights of 4 rows, times the scales of their values, as integers in units of the row's largest. What the values'
+/// bytes are too large by is taken off for these integers: for the weights themselves, all dims would be off to the
+/// same side, and a rotation would add that up.
+template <class C>
+inline void quantize_weights(Tile const& tile, float* weights, WeightIntegers& to) {
   Floats most[4] = {}, shifts[4] = {};
   for (std::int32_t t = 0; t < tile_tokens; t += lanes) {
     Floats const scale = load<Floats>(tile.scales + t), offset = load<Floats>(tile.offsets + t);
@@ -92,22 +107,23 @@ inline void quantize_weights(Tile const& tile, float* weights, WeightDigits& to)
   FourFloats const best = larger(largest(most[0], most[1], most[2], most[3]), least);
   FourFloats const inverse = weight_limit / best, scales = best * (1.0F / weight_limit);
   store(to.scales, scales);
-  store(to.shifts, sums(shifts[0], shifts[1], shifts[2], shifts[3]));
+  Floats totals[4] = {};
   for (std::int32_t t = 0; t < tile_tokens; t += lanes) {
     FOLIO_UNROLL
     for (int r = 0; r < block_rows; ++r) {
       Floats const weight = load<Floats>(weights + r * tile_tokens + t) * inverse[r] + 0.5F;
-      Words const digits = all_digits_first(as<Words>(__builtin_convertvector(weight, Ints)));
-      for (int k = 0; k < weight_digits; ++k)
-        std::memcpy(to.digits + (r * weight_digits + k) * tile_tokens + t,
-                    reinterpret_cast<std::byte const*>(&digits) + k * lanes, std::size_t{lanes});
+      Ints const integers = __builtin_convertvector(weight, Ints);
+      store_words(integers, to.words + r * weight_words * tile_tokens + t);
+      if (C::value_excess != 0) totals[r] += __builtin_convertvector(integers, Floats);
     }
   }
+  FourFloats const excess = sums(totals[0], totals[1], totals[2], totals[3]) * static_cast<float>(C::value_excess);
+  store(to.shifts, sums(shifts[0], shifts[1], shifts[2], shifts[3]) - excess * scales);
 }
 
 /// A query row, [places] in the order of the codes' places, as integers in units of its largest; see QueryRows. What is
 /// not finite makes the scale NaN.
-inline void quantize_query(float const* row, std::int32_t places, QueryDigits const& to) {
+inline void quantize_query(float const* row, std::int32_t places, QueryIntegers const& to) {
   Floats most{}, rest{};
   for (std::int32_t i = 0; i < places; i += lanes) {
     Floats const x = load<Floats>(row + i);
@@ -120,21 +136,21 @@ inline void quantize_query(float const* row, std::int32_t places, QueryDigits co
   for (std::int32_t i = 0; i < places; i += lanes) {
     Floats const x = load<Floats>(row + i) * inverse;
     Ints const integers = __builtin_convertvector(x + (x < 0.0F ? Floats{} - 0.5F : Floats{} + 0.5F), Ints);
-    // Counted from -128 in each digit, the digits are the bytes.
-    Words const digits = digits_first(as<Words>(integers) + 0x8080U) ^ 0x80808080U;
-    totals = dot(totals, Words{} + 0x01010101U, digits);
+    Words const words = signed_words(integers);
+    totals = dots_of_bytes ? dot(totals, Words{} + 0x01010101U, words) : totals + integers;
     for (int part = 0; part < quarters; ++part)
-      std::memcpy(to.digits + (i + 4 * part) * query_digits * block_rows,
-                  reinterpret_cast<std::byte const*>(&digits) + 16 * part, std::size_t{4 * query_digits});
+      std::memcpy(to.words + (i + 4 * part) * query_words * block_rows,
+                  reinterpret_cast<std::byte const*>(&words) + 16 * part, std::size_t{4 * query_words});
   }
   std::int32_t parts[std::size_t{lanes}];
   store(parts, totals);
-  for (std::int32_t k = 0; k < query_digits; ++k) {
+  for (std::int32_t k = 0; k < query_words; ++k) {
     to.sums[k] = 0;
-    for (int part = 0; part < quarters; ++part) to.sums[k] += parts[part * 4 + k];
+    for (int part = 0; part < quarters; ++part)
+      to.sums[k] += parts[part * 4 + k] + (dots_of_bytes ? 0 : parts[part * 4 + k + 2]);
   }
   *to.scale = limit / query_limit + bad[0];
-  *to.total = *to.scale * static_cast<float>(std::int64_t{to.sums[1]} * 256 + to.sums[0]);
+  *to.total = *to.scale * static_cast<float>(std::int64_t{to.sums[1]} * (dots_of_bytes ? 256 : 1) + to.sums[0]);
 }
 
 }  // namespace folio::simd::FOLIO_SIMD_ISA

@@ -12,10 +12,11 @@ namespace folio::simd {
 inline constexpr std::int32_t tile_tokens = 64;  ///< tiles begin at multiples of this, whatever the block size
 inline constexpr std::int32_t block_rows = 4;    ///< query rows that share each load of a key or a value
 
-/// Queries and weights as integers of two bytes, the lower first: a query's with a sign, a weight's without. In units
-/// of a row's largest that is finer than f16, whose numbers the kernels of others multiply.
-inline constexpr std::int32_t query_digits = 2, weight_digits = 2;
-inline constexpr float query_limit = 127.0F * 256.0F, weight_limit = 65535.0F;
+/// Queries and weights as integers of 16 bits, four of them in as many words of 4 bytes as this; what a word has is up
+/// to the instructions. In units of a row's largest they are finer than f16, whose numbers the kernels of others
+/// multiply.
+inline constexpr std::int32_t query_words = 2, weight_words = 2;
+inline constexpr float query_limit = 127.0F * 256.0F, weight_limit = 32767.0F;
 
 /// The rows of up to 64 neighbouring tokens in one plane and head, by their addresses: so any layout that keeps rows
 /// whole, and any block size, has the same kernels. Tokens that nobody sees have the address of one that is seen.
@@ -44,7 +45,7 @@ struct RowsAhead {
   /// Into the second level: the first holds what is worked on.
   [[gnu::always_inline]] static inline void ask_for(TileRows const& rows, std::int32_t row, std::int32_t bytes) {
     for (std::int32_t i = 0; i < bytes; i += 64) __builtin_prefetch(rows.codes[row] + i, 0, 2);
-    if (row % 4 == 0 && rows.params[row] != nullptr) __builtin_prefetch(rows.params[row], 0, 2);
+    if (row % 16 == 0 && rows.params[row] != nullptr) __builtin_prefetch(rows.params[row], 0, 2);  // a line of them
   }
 };
 
@@ -67,30 +68,30 @@ struct Tile {
 struct QueryRows {
   float const* floats = nullptr;  ///< [block_rows][float_stride]
   std::int32_t float_stride = 0;
-  std::int32_t places = 0;              ///< of codes, a multiple of 4
-  std::int8_t const* digits = nullptr;  ///< [places / 4][block_rows][query_digits][4]
-  float const* scales = nullptr;        ///< [block_rows] of the integers
-  float const* totals = nullptr;        ///< [block_rows] the sum of the row's elements
-  std::int32_t const* sums = nullptr;   ///< [block_rows][query_digits] of the digits
+  std::int32_t places = 0;             ///< of codes, a multiple of 4
+  std::int8_t const* words = nullptr;  ///< [places / 4][block_rows][query_words][4]
+  float const* scales = nullptr;       ///< [block_rows] of the integers
+  float const* totals = nullptr;       ///< [block_rows] the sum of the row's elements
+  std::int32_t const* sums = nullptr;  ///< [block_rows][query_words] of the words
 };
 
 /// Where the integers of one of these rows go.
-struct QueryDigits {
-  std::int8_t* digits;
+struct QueryIntegers {
+  std::int8_t* words;
   float *scale, *total;
   std::int32_t* sums;
 };
 
 /// The weights of a block of rows as integers.
-struct WeightDigits {
-  alignas(64) std::uint8_t digits[block_rows * weight_digits * tile_tokens];  ///< [row][digit][token]
+struct WeightIntegers {
+  alignas(64) std::uint8_t words[block_rows * weight_words * tile_tokens];  ///< [row][word][4 tokens]
   float scales[block_rows], shifts[block_rows];  ///< of the integers; the weighted offsets, the same for every dim
 };
 
 /// The weights of a block of rows, and where the weighted values go.
 struct WeightRows {
-  float const* weights = nullptr;        ///< [block_rows][tile_tokens]
-  std::uint8_t const* digits = nullptr;  ///< as in WeightDigits
+  float const* weights = nullptr;       ///< [block_rows][tile_tokens]
+  std::uint8_t const* words = nullptr;  ///< as in WeightIntegers
   float const* scales = nullptr;
   float const* shifts = nullptr;
   float const* keep = nullptr;         ///< [block_rows] what the sums so far are multiplied by
@@ -121,12 +122,12 @@ struct RowKernels {
   void (*leave)() = nullptr;                       ///< and behind them
   void (*load_key_params)(Tile const&) = nullptr;  ///< scales and offsets
   void (*load_value_params)(Tile const&) = nullptr;
-  void (*quantize_query)(float const* row, std::int32_t places, QueryDigits const&) = nullptr;
+  void (*quantize_query)(float const* row, std::int32_t places, QueryIntegers const&) = nullptr;
   void (*prepare_keys)(Tile const&) = nullptr;  ///< lays the tile out in `unpacked`: floats row by row
   void (*prepare_values)(Tile const&) = nullptr;
   void (*score)(Tile const&, QueryRows const&, float* scores) = nullptr;
   void (*soften)(Tile const&, float* scores, RowState* states, float* keep) = nullptr;
-  void (*weigh)(Tile const&, float* weights, WeightDigits&) = nullptr;
+  void (*weigh)(Tile const&, float* weights, WeightIntegers&) = nullptr;
   void (*add)(Tile const&, WeightRows const&) = nullptr;
   std::int32_t (*key_places)(std::int32_t dim) = nullptr;      ///< codes in a row
   std::int32_t (*value_places)(std::int32_t dim) = nullptr;    ///< numbers in a row of sums

@@ -11,6 +11,7 @@ inline constexpr int vector_bytes = FOLIO_SIMD_BYTES, lanes = vector_bytes / 4, 
 typedef float Floats __attribute__((vector_size(FOLIO_SIMD_BYTES)));
 typedef std::int32_t Ints __attribute__((vector_size(FOLIO_SIMD_BYTES)));
 typedef std::uint32_t Words __attribute__((vector_size(FOLIO_SIMD_BYTES)));
+typedef std::int16_t Shorts __attribute__((vector_size(FOLIO_SIMD_BYTES)));
 typedef std::uint16_t Halves __attribute__((vector_size(FOLIO_SIMD_BYTES / 2)));
 typedef float FourFloats __attribute__((vector_size(16)));
 
@@ -201,7 +202,6 @@ template <int... I>
 template <int I>
 [[nodiscard]] inline Words bytes_for_word(Words bytes) {
   if constexpr (dots_of_bytes) return bytes;
-  typedef std::int16_t Shorts __attribute__((vector_size(FOLIO_SIMD_BYTES)));
   return as<Words>((I == 0 ? as<Shorts>(bytes) << 8 : as<Shorts>(bytes)) >> 8);
 }
 

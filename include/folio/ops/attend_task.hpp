@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <folio/block.hpp>
 #include <folio/ops/attend_work.hpp>
 #include <folio/ops/rows.hpp>
 #include <folio/ops/thread_pool.hpp>

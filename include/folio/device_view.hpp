@@ -22,8 +22,11 @@ inline constexpr bool is_device_view = false;
 template <class View>
 inline constexpr bool is_device_view<DeviceView<View>> = true;
 
-/// What an operation of the host takes. For a DeviceView there is the operation in ops/*.cuh, which takes a stream.
+/// What an operation of the host takes: one cache's view. For a DeviceView there is the operation in ops/*.cuh, which
+/// takes a stream; for the view of a MixedCache that in mixed/mixed_ops.hpp.
 template <class View>
-concept HostReadableView = !is_device_view<View>;
+concept HostReadableView = !is_device_view<View> && requires {
+  typename View::KeyQuantizer;
+};
 
 }  // namespace folio

@@ -69,6 +69,42 @@ TEST_CASE("threads gather the same") {
   CHECK(found_values == values);
 }
 
+TEST_CASE("ranges of many sequences are gathered one behind the other") {
+  using folio::ops::TokenRange;
+  Cache cache({.num_blocks = {64}});
+  Sequence const a = cache.create(70), empty = cache.create(0), b = cache.create(37);
+  auto const batch = cache.batch({&a, &empty, &b});
+  auto const keys = random_floats(107 * 2 * 16, 1), values = random_floats(107 * 2 * 8, 2);
+  folio::ops::append(batch.view(), 1, keys.data(), values.data());
+  std::vector<TokenRange> const ranges = {{2, 3, 34}, {0, 0, 70}, {1, 0, 0},  {0, 15, 1},
+                                          {0, 69, 1}, {2, 36, 1}, {2, 0, 18}, {0, 5, 0}};
+  std::vector<float> all_keys, all_values;
+  for (TokenRange const& range : ranges) {
+    std::int64_t const first = (range.sequence == 2 ? 70 : 0) + range.first;
+    all_keys.insert(all_keys.end(), keys.begin() + first * 32, keys.begin() + (first + range.count) * 32);
+    all_values.insert(all_values.end(), values.begin() + first * 16, values.begin() + (first + range.count) * 16);
+  }
+  for (int const num_threads : {1, 3}) {
+    folio::ThreadPool threads(num_threads);
+    std::vector<float> found_keys(all_keys.size() + 1, -7.0F), found_values(all_values.size() + 1, -7.0F);
+    folio::ops::gather(batch.view(), 1, ranges, found_keys.data(), found_values.data(), &threads);
+    CHECK(found_keys.back() == -7.0F);
+    CHECK(found_values.back() == -7.0F);
+    found_keys.pop_back();
+    found_values.pop_back();
+    CHECK(found_keys == all_keys);
+    CHECK(found_values == all_values);
+  }
+  std::vector<float> untouched(all_keys.size(), 7.0F);
+  auto bad = ranges;
+  bad.push_back({2, 30, 8});
+  REQUIRE_THROWS_WITH(folio::ops::gather(batch.view(), 1, bad, untouched.data(), nullptr),
+                      contains("has 37 tokens, so not the 8 from 30 on"));
+  bad.back() = {3, 0, 0};
+  REQUIRE_THROWS_WITH(folio::ops::gather(batch.view(), 1, bad, untouched.data(), nullptr), contains("no sequence 3"));
+  CHECK(untouched == std::vector<float>(all_keys.size(), 7.0F));
+}
+
 TEST_CASE("what does not exist is refused before anything is written") {
   Cache cache({.num_blocks = {16}});
   Sequence const a = cache.create(5);

@@ -3,49 +3,101 @@
 #pragma once
 // Reads stored keys and values back into contiguous floats. Host only.
 
+#include <algorithm>
+#include <cstdint>
 #include <folio/ops/rows.hpp>
 #include <folio/ops/thread_pool.hpp>
 #include <folio/ops/with_group.hpp>
+#include <span>
+#include <vector>
 
 namespace folio::ops {
 
-/// Decodes tokens [first_token, first_token + num_tokens) of sequence `i` of the batch in one layer.
+/// Tokens [first, first + count) of sequence `sequence` of a batch.
+struct TokenRange {
+  std::int32_t sequence = 0, first = 0, count = 0;
+};
+
+namespace detail {
+
+/// Whether a view's sequence has these tokens; throws Error if not.
+template <class Sequence>
+void check_tokens(Sequence const& sequence, TokenRange const& range) {
+  if (range.first < 0 || range.count < 0 || range.first > sequence.num_tokens() - range.count)
+    throw Error("folio: the sequence has " + std::to_string(sequence.num_tokens()) + " tokens, so not the " +
+                std::to_string(range.count) + " from " + std::to_string(range.first) + " on");
+  for (std::int32_t token = range.first; token < range.first + range.count; ++token)
+    if (sequence.block_id(token) == null_block)
+      throw Error("folio: token " + std::to_string(token) + " was given back behind the layer's window");
+}
+
+template <class View, class Sequence>
+void gather_token(Sequence const& sequence, std::int32_t token, float* keys, float* values) {
+  GroupShape const shape = sequence.shape();
+  for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
+    if (keys != nullptr) {
+      float* const out = keys + std::int64_t{head} * shape.key_dim;
+      load_row(sequence.key(head, token), shape.key_dim, out);
+      change_basis(View::KeyQuantizer::basis, out, shape.key_dim, shape.key_dim);
+    }
+    if (values != nullptr) {
+      float* const out = values + std::int64_t{head} * shape.value_dim;
+      load_row(sequence.value(head, token), shape.value_dim, out);
+      change_value_basis<View>(shape, out);
+    }
+  }
+}
+
+}  // namespace detail
+
+/// Decodes tokens of many sequences of the batch in one layer, range after range.
 ///
-/// `keys`: [num_tokens][kv_heads][key_dim], `values`: [num_tokens][kv_heads][value_dim], in the model's basis; either
-/// may be null. Throws Error, before anything is written, for a sequence, layer or range that does not exist, or for
-/// tokens that were given back behind a window. Cost: one pass over the rows. Tokens are shared over `threads`.
+/// With n tokens in all ranges together, `keys`: [n][kv_heads][key_dim], `values`: [n][kv_heads][value_dim], in the
+/// model's basis; either may be null. Ranges may overlap. Throws Error, before anything is written, for a sequence,
+/// layer or range that does not exist, or for tokens that were given back behind a window. Cost: one pass over the
+/// rows. Work is shared over `threads` in pieces of 16 tokens, so a long range and many short ones keep them equally
+/// busy.
+template <HostReadableView View>
+void gather(View const& view, std::int32_t layer, std::span<TokenRange const> ranges, float* keys, float* values,
+            ThreadPool* threads = nullptr) {
+  with_group(view, layer, [&](auto group, std::int32_t index) {
+    struct Piece {
+      TokenRange range;
+      std::int64_t row;  // of its first token in the output
+    };
+    constexpr std::int32_t piece_tokens = 16;
+    std::vector<Piece> pieces;
+    std::int64_t num_rows = 0;
+    for (TokenRange const& range : ranges) {
+      if (range.sequence < 0 || range.sequence >= view.num_sequences())
+        throw Error("folio: the batch has " + std::to_string(view.num_sequences()) + " sequences, so no sequence " +
+                    std::to_string(range.sequence));
+      detail::check_tokens(view.template sequence_in<group()>(range.sequence, index), range);
+      for (std::int32_t done = 0; done < range.count; done += piece_tokens)
+        pieces.push_back(
+            {{range.sequence, range.first + done, std::min(piece_tokens, range.count - done)}, num_rows + done});
+      num_rows += range.count;
+    }
+    parallel_for(threads, static_cast<std::int64_t>(pieces.size()), [&](std::int64_t i) {
+      auto const& [range, row] = pieces[static_cast<std::size_t>(i)];
+      auto const sequence = view.template sequence_in<group()>(range.sequence, index);
+      GroupShape const shape = sequence.shape();
+      std::int64_t const key_floats = std::int64_t{shape.kv_heads} * shape.key_dim;
+      std::int64_t const value_floats = std::int64_t{shape.kv_heads} * shape.value_dim;
+      for (std::int32_t t = 0; t < range.count; ++t)
+        detail::gather_token<View>(sequence, range.first + t, keys != nullptr ? keys + (row + t) * key_floats : nullptr,
+                                   values != nullptr ? values + (row + t) * value_floats : nullptr);
+    });
+  });
+}
+
+/// Decodes tokens [first_token, first_token + num_tokens) of sequence `i` of the batch in one layer: one range of the
+/// above.
 template <HostReadableView View>
 void gather(View const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token, std::int32_t num_tokens,
             float* keys, float* values, ThreadPool* threads = nullptr) {
-  if (i < 0 || i >= view.num_sequences())
-    throw Error("folio: the batch has " + std::to_string(view.num_sequences()) + " sequences, so no sequence " +
-                std::to_string(i));
-  with_group(view, layer, [&](auto group, std::int32_t index) {
-    auto const sequence = view.template sequence_in<group()>(i, index);
-    GroupShape const shape = sequence.shape();
-    if (first_token < 0 || num_tokens < 0 || first_token > sequence.num_tokens() - num_tokens)
-      throw Error("folio: the sequence has " + std::to_string(sequence.num_tokens()) + " tokens, so not the " +
-                  std::to_string(num_tokens) + " from " + std::to_string(first_token) + " on");
-    for (std::int32_t token = first_token; token < first_token + num_tokens; ++token)
-      if (sequence.block_id(token) == null_block)
-        throw Error("folio: token " + std::to_string(token) + " was given back behind the layer's window");
-    parallel_for(threads, num_tokens, [&](std::int64_t t) {
-      auto const token = static_cast<std::int32_t>(first_token + t);
-      for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
-        std::int64_t const row = t * shape.kv_heads + head;
-        if (keys != nullptr) {
-          float* const out = keys + row * shape.key_dim;
-          load_row(sequence.key(head, token), shape.key_dim, out);
-          change_basis(View::KeyQuantizer::basis, out, shape.key_dim, shape.key_dim);
-        }
-        if (values != nullptr) {
-          float* const out = values + row * shape.value_dim;
-          load_row(sequence.value(head, token), shape.value_dim, out);
-          change_value_basis<View>(shape, out);
-        }
-      }
-    });
-  });
+  TokenRange const range{i, first_token, num_tokens};
+  gather(view, layer, std::span(&range, 1), keys, values, threads);
 }
 
 }  // namespace folio::ops

@@ -119,5 +119,6 @@ int main() {
   float const four_bits = difference_to_host<folio::Int4Rotated, folio::LayoutInterleaved>();
   std::cout << "largest difference to the host's attention: f16 " << halves << ", int8 " << eight_bits << ", int4 "
             << four_bits << "\n";
-  return halves < 1e-5F && eight_bits < 1e-5F && four_bits < 1e-5F ? 0 : 1;
+  // The host multiplies integer formats with queries of 16 bits.
+  return halves < 1e-5F && eight_bits < 1e-4F && four_bits < 1e-4F ? 0 : 1;
 }

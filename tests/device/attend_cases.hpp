@@ -11,6 +11,7 @@
 #include <folio/ops/attend.cuh>
 
 #include "simt/streams.hpp"
+#include "support/attend_precision.hpp"
 #include "support/catch.hpp"
 
 namespace folio_test {
@@ -105,8 +106,10 @@ void same_as_on_the_host(TwinCaches const& twins, AttendCase const& c, Op const&
     op(device, layer, q.device.data(), device_out.data(), device_lse.data(), c.num_query_heads, c.scale,
        c.sink_logits ? device_sinks.data() : nullptr);
     folio::check_cuda(cudaDeviceSynchronize(), "waiting for the device");
-    CHECK(difference(out, written(device_out, out.size())) < tolerance<Out>);
-    CHECK(difference(lse, written(device_lse, lse.size())) < 2e-5);
+    // Of integers of 16 bits the host's scores, of up to hundreds here, are made with integer formats.
+    double const for_integers = folio::test::attends_in_integers<View>() ? 1e-3 : 0;
+    CHECK(difference(out, written(device_out, out.size())) < tolerance<Out> + for_integers);
+    CHECK(difference(lse, written(device_lse, lse.size())) < 2e-5 + for_integers);
   }
 }
 

@@ -70,16 +70,16 @@ TEST_CASE("threads gather the same") {
 }
 
 TEST_CASE("ranges of many sequences are gathered one behind the other") {
-  using folio::ops::TokenRange;
+  using folio::ops::GatherRange;
   Cache cache({.num_blocks = {64}});
   Sequence const a = cache.create(70), empty = cache.create(0), b = cache.create(37);
   auto const batch = cache.batch({&a, &empty, &b});
   auto const keys = random_floats(107 * 2 * 16, 1), values = random_floats(107 * 2 * 8, 2);
   folio::ops::append(batch.view(), 1, keys.data(), values.data());
-  std::vector<TokenRange> const ranges = {{2, 3, 34}, {0, 0, 70}, {1, 0, 0},  {0, 15, 1},
-                                          {0, 69, 1}, {2, 36, 1}, {2, 0, 18}, {0, 5, 0}};
+  std::vector<GatherRange> const ranges = {{2, 3, 34}, {0, 0, 70}, {1, 0, 0},  {0, 15, 1},
+                                           {0, 69, 1}, {2, 36, 1}, {2, 0, 18}, {0, 5, 0}};
   std::vector<float> all_keys, all_values;
-  for (TokenRange const& range : ranges) {
+  for (GatherRange const& range : ranges) {
     std::int64_t const first = (range.sequence == 2 ? 70 : 0) + range.first;
     all_keys.insert(all_keys.end(), keys.begin() + first * 32, keys.begin() + (first + range.count) * 32);
     all_values.insert(all_values.end(), values.begin() + first * 16, values.begin() + (first + range.count) * 16);

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "support/attend_precision.hpp"
+
 namespace folio::test {
 
 struct NaiveAttention {
@@ -58,15 +60,6 @@ inline void attend_naively(NaiveAttention& result, std::vector<std::int32_t> con
 }
 
 /// What ops::attend should give for these arguments.
-/// Whether attend multiplies the stored codes with integers of 16 bits.
-template <class Quantizer, class Layout>
-constexpr bool in_integers(Plane plane) {
-  using simd::Elements;
-  Elements const elements = simd::row_format<Quantizer>.elements;
-  return simd::reads_in_place<Quantizer, Layout>(plane) &&
-         (elements == Elements::s8 || elements == Elements::u8 || elements == Elements::u4 || elements == Elements::u2);
-}
-
 template <class View>
 NaiveAttention naive_attention(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads,
                                ops::AttendOptions const& options = {}) {
@@ -74,10 +67,7 @@ NaiveAttention naive_attention(View const& view, std::int32_t layer, float const
   GroupTable const& table = view.group(view.place(layer).group);
   double const scale = options.scale != 0 ? options.scale : 1.0 / std::sqrt(double(shape.key_dim));
   NaiveAttention result;
-  using Layout = typename View::Layout;
-  if (in_integers<typename View::KeyQuantizer, Layout>(Plane::key) ||
-      in_integers<typename View::ValueQuantizer, Layout>(Plane::value))
-    result.unit = 2e-5;
+  if (attends_in_integers<View>()) result.unit = 2e-5;
   for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
     std::int32_t const queries = view.query_start(i + 1) - view.query_start(i);
     std::int32_t const length = view.template sequence_in<0>(i, 0).num_tokens();

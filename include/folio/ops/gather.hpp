@@ -14,7 +14,7 @@
 namespace folio::ops {
 
 /// Tokens [first, first + count) of sequence `sequence` of a batch.
-struct TokenRange {
+struct GatherRange {
   std::int32_t sequence = 0, first = 0, count = 0;
 };
 
@@ -22,7 +22,7 @@ namespace detail {
 
 /// Whether a view's sequence has these tokens; throws Error if not.
 template <class Sequence>
-void check_tokens(Sequence const& sequence, TokenRange const& range) {
+void check_tokens(Sequence const& sequence, GatherRange const& range) {
   if (range.first < 0 || range.count < 0 || range.first > sequence.num_tokens() - range.count)
     throw Error("folio: the sequence has " + std::to_string(sequence.num_tokens()) + " tokens, so not the " +
                 std::to_string(range.count) + " from " + std::to_string(range.first) + " on");
@@ -58,17 +58,17 @@ void gather_token(Sequence const& sequence, std::int32_t token, float* keys, flo
 /// rows. Work is shared over `threads` in pieces of 16 tokens, so a long range and many short ones keep them equally
 /// busy.
 template <HostReadableView View>
-void gather(View const& view, std::int32_t layer, std::span<TokenRange const> ranges, float* keys, float* values,
+void gather(View const& view, std::int32_t layer, std::span<GatherRange const> ranges, float* keys, float* values,
             ThreadPool* threads = nullptr) {
   with_group(view, layer, [&](auto group, std::int32_t index) {
     struct Piece {
-      TokenRange range;
+      GatherRange range;
       std::int64_t row;  // of its first token in the output
     };
     constexpr std::int32_t piece_tokens = 16;
     std::vector<Piece> pieces;
     std::int64_t num_rows = 0;
-    for (TokenRange const& range : ranges) {
+    for (GatherRange const& range : ranges) {
       if (range.sequence < 0 || range.sequence >= view.num_sequences())
         throw Error("folio: the batch has " + std::to_string(view.num_sequences()) + " sequences, so no sequence " +
                     std::to_string(range.sequence));
@@ -96,7 +96,7 @@ void gather(View const& view, std::int32_t layer, std::span<TokenRange const> ra
 template <HostReadableView View>
 void gather(View const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token, std::int32_t num_tokens,
             float* keys, float* values, ThreadPool* threads = nullptr) {
-  TokenRange const range{i, first_token, num_tokens};
+  GatherRange const range{i, first_token, num_tokens};
   gather(view, layer, std::span(&range, 1), keys, values, threads);
 }
 

@@ -1,0 +1,26 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// How precise is the host's attention over a view?
+
+#include <folio/simd/row_format.hpp>
+
+namespace folio::test {
+
+/// Whether attend multiplies the stored codes with integers of 16 bits.
+template <class Quantizer, class Layout>
+constexpr bool in_integers(Plane plane) {
+  using simd::Elements;
+  Elements const elements = simd::row_format<Quantizer>.elements;
+  return simd::reads_in_place<Quantizer, Layout>(plane) &&
+         (elements == Elements::s8 || elements == Elements::u8 || elements == Elements::u4 || elements == Elements::u2);
+}
+
+/// The same of a view's keys or values.
+template <class View>
+constexpr bool attends_in_integers() {
+  return in_integers<typename View::KeyQuantizer, typename View::Layout>(Plane::key) ||
+         in_integers<typename View::ValueQuantizer, typename View::Layout>(Plane::value);
+}
+
+}  // namespace folio::test

@@ -24,4 +24,5 @@ TEST_CASE("groups and odd bits on the device as on the host") {
 TEST_CASE("fp4 and static fp8 on the device as on the host") {
   same_rows<Keys<Nvfp4>, Values<Mxfp4>>();
   same_rows<Keys<Fp8E4M3Static>, Values<Fp8E5M2>>();
+  same_rows<Keys<Nvfp4FourOverSix>, Values<Nvfp4FourOverSixStatic>>();
 }

@@ -1,8 +1,14 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
+#include <folio/kv_cache.hpp>
+#include <folio/ops/append.hpp>
+#include <folio/ops/attend.hpp>
+#include <folio/quantizer/f32.hpp>
 #include <folio/quantizer/fp8.hpp>
 #include <limits>
+#include <random>
+#include <vector>
 
 #include "conformance/quantizer_suite.hpp"
 
@@ -11,6 +17,88 @@ using folio::Fp8E4M3Static;
 using folio::Fp8E5M2;
 using folio::Fp8E5M2Static;
 using folio::test::StoredRow;
+
+namespace {
+
+constexpr std::int32_t num_tokens = 20, kv_heads = 2, num_query_heads = 4, dim = 32;
+constexpr folio::ModelConfig two_heads{.layers = 1, .kv_heads = kv_heads, .head_dim = dim};
+
+/// Numbers of three bits, from 0.25 to 7, with signs: fp8 numbers, and eight times as much or an eighth of it as well.
+std::vector<float> short_numbers(std::int32_t count, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<float> numbers;
+  for (std::int32_t i = 0; i < count; ++i) {
+    float const magnitude =
+        std::ldexp(1.0F + 0.25F * static_cast<float>(random() % 4), static_cast<int>(random() % 5) - 2);
+    numbers.push_back(random() % 2 == 0 ? magnitude : -magnitude);
+  }
+  return numbers;
+}
+
+/// [..][num_heads][dim] numbers, those of each head times the scale of its kv head, or divided by it.
+std::vector<float> scaled(std::vector<float> rows, std::int32_t num_heads, std::vector<float> const& scales,
+                          bool divide) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::size_t const head =
+        i / dim % static_cast<std::size_t>(num_heads) * kv_heads / static_cast<std::size_t>(num_heads);
+    rows[i] = divide ? rows[i] / scales[head] : rows[i] * scales[head];
+  }
+  return rows;
+}
+
+/// What the last token's queries get from a cache in format Q.
+template <class Q>
+std::vector<float> attended(std::vector<float> const& keys, std::vector<float> const& values,
+                            std::vector<float> const& q, float scale) {
+  folio::KvCache<folio::Model<two_heads>, folio::BlockSize<16>, Q> cache({.num_blocks = {4}});
+  folio::Sequence sequence = cache.create();
+  sequence.append(num_tokens);
+  folio::ops::append(cache.batch({&sequence}).view(), 0, keys.data(), values.data());
+  std::vector<float> out(std::size_t{num_query_heads} * dim);
+  auto const batch = cache.batch({{&sequence, 1}});
+  folio::ops::attend(batch.view(), 0, q.data(), num_query_heads, out.data(), nullptr, {.scale = scale});
+  return out;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("static fp8: scales per tensor and per head are folded by the caller, and cost nothing", "",
+                   Fp8E4M3Static, Fp8E5M2Static) {
+  auto const keys = short_numbers(num_tokens * kv_heads * dim, 1),
+             values = short_numbers(num_tokens * kv_heads * dim, 2);
+  auto const q = short_numbers(num_query_heads * dim, 3);
+  constexpr float scale = 0.03125F;
+  std::vector<float> const direct = attended<TestType>(keys, values, q, scale);
+
+  // Powers of two lose nothing: the same bits. One scale for all keys goes into that of the scores.
+  std::vector<float> const eight(kv_heads, 8.0F), quarter(kv_heads, 0.25F);
+  CHECK(scaled(attended<TestType>(scaled(keys, kv_heads, eight, true), scaled(values, kv_heads, quarter, true), q,
+                                  8.0F * scale),
+               num_query_heads, quarter, false) == direct);
+
+  // One for each kv head goes into the queries and outputs of its query heads.
+  std::vector<float> const of_keys{8.0F, 0.5F}, of_values{0.125F, 4.0F};
+  CHECK(scaled(attended<TestType>(scaled(keys, kv_heads, of_keys, true), scaled(values, kv_heads, of_values, true),
+                                  scaled(q, num_query_heads, of_keys, false), scale),
+               num_query_heads, of_values, false) == direct);
+
+  // What scales are for: numbers beyond the format.
+  std::vector<float> const huge(kv_heads, 0x1p14F);
+  auto const large_keys = scaled(keys, kv_heads, huge, false), large_values = scaled(values, kv_heads, huge, false);
+  auto const exact = attended<folio::F32>(large_keys, large_values, q, scale / huge[0]);
+  auto const folded = scaled(attended<TestType>(scaled(large_keys, kv_heads, huge, true),
+                                                scaled(large_values, kv_heads, huge, true), q, scale),
+                             num_query_heads, huge, false);
+  auto const saturated = attended<TestType>(large_keys, large_values, q, scale / huge[0]);
+  double error = 0, unscaled_error = 0, size = 0;
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    error += std::pow(double{folded[i]} - double{exact[i]}, 2);
+    unscaled_error += std::pow(double{saturated[i]} - double{exact[i]}, 2);
+    size += std::pow(double{exact[i]}, 2);
+  }
+  CHECK(error < 1e-4 * size);
+  CHECK(unscaled_error > 0.1 * size);
+}
 
 TEST_CASE("Fp8E4M3 is a quantizer") {
   folio::test::quantizer_suite<Fp8E4M3>({.relative = 0x1p-4 * 1.000001, .of_largest = 0x1p-10 / 448 * 1.000001});

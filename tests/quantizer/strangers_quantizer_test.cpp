@@ -1,12 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// Two quantizers that the library does not have, as a user would write them: only the contract is known to them.
+// Quantizers that the library does not have, as a user would write them: only the contract is known to them.
 
 #include <algorithm>
 #include <cmath>
 #include <folio/quantizer/quantizer.hpp>
 
 #include "conformance/quantizer_suite.hpp"
+#include "support/codebook_quantizers.hpp"
 
 namespace stranger {
 
@@ -111,4 +112,13 @@ TEST_CASE("a stranger's quantizer of six bits") {
   CHECK(folio::bits_per_element<stranger::Int6>(128) == 6.25);
   CHECK(folio::code_bytes<stranger::Int6>(8) == 6);
   folio::test::quantizer_suite<stranger::Int6>({.of_largest = 0.5 / 31 * 1.0001});
+}
+
+TEST_CASE("a stranger's quantizers with codebooks, of 1 to 4 bits") {
+  // An element beyond the codebook's last number is off by less than itself, one near 0 by at most the first number.
+  using namespace folio::test;
+  quantizer_suite<TurboQuant<4>>({.relative = 1, .of_largest = 0.13, .absolute = 1e-6});
+  quantizer_suite<TurboQuant<3>>({.relative = 1, .of_largest = 0.25, .absolute = 1e-6});
+  quantizer_suite<TurboQuant<1>>({.relative = 1, .of_largest = 0.8, .absolute = 1e-6});
+  quantizer_suite<RmsMidRise<2>>({.relative = 1, .of_largest = 0.5, .absolute = 1e-6});
 }

@@ -26,6 +26,8 @@ std::span<Format const> all_formats() {
       {"int4_g32", "int4, not rotated, a scale for each 32 elements", "int4, not rotated, a scale for each 32 elements",
        make_int4_g32, round_trip_int4_g32},
       {"nvfp4", "nvfp4", "nvfp4", make_nvfp4, round_trip_nvfp4},
+      {"nvfp4_4over6", "nvfp4, of two scales the better", "nvfp4, of two scales the better", make_nvfp4_4over6,
+       round_trip_nvfp4_4over6},
       {"mxfp4", "mxfp4", "mxfp4", make_mxfp4, round_trip_mxfp4},
       {"k4v2", "int4, rotated", "int2, rotated", make_k4v2, nullptr},
       {"k2v4", "int2, rotated", "int4, rotated", make_k2v4, nullptr},

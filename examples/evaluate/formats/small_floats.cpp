@@ -18,6 +18,12 @@ std::unique_ptr<Store> make_nvfp4(StoreRequest const& request) { return make_sto
 void round_trip_nvfp4(float* rows, std::int64_t num_rows, std::int32_t dim) {
   round_trip<folio::Nvfp4>(rows, num_rows, dim);
 }
+std::unique_ptr<Store> make_nvfp4_4over6(StoreRequest const& request) {
+  return make_store<folio::Nvfp4FourOverSix>(request);
+}
+void round_trip_nvfp4_4over6(float* rows, std::int64_t num_rows, std::int32_t dim) {
+  round_trip<folio::Nvfp4FourOverSix>(rows, num_rows, dim);
+}
 std::unique_ptr<Store> make_mxfp4(StoreRequest const& request) { return make_store<folio::Mxfp4>(request); }
 void round_trip_mxfp4(float* rows, std::int64_t num_rows, std::int32_t dim) {
   round_trip<folio::Mxfp4>(rows, num_rows, dim);

@@ -14,6 +14,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <folio/ops/seal.hpp>
+#include <folio/quantizer/two_sided_tile.hpp>
 #include <limits>
 #include <optional>
 #include <string>
@@ -98,11 +100,13 @@ std::vector<float> const& token_rows(std::int64_t num_tokens) {
 template <class KeyQuantizer, class ValueQuantizer>
 class Steps {
  public:
-  using Cache = KvCache<Model<bench_model>, BlockSize<16>, Keys<KeyQuantizer>, Values<ValueQuantizer>>;
+  static constexpr bool tiles = is_tile_format<KeyQuantizer>;
+  static constexpr std::int32_t block_size = tiles ? 128 : 16;
+  using Cache = KvCache<Model<bench_model>, BlockSize<block_size>, Keys<KeyQuantizer>, Values<ValueQuantizer>>;
 
   Steps(std::int32_t num_sequences, std::int32_t context, std::int32_t query_tokens)
       : layers_(layers_to_fill(bytes_per_token, num_sequences * context)),
-        cache_(CacheConfig{.num_blocks = {num_sequences * blocks_for(context, 16)}, .layers = layers_}),
+        cache_(CacheConfig{.num_blocks = {num_sequences * blocks_for(context, block_size)}, .layers = layers_}),
         step_bytes_(bytes_per_token * context * num_sequences),
         q_(random_floats(std::int64_t{num_sequences} * query_tokens * query_heads * dim)),
         out_(q_.size()) {
@@ -114,7 +118,10 @@ class Steps {
     }
     auto const prompt = cache_.batch(all);
     float const* const rows = token_rows(std::int64_t{num_sequences} * context).data();
-    ops::append(prompt.view(), 0, rows, rows);
+    if constexpr (tiles)
+      seal(prompt.view(), rows, context);
+    else
+      ops::append(prompt.view(), 0, rows, rows);
     copy_first_layer_to_all(cache_, prompt.view());
     batch_.emplace(cache_.batch(last));
   }
@@ -131,6 +138,18 @@ class Steps {
   [[nodiscard]] std::int64_t step_bytes() const { return step_bytes_; }
 
  private:
+  /// By way of a cache of floats.
+  template <class View>
+  void seal(View const& view, float const* rows, std::int32_t context) {
+    KvCache<Model<bench_model>, F32> floats(CacheConfig{.num_blocks = {blocks_for(context, 16)}, .layers = 1});
+    Sequence const sequence = floats.create(context);
+    auto const batch = floats.batch({&sequence});
+    for (std::int32_t i = 0; i < std::ssize(sequences_); ++i, rows += std::int64_t{context} * row_floats) {
+      ops::append(batch.view(), 0, rows, rows);
+      ops::seal(batch.view(), 0, 0, 0, context, view, i, 0, &threads());
+    }
+  }
+
   static constexpr std::int64_t bytes_per_token =
       (stored_bytes_per_token<KeyQuantizer>() + stored_bytes_per_token<ValueQuantizer>()) / 2;
   std::int32_t layers_, layer_ = 0;
@@ -291,8 +310,11 @@ void add_decode(std::string const& format) {
   add_decode<Fp8E4M3>("fp8_e4m3");
   add_decode<Int8PerToken>("int8");
   add_decode<Int8PerToken, Int4Rotated>("k_int8_v_int4_rotated");
+  add_decode<Int6Rotated>("int6_rotated");
   add_decode<Int4Rotated>("int4_rotated");
+  add_decode<Int3Rotated>("int3_rotated");
   add_decode<Int2Rotated>("int2_rotated");
+  add_decode<TwoSidedTile<2, 128, GridSide::channels>, TwoSidedTile<2, 128, GridSide::tokens>>("int2_two_sided");
   add(std::string("attend/prefill/f16") + shape + "tokens512", 20, prefill<F16>, 512);
   add(std::string("attend/prefill/int8") + shape + "tokens512", 20, prefill<Int8PerToken>, 512);
   add(std::string("attend/prefill/int4_rotated") + shape + "tokens512", 20, prefill<Int4Rotated>, 512);

@@ -44,7 +44,9 @@ using Clock = std::chrono::steady_clock;
 template <QuantizerPolicy Q>
 [[nodiscard]] constexpr std::int64_t stored_bytes_per_token() {
   constexpr std::int32_t dim = bench_model.head_dim;
-  return 2 * std::int64_t{bench_model.kv_heads} * (code_bytes<Q>(dim) + Q::param_bytes(dim));
+  std::int64_t param_bytes = Q::param_bytes(dim);
+  if constexpr (is_tile_format<Q>) param_bytes = Q::tile_param_bytes(dim) / Q::tile_tokens;
+  return 2 * std::int64_t{bench_model.kv_heads} * (code_bytes<Q>(dim) + param_bytes);
 }
 
 /// How many layers of `num_tokens` tokens fill the working set.

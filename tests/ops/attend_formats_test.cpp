@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 #include <folio/folio.hpp>
+#include <folio/quantizer/channel_tile.hpp>
+#include <folio/quantizer/two_sided_tile.hpp>
 #include <string>
 #include <vector>
 
@@ -67,6 +69,46 @@ struct StoredRows {
       rows.codes[t] = codes.data() + token * code_stride;
       rows.params[t] = params.data() + token * param_stride;
     }
+  }
+};
+
+/// The same of a format that stores tiles.
+template <TileQuantizer Q>
+struct StoredRows<Q> {
+  static constexpr std::int32_t tile = Q::tile_tokens;
+  std::int32_t dim, code_stride, tile_param_stride;
+  std::vector<std::byte> codes, params;
+  std::vector<float> decoded;
+
+  StoredRows(std::int32_t num_tokens, std::int32_t row_dim, std::uint32_t seed)
+      : dim(row_dim),
+        code_stride((code_bytes<Q>(row_dim) + 15) / 16 * 16),
+        tile_param_stride(Q::tile_param_bytes(row_dim)) {
+    std::int32_t const tiles = (num_tokens + tile - 1) / tile;
+    codes.assign(size(tiles * tile * code_stride), std::byte{0xFF});
+    params.resize(size(tiles * tile_param_stride));
+    decoded.resize(size(tiles * tile * dim));
+    auto rows = random_floats(std::int64_t{tiles} * tile * dim, seed, 2.0F);
+    std::vector<std::byte> packed(size(tile * code_bytes<Q>(dim)));
+    for (std::int32_t i = 0; i < tiles; ++i) {
+      std::byte* const stored = params.data() + i * tile_param_stride;
+      Q::encode_tile(rows.data() + i * tile * dim, dim, packed.data(), stored);
+      for (std::int32_t slot = 0; slot < tile; ++slot) {
+        std::int32_t const t = i * tile + slot, bytes = code_bytes<Q>(dim);
+        std::memcpy(codes.data() + t * code_stride, packed.data() + slot * bytes, size(bytes));
+        for (std::int32_t d = 0; d < dim; d += 8)
+          Q::template decode<8>(codes.data() + t * code_stride + code_bytes<Q>(d), Q::load_params(stored, d, slot),
+                                decoded.data() + t * dim + d);
+      }
+    }
+  }
+  void fill(std::int32_t first, std::int32_t count, simd::TileRows& rows) const {
+    std::int32_t const bytes_of_token = simd::token_param_bytes(simd::row_format<Q>.params);
+    std::byte const* const stored = params.data() + first / tile * tile_param_stride;
+    rows.tokens = stored + first % tile * bytes_of_token;
+    rows.channels = stored + tile * bytes_of_token;
+    for (std::int32_t t = 0; t < simd::tile_tokens; ++t)
+      rows.codes[t] = codes.data() + (first + (t < count ? t : 0)) * code_stride;
   }
 };
 
@@ -140,18 +182,28 @@ void check(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_dim, st
 
 }  // namespace
 
-using Int8Asymmetric = IntQuantizer<8, Levels::asymmetric, 0, Basis::model>;
+template <int Bits>
+using Asymmetric = IntQuantizer<Bits, Levels::asymmetric, 0, Basis::model>;
+using ChannelTile2 = Int2PerChannel<>;
+using ChannelTile4 = Int4PerChannel<128>;
+using ChannelTile8 = ChannelTile<8, 64>;
+using TwoSidedKeys2 = TwoSidedTile<2, 128, GridSide::channels>;
+using TwoSidedValues2 = TwoSidedTile<2, 64, GridSide::tokens>;
+using TwoSidedKeys3 = TwoSidedTile<3, 64, GridSide::channels>;
+using TwoSidedValues4 = TwoSidedTile<4, 128, GridSide::tokens>;
 
 TEMPLATE_TEST_CASE("every format is what it decodes to, for every head dim, on every set of instructions", "", F32, F16,
-                   BF16, Fp8E4M3, Fp8E5M2, Fp8E4M3Static, Int8PerToken, Int8Asymmetric, Int4Rotated, Int4PerToken,
-                   Int2Rotated) {
+                   BF16, Fp8E4M3, Fp8E5M2, Fp8E4M3Static, Int8PerToken, Asymmetric<8>, Asymmetric<7>, Int6Rotated,
+                   Asymmetric<5>, Int4Rotated, Int4PerToken, Int3Rotated, Int2Rotated, ChannelTile2, ChannelTile4,
+                   ChannelTile8, TwoSidedKeys2, TwoSidedValues2, TwoSidedKeys3, TwoSidedValues4) {
   for (std::int32_t dim = 32; dim <= 256; dim += 32) check<TestType>(75, dim, dim, 4);
   for (std::int32_t const dim : {8, 16, 40, 72, 104}) check<TestType>(67, dim, dim, 3);
   check<TestType>(70, 576, 512, 16);  // a latent
   check<TestType>(70, 64, 128, 5);
 }
 
-TEMPLATE_TEST_CASE("every fill of a tile, and any number of query rows", "", F16, Fp8E4M3, Int8PerToken, Int4Rotated) {
+TEMPLATE_TEST_CASE("every fill of a tile, and any number of query rows", "", F16, Fp8E4M3, Int8PerToken, Int6Rotated,
+                   Int4Rotated, TwoSidedKeys2, TwoSidedValues4) {
   for (std::int32_t tokens = 1; tokens <= 66; ++tokens) check<TestType>(tokens, 64, 64, 4);
   for (std::int32_t const rows : {1, 2, 3, 4, 5, 7, 8, 9, 16, 33}) check<TestType>(80, 64, 64, rows);
 }
@@ -173,7 +225,7 @@ TEST_CASE("queries become the same integers of 16 bits on every set of instructi
     simd::QueryRows const block = queries.block(0);
     double largest_error = 0;
     std::vector<std::int32_t> dims(128);  // in the order of the places
-    for (std::int32_t place = 0; place < 128; ++place) dims[size(kernels.key_dim_at(place))] = place;
+    for (std::int32_t place = 0; place < 128; ++place) dims[size(kernels.key_dim_at(place, 128))] = place;
     found.emplace_back();
     for (std::int32_t d = 0; d < 128; ++d) {
       std::int32_t const place = dims[size(d)], in_four = place % 4;
@@ -212,6 +264,9 @@ TEST_CASE("which views attend reads in place is known at compile time") {
   STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, F16> const*>(nullptr)));
   STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, Int4Rotated, LayoutNhd> const*>(nullptr)));
   STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, Keys<Int8PerToken>, Values<Int2Rotated>> const*>(nullptr)));
+  STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, Keys<Int6Rotated>, Values<Int3Rotated>> const*>(nullptr)));
+  STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, BlockSize<128>, Keys<TwoSidedKeys2>> const*>(nullptr)));
+  STATIC_REQUIRE(!simd::reads_in_place<ChannelTile<2, 32>, LayoutHnd>(Plane::key));  // two tiles in one of the kernels'
   STATIC_REQUIRE(!fast(static_cast<KvCache<Model<model>, F16, LayoutInterleaved> const*>(nullptr)));
   STATIC_REQUIRE(!fast(static_cast<KvCache<Model<model>, folio::test::GroupedInt8> const*>(nullptr)));
 }

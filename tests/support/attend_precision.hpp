@@ -12,8 +12,7 @@ template <class Quantizer, class Layout>
 constexpr bool in_integers(Plane plane) {
   using simd::Elements;
   Elements const elements = simd::row_format<Quantizer>.elements;
-  return simd::reads_in_place<Quantizer, Layout>(plane) &&
-         (elements == Elements::s8 || elements == Elements::u8 || elements == Elements::u4 || elements == Elements::u2);
+  return simd::reads_in_place<Quantizer, Layout>(plane) && elements >= Elements::s8;
 }
 
 /// The same of a view's keys or values.

@@ -38,10 +38,11 @@ inline constexpr bool has_fast_attend =
 /// The result of a query does not depend on the other queries, on how a prompt was cut into steps, or on `threads`. It
 /// does on the machine's instructions, in the last bits.
 ///
-/// Each key and value is read once for all query heads of its kv head and up to 32 query tokens. Rows of integers
-/// (8 symmetric bits; 8, 4 and 2 asymmetric ones; one scale for a row) are not decoded: queries and weights become
-/// integers of 16 bits, finer than f16, and are multiplied with the codes. Those sums are exact and the same on
-/// every machine; scales and minima are applied to them. Floating-point rows are widened in registers, or, for more
+/// Each key and value is read once for all query heads of its kv head and up to 32 query tokens. Integers of 2 to 8
+/// bits (8 symmetric ones; asymmetric ones; one scale for a row, or those of a tile of a multiple of 64 tokens) are not
+/// decoded: queries and weights become integers of 16 bits, finer than f16, and are multiplied with the codes. Those
+/// sums are exact and the same on every machine; scales and minima are applied to them, those of channels to the query
+/// before it becomes integers and to the sums of values. Floating-point rows are widened in registers, or, for more
 /// than 8 query rows, once for each tile. `has_fast_attend` tells which views that holds for. Others decode tile by
 /// tile. Thread-safe as far as its `threads` are one caller's. Memory: about 100 KiB for each thread, and for long
 /// contexts shared by threads the sums of each 1,024 tokens. Throws Error, before anything is written, for a layer or

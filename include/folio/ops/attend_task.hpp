@@ -35,6 +35,7 @@ namespace detail {
 /// Where a block has the rows of each slot in one kv head: the same in every block.
 struct PlaneOffsets {
   std::vector<std::int64_t> codes, params;
+  std::int64_t tile = 0;  ///< the parameters of the whole block, where the format has those
 };
 struct RowOffsets {
   PlaneOffsets keys, values;
@@ -70,13 +71,16 @@ class AttendTask {
     std::vector<RowOffsets> all(to_size(shape.kv_heads));
     for (std::int32_t head = 0; head < shape.kv_heads; ++head)
       for (std::int32_t slot = 0; slot < shape.block_size; ++slot) {
-        auto const add = [&layer](auto const& row, PlaneOffsets& plane, bool has_params) {
+        auto const add = [&layer](auto const& row, PlaneOffsets& plane, simd::RowParams params) {
           plane.codes.push_back(row.codes() - layer.base());
-          if (has_params) plane.params.push_back(row.param_bytes() - layer.base());
+          if (simd::are_of_tile(params))
+            plane.tile = row.param_bytes() - layer.base();
+          else if (params != simd::RowParams::none)
+            plane.params.push_back(row.param_bytes() - layer.base());
         };
         RowOffsets& offsets = all[to_size(head)];
-        add(layer.key(BlockId{0}, head, slot), offsets.keys, key_format.params != simd::RowParams::none);
-        add(layer.value(BlockId{0}, head, slot), offsets.values, value_format.params != simd::RowParams::none);
+        add(layer.key(BlockId{0}, head, slot), offsets.keys, key_format.params);
+        add(layer.value(BlockId{0}, head, slot), offsets.values, value_format.params);
       }
     return all;
   }
@@ -279,6 +283,8 @@ class AttendTask {
       std::byte const* const base = sequence_->layer().base() + to_int(block) * sequence_->layer().map().block_bytes();
       add_plane<keys_in_place>(base, offsets.keys, slot, n, t, item.planes.keys);
       add_plane<values_in_place>(base, offsets.values, slot, n, t, item.planes.values);
+      add_tile_params<key_format.params>(base + offsets.keys.tile, slot - t, item.planes.keys);
+      add_tile_params<value_format.params>(base + offsets.values.tile, slot - t, item.planes.values);
       for (std::int32_t i = 0; i < n && !(keys_in_place && values_in_place); ++i) decode(block, slot + i, t + i, item);
       t += n;
     }
@@ -297,6 +303,15 @@ class AttendTask {
     if constexpr (in_place) {
       add_offsets(base, offsets.codes.data() + slot, n, rows.codes + t);
       if (!offsets.params.empty()) add_offsets(base, offsets.params.data() + slot, n, rows.params + t);
+    }
+  }
+
+  /// `slot`: of the tile's first token; all of them are in one block.
+  template <simd::RowParams params>
+  void add_tile_params(std::byte const* stored, std::int32_t slot, simd::TileRows& rows) const {
+    if constexpr (simd::are_of_tile(params)) {
+      rows.tokens = stored + slot * simd::token_param_bytes(params);
+      rows.channels = stored + shape_.block_size * simd::token_param_bytes(params);
     }
   }
 

@@ -97,6 +97,7 @@ class QueryStore {
   /// `dims`: whose code is at each place, where the kernels take integers.
   QueryStore(simd::RowKernels const& kernels, std::int32_t const* dims, std::int32_t rows, std::int32_t dim)
       : quantize_(kernels.quantize_query),
+        scale_(kernels.scale_query),
         dims_(dims),
         dim_(dim),
         stride_((dim + 15) / 16 * 16),
@@ -104,6 +105,8 @@ class QueryStore {
     floats_.resize(to_size(blocks_ * simd::block_rows) * to_size(stride_));
     if (!kernels.is_integer) return;
     places_ = kernels.key_places(dim);
+    placed_.resize(to_size(scale_ != nullptr ? blocks_ * simd::block_rows : 1) * to_size(places_));
+    scaled_.resize(to_size(places_));
     words_.resize(to_size(blocks_ * simd::block_rows) * to_size(places_ * simd::query_words));
     scales_.resize(to_size(blocks_ * simd::block_rows));
     totals_.resize(scales_.size());
@@ -113,18 +116,20 @@ class QueryStore {
 
   /// After all rows are written.
   void finish() {
-    std::vector<float> row(to_size(places_));
     for (std::int32_t i = 0; places_ != 0 && i < blocks_ * simd::block_rows; ++i) {
       float const* const from = floats_.data() + to_size(i) * to_size(stride_);
-      for (std::int32_t place = 0; place < places_; ++place) {
-        std::int32_t const d = dims_[place];
-        row[to_size(place)] = d < dim_ ? from[d] : 0.0F;
-      }
-      std::int32_t const in_block = i % simd::block_rows;
-      quantize_(row.data(), places_,
-                {words_.data() + to_size((i - in_block) * places_ + in_block * 4) * simd::query_words,
-                 scales_.data() + i, totals_.data() + i, sums_.data() + i * simd::query_words});
+      float* const to = placed_.data() + to_size(scale_ != nullptr ? i : 0) * to_size(places_);
+      for (std::int32_t place = 0; place < places_; ++place)
+        to[place] = dims_[place] < dim_ ? from[dims_[place]] : 0.0F;
+      if (scale_ == nullptr) quantize_(to, places_, integers(i));
     }
+  }
+
+  /// Where channels have scales, before a block is used with a tile: makes it fit for that.
+  void scale_block(std::int32_t begin, simd::Tile const& keys) {
+    if (scale_ == nullptr) return;
+    for (std::int32_t i = begin; i < begin + simd::block_rows; ++i)
+      scale_(keys, placed_.data() + to_size(i) * to_size(places_), scaled_.data(), integers(i));
   }
 
   /// The block of rows that begins at `i`.
@@ -142,10 +147,17 @@ class QueryStore {
   }
 
  private:
+  [[nodiscard]] simd::QueryIntegers integers(std::int32_t i) {
+    std::int32_t const in_block = i % simd::block_rows;
+    return {words_.data() + to_size((i - in_block) * places_ + in_block * 4) * simd::query_words, scales_.data() + i,
+            totals_.data() + i, sums_.data() + i * simd::query_words};
+  }
+
   void (*quantize_)(float const*, std::int32_t, simd::QueryIntegers const&);
+  void (*scale_)(simd::Tile const&, float const*, float*, simd::QueryIntegers const&);
   std::int32_t const* dims_;
   std::int32_t dim_, stride_, blocks_, places_ = 0;
-  Lines<float> floats_;
+  Lines<float> floats_, placed_, scaled_;  // as they came; in the order of the places; times a tile's scales
   std::vector<float> scales_, totals_;
   Lines<std::int8_t> words_;
   std::vector<std::int32_t> sums_;
@@ -173,10 +185,21 @@ class TileAttention {
     if (values.prepare_values != nullptr)
       make_room(values.is_integer, places_, values_, unpacked_values_, wide_values_);
     value_dims_.resize(to_size(places_));
-    for (std::int32_t place = 0; place < places_; ++place) value_dims_[to_size(place)] = values.value_dim_at(place);
+    for (std::int32_t place = 0; place < places_; ++place)
+      value_dims_[to_size(place)] = values.value_dim_at(place, shape.value_dim);
     key_dims_.resize(to_size(keys.is_integer ? keys.key_places(shape.key_dim) : 0));
     for (std::size_t place = 0; place < key_dims_.size(); ++place)
-      key_dims_[place] = keys.key_dim_at(static_cast<std::int32_t>(place));
+      key_dims_[place] = keys.key_dim_at(static_cast<std::int32_t>(place), shape.key_dim);
+    if (keys.scale_query != nullptr) make_channels(key_dims_, keys_, key_channels_);
+    if (values.scale_query != nullptr) make_channels(value_dims_, values_, value_channels_);
+    if (keys.spread_bits != 0) {
+      spread_keys_ = {shape.key_dim, keys.spread_bits};
+      keys_.spread = &spread_keys_;
+    }
+    if (values.spread_bits != 0) {
+      spread_values_ = {shape.value_dim, values.spread_bits};
+      values_.spread = &spread_values_;
+    }
   }
   TileAttention(TileAttention const&) = delete;
   TileAttention& operator=(TileAttention const&) = delete;
@@ -217,7 +240,7 @@ class TileAttention {
 
   /// Takes a tile into the sums; `next`, or null, is fetched into the caches meanwhile.
   void add(Entered const&, TileTokens const& tile, TilePlanes const& planes, TilePlanes const* next,
-           QueryStore const& queries, PartialSums& sums) {
+           QueryStore& queries, PartialSums& sums) {
     keys_.tokens = values_.tokens = std::max(tile.all.sinks, tile.all.end);
     simd::RowsAhead ahead;
     if (next != nullptr) ahead = {&next->keys, &next->values, row_bytes_[0], row_bytes_[1]};
@@ -244,6 +267,14 @@ class TileAttention {
       wide.rows.codes[t] = unpacked.data() + std::int64_t{t} * row_bytes;
   }
 
+  static void make_channels(std::vector<std::int32_t> const& dims, simd::Tile& tile, Lines<float>& channels) {
+    channels.resize(2 * dims.size());
+    tile.channel_scales = channels.data();
+    tile.channel_offsets = channels.data() + dims.size();
+    tile.place_dims = dims.data();
+    tile.places = static_cast<std::int32_t>(dims.size());
+  }
+
   using Kernel = void (*)(simd::Tile const&);
   static void prepare(simd::Tile& to, Kernel load_params, Kernel lay_out, simd::TileRows const& rows,
                       Wide const& wide) {
@@ -254,7 +285,7 @@ class TileAttention {
     if (wide.used) to.rows = &wide.rows;
   }
 
-  void add_block(TileTokens const& tile, std::int32_t row, QueryStore const& queries, PartialSums& sums) {
+  void add_block(TileTokens const& tile, std::int32_t row, QueryStore& queries, PartialSums& sums) {
     std::int32_t const rows = std::min(simd::block_rows, shape_.rows() - row);
     keys_.tokens = 0;  // behind the last token that one of these rows sees, scores are not needed
     for (std::int32_t r = 0; r < rows; ++r)
@@ -264,6 +295,7 @@ class TileAttention {
     alignas(64) float scores[simd::block_rows][simd::tile_tokens];
     simd::WeightIntegers integers;
     alignas(16) float keep[simd::block_rows];
+    queries.scale_block(row, keys_);
     key_kernels_.score(keys_, queries.block(row), scores[0]);
     for (std::int32_t r = 0; r < simd::block_rows; ++r) hide(visible(tile, row + std::min(r, rows - 1)), scores[r]);
     key_kernels_.soften(keys_, scores[0], sums.states.data() + row, keep);
@@ -273,6 +305,7 @@ class TileAttention {
     weights.words = integers.words;
     weights.scales = integers.scales;
     weights.shifts = integers.shifts;
+    weights.excesses = integers.excesses;
     weights.keep = keep;
     weights.out = sums.row(row);
     weights.out_stride = places_;
@@ -336,6 +369,8 @@ class TileAttention {
   simd::Tile keys_, values_;
   Lines<std::byte> unpacked_keys_, unpacked_values_;
   Wide wide_keys_, wide_values_;
+  simd::SpreadPlan spread_keys_, spread_values_;
+  Lines<float> key_channels_, value_channels_;
   alignas(64) float key_scales_[simd::tile_tokens], key_offsets_[simd::tile_tokens] = {};
   alignas(64) float value_scales_[simd::tile_tokens], value_offsets_[simd::tile_tokens] = {};
 };

@@ -61,6 +61,9 @@ struct TileFormat {
   }
 };
 
+/// Which side of a two-sided tile has grids; the other side has factors.
+enum class GridSide : std::uint8_t { channels, tokens };
+
 /// The grids of 8 neighbouring channels, as decode uses them.
 struct ChannelGrids {
   float scale[8], minimum[8];

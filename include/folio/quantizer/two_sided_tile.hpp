@@ -18,9 +18,6 @@ struct ScaledTokenGrid {
   float factor[8];
 };
 
-/// Which side of a tile has a grid; the other side has factors.
-enum class GridSide : std::uint8_t { channels, tokens };
-
 /// Stores an element as (minimum + integer * scale) * factor, the integer of `Bits` bits, all three in f16: the grids
 /// (scale and minimum) are the channels' and the factors the tokens' (for keys), or the other way round (for values).
 /// Rows are rotated first. KVarN (github.com/huawei-csl/KVarN): factors are found by 16 rounds of making all tokens'

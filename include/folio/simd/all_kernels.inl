@@ -6,14 +6,18 @@
 #include <folio/simd/lanes.inl>
 
 // On these:
+#include <folio/simd/codes.inl>
+
+// And on these:
 #include <folio/simd/code_rows.inl>
 #include <folio/simd/float_rows.inl>
 #include <folio/simd/softmax.inl>
+#include <folio/simd/tile_params.inl>
 
 namespace folio::simd::FOLIO_SIMD_ISA {
 
 [[nodiscard]] inline std::int32_t float_places(std::int32_t dim) { return (dim + 15) / 16 * 16; }
-[[nodiscard]] inline std::int32_t same_dim(std::int32_t place) { return place; }
+[[nodiscard]] inline std::int32_t same_dim(std::int32_t place, std::int32_t) { return place; }
 
 template <class E>
 [[nodiscard]] RowKernels float_kernels(bool many_rows) {
@@ -40,6 +44,7 @@ template <class C>
   k.soften = soften;
   k.is_integer = true;
   k.quantize_query = quantize_query;
+  if (C::spread) k.spread_bits = C::bits;
   k.prepare_keys = unpack_keys<C>;
   k.prepare_values = unpack_values<C>;
   k.score = score_codes<C>;
@@ -52,6 +57,17 @@ template <class C>
   return k;
 }
 
+/// The codes that `elements` names.
+template <Elements elements>
+using CodesOf = Codes<elements == Elements::s8 || elements == Elements::u8 ? 8
+                      : elements == Elements::u7                           ? 7
+                      : elements == Elements::u6                           ? 6
+                      : elements == Elements::u5                           ? 5
+                      : elements == Elements::u4                           ? 4
+                      : elements == Elements::u3                           ? 3
+                                                                           : 2,
+                      elements == Elements::s8>;
+
 template <RowFormat F>
 [[nodiscard]] RowKernels make_kernels(bool many_rows) {
   RowKernels k;
@@ -60,12 +76,15 @@ template <RowFormat F>
   if constexpr (F.elements == Elements::bf16) k = float_kernels<Bf16Elements>(many_rows);
   if constexpr (F.elements == Elements::e4m3) k = float_kernels<E4m3Elements>(many_rows);
   if constexpr (F.elements == Elements::e5m2) k = float_kernels<E5m2Elements>(many_rows);
-  if constexpr (F.elements == Elements::s8) k = code_kernels<Codes<8, true>>();
-  if constexpr (F.elements == Elements::u8) k = code_kernels<Codes<8, false>>();
-  if constexpr (F.elements == Elements::u4) k = code_kernels<Codes<4, false>>();
-  if constexpr (F.elements == Elements::u2) k = code_kernels<Codes<2, false>>();
+  if constexpr (F.elements >= Elements::s8) k = code_kernels<CodesOf<F.elements>>();
   if constexpr (F.params == RowParams::scale) k.load_key_params = k.load_value_params = load_scales;
   if (F.params == RowParams::scale && !k.is_integer) k.weigh = scale_weights;
+  if constexpr (are_of_tile(F.params)) {
+    using C = CodesOf<F.elements>;
+    k.load_key_params = load_tile_params<F.params, C::bias>;
+    k.load_value_params = load_tile_params<F.params, C::value_bias>;
+    k.scale_query = scale_query;
+  }
   return k;
 }
 

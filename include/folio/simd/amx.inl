@@ -31,20 +31,24 @@ inline void leave() { asm volatile("tilerelease"); }
 template <class C>
 inline void spread_keys(Tile const& tile) {
   std::int32_t const row_bytes = code_row_bytes(tile.dim, C::per_byte);
-  auto* to = tile.unpacked;
-  for (std::int32_t t = 0; t < tile.tokens; ++t) {
-    if (t % 2 == 0) ask_ahead(tile, 1);
-    for (std::int32_t at = 0; at < row_bytes; at += vector_bytes, to += C::per_byte * vector_bytes) {
-      Words const packed = load_codes_at(tile.rows->codes[t], at, row_bytes);
-      FOLIO_UNROLL
-      for (int i = 0; i < C::per_byte; ++i) store(to + i * vector_bytes, C::key_part(packed, i));
+  with_copies<C>(tile, [&]<int Copies>() {
+    auto* to = tile.unpacked;
+    for (std::int32_t t = 0; t < tile.tokens; ++t) {
+      if (t % 2 == 0) ask_ahead(tile, 1);
+      for (std::int32_t at = 0; at < row_bytes; at += vector_bytes) {
+        Words const packed = load_part<C, Copies>(tile, tile.rows->codes[t], at, row_bytes);
+        FOLIO_UNROLL
+        for (int i = 0; i < C::per_byte / Copies; ++i, to += vector_bytes) store(to, C::key_part(packed, i * Copies));
+      }
     }
-  }
+  });
 }
 template <class C>
-[[nodiscard]] inline std::int32_t spread_dim_at(std::int32_t place) {
-  std::int32_t const vector = place / vector_bytes, byte = vector / C::per_byte * vector_bytes + place % vector_bytes;
-  return byte * C::per_byte + vector % C::per_byte;
+[[nodiscard]] inline std::int32_t spread_dim_at(std::int32_t place, std::int32_t dim) {
+  std::int32_t const row_bytes = code_row_bytes(dim, C::per_byte), copies = num_copies<C>(row_bytes);
+  std::int32_t const vector = place / vector_bytes, parts = C::per_byte / copies;
+  std::int32_t const byte = vector / parts * vector_bytes + place % vector_bytes, part = vector % parts;
+  return copies == 1 ? byte * C::per_byte + part : byte % row_bytes * C::per_byte + part * copies + byte / row_bytes;
 }
 
 /// sums[token][row][word] of 2 times 16 tokens.
@@ -98,7 +102,7 @@ inline void score_tiles(Tile const& tile, QueryRows const& q, float* scores) {
   for (int k = 0; k < query_words; ++k)
     for (int i = 0; i < 16; ++i) biases[k][i] = C::key_excess * q.sums[i % 4 * query_words + k];
   Ints const low_bias = load<Ints>(biases[0]), high_bias = load<Ints>(biases[1]);
-  Floats const scale = repeat(q.scales);
+  Floats const scale = as<Floats>(repeat(q.scales));
   for (std::int32_t begin = 0; begin < tile.tokens; begin += 32) {
     multiply_keys(tile.unpacked + std::int64_t{begin} * q.places, q, sums);
     for (std::int32_t half = 0; half < 32; half += 16) {
@@ -146,8 +150,7 @@ inline void add_tiles(Tile const& tile, WeightRows const& w) {
         std::int32_t const* const from = sums[half] + r * weight_words * 16;
         Floats const products = __builtin_convertvector(load<Ints>(from + 16), Floats) * 256.0F +
                                 __builtin_convertvector(load<Ints>(from), Floats);
-        float* const out = w.out + r * w.out_stride + place + half * 16;
-        store(out, load<Floats>(out) * w.keep[r] + (products * w.scales[r] + w.shifts[r]));
+        add_products(tile, w, r, place + half * 16, products);
       }
     }
   }
@@ -165,10 +168,7 @@ template <RowFormat F>
     k.score = score_tiles<C>;
     k.add = add_tiles;
   };
-  if constexpr (F.elements == Elements::s8) use(Codes<8, true>{});
-  if constexpr (F.elements == Elements::u8) use(Codes<8, false>{});
-  if constexpr (F.elements == Elements::u4) use(Codes<4, false>{});
-  if constexpr (F.elements == Elements::u2) use(Codes<2, false>{});
+  if constexpr (F.elements >= Elements::s8) use(CodesOf<F.elements>{});
   return k;
 }
 

@@ -10,50 +10,9 @@
 
 namespace folio::simd::FOLIO_SIMD_ISA {
 
-/// Codes of `Bits` bits, the first in a byte's lowest; signed or not.
-template <int Bits, bool Signed>
-struct Codes {
-  static constexpr int per_byte = 8 / Bits;
-  static constexpr std::int32_t bias = 1 << (Bits - 1);          ///< what makes a code signed
-  static constexpr std::int32_t value_bias = Signed ? 0 : bias;  ///< a signed one is as it should be
-  /// How much larger the bytes are than codes less their bias.
-  static constexpr std::int32_t key_excess = dots_of_bytes || Bits != 8 ? bias : 0;
-  static constexpr std::int32_t value_excess = Bits != 8 ? bias : 0;
-
-  static Words part(Words packed, int i) {
-    return Bits == 8 ? packed : (packed >> (Bits * i)) & (0x01010101U * ((1U << Bits) - 1U));
-  }
-  static Words key_part(Words packed, int i) {
-    if constexpr (!dots_of_bytes) return value_part(packed, i);
-    return Signed ? packed ^ 0x80808080U : part(packed, i);
-  }
-  static Words value_part(Words packed, int i) { return Bits == 8 && !Signed ? packed ^ 0x80808080U : part(packed, i); }
-};
-
-[[nodiscard]] inline std::int32_t code_row_bytes(std::int32_t dim, int per_byte) {
-  return (dim / per_byte + 15) / 16 * 16;  // rows are padded so by every block map
-}
-
-/// How many places the unpacked codes of a key, and of a value, take.
-template <class C>
-[[nodiscard]] inline std::int32_t key_places(std::int32_t dim) {
-  return code_row_bytes(dim, C::per_byte) * C::per_byte;
-}
-template <class C>
-[[nodiscard]] inline std::int32_t value_places(std::int32_t dim) {
-  std::int32_t const row_bytes = code_row_bytes(dim, C::per_byte);
-  return (row_bytes + vector_bytes - 1) / vector_bytes * vector_bytes * C::per_byte;
-}
-
-/// The next `vector_bytes` of a row, or what is left of it, a multiple of 16, and zeros.
-[[nodiscard]] inline Words load_codes_at(std::byte const* row, std::int32_t at, std::int32_t row_bytes) {
-  if (at + vector_bytes <= row_bytes) return load<Words>(row + at);
-  return load_front(row + at, row_bytes - at);
-}
-
 /// The dim at a place of the unpacked keys.
 template <class C>
-[[nodiscard]] inline std::int32_t key_dim_at(std::int32_t place) {
+[[nodiscard]] inline std::int32_t key_dim_at(std::int32_t place, std::int32_t) {
   std::int32_t const word = place / 4, part = word % C::per_byte;
   return (word / C::per_byte * 4 + place % 4) * C::per_byte + part;
 }
@@ -72,12 +31,12 @@ inline void store_words(Words const (&r)[4], std::byte* to) {
 
 /// Bytes [at, at + 16 * Chunks) of `lanes` keys.
 template <class C, int Chunks>
-inline std::byte* unpack_chunks(std::byte const* const* rows, std::int32_t at, std::byte* to) {
+inline std::byte* unpack_chunks(Tile const& tile, std::byte const* const* rows, std::int32_t at, std::byte* to) {
   Words r[std::size_t{Chunks}][4];
   FOLIO_UNROLL
   for (int i = 0; i < 4; ++i) {
     FOLIO_UNROLL
-    for (int chunk = 0; chunk < Chunks; ++chunk) r[chunk][i] = gather_quarters(rows + i, at + 16 * chunk);
+    for (int chunk = 0; chunk < Chunks; ++chunk) r[chunk][i] = load_chunk<C>(tile, rows + i, at + 16 * chunk);
   }
   FOLIO_UNROLL
   for (int chunk = 0; chunk < Chunks; ++chunk, to += 4 * C::per_byte * vector_bytes) store_words<C>(r[chunk], to);
@@ -94,8 +53,8 @@ inline void unpack_keys(Tile const& tile) {
     std::byte const* const* const rows = tile.rows->codes + group;
     ask_ahead(tile, lanes / 4);
     std::int32_t at = 0;
-    for (; at + 16 * together <= row_bytes; at += 16 * together) to = unpack_chunks<C, together>(rows, at, to);
-    for (; at < row_bytes; at += 16) to = unpack_chunks<C, 1>(rows, at, to);
+    for (; at + 16 * together <= row_bytes; at += 16 * together) to = unpack_chunks<C, together>(tile, rows, at, to);
+    for (; at < row_bytes; at += 16) to = unpack_chunks<C, 1>(tile, rows, at, to);
   }
 }
 
@@ -149,37 +108,68 @@ inline void score_codes(Tile const& tile, QueryRows const& q, float* scores) {
 
 /// The dim at a place of the unpacked values: interleaving works within each 16 bytes, which shuffles them.
 template <class C>
-[[nodiscard]] inline std::int32_t value_dim_at(std::int32_t place) {
-  std::int32_t const vector = place / lanes, lane = place % lanes;
-  std::int32_t const part = vector % C::per_byte, turn = vector / C::per_byte % 4, chunk = vector / C::per_byte / 4;
-  return (chunk * vector_bytes + lane / 4 * 16 + turn * 4 + lane % 4) * C::per_byte + part;
+[[nodiscard]] inline std::int32_t value_dim_at(std::int32_t place, std::int32_t dim) {
+  std::int32_t const row_bytes = code_row_bytes(dim, C::per_byte), copies = num_copies<C>(row_bytes);
+  std::int32_t const vector = place / lanes, lane = place % lanes, parts = C::per_byte / copies;
+  std::int32_t const part = vector % parts, turn = vector / parts % 4, chunk = vector / parts / 4;
+  std::int32_t const byte = chunk * vector_bytes + lane / 4 * 16 + turn * 4 + lane % 4;
+  return copies == 1 ? byte * C::per_byte + part : byte % row_bytes * C::per_byte + part * copies + byte / row_bytes;
 }
 
-template <class C>
+template <class C, int Copies>
 inline std::byte* store_parts(Words packed, std::byte* to) {
   FOLIO_UNROLL
-  for (int i = 0; i < C::per_byte; ++i) store(to + i * vector_bytes, C::value_part(packed, i));
-  return to + C::per_byte * vector_bytes;
+  for (int i = 0; i < C::per_byte / Copies; ++i) store(to + i * vector_bytes, C::value_part(packed, i * Copies));
+  return to + C::per_byte / Copies * vector_bytes;
 }
 
-/// Values: [4 tokens][place] words, each of the 4 tokens' bytes of one dim.
-template <class C>
-inline void unpack_values(Tile const& tile) {
+template <class C, int Copies>
+inline void unpack_value_copies(Tile const& tile) {
   std::int32_t const row_bytes = code_row_bytes(tile.dim, C::per_byte);
   auto* to = tile.unpacked;
   for (std::int32_t token = 0; token < tile.tokens; token += 4) {
     std::byte const* const* const rows = tile.rows->codes + token;
     ask_ahead(tile, 1);
     for (std::int32_t at = 0; at < row_bytes; at += vector_bytes) {
-      Words const r0 = load_codes_at(rows[0], at, row_bytes), r1 = load_codes_at(rows[1], at, row_bytes);
-      Words const r2 = load_codes_at(rows[2], at, row_bytes), r3 = load_codes_at(rows[3], at, row_bytes);
-      Words const a = lower<1>(r0, r1), b = upper<1>(r0, r1), c = lower<1>(r2, r3), d = upper<1>(r2, r3);
-      to = store_parts<C>(lower<2>(a, c), to);
-      to = store_parts<C>(upper<2>(a, c), to);
-      to = store_parts<C>(lower<2>(b, d), to);
-      to = store_parts<C>(upper<2>(b, d), to);
+      Words r[4];
+      FOLIO_UNROLL
+      for (int i = 0; i < 4; ++i) r[i] = load_part<C, Copies>(tile, rows[i], at, row_bytes);
+      Words const a = lower<1>(r[0], r[1]), b = upper<1>(r[0], r[1]), c = lower<1>(r[2], r[3]),
+                  d = upper<1>(r[2], r[3]);
+      to = store_parts<C, Copies>(lower<2>(a, c), to);
+      to = store_parts<C, Copies>(upper<2>(a, c), to);
+      to = store_parts<C, Copies>(lower<2>(b, d), to);
+      to = store_parts<C, Copies>(upper<2>(b, d), to);
     }
   }
+}
+
+/// Calls the one of f<1>, f<2> and f<4> that a row's copies ask for.
+template <class C, class F>
+inline void with_copies(Tile const& tile, F const& f) {
+  int const copies = num_copies<C>(code_row_bytes(tile.dim, C::per_byte));
+  if constexpr (C::per_byte >= 4 && quarters == 4)
+    if (copies == 4) return f.template operator()<4>();
+  if constexpr (C::per_byte >= 2 && quarters >= 2)
+    if (copies == 2) return f.template operator()<2>();
+  f.template operator()<1>();
+}
+
+/// Values: [4 tokens][place] words, each of the 4 tokens' bytes of one dim.
+template <class C>
+inline void unpack_values(Tile const& tile) {
+  with_copies<C>(tile, [&]<int Copies>() { unpack_value_copies<C, Copies>(tile); });
+}
+
+/// From sums of products to those of weighted values.
+inline void add_products(Tile const& tile, WeightRows const& w, int row, std::int32_t place, Floats const& products) {
+  Floats sum = (products - w.excesses[row]) * w.scales[row], shift = splat(w.shifts[row]);
+  if (tile.channel_scales != nullptr) {
+    sum *= load<Floats>(tile.channel_scales + place);
+    shift *= load<Floats>(tile.channel_offsets + place);
+  }
+  float* const out = w.out + row * w.out_stride + place;
+  store(out, load<Floats>(out) * w.keep[row] + (sum + shift));
 }
 
 /// out[row] = out[row] * keep[row] + the sum of weight * value, places [place, place + V * lanes).
@@ -208,11 +198,7 @@ inline void add_places(Tile const& tile, WeightRows const& w, std::int32_t place
   FOLIO_UNROLL
   for (int r = 0; r < block_rows; ++r) {
     FOLIO_UNROLL
-    for (int v = 0; v < V; ++v) {
-      Floats const products = join_words(sums[r][0][v], sums[r][1][v]);
-      float* const out = w.out + r * w.out_stride + place + v * lanes;
-      store(out, load<Floats>(out) * w.keep[r] + (products * w.scales[r] + w.shifts[r]));
-    }
+    for (int v = 0; v < V; ++v) add_products(tile, w, r, place + v * lanes, join_words(sums[r][0][v], sums[r][1][v]));
   }
 }
 

@@ -6,34 +6,57 @@
 
 namespace folio::simd::FOLIO_SIMD_ISA {
 
-struct F32Elements {
+/// How elements are loaded: `Together` vectors at once, as `factor`-th parts of what they are.
+template <class Load>
+struct LoadOne {
+  static constexpr int together = 1;
+  static constexpr float factor = 1.0F;
+  static void load(std::byte const* from, Floats (&to)[1]) { to[0] = Load::load(from); }
+};
+struct F32Elements : LoadOne<F32Elements> {
+  using LoadOne::load;
   static constexpr int bytes = 4;
   static Floats load(std::byte const* from) { return FOLIO_SIMD_ISA::load<Floats>(from); }
 };
-struct F16Elements {
+struct F16Elements : LoadOne<F16Elements> {
+  using LoadOne::load;
   static constexpr int bytes = 2;
   static Floats load(std::byte const* from) { return from_halves(FOLIO_SIMD_ISA::load<Halves>(from)); }
 };
-struct Bf16Elements {
+struct Bf16Elements : LoadOne<Bf16Elements> {
+  using LoadOne::load;
   static constexpr int bytes = 2;
   static Floats load(std::byte const* from) { return as<Floats>(widen(FOLIO_SIMD_ISA::load<Halves>(from)) << 16); }
 };
-typedef std::uint8_t Patterns __attribute__((vector_size(FOLIO_SIMD_BYTES / 4)));
-/// By way of f16, whose places its bits are moved to: 256 times too small.
-struct E4m3Elements {
-  static constexpr int bytes = 1;
+/// Bytes that are turned to f16: two vectors at once, because a vector holds twice as many numbers of 16 bits.
+template <class Turn>
+struct LoadTwo {
+  static constexpr int bytes = 1, together = 2;
   static Floats load(std::byte const* from) {
-    Halves const h = __builtin_convertvector(FOLIO_SIMD_ISA::load<Patterns>(from), Halves);
-    Halves const magnitude = (h << 7) & 0x3F80;
-    Halves const nan = (magnitude + 0x0080) & 0x4000;  // carried from 0x7F: now the exponent is full
-    return from_halves(magnitude | nan | ((h << 8) & 0x8000)) * 256.0F;
+    return from_halves(Turn::turn(__builtin_convertvector(FOLIO_SIMD_ISA::load<Patterns>(from), Halves)));
+  }
+  static void load(std::byte const* from, Floats (&to)[2]) {
+    ManyHalves const h = Turn::turn(__builtin_convertvector(FOLIO_SIMD_ISA::load<ManyPatterns>(from), ManyHalves));
+    to[0] = from_halves(lower_half(h));
+    to[1] = from_halves(upper_half(h));
+  }
+};
+/// By way of f16, whose places its bits are moved to: 256 times too small.
+struct E4m3Elements : LoadTwo<E4m3Elements> {
+  static constexpr float factor = 256.0F;
+  template <class V>
+  static V turn(V h) {
+    V const magnitude = (h << 7) & 0x3F80;
+    V const nan = (magnitude + 0x0080) & 0x4000;  // carried from 0x7F: now the exponent is full
+    return magnitude | nan | ((h << 8) & 0x8000);
   }
 };
 /// The upper byte of an f16.
-struct E5m2Elements {
-  static constexpr int bytes = 1;
-  static Floats load(std::byte const* from) {
-    return from_halves(__builtin_convertvector(FOLIO_SIMD_ISA::load<Patterns>(from), Halves) << 8);
+struct E5m2Elements : LoadTwo<E5m2Elements> {
+  static constexpr float factor = 1.0F;
+  template <class V>
+  static V turn(V h) {
+    return h << 8;
   }
 };
 
@@ -61,12 +84,25 @@ template <class E, int Tokens>
 inline void sum_products(Tile const& tile, std::int32_t token, QueryRows const& q,
                          Floats (&sums)[4][std::size_t{Tokens}]) {
   std::byte const* const* const rows = tile.rows->codes + token;
+  constexpr int together = E::together;
   std::int32_t d = 0;
-  for (; d + lanes <= tile.dim; d += lanes) {
+  for (; d + together * lanes <= tile.dim; d += together * lanes) {
+    Floats keys[std::size_t{together}][std::size_t{Tokens}];
+    FOLIO_UNROLL
+    for (int t = 0; t < Tokens; ++t) {
+      Floats loaded[std::size_t{together}];
+      E::load(rows[t] + d * E::bytes, loaded);
+      for (int i = 0; i < together; ++i) keys[i][t] = loaded[i];
+    }
+    FOLIO_UNROLL
+    for (int i = 0; i < together; ++i) multiply<Tokens>(q, d + i * lanes, keys[i], sums);
+  }
+  if (together > 1 && d + lanes <= tile.dim) {
     Floats keys[std::size_t{Tokens}];
     FOLIO_UNROLL
     for (int t = 0; t < Tokens; ++t) keys[t] = E::load(rows[t] + d * E::bytes);
     multiply<Tokens>(q, d, keys, sums);
+    d += lanes;
   }
   if (lanes > 8 && d < tile.dim) {
     Floats keys[std::size_t{Tokens}];
@@ -96,7 +132,7 @@ inline void score_floats(Tile const& tile, QueryRows const& q, float* scores) {
     FOLIO_UNROLL
     for (int r = 0; r < block_rows; ++r)
       store(scores + r * tile_tokens + token,
-            FOLIO_SIMD_ISA::sums(sums[r][0], sums[r][1], sums[r][2], sums[r][3]) * scales);
+            FOLIO_SIMD_ISA::sums(sums[r][0], sums[r][1], sums[r][2], sums[r][3]) * (scales * E::factor));
   }
 }
 
@@ -107,14 +143,23 @@ inline void add_columns(Tile const& tile, WeightRows const& w, std::int32_t d) {
   FOLIO_UNROLL
   for (int r = 0; r < block_rows; ++r) {
     FOLIO_UNROLL
-    for (int v = 0; v < V; ++v) sums[r][v] = load<Floats>(w.out + r * w.out_stride + d + v * lanes) * splat(w.keep[r]);
+    for (int v = 0; v < V; ++v)
+      sums[r][v] = load<Floats>(w.out + r * w.out_stride + d + v * lanes) * splat(w.keep[r] / E::factor);
   }
   for (std::int32_t t = w.begin; t < w.end; ++t) {
     if (t % 2 == 0) ask_ahead(tile, 1);
     Floats values[std::size_t{V}];
     std::byte const* const row = tile.rows->codes[t] + d * E::bytes;
-    FOLIO_UNROLL
-    for (int v = 0; v < V; ++v) values[v] = Half ? load_half<E>(row) : E::load(row + v * lanes * E::bytes);
+    if constexpr (V % E::together == 0) {
+      FOLIO_UNROLL
+      for (int v = 0; v < V; v += E::together) {
+        Floats loaded[std::size_t{E::together}];
+        E::load(row + v * lanes * E::bytes, loaded);
+        for (int i = 0; i < E::together; ++i) values[v + i] = loaded[i];
+      }
+    } else {
+      values[0] = Half ? load_half<E>(row) : E::load(row);
+    }
     FOLIO_UNROLL
     for (int r = 0; r < block_rows; ++r) {
       Floats const weight = splat(w.weights[r * tile_tokens + t]);
@@ -126,7 +171,7 @@ inline void add_columns(Tile const& tile, WeightRows const& w, std::int32_t d) {
   for (int r = 0; r < block_rows; ++r) {
     FOLIO_UNROLL
     for (int v = 0; v < V; ++v)
-      if (r < w.num_rows) store(w.out + r * w.out_stride + d + v * lanes, sums[r][v]);
+      if (r < w.num_rows) store(w.out + r * w.out_stride + d + v * lanes, sums[r][v] * E::factor);
   }
 }
 
@@ -150,8 +195,8 @@ inline void widen_rows(Tile const& tile) {
     ask_ahead(tile, 1);
     std::byte const* const row = tile.rows->codes[t];
     std::int32_t d = 0;
-    for (; d + lanes <= tile.dim; d += lanes) store(to + d, E::load(row + d * E::bytes));
-    if (d < tile.dim) store(to + d, load_half<E>(row + d * E::bytes));
+    for (; d + lanes <= tile.dim; d += lanes) store(to + d, E::load(row + d * E::bytes) * E::factor);
+    if (d < tile.dim) store(to + d, load_half<E>(row + d * E::bytes) * E::factor);
   }
 }
 

@@ -11,6 +11,8 @@
 #include <cmath>
 #include <cstring>
 #include <folio/quantizer/float_formats.hpp>
+#include <folio/quantizer/packing.hpp>
+#include <folio/quantizer/quantizer.hpp>
 #include <folio/simd/isa.hpp>
 #include <folio/simd/tile.hpp>
 #include <limits>

@@ -13,6 +13,9 @@ typedef std::int32_t Ints __attribute__((vector_size(FOLIO_SIMD_BYTES)));
 typedef std::uint32_t Words __attribute__((vector_size(FOLIO_SIMD_BYTES)));
 typedef std::int16_t Shorts __attribute__((vector_size(FOLIO_SIMD_BYTES)));
 typedef std::uint16_t Halves __attribute__((vector_size(FOLIO_SIMD_BYTES / 2)));
+typedef std::uint16_t ManyHalves __attribute__((vector_size(FOLIO_SIMD_BYTES)));
+typedef std::uint8_t Patterns __attribute__((vector_size(FOLIO_SIMD_BYTES / 4)));
+typedef std::uint8_t ManyPatterns __attribute__((vector_size(FOLIO_SIMD_BYTES / 2)));
 typedef float FourFloats __attribute__((vector_size(16)));
 
 template <class V>
@@ -133,18 +136,18 @@ struct Larger {
   return join(a, b, c, d, Larger{});
 }
 
-/// Four floats in each 16 bytes. (Stored in parts and loaded as a whole they would wait for each other.)
-[[nodiscard]] inline Floats repeat(float const* four) {
+/// The same 16 bytes in each 16 bytes. (Stored in parts and loaded as a whole they would wait for each other.)
+[[nodiscard]] inline Words repeat(void const* from) {
 #if FOLIO_SIMD_BYTES == 64
-  Floats f;
-  asm("vbroadcastf32x4 %1, %0" : "=v"(f) : "m"(*reinterpret_cast<float const(*)[4]>(four)));
-  return f;
+  Words w;
+  asm("vbroadcasti32x4 %1, %0" : "=v"(w) : "m"(*static_cast<std::byte const(*)[16]>(from)));
+  return w;
 #elif FOLIO_SIMD_BYTES == 32
-  Floats f;
-  asm("vbroadcastf128 %1, %0" : "=x"(f) : "m"(*reinterpret_cast<float const(*)[4]>(four)));
-  return f;
+  Words w;
+  asm("vbroadcasti128 %1, %0" : "=x"(w) : "m"(*static_cast<std::byte const(*)[16]>(from)));
+  return w;
 #else
-  return load<Floats>(four);
+  return load<Words>(from);
 #endif
 }
 
@@ -181,6 +184,23 @@ template <int... I>
   Floats const finite = size < 0x00800000 ? small : normal;
   return as<Floats>(sign | as<Words>(size < 0x0F800000 ? finite : special));
 #endif
+}
+
+[[nodiscard]] inline Halves lower_half(ManyHalves const& h) {
+  Halves lower;
+  std::memcpy(&lower, &h, sizeof(lower));
+  return lower;
+}
+[[nodiscard]] inline Halves upper_half(ManyHalves const& h) {
+  Halves upper;
+#if FOLIO_SIMD_BYTES == 64
+  asm("vextracti64x4 $1, %1, %0" : "=v"(upper) : "v"(h));
+#elif FOLIO_SIMD_BYTES == 32
+  asm("vextracti128 $1, %1, %0" : "=x"(upper) : "x"(h));
+#else
+  std::memcpy(&upper, reinterpret_cast<std::byte const*>(&h) + sizeof(upper), sizeof(upper));
+#endif
+  return upper;
 }
 
 /// Integers of 16 bits, of queries and weights, are multiplied with bytes, four with four, in two words. Where there
@@ -257,23 +277,39 @@ template <int... I>
 #endif
 }
 
-/// 16 bytes, `at` the same place, of every fourth of 4 * quarters rows.
-[[nodiscard]] inline Words gather_quarters(std::byte const* const* rows, std::int32_t at) {
+/// `quarters` times 16 bytes: those at `address(i)`.
+template <class Address>
+[[nodiscard]] inline Words gather_quarters(Address const& address) {
   using Quarter [[maybe_unused]] = std::byte const(*)[16];
 #if FOLIO_SIMD_BYTES == 64
   Words w;
-  asm("vbroadcasti32x4 %1, %0" : "=v"(w) : "m"(*reinterpret_cast<Quarter>(rows[0] + at)));
-  asm("vinserti32x4 $1, %1, %0, %0" : "+v"(w) : "m"(*reinterpret_cast<Quarter>(rows[4] + at)));
-  asm("vinserti32x4 $2, %1, %0, %0" : "+v"(w) : "m"(*reinterpret_cast<Quarter>(rows[8] + at)));
-  asm("vinserti32x4 $3, %1, %0, %0" : "+v"(w) : "m"(*reinterpret_cast<Quarter>(rows[12] + at)));
+  asm("vbroadcasti32x4 %1, %0" : "=v"(w) : "m"(*reinterpret_cast<Quarter>(address(0))));
+  asm("vinserti32x4 $1, %1, %0, %0" : "+v"(w) : "m"(*reinterpret_cast<Quarter>(address(1))));
+  asm("vinserti32x4 $2, %1, %0, %0" : "+v"(w) : "m"(*reinterpret_cast<Quarter>(address(2))));
+  asm("vinserti32x4 $3, %1, %0, %0" : "+v"(w) : "m"(*reinterpret_cast<Quarter>(address(3))));
   return w;
 #elif FOLIO_SIMD_BYTES == 32
   Words w;
-  asm("vbroadcasti128 %1, %0" : "=x"(w) : "m"(*reinterpret_cast<Quarter>(rows[0] + at)));
-  asm("vinserti128 $1, %1, %0, %0" : "+x"(w) : "m"(*reinterpret_cast<Quarter>(rows[4] + at)));
+  asm("vbroadcasti128 %1, %0" : "=x"(w) : "m"(*reinterpret_cast<Quarter>(address(0))));
+  asm("vinserti128 $1, %1, %0, %0" : "+x"(w) : "m"(*reinterpret_cast<Quarter>(address(1))));
   return w;
 #else
-  return load<Words>(rows[0] + at);
+  return load<Words>(address(0));
+#endif
+}
+
+/// In every 16 bytes, those of `w` that `places` names; zeros for 128.
+[[nodiscard]] inline Words pick_bytes(Words const& w, Words const& places) {
+#if FOLIO_SIMD_BYTES > 16
+  Words picked;
+  asm("vpshufb %2, %1, %0" : "=v"(picked) : "v"(w), "v"(places));
+  return picked;
+#else
+  std::uint8_t bytes[16], at[16], picked[16];
+  store(bytes, w);
+  store(at, places);
+  for (int i = 0; i < 16; ++i) picked[i] = at[i] < 16 ? bytes[at[i]] : std::uint8_t{0};
+  return load<Words>(picked);
 #endif
 }
 

@@ -9,16 +9,26 @@
 #include <folio/quantizer/f32.hpp>
 #include <folio/quantizer/fp8.hpp>
 #include <folio/quantizer/int_quantizer.hpp>
+#include <folio/quantizer/tile.hpp>
 #include <folio/simd/tile.hpp>
+
+namespace folio {
+
+// Two formats that most users do not include, and need not pay for.
+template <int Bits, std::int32_t Tokens, Basis basis, int... ClipPercents>
+struct ChannelTile;
+template <int Bits, std::int32_t Tokens, GridSide side, Basis basis, int... ClipPercents>
+struct TwoSidedTile;
+
+}  // namespace folio
 
 namespace folio::simd {
 
-[[nodiscard]] constexpr RowFormat unsigned_rows(int bits) {
-  Elements const elements = bits == 8   ? Elements::u8
-                            : bits == 4 ? Elements::u4
-                            : bits == 2 ? Elements::u2
-                                        : Elements::other;
-  return {elements, RowParams::scale_and_minimum};
+/// Unsigned integers of 2 to 8 bits.
+[[nodiscard]] constexpr Elements unsigned_elements(int bits) {
+  constexpr Elements all[] = {Elements::u2, Elements::u3, Elements::u4, Elements::u5,
+                              Elements::u6, Elements::u7, Elements::u8};
+  return all[bits - 2];
 }
 
 /// How the kernels are to read the rows of quantizer `Q`. A quantizer that stores rows in one of these ways has fast
@@ -43,8 +53,19 @@ inline constexpr RowFormat row_format<Fp8Quantizer<format, scaled_by>>{
 template <Basis basis>
 inline constexpr RowFormat row_format<IntQuantizer<8, Levels::symmetric, 0, basis>>{Elements::s8, RowParams::scale};
 template <int Bits, Basis basis, int... ClipPercents>
-inline constexpr RowFormat row_format<IntQuantizer<Bits, Levels::asymmetric, 0, basis, ClipPercents...>> =
-    unsigned_rows(Bits);
+inline constexpr RowFormat row_format<IntQuantizer<Bits, Levels::asymmetric, 0, basis, ClipPercents...>> = {
+    unsigned_elements(Bits), RowParams::scale_and_minimum};
+
+/// A tile of the kernels has the parameters of one stored tile.
+[[nodiscard]] constexpr RowFormat tile_rows(int bits, std::int32_t tokens, RowParams params) {
+  return tokens % tile_tokens == 0 ? RowFormat{unsigned_elements(bits), params} : RowFormat{};
+}
+template <int Bits, std::int32_t Tokens, Basis basis, int... ClipPercents>
+inline constexpr RowFormat row_format<ChannelTile<Bits, Tokens, basis, ClipPercents...>> =
+    tile_rows(Bits, Tokens, RowParams::channel_grids);
+template <int Bits, std::int32_t Tokens, GridSide side, Basis basis, int... ClipPercents>
+inline constexpr RowFormat row_format<TwoSidedTile<Bits, Tokens, side, basis, ClipPercents...>> =
+    tile_rows(Bits, Tokens, side == GridSide::channels ? RowParams::scaled_channels : RowParams::scaled_tokens);
 
 inline constexpr RowFormat float_rows{Elements::f32, RowParams::none};
 

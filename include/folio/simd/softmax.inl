@@ -117,8 +117,8 @@ inline void quantize_weights(Tile const& tile, float* weights, WeightIntegers& t
       if (C::value_excess != 0) totals[r] += __builtin_convertvector(integers, Floats);
     }
   }
-  FourFloats const excess = sums(totals[0], totals[1], totals[2], totals[3]) * static_cast<float>(C::value_excess);
-  store(to.shifts, sums(shifts[0], shifts[1], shifts[2], shifts[3]) - excess * scales);
+  store(to.excesses, sums(totals[0], totals[1], totals[2], totals[3]) * static_cast<float>(C::value_excess));
+  store(to.shifts, sums(shifts[0], shifts[1], shifts[2], shifts[3]));
 }
 
 /// A query row, [places] in the order of the codes' places, as integers in units of its largest; see QueryRows. What is

@@ -3,6 +3,7 @@
 #pragma once
 // What the attention kernels work on: tiles of 64 tokens, and blocks of 4 query rows. Host only.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -23,6 +24,7 @@ inline constexpr float query_limit = 127.0F * 256.0F, weight_limit = 32767.0F;
 struct TileRows {
   std::byte const* codes[tile_tokens] = {};
   std::byte const* params[tile_tokens] = {};
+  std::byte const *tokens = nullptr, *channels = nullptr;  ///< parameters of formats that store tiles
 };
 
 /// The rows of a tile that comes later. The kernels ask memory for them a few at a time: a core has few lines on their
@@ -46,10 +48,33 @@ struct RowsAhead {
   [[gnu::always_inline]] static inline void ask_for(TileRows const& rows, std::int32_t row, std::int32_t bytes) {
     for (std::int32_t i = 0; i < bytes; i += 64) __builtin_prefetch(rows.codes[row] + i, 0, 2);
     if (row % 16 == 0 && rows.params[row] != nullptr) __builtin_prefetch(rows.params[row], 0, 2);  // a line of them
+    if (row < 8 && rows.channels != nullptr) __builtin_prefetch(rows.channels + 64 * row, 0, 2);
   }
 };
 
-/// A tile on its way through the kernels. Element = scale * (code - bias) + offset: the bias is the format's.
+/// How codes that lie in two bytes are put a byte apart, 16 at a time: which 16 bytes of the row have them all, and
+/// which of these go where.
+struct SpreadPlan {
+  std::vector<std::int32_t> starts;  ///< [padded dim / 16] where in the row those 16 bytes begin
+  std::vector<std::uint8_t> places;  ///< [padded dim] each 8 codes together, from a multiple of 8 on; 128: a zero
+
+  SpreadPlan() = default;
+  /// For rows of `dim` codes of `bits` bits, padded to multiples of 16 bytes.
+  SpreadPlan(std::int32_t dim, int bits) {
+    std::int32_t const row_bytes = (dim * bits / 8 + 15) / 16 * 16;
+    for (std::int32_t first = 0; first < (dim + 63) / 64 * 64; first += 16) {
+      std::int32_t const begin = first * bits / 8, end = begin + 2 * bits;
+      starts.push_back(std::clamp(end - 16, 0, row_bytes - 16));
+      for (std::int32_t i = 0; i < 16; ++i) {
+        std::int32_t const from = begin - starts.back() + i / 8 * bits + i % 8;
+        places.push_back(i % 8 < bits && from < 16 ? static_cast<std::uint8_t>(from) : 128);
+      }
+    }
+  }
+};
+
+/// A tile on its way through the kernels. Element = scale * (code - bias) + offset: the bias is the format's. Where the
+/// channels have parameters, too: element = scale * channel scale * (code - bias) + offset * channel offset.
 struct Tile {
   TileRows const* rows = nullptr;
   RowsAhead* ahead = nullptr;  ///< what to ask memory for meanwhile, or null
@@ -57,7 +82,12 @@ struct Tile {
   std::int32_t tokens = tile_tokens;  ///< behind these is nothing that anybody sees
   float* scales = nullptr;            ///< [tile_tokens]
   float* offsets = nullptr;           ///< [tile_tokens]
-  std::byte* unpacked = nullptr;      ///< what `prepare` made of the rows
+  float* channel_scales = nullptr;    ///< [place], or null; those of padding are 0
+  float* channel_offsets = nullptr;
+  std::int32_t const* place_dims = nullptr;  ///< whose code is at each place
+  std::int32_t places = 0;
+  std::byte* unpacked = nullptr;       ///< what `prepare` made of the rows
+  SpreadPlan const* spread = nullptr;  ///< where the format needs it
 };
 
 [[gnu::always_inline]] inline void ask_ahead(Tile const& tile, std::int32_t rows) {
@@ -86,6 +116,7 @@ struct QueryIntegers {
 struct WeightIntegers {
   alignas(64) std::uint8_t words[block_rows * weight_words * tile_tokens];  ///< [row][word][4 tokens]
   float scales[block_rows], shifts[block_rows];  ///< of the integers; the weighted offsets, the same for every dim
+  float excesses[block_rows];                    ///< what the products are too large by
 };
 
 /// The weights of a block of rows, and where the weighted values go.
@@ -94,6 +125,7 @@ struct WeightRows {
   std::uint8_t const* words = nullptr;  ///< as in WeightIntegers
   float const* scales = nullptr;
   float const* shifts = nullptr;
+  float const* excesses = nullptr;
   float const* keep = nullptr;         ///< [block_rows] what the sums so far are multiplied by
   std::int32_t begin = 0, end = 0;     ///< tokens
   std::int32_t num_rows = block_rows;  ///< of which sums are written back
@@ -107,8 +139,20 @@ struct RowState {
 };
 
 /// What a row's codes are, and what its parameters; `other` has no kernels of its own and is decoded row by row.
-enum class Elements : std::uint8_t { other, f32, f16, bf16, e4m3, e5m2, s8, u8, u4, u2 };
-enum class RowParams : std::uint8_t { none, scale, scale_and_minimum };  ///< one f32; two f16
+enum class Elements : std::uint8_t { other, f32, f16, bf16, e4m3, e5m2, s8, u8, u7, u6, u5, u4, u3, u2 };
+enum class RowParams : std::uint8_t {
+  none,
+  scale,              ///< one f32
+  scale_and_minimum,  ///< two f16
+  channel_grids,      ///< of a tile: scale and minimum for each channel, two f16
+  scaled_channels,    ///< of a tile: a factor for each token, f16, then those
+  scaled_tokens,      ///< of a tile: scale and minimum for each token, two f16, then a factor for each channel, f16
+};
+[[nodiscard]] constexpr bool are_of_tile(RowParams params) { return params >= RowParams::channel_grids; }
+/// Bytes of a tile's parameters that are each token's; they come before the channels'.
+[[nodiscard]] constexpr std::int32_t token_param_bytes(RowParams params) {
+  return params == RowParams::scaled_channels ? 2 : params == RowParams::scaled_tokens ? 4 : 0;
+}
 struct RowFormat {
   Elements elements = Elements::other;
   RowParams params = RowParams::none;
@@ -118,21 +162,25 @@ struct RowFormat {
 /// The kernels for one format of rows on one set of instructions. What is null is not needed.
 struct RowKernels {
   bool is_integer = false;
+  int spread_bits = 0;                             ///< where not 0, Tile::spread is needed, for codes of so many
   void (*enter)() = nullptr;                       ///< what a thread does before it calls the others
   void (*leave)() = nullptr;                       ///< and behind them
   void (*load_key_params)(Tile const&) = nullptr;  ///< scales and offsets
   void (*load_value_params)(Tile const&) = nullptr;
   void (*quantize_query)(float const* row, std::int32_t places, QueryIntegers const&) = nullptr;
+  /// The same for each tile, where channels have scales: the row is multiplied by them, into `scaled`.
+  void (*scale_query)(Tile const&, float const* row, float* scaled, QueryIntegers const&) = nullptr;
   void (*prepare_keys)(Tile const&) = nullptr;  ///< lays the tile out in `unpacked`: floats row by row
   void (*prepare_values)(Tile const&) = nullptr;
   void (*score)(Tile const&, QueryRows const&, float* scores) = nullptr;
   void (*soften)(Tile const&, float* scores, RowState* states, float* keep) = nullptr;
   void (*weigh)(Tile const&, float* weights, WeightIntegers&) = nullptr;
   void (*add)(Tile const&, WeightRows const&) = nullptr;
-  std::int32_t (*key_places)(std::int32_t dim) = nullptr;      ///< codes in a row
-  std::int32_t (*value_places)(std::int32_t dim) = nullptr;    ///< numbers in a row of sums
-  std::int32_t (*key_dim_at)(std::int32_t place) = nullptr;    ///< whose code it is; dim or more: padding
-  std::int32_t (*value_dim_at)(std::int32_t place) = nullptr;  ///< whose sum it is
+  std::int32_t (*key_places)(std::int32_t dim) = nullptr;    ///< codes in a row
+  std::int32_t (*value_places)(std::int32_t dim) = nullptr;  ///< numbers in a row of sums
+  std::int32_t (*key_dim_at)(std::int32_t place,
+                             std::int32_t dim) = nullptr;  ///< whose code it is; dim or more: padding
+  std::int32_t (*value_dim_at)(std::int32_t place, std::int32_t dim) = nullptr;  ///< whose sum it is
 };
 
 }  // namespace folio::simd

@@ -222,7 +222,7 @@ TEST_CASE("queries become the same integers of 16 bits on every set of instructi
     QueryStore queries = attention.make_queries();
     std::copy(row.begin(), row.end(), queries.row(0));
     queries.finish();
-    simd::QueryRows const block = queries.block(0);
+    simd::QueryRows const block = queries.block(0, {});
     double largest_error = 0;
     std::vector<std::int32_t> dims(128);  // in the order of the places
     for (std::int32_t place = 0; place < 128; ++place) dims[size(kernels.key_dim_at(place, 128))] = place;

@@ -96,48 +96,41 @@ class QueryStore {
  public:
   /// `dims`: whose code is at each place, where the kernels take integers.
   QueryStore(simd::RowKernels const& kernels, std::int32_t const* dims, std::int32_t rows, std::int32_t dim)
-      : quantize_(kernels.quantize_query),
-        scale_(kernels.scale_query),
+      : quantize_(kernels.quantize_queries),
+        for_each_tile_(kernels.has_channels),
         dims_(dims),
         dim_(dim),
         stride_((dim + 15) / 16 * 16),
-        blocks_((rows + simd::block_rows - 1) / simd::block_rows) {
-    floats_.resize(to_size(blocks_ * simd::block_rows) * to_size(stride_));
+        rows_((rows + simd::block_rows - 1) / simd::block_rows * simd::block_rows) {
+    floats_.resize(to_size(rows_) * to_size(stride_));
     if (!kernels.is_integer) return;
     places_ = kernels.key_places(dim);
-    placed_.resize(to_size(scale_ != nullptr ? blocks_ * simd::block_rows : 1) * to_size(places_));
-    scaled_.resize(to_size(places_));
-    words_.resize(to_size(blocks_ * simd::block_rows) * to_size(places_ * simd::query_words));
-    scales_.resize(to_size(blocks_ * simd::block_rows));
-    totals_.resize(scales_.size());
-    sums_.resize(scales_.size() * simd::query_words);
+    placed_.resize(to_size(for_each_tile_ ? rows_ : simd::block_rows) * to_size(places_));
+    words_.resize(to_size(rows_) * to_size(places_ * simd::query_words));
+    scales_.resize(to_size(rows_));
+    totals_.resize(to_size(rows_));
+    sums_.resize(to_size(rows_ * simd::query_words));
   }
   [[nodiscard]] float* row(std::int32_t i) { return floats_.data() + to_size(i) * to_size(stride_); }
 
   /// After all rows are written.
   void finish() {
-    for (std::int32_t i = 0; places_ != 0 && i < blocks_ * simd::block_rows; ++i) {
-      float const* const from = floats_.data() + to_size(i) * to_size(stride_);
-      float* const to = placed_.data() + to_size(scale_ != nullptr ? i : 0) * to_size(places_);
+    for (std::int32_t i = 0; places_ != 0 && i < rows_; ++i) {
+      float const* const from = row(i);
+      float* const to = placed_row(i);
       for (std::int32_t place = 0; place < places_; ++place)
         to[place] = dims_[place] < dim_ ? from[dims_[place]] : 0.0F;
-      if (scale_ == nullptr) quantize_(to, places_, integers(i));
+      if (!for_each_tile_ && (i + 1) % simd::block_rows == 0) quantize(i + 1 - simd::block_rows, {});
     }
   }
 
-  /// Where channels have scales, before a block is used with a tile: makes it fit for that.
-  void scale_block(std::int32_t begin, simd::Tile const& keys) {
-    if (scale_ == nullptr) return;
-    for (std::int32_t i = begin; i < begin + simd::block_rows; ++i)
-      scale_(keys, placed_.data() + to_size(i) * to_size(places_), scaled_.data(), integers(i));
-  }
-
-  /// The block of rows that begins at `i`.
-  [[nodiscard]] simd::QueryRows block(std::int32_t i) const {
+  /// The block of rows that begins at `i`, to be used with the tile `keys`.
+  [[nodiscard]] simd::QueryRows block(std::int32_t i, simd::Tile const& keys) {
     simd::QueryRows q;
-    q.floats = floats_.data() + to_size(i) * to_size(stride_);
+    q.floats = row(i);
     q.float_stride = stride_;
     if (places_ == 0) return q;
+    if (for_each_tile_) quantize(i, keys);
     q.places = places_;
     q.words = words_.data() + to_size(i) * to_size(places_ * simd::query_words);
     q.scales = scales_.data() + i;
@@ -147,17 +140,20 @@ class QueryStore {
   }
 
  private:
-  [[nodiscard]] simd::QueryIntegers integers(std::int32_t i) {
-    std::int32_t const in_block = i % simd::block_rows;
-    return {words_.data() + to_size((i - in_block) * places_ + in_block * 4) * simd::query_words, scales_.data() + i,
-            totals_.data() + i, sums_.data() + i * simd::query_words};
+  [[nodiscard]] float* placed_row(std::int32_t i) {
+    return placed_.data() + to_size(for_each_tile_ ? i : i % simd::block_rows) * to_size(places_);
+  }
+  void quantize(std::int32_t i, simd::Tile const& keys) {
+    quantize_(keys, placed_row(i), places_,
+              {words_.data() + to_size(i) * to_size(places_ * simd::query_words), scales_.data() + i,
+               totals_.data() + i, sums_.data() + i * simd::query_words});
   }
 
-  void (*quantize_)(float const*, std::int32_t, simd::QueryIntegers const&);
-  void (*scale_)(simd::Tile const&, float const*, float*, simd::QueryIntegers const&);
+  void (*quantize_)(simd::Tile const&, float const*, std::int32_t, simd::QueryIntegers const&);
+  bool for_each_tile_;
   std::int32_t const* dims_;
-  std::int32_t dim_, stride_, blocks_, places_ = 0;
-  Lines<float> floats_, placed_, scaled_;  // as they came; in the order of the places; times a tile's scales
+  std::int32_t dim_, stride_, rows_, places_ = 0;
+  Lines<float> floats_, placed_;  // by dims, and by places
   std::vector<float> scales_, totals_;
   Lines<std::int8_t> words_;
   std::vector<std::int32_t> sums_;
@@ -190,8 +186,8 @@ class TileAttention {
     key_dims_.resize(to_size(keys.is_integer ? keys.key_places(shape.key_dim) : 0));
     for (std::size_t place = 0; place < key_dims_.size(); ++place)
       key_dims_[place] = keys.key_dim_at(static_cast<std::int32_t>(place), shape.key_dim);
-    if (keys.scale_query != nullptr) make_channels(key_dims_, keys_, key_channels_);
-    if (values.scale_query != nullptr) make_channels(value_dims_, values_, value_channels_);
+    if (keys.has_channels) make_channels(key_dims_, keys_, key_channels_);
+    if (values.has_channels) make_channels(value_dims_, values_, value_channels_);
     if (keys.spread_bits != 0) {
       spread_keys_ = {shape.key_dim, keys.spread_bits};
       keys_.spread = &spread_keys_;
@@ -295,8 +291,7 @@ class TileAttention {
     alignas(64) float scores[simd::block_rows][simd::tile_tokens];
     simd::WeightIntegers integers;
     alignas(16) float keep[simd::block_rows];
-    queries.scale_block(row, keys_);
-    key_kernels_.score(keys_, queries.block(row), scores[0]);
+    key_kernels_.score(keys_, queries.block(row, keys_), scores[0]);
     for (std::int32_t r = 0; r < simd::block_rows; ++r) hide(visible(tile, row + std::min(r, rows - 1)), scores[r]);
     key_kernels_.soften(keys_, scores[0], sums.states.data() + row, keep);
     if (value_kernels_.weigh != nullptr) value_kernels_.weigh(values_, scores[0], integers);

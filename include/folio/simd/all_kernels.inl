@@ -43,7 +43,7 @@ template <class C>
   k.load_value_params = load_grids<C::value_bias>;
   k.soften = soften;
   k.is_integer = true;
-  k.quantize_query = quantize_query;
+  k.quantize_queries = quantize_queries<false>;
   if (C::spread) k.spread_bits = C::bits;
   k.prepare_keys = unpack_keys<C>;
   k.prepare_values = unpack_values<C>;
@@ -83,7 +83,8 @@ template <RowFormat F>
     using C = CodesOf<F.elements>;
     k.load_key_params = load_tile_params<F.params, C::bias>;
     k.load_value_params = load_tile_params<F.params, C::value_bias>;
-    k.scale_query = scale_query;
+    k.quantize_queries = quantize_queries<true>;
+    k.has_channels = true;
   }
   return k;
 }

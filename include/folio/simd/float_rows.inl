@@ -150,7 +150,7 @@ inline void add_columns(Tile const& tile, WeightRows const& w, std::int32_t d) {
     if (t % 2 == 0) ask_ahead(tile, 1);
     Floats values[std::size_t{V}];
     std::byte const* const row = tile.rows->codes[t] + d * E::bytes;
-    if constexpr (V % E::together == 0) {
+    if constexpr (!Half && V % E::together == 0) {
       FOLIO_UNROLL
       for (int v = 0; v < V; v += E::together) {
         Floats loaded[std::size_t{E::together}];
@@ -158,7 +158,7 @@ inline void add_columns(Tile const& tile, WeightRows const& w, std::int32_t d) {
         for (int i = 0; i < E::together; ++i) values[v + i] = loaded[i];
       }
     } else {
-      values[0] = Half ? load_half<E>(row) : E::load(row);
+      for (int v = 0; v < V; ++v) values[v] = Half ? load_half<E>(row) : E::load(row + v * lanes * E::bytes);
     }
     FOLIO_UNROLL
     for (int r = 0; r < block_rows; ++r) {

@@ -186,6 +186,10 @@ template <int... I>
 #endif
 }
 
+/// Of `lanes` words: the numbers in their lower halves, and in their upper ones.
+[[nodiscard]] inline Floats lower_numbers(Words w) { return from_halves(__builtin_convertvector(w & 0xFFFFU, Halves)); }
+[[nodiscard]] inline Floats upper_numbers(Words w) { return from_halves(__builtin_convertvector(w >> 16, Halves)); }
+
 [[nodiscard]] inline Halves lower_half(ManyHalves const& h) {
   Halves lower;
   std::memcpy(&lower, &h, sizeof(lower));

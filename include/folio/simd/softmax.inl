@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Between scores and values: row parameters, the running softmax, and weights as integers. Included once for each
+// Around the scores: row parameters, the running softmax, and queries and weights as integers. Included once for each
 // instruction set by kernels.hpp.
 
 namespace folio::simd::FOLIO_SIMD_ISA {
@@ -27,10 +27,9 @@ template <int Bias>
 inline void load_grids(Tile const& tile) {
   for (std::int32_t t = 0; t < tile_tokens; t += lanes) {
     Words const params = load_params(tile, t);
-    Floats const scale = from_halves(__builtin_convertvector(params & 0xFFFFU, Halves));
-    Floats const minimum = from_halves(__builtin_convertvector(params >> 16, Halves));
+    Floats const scale = lower_numbers(params);
     store(tile.scales + t, scale);
-    store(tile.offsets + t, minimum + scale * static_cast<float>(Bias));
+    store(tile.offsets + t, upper_numbers(params) + scale * static_cast<float>(Bias));
   }
 }
 
@@ -121,36 +120,65 @@ inline void quantize_weights(Tile const& tile, float* weights, WeightIntegers& t
   store(to.shifts, sums(shifts[0], shifts[1], shifts[2], shifts[3]));
 }
 
-/// A query row, [places] in the order of the codes' places, as integers in units of its largest; see QueryRows. What is
-/// not finite makes the scale NaN.
-inline void quantize_query(float const* row, std::int32_t places, QueryIntegers const& to) {
-  Floats most{}, rest{};
+/// The words of 4 rows, of which the first half of each 16 bytes counts, row by row for each 4 places.
+template <int... I>
+inline void store_four(Words const (&words)[4], std::int8_t* to, std::integer_sequence<int, I...>) {
+  Words const a = lower<8>(words[0], words[1]), b = lower<8>(words[2], words[3]);
+  if constexpr (quarters == 1) {
+    store(to, a);
+    store(to + vector_bytes, b);
+  } else {
+    store(to, shuffle<std::int32_t, (I / 4 % 2 * lanes + I / 8 * 4 + I % 4)...>(a, b));
+    store(to + vector_bytes, shuffle<std::int32_t, (I / 4 % 2 * lanes + (I / 8 + quarters / 2) * 4 + I % 4)...>(a, b));
+  }
+}
+
+/// A block of query rows, [block_rows][places] in the order of the codes' places, as integers in units of each row's
+/// largest; see QueryRows. What is not finite makes the scale NaN. `Scaled`: each row is multiplied by the channels'
+/// scales first, and its total is that of the row times their offsets.
+template <bool Scaled>
+inline void quantize_queries(Tile const& tile, float const* rows, std::int32_t places, QueryIntegers const& to) {
+  Floats most[4] = {}, rest[4] = {}, shares[4] = {};
   for (std::int32_t i = 0; i < places; i += lanes) {
-    Floats const x = load<Floats>(row + i);
-    most = larger(larger(x, -x), most);
-    rest += x * 0.0F;  // NaN of infinities, too
+    FOLIO_UNROLL
+    for (int r = 0; r < block_rows; ++r) {
+      Floats x = load<Floats>(rows + r * places + i);
+      rest[r] += x * 0.0F;  // NaN of infinities, too
+      if constexpr (Scaled) {
+        shares[r] += x * load<Floats>(tile.channel_offsets + i);
+        x *= load<Floats>(tile.channel_scales + i);
+      }
+      most[r] = larger(larger(x, -x), most[r]);
+    }
   }
-  FourFloats const found = largest(most, most, most, most), bad = sums(rest, rest, rest, rest);
-  float const limit = found[0] > 1e-30F ? found[0] : 1e-30F, inverse = query_limit / limit;
-  Ints totals{};
+  FourFloats const limit = larger(largest(most[0], most[1], most[2], most[3]), FourFloats{} + 1e-30F);
+  FourFloats const inverse = query_limit / limit;
+  Ints totals[4] = {};
   for (std::int32_t i = 0; i < places; i += lanes) {
-    Floats const x = load<Floats>(row + i) * inverse;
-    Ints const integers = __builtin_convertvector(x + (x < 0.0F ? Floats{} - 0.5F : Floats{} + 0.5F), Ints);
-    Words const words = signed_words(integers);
-    totals = dots_of_bytes ? dot(totals, Words{} + 0x01010101U, words) : totals + integers;
-    for (int part = 0; part < quarters; ++part)
-      std::memcpy(to.words + (i + 4 * part) * query_words * block_rows,
-                  reinterpret_cast<std::byte const*>(&words) + 16 * part, std::size_t{4 * query_words});
+    Words words[4];
+    FOLIO_UNROLL
+    for (int r = 0; r < block_rows; ++r) {
+      Floats x = load<Floats>(rows + r * places + i) * inverse[r];
+      if constexpr (Scaled) x *= load<Floats>(tile.channel_scales + i);
+      Ints const integers = __builtin_convertvector(x + (x < 0.0F ? Floats{} - 0.5F : Floats{} + 0.5F), Ints);
+      words[r] = signed_words(integers);
+      totals[r] = dots_of_bytes ? dot(totals[r], Words{} + 0x01010101U, words[r]) : totals[r] + integers;
+    }
+    store_four(words, to.words + i * query_words * block_rows, std::make_integer_sequence<int, lanes>{});
   }
-  std::int32_t parts[std::size_t{lanes}];
-  store(parts, totals);
-  for (std::int32_t k = 0; k < query_words; ++k) {
-    to.sums[k] = 0;
-    for (int part = 0; part < quarters; ++part)
-      to.sums[k] += parts[part * 4 + k] + (dots_of_bytes ? 0 : parts[part * 4 + k + 2]);
+  FourFloats const scale = limit * (1.0F / query_limit) + sums(rest[0], rest[1], rest[2], rest[3]);
+  store(to.scales, scale);
+  for (int r = 0; r < block_rows; ++r) {
+    std::int32_t parts[std::size_t{lanes}], *const words = to.sums + r * query_words;
+    store(parts, totals[r]);
+    for (std::int32_t k = 0; k < query_words; ++k) {
+      words[k] = 0;
+      for (int part = 0; part < quarters; ++part)
+        words[k] += parts[part * 4 + k] + (dots_of_bytes ? 0 : parts[part * 4 + k + 2]);
+    }
+    to.totals[r] = scale[r] * static_cast<float>(std::int64_t{words[1]} * (dots_of_bytes ? 256 : 1) + words[0]);
   }
-  *to.scale = limit / query_limit + bad[0];
-  *to.total = *to.scale * static_cast<float>(std::int64_t{to.sums[1]} * (dots_of_bytes ? 256 : 1) + to.sums[0]);
+  if constexpr (Scaled) store(to.totals, sums(shares[0], shares[1], shares[2], shares[3]));
 }
 
 }  // namespace folio::simd::FOLIO_SIMD_ISA

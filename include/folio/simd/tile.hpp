@@ -105,10 +105,10 @@ struct QueryRows {
   std::int32_t const* sums = nullptr;  ///< [block_rows][query_words] of the words
 };
 
-/// Where the integers of one of these rows go.
+/// Where the integers of such a block go.
 struct QueryIntegers {
   std::int8_t* words;
-  float *scale, *total;
+  float *scales, *totals;
   std::int32_t* sums;
 };
 
@@ -162,14 +162,14 @@ struct RowFormat {
 /// The kernels for one format of rows on one set of instructions. What is null is not needed.
 struct RowKernels {
   bool is_integer = false;
+  bool has_channels = false;                       ///< Tile::channel_scales are needed
   int spread_bits = 0;                             ///< where not 0, Tile::spread is needed, for codes of so many
   void (*enter)() = nullptr;                       ///< what a thread does before it calls the others
   void (*leave)() = nullptr;                       ///< and behind them
   void (*load_key_params)(Tile const&) = nullptr;  ///< scales and offsets
   void (*load_value_params)(Tile const&) = nullptr;
-  void (*quantize_query)(float const* row, std::int32_t places, QueryIntegers const&) = nullptr;
-  /// The same for each tile, where channels have scales: the row is multiplied by them, into `scaled`.
-  void (*scale_query)(Tile const&, float const* row, float* scaled, QueryIntegers const&) = nullptr;
+  /// Where channels have parameters: for each tile, whose they are.
+  void (*quantize_queries)(Tile const&, float const* rows, std::int32_t places, QueryIntegers const&) = nullptr;
   void (*prepare_keys)(Tile const&) = nullptr;  ///< lays the tile out in `unpacked`: floats row by row
   void (*prepare_values)(Tile const&) = nullptr;
   void (*score)(Tile const&, QueryRows const&, float* scores) = nullptr;

@@ -6,6 +6,9 @@
 #include <cmath>
 #include <folio/folio.hpp>
 
+#include "support/naive_attention.hpp"
+#include "support/random.hpp"
+
 // [test]
 #include "conformance/quantizer_suite.hpp"
 
@@ -22,6 +25,24 @@ TEST_CASE("upper_byte keeps powers of two") {
   REQUIRE(out == row);
 }
 // [/test]
+
+// [fast_rows]
+template <>
+inline constexpr folio::simd::RowFormat folio::simd::row_format<folio::UpperByte>{folio::simd::Elements::e5m2,
+                                                                                  folio::simd::RowParams::none};
+// [/fast_rows]
+
+TEST_CASE("attend reads rows of upper_byte where they lie") {
+  folio::KvCache<folio::Model<folio::ModelConfig{.layers = 1, .kv_heads = 2, .head_dim = 72}>, folio::UpperByte> cache(
+      folio::CacheConfig{.num_blocks = {12}});
+  folio::Sequence const sequence = cache.create(150);
+  auto const rows = folio::test::random_floats(150 * 2 * 72, 1), q = folio::test::random_floats(4 * 72, 2);
+  folio::ops::append(cache.batch({&sequence}).view(), 0, rows.data(), rows.data());
+  auto const batch = cache.batch({{&sequence, 1}});
+  std::vector<float> out(4 * 72), lse(4);
+  folio::ops::attend_fast(batch.view(), 0, q.data(), 4, out.data(), lse.data());
+  REQUIRE(folio::test::difference(folio::test::naive_attention(batch.view(), 0, q.data(), 4, {}), out, lse) == "");
+}
 
 /// One thread that holds a whole row of 32.
 struct OneLane {

@@ -4,12 +4,16 @@
 #include <folio/quantizer/int_formats.hpp>
 
 #ifdef FOLIO_EXPECT_OK
-constexpr folio::LayerGroup group = folio::full_attention();
+constexpr folio::LayerGroup second = folio::full_attention();
 #else
-// expected-error: a layer with a window gives old tokens back and needs no second precision
-constexpr folio::LayerGroup group = folio::sliding_window(64);
+// expected-error: all layers of this model have a window, which bounds their memory
+constexpr folio::LayerGroup second = folio::sliding_window(8, 4);
 #endif
-constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 16, .groups = {group}};
+constexpr folio::ModelConfig tiny{.layers = 2,
+                                  .kv_heads = 2,
+                                  .head_dim = 16,
+                                  .groups = {folio::sliding_window(64), second},
+                                  .pattern = folio::repeat_groups({0, 1})};
 
 void make() {
   using Model = folio::Model<tiny>;

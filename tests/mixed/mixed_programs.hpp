@@ -42,8 +42,7 @@ class MixedProgram {
   void step() {
     std::int32_t const what = below(random_, 20);
     if (all_.empty() || (what == 0 && all_.size() < 4)) {
-      all_.push_back(std::make_unique<MixedStory>());
-      all_.back()->sequence = stories_.cache.create();
+      all_.push_back(std::make_unique<MixedStory>(stories_.create()));
       return;
     }
     MixedStory& story = any();
@@ -86,11 +85,14 @@ class MixedProgram {
     child->sequence = story.sequence.fork();
     child->tokens = story.tokens;
     child->demoted = story.demoted;
+    if constexpr (Cache::has_windows) child->plain = story.plain.fork();
     all_.push_back(std::move(child));
   }
 
   void release(MixedStory& story) {
     story.sequence.release();
+    for (Sequence const* const part : {&story.sequence.hot(), &story.sequence.cold(), &story.sequence.windows()})
+      stories_.expect(!*part, "a released sequence holds something");
     std::erase_if(all_, [&](auto const& s) { return s.get() == &story; });
   }
 
@@ -107,6 +109,10 @@ void run_mixed_programs(std::int64_t hot_tokens, std::int64_t cold_tokens, std::
     auto const seed = static_cast<std::uint32_t>(i + 1);
     CAPTURE(seed, sinks);
     MixedConfig config{.sinks = sinks, .newest = i % 3 * 3};
+    if constexpr (Cache::has_windows)
+      for (int g = 0; g < Cache::WindowCache::num_groups; ++g)
+        config.windows.num_blocks.push_back(
+            (hot_tokens + cold_tokens) * (1 + i % 2) / 2 / Cache::WindowCache::Blocks::block_size(g) + 1);
     for (int g = 0; g < Cache::HotCache::num_groups; ++g) {
       config.hot.num_blocks.push_back(hot_tokens * (1 + i % 3) / Cache::HotCache::Blocks::block_size(g) + 1);
       config.cold.num_blocks.push_back(cold_tokens * (1 + i % 2) / Cache::ColdCache::Blocks::block_size(g) + 1);

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "mixed/plain_twin.hpp"
 #include "support/naive_attention.hpp"
 #include "support/random.hpp"
 #include "support/reference_cache.hpp"
@@ -56,6 +57,7 @@ struct MixedStory {
   MixedSequence sequence;
   std::vector<MixedToken> tokens = {};
   std::int32_t demoted = 0;
+  Sequence plain = {};  ///< in the plain twin, where the model has layers with a window
 };
 
 /// A mixed cache and the stories in it. Throws std::logic_error with what differs.
@@ -65,10 +67,16 @@ class MixedStories {
   using Hot = typename Cache::HotCache;
   using Cold = typename Cache::ColdCache;
 
-  explicit MixedStories(MixedConfig const& config) : cache(config) {
+  using Twin = PlainTwin<Cache>;
+  static constexpr bool has_windows = Cache::has_windows;
+
+  explicit MixedStories(MixedConfig const& config) : cache(config), twin(config) {
     poison(cache.hot());
     poison(cache.cold());
+    if constexpr (has_windows) poison(cache.windows());
   }
+
+  MixedStory create(std::int32_t num_tokens = 0) { return {cache.create(num_tokens), {}, 0, twin.create(num_tokens)}; }
 
   static void expect(bool ok, std::string const& what) {
     if (!ok) throw std::logic_error(what);
@@ -76,24 +84,36 @@ class MixedStories {
 
   [[nodiscard]] std::int32_t num_layers() const {
     std::int32_t layers = 0;
-    for (int g = 0; g < Hot::num_groups; ++g) layers += cache.hot().shape(g).layers;
+    for (int g = 0; g < Cache::model.num_groups(); ++g) layers += cache.shape(g).layers;
     return layers;
   }
   [[nodiscard]] GroupShape const& shape_of(std::int32_t layer) const {
-    return cache.shape(Hot::model.pattern.place(layer).group);
+    return cache.shape(Cache::model.pattern.place(layer).group);
+  }
+  static bool has_window(std::int32_t layer) {
+    if constexpr (has_windows) return Twin::layer_has_window(layer);
+    return false;
   }
 
   /// Slots for n more tokens; false, and nothing changed, where there are not enough.
   bool take(MixedStory& story, std::int32_t n) {
-    auto const before = std::pair(snapshot(hot_store()), snapshot(cold_store()));
-    try {
-      story.sequence.append(n);
-    } catch (OutOfBlocks const& full) {
-      expect(full.asked() > full.free(), "OutOfBlocks although enough were free");
-      expect(before == std::pair(snapshot(hot_store()), snapshot(cold_store())), "a failed append changed something");
-      return false;
+    auto const before = snapshots();
+    bool taken = true;
+    if (n % 2 == 0) {
+      taken = story.sequence.try_append(n);
+    } else {
+      try {
+        story.sequence.append(n);
+      } catch (OutOfBlocks const& full) {
+        taken = false;
+        expect(full.asked() > full.free(), "OutOfBlocks although enough were free");
+        expect(full.free() == Twin::free_blocks(cache, full.group()), "OutOfBlocks names another group");
+      }
     }
-    return true;
+    expect(taken || before == snapshots(), "a failed append changed something");
+    if constexpr (has_windows)
+      if (taken) story.plain.append(n);
+    return taken;
   }
 
   /// Writes the last `n` tokens of each story as new ones, and remembers them. Half of those that are sealed soon are
@@ -102,6 +122,7 @@ class MixedStories {
     std::vector<MixedItem> items;
     for (MixedStory* const s : stories) items.emplace_back(&s->sequence, n);
     auto const batch = cache.batch(items);
+    [[maybe_unused]] auto const plain = twin.batch(stories, n);
     for (MixedStory* const s : stories)
       for (std::int32_t t = 0; t < n; ++t) s->tokens.push_back({});
     for (std::int32_t layer = 0; layer < num_layers(); ++layer) {
@@ -117,6 +138,8 @@ class MixedStories {
             rows.values = make_rows<typename Hot::ValueQuantizer>(shape, number, layer, 1, values);
         }
       ops::append(batch.view(), layer, keys.data(), values.empty() ? nullptr : values.data());
+      if constexpr (has_windows)
+        if (has_window(layer)) ops::append(plain.view(), layer, keys.data(), values.data());
     }
     next_ += static_cast<std::uint32_t>(stories.size()) * static_cast<std::uint32_t>(n);
   }
@@ -127,15 +150,18 @@ class MixedStories {
     std::int32_t const begin = cache.sinks() + story.demoted;
     std::int32_t const end = std::min(num_accepted, length - cache.newest());
     std::int32_t const due = end > begin ? (end - begin) / Cache::tile * Cache::tile : 0;
-    auto const before = std::pair(snapshot(hot_store()), snapshot(cold_store()));
+    auto const before = snapshots();
     try {
       expect(cache.seal(story.sequence, num_accepted) == due, "seal moved another number of tokens");
-    } catch (OutOfBlocks const&) {
-      expect(before == std::pair(snapshot(hot_store()), snapshot(cold_store())), "a failed seal changed something");
+    } catch (OutOfBlocks const& full) {
+      expect(before == snapshots(), "a failed seal changed something");
+      expect(full.asked() > full.free(), "OutOfBlocks although enough were free");
       return;
     }
-    if (due == 0) expect(before == std::pair(snapshot(hot_store()), snapshot(cold_store())), "nothing was due");
+    if (due == 0) expect(before == snapshots(), "nothing was due");
+    expect(before[2] == snapshots()[2], "a seal changed what is behind windows");
     for (std::int32_t layer = 0; layer < num_layers(); ++layer) {
+      if (has_window(layer)) continue;
       GroupShape const& shape = shape_of(layer);
       reencode<typename Cold::KeyQuantizer>(story, begin, due, layer, shape.kv_heads, shape.key_dim,
                                             &folio_test::LayerRows::keys);
@@ -151,15 +177,16 @@ class MixedStories {
     bool const in_cold = story.demoted > 0 && n < cache.sinks() + story.demoted;
     constexpr bool tiles = is_tile_format<typename Cold::KeyQuantizer> || is_tile_format<typename Cold::ValueQuantizer>;
     std::int32_t const keep = std::max(0, n - cache.sinks());
-    bool const possible = !in_cold || !tiles || keep % Cache::tile == 0;
-    auto const before = std::pair(snapshot(hot_store()), snapshot(cold_store()));
+    bool possible = !in_cold || !tiles || keep % Cache::tile == 0;
+    if constexpr (has_windows)
+      if (possible) possible = Twin::truncated(story.plain, n);
+    auto const before = snapshots();
     try {
       story.sequence.truncate(n);
-      expect(possible, "truncated into a tile");
+      expect(possible, "truncated into a tile, or behind a window");
     } catch (Error const& error) {
       expect(!possible, error.what());
-      expect(before == std::pair(snapshot(hot_store()), snapshot(cold_store())),
-             "a failed truncation changed something");
+      expect(before == snapshots(), "a failed truncation changed something");
       return;
     }
     story.tokens.resize(static_cast<std::size_t>(n));
@@ -171,9 +198,19 @@ class MixedStories {
     MixedSequence const& s = story.sequence;
     auto const length = static_cast<std::int32_t>(story.tokens.size());
     expect(s.num_tokens() == length && s.num_demoted() == story.demoted, "the lengths differ");
-    auto const batch = cache.batch({{&s, 0}});
+    auto const batch = cache.batch({{&s}});  // with the queries of the last append
+    expect(batch.view().num_query_tokens() == s.num_new_tokens(), "a batch has other queries");
+    if constexpr (has_windows) {
+      Twin::check_blocks(s.windows(), story.plain);
+      expect(batch.view().windows.num_query_tokens() == s.num_new_tokens(), "the windows have other queries");
+    }
     for (std::int32_t layer = 0; layer < num_layers(); ++layer) {
       GroupShape const& shape = shape_of(layer);
+      if constexpr (has_windows)
+        if (has_window(layer)) {
+          Twin::check_held(story, batch.view(), layer);
+          continue;
+        }
       std::vector<float> keys(story.tokens.size() * static_cast<std::size_t>(shape.kv_heads * shape.key_dim), -1.0F);
       std::vector<float> values(story.tokens.size() * static_cast<std::size_t>(shape.kv_heads * shape.value_dim),
                                 -1.0F);
@@ -193,6 +230,7 @@ class MixedStories {
     std::vector<MixedItem> items;
     for (MixedStory const* const s : stories) items.emplace_back(&s->sequence, queries);
     auto const batch = cache.batch(items);
+    [[maybe_unused]] auto const plain = twin.batch(stories, queries);
     for (std::int32_t layer = 0; layer < num_layers(); ++layer) {
       GroupShape const& shape = shape_of(layer);
       std::int32_t const heads = shape.kv_heads * query_heads_per_kv_head;
@@ -206,22 +244,29 @@ class MixedStories {
         std::vector<float> alone(out.size(), -1.0F);  // without an lse
         ops::attend(batch.view(), layer, q.data(), heads, alone.data(), nullptr, options);
         expect(alone == out, "the output depends on whether the lse is asked for");
+        if constexpr (has_windows)
+          if (has_window(layer)) {
+            std::vector<float> its_out(out.size(), -1.0F), its_lse(rows, -1.0F);
+            ops::attend(plain.view(), layer, q.data(), heads, its_out.data(), its_lse.data(), options);
+            expect(out == its_out && lse == its_lse, "a plain cache attends to a window by other numbers");
+          }
         std::string const wrong = difference(naive(stories, queries, layer, heads, q, options), out, lse);
         expect(wrong.empty(), wrong);
       }
     }
   }
 
-  /// free + live = all in both caches, and live is what the stories hold.
+  /// free + live = all in each cache, and live is what the stories hold.
   void check_accounting(std::vector<MixedStory*> const& stories) const {
     std::int64_t saved = 0;
-    auto const count = [&](auto const& of, auto const& sequence_of, std::int64_t sign) {
-      for (int g = 0; g < Hot::num_groups; ++g) {
+    auto const count = [&]<class Part>(Part const& of, auto const& sequence_of, std::int64_t sign) {
+      for (int g = 0; g < Part::num_groups; ++g) {
         std::vector<BlockId> held;
         for (MixedStory* const s : stories) {
           auto const blocks = sequence_of(*s).blocks(g);
           held.insert(held.end(), blocks.begin(), blocks.end());
         }
+        std::erase(held, null_block);  // behind a window
         std::sort(held.begin(), held.end());
         auto const live = std::unique(held.begin(), held.end()) - held.begin();
         expect(of.num_free_blocks(g) + live == of.num_blocks(g), "free + live is not all");
@@ -232,6 +277,9 @@ class MixedStories {
         cache.hot(), [](MixedStory const& s) -> Sequence const& { return s.sequence.hot(); }, 0);
     count(
         cache.cold(), [](MixedStory const& s) -> Sequence const& { return s.sequence.cold(); }, -1);
+    if constexpr (has_windows)
+      count(
+          cache.windows(), [](MixedStory const& s) -> Sequence const& { return s.sequence.windows(); }, 0);
     auto const stats = cache.stats();
     for (std::size_t g = 0; g < stats.cold.groups.size(); ++g)
       saved += (stats.cold.groups[g].slots_held - stats.cold.groups[g].slots_empty) * stats.hot.groups[g].block_bytes /
@@ -239,10 +287,16 @@ class MixedStories {
     expect(stats.bytes_saved == saved, "bytes_saved does not add up");
   }
 
-  [[nodiscard]] SequenceStore const& hot_store() const { return cache.hot().state()->store; }
-  [[nodiscard]] SequenceStore const& cold_store() const { return cache.cold().state()->store; }
+  /// What every store knows: hot, cold, windows.
+  [[nodiscard]] std::vector<std::vector<std::int64_t>> snapshots() const {
+    std::vector<std::vector<std::int64_t>> all{
+        snapshot(cache.hot().state()->store), snapshot(cache.cold().state()->store), {}};
+    if constexpr (has_windows) all[2] = snapshot(cache.windows().state()->store);
+    return all;
+  }
 
   Cache cache;
+  Twin twin;
 
  private:
   /// New rows of all kv heads, appended to `all`; returns them as the hot format gives them back.
@@ -301,7 +355,8 @@ class MixedStories {
       for (std::int32_t query = length - queries; query < length; ++query)
         for (std::int32_t h = 0; h < heads; ++h, row += shape.key_dim) {
           std::vector<std::int32_t> seen;
-          for (std::int32_t t = 0; t <= query; ++t) seen.push_back(t);
+          for (std::int32_t t = 0; t <= query; ++t)
+            if (shape.visible(query, t)) seen.push_back(t);
           double const logit = options.sink_logits != nullptr ? double{options.sink_logits[h]} : 0.0;
           attend_naively(result, seen, row, keys, values, shape.kv_heads, h / (heads / shape.kv_heads), shape,
                          1.0 / std::sqrt(double(shape.key_dim)), options.sink_logits != nullptr ? &logit : nullptr);

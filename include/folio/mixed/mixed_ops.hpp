@@ -1,42 +1,49 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Append, attend and gather over sequences that are in two caches, or in a basis of their own: the operations of ops/,
-// once for each part, and with the rows turned before and behind. Host only.
+// Append, attend and gather over sequences that are in several caches, or in a basis of their own: the operations of
+// ops/, once for each part, and with the rows turned before and behind. Host only.
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <folio/error.hpp>
+#include <folio/mixed/layer_parts.hpp>
 #include <folio/mixed/mixed_batch.hpp>
 #include <folio/ops/append.hpp>
 #include <folio/ops/attend.hpp>
 #include <folio/ops/gather.hpp>
 #include <folio/ops/matrix_basis.hpp>
 #include <folio/ops/merge_attention.hpp>
+#include <folio/ops/token_range.hpp>
 #include <limits>
+#include <string>
 #include <vector>
 
 namespace folio::ops {
 
-/// What append does for a view of one cache: new tokens are written to the hot one.
-template <class Hot, class Cold>
-void append(MixedView<Hot, Cold> const& view, std::int32_t layer, float const* keys, float const* values,
-            ThreadPool* threads = nullptr) {
-  append(view.hot, layer, keys, values, threads);
+namespace detail {
+
+/// Calls of_windows(view.windows, number) for a layer with a window, else of_both(number): the numbers are the layer's
+/// among those of its part.
+template <class View, class OfWindows, class OfBoth>
+void with_part(View const& view, std::int32_t layer, OfWindows const& of_windows, OfBoth const& of_both) {
+  if constexpr (!View::has_windows) {
+    of_both(layer);
+  } else {
+    if (layer < 0 || layer >= view.num_layers()) throw Error("folio: the model has no layer " + std::to_string(layer));
+    PartPlace const at = layer_in_part(View::model, layer);
+    if (at.part == LayerPart::with_window)
+      of_windows(view.windows, at.number);
+    else
+      of_both(at.number);
+  }
 }
 
-/// Softmax attention of a step's query tokens over everything that their sequences have in both caches: what attend
-/// gives for one cache, of the tokens as each cache decodes them. Arguments and result are those of attend.
-///
-/// Two partial attentions over disjoint tokens, merged by their log-sum-exp: over sinks and newest tokens, causal, and
-/// over the demoted ones, which every query sees. A view without demoted tokens costs one attend. Takes the
-/// num_query_tokens * num_query_heads * (value_dim + 2) floats of the second part from the heap. Throws Error, before
-/// anything is written, as attend does, and for a range of tokens, which is for parts of one cache.
-template <class Hot, class Cold>
-void attend(MixedView<Hot, Cold> const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads,
-            float* out, float* lse = nullptr, AttendOptions const& options = {}) {
-  if (options.token_begin > 0 || options.token_end != std::numeric_limits<std::int32_t>::max())
-    throw Error("folio: attend over two caches takes no range of tokens; attend over view.hot or view.cold for a part");
+/// Attention of a layer without a window over what both caches have of it.
+template <class View>
+void attend_both(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads, float* out,
+                 float* lse, AttendOptions const& options) {
   if (!view.any_demoted) return attend(view.hot, layer, q, num_query_heads, out, lse, options);
   constexpr float empty = -std::numeric_limits<float>::infinity();
   auto const rows =
@@ -58,12 +65,10 @@ void attend(MixedView<Hot, Cold> const& view, std::int32_t layer, float const* q
   });
 }
 
-/// What gather does for one cache: tokens [first_token, first_token + num_tokens) of sequence `i`, as the model counts
-/// them, from whichever cache has each.
-template <class Hot, class Cold>
-void gather(MixedView<Hot, Cold> const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token,
-            std::int32_t num_tokens, float* keys, float* values, ThreadPool* threads = nullptr) {
-  check_sequence(view.hot, i);
+/// Tokens of a layer without a window, from whichever cache has each.
+template <class View>
+void gather_both(View const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token,
+                 std::int32_t num_tokens, float* keys, float* values, ThreadPool* threads) {
   std::int32_t const demoted = view.num_demoted(i), length = view.num_tokens(i);
   if (first_token < 0 || num_tokens < 0 || first_token > length - num_tokens)
     throw Error("folio: the sequence has " + std::to_string(length) + " tokens, so not the " +
@@ -80,6 +85,51 @@ void gather(MixedView<Hot, Cold> const& view, std::int32_t i, std::int32_t layer
   part(view.hot, 0, view.sinks, 0);
   part(view.cold, view.sinks, view.sinks + demoted, view.sinks);
   part(view.hot, view.sinks + demoted, length, demoted);
+}
+
+}  // namespace detail
+
+/// What append does for a view of one cache: new tokens are written to the hot one, or that of the windows.
+template <class Hot, class Cold, class Windows, class M>
+void append(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, float const* keys, float const* values,
+            ThreadPool* threads = nullptr) {
+  auto const append_to = [&](auto const& part, std::int32_t number) { append(part, number, keys, values, threads); };
+  detail::with_part(view, layer, append_to, [&](std::int32_t number) { append_to(view.hot, number); });
+}
+
+/// Softmax attention of a step's query tokens over everything that their sequences have in both caches: what attend
+/// gives for one cache, of the tokens as each cache decodes them. Arguments and result are those of attend.
+///
+/// Two partial attentions over disjoint tokens, merged by their log-sum-exp: over sinks and newest tokens, causal, and
+/// over the demoted ones, which every query sees. A view without demoted tokens costs one attend, and a layer with a
+/// window always does: it gives the same bits as a plain cache of the hot format. Takes the
+/// num_query_tokens * num_query_heads * (value_dim + 2) floats of the second part from the heap. Throws Error, before
+/// anything is written, as attend does, and for a range of tokens, which is for parts of one cache.
+template <class Hot, class Cold, class Windows, class M>
+void attend(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, float const* q,
+            std::int32_t num_query_heads, float* out, float* lse = nullptr, AttendOptions const& options = {}) {
+  if (options.token_begin > 0 || options.token_end != std::numeric_limits<std::int32_t>::max())
+    throw Error("folio: attend over two caches takes no range of tokens; attend over view.hot or view.cold for a part");
+  detail::with_part(
+      view, layer,
+      [&](auto const& windows, std::int32_t number) { attend(windows, number, q, num_query_heads, out, lse, options); },
+      [&](std::int32_t number) { detail::attend_both(view, number, q, num_query_heads, out, lse, options); });
+}
+
+/// What gather does for one cache: tokens [first_token, first_token + num_tokens) of sequence `i`, as the model counts
+/// them, from whichever cache has each. Throws Error for tokens that a window gave back, as there.
+template <class Hot, class Cold, class Windows, class M>
+void gather(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token,
+            std::int32_t num_tokens, float* keys, float* values, ThreadPool* threads = nullptr) {
+  check_sequence(view.hot, i);
+  detail::with_part(
+      view, layer,
+      [&](auto const& windows, std::int32_t number) {
+        gather(windows, i, number, first_token, num_tokens, keys, values, threads);
+      },
+      [&](std::int32_t number) {
+        detail::gather_both(view, i, number, first_token, num_tokens, keys, values, threads);
+      });
 }
 
 /// What append does, with `keys` and `values` in the model's basis. Cost besides: dim * dim multiplications a row.

@@ -1,11 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// A sequence in two caches: its sinks and newest tokens in one, those between them in the other. Host only.
+// A sequence in two caches: its sinks and newest tokens in one, those between them in the other; and in a third one for
+// layers with a window. Host only.
 
 #include <algorithm>
 #include <cstdint>
 #include <folio/error.hpp>
+#include <folio/mixed/layer_parts.hpp>
 #include <folio/sequence.hpp>
 #include <limits>
 #include <string>
@@ -13,21 +15,48 @@
 
 namespace folio {
 
+namespace detail {
+
+/// Runs `f` on one part of a model, whose errors number the part's groups, and says which groups those are.
+template <class F>
+void with_groups_of(ModelConfig const& model, LayerPart part, F const& f) {
+  try {
+    f();
+  } catch (OutOfBlocks const& full) {
+    throw OutOfBlocks(group_of_model(model, part, full.group()), full.asked(), full.free());
+  } catch (Error const& error) {
+    std::string const what = error.what();
+    if (what.find("layer group") == std::string::npos) throw;
+    throw Error(what + " (numbered among the groups " + (part == LayerPart::with_window ? "with" : "without") +
+                " a window)");
+  }
+}
+
+}  // namespace detail
+
 /// A sequence of a MixedCache: an owning, movable handle over a sequence of the hot cache and one of the cold cache.
 ///
 /// Tokens are counted as the model counts them. The first `sinks` of them are in the hot sequence, the next
 /// num_demoted() in the cold one, and the rest follow in the hot one, right behind the sinks: with d demoted tokens and
 /// s sinks, token t is hot token t for t < s, cold token t - s for s <= t < s + d, and hot token t - d from there on.
-/// Nothing is demoted but by MixedCache::seal.
+/// Nothing is demoted but by MixedCache::seal. Layers with a window have a sequence of their own, in which token t is
+/// token t, and which gives back what is behind the windows as in any cache.
 ///
 /// Host only, not thread-safe. Every operation happens whole or changes nothing. As Sequence, it keeps its caches'
 /// memory alive; on an empty handle every operation but destruction, assignment, release and `bool` throws Error.
 class MixedSequence {
  public:
   MixedSequence() = default;
-  /// Made by MixedCache::create. `tile`: the cold sequence is cut at multiples of this only.
-  MixedSequence(Sequence hot, Sequence cold, std::int32_t sinks, std::int32_t tile)
-      : hot_(std::move(hot)), cold_(std::move(cold)), sinks_(sinks), tile_(tile) {}
+  /// Made by MixedCache::create. `tile`: the cold sequence is cut at multiples of this only. `windows`, and the whole
+  /// model, whose groups errors name: where it has layers with a window.
+  MixedSequence(Sequence hot, Sequence cold, std::int32_t sinks, std::int32_t tile, Sequence windows = {},
+                ModelConfig const* model = nullptr)
+      : hot_(std::move(hot)),
+        cold_(std::move(cold)),
+        windows_(std::move(windows)),
+        sinks_(sinks),
+        tile_(tile),
+        model_(model) {}
 
   [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(hot_); }
   [[nodiscard]] std::int32_t num_tokens() const { return hot_.num_tokens() + cold_.num_tokens(); }
@@ -39,51 +68,61 @@ class MixedSequence {
   [[nodiscard]] std::int32_t num_sinks() const noexcept { return sinks_; }
   [[nodiscard]] std::int32_t num_new_tokens() const { return hot_.num_new_tokens(); }
 
-  /// Slots for `num_tokens` more tokens, in the hot cache. Throws OutOfBlocks, and changes nothing, when it has too few
-  /// blocks: seal sequences with a smaller newest region then, or release one.
+  /// Slots for `num_tokens` more tokens, in the hot cache and that of the windows. Throws OutOfBlocks, and changes
+  /// nothing, when one of them has too few blocks: release a sequence then, or, where it is a group without a window,
+  /// seal sequences with a smaller newest region.
   void append(std::int32_t num_tokens) {
     check_length(num_tokens);
-    hot_.append(num_tokens);
+    if (!windows_have_room(num_tokens)) in_model(LayerPart::with_window, [&] { windows_.append(num_tokens); });
+    in_model(LayerPart::without_window, [&] { hot_.append(num_tokens); });
+    append_to_windows(num_tokens);
   }
   [[nodiscard]] bool try_append(std::int32_t num_tokens) {
     check_length(num_tokens);
-    return hot_.try_append(num_tokens);
+    if (!windows_have_room(num_tokens)) return windows_.try_append(num_tokens);  // false, and counted
+    if (!hot_.try_append(num_tokens)) return false;
+    append_to_windows(num_tokens);
+    return true;
   }
 
   /// A second sequence with the same tokens, whose blocks are shared. What is sealed later is sealed in each of both:
   /// the same bytes twice. Cost: O(blocks).
   [[nodiscard]] MixedSequence fork() const {
-    Sequence hot = hot_.fork();
-    return {std::move(hot), cold_.fork(), sinks_, tile_};
+    Sequence hot = hot_.fork(), cold = cold_.fork();
+    return {std::move(hot), std::move(cold), sinks_, tile_, windows_ ? windows_.fork() : Sequence(), model_};
   }
 
   /// Keeps the first `num_tokens` tokens. Sealed tokens can be cut, and are never decoded to be sealed again: where the
   /// cold format stores rows by themselves anywhere, else between tiles. Throws Error, and changes nothing, for a
-  /// length that there is not, or one inside a tile.
+  /// length that there is not, or one inside a tile, or when a window no longer has what the next token would see.
   void truncate(std::int32_t num_tokens) {
     std::int32_t const demoted = num_demoted(), length = this->num_tokens();
     if (num_tokens < 0 || num_tokens > length)
       throw Error("folio: cannot truncate a sequence of " + std::to_string(length) + " tokens to " +
                   std::to_string(num_tokens) + "; give a length from 0 to that");
-    if (num_tokens >= first_newest()) return hot_.truncate(num_tokens - demoted);
+    bool const in_cold = num_tokens < first_newest();
     std::int32_t const keep = std::max(0, num_tokens - sinks_);
-    if (keep % tile_ != 0)
+    if (in_cold && keep % tile_ != 0)
       throw Error("folio: cannot truncate to " + std::to_string(num_tokens) + " tokens: those up to " +
                   std::to_string(sinks_ + demoted) + " are sealed in tiles of " + std::to_string(tile_) +
                   "; truncate to " + std::to_string(num_tokens - keep % tile_) + " or " +
                   std::to_string(num_tokens - keep % tile_ + tile_) + ", or seal accepted tokens only");
-    cold_.truncate(keep);  // neither can fail from here on: groups have no windows
-    hot_.truncate(std::min(num_tokens, sinks_));
+    if (windows_) in_model(LayerPart::with_window, [&] { windows_.truncate(num_tokens); });
+    if (in_cold) cold_.truncate(keep);  // neither can fail from here on: these groups have no windows
+    hot_.truncate(in_cold ? std::min(num_tokens, sinks_) : num_tokens - demoted);
   }
 
   void release() noexcept {
     hot_.release();
     cold_.release();
+    windows_.release();
   }
 
   /// Its parts, for batches and statistics.
   [[nodiscard]] Sequence const& hot() const noexcept { return hot_; }
   [[nodiscard]] Sequence const& cold() const noexcept { return cold_; }
+  /// An empty handle where the model has no layers with a window.
+  [[nodiscard]] Sequence const& windows() const noexcept { return windows_; }
 
  private:
   template <class Hot, class Cold>
@@ -95,8 +134,34 @@ class MixedSequence {
                   std::to_string(num_tokens()) + "; a sequence has at most 2147483647");
   }
 
-  Sequence hot_, cold_;
+  /// Before anything is appended anywhere, because an append cannot be taken back once a window has moved.
+  [[nodiscard]] bool windows_have_room(std::int32_t n) const {
+    if (!windows_) return true;
+    SequenceStore const& store = *windows_.store();
+    for (int g = 0; g < store.num_groups(); ++g)
+      if (windows_.num_blocks_to_append(n, g) > store.pool(g).num_free()) return false;
+    return true;
+  }
+
+  template <class F>
+  void in_model(LayerPart part, F const& f) const {
+    if (model_ == nullptr) return f();
+    detail::with_groups_of(*model_, part, f);
+  }
+
+  void append_to_windows(std::int32_t n) {
+    if (!windows_) return;
+    try {
+      windows_.append(n);
+    } catch (...) {  // no host memory: there were blocks
+      hot_.truncate(hot_.num_tokens() - n);
+      throw;
+    }
+  }
+
+  Sequence hot_, cold_, windows_;
   std::int32_t sinks_ = 0, tile_ = 1;
+  ModelConfig const* model_ = nullptr;
 };
 
 }  // namespace folio

@@ -17,7 +17,7 @@ namespace folio {
 
 /// While less than `free_below` of the hot blocks are free, only the last `newest` tokens of a sequence stay hot.
 struct LadderStep {
-  double free_below;    ///< share of the blocks, above 0 and at most 1; of the layer group that has the least
+  double free_below;  ///< share of the blocks, above 0 and at most 1; of the group without a window that has the least
   std::int32_t newest;  ///< tokens
 };
 
@@ -33,7 +33,9 @@ struct LadderStats {
 ///
 /// Steps go down at once to the last one whose `free_below` the free share is below, and up again only when the share
 /// is at least `hysteresis` above the step's threshold, so that a step's own effect does not undo it. What was demoted
-/// stays so: going up only lets newer tokens stay longer. Deterministic: it looks at nothing but the pools.
+/// stays so: going up only lets newer tokens stay longer. Deterministic: it looks at nothing but the pools. Those of
+/// layers with a window do not count, because demoting frees nothing there: give them what the sequences that run at
+/// once can hold (KvCache::bytes_per_sequence).
 /// Host only, not thread-safe, used by the thread that owns the cache.
 class PrecisionLadder {
  public:
@@ -80,8 +82,8 @@ class PrecisionLadder {
   }
 
   /// Goes down step by step, sealing all of `sequences` at each, until `enough()` says so or no step is left: for an
-  /// append that found too few blocks. Returns whether it is enough. Blocks that a fork shares come back when the last
-  /// of its holders is sealed.
+  /// append that found too few blocks of a group without a window. Returns whether it is enough. Blocks that a fork
+  /// shares come back when the last of its holders is sealed.
   template <class Cache, class Enough>
   bool relieve_until(Enough const& enough, Cache& cache, std::span<MixedSequence* const> sequences,
                      std::span<std::int32_t const> accepted = {}, ThreadPool* threads = nullptr) {
@@ -102,7 +104,7 @@ class PrecisionLadder {
   }
   [[nodiscard]] LadderStats const& stats() const noexcept { return stats_; }
 
-  /// The share of hot blocks that are free, in the layer group that has the least.
+  /// The share of hot blocks that are free, in the layer group without a window that has the least.
   template <class Cache>
   [[nodiscard]] static double free_share(Cache const& cache) {
     double share = 1;

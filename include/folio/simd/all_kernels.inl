@@ -36,7 +36,7 @@ template <class E>
   return k;
 }
 
-template <class C>
+template <class C, bool Channels>
 [[nodiscard]] RowKernels code_kernels() {
   RowKernels k;
   k.load_key_params = load_grids<C::bias>;  // of two f16, as all unsigned codes have today
@@ -48,8 +48,8 @@ template <class C>
   k.prepare_keys = unpack_keys<C>;
   k.prepare_values = unpack_values<C>;
   k.score = score_codes<C>;
-  k.weigh = quantize_weights<C>;
-  k.add = add_codes;
+  k.weigh = quantize_weights<C, Channels>;
+  k.add = add_codes<Channels>;
   k.key_places = key_places<C>;
   k.value_places = value_places<C>;
   k.key_dim_at = key_dim_at<C>;
@@ -76,7 +76,7 @@ template <RowFormat F>
   if constexpr (F.elements == Elements::bf16) k = float_kernels<Bf16Elements>(many_rows);
   if constexpr (F.elements == Elements::e4m3) k = float_kernels<E4m3Elements>(many_rows);
   if constexpr (F.elements == Elements::e5m2) k = float_kernels<E5m2Elements>(many_rows);
-  if constexpr (F.elements >= Elements::s8) k = code_kernels<CodesOf<F.elements>>();
+  if constexpr (F.elements >= Elements::s8) k = code_kernels<CodesOf<F.elements>, are_of_tile(F.params)>();
   if constexpr (F.params == RowParams::scale) k.load_key_params = k.load_value_params = load_scales;
   if (F.params == RowParams::scale && !k.is_integer) k.weigh = scale_weights;
   if constexpr (are_of_tile(F.params)) {

@@ -28,20 +28,22 @@ inline void leave() { asm volatile("tilerelease"); }
 
 /// Keys: [token][place], a byte for each code; a row is whole vectors. (Read where they lie, those of 8 bits took
 /// longer: a tile waits for each of its 16 cache lines.)
+template <class C, int Copies>
+inline void spread_key_copies(Tile const& tile) {
+  std::int32_t const row_bytes = code_row_bytes(tile.dim, C::per_byte);
+  auto* to = tile.unpacked;
+  for (std::int32_t t = 0; t < tile.tokens; ++t) {
+    if (t % 2 == 0) ask_ahead(tile, 1);
+    for (std::int32_t at = 0; at < row_bytes; at += vector_bytes) {
+      Words const packed = load_part<C, Copies>(tile, tile.rows->codes[t], at, row_bytes);
+      FOLIO_UNROLL
+      for (int i = 0; i < C::per_byte / Copies; ++i, to += vector_bytes) store(to, C::key_part(packed, i * Copies));
+    }
+  }
+}
 template <class C>
 inline void spread_keys(Tile const& tile) {
-  std::int32_t const row_bytes = code_row_bytes(tile.dim, C::per_byte);
-  with_copies<C>(tile, [&]<int Copies>() {
-    auto* to = tile.unpacked;
-    for (std::int32_t t = 0; t < tile.tokens; ++t) {
-      if (t % 2 == 0) ask_ahead(tile, 1);
-      for (std::int32_t at = 0; at < row_bytes; at += vector_bytes) {
-        Words const packed = load_part<C, Copies>(tile, tile.rows->codes[t], at, row_bytes);
-        FOLIO_UNROLL
-        for (int i = 0; i < C::per_byte / Copies; ++i, to += vector_bytes) store(to, C::key_part(packed, i * Copies));
-      }
-    }
-  });
+  with_copies<C>(tile, [&]<int Copies>() { spread_key_copies<C, Copies>(tile); });
 }
 template <class C>
 [[nodiscard]] inline std::int32_t spread_dim_at(std::int32_t place, std::int32_t dim) {
@@ -126,6 +128,7 @@ inline void score_tiles(Tile const& tile, QueryRows const& q, float* scores) {
 }
 
 /// out[row] = out[row] * keep[row] + the sum of weight * value.
+template <bool Channels>
 inline void add_tiles(Tile const& tile, WeightRows const& w) {
   alignas(64) std::int32_t sums[2][8 * 16];
   std::int64_t const stride = std::int64_t{w.out_stride} * 4, line = 64;
@@ -150,7 +153,7 @@ inline void add_tiles(Tile const& tile, WeightRows const& w) {
         std::int32_t const* const from = sums[half] + r * weight_words * 16;
         Floats const products = __builtin_convertvector(load<Ints>(from + 16), Floats) * 256.0F +
                                 __builtin_convertvector(load<Ints>(from), Floats);
-        add_products(tile, w, r, place + half * 16, products);
+        add_products<Channels>(tile, w, r, place + half * 16, products);
       }
     }
   }
@@ -166,7 +169,7 @@ template <RowFormat F>
     k.key_places = value_places<C>;  // whole vectors, too
     k.key_dim_at = spread_dim_at<C>;
     k.score = score_tiles<C>;
-    k.add = add_tiles;
+    k.add = add_tiles<are_of_tile(F.params)>;
   };
   if constexpr (F.elements >= Elements::s8) use(CodesOf<F.elements>{});
   return k;

@@ -162,18 +162,20 @@ inline void unpack_values(Tile const& tile) {
 }
 
 /// From sums of products to those of weighted values.
+template <bool Channels>
 inline void add_products(Tile const& tile, WeightRows const& w, int row, std::int32_t place, Floats const& products) {
-  Floats sum = (products - w.excesses[row]) * w.scales[row], shift = splat(w.shifts[row]);
-  if (tile.channel_scales != nullptr) {
-    sum *= load<Floats>(tile.channel_scales + place);
-    shift *= load<Floats>(tile.channel_offsets + place);
-  }
   float* const out = w.out + row * w.out_stride + place;
-  store(out, load<Floats>(out) * w.keep[row] + (sum + shift));
+  if constexpr (Channels) {
+    Floats const sum = (products - w.excesses[row]) * w.scales[row] * load<Floats>(tile.channel_scales + place);
+    Floats const shift = w.shifts[row] * load<Floats>(tile.channel_offsets + place);
+    store(out, load<Floats>(out) * w.keep[row] + (sum + shift));
+  } else {
+    store(out, load<Floats>(out) * w.keep[row] + (products * w.scales[row] + w.shifts[row]));
+  }
 }
 
 /// out[row] = out[row] * keep[row] + the sum of weight * value, places [place, place + V * lanes).
-template <int V>
+template <bool Channels, int V>
 inline void add_places(Tile const& tile, WeightRows const& w, std::int32_t place) {
   Ints sums[4][std::size_t{weight_words}][std::size_t{V}] = {};
   for (std::int32_t t = 0; t < w.end; t += 4) {
@@ -198,13 +200,16 @@ inline void add_places(Tile const& tile, WeightRows const& w, std::int32_t place
   FOLIO_UNROLL
   for (int r = 0; r < block_rows; ++r) {
     FOLIO_UNROLL
-    for (int v = 0; v < V; ++v) add_products(tile, w, r, place + v * lanes, join_words(sums[r][0][v], sums[r][1][v]));
+    for (int v = 0; v < V; ++v)
+      add_products<Channels>(tile, w, r, place + v * lanes, join_words(sums[r][0][v], sums[r][1][v]));
   }
 }
 
+template <bool Channels>
 inline void add_codes(Tile const& tile, WeightRows const& w) {
   constexpr int together = vector_bytes == 64 ? 2 : 1;  // w.out_stride places are a multiple of 4 vectors
-  for (std::int32_t place = 0; place < w.out_stride; place += together * lanes) add_places<together>(tile, w, place);
+  for (std::int32_t place = 0; place < w.out_stride; place += together * lanes)
+    add_places<Channels, together>(tile, w, place);
 }
 
 }  // namespace folio::simd::FOLIO_SIMD_ISA

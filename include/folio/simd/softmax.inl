@@ -88,8 +88,8 @@ inline void store_words(Ints const& weights, std::uint8_t* to) {
 
 /// The weights of 4 rows, times the scales of their values, as integers in units of the row's largest. What the values'
 /// bytes are too large by is taken off for these integers: for the weights themselves, all dims would be off to the
-/// same side, and a rotation would add that up.
-template <class C>
+/// same side, and a rotation would add that up. Where channels have scales it has to wait for them.
+template <class C, bool Channels>
 inline void quantize_weights(Tile const& tile, float* weights, WeightIntegers& to) {
   Floats most[4] = {}, shifts[4] = {};
   for (std::int32_t t = 0; t < tile_tokens; t += lanes) {
@@ -116,8 +116,10 @@ inline void quantize_weights(Tile const& tile, float* weights, WeightIntegers& t
       if (C::value_excess != 0) totals[r] += __builtin_convertvector(integers, Floats);
     }
   }
-  store(to.excesses, sums(totals[0], totals[1], totals[2], totals[3]) * static_cast<float>(C::value_excess));
-  store(to.shifts, sums(shifts[0], shifts[1], shifts[2], shifts[3]));
+  FourFloats const excess = sums(totals[0], totals[1], totals[2], totals[3]) * static_cast<float>(C::value_excess);
+  FourFloats const shift = sums(shifts[0], shifts[1], shifts[2], shifts[3]);
+  store(to.excesses, excess);
+  store(to.shifts, Channels ? shift : shift - excess * scales);
 }
 
 /// The words of 4 rows, of which the first half of each 16 bytes counts, row by row for each 4 places.

@@ -47,8 +47,9 @@ struct RowsAhead {
   /// Into the second level: the first holds what is worked on.
   [[gnu::always_inline]] static inline void ask_for(TileRows const& rows, std::int32_t row, std::int32_t bytes) {
     for (std::int32_t i = 0; i < bytes; i += 64) __builtin_prefetch(rows.codes[row] + i, 0, 2);
-    if (row % 16 == 0 && rows.params[row] != nullptr) __builtin_prefetch(rows.params[row], 0, 2);  // a line of them
-    if (row < 8 && rows.channels != nullptr) __builtin_prefetch(rows.channels + 64 * row, 0, 2);
+    if (row % 16 != 0) return;
+    if (rows.params[row] != nullptr) __builtin_prefetch(rows.params[row], 0, 2);  // a line of them
+    for (int i = 0; i < 2 && rows.channels != nullptr; ++i) __builtin_prefetch(rows.channels + 8 * row + 64 * i, 0, 2);
   }
 };
 
@@ -116,7 +117,7 @@ struct QueryIntegers {
 struct WeightIntegers {
   alignas(64) std::uint8_t words[block_rows * weight_words * tile_tokens];  ///< [row][word][4 tokens]
   float scales[block_rows], shifts[block_rows];  ///< of the integers; the weighted offsets, the same for every dim
-  float excesses[block_rows];                    ///< what the products are too large by
+  float excesses[block_rows];  ///< what the products are too large by; where channels have no scales, in the shifts
 };
 
 /// The weights of a block of rows, and where the weighted values go.

@@ -43,13 +43,17 @@ struct RowsAhead {
         ask_for(*values, at - tile_tokens, value_bytes);
   }
 
+  /// For formats that have them; apart from the rows, because all others would pay for the question.
+  void ask_for_channels() const {
+    for (TileRows const* const rows : {keys, values})
+      for (int i = 0; i < 8 && rows->channels != nullptr; ++i) __builtin_prefetch(rows->channels + 64 * i, 0, 2);
+  }
+
  private:
   /// Into the second level: the first holds what is worked on.
   [[gnu::always_inline]] static inline void ask_for(TileRows const& rows, std::int32_t row, std::int32_t bytes) {
     for (std::int32_t i = 0; i < bytes; i += 64) __builtin_prefetch(rows.codes[row] + i, 0, 2);
-    if (row % 16 != 0) return;
-    if (rows.params[row] != nullptr) __builtin_prefetch(rows.params[row], 0, 2);  // a line of them
-    for (int i = 0; i < 2 && rows.channels != nullptr; ++i) __builtin_prefetch(rows.channels + 8 * row + 64 * i, 0, 2);
+    if (row % 16 == 0 && rows.params[row] != nullptr) __builtin_prefetch(rows.params[row], 0, 2);  // a line of them
   }
 };
 

@@ -41,6 +41,7 @@ inline void load_tile_params(Tile const& tile) {
     store(tile.offsets + t, offset);
   }
   load_channels<params, Bias>(tile);
+  if (tile.ahead != nullptr) tile.ahead->ask_for_channels();
 }
 
 }  // namespace folio::simd::FOLIO_SIMD_ISA

@@ -6,7 +6,7 @@
 
 namespace folio::simd::FOLIO_SIMD_ISA {
 
-/// How elements are loaded: `Together` vectors at once, as `factor`-th parts of what they are.
+/// How elements are loaded: `together` vectors at once, each element as a `factor`-th of what it is.
 template <class Load>
 struct LoadOne {
   static constexpr int together = 1;

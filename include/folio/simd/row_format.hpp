@@ -69,9 +69,29 @@ inline constexpr RowFormat row_format<TwoSidedTile<Bits, Tokens, side, basis, Cl
 
 inline constexpr RowFormat float_rows{Elements::f32, RowParams::none};
 
+[[nodiscard]] constexpr int bits_of(Elements elements) {
+  constexpr int bits[] = {0, 32, 16, 16, 8, 8, 8, 8, 7, 6, 5, 4, 3, 2};  // in the order of Elements
+  return bits[static_cast<int>(elements)];
+}
+
+/// Whether rows of `Q` can be what its row_format says, by their sizes: kernels that read others would go astray.
+template <QuantizerPolicy Q>
+[[nodiscard]] constexpr bool row_format_fits() {
+  constexpr RowFormat format = row_format<Q>;
+  if constexpr (format.elements == Elements::other) return true;
+  if (bits_of(format.elements) != Q::bits || are_of_tile(format.params) != is_tile_format<Q>) return false;
+  if constexpr (is_tile_format<Q>)
+    return Q::tile_tokens % tile_tokens == 0;
+  else
+    return Q::param_bytes(128) == (format.params == RowParams::none ? 0 : 4);
+}
+
 /// Whether the kernels read such rows where they lie.
 template <QuantizerPolicy Q, LayoutPolicy L>
 [[nodiscard]] constexpr bool reads_in_place(Plane plane) {
+  static_assert(row_format_fits<Q>(),
+                "folio: this quantizer's row_format names elements of other bits, or parameters of another size, than "
+                "the quantizer stores");
   return row_format<Q>.elements != Elements::other && L::run_bytes(plane) == whole_row;
 }
 

@@ -3,20 +3,23 @@
 #pragma once
 // Attention over paged, quantized keys and values: decode, chunked prefill and anything between. Host only.
 //
-// attend() cuts the work into tasks; a task finds the rows of its tiles (here) and runs them through the kernels of the
-// formats on this machine (tile_attention.hpp, simd/kernels.hpp); the parts of a long sequence are merged at the end.
+// Here the types of the view become numbers and function pointers (attend_layer.hpp). What follows is compiled once:
+// the work is shared out (attend_work.hpp), threads find the rows of one tile after another (attend_task.hpp) and run
+// them through the kernels of their formats on this machine (tile_attention.hpp, simd/kernels.hpp), and the parts of a
+// long sequence are merged at the end.
 
-#include <algorithm>
-#include <cmath>
 #include <cstdint>
+#include <folio/block.hpp>
+#include <folio/error.hpp>
+#include <folio/ops/attend_layer.hpp>
 #include <folio/ops/attend_task.hpp>
 #include <folio/ops/attend_work.hpp>
-#include <folio/ops/thread_pool.hpp>
-#include <folio/ops/tile_attention.hpp>
+#include <folio/ops/rows.hpp>
 #include <folio/ops/with_group.hpp>
+#include <folio/simd/kernels.hpp>
 #include <folio/simd/row_format.hpp>
-#include <limits>
-#include <utility>
+#include <string>
+#include <type_traits>
 #include <vector>
 
 namespace folio::ops {
@@ -27,6 +30,75 @@ template <class View>
 inline constexpr bool has_fast_attend =
     simd::reads_in_place<typename View::KeyQuantizer, typename View::Layout>(Plane::key) &&
     simd::reads_in_place<typename View::ValueQuantizer, typename View::Layout>(Plane::value);
+
+namespace detail {
+
+template <bool of_keys, class Layer>
+[[nodiscard]] auto row_in(Layer const& layer, BlockId block, std::int32_t head, std::int32_t slot) {
+  if constexpr (of_keys)
+    return layer.key(block, head, slot);
+  else
+    return layer.value(block, head, slot);
+}
+
+/// The keys of a layer, or its values. In a latent layer these are in the keys, and nobody asks memory for them twice.
+template <bool of_keys, class View, int Group>
+[[nodiscard]] AttendPlane make_plane(LayerView<View, Group> const& layer) {
+  using Layer = LayerView<View, Group>;
+  constexpr bool in_keys = of_keys || Layer::known.values_in_keys();
+  using Quantizer = std::conditional_t<in_keys, typename View::KeyQuantizer, typename View::ValueQuantizer>;
+  constexpr bool in_place = simd::reads_in_place<Quantizer, typename View::Layout>(in_keys ? Plane::key : Plane::value);
+  constexpr simd::RowFormat format = in_place ? simd::row_format<Quantizer> : simd::float_rows;
+  GroupShape const shape = layer.shape();
+  AttendPlane plane{simd::row_kernels<format>, format.params, Quantizer::basis, 0, {}, nullptr};
+  if constexpr (in_place) {
+    if (of_keys || !in_keys) plane.code_bytes = code_bytes<Quantizer>(of_keys ? shape.key_dim : shape.value_dim);
+    plane.offsets.resize(static_cast<std::size_t>(shape.kv_heads));
+    std::int32_t head = 0;
+    for (RowOffsets& offsets : plane.offsets) {
+      for (std::int32_t slot = 0; slot < shape.block_size; ++slot) {
+        auto const row = row_in<of_keys>(layer, BlockId{0}, head, slot);
+        offsets.codes.push_back(row.codes() - layer.base());
+        if constexpr (simd::are_of_tile(format.params))
+          offsets.tile = row.param_bytes() - layer.base();
+        else if constexpr (format.params != simd::RowParams::none)
+          offsets.params.push_back(row.param_bytes() - layer.base());
+      }
+      ++head;
+    }
+  } else {
+    plane.decode = [](GroupTable const& table, std::int32_t index, SlotRange slots, float* out, std::int32_t stride) {
+      Layer const from(table, index);
+      std::int32_t const dim = of_keys ? from.shape().key_dim : from.shape().value_dim;
+      for (std::int32_t i = 0; i < slots.count; ++i)
+        load_row(row_in<of_keys>(from, slots.block, slots.head, slots.first + i), dim, out + std::int64_t{i} * stride);
+    };
+  }
+  return plane;
+}
+
+/// Layer `index` of a group. `view` must outlive it.
+template <int Group, class View>
+[[nodiscard]] AttendLayer make_attend_layer(View const& view, std::int32_t index) {
+  LayerView<View, Group> const layer(view.group(Group), index);
+  return {layer.shape(),           view.group(Group),       index, layer.base(), layer.map().block_bytes(),
+          make_plane<true>(layer), make_plane<false>(layer)};
+}
+
+/// A step's sequences, as the layers of one group see them.
+template <int Group, class View>
+[[nodiscard]] std::vector<AttendSequence> make_attend_sequences(View const& view) {
+  std::vector<AttendSequence> sequences;
+  GroupTable const& table = view.group(Group);
+  for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
+    auto const sequence = view.template sequence_in<Group>(i, 0);
+    sequences.push_back({table.blocks + std::int64_t{i} * table.width, sequence.num_tokens(),
+                         sequence.num_query_tokens(), view.query_start(i)});
+  }
+  return sequences;
+}
+
+}  // namespace detail
 
 /// Softmax attention of a step's query tokens over everything their sequences have stored in one layer.
 ///
@@ -51,41 +123,14 @@ template <HostReadableView View>
 void attend(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads, float* out,
             float* lse = nullptr, AttendOptions const& options = {}) {
   with_group(view, layer, [&](auto group, std::int32_t index) {
-    GroupShape const shape = LayerView<View, group()>(view.group(group()), index).shape();
-    if (num_query_heads < 1 || num_query_heads % shape.kv_heads != 0)
+    std::int32_t const kv_heads = LayerView<View, group()>(view.group(group()), index).shape().kv_heads;
+    if (num_query_heads < 1 || num_query_heads % kv_heads != 0)
       throw Error("folio: " + std::to_string(num_query_heads) + " query heads cannot share " +
-                  std::to_string(shape.kv_heads) + " kv heads; give a multiple");
-    auto const tokens_of = [&](std::int32_t sequence) {
-      return std::min(view.template sequence_in<group()>(sequence, index).num_tokens(), options.token_end);
-    };
-    int const num_threads = options.threads != nullptr ? options.threads->num_threads() : 1;
-    std::int32_t const heads = num_query_heads / shape.kv_heads;
-    auto works = detail::share_out(view, shape.kv_heads, heads, num_threads, tokens_of);
-    auto const pieces = detail::pieces_of(works);
-    if (pieces.empty()) return;
-    using SequenceType = std::remove_cvref_t<decltype(view.template sequence_in<group()>(0, index))>;
-    using Task = detail::AttendTask<View, SequenceType>;
-    detail::AttendCall const call{shape, num_query_heads, heads, options,
-                                  Task::find_offsets(view.template sequence_in<group()>(0, index).layer(), shape)};
-    detail::TaskStore<Task> tasks;
-    auto const run = [&](detail::AttendWork& work, std::int32_t part) {
-      std::int64_t const row = std::int64_t{view.query_start(work.sequence) + work.first} * num_query_heads;
-      auto task = tasks.take(work, call);
-      task->begin(view.template sequence_in<group()>(work.sequence, index), work, q + row * shape.key_dim);
-      bool last = part < 0;
-      if (part < 0) {
-        task->sum_all();
-      } else {
-        task->sum_part(part, work.sums[detail::to_size(part)]);
-        last = tasks.finish_part(work);
-        if (last) task->merge_parts();
-      }
-      if (last) task->store(out + row * shape.value_dim, lse != nullptr ? lse + row : nullptr);
-      tasks.give_back(std::move(task));
-    };
-    parallel_for(options.threads, static_cast<std::int64_t>(pieces.size()), [&](std::int64_t i) {
-      run(works[pieces[static_cast<std::size_t>(i)].work], pieces[static_cast<std::size_t>(i)].part);
-    });
+                  std::to_string(kv_heads) + " kv heads; give a multiple");
+    detail::AttendCall const call{detail::make_attend_layer<group()>(view, index),
+                                  detail::make_attend_sequences<group()>(view), num_query_heads,
+                                  num_query_heads / kv_heads, options};
+    detail::attend(call, q, out, lse);
   });
 }
 

@@ -1,17 +1,17 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// One thread's share of a step's attention: finds the rows of its tiles and runs them through the kernels. Host only.
+// Threads at work on a layer's attention: each finds the rows of its tiles and runs them through the kernels. Host
+// only.
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <folio/block.hpp>
+#include <folio/ops/attend_layer.hpp>
 #include <folio/ops/attend_work.hpp>
-#include <folio/ops/rows.hpp>
 #include <folio/ops/thread_pool.hpp>
 #include <folio/ops/tile_attention.hpp>
-#include <folio/simd/row_format.hpp>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -32,72 +32,33 @@ struct AttendOptions {
 
 namespace detail {
 
-/// Where a block has the rows of each slot in one kv head: the same in every block.
-struct PlaneOffsets {
-  std::vector<std::int64_t> codes, params;
-  std::int64_t tile = 0;  ///< the parameters of the whole block, where the format has those
-};
-struct RowOffsets {
-  PlaneOffsets keys, values;
-};
-
 /// What all tasks of a call share.
 struct AttendCall {
-  GroupShape shape;
+  AttendLayer layer;
+  std::vector<AttendSequence> sequences;
   std::int32_t num_query_heads, heads;  ///< heads: query heads of a kv head
   AttendOptions const& options;
-  std::vector<RowOffsets> offsets;  ///< of each kv head
 };
 
 /// Works, one after another, with the memory that takes: for each, some kv heads of a few query tokens of one sequence.
 /// All query heads of a kv head are worked on at once, so that each key and value is read once for them; and kv heads
 /// tile by tile in turn, because they are neighbours in memory.
-template <class View, class Sequence>
 class AttendTask {
-  static constexpr bool latent = Sequence::Layer::known.values_in_keys();
-  using KeyQuantizer = typename View::KeyQuantizer;
-  using ValueQuantizer = std::conditional_t<latent, KeyQuantizer, typename View::ValueQuantizer>;
-  static constexpr bool keys_in_place = simd::reads_in_place<KeyQuantizer, typename View::Layout>(Plane::key);
-  static constexpr bool values_in_place =
-      simd::reads_in_place<ValueQuantizer, typename View::Layout>(latent ? Plane::key : Plane::value);
-  static constexpr simd::RowFormat key_format = keys_in_place ? simd::row_format<KeyQuantizer> : simd::float_rows;
-  static constexpr simd::RowFormat value_format = values_in_place ? simd::row_format<ValueQuantizer> : simd::float_rows;
-
  public:
-  explicit AttendTask(AttendCall const& call) : call_(call), shape_(call.shape), options_(call.options) {}
-
-  template <class Layer>
-  [[nodiscard]] static std::vector<RowOffsets> find_offsets(Layer const& layer, GroupShape const& shape) {
-    std::vector<RowOffsets> all(to_size(shape.kv_heads));
-    for (std::int32_t head = 0; head < shape.kv_heads; ++head)
-      for (std::int32_t slot = 0; slot < shape.block_size; ++slot) {
-        auto const add = [&layer](auto const& row, PlaneOffsets& plane, simd::RowParams params) {
-          plane.codes.push_back(row.codes() - layer.base());
-          if (simd::are_of_tile(params))
-            plane.tile = row.param_bytes() - layer.base();
-          else if (params != simd::RowParams::none)
-            plane.params.push_back(row.param_bytes() - layer.base());
-        };
-        RowOffsets& offsets = all[to_size(head)];
-        add(layer.key(BlockId{0}, head, slot), offsets.keys, key_format.params);
-        add(layer.value(BlockId{0}, head, slot), offsets.values, value_format.params);
-      }
-    return all;
-  }
+  explicit AttendTask(AttendCall const& call) : call_(call), shape_(call.layer.shape), options_(call.options) {}
 
   /// Makes ready for a work; nothing where it is the one before. `q` begins at the work's first query token.
-  void begin(Sequence const& sequence, AttendWork const& work, float const* q) {
+  void begin(AttendWork const& work, float const* q) {
     if (work_ == &work) return;
     AttentionShape const shape{shape_.key_dim, shape_.value_dim, work.count, call_.heads};
     if (!attention_.has_value() || shape.rows() != rows_) {
       bool const many_rows = shape.rows() > few_rows;
       queries_.clear();
-      attention_.emplace(simd::row_kernels<key_format>(many_rows), simd::row_kernels<value_format>(many_rows), shape,
-                         keys_in_place ? code_bytes<KeyQuantizer>(shape_.key_dim) : 0,
-                         values_in_place && !latent ? code_bytes<ValueQuantizer>(shape_.value_dim) : 0);
+      AttendPlane const &keys = call_.layer.keys, &values = call_.layer.values;
+      attention_.emplace(keys.kernels(many_rows), values.kernels(many_rows), shape, keys.code_bytes, values.code_bytes);
       rows_ = shape.rows();
     }
-    sequence_.emplace(sequence);
+    sequence_ = &call_.sequences[to_size(work.sequence)];
     work_ = &work;
     load_queries(q);
   }
@@ -137,7 +98,7 @@ class AttendTask {
         simd::RowState const state = total_[to_size(h)].states[to_size(row)];
         float const norm = state.sum > 0 ? 1.0F / state.sum : 0.0F;  // a query that saw nothing gives zeros
         attention_->read_row(total_[to_size(h)], row, norm, value.data());
-        change_value_basis<View>(shape_, value.data());
+        call_.layer.restore_basis(value.data());
         std::int64_t const to = row_of(h, row);
         std::copy(value.begin(), value.end(), out + to * shape_.value_dim);
         if (lse != nullptr)
@@ -177,7 +138,7 @@ class AttendTask {
         float const* const from = q + row_of(h, row) * shape_.key_dim;
         float* const to = queries.row(row);
         for (std::int32_t d = 0; d < shape_.key_dim; ++d) to[d] = from[d] * scale;
-        change_basis(KeyQuantizer::basis, to, shape_.key_dim, shape_.key_dim);  // instead of turning every key back
+        change_basis(call_.layer.keys.basis, to, shape_.key_dim, shape_.key_dim);  // instead of turning every key back
       }
       queries.finish();
     }
@@ -194,7 +155,7 @@ class AttendTask {
   /// items ahead, and the kernels ask memory for them.
   template <class F>
   void add_tiles(std::int32_t begin, std::int32_t end, std::vector<PartialSums>& sums, F const& before) {
-    std::int32_t const last_seen = options_.causal ? position(work_->count - 1) : sequence_->num_tokens() - 1;
+    std::int32_t const last_seen = options_.causal ? position(work_->count - 1) : sequence_->num_tokens - 1;
     end = std::min({end, std::max(0, options_.token_end), last_seen + 1});
     begin = std::max(begin, std::max(0, options_.token_begin)) / simd::tile_tokens * simd::tile_tokens;
     int found = find_tile(begin, end, items_[0].tile) ? 1 : 0;
@@ -275,18 +236,38 @@ class AttendTask {
 
   /// Tokens [begin, end) of the tile, block by block.
   void add_rows(std::int32_t begin, std::int32_t end, Item& item) const {
+    AttendLayer const& layer = call_.layer;
     for (std::int32_t t = begin; t < end;) {
-      std::int32_t const token = item.tile.first + t, slot = token % shape_.block_size;
-      std::int32_t const n = std::min(shape_.block_size - slot, end - t);
-      BlockId const block = sequence_->block_id(token);
-      RowOffsets const& offsets = call_.offsets[to_size(work_->first_head + item.kv_head)];
-      std::byte const* const base = sequence_->layer().base() + to_int(block) * sequence_->layer().map().block_bytes();
-      add_plane<keys_in_place>(base, offsets.keys, slot, n, t, item.planes.keys);
-      add_plane<values_in_place>(base, offsets.values, slot, n, t, item.planes.values);
-      add_tile_params<key_format.params>(base + offsets.keys.tile, slot - t, item.planes.keys);
-      add_tile_params<value_format.params>(base + offsets.values.tile, slot - t, item.planes.values);
-      for (std::int32_t i = 0; i < n && !(keys_in_place && values_in_place); ++i) decode(block, slot + i, t + i, item);
-      t += n;
+      std::int32_t const token = item.tile.first + t, index = token / shape_.block_size;
+      std::int32_t const slot = token - index * shape_.block_size;
+      BlockId const block{sequence_->blocks[index]};
+      SlotRange const slots{block, work_->first_head + item.kv_head, slot, std::min(shape_.block_size - slot, end - t)};
+      std::byte const* const base = layer.base + to_int(block) * layer.block_bytes;
+      add_plane(layer.keys, base, slots, shape_.key_dim, t, item.planes.keys, item.planes.decoded_keys);
+      add_plane(layer.values, base, slots, shape_.value_dim, t, item.planes.values, item.planes.decoded_values);
+      t += slots.count;
+    }
+  }
+
+  /// The rows of some slots, which are the tile's from token `t` on.
+  void add_plane(AttendPlane const& plane, std::byte const* base, SlotRange const& slots, std::int32_t dim,
+                 std::int32_t t, simd::TileRows& rows, std::vector<float>& decoded) const {
+    if (plane.decode != nullptr) {
+      std::int32_t const stride = (dim + 15) / 16 * 16;
+      decoded.resize(to_size(simd::tile_tokens) * to_size(stride));
+      float* const to = decoded.data() + to_size(t) * to_size(stride);
+      plane.decode(call_.layer.table, call_.layer.index, slots, to, stride);
+      for (std::int32_t i = 0; i < slots.count; ++i)
+        rows.codes[t + i] = reinterpret_cast<std::byte const*>(to + std::int64_t{i} * stride);
+      return;
+    }
+    RowOffsets const& offsets = plane.offsets[to_size(slots.head)];
+    add_offsets(base, offsets.codes.data() + slots.first, slots.count, rows.codes + t);
+    if (!offsets.params.empty()) add_offsets(base, offsets.params.data() + slots.first, slots.count, rows.params + t);
+    if (simd::are_of_tile(plane.params)) {  // all tokens of the tile are in this block
+      std::byte const* const stored = base + offsets.tile;
+      rows.tokens = stored + (slots.first - t) * simd::token_param_bytes(plane.params);
+      rows.channels = stored + shape_.block_size * simd::token_param_bytes(plane.params);
     }
   }
 
@@ -297,46 +278,12 @@ class AttendTask {
     for (; i < n; ++i) to[i] = base + offsets[i];
   }
 
-  template <bool in_place>
-  static void add_plane(std::byte const* base, PlaneOffsets const& offsets, std::int32_t slot, std::int32_t n,
-                        std::int32_t t, simd::TileRows& rows) {
-    if constexpr (in_place) {
-      add_offsets(base, offsets.codes.data() + slot, n, rows.codes + t);
-      if (!offsets.params.empty()) add_offsets(base, offsets.params.data() + slot, n, rows.params + t);
-    }
-  }
-
-  /// `slot`: of the tile's first token; all of them are in one block.
-  template <simd::RowParams params>
-  void add_tile_params(std::byte const* stored, std::int32_t slot, simd::TileRows& rows) const {
-    if constexpr (simd::are_of_tile(params)) {
-      rows.tokens = stored + slot * simd::token_param_bytes(params);
-      rows.channels = stored + shape_.block_size * simd::token_param_bytes(params);
-    }
-  }
-
-  /// Rows that have no kernels of their own, as floats.
-  void decode(BlockId block, std::int32_t slot, std::int32_t t, Item& item) const {
-    std::int32_t const head = work_->first_head + item.kv_head;
-    auto const decode_one = [t](auto const& row, std::int32_t dim, simd::TileRows& rows, std::vector<float>& floats) {
-      std::size_t const stride = to_size((dim + 15) / 16 * 16);
-      floats.resize(to_size(simd::tile_tokens) * stride);
-      load_row(row, dim, floats.data() + to_size(t) * stride);
-      rows.codes[t] = reinterpret_cast<std::byte const*>(floats.data() + to_size(t) * stride);
-    };
-    if constexpr (!keys_in_place)
-      decode_one(sequence_->layer().key(block, head, slot), shape_.key_dim, item.planes.keys, item.planes.decoded_keys);
-    if constexpr (!values_in_place)
-      decode_one(sequence_->layer().value(block, head, slot), shape_.value_dim, item.planes.values,
-                 item.planes.decoded_values);
-  }
-
   AttendCall const& call_;
   GroupShape const& shape_;
   AttendOptions const& options_;
   AttendWork const* work_ = nullptr;
   std::int32_t rows_ = 0;  // query rows of a kv head
-  std::optional<Sequence> sequence_;
+  AttendSequence const* sequence_ = nullptr;
   std::optional<TileAttention> attention_;
   std::vector<QueryStore> queries_;         // of each kv head of the work
   std::vector<PartialSums> parts_, total_;  // of each kv head
@@ -345,19 +292,18 @@ class AttendTask {
 };
 
 /// Tasks between two works. A thread takes one that knows its work, or one that knows another, or a new one.
-template <class Task>
 class TaskStore {
  public:
-  [[nodiscard]] std::unique_ptr<Task> take(AttendWork const& work, AttendCall const& call) {
+  [[nodiscard]] std::unique_ptr<AttendTask> take(AttendWork const& work, AttendCall const& call) {
     std::lock_guard const lock(mutex_);
-    if (idle_.empty()) return std::make_unique<Task>(call);
+    if (idle_.empty()) return std::make_unique<AttendTask>(call);
     auto at = std::find_if(idle_.begin(), idle_.end(), [&](auto const& task) { return task->knows(work); });
     if (at == idle_.end()) --at;
-    std::unique_ptr<Task> task = std::move(*at);
+    std::unique_ptr<AttendTask> task = std::move(*at);
     idle_.erase(at);
     return task;
   }
-  void give_back(std::unique_ptr<Task> task) {
+  void give_back(std::unique_ptr<AttendTask> task) {
     std::lock_guard const lock(mutex_);
     idle_.push_back(std::move(task));
   }
@@ -370,8 +316,36 @@ class TaskStore {
 
  private:
   std::mutex mutex_;
-  std::vector<std::unique_ptr<Task>> idle_;
+  std::vector<std::unique_ptr<AttendTask>> idle_;
 };
+
+/// The whole call. Pointers as for ops::attend.
+inline void attend(AttendCall const& call, float const* q, float* out, float* lse) {
+  AttendOptions const& options = call.options;
+  GroupShape const& shape = call.layer.shape;
+  int const num_threads = options.threads != nullptr ? options.threads->num_threads() : 1;
+  auto works = share_out(call.sequences, shape.kv_heads, call.heads, num_threads, options.token_end);
+  auto const pieces = pieces_of(works);
+  TaskStore tasks;
+  parallel_for(options.threads, static_cast<std::int64_t>(pieces.size()), [&](std::int64_t i) {
+    AttendPiece const& piece = pieces[static_cast<std::size_t>(i)];
+    AttendWork& work = works[piece.work];
+    std::int64_t const row =
+        std::int64_t{call.sequences[to_size(work.sequence)].first_row + work.first} * call.num_query_heads;
+    auto task = tasks.take(work, call);
+    task->begin(work, q + row * shape.key_dim);
+    bool last = piece.part < 0;
+    if (piece.part < 0) {
+      task->sum_all();
+    } else {
+      task->sum_part(piece.part, work.sums[to_size(piece.part)]);
+      last = tasks.finish_part(work);
+      if (last) task->merge_parts();
+    }
+    if (last) task->store(out + row * shape.value_dim, lse != nullptr ? lse + row : nullptr);
+    tasks.give_back(std::move(task));
+  });
+}
 
 }  // namespace detail
 

@@ -13,6 +13,14 @@ namespace folio::ops::detail {
 /// Query rows of a kv head up to which a task is bound by memory.
 inline constexpr std::int32_t few_rows = 8;
 
+/// One sequence of a step in the layer at work.
+struct AttendSequence {
+  std::int32_t const* blocks;
+  std::int32_t num_tokens, num_query_tokens;
+  std::int32_t first_row;  ///< the row of q at which its query tokens begin
+  [[nodiscard]] std::int32_t first_query() const { return num_tokens - num_query_tokens; }
+};
+
 /// Some kv heads of a few query tokens of one sequence.
 struct AttendWork {
   std::int32_t sequence, first_head, kv_heads, first, count;
@@ -29,18 +37,23 @@ struct AttendPiece {
 /// By sequence, up to 128 rows or 32 query tokens of a kv head, and kv heads. Where rows are few, kv heads stay
 /// together as long as there is work for all threads: memory is read in long stretches then, twice as fast as in the
 /// pieces that a single head has in each block. A few long sequences are cut into parts of their tokens.
-template <class View, class Tokens>
-[[nodiscard]] std::vector<AttendWork> share_out(View const& view, std::int32_t kv_heads, std::int32_t heads,
-                                                int num_threads, Tokens const& tokens_of) {
+/// `heads`: query heads of a kv head. Tokens from `token_end` on are nobody's.
+[[nodiscard]] inline std::vector<AttendWork> share_out(std::vector<AttendSequence> const& sequences,
+                                                       std::int32_t kv_heads, std::int32_t heads, int num_threads,
+                                                       std::int32_t token_end) {
+  auto const parts_of = [&](std::int32_t sequence) {
+    std::int32_t const tokens = std::min(sequences[to_size(sequence)].num_tokens, token_end);
+    return (tokens + part_tokens - 1) / part_tokens;
+  };
   std::int32_t const together = std::clamp(128 / heads, 1, 32), enough = num_threads > 1 ? 4 * num_threads : 1;
   std::vector<AttendWork> works;
   std::int32_t most = 0, num_parts = 0;
-  for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
-    std::int32_t const queries = view.query_start(i + 1) - view.query_start(i);
+  for (std::int32_t i = 0; i < static_cast<std::int32_t>(sequences.size()); ++i) {
+    std::int32_t const queries = sequences[to_size(i)].num_query_tokens;
     most = std::max(most, std::min(queries, together) * heads);
     for (std::int32_t first = 0; first < queries; first += together) {
       works.push_back({i, 0, kv_heads, first, std::min(together, queries - first)});
-      num_parts += (tokens_of(i) + part_tokens - 1) / part_tokens;
+      num_parts += parts_of(i);
     }
   }
   auto const num_works = static_cast<std::int32_t>(works.size());
@@ -52,7 +65,7 @@ template <class View, class Tokens>
     for (std::int32_t head = 0; head < kv_heads; head += share) {
       work.first_head = head;
       work.kv_heads = std::min(share, kv_heads - head);
-      std::int32_t const parts = in_parts ? (tokens_of(work.sequence) + part_tokens - 1) / part_tokens : 0;
+      std::int32_t const parts = in_parts ? parts_of(work.sequence) : 0;
       shared.push_back(work);
       if (parts > 1) shared.back().sums.resize(to_size(parts), std::vector<PartialSums>(to_size(work.kv_heads)));
     }

@@ -47,14 +47,36 @@ class ThreadPool {
   /// that a body threw, after the others have finished.
   template <class Body>
   void parallel_for(std::int64_t n, Body&& body) {
-    if (n <= 1 || workers_.empty()) {
-      for (std::int64_t i = 0; i < n; ++i) body(i);
-      return;
-    }
-    Loop loop;
-    loop.end = n;
-    loop.body = const_cast<void*>(static_cast<void const*>(&body));  // called as what it is, const or not
-    loop.call = [](void* b, std::int64_t i) { (*static_cast<std::remove_reference_t<Body>*>(b))(i); };
+    Loop loop = loop_of(n, body);
+    run_all(loop);
+  }
+
+ private:
+  template <class Body>
+  friend void parallel_for(ThreadPool* threads, std::int64_t n, Body&& body);
+
+  /// A loop with its body's type forgotten: the body is compiled once, and what runs loops once for all of them.
+  struct Loop {
+    std::int64_t end;
+    void* body;
+    void (*call)(void*, std::int64_t);
+    std::atomic<std::int64_t> next{0};
+    std::atomic<int> helpers{0};    // workers inside; changed under the mutex
+    std::exception_ptr error = {};  // under the mutex
+  };
+
+  template <class Body>
+  [[nodiscard]] static Loop loop_of(std::int64_t n, Body& body) {
+    return {n, const_cast<void*>(static_cast<void const*>(&body)),  // called as what it is, const or not
+            [](void* b, std::int64_t i) { (*static_cast<Body*>(b))(i); }};
+  }
+
+  static void run_here(Loop const& loop) {
+    for (std::int64_t i = 0; i < loop.end; ++i) loop.call(loop.body, i);
+  }
+
+  void run_all(Loop& loop) {
+    if (loop.end <= 1 || workers_.empty()) return run_here(loop);
     {
       std::lock_guard const lock(mutex_);
       loop_ = &loop;
@@ -71,16 +93,6 @@ class ThreadPool {
     done_.wait(lock, [&] { return loop.helpers == 0; });
     if (loop.error) std::rethrow_exception(loop.error);
   }
-
- private:
-  struct Loop {
-    std::atomic<std::int64_t> next{0};
-    std::int64_t end = 0;
-    void* body = nullptr;
-    void (*call)(void*, std::int64_t) = nullptr;
-    std::atomic<int> helpers{0};  // workers inside; changed under the mutex
-    std::exception_ptr error;     // under the mutex
-  };
 
   void run(Loop& loop) noexcept {
     for (std::int64_t i = loop.next++; i < loop.end; i = loop.next++) {
@@ -137,7 +149,7 @@ class ThreadPool {
 template <class Body>
 void parallel_for(ThreadPool* threads, std::int64_t n, Body&& body) {
   if (threads != nullptr) return threads->parallel_for(n, body);
-  for (std::int64_t i = 0; i < n; ++i) body(i);
+  ThreadPool::run_here(ThreadPool::loop_of(n, body));
 }
 
 }  // namespace folio

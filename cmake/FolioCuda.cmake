@@ -26,3 +26,11 @@ if(FOLIO_ENABLE_CUDA)
   endif()
   enable_language(CUDA)
 endif()
+
+# folio_compile_for_one_gpu(<target>): for programs made of the library's kernels. Where the tests are built, these are
+# compiled for every architecture by tests/device/*_kernels.cu; to do so again in each program takes nvcc minutes.
+function(folio_compile_for_one_gpu target)
+  if(FOLIO_BUILD_TESTS AND NOT CMAKE_CUDA_ARCHITECTURES STREQUAL "native")
+    set_target_properties(${target} PROPERTIES CUDA_ARCHITECTURES 90)
+  endif()
+endfunction()

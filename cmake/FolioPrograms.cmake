@@ -24,6 +24,14 @@ endif()
 target_compile_options(folio_program INTERFACE
   "$<$<COMPILE_LANGUAGE:CXX>:${cxx_flags}>" "$<$<COMPILE_LANGUAGE:CUDA>:${cuda_flags}>")
 
+# folio_optimize(<target>): for a program that would run longer without optimization than it takes to optimize. Nothing
+# else is optimized where the tests are built: they are compiled far longer than they run.
+function(folio_optimize target)
+  if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+    target_compile_options(${target} PRIVATE "$<$<AND:$<CONFIG:Debug>,$<COMPILE_LANGUAGE:CXX>>:-O1>")
+  endif()
+endfunction()
+
 # folio_add_test(<name> <source>... [LIBRARIES <target>...] [LABELS <label>...] [TIMEOUT <seconds>])
 # One Catch2 program <name>_test, and one ctest <name> that runs it.
 function(folio_add_test name)

@@ -87,8 +87,9 @@ class Row {
     if (!lanes.active()) return;
     constexpr std::int32_t piece =
         common_divisor(bytes, Layout::run_bytes(plane) == whole_row ? bytes : Layout::run_bytes(plane));
+    constexpr std::size_t alignment = code_alignment(piece);  // clang 14 dies of a call in its place
     for (std::int32_t i = 0; i < bytes; i += piece)
-      std::memcpy(__builtin_assume_aligned(codes(lanes.rank() * bytes + i), code_alignment(piece)), encoded.v + i,
+      std::memcpy(__builtin_assume_aligned(codes(lanes.rank() * bytes + i), alignment), encoded.v + i,
                   std::size_t{piece});
   }
 

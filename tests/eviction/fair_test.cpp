@@ -284,7 +284,7 @@ TEST_CASE("the inner policy hears what it wants to hear, each tenant's of its ow
   std::vector<std::uint64_t> const keys{5, 6, 7};
   policy.inserted(a, std::span<std::uint64_t const>(keys), 0.0);
   policy.hit(b, 3, 0.0);
-  policy.evicted(a, 7);
+  policy.evicted(a, std::uint64_t{7});
   CHECK(heard == std::vector<std::string>{"1 inserted 3", "2 hit", "1 evicted, heard 1 before"});
   PrefixBooks<PrefixTree<FairEviction<Curious>>> books(10);  // and a tree finds all of them
   REQUIRE(books.serve(count_from(1, 9), 1));

@@ -20,17 +20,19 @@ else()
 endif()
 option(FOLIO_ENABLE_CUDA "Compile the CUDA sources of the tests, examples and benchmarks" ${cuda_found})
 
+set(folio_architectures 80 90 100)  # Ampere, Hopper, Blackwell
 if(FOLIO_ENABLE_CUDA)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 80 90 100)  # Ampere, Hopper, Blackwell
+    set(CMAKE_CUDA_ARCHITECTURES ${folio_architectures})
   endif()
   enable_language(CUDA)
 endif()
 
 # folio_compile_for_one_gpu(<target>): for programs made of the library's kernels. Where the tests are built, these are
-# compiled for every architecture by tests/device/*_kernels.cu; to do so again in each program takes nvcc minutes.
+# compiled for every architecture by tests/device/*_kernels.cu; to do so again in each program takes nvcc minutes. A build
+# that names its own architectures has those.
 function(folio_compile_for_one_gpu target)
-  if(FOLIO_BUILD_TESTS AND NOT CMAKE_CUDA_ARCHITECTURES STREQUAL "native")
+  if(FOLIO_BUILD_TESTS AND CMAKE_CUDA_ARCHITECTURES STREQUAL folio_architectures)
     set_target_properties(${target} PROPERTIES CUDA_ARCHITECTURES 90)
   endif()
 endfunction()

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <folio/block.hpp>
 #include <folio/model.hpp>
-#include <folio/quantizer/basis.hpp>
+#include <folio/quantizer/quantizer.hpp>
 #include <folio/simd/tile.hpp>
 #include <folio/view.hpp>
 #include <vector>
@@ -47,11 +47,6 @@ struct AttendLayer {
   std::byte const* base;
   std::int64_t block_bytes;
   AttendPlane keys, values;
-
-  /// Turns a row of values from their basis to the model's. In a latent layer they are the beginning of a key.
-  void restore_basis(float* value) const {
-    change_basis(values.basis, value, shape.value_dim, shape.values_in_keys() ? shape.key_dim : shape.value_dim);
-  }
 };
 
 }  // namespace folio::ops::detail

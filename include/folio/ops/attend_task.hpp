@@ -10,6 +10,7 @@
 #include <folio/block.hpp>
 #include <folio/ops/attend_layer.hpp>
 #include <folio/ops/attend_work.hpp>
+#include <folio/ops/rows.hpp>
 #include <folio/ops/thread_pool.hpp>
 #include <folio/ops/tile_attention.hpp>
 #include <limits>
@@ -98,7 +99,7 @@ class AttendTask {
         simd::RowState const state = total_[to_size(h)].states[to_size(row)];
         float const norm = state.sum > 0 ? 1.0F / state.sum : 0.0F;  // a query that saw nothing gives zeros
         attention_->read_row(total_[to_size(h)], row, norm, value.data());
-        call_.layer.restore_basis(value.data());
+        change_value_basis(call_.layer.values.basis, shape_, value.data());
         std::int64_t const to = row_of(h, row);
         std::copy(value.begin(), value.end(), out + to * shape_.value_dim);
         if (lse != nullptr)

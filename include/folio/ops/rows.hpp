@@ -27,12 +27,12 @@ void load_row(RowType const& row, std::int32_t dim, float* out) {
 }
 
 /// Turns a row of values from their basis to the model's, or back. In a latent layer they are the beginning of a key.
+inline void change_value_basis(Basis basis, GroupShape const& shape, float* row) {
+  change_basis(basis, row, shape.value_dim, shape.values_in_keys() ? shape.key_dim : shape.value_dim);
+}
 template <class View>
 void change_value_basis(GroupShape const& shape, float* row) {
-  if (shape.values_in_keys())
-    change_basis(View::KeyQuantizer::basis, row, shape.value_dim, shape.key_dim);
-  else
-    change_basis(View::ValueQuantizer::basis, row, shape.value_dim, shape.value_dim);
+  change_value_basis(shape.values_in_keys() ? View::KeyQuantizer::basis : View::ValueQuantizer::basis, shape, row);
 }
 
 namespace detail {

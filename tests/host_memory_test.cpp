@@ -112,3 +112,15 @@ TEST_CASE("create, append and fork that run out of host memory change nothing") 
   });
   CHECK(failures > 0);
 }
+
+TEST_CASE("a thread pool for which the host has no memory ends the threads that it started") {
+  bool leaked = false;
+  std::int64_t live = 0;
+  auto const make = [&] {
+    live = HostHeap::num_live();
+    folio::ThreadPool const threads(4);
+  };
+  auto const failures = for_every_failure(make, [&](std::int64_t) { leaked = leaked || HostHeap::num_live() != live; });
+  CHECK(failures >= 6);  // three threads, and the list of them
+  CHECK_FALSE(leaked);
+}

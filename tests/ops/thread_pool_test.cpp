@@ -1,10 +1,16 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
+#include <pthread.h>
+
+#include <algorithm>
 #include <atomic>
 #include <folio/ops/thread_pool.hpp>
+#include <memory>
 #include <numeric>
+#include <optional>
 #include <set>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -84,11 +90,63 @@ TEST_CASE("what a body throws is thrown to the caller, and the pool goes on") {
   }
 }
 
-TEST_CASE("when every body throws, one exception comes out") {
-  ThreadPool threads(4);
-  for (int round = 0; round < 100; ++round)
-    REQUIRE_THROWS_AS(threads.parallel_for(20, [](std::int64_t) { throw std::logic_error("all"); }), std::logic_error);
+TEST_CASE("one thread does what many do when bodies throw: the others run, and the least index is what comes out") {
+  for (int const num_threads : {0, 1, 2, 4}) {
+    CAPTURE(num_threads);
+    std::optional<ThreadPool> pool;
+    if (num_threads > 0) pool.emplace(num_threads);
+    ThreadPool* const threads = pool ? &*pool : nullptr;
+    for (int round = 0; round < 100; ++round) {
+      std::vector<std::atomic<int>> met(20);
+      auto const body = [&](std::int64_t i) {
+        ++met[static_cast<std::size_t>(i)];
+        if (i % 5 == 3) throw std::logic_error("index " + std::to_string(i));
+      };
+      REQUIRE_THROWS_WITH(parallel_for(threads, 20, body), "index 3");
+      REQUIRE(std::all_of(met.begin(), met.end(), [](int times) { return times == 1; }));
+      REQUIRE_THROWS_WITH(parallel_for(threads, 1, [](std::int64_t) { throw std::logic_error("alone"); }), "alone");
+    }
+  }
 }
+
+TEST_CASE("the least index comes out where another one threw before it") {
+  ThreadPool threads(2);
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<bool> thrown{false};
+    struct Later {  // gone when the exception has left its body
+      std::atomic<bool>& thrown;
+      ~Later() { thrown = true; }
+    };
+    auto const body = [&](std::int64_t i) {
+      if (i == 1) {
+        Later const later{thrown};
+        throw std::logic_error("the first in time");
+      }
+      while (!thrown) std::this_thread::yield();
+      throw std::logic_error("the first in order");
+    };
+    REQUIRE_THROWS_WITH(threads.parallel_for(2, body), "the first in order");
+  }
+}
+
+#if defined(__GLIBC__)
+TEST_CASE("threads that the system does not start are an Error that says how many there were") {
+  pthread_attr_t usual, huge;
+  REQUIRE(pthread_getattr_default_np(&usual) == 0);
+  REQUIRE(pthread_attr_init(&huge) == 0);
+  REQUIRE(pthread_attr_setstacksize(&huge, std::size_t{1} << 50) == 0);  // more than a process can address
+  REQUIRE(pthread_setattr_default_np(&huge) == 0);
+  std::string sentence;
+  try {
+    ThreadPool const threads(4);
+  } catch (folio::Error const& error) {
+    sentence = error.what();
+  }
+  REQUIRE(pthread_setattr_default_np(&usual) == 0);
+  CHECK_THAT(sentence, contains("of a pool's 4 threads the system started 1, the caller's among them"));
+  CHECK(meet(std::make_unique<ThreadPool>(4).get(), 10) == std::vector<int>(10, 1));
+}
+#endif
 
 TEST_CASE("a pool can be used thousands of times") {
   ThreadPool threads(4);

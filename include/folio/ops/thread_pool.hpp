@@ -9,9 +9,12 @@
 #include <cstdint>
 #include <exception>
 #include <folio/error.hpp>
+#include <limits>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace folio {
@@ -23,32 +26,37 @@ namespace folio {
 /// microseconds, so threads stay awake for about as long after a loop, unless there are more of them than processors.
 class ThreadPool {
  public:
-  /// `num_threads` threads in all, the caller's among them. Throws Error when it is less than 1.
+  /// `num_threads` threads in all, the caller's among them. Throws Error when it is less than 1, or when the system
+  /// starts no more threads; those that were started have ended then.
   explicit ThreadPool(int num_threads) {
     if (num_threads < 1)
       throw Error("folio: a thread pool needs at least 1 thread, not " + std::to_string(num_threads));
     if (static_cast<unsigned>(num_threads) > std::thread::hardware_concurrency()) awake_ = 0;
-    for (int i = 1; i < num_threads; ++i) workers_.emplace_back([this] { work(); });
+    try {
+      while (this->num_threads() < num_threads) workers_.emplace_back([this] { work(); });
+    } catch (std::system_error const& error) {
+      int const started = this->num_threads();
+      end();
+      throw Error("folio: of a pool's " + std::to_string(num_threads) + " threads the system started " +
+                  std::to_string(started) + ", the caller's among them: " + error.what() + "; ask for fewer");
+    } catch (...) {
+      end();
+      throw;
+    }
   }
   ThreadPool(ThreadPool const&) = delete;
   ThreadPool& operator=(ThreadPool const&) = delete;
-  ~ThreadPool() {
-    {
-      std::lock_guard const lock(mutex_);
-      stop_ = true;
-    }
-    wake_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
-  }
+  ~ThreadPool() { end(); }
 
   [[nodiscard]] int num_threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
 
-  /// Calls body(i) once for each i in [0, n), in any order, and returns when all are done. Throws the first exception
-  /// that a body threw, after the others have finished.
+  /// Calls body(i) once for each i in [0, n), in any order, and returns when all are done. When bodies throw, the
+  /// others still run, and the exception of the least index comes out, with any number of threads.
   template <class Body>
   void parallel_for(std::int64_t n, Body&& body) {
     Loop loop = loop_of(n, body);
-    run_all(loop);
+    share(loop);
+    finish(loop);
   }
 
  private:
@@ -61,8 +69,10 @@ class ThreadPool {
     void* body;
     void (*call)(void*, std::int64_t);
     std::atomic<std::int64_t> next{0};
-    std::atomic<int> helpers{0};    // workers inside; changed under the mutex
-    std::exception_ptr error = {};  // under the mutex
+    std::atomic<int> helpers{0};                                     // workers inside; changed under the pool's mutex
+    std::mutex mutex = {};                                           // of what follows
+    std::int64_t failed = std::numeric_limits<std::int64_t>::max();  // the least index whose body threw
+    std::exception_ptr error = {};
   };
 
   template <class Body>
@@ -71,12 +81,25 @@ class ThreadPool {
             [](void* b, std::int64_t i) { (*static_cast<Body*>(b))(i); }};
   }
 
-  static void run_here(Loop const& loop) {
-    for (std::int64_t i = 0; i < loop.end; ++i) loop.call(loop.body, i);
+  static void run(Loop& loop) noexcept {
+    for (std::int64_t i = loop.next++; i < loop.end; i = loop.next++) {
+      try {
+        loop.call(loop.body, i);
+      } catch (...) {
+        std::lock_guard const lock(loop.mutex);
+        if (i > loop.failed) continue;
+        loop.failed = i;
+        loop.error = std::current_exception();
+      }
+    }
+  }
+  static void finish(Loop& loop) {
+    if (loop.error) std::rethrow_exception(std::move(loop.error));
   }
 
-  void run_all(Loop& loop) {
-    if (loop.end <= 1 || workers_.empty()) return run_here(loop);
+  /// Runs a loop to its end, by this thread and those that wake in time.
+  void share(Loop& loop) noexcept {
+    if (loop.end <= 1 || workers_.empty()) return run(loop);
     {
       std::lock_guard const lock(mutex_);
       loop_ = &loop;
@@ -91,18 +114,15 @@ class ThreadPool {
     stay_awake([&] { return loop.helpers.load(std::memory_order_relaxed) == 0; });
     std::unique_lock lock(mutex_);
     done_.wait(lock, [&] { return loop.helpers == 0; });
-    if (loop.error) std::rethrow_exception(loop.error);
   }
 
-  void run(Loop& loop) noexcept {
-    for (std::int64_t i = loop.next++; i < loop.end; i = loop.next++) {
-      try {
-        loop.call(loop.body, i);
-      } catch (...) {
-        std::lock_guard const lock(mutex_);
-        if (!loop.error) loop.error = std::current_exception();
-      }
+  void end() noexcept {
+    {
+      std::lock_guard const lock(mutex_);
+      stop_ = true;
     }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
   }
 
   template <class Done>
@@ -149,7 +169,9 @@ class ThreadPool {
 template <class Body>
 void parallel_for(ThreadPool* threads, std::int64_t n, Body&& body) {
   if (threads != nullptr) return threads->parallel_for(n, body);
-  ThreadPool::run_here(ThreadPool::loop_of(n, body));
+  ThreadPool::Loop loop = ThreadPool::loop_of(n, body);
+  ThreadPool::run(loop);
+  ThreadPool::finish(loop);
 }
 
 }  // namespace folio

@@ -99,8 +99,8 @@ TEST_CASE("tables hold each sequence's blocks, length, query tokens and slots, i
 
 TEST_CASE("the number of query tokens can be given, none included") {
   Cache cache({.num_blocks = {32}});
-  Sequence const a = cache.create(6), b = cache.create(5);
-  auto const batch = cache.batch({{&a, 2}, {&b, 0}, {&a, 6}});
+  Sequence const a = cache.create(6), b = cache.create(5), fork = a.fork();
+  auto const batch = cache.batch({{&a, 2}, {&b, 0}, {&fork, 6}});
   CHECK(copy_of(batch.query_starts()) == std::vector<std::int32_t>{0, 2, 2, 8});
   CHECK(batch.view().sequence(0, 0).num_query_tokens() == 2);
   CHECK(batch.view().sequence(0, 0).first_query() == 4);
@@ -120,8 +120,9 @@ TEST_CASE("a batch of random sequences is what its definition says, filled again
       if (below(random, 3) == 0) s.truncate(below(random, s.num_tokens() + 1));
       if (below(random, 2) == 0) (void)s.try_append(below(random, 5));
     }
+    std::shuffle(sequences.begin(), sequences.end(), random);
     for (std::int32_t n = below(random, 9); n > 0; --n) {
-      Sequence const& s = sequences[static_cast<std::size_t>(below(random, 12))];
+      Sequence const& s = sequences[static_cast<std::size_t>(n)];
       items.emplace_back(&s, below(random, 2) == 0 ? BatchItem::last_append : below(random, s.num_tokens() + 1));
     }
     cache.batch(items, batch);
@@ -234,14 +235,46 @@ TEST_CASE("an error names what is wrong and leaves the batch as it was") {
   refused(&other, "belongs to another cache");
   refused({&a, 6}, "has 5 tokens, so it cannot have 6 query tokens");
   refused({&a, -2}, "has 5 tokens, so it cannot have -2 query tokens");
+  refused(&a, "sequence 0 is in the batch twice; give it once");
+  refused({&a, 0}, "sequence 0 is in the batch twice");
+  cache.batch({&a}, batch);  // alone it is met once, as often as it is given
+  CHECK(contents(batch, 1) == before);
+}
+
+TEST_CASE("tables that no memory could hold are refused in a sentence, and those before stay") {
+  constexpr std::int32_t most = std::numeric_limits<std::int32_t>::max();
+  WindowCache cache({.num_blocks = {32, 32}});
+  Sequence const a = cache.create(5);
+  BatchItem const items[] = {&a};
+  auto batch = cache.batch({&a});
+  auto const before = contents(batch, 2);
+  auto const refused = [&](BatchPadding const& padding, char const* message) {
+    INFO(message);
+    CHECK_THROWS_WITH(cache.batch(items, batch, padding), contains(message));
+    CHECK(contents(batch, 2) == before);
+  };
+  refused({.num_sequences = most, .num_tokens = most},
+          "tables of a step of 2147483647 sequences and 5 query tokens would take more than 2^62 bytes");
+  folio::SequenceStore single({folio::group_shape({.layers = 1, .kv_heads = 1}, 0, 1)}, std::vector<std::int64_t>{4},
+                              {});
+  CHECK_THROWS_WITH(BatchTables(1).fill(single, {}, {.num_tokens = most, .row_blocks = most - 1}),
+                    contains("a row of a block table has at most 2147483647 blocks, not 4294967292"));
+  // Groups are numbered alike everywhere.
+  for (int const group : {-1, 2, most}) {
+    std::string const sentence = "no layer group " + std::to_string(group) + "; the model has 2";
+    CHECK_THROWS_WITH(batch.block_table(group), contains(sentence));
+    CHECK_THROWS_WITH(batch.table_width(group), contains(sentence));
+    CHECK_THROWS_WITH(batch.slots(group), contains(sentence));
+  }
 }
 
 TEST_CASE("more query tokens than 32 bits count are refused") {
   constexpr folio::ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 8};
   folio::SequenceStore store({folio::group_shape(model, 0, 1 << 30)}, std::vector<std::int64_t>{4}, {});
-  Sequence s(nullptr, store, store.create());
+  Sequence s(nullptr, store, store.create()), other(nullptr, store, store.create());
   s.append(1 << 30);
-  BatchItem const items[] = {&s, &s};
+  other.append(1 << 30);
+  BatchItem const items[] = {&s, &other};
   REQUIRE_THROWS_WITH(BatchTables(1).fill(store, items), contains("at most 2147483647 query tokens, not 2147483648"));
 }
 

@@ -124,3 +124,32 @@ TEST_CASE("a thread pool for which the host has no memory ends the threads that 
   CHECK(failures >= 6);  // three threads, and the list of them
   CHECK_FALSE(leaked);
 }
+
+TEST_CASE("a batch that finds no memory for a larger step keeps the tables that it had") {
+  Cache cache({.num_blocks = {64, 64}},
+              folio::test::LedgerAllocator(std::make_shared<folio::test::LedgerAllocator::Ledger>()));
+  folio::Sequence a = cache.create(3), b = cache.create(40), c = cache.create(7);
+  folio::BatchItem const small[] = {&a}, large[] = {&a, &b, &c};
+  auto batch = cache.batch(small);
+  std::vector<std::byte> const before(batch.bytes().begin(), batch.bytes().end());
+  auto const* const begin = batch.bytes().data();
+  auto const failures =
+      for_every_failure([&] { cache.batch(large, batch); },
+                        [&](std::int64_t k) {
+                          CAPTURE(k);
+                          CHECK(batch.num_sequences() == 1);
+                          CHECK(batch.num_query_tokens() == 3);
+                          CHECK(batch.bytes().data() == begin);  // views still point into it
+                          CHECK(std::vector<std::byte>(batch.bytes().begin(), batch.bytes().end()) == before);
+                        });
+  CHECK(failures == 2);  // the buffer, and which sequences were met
+  CHECK(batch.bytes().size() == cache.batch(large).bytes().size());
+  CHECK(batch.lengths()[1] == 40);
+  batch.prepare(cache.state()->store, large, {.num_sequences = 9, .num_tokens = 300});
+  CHECK(batch.num_sequences() == 3);
+  auto const allocations = num_allocations();
+  cache.batch(large, batch, {.num_sequences = 9, .num_tokens = 300});
+  bool const prepared = num_allocations() == allocations;
+  CHECK(prepared);
+  CHECK(batch.num_sequences() == 9);
+}

@@ -84,6 +84,24 @@ TEST_CASE("a locked cache does what the cache does, and every call takes the loc
   CHECK_FALSE(CountingMutex::held);
 }
 
+TEST_CASE("a batch of a locked cache refuses what one of a plain cache does") {
+  Locked cache(CacheConfig{.num_blocks = {8}}), another(CacheConfig{.num_blocks = {8}});
+  auto const a = cache.create(5), stranger = another.create(5);
+  Handle const none;
+  Locked::Item const good[] = {{&a}};
+  auto tables = cache.batch(good);
+  auto const refused = [&](Handle const* item, char const* message) {
+    Locked::Item const items[] = {{&a}, {item}};
+    CHECK_THROWS_WITH(cache.batch(items), contains(message));
+    CHECK_THROWS_WITH(cache.batch(items, tables), contains(message));
+    CHECK(tables.num_sequences() == 1);
+  };
+  refused(nullptr, "a batch item is an empty Sequence");
+  refused(&none, "a batch item is an empty Sequence");
+  refused(&a, "is in the batch twice");
+  refused(&stranger, "belongs to another cache");
+}
+
 TEST_CASE("a locked sequence is a handle: it moves, goes by itself, and outlives the cache object") {
   static_assert(!std::is_copy_constructible_v<Handle> && std::is_nothrow_move_constructible_v<Handle>);
   auto cache = std::make_optional<Locked>(SharedCache(CacheConfig{.num_blocks = {8}}));

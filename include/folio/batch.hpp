@@ -4,9 +4,11 @@
 // One step's tables: which blocks each sequence has, how long it is, and where its new tokens go. Host only.
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <folio/cache_state.hpp>
+#include <folio/error.hpp>
 #include <folio/sequence.hpp>
 #include <folio/view.hpp>
 #include <limits>
@@ -45,20 +47,28 @@ struct BatchPadding {
 /// them, every step's buffer is alike.
 class BatchTables {
  public:
-  explicit BatchTables(int num_groups) : groups_(static_cast<std::size_t>(num_groups)) {}
+  explicit BatchTables(int num_groups) : num_groups_(num_groups) {}
 
-  /// Writes the tables of `items`. Throws Error, and changes nothing, for an empty handle, another cache's sequence, or
-  /// more queries than the sequence has tokens in memory. Cost: O(blocks + query tokens); no allocation once the
-  /// buffer has grown to the size of a step.
+  /// Writes the tables of `items`. Throws Error, and changes nothing, for an empty handle, another cache's sequence,
+  /// one that is given twice, or more queries than the sequence has tokens in memory; std::bad_alloc. Cost: O(blocks +
+  /// query tokens); no allocation once the buffer has grown to the size of a step, and to the cache's number of
+  /// sequences.
   void fill(SequenceStore const& store, std::span<BatchItem const> items, BatchPadding const& padding = {}) {
-    num_query_tokens_ = std::max(padding.num_query_tokens, count_queries(store, items));
-    num_sequences_ = std::max(padding.num_sequences, static_cast<std::int32_t>(items.size()));
-    place(store, items, padding);
+    Places const places = prepared(store, items, padding);
+    if (places.size > buffer_.capacity()) buffer_ = std::exchange(next_buffer_, {});
+    buffer_.resize(places.size);
+    places_ = places;
     fill_lengths(items);
-    for (int g = 0; g < store.num_groups(); ++g) {
+    for (int g = 0; g < num_groups_; ++g) {
       fill_blocks(g, items);
       fill_slots(store.shape(g), g, items);
     }
+  }
+
+  /// Throws what `fill` would, and takes the memory that it needs, so that it cannot fail then: for tables that are
+  /// filled together or not at all. What was filled before stays, where it is.
+  void prepare(SequenceStore const& store, std::span<BatchItem const> items, BatchPadding const& padding = {}) {
+    static_cast<void>(prepared(store, items, padding));
   }
 
   /// The query tokens of `items` together. Throws as fill does.
@@ -70,25 +80,25 @@ class BatchTables {
     return static_cast<std::int32_t>(total);
   }
 
-  [[nodiscard]] std::int32_t num_sequences() const noexcept { return num_sequences_; }
-  [[nodiscard]] std::int32_t num_query_tokens() const noexcept { return num_query_tokens_; }
+  [[nodiscard]] std::int32_t num_sequences() const noexcept { return places_.num_sequences; }
+  [[nodiscard]] std::int32_t num_query_tokens() const noexcept { return places_.num_query_tokens; }
   /// [num_sequences] tokens of each sequence, its queries included.
   [[nodiscard]] std::span<std::int32_t const> lengths() const noexcept {
-    return array<std::int32_t>(lengths_, num_sequences_);
+    return array<std::int32_t>(places_.lengths, num_sequences());
   }
   /// [num_sequences + 1] where each sequence's query tokens begin among those of the batch.
   [[nodiscard]] std::span<std::int32_t const> query_starts() const noexcept {
-    return array<std::int32_t>(query_starts_, std::int64_t{num_sequences_} + 1);
+    return array<std::int32_t>(places_.query_starts, std::int64_t{num_sequences()} + 1);
   }
   /// [num_sequences][table_width(group)] block ids of layer group `group`; 0, the null block, where there is none.
   [[nodiscard]] std::span<std::int32_t const> block_table(int group = 0) const {
-    Group const& g = groups_.at(index(group));
-    return array<std::int32_t>(g.blocks, std::int64_t{num_sequences_} * g.width);
+    Group const& g = checked_group(group);
+    return array<std::int32_t>(g.blocks, std::int64_t{num_sequences()} * g.width);
   }
-  [[nodiscard]] std::int32_t table_width(int group = 0) const { return groups_.at(index(group)).width; }
+  [[nodiscard]] std::int32_t table_width(int group = 0) const { return checked_group(group).width; }
   /// [num_query_tokens] the slot of each query token in layer group `group`; -1 for padding.
   [[nodiscard]] std::span<std::int64_t const> slots(int group = 0) const {
-    return array<std::int64_t>(groups_.at(index(group)).slots, num_query_tokens_);
+    return array<std::int64_t>(checked_group(group).slots, num_query_tokens());
   }
 
   /// The whole buffer, aligned to 8 bytes.
@@ -98,11 +108,11 @@ class BatchTables {
   template <class View>
   [[nodiscard]] View view_over(std::byte const* begin, CacheState const& cache) const {
     GroupTable tables[View::num_groups];
-    for (std::size_t g = 0; g < groups_.size(); ++g)
-      tables[g] = {cache.pools[g], at<std::int32_t>(begin, groups_[g].blocks),
-                   at<std::int64_t>(begin, groups_[g].slots), groups_[g].width, cache.shapes[g]};
-    return View(tables, at<std::int32_t>(begin, lengths_), at<std::int32_t>(begin, query_starts_), num_sequences_,
-                num_query_tokens_);
+    for (std::size_t g = 0; g < index(num_groups_); ++g)
+      tables[g] = {cache.pools[g], at<std::int32_t>(begin, places_.groups[g].blocks),
+                   at<std::int64_t>(begin, places_.groups[g].slots), places_.groups[g].width, cache.shapes[g]};
+    return View(tables, at<std::int32_t>(begin, places_.lengths), at<std::int32_t>(begin, places_.query_starts),
+                num_sequences(), num_query_tokens());
   }
 
  private:
@@ -111,7 +121,18 @@ class BatchTables {
     std::int64_t slots = 0, blocks = 0;
     std::int32_t width = 0;
   };
+  /// Where in the buffer each array begins, in bytes, and how large they are.
+  struct Places {
+    std::int32_t num_sequences = 0, num_query_tokens = 0;
+    std::int64_t lengths = 0, query_starts = 0;
+    std::array<Group, max_groups> groups;
+    std::size_t size = 1;  // of the buffer, of 8 bytes each: query_starts has one entry from the start
+  };
 
+  [[nodiscard]] Group const& checked_group(int group) const {
+    check_group(group, num_groups_);
+    return places_.groups[index(group)];
+  }
   static std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
   template <class T>
@@ -154,29 +175,66 @@ class BatchTables {
     return n;
   }
 
-  /// Where in the buffer each array begins. Slots come first, since they need 8-byte alignment.
-  void place(SequenceStore const& store, std::span<BatchItem const> items, BatchPadding const& padding) {
+  /// Checks all, and has memory for it.
+  [[nodiscard]] Places prepared(SequenceStore const& store, std::span<BatchItem const> items,
+                                BatchPadding const& padding) {
+    Places const places = place(store, items, padding);
+    check_once(items);
+    if (places.size > buffer_.capacity() && places.size > next_buffer_.capacity())
+      next_buffer_.reserve(std::max(places.size, buffer_.capacity() + buffer_.capacity() / 2));
+    return places;
+  }
+
+  /// Slots come first, since they need 8-byte alignment.
+  [[nodiscard]] Places place(SequenceStore const& store, std::span<BatchItem const> items,
+                             BatchPadding const& padding) const {
+    constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max(), most_bytes = std::int64_t{1} << 62;
+    Places p;
+    std::int64_t const rows = std::max(std::int64_t{padding.num_sequences}, static_cast<std::int64_t>(items.size()));
+    p.num_query_tokens = std::max(padding.num_query_tokens, count_queries(store, items));
+    p.num_sequences = static_cast<std::int32_t>(std::min(rows, most));
     std::int64_t end = 0;
-    auto const take = [&](std::int64_t bytes) { return std::exchange(end, end + bytes); };
-    for (Group& group : groups_) group.slots = take(std::int64_t{8} * num_query_tokens_);
-    lengths_ = take(std::int64_t{4} * num_sequences_);
-    query_starts_ = take(std::int64_t{4} * (num_sequences_ + 1));
-    for (std::size_t g = 0; g < groups_.size(); ++g) {
-      std::int64_t longest = std::max(1, blocks_for(padding.num_tokens, store.shape(static_cast<int>(g)).block_size));
+    auto const take = [&](std::int64_t count, std::int64_t each) {
+      if (rows > most || count > (most_bytes - end) / each)
+        throw Error("folio: the tables of a step of " + std::to_string(rows) + " sequences and " +
+                    std::to_string(p.num_query_tokens) + " query tokens would take more than 2^62 bytes; make steps " +
+                    "smaller");
+      return std::exchange(end, end + count * each);
+    };
+    for (int g = 0; g < num_groups_; ++g) p.groups[index(g)].slots = take(p.num_query_tokens, 8);
+    p.lengths = take(p.num_sequences, 4);
+    p.query_starts = take(std::int64_t{p.num_sequences} + 1, 4);
+    for (int g = 0; g < num_groups_; ++g) {
+      std::int64_t longest = std::max(1, blocks_for(padding.num_tokens, store.shape(g).block_size));
       for (BatchItem const& item : items)
-        longest = std::max(longest, static_cast<std::int64_t>(item.sequence->blocks(static_cast<int>(g)).size()));
-      std::int64_t const step = std::max(padding.row_blocks, 1);
-      groups_[g].width = static_cast<std::int32_t>((longest + step - 1) / step * step);
-      groups_[g].blocks = take(std::int64_t{4} * num_sequences_ * groups_[g].width);
+        longest = std::max(longest, static_cast<std::int64_t>(item.sequence->blocks(g).size()));
+      std::int64_t const step = std::max(padding.row_blocks, 1), width = (longest + step - 1) / step * step;
+      if (width > most)
+        throw Error("folio: a row of a block table has at most 2147483647 blocks, not " + std::to_string(width));
+      p.groups[index(g)].width = static_cast<std::int32_t>(width);
+      p.groups[index(g)].blocks = take(std::int64_t{p.num_sequences} * width, 4);
     }
-    buffer_.resize(index((end + 7) / 8));
+    p.size = index((end + 7) / 8);
+    return p;
+  }
+
+  /// Two rows of one sequence would be written by two threads at once.
+  void check_once(std::span<BatchItem const> items) {
+    if (++round_ == 0) std::fill(met_.begin(), met_.end(), round_++);
+    for (BatchItem const& item : items) {
+      std::size_t const id = index(to_int(item.sequence->id()));
+      if (id >= met_.size()) met_.resize(id + 1 + id / 2);
+      if (std::exchange(met_[id], round_) == round_)
+        throw Error("folio: sequence " + std::to_string(id) +
+                    " is in the batch twice; give it once, with all its query tokens");
+    }
   }
 
   void fill_lengths(std::span<BatchItem const> items) {
-    auto* const lengths = writable<std::int32_t>(lengths_);
-    auto* const query_starts = writable<std::int32_t>(query_starts_);
+    auto* const lengths = writable<std::int32_t>(places_.lengths);
+    auto* const query_starts = writable<std::int32_t>(places_.query_starts);
     query_starts[0] = 0;
-    for (std::size_t i = 0; i < index(num_sequences_); ++i) {
+    for (std::size_t i = 0; i < index(num_sequences()); ++i) {
       bool const padding = i >= items.size();
       lengths[i] = padding ? 0 : items[i].sequence->num_tokens();
       query_starts[i + 1] = query_starts[i] + (padding ? 0 : num_queries(items[i]));
@@ -184,9 +242,9 @@ class BatchTables {
   }
 
   void fill_blocks(int g, std::span<BatchItem const> items) {
-    Group const& group = groups_[index(g)];
+    Group const& group = places_.groups[index(g)];
     auto* row = writable<std::int32_t>(group.blocks);
-    for (std::size_t i = 0; i < index(num_sequences_); ++i, row += group.width) {
+    for (std::size_t i = 0; i < index(num_sequences()); ++i, row += group.width) {
       std::span<BlockId const> const blocks = i < items.size() ? items[i].sequence->blocks(g) : std::span<BlockId>();
       for (std::size_t b = 0; b < blocks.size(); ++b) row[b] = to_int(blocks[b]);
       std::fill(row + blocks.size(), row + group.width, to_int(null_block));
@@ -194,7 +252,7 @@ class BatchTables {
   }
 
   void fill_slots(GroupShape const& shape, int g, std::span<BatchItem const> items) {
-    auto* const slots = writable<std::int64_t>(groups_[index(g)].slots);
+    auto* const slots = writable<std::int64_t>(places_.groups[index(g)].slots);
     std::size_t n = 0;
     for (BatchItem const& item : items) {
       std::span<BlockId const> const blocks = item.sequence->blocks(g);
@@ -204,13 +262,15 @@ class BatchTables {
         slots[n++] = to_int(slot_of(block, token % shape.block_size, shape.block_size));
       }
     }
-    std::fill(slots + n, slots + num_query_tokens_, to_int(no_slot));
+    std::fill(slots + n, slots + num_query_tokens(), to_int(no_slot));
   }
 
-  std::int32_t num_sequences_ = 0, num_query_tokens_ = 0;
-  std::int64_t lengths_ = 0, query_starts_ = 0;  // bytes from the buffer's beginning
-  std::vector<Group> groups_;
-  std::vector<std::int64_t> buffer_{0};  // of 8 bytes each, for alignment; query_starts has one entry from the start
+  int num_groups_;
+  Places places_;
+  std::vector<std::int64_t> buffer_{0};    // of 8 bytes each, for alignment
+  std::vector<std::int64_t> next_buffer_;  // where a fill needs a larger one
+  std::vector<std::uint32_t> met_;         // by sequence: the round in which it was met last
+  std::uint32_t round_ = 0;
 };
 
 /// A step's tables and the memory that they point into: what makes a view. Made by KvCache::batch.

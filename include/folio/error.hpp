@@ -49,4 +49,11 @@ class OutOfMemory : public Error {
   std::int64_t asked_bytes_;
 };
 
+/// Throws Error unless `group` is the number of one of `num_groups` layer groups.
+inline void check_group(int group, int num_groups) {
+  if (group < 0 || group >= num_groups)
+    throw Error("folio: there is no layer group " + std::to_string(group) + "; the model has " +
+                std::to_string(num_groups) + ", numbered from 0 on");
+}
+
 }  // namespace folio

@@ -152,7 +152,8 @@ class LockedCache {
 
   static std::vector<BatchItem> plain_items(std::span<Item const> items) {
     std::vector<BatchItem> plain;
-    for (Item const& item : items) plain.emplace_back(&item.sequence->sequence_, item.num_query_tokens);
+    for (Item const& item : items)
+      plain.emplace_back(item.sequence == nullptr ? nullptr : &item.sequence->sequence_, item.num_query_tokens);
     return plain;
   }
 

@@ -261,7 +261,7 @@ TEST_CASE("tables that no memory could hold are refused in a sentence, and those
                     contains("a row of a block table has at most 2147483647 blocks, not 4294967292"));
   // Groups are numbered alike everywhere.
   for (int const group : {-1, 2, most}) {
-    std::string const sentence = "no layer group " + std::to_string(group) + "; the model has 2";
+    std::string const sentence = "the model has no layer group " + std::to_string(group) + "; it has 2, counted from 0";
     CHECK_THROWS_WITH(batch.block_table(group), contains(sentence));
     CHECK_THROWS_WITH(batch.table_width(group), contains(sentence));
     CHECK_THROWS_WITH(batch.slots(group), contains(sentence));

@@ -56,6 +56,10 @@ TEST_CASE("bytes can be written in powers of two") {
   STATIC_REQUIRE(1_KiB == 1024);
   STATIC_REQUIRE(3_MiB == 3'145'728);
   STATIC_REQUIRE(80_GiB == 85'899'345'920);
+  STATIC_REQUIRE(8'589'934'591_GiB == 9'223'372'035'781'033'984);
+  CHECK_THROWS_WITH(operator""_GiB(8'589'934'592), contains("so many GiB"));
+  CHECK_THROWS_WITH(operator""_MiB(8'796'093'022'208), contains("so many MiB"));
+  CHECK_THROWS_WITH(operator""_KiB(9'007'199'254'740'992), contains("so many KiB"));
 }
 
 TEST_CASE("the blocks of one group fill the budget: they fit, and one more would not") {
@@ -72,7 +76,7 @@ TEST_CASE("the blocks of one group fill the budget: they fit, and one more would
 
 TEST_CASE("a group never has more blocks than ids") {
   std::int64_t const most = std::numeric_limits<std::int32_t>::max() - 1;
-  CHECK(blocks_in(std::numeric_limits<std::int64_t>::max(), 16, 64) == most);
+  CHECK(blocks_in(std::int64_t{1} << 57, 16, 64) == most);
   CHECK(blocks_in((most + 1) * 64, 16, 64) == most);
   CHECK(blocks_in((most + 1) * 64 - 1, 16, 64) == most - 1);
 }
@@ -133,6 +137,57 @@ TEST_CASE("a budget that holds no block is refused with the bytes that it takes"
     REQUIRE_THROWS_WITH(folio::blocks_that_fit(shapes, bytes, budget),
                         contains(std::to_string(budget) + " bytes") && contains("2400 bytes"));
   }
+}
+
+TEST_CASE("budgets, sizes and lengths that cannot be are refused in a sentence") {
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  GroupShape const shapes[] = {full(16), full(16)};
+  std::vector<std::int64_t> const bytes{1000, 200}, none{1000, 0}, huge{most / 2, most / 3};
+  for (std::int64_t const budget : {most, most - 1, (std::int64_t{1} << 57) + 1})
+    CHECK_THROWS_WITH(folio::blocks_that_fit(shapes, bytes, budget),
+                      contains("a budget of " + std::to_string(budget) + " bytes is more than a process can address"));
+  CHECK_THROWS_WITH(folio::blocks_that_fit(shapes, bytes, 10_GiB, -1), contains("at least 0 tokens, not -1"));
+  CHECK_THROWS_WITH(folio::blocks_that_fit(shapes, none, 10_GiB), contains("a block has at least 1 byte, not 0"));
+  CHECK_THROWS_WITH(folio::blocks_that_fit(shapes, huge, 10_GiB), contains("take 9223372036854775807 bytes"));
+  CHECK_THROWS_WITH(folio::most_blocks_held(full(16), -1),
+                    contains("at least 0 tokens and grows by at least 1, not -1"));
+  CHECK_THROWS_WITH(folio::most_blocks_held(full(16), 5, 0), contains("not 5 and 0"));
+}
+
+TEST_CASE("budgets that a double does not hold exactly are not exceeded") {
+  GroupShape const shapes[] = {full(16), windowed(16, 8), full(7)};
+  std::int64_t const bytes[] = {(std::int64_t{1} << 51) + 1, (std::int64_t{1} << 50) + 3, (std::int64_t{1} << 49) + 7};
+  for (std::int64_t budget = (std::int64_t{1} << 57) - 300; budget <= std::int64_t{1} << 57; ++budget) {
+    auto const blocks = folio::blocks_that_fit(shapes, bytes, budget);
+    std::int64_t taken = 0;
+    for (std::size_t g = 0; g < 3; ++g) taken += (blocks[g] + 1) * bytes[g];
+    if (taken > budget || taken <= budget - bytes[2]) FAIL(budget << " bytes: " << taken);
+  }
+  // Exactly what n blocks take, where rounding up would take one more.
+  for (std::int64_t n = 2; n < 2000; ++n) {
+    std::int64_t const each = (std::int64_t{1} << 57) / (n + 1);
+    if (blocks_in((n + 1) * each - 1, 16, each) != n - 1) FAIL(n << " blocks of " << each << " bytes");
+    if (blocks_in((n + 1) * each, 16, each) != n) FAIL(n << " blocks of " << each << " bytes");
+  }
+}
+
+TEST_CASE("bytes of pools are counted in 63 bits, or refused") {
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max(), blocks = 0x7ffffffe;
+  std::vector<std::int64_t> const two{blocks, 3}, block_bytes{1'000'000, 64};
+  CHECK(folio::pool_bytes_of(two, block_bytes) == std::vector<std::int64_t>{2'147'483'647'000'000, 256});
+  auto const refused = [](std::vector<std::int64_t> const& num_blocks, std::vector<std::int64_t> const& bytes,
+                          char const* sentence) {
+    CHECK_THROWS_WITH(folio::pool_bytes_of(num_blocks, bytes), contains(sentence));
+  };
+  refused({1, blocks + 1}, {64, 64}, "a pool has 1 to 2147483646 blocks, not 2147483647");
+  refused({0, 1}, {64, 64}, "not 0");
+  refused({blocks}, {std::int64_t{1} << 33}, "2^63 bytes or more");
+  refused({2, 2}, {most / 4, most / 4}, "2^63 bytes or more");
+  CHECK(folio::bytes_of(3, most / 3) == most / 3 * 3);
+  CHECK(folio::bytes_of(4, most / 3) == most);
+  CHECK(folio::bytes_of(most, 0) == 0);
+  CHECK(folio::add_bytes(most - 1, 1) == most);
+  CHECK(folio::add_bytes(most - 1, 2) == most);
 }
 
 TEST_CASE("without a window a sequence holds all its blocks") {

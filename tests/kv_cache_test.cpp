@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <folio/folio.hpp>
+#include <limits>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -36,6 +37,15 @@ constexpr ModelConfig open_model{.head_dim = 8, .groups = {folio::sliding_window
 using TinyCache = KvCache<Model<tiny>, folio::BlockSize<4>, folio::F32>;
 using HybridCache = KvCache<Model<hybrid>, folio::BlockSizes<4, 2>, folio::F32>;
 using OpenCache = KvCache<Model<open_model>>;
+
+/// Counts who asks, and has no memory.
+struct CountingAllocator : folio::HostAllocator {
+  static inline int asked = 0;
+  [[nodiscard]] std::byte* allocate(std::int64_t bytes, std::int64_t) {
+    ++asked;
+    throw folio::OutOfMemory("counting", bytes, "it counts");
+  }
+};
 
 }  // namespace
 
@@ -96,6 +106,49 @@ TEST_CASE("a window makes long sequences cheaper, and bytes_per_sequence knows")
   KvCache<Model<model>> const cache({.num_blocks = {1}});
   CHECK(cache.bytes_per_sequence(16) == cache.block_bytes());
   CHECK(cache.bytes_per_sequence(100'000) == 3 * cache.block_bytes());
+}
+
+TEST_CASE("a budget without bounds is a sentence at once, before any table is built") {
+  using Counting = KvCache<Model<hybrid>, CountingAllocator>;
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  CHECK_THROWS_WITH(TinyCache({.memory_bytes = most}), contains("more than a process can address"));
+  CHECK_THROWS_WITH(HybridCache({.memory_bytes = most, .tokens_per_sequence = 4096}),
+                    contains("more than a process can address"));
+  CHECK_THROWS_WITH(Counting({.num_blocks = {1, most}}),
+                    contains("1 to 2147483646 blocks, not " + std::to_string(most)));
+  CHECK(CountingAllocator::asked == 0);
+  // Tables for all these ids would take 17 GB and seconds: the memory of the blocks is asked for before.
+  CHECK_THROWS_AS(Counting({.num_blocks = {0x7ffffffe, 0x7ffffffe}}), folio::OutOfMemory);
+  CHECK(CountingAllocator::asked == 1);
+}
+
+TEST_CASE("layers and kv heads beyond what 64 bits address are refused") {
+  constexpr std::int32_t most = std::numeric_limits<std::int32_t>::max();
+  using AnyCache = KvCache<Model<ModelConfig{}>>;
+  CHECK_THROWS_WITH(AnyCache({.num_blocks = {1}, .layers = most, .kv_heads = most}),
+                    contains("a block of 2147483647 layers with 2147483647 kv heads has 2^62 bytes or more"));
+  CHECK_THROWS_WITH(AnyCache({.num_blocks = {0x7ffffffe}, .layers = 100'000, .kv_heads = 100'000}),
+                    contains("2^63 bytes or more"));
+  TinyCache const cache({.num_blocks = {1}});
+  CHECK(cache.bytes_per_sequence(most) == std::int64_t{536'870'912} * cache.block_bytes());
+  CHECK_THROWS_WITH(cache.bytes_per_sequence(-1), contains("at least 0 tokens"));
+}
+
+TEST_CASE("a layer group that there is not is the same sentence from everybody") {
+  HybridCache cache({.num_blocks = {8, 8}});
+  Sequence sequence = cache.create(5);
+  for (int const group : {-1, 2, 4, std::numeric_limits<int>::max(), std::numeric_limits<int>::min()}) {
+    CAPTURE(group);
+    std::string const sentence = "the model has no layer group " + std::to_string(group) + "; it has 2, counted from 0";
+    CHECK_THROWS_WITH(cache.shape(group), contains(sentence));
+    CHECK_THROWS_WITH(cache.num_blocks(group), contains(sentence));
+    CHECK_THROWS_WITH(cache.num_free_blocks(group), contains(sentence));
+    CHECK_THROWS_WITH(cache.block_bytes(group), contains(sentence));
+    CHECK_THROWS_WITH(cache.pool(group), contains(sentence));
+    CHECK_THROWS_WITH(sequence.blocks(group), contains(sentence));
+    CHECK_THROWS_WITH(sequence.num_blocks_to_append(1, group), contains(sentence));
+  }
+  CHECK(sequence.blocks(1).size() == 3);
 }
 
 TEST_CASE("a budget is filled and never exceeded") {

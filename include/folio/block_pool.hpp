@@ -27,6 +27,12 @@ class BlockPool {
  public:
   static constexpr std::int32_t max_blocks = 0x7ffffffe;
 
+  /// Throws Error when no pool can have so many blocks.
+  static void check_size(std::int64_t num_blocks) {
+    if (num_blocks < 1 || num_blocks > max_blocks)
+      throw Error("folio: a pool has 1 to 2147483646 blocks, not " + std::to_string(num_blocks));
+  }
+
   /// All blocks free. Throws Error when `num_blocks` is not from 1 to max_blocks. Cost: 8 bytes per block.
   explicit BlockPool(std::int64_t num_blocks) {
     check_size(num_blocks);
@@ -153,10 +159,6 @@ class BlockPool {
   }
 
  private:
-  static void check_size(std::int64_t num_blocks) {
-    if (num_blocks < 1 || num_blocks > max_blocks)
-      throw Error("folio: a pool has 1 to 2147483646 blocks, not " + std::to_string(num_blocks));
-  }
   /// The highest id in use, or 1.
   [[nodiscard]] std::int32_t last_live() const {
     std::int32_t id = num_blocks();

@@ -4,8 +4,10 @@
 // How many bytes: of a token, a block and a sequence, and how many blocks fit a budget. Host only.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <folio/block.hpp>
+#include <folio/block_pool.hpp>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
 #include <limits>
@@ -17,16 +19,57 @@ namespace folio {
 
 inline namespace literals {
 // NOLINTBEGIN(google-runtime-int): the language asks for unsigned long long here
-constexpr std::int64_t operator""_KiB(unsigned long long n) { return static_cast<std::int64_t>(n) << 10; }
-constexpr std::int64_t operator""_MiB(unsigned long long n) { return static_cast<std::int64_t>(n) << 20; }
-constexpr std::int64_t operator""_GiB(unsigned long long n) { return static_cast<std::int64_t>(n) << 30; }
+constexpr std::int64_t operator""_KiB(unsigned long long n) {
+  // A constant that 64 bits do not hold does not compile.
+  return n < std::uint64_t{1} << 53 ? static_cast<std::int64_t>(n) << 10
+                                    : throw Error("folio: so many KiB are more bytes than 2^63 - 1");
+}
+constexpr std::int64_t operator""_MiB(unsigned long long n) {
+  return n < std::uint64_t{1} << 43 ? static_cast<std::int64_t>(n) << 20
+                                    : throw Error("folio: so many MiB are more bytes than 2^63 - 1");
+}
+constexpr std::int64_t operator""_GiB(unsigned long long n) {
+  return n < std::uint64_t{1} << 33 ? static_cast<std::int64_t>(n) << 30
+                                    : throw Error("folio: so many GiB are more bytes than 2^63 - 1");
+}
 // NOLINTEND(google-runtime-int)
 }  // namespace literals
 
+/// `count` things of `each` bytes, neither negative, or the largest number where they are more.
+[[nodiscard]] constexpr std::int64_t bytes_of(std::int64_t count, std::int64_t each) {
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  return each > 0 && count > most / each ? most : count * each;
+}
+/// Bytes together, or the largest number where they are more.
+[[nodiscard]] constexpr std::int64_t add_bytes(std::int64_t a, std::int64_t b) {
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  return a > most - b ? most : a + b;
+}
+
+/// Bytes of each group's pool of `num_blocks` blocks and the null block. Throws Error for a number that no pool has,
+/// and for more bytes than 63 bits count, in all groups together.
+[[nodiscard]] inline std::vector<std::int64_t> pool_bytes_of(std::span<std::int64_t const> num_blocks,
+                                                             std::span<std::int64_t const> block_bytes) {
+  std::vector<std::int64_t> bytes;
+  std::int64_t all = 0;
+  for (std::size_t g = 0; g < num_blocks.size(); ++g) {
+    BlockPool::check_size(num_blocks[g]);
+    bytes.push_back(bytes_of(num_blocks[g] + 1, block_bytes[g]));
+    all = add_bytes(all, bytes.back());
+  }
+  if (all == std::numeric_limits<std::int64_t>::max())
+    throw Error("folio: the blocks of all layer groups have 2^63 bytes or more; give fewer");
+  return bytes;
+}
+
 /// The most blocks that a sequence of `num_tokens` tokens ever holds in a group when it grows `step` tokens at a time:
-/// all, or with a window the sinks' and those that the first and the last token of a step see.
+/// all, or with a window the sinks' and those that the first and the last token of a step see. Throws Error for a
+/// negative length or a step below 1.
 [[nodiscard]] constexpr std::int64_t most_blocks_held(GroupShape const& shape, std::int32_t num_tokens,
                                                       std::int32_t step = 1) {
+  if (num_tokens < 0 || step < 1)
+    throw Error("folio: a sequence has at least 0 tokens and grows by at least 1, not " + std::to_string(num_tokens) +
+                " and " + std::to_string(step));
   std::int64_t const all = blocks_for(num_tokens, shape.block_size);
   if (shape.window == 0) return all;
   // window + step - 1 neighbours, of which in the worst case only the first is in the first block.
@@ -35,19 +78,27 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) { return static_cast
 }
 
 /// Blocks for each group from one budget: as many as let every group serve the same number of sequences of
-/// `tokens_per_sequence` tokens (0: very long ones). Each group's pool has one block more, the null block.
+/// `tokens_per_sequence` tokens (0: very long ones). Each group's pool has one block more, the null block; none has
+/// more blocks than ids.
 ///
-/// Throws Error when the budget does not hold one block, besides the null block, for every group. Sizes in bytes.
+/// Throws Error when the budget does not hold one block, besides the null block, for every group, or is more than the
+/// 2^57 bytes that a process can address; for sizes of blocks below 1 or a negative length. Sizes in bytes.
 [[nodiscard]] inline std::vector<std::int64_t> blocks_that_fit(std::span<GroupShape const> shapes,
                                                                std::span<std::int64_t const> block_bytes,
                                                                std::int64_t memory_bytes,
                                                                std::int32_t tokens_per_sequence = 0) {
-  constexpr std::int64_t max_blocks = std::numeric_limits<std::int32_t>::max() - 1;
+  constexpr std::int64_t max_blocks = BlockPool::max_blocks, max_bytes = std::int64_t{1} << 57;
+  if (memory_bytes > max_bytes)
+    throw Error("folio: a budget of " + std::to_string(memory_bytes) + " bytes is more than a process can address, " +
+                std::to_string(max_bytes) + "; give what the cache may take");
+  if (tokens_per_sequence < 0)
+    throw Error("folio: a sequence has at least 0 tokens, not " + std::to_string(tokens_per_sequence));
   std::int64_t minimum = 0;
   double bytes_per_sequence = 0;
   std::vector<double> need(shapes.size());
   for (std::size_t g = 0; g < shapes.size(); ++g) {
-    minimum += 2 * block_bytes[g];
+    if (block_bytes[g] < 1) throw Error("folio: a block has at least 1 byte, not " + std::to_string(block_bytes[g]));
+    minimum = add_bytes(minimum, bytes_of(2, block_bytes[g]));
     // Without a hint, tokens weigh alike in every group, as if no window ever gave a block back.
     need[g] = tokens_per_sequence > 0 ? static_cast<double>(most_blocks_held(shapes[g], tokens_per_sequence))
                                       : 1.0 / shapes[g].block_size;
@@ -63,8 +114,9 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) { return static_cast
     num_blocks[g] = std::min(max_blocks, 1 + static_cast<std::int64_t>(spare / bytes_per_sequence * need[g]));
     left -= (num_blocks[g] + 1) * block_bytes[g];
   }
-  for (std::size_t g = 0; g < shapes.size(); ++g) {  // what rounding left over
-    std::int64_t const more = std::clamp(left / block_bytes[g], std::int64_t{0}, max_blocks - num_blocks[g]);
+  for (std::size_t g = 0; g < shapes.size(); ++g) {  // what rounding left over, or took too much
+    std::int64_t const more = std::clamp((left - (left < 0 ? block_bytes[g] - 1 : 0)) / block_bytes[g],
+                                         1 - num_blocks[g], max_blocks - num_blocks[g]);
     num_blocks[g] += more;
     left -= more * block_bytes[g];
   }

@@ -52,8 +52,8 @@ class OutOfMemory : public Error {
 /// Throws Error unless `group` is the number of one of `num_groups` layer groups.
 inline void check_group(int group, int num_groups) {
   if (group < 0 || group >= num_groups)
-    throw Error("folio: there is no layer group " + std::to_string(group) + "; the model has " +
-                std::to_string(num_groups) + ", numbered from 0 on");
+    throw Error("folio: the model has no layer group " + std::to_string(group) + "; it has " +
+                std::to_string(num_groups) + ", counted from 0");
 }
 
 }  // namespace folio

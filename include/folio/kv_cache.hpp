@@ -111,10 +111,11 @@ class KvCache {
       "folio::KvCache: the values of a latent layer are the beginning of its keys, and this quantizer rotates "
       "both in blocks that cross their border; take one that does not rotate");
 
-  /// Allocates all blocks. Throws Error for a config that does not fit the model, names what is missing, or has too
-  /// small a budget; OutOfMemory when the allocator has not enough.
+  /// Allocates all blocks, and then what keeps account of them. Throws Error for a config that does not fit the model,
+  /// names what is missing, or has a budget that is too small or more than there can be; OutOfMemory when the allocator
+  /// has not enough.
   explicit KvCache(CacheConfig const& config, Allocator allocator = Allocator())
-      : core_(std::make_shared<Core>(resolve(config), config, std::move(allocator))) {}
+      : core_(std::make_shared<Core>(sizes_for(config), std::move(allocator))) {}
 
   /// A new sequence without tokens.
   [[nodiscard]] Sequence create() { return {core_, core_->store, core_->store.create()}; }
@@ -203,6 +204,7 @@ class KvCache {
     static_assert(ResizableAllocator<Allocator>,
                   "folio: this cache's allocator cannot resize its memory in place; use VirtualAllocator, or give one "
                   "`void resize(std::byte* pointer, std::int64_t old_bytes, std::int64_t new_bytes)`");
+    check_group(group, num_groups);
     core_->resize(group, num_blocks);
   }
 
@@ -213,14 +215,10 @@ class KvCache {
     return stats;
   }
 
-  [[nodiscard]] GroupShape const& shape(int group = 0) const {
-    return core_->shapes.at(static_cast<std::size_t>(group));
-  }
-  [[nodiscard]] std::int64_t num_blocks(int group = 0) const { return core_->store.pool(group).num_blocks(); }
-  [[nodiscard]] std::int64_t num_free_blocks(int group = 0) const { return core_->store.pool(group).num_free(); }
-  [[nodiscard]] std::int64_t block_bytes(int group = 0) const {
-    return core_->block_bytes.at(static_cast<std::size_t>(group));
-  }
+  [[nodiscard]] GroupShape const& shape(int group = 0) const { return core_->shapes[checked(group)]; }
+  [[nodiscard]] std::int64_t num_blocks(int group = 0) const { return block_pool(group).num_blocks(); }
+  [[nodiscard]] std::int64_t num_free_blocks(int group = 0) const { return block_pool(group).num_free(); }
+  [[nodiscard]] std::int64_t block_bytes(int group = 0) const { return core_->block_bytes[checked(group)]; }
   /// Bytes of all blocks of all groups, the null blocks included.
   [[nodiscard]] std::int64_t memory_bytes() const {
     std::int64_t sum = 0;
@@ -233,14 +231,16 @@ class KvCache {
     for (int g = 0; g < num_groups; ++g) sum += static_cast<double>(block_bytes(g)) / shape(g).block_size;
     return sum;
   }
-  /// Bytes of the blocks that a sequence of `num_tokens` tokens, grown token by token, holds at the most.
+  /// Bytes of the blocks that a sequence of `num_tokens` tokens, grown token by token, holds at the most. Throws Error
+  /// for a negative number.
   [[nodiscard]] std::int64_t bytes_per_sequence(std::int32_t num_tokens) const {
     std::int64_t sum = 0;
-    for (int g = 0; g < num_groups; ++g) sum += most_blocks_held(shape(g), num_tokens) * block_bytes(g);
+    for (int g = 0; g < num_groups; ++g)
+      sum = add_bytes(sum, bytes_of(most_blocks_held(shape(g), num_tokens), block_bytes(g)));
     return sum;
   }
   /// The address of block 0 of a group, the null block; block b is block_bytes(group) * b further.
-  [[nodiscard]] std::byte* pool(int group = 0) const { return core_->pools.at(static_cast<std::size_t>(group)); }
+  [[nodiscard]] std::byte* pool(int group = 0) const { return core_->pools[checked(group)]; }
   [[nodiscard]] Allocator const& allocator() const { return core_->allocator; }
   /// The block lists and addresses that batches are made from: what DeviceBatch builds on.
   [[nodiscard]] std::shared_ptr<CacheState const> state() const { return core_; }
@@ -272,65 +272,88 @@ class KvCache {
   }
 
  private:
-  /// Everything that sequences and batches keep alive: the state, and the memory of the blocks.
-  struct Core : CacheState {
-    Core(std::vector<GroupShape> const& s, CacheConfig const& config, Allocator a)
-        : Core(s, sizes_of(s), config, std::move(a)) {}
-    Core(std::vector<GroupShape> const& s, std::vector<std::int64_t> const& bytes, CacheConfig const& config,
-         Allocator a)
-        : CacheState(s, num_blocks(s, bytes, config), bytes), allocator(std::move(a)) {
+  /// What the config asks for, all of it checked before anything is allocated.
+  struct Sizes {
+    std::vector<GroupShape> shapes;
+    std::vector<std::int64_t> block_bytes, num_blocks, pool_bytes;  // by group; a pool's with the null block
+  };
+
+  [[nodiscard]] static Sizes sizes_for(CacheConfig const& config) {
+    if ((config.memory_bytes != 0) == !config.num_blocks.empty())
+      throw Error("folio: CacheConfig needs either memory_bytes or num_blocks, and not both");
+    Sizes sizes;
+    sizes.shapes = resolve(config);
+    for (GroupShape const& shape : sizes.shapes) {
+      if (!Map{shape}.fits_64_bits())
+        throw Error("folio: a block of " + std::to_string(shape.layers) + " layers with " +
+                    std::to_string(shape.kv_heads) + " kv heads has 2^62 bytes or more; give fewer in CacheConfig");
+      sizes.block_bytes.push_back(Map{shape}.block_bytes());
+    }
+    sizes.num_blocks = config.num_blocks;
+    if (config.num_blocks.empty())
+      sizes.num_blocks =
+          blocks_that_fit(sizes.shapes, sizes.block_bytes, config.memory_bytes, config.tokens_per_sequence);
+    if (sizes.num_blocks.size() != sizes.shapes.size())
+      throw Error("folio: CacheConfig::num_blocks has " + std::to_string(sizes.num_blocks.size()) +
+                  " entries; the model has " + std::to_string(sizes.shapes.size()) +
+                  " layer groups, which need one each");
+    sizes.pool_bytes = pool_bytes_of(sizes.num_blocks, sizes.block_bytes);
+    return sizes;
+  }
+
+  /// The memory of the blocks.
+  struct Memory {
+    Memory(Allocator a, std::vector<std::int64_t> const& bytes) : allocator(std::move(a)) {
+      begins.reserve(bytes.size());  // so that nothing can fail between an allocation and its entry
+      pool_bytes.reserve(bytes.size());
+      try {
+        for (std::int64_t const n : bytes) {
+          begins.push_back(allocator.allocate(n, Map::block_alignment));
+          pool_bytes.push_back(n);
+        }
+      } catch (...) {
+        free_all();
+        throw;
+      }
+    }
+    Memory(Memory const&) = delete;
+    Memory& operator=(Memory const&) = delete;
+    ~Memory() { free_all(); }
+
+    void free_all() noexcept {
+      for (std::size_t g = 0; g < begins.size(); ++g) allocator.deallocate(begins[g], pool_bytes[g]);
+    }
+
+    Allocator allocator;
+    std::vector<std::byte*> begins;        // by group
+    std::vector<std::int64_t> pool_bytes;  // by group
+  };
+
+  /// Everything that sequences and batches keep alive: the memory, and then the state, whose tables may be large, too.
+  struct Core : Memory, CacheState {
+    Core(Sizes sizes, Allocator a)
+        : Memory(std::move(a), sizes.pool_bytes),
+          CacheState(std::move(sizes.shapes), sizes.num_blocks, std::move(sizes.block_bytes)) {
+      pools = this->begins;
       defers_copies = device_can_read<Allocator>;
-      pools.reserve(shapes.size());  // so that nothing can fail between an allocation and its entry
-      pool_bytes.reserve(shapes.size());
-      for (int g = 0; g < num_groups; ++g) allocate(g);
       if (!defers_copies) do_due_work();
       if constexpr (has_prefixes) {
         tree = std::make_unique<Tree>(store, block_bytes);
         store.set_prefix_hooks(tree->hooks());
       }
     }
-    ~Core() { free_all(); }
-
-    static std::vector<std::int64_t> sizes_of(std::vector<GroupShape> const& shapes) {
-      std::vector<std::int64_t> bytes;
-      for (GroupShape const& shape : shapes) bytes.push_back(Map{shape}.block_bytes());
-      return bytes;
-    }
-
-    static std::vector<std::int64_t> num_blocks(std::vector<GroupShape> const& shapes,
-                                                std::vector<std::int64_t> const& bytes, CacheConfig const& config) {
-      if ((config.memory_bytes != 0) == !config.num_blocks.empty())
-        throw Error("folio: CacheConfig needs either memory_bytes or num_blocks, and not both");
-      if (config.num_blocks.empty())
-        return blocks_that_fit(shapes, bytes, config.memory_bytes, config.tokens_per_sequence);
-      if (config.num_blocks.size() != shapes.size())
-        throw Error("folio: CacheConfig::num_blocks has " + std::to_string(config.num_blocks.size()) +
-                    " entries; the model has " + std::to_string(shapes.size()) + " layer groups, which need one each");
-      return config.num_blocks;
-    }
 
     [[nodiscard]] std::int64_t bytes_for(int g, std::int64_t num_blocks) const {
-      return (num_blocks + 1) * block_bytes[static_cast<std::size_t>(g)];  // the null block besides
-    }
-
-    void allocate(int g) {
-      std::int64_t const bytes = bytes_for(g, store.pool(g).num_blocks());
-      try {
-        pools.push_back(allocator.allocate(bytes, Map::block_alignment));
-        pool_bytes.push_back(bytes);
-      } catch (...) {
-        free_all();
-        throw;
-      }
+      return bytes_of(num_blocks + 1, block_bytes[static_cast<std::size_t>(g)]);  // the null block besides
     }
 
     void resize(int g, std::int64_t num_blocks) requires ResizableAllocator<Allocator> {
       std::int64_t const before = store.pool(g).num_blocks();
-      std::int64_t& bytes = pool_bytes.at(static_cast<std::size_t>(g));
+      std::int64_t& bytes = this->pool_bytes[static_cast<std::size_t>(g)];
       check_no_copy_behind(g, num_blocks);
       store.resize_pool(g, num_blocks);  // throws when blocks are in use: before memory goes
       try {
-        allocator.resize(pools[static_cast<std::size_t>(g)], bytes, bytes_for(g, num_blocks));
+        this->allocator.resize(pools[static_cast<std::size_t>(g)], bytes, bytes_for(g, num_blocks));
       } catch (...) {
         store.resize_pool(g, before);
         throw;
@@ -338,17 +361,19 @@ class KvCache {
       bytes = bytes_for(g, num_blocks);
     }
 
-    void free_all() noexcept {
-      for (std::size_t g = 0; g < pools.size(); ++g) allocator.deallocate(pools[g], pool_bytes[g]);
-      pools.clear();
-    }
-
     using Tree = typename detail::PrefixTreeOf<has_prefixes, Eviction, Events>::type;
 
-    Allocator allocator;
-    std::vector<std::int64_t> pool_bytes;  // by group
-    std::unique_ptr<Tree> tree;            // null without prefixes
+    std::unique_ptr<Tree> tree;  // null without prefixes
   };
+
+  static std::size_t checked(int group) {
+    check_group(group, num_groups);
+    return static_cast<std::size_t>(group);
+  }
+  [[nodiscard]] BlockPool const& block_pool(int group) const {
+    check_group(group, num_groups);
+    return core_->store.pool(group);
+  }
 
   /// Latent groups have one head of their own; the model's number is for the others.
   [[nodiscard]] static constexpr bool needs_kv_heads() {

@@ -77,10 +77,11 @@ struct LayerPattern {
     return {at(step), layer / period * in_period + before};
   }
 
-  /// How many of the first `num_layers` layers are in group `g`.
+  /// How many of the first `num_layers` layers are in group `g`. Cost: O(period).
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t count(std::int32_t g, std::int32_t num_layers) const {
     std::int32_t total = 0;
-    for (std::int32_t layer = 0; layer < num_layers; ++layer) total += at(layer % period) == g ? 1 : 0;
+    for (std::int32_t i = 0; i < period; ++i)
+      if (at(i) == g) total += num_layers / period + (i < num_layers % period ? 1 : 0);
     return total;
   }
 };

@@ -354,6 +354,7 @@ class Sequence {
   /// How many blocks of layer group `group` an append would take from the free ones: for admission.
   [[nodiscard]] std::int64_t num_blocks_to_append(std::int32_t num_tokens, int group = 0) const {
     SequenceState const& s = state();
+    check_group(group, store_->num_groups());
     return store_->blocks_to_append(s, group, num_tokens);
   }
 
@@ -387,7 +388,11 @@ class Sequence {
   }
 
   /// The block ids by logical index in layer group `group`; null_block where a window gave them back.
-  [[nodiscard]] std::span<BlockId const> blocks(int group = 0) const { return state().lists[group].blocks; }
+  [[nodiscard]] std::span<BlockId const> blocks(int group = 0) const {
+    SequenceState const& s = state();
+    check_group(group, store_->num_groups());
+    return s.lists[group].blocks;
+  }
   /// The tokens of the last append that are still there: what a batch takes as queries by default.
   [[nodiscard]] std::int32_t num_new_tokens() const { return state().num_new_tokens; }
   /// The cache's bookkeeping, to tell one cache's sequences from another's.

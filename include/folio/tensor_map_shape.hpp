@@ -112,9 +112,7 @@ template <QuantizerPolicy KeyQuantizer, QuantizerPolicy ValueQuantizer, LayoutPo
 /// The same for a group of a view's layers: `cache.num_blocks(group)` blocks.
 template <class View>
 [[nodiscard]] TensorMapShape tensor_map_shape(View const& view, int group, Plane plane, std::int64_t num_blocks) {
-  if (group < 0 || group >= View::num_groups)
-    throw Error("folio: the model has no layer group " + std::to_string(group) + "; it has " +
-                std::to_string(View::num_groups) + ", counted from 0");
+  check_group(group, View::num_groups);
   using Map = BlockMap<typename View::KeyQuantizer, typename View::ValueQuantizer, typename View::Layout>;
   return tensor_map_shape(Map{view.group(group).shape}, plane, num_blocks);
 }

@@ -9,6 +9,7 @@
 #include <folio/layout/layout.hpp>
 #include <folio/model.hpp>
 #include <folio/quantizer/quantizer.hpp>
+#include <initializer_list>
 
 namespace folio {
 
@@ -49,6 +50,17 @@ struct BlockMap {
 
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int64_t block_bytes() const {
     return align(shape.layers * layer_bytes(), block_alignment);
+  }
+
+  /// Whether a block has less than 2^62 bytes, so that 64 bits hold every offset in it. Asked when a cache is made.
+  [[nodiscard]] constexpr bool fits_64_bits() const {
+    double bytes = 0;  // of a layer, if it is not exact it is close
+    for (Plane const plane : {Plane::key, Plane::value})
+      for (RowPart const part : {RowPart::code, RowPart::param}) {
+        Tile const t = tile(plane, part);
+        bytes += static_cast<double>(t.heads) * t.slots * t.row_bytes + tile_alignment;
+      }
+    return bytes * shape.layers + block_alignment < 0x1p62;
   }
 
   /// The byte of the pool that holds byte `byte` of the row (layer of the group, plane, head, slot) of block `block`.

@@ -184,12 +184,11 @@ class MixedCache {
   [[nodiscard]] WindowCache const& windows() const noexcept requires has_windows { return windows_; }
   /// The shape of a layer group of the model; its block size is the hot format's.
   [[nodiscard]] GroupShape const& shape(int group = 0) const {
+    check_group(group, model.num_groups());
+    PartPlace const at = group_in_part(model, group);
     if constexpr (has_windows)
-      if (group >= 0 && group < model.num_groups()) {
-        PartPlace const at = group_in_part(model, group);
-        return at.part == LayerPart::with_window ? windows_.shape(at.number) : hot_.shape(at.number);
-      }
-    return hot_.shape(group);
+      if (at.part == LayerPart::with_window) return windows_.shape(at.number);
+    return hot_.shape(at.number);
   }
   [[nodiscard]] std::int64_t memory_bytes() const {
     std::int64_t bytes = hot_.memory_bytes() + cold_.memory_bytes();

@@ -134,8 +134,18 @@ TEST_CASE("what cannot be allocated is refused") {
   CHECK_THROWS_WITH(allocate_bits(two, formats, 19), contains("smallest formats of 2 layers take 20 bytes, more than"));
   CHECK_NOTHROW(allocate_bits(two, formats, 20));
   CHECK_THROWS_WITH(allocate_bits(two, std::span<FormatCost const>{}, 19), contains("at least one format"));
-  CHECK_THROWS_WITH(allocate_bits(std::vector<double>{-1}, formats, 100), contains("at least 0"));
-  CHECK_THROWS_WITH(allocate_bits(std::vector<double>{std::nan("")}, formats, 100), contains("finite"));
+  for (double const number : {std::nan(""), std::numeric_limits<double>::infinity(), 1e308, -1.0, 1e101}) {
+    CAPTURE(number);
+    CHECK_THROWS_WITH(allocate_bits(std::vector<double>{1, number}, formats, 100), contains("a sensitivity of"));
+    CHECK_THROWS_WITH(allocate_bits(Layers{{{1, 1}}, {{number, 1}, {0, 2}}}, 100), contains("at most 1e100"));
+  }
+  // Sums of what is allowed are numbers, and bytes are counted in 63 bits.
+  CHECK(allocate_bits(Layers(100, {{1e100, 1}}), 100).loss == Approx(1e102));
+  CHECK(allocate_bits(Layers(100, {{1e100, 1}, {0, 2}}), 150, 0).loss == Approx(5e101));
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  CHECK(allocate_bits(Layers{{{1, 0}, {0, most}}, {{1, 0}, {0, most}}}, most).bytes == most);
+  CHECK_THROWS_WITH(allocate_bits(Layers{{{1, most}}, {{1, most}}}, most - 1),
+                    contains("2 layers take 9223372036854775807 bytes"));
   CHECK_THROWS_WITH(allocate_bits(Layers{{{1, -1}}}, 100), contains("-1 bytes"));
   CHECK(allocate_bits(Layers{}, 0).choice.empty());
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <folio/growth.hpp>
 #include <folio/kv_cache.hpp>
+#include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -56,6 +57,23 @@ TEST_CASE("a forecast is mean plus 1.5 sigma of what ended") {
   CHECK(forecast.sigma() == Approx(sigma));
   CHECK(forecast.further(1000) == static_cast<std::int32_t>(std::ceil(mean + 1.5 * sigma)) - 1000);
   CHECK(GrowthForecast(3).further() == 0);
+}
+
+TEST_CASE("a forecast refuses what is no number of sigmas or tokens, and stays as it was") {
+  for (double const sigmas : {std::nan(""), std::numeric_limits<double>::infinity(), 1e308, -1e308, 101.0})
+    CHECK_THROWS_WITH(GrowthForecast(sigmas), contains("-100 to 100 standard deviations"));
+  constexpr std::int32_t most = std::numeric_limits<std::int32_t>::max();
+  GrowthForecast far(100), near(-100);
+  for (std::int32_t const length : {0, most, 5, most}) {
+    far.ended(length);
+    near.ended(length);
+  }
+  CHECK(far.further() == most);
+  CHECK(near.further() == 0);
+  CHECK_THROWS_WITH(far.ended(-1), contains("at least 0 tokens, not -1"));
+  CHECK_THROWS_WITH(far.further(-1), contains("at least 0 tokens, not -1"));
+  CHECK(far.count() == 4);
+  CHECK(far.mean() == Approx((2.0 * most + 5) / 4));
 }
 
 TEST_CASE("blocks are held ahead: others run out, the sequence does not, and what is unused is free again") {

@@ -32,6 +32,9 @@ BlockSizeCost counted(std::vector<LengthRange> const& lengths, std::int32_t size
   return {size, blocks / weights, empty / weights, empty / held};
 }
 
+/// What is refused wherever a weight, a rate, a total or a share is asked for.
+double const no_numbers[] = {std::nan(""), std::numeric_limits<double>::infinity(), 1e308, -1, -1e308, 1e31};
+
 double utility(std::vector<MemoryClaim> const& claims, std::vector<double> const& split) {
   double sum = 0;
   for (std::size_t i = 0; i < claims.size(); ++i) sum += claims[i].weight * std::log1p(split[i]);
@@ -106,8 +109,18 @@ TEST_CASE("histograms and block sizes that mean nothing are refused in a sentenc
   CHECK_THROWS_WITH(block_size_costs(Lengths{{1, 2, 0}}, sizes), contains("at least one range"));
   CHECK_THROWS_WITH(block_size_costs(Lengths{{0, 2, 1}}, sizes), contains("from 0 to 2"));
   CHECK_THROWS_WITH(block_size_costs(Lengths{{5, 2, 1}}, sizes), contains("from 5 to 2"));
-  CHECK_THROWS_WITH(block_size_costs(Lengths{{1, 2, -1}}, sizes), contains("not negative"));
-  CHECK_THROWS_WITH(block_size_costs(Lengths{{1, 2, std::nan("")}}, sizes), contains("not negative"));
+  for (double const weight : no_numbers) {
+    CAPTURE(weight);
+    CHECK_THROWS_WITH(block_size_costs(Lengths{{1, 2, weight}}, sizes), contains("weights 0 or from 1e-30 to 1e30"));
+    CHECK_THROWS_WITH(block_size_costs(Lengths{{1, 2, 1}, {1, 2, weight}}, sizes), contains("weights 0 or from"));
+    BlockSizeCost const cost{16, 1, 1, 0.1}, odd{16, 1, 1, weight};
+    CHECK_THROWS_WITH(best_block_size({&cost, 1}, weight), contains("waste is from 0 to 1"));
+    CHECK_THROWS_WITH(best_block_size({&odd, 1}), contains("waste is from 0 to 1"));
+  }
+  // The ends of the range, and what they leave of the rest.
+  auto const ends = block_size_costs(Lengths{{100, 100, 1e30}, {5, 5, 1e-30}, {7, 7, 0}}, sizes);
+  CHECK(ends[0].mean_blocks == Approx(7));
+  CHECK(ends[0].waste == Approx(12.0 / 112));
   CHECK_THROWS_WITH(block_size_costs(Lengths{{1, 2, 1}}, none), contains("at least 1 token"));
   CHECK_THROWS_WITH(best_block_size({}), contains("at least one"));
 }
@@ -162,6 +175,20 @@ TEST_CASE("a fair split at the ends: no fairness, all fairness, one claim, many 
   CHECK(far[0] == Approx(2e-3).epsilon(1e-6));
 }
 
+TEST_CASE("a fair split at the ends of its numbers is finite, whole and fair") {
+  for (double const total : {1e-30, 1.0, 1e30})
+    for (double const weight : {1e-30, 1.0, 1e30})
+      for (double const rate : {1e-30, 1.0, 1e30})
+        for (double const alpha : {0.0, 1e-30, 0.5, 1.0}) {
+          CAPTURE(total, weight, rate, alpha);
+          std::vector<MemoryClaim> const claims{{1, 1}, {rate, weight}, {1e30, 1e-30}};
+          auto const split = fair_split(claims, total, alpha);
+          REQUIRE(sum_of(split) == Approx(total).epsilon(1e-9));
+          for (double const part : split) REQUIRE((part >= 0 && part <= total * (1 + 1e-9)));
+          if (alpha > 0) REQUIRE(fairness(claims, split) >= alpha * (1 - 1e-6));
+        }
+}
+
 TEST_CASE("no fair point near or far is better than a fair split") {
   std::mt19937 random(3);
   auto const real = [&](double low, double high) { return low + (high - low) * below(random, 1'000'000) * 1e-6; };
@@ -195,7 +222,14 @@ TEST_CASE("claims that mean nothing are refused in a sentence") {
   std::vector<MemoryClaim> const claims{{1}, {2}};
   using Claims = std::vector<MemoryClaim>;
   CHECK_THROWS_WITH(fair_split(Claims{}, 1, 0.5), contains("at least one claim"));
-  CHECK_THROWS_WITH(fair_split(claims, 0, 0.5), contains("total above 0"));
+  CHECK_THROWS_WITH(fair_split(claims, 0, 0.5), contains("total from 1e-30 to 1e30"));
+  for (double const number : no_numbers) {
+    CAPTURE(number);
+    CHECK_THROWS_WITH(fair_split(claims, number, 0.5), contains("total from 1e-30 to 1e30"));
+    CHECK_THROWS_WITH(fair_split(claims, 1, number), contains("alpha from 0 to 1"));
+    CHECK_THROWS_WITH(fair_split(Claims{{1}, {number}}, 1, 0.5), contains("both are from 1e-30 to 1e30"));
+    CHECK_THROWS_WITH(fair_split(Claims{{1}, {1, number}}, 1, 0.5), contains("both are from 1e-30 to 1e30"));
+  }
   CHECK_THROWS_WITH(fair_split(claims, 1, 1.5), contains("alpha from 0 to 1"));
   CHECK_THROWS_WITH(fair_split(claims, 1, std::nan("")), contains("alpha from 0 to 1"));
   CHECK_THROWS_WITH(fair_split(Claims{{0}}, 1, 0.5), contains("rate of 0"));

@@ -4,7 +4,6 @@
 // Which format does each layer get, when their bytes together are limited? Host only, pure functions.
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <folio/error.hpp>
@@ -17,8 +16,8 @@ namespace folio {
 
 /// A format that a layer could be stored in: what it loses and what it takes.
 struct FormatCost {
-  double loss;         ///< in any unit that adds up over layers, as (importance of the layer) x (error of the format)
-  std::int64_t bytes;  ///< of the layer, for each token or in all
+  double loss;         ///< 0 to 1e100, in any unit that adds up over layers: (importance of the layer) x (error of it)
+  std::int64_t bytes;  ///< of the layer, for each token or in all; at least 0
 };
 
 /// Who gets what.
@@ -37,13 +36,14 @@ inline void check_formats(std::span<std::vector<FormatCost> const> layers, std::
   for (std::vector<FormatCost> const& formats : layers) {
     std::int64_t smallest = std::numeric_limits<std::int64_t>::max();
     for (FormatCost const& f : formats) {
-      if (f.bytes < 0 || !(f.loss >= 0) || std::isinf(f.loss))
+      if (f.bytes < 0 || !(f.loss >= 0 && f.loss <= 1e100))
         throw Error("folio: a format has a loss of " + std::to_string(f.loss) + " and " + std::to_string(f.bytes) +
-                    " bytes; both are finite and at least 0");
+                    " bytes; both are at least 0, and a loss at most 1e100");
       smallest = std::min(smallest, f.bytes);
     }
     if (formats.empty()) throw Error("folio: a layer needs at least one format to choose");
-    least += smallest;
+    least = smallest > std::numeric_limits<std::int64_t>::max() - least ? std::numeric_limits<std::int64_t>::max()
+                                                                        : least + smallest;
   }
   if (least > budget)
     throw Error("folio: the smallest formats of " + std::to_string(layers.size()) + " layers take " +
@@ -158,7 +158,7 @@ struct AllocationState {
 /// them: always for a few layers, and for many where formats are few and their bytes alike. Else greedy, by the saving
 /// per byte along each layer's convex hull: its loss is above the best one by less than the saving of a single step,
 /// and by no more than loss - least_loss. Deterministic. Throws Error when the smallest formats do not fit, for a layer
-/// without formats, or for numbers that are negative or not finite. Cost: O(layers * max_states * formats).
+/// without formats, or for numbers that are negative or above 1e100. Cost: O(layers * max_states * formats).
 [[nodiscard]] inline BitAllocation allocate_bits(std::span<std::vector<FormatCost> const> layers, std::int64_t budget,
                                                  std::size_t max_states = 1 << 16) {
   detail::check_formats(layers, budget);
@@ -186,6 +186,8 @@ struct AllocationState {
                                                  std::size_t max_states = 1 << 16) {
   std::vector<std::vector<FormatCost>> layers;
   for (double const sensitivity : sensitivities) {
+    if (!(sensitivity >= 0 && sensitivity <= 1e100))
+      throw Error("folio: a layer has a sensitivity of " + std::to_string(sensitivity) + "; it is from 0 to 1e100");
     layers.emplace_back(formats.begin(), formats.end());
     for (FormatCost& f : layers.back()) f.loss *= sensitivity;
   }

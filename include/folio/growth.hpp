@@ -25,10 +25,16 @@ namespace folio {
 /// method, one pass). O(1).
 class GrowthForecast {
  public:
-  explicit GrowthForecast(double num_sigmas = 1.5) : num_sigmas_(num_sigmas) {}
+  /// Throws Error for a number that is not from -100 to 100.
+  explicit GrowthForecast(double num_sigmas = 1.5) : num_sigmas_(num_sigmas) {
+    if (!(num_sigmas >= -100 && num_sigmas <= 100))
+      throw Error("folio: a forecast adds -100 to 100 standard deviations, not " + std::to_string(num_sigmas));
+  }
 
-  /// A sequence has ended with so many tokens: those of its answer, where prompts are known.
+  /// A sequence has ended with so many tokens: those of its answer, where prompts are known. Throws Error for a
+  /// negative number.
   void ended(std::int32_t num_tokens) {
+    check_length(num_tokens);
     ++count_;
     double const before = num_tokens - mean_;
     mean_ += before / static_cast<double>(count_);
@@ -39,14 +45,20 @@ class GrowthForecast {
   [[nodiscard]] double mean() const noexcept { return mean_; }
   [[nodiscard]] double sigma() const { return count_ > 1 ? std::sqrt(squares_ / static_cast<double>(count_ - 1)) : 0; }
 
-  /// How many more a sequence is expected to get that has `so_far`; 0 before any has ended.
+  /// How many more a sequence is expected to get that has `so_far`; 0 before any has ended. Throws Error for a negative
+  /// number.
   [[nodiscard]] std::int32_t further(std::int32_t so_far = 0) const {
+    check_length(so_far);
     constexpr double most = std::numeric_limits<std::int32_t>::max();
     double const expected = std::ceil(mean_ + num_sigmas_ * sigma()) - so_far;
     return static_cast<std::int32_t>(std::clamp(expected, 0.0, most));
   }
 
  private:
+  static void check_length(std::int32_t num_tokens) {
+    if (num_tokens < 0) throw Error("folio: a sequence has at least 0 tokens, not " + std::to_string(num_tokens));
+  }
+
   double num_sigmas_;
   std::int64_t count_ = 0;
   double mean_ = 0, squares_ = 0;

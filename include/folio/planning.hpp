@@ -15,10 +15,15 @@
 
 namespace folio {
 
+namespace detail {
+/// Weights, rates and totals whose products and quotients are far from the ends of double. False for NaN.
+[[nodiscard]] constexpr bool is_plannable(double x) { return x >= 1e-30 && x <= 1e30; }
+}  // namespace detail
+
 /// A bar of a histogram of sequence lengths: every length from `first` to `last` is as likely as the others.
 struct LengthRange {
   std::int32_t first, last;  ///< tokens, both included
-  double weight;             ///< share of the sequences; weights need not add up to 1
+  double weight;             ///< share of the sequences, 0 or 1e-30 to 1e30; weights need not add up to 1
 };
 
 /// What a block size costs. Means are over sequences, for groups of full attention.
@@ -30,16 +35,16 @@ struct BlockSizeCost {
 };
 
 /// The cost of each of `block_sizes` for sequences of these lengths. Exact. Throws Error for an empty histogram, a
-/// length or block size below 1, a range that ends before it begins, or weights that are negative or all 0. Cost:
-/// O(ranges) for each size.
+/// length or block size below 1, a range that ends before it begins, or weights that are all 0 or out of their range.
+/// Cost: O(ranges) for each size.
 [[nodiscard]] inline std::vector<BlockSizeCost> block_size_costs(std::span<LengthRange const> lengths,
                                                                  std::span<std::int32_t const> block_sizes) {
   double weights = 0, mean_length = 0;
   for (LengthRange const& range : lengths) {
-    if (range.first < 1 || range.last < range.first || !(range.weight >= 0) || std::isinf(range.weight))
+    if (range.first < 1 || range.last < range.first || !(range.weight == 0 || detail::is_plannable(range.weight)))
       throw Error("folio: a histogram has lengths from " + std::to_string(range.first) + " to " +
                   std::to_string(range.last) + " of weight " + std::to_string(range.weight) +
-                  "; lengths are at least 1 and in order, weights finite and not negative");
+                  "; lengths are at least 1 and in order, weights 0 or from 1e-30 to 1e30");
     weights += range.weight;
     mean_length += range.weight * (double(range.first) + range.last) / 2;
   }
@@ -66,9 +71,14 @@ struct BlockSizeCost {
 
 /// The largest of these block sizes that wastes at most `max_waste`: larger blocks mean shorter tables and longer runs
 /// for kernels, smaller ones less waste and more of a prefix shared. When all waste more, the one that wastes least.
-/// Throws Error when there is none.
+/// Throws Error when there is none, or for a waste that is not from 0 to 1.
 [[nodiscard]] inline BlockSizeCost best_block_size(std::span<BlockSizeCost const> costs, double max_waste = 0.04) {
   if (costs.empty()) throw Error("folio: to choose a block size, give at least one");
+  for (BlockSizeCost const& cost : costs)
+    if (!(cost.waste >= 0 && cost.waste <= 1 && max_waste >= 0 && max_waste <= 1))
+      throw Error("folio: a block size of " + std::to_string(cost.block_size) + " wastes " +
+                  std::to_string(cost.waste) + ", and the most is " + std::to_string(max_waste) +
+                  "; waste is from 0 to 1");
   auto const better = [max_waste](BlockSizeCost const& a, BlockSizeCost const& b) {
     bool const a_fits = a.waste <= max_waste, b_fits = b.waste <= max_waste;
     if (a_fits != b_fits) return a_fits;
@@ -92,21 +102,21 @@ struct MemoryClaim {
 /// sum is concave in t, and its slope is the sum of (marginal utility - level) times the rate of the bound, over all
 /// that are at one. Both are found by bisection, to the precision of double.
 ///
-/// Throws Error for a rate, weight or total that is not positive and finite, or an alpha not from 0 to 1. Cost:
-/// O(10^4 claims).
+/// Throws Error for a rate, weight or total that is not from 1e-30 to 1e30, or an alpha not from 0 to 1. Cost: O(10^4
+/// claims).
 [[nodiscard]] inline std::vector<double> fair_split(std::span<MemoryClaim const> claims, double total, double alpha) {
-  auto const positive = [](double x) { return x > 0 && x <= std::numeric_limits<double>::max(); };
   double rates = 0, smallest = std::numeric_limits<double>::max();
   for (MemoryClaim const& claim : claims) {
-    if (!positive(claim.rate) || !positive(claim.weight))
+    if (!detail::is_plannable(claim.rate) || !detail::is_plannable(claim.weight))
       throw Error("folio: a claim has a rate of " + std::to_string(claim.rate) + " and a weight of " +
-                  std::to_string(claim.weight) + "; both are above 0 and finite");
+                  std::to_string(claim.weight) + "; both are from 1e-30 to 1e30");
     rates += claim.rate;
     smallest = std::min(smallest, claim.rate);
   }
-  if (claims.empty() || !positive(total) || !(alpha >= 0 && alpha <= 1))
-    throw Error("folio: a fair split needs at least one claim, a total above 0 and an alpha from 0 to 1, not " +
-                std::to_string(claims.size()) + ", " + std::to_string(total) + " and " + std::to_string(alpha));
+  if (claims.empty() || !detail::is_plannable(total) || !(alpha >= 0 && alpha <= 1))
+    throw Error(
+        "folio: a fair split needs at least one claim, a total from 1e-30 to 1e30 and an alpha from 0 to 1, not " +
+        std::to_string(claims.size()) + ", " + std::to_string(total) + " and " + std::to_string(alpha));
 
   std::vector<double> split(claims.size());
   double level = 0;

@@ -5,10 +5,12 @@
 #include <folio/kv_cache.hpp>
 #include <folio/prefix/key.hpp>
 #include <folio/prefix/registry.hpp>
+#include <limits>
 #include <map>
 #include <memory>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -328,6 +330,11 @@ TEST_CASE("what is worth prefetching: p > cost / (saved + cost)") {
   CHECK(worth_prefetching(0.01, 3, 0));
   CHECK_FALSE(worth_prefetching(1, 0, 0));
   CHECK_FALSE(worth_prefetching(0, 3, 0));
+  for (double const number : {std::nan(""), std::numeric_limits<double>::infinity(), 1e308, -1e-9}) {
+    CAPTURE(number);
+    for (auto const& [p, saved, cost] : {std::tuple(number, 1.0, 1.0), {0.5, number, 1.0}, {0.5, 1.0, number}})
+      CHECK_THROWS_WITH(worth_prefetching(p, saved, cost), contains("from 0 to 1, what it saves or costs"));
+  }
 
   Books books(100);
   PromptRegistry registry(books.tree, 1000 * unit_bytes, 60);
@@ -420,6 +427,13 @@ TEST_CASE("what a registry cannot do is refused in a sentence, and changes nothi
   CHECK_THROWS_WITH(PromptRegistry(books.tree, -1), contains("at least 0 bytes"));
   CHECK_THROWS_WITH(PromptRegistry(books.tree, 0, 0.0), contains("half-life above 0"));
   PromptRegistry registry(books.tree, 1000);
+  registry.put("used", count_from(1, 8), {.pinned = false});
+  registry.use("used");
+  for (double const number : {std::nan(""), std::numeric_limits<double>::infinity(), 1e308, -1e-9}) {
+    CHECK_THROWS_WITH(PromptRegistry(books.tree, 0, number), contains("half-life above 0 seconds, up to 1e100"));
+    CHECK_THROWS_WITH(registry.chance_of_use("used", number), contains("from 0 to 1e100 seconds"));
+  }
+  registry.erase("used");
   auto const prompt = count_from(1, 8);
   CHECK_THROWS_WITH(registry.put("p", count_from(1, 3)), contains("has 3 tokens") && contains("units of 4"));
   CHECK_THROWS_WITH(registry.put("p", prompt, {.priority = 101}), contains("priority of 101"));

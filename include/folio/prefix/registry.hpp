@@ -22,8 +22,12 @@
 namespace folio {
 
 /// Whether it pays to compute or fetch something ahead that is used with a chance of `p`: p saved > (1 - p) cost.
-/// `saved` by a use, and the `cost` of having it for nothing, in the same unit.
+/// `saved` by a use, and the `cost` of having it for nothing, in the same unit. Throws Error for a chance that is not
+/// from 0 to 1, and for others that are not from 0 to 1e100.
 [[nodiscard]] constexpr bool worth_prefetching(double p, double saved, double cost) {
+  if (!(p >= 0 && p <= 1 && saved >= 0 && saved <= 1e100 && cost >= 0 && cost <= 1e100))
+    throw Error("folio: a chance of use is from 0 to 1, what it saves or costs from 0 to 1e100, not " +
+                std::to_string(p) + ", " + std::to_string(saved) + " and " + std::to_string(cost));
   return p * (saved + cost) > cost;
 }
 
@@ -58,12 +62,13 @@ template <class Tree>
 class PromptRegistry {
  public:
   /// `half_life`: seconds in which a use comes to count half in a prompt's popularity. Throws Error when one of the
-  /// numbers is below 0, or the half-life is 0.
+  /// numbers is below 0, or the half-life is 0 or above 1e100.
   PromptRegistry(Tree& tree, std::int64_t budget_bytes, double half_life = 600)
       : tree_(tree), budget_bytes_(budget_bytes), half_life_(half_life) {
-    if (budget_bytes < 0 || !(half_life > 0))
+    if (budget_bytes < 0 || !(half_life > 0 && half_life <= 1e100))
       throw Error(
-          "folio: a registry of prompts needs a budget of at least 0 bytes and a half-life above 0 seconds, not " +
+          "folio: a registry of prompts needs a budget of at least 0 bytes and a half-life above 0 seconds, "
+          "up to 1e100, not " +
           std::to_string(budget_bytes) + " and " + std::to_string(half_life));
     tree_.set_listener({this,
                         [](void* self, std::int32_t scope, std::span<std::int32_t const> symbols) {
@@ -138,8 +143,11 @@ class PromptRegistry {
 
   /// An exponential moving average. Throws Error, as all that follow, for an unknown name.
   [[nodiscard]] double uses_per_second(std::string_view name) const { return rate(at(name)); }
-  /// The chance of at least one use within so many seconds, if uses come as they did and independently.
+  /// The chance of at least one use within so many seconds, if uses come as they did and independently. Throws Error
+  /// for a time that is not from 0 to 1e100.
   [[nodiscard]] double chance_of_use(std::string_view name, double seconds) const {
+    if (!(seconds >= 0 && seconds <= 1e100))
+      throw Error("folio: a chance of use is asked for a time from 0 to 1e100 seconds, not " + std::to_string(seconds));
     return -std::expm1(-rate(at(name)) * seconds);
   }
 

@@ -117,6 +117,9 @@ TEST_CASE("a reservation or an append that cannot be leaves everything as it was
   CHECK(ahead.num_blocks() == 0);  // the last block has room
   REQUIRE(ahead.try_reserve(sequence, 8));
   CHECK(ahead.num_blocks() == 2);
+  Cache another(CacheConfig{.num_blocks = {10}});
+  auto stranger = another.create();
+  CHECK_THROWS_WITH(ahead.try_reserve(stranger, 1), contains("another cache"));
   CHECK_FALSE(ahead.try_reserve(sequence, 24));
   CHECK(ahead.num_blocks() == 2);
   CHECK_FALSE(ahead.try_append(sequence, 24));
@@ -129,11 +132,48 @@ TEST_CASE("a reservation or an append that cannot be leaves everything as it was
   CHECK_THROWS_WITH(ahead.try_append(sequence, -1), contains("cannot append -1"));
   Sequence empty;
   CHECK_THROWS_WITH(ahead.try_reserve(empty, 1), contains("this Sequence is empty"));
-  Cache another(CacheConfig{.num_blocks = {10}});
-  auto stranger = another.create();
-  CHECK_THROWS_WITH(ahead.try_reserve(stranger, 1), contains("another cache"));
-  ahead.release();
+  CHECK(ahead.num_blocks() == 0);
   CHECK(ahead.try_reserve(stranger, 1));
+}
+
+TEST_CASE("a reservation that holds nothing serves any cache, whatever it was asked before") {
+  Cache one(CacheConfig{.num_blocks = {10}});
+  Hybrid other(CacheConfig{.num_blocks = {10, 10}});
+  auto a = one.create(5), b = one.create(3);
+  auto c = other.create(5);
+  Reservation ahead;
+  CHECK_FALSE(ahead.try_reserve(a, 1000));  // refused
+  REQUIRE(ahead.try_append(c, 1));
+  CHECK(one.num_free_blocks() == 7);
+  REQUIRE(ahead.try_reserve(a, 3));  // nothing is needed
+  REQUIRE(ahead.try_reserve(c, 20));
+  CHECK(ahead.num_blocks(1) > 0);
+  CHECK_THROWS_WITH(ahead.try_append(b, 1), contains("another cache"));
+  for (int i = 0; i < 20; ++i) REQUIRE(ahead.try_append(c, 1));
+  CHECK(ahead.num_blocks(0) + ahead.num_blocks(1) == 0);
+  REQUIRE(ahead.try_reserve(b, 4));  // all was used
+  CHECK(one.stats().reserved == 1);
+  CHECK(other.stats().reserved == 0);
+  REQUIRE(ahead.try_reserve(b, 0));  // all was given back
+  auto gone = std::make_optional<Cache>(CacheConfig{.num_blocks = {10}});
+  auto d = gone->create(4);
+  REQUIRE(ahead.try_reserve(d, 8));
+  CHECK(ahead.num_blocks() == 2);
+}
+
+TEST_CASE("what a reservation cannot be asked is refused in a sentence, and more than there can be is no") {
+  constexpr std::int32_t most = std::numeric_limits<std::int32_t>::max();
+  Cache cache(CacheConfig{.num_blocks = {10}});
+  auto sequence = cache.create(5);
+  Reservation ahead;
+  CHECK_FALSE(ahead.try_reserve(sequence, most - 5, most));  // at once, without memory for so many ids
+  CHECK_THROWS_WITH(ahead.try_reserve(sequence, most - 4), contains("at most 2147483647"));
+  for (std::int32_t const step : {0, -1, -most})
+    CHECK_THROWS_WITH(ahead.try_reserve(sequence, 1, step), contains("at least 1 token at a time, not"));
+  CHECK_THROWS_WITH(ahead.num_blocks(1), contains("the model has no layer group 1; it has 1, counted from 0"));
+  CHECK_THROWS_WITH(ahead.num_blocks(-1), contains("no layer group -1"));
+  CHECK_THROWS_WITH(Reservation().num_blocks(max_groups), contains("no layer group 4"));
+  CHECK(cache.stats().reserved == 0);
 }
 
 TEST_CASE("a reservation moves, keeps the memory alive, and ends by itself") {

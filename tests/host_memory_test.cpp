@@ -3,6 +3,7 @@
 // What the library asks of the host's heap: nothing while a step is repeated, and nothing is lost when the heap is
 // empty. A program of its own, because it replaces operator new.
 #include <folio/folio.hpp>
+#include <folio/growth.hpp>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -23,6 +24,15 @@ constexpr folio::ModelConfig hybrid{.layers = 4,
                                     .groups = {folio::full_attention(), folio::sliding_window(5, 1)},
                                     .pattern = folio::repeat_groups({0, 1, 1, 1})};
 using Cache = folio::KvCache<folio::Model<hybrid>, folio::BlockSizes<4, 2>, folio::F32, folio::test::LedgerAllocator>;
+
+/// Everything that the store of a cache knows, and what it counts as held ahead.
+template <class AnyCache>
+std::vector<std::int64_t> everything(AnyCache const& cache) {
+  folio::SequenceStore const& store = cache.state()->store;
+  std::vector<std::int64_t> all = folio::test::snapshot(store);
+  for (int g = 0; g < store.num_groups(); ++g) all.push_back(store.num_reserved(g));
+  return all;
+}
 
 }  // namespace
 
@@ -152,4 +162,29 @@ TEST_CASE("a batch that finds no memory for a larger step keeps the tables that 
   bool const prepared = num_allocations() == allocations;
   CHECK(prepared);
   CHECK(batch.num_sequences() == 9);
+}
+
+TEST_CASE("a reservation that runs out of host memory holds what it held, and does what was asked when there is some") {
+  auto const ledger = std::make_shared<folio::test::LedgerAllocator::Ledger>();
+  Cache cache({.num_blocks = {64, 64}}, folio::test::LedgerAllocator(ledger));
+  folio::Sequence sequence = cache.create(6), sibling = sequence.fork();  // so that the next append copies a block
+  folio::Reservation ahead;
+  auto const run = [&](auto const& operation) {
+    auto const before = everything(cache);
+    std::int64_t const held[] = {ahead.num_blocks(0), ahead.num_blocks(1)};
+    auto const failures = for_every_failure(operation, [&](std::int64_t k) {
+      CAPTURE(k);
+      CHECK(everything(cache) == before);
+      CHECK((ahead.num_blocks(0) == held[0] && ahead.num_blocks(1) == held[1]));
+    });
+    CHECK(everything(cache) != before);
+    return failures;
+  };
+  CHECK(run([&] { static_cast<void>(ahead.try_reserve(sequence, 100, 9)); }) == 2);
+  CHECK(ahead.num_blocks(0) == 26);
+  CHECK(run([&] { static_cast<void>(ahead.try_append(sequence, 90)); }) >= 2);
+  CHECK(sequence.num_tokens() == 96);
+  CHECK(run([&] { static_cast<void>(ahead.try_reserve(sequence, 140, 9)); }) > 0);
+  ahead.release();
+  CHECK(cache.stats().reserved == 0);
 }

@@ -88,16 +88,19 @@ class Reservation {
 
   /// Holds exactly the blocks that `num_tokens` more tokens of `sequence` take, appended at most `step` at a time:
   /// takes what is missing, evicting prefixes if need be, and gives back what is too much. False, and what is held as
-  /// before, when a group has too few. Throws Error for a negative number, or where blocks of another cache are held.
+  /// before, when a group has too few. Throws Error for a negative number, a step below 1, or where blocks of another
+  /// cache are held; std::bad_alloc, and what is held as before.
   [[nodiscard]] bool try_reserve(Sequence const& sequence, std::int32_t num_tokens, std::int32_t step = 1) {
     bind(sequence);
+    if (step < 1) throw Error("folio: a sequence grows by at least 1 token at a time, not " + std::to_string(step));
     std::array<std::int64_t, max_groups> more{};
     for (int g = 0; g < store_->num_groups(); ++g) {
-      more[at(g)] = blocks_ahead(sequence.state(), g, num_tokens, step) - num_blocks(g);
-      if (!store_->make_room(g, more[at(g)])) return false;
+      more[at(g)] = blocks_ahead(sequence.state(), g, num_tokens, step) - held(g);
+      if (more[at(g)] > store_->pool(g).num_blocks()) return false;
+      if (more[at(g)] > 0) blocks_[at(g)].reserve(blocks_[at(g)].size() + at(more[at(g)]));
     }
     for (int g = 0; g < store_->num_groups(); ++g)
-      if (more[at(g)] > 0) blocks_[at(g)].reserve(blocks_[at(g)].size() + at(more[at(g)]));
+      if (!store_->make_room(g, more[at(g)])) return false;
     for (int g = 0; g < store_->num_groups(); ++g) more[at(g)] > 0 ? take(g, more[at(g)]) : give(g, -more[at(g)]);
     return true;
   }
@@ -107,7 +110,7 @@ class Reservation {
     bind(sequence);
     std::array<std::int64_t, max_groups> given{};
     for (int g = 0; g < store_->num_groups(); ++g)
-      given[at(g)] = std::clamp(sequence.num_blocks_to_append(num_tokens, g), std::int64_t{0}, num_blocks(g));
+      given[at(g)] = std::clamp(sequence.num_blocks_to_append(num_tokens, g), std::int64_t{0}, held(g));
     for (int g = 0; g < store_->num_groups(); ++g) give(g, given[at(g)]);
     bool appended = false;
     try {
@@ -120,14 +123,15 @@ class Reservation {
     return appended;
   }
 
-  /// Blocks held in a group.
+  /// Blocks held in a group. Throws Error for one that the cache has not, or no cache may have.
   [[nodiscard]] std::int64_t num_blocks(int group = 0) const {
-    return static_cast<std::int64_t>(blocks_[at(group)].size());
+    check_group(group, store_ != nullptr ? store_->num_groups() : max_groups);
+    return held(group);
   }
 
   /// Gives everything back.
   void release() noexcept {
-    for (int g = 0; store_ != nullptr && g < store_->num_groups(); ++g) give(g, num_blocks(g));
+    for (int g = 0; store_ != nullptr && g < store_->num_groups(); ++g) give(g, held(g));
     store_ = nullptr;
     owner_.reset();
   }
@@ -143,9 +147,13 @@ class Reservation {
     blocks_.swap(other.blocks_);
   }
 
+  [[nodiscard]] std::int64_t held(int g) const noexcept { return static_cast<std::int64_t>(blocks_[at(g)].size()); }
+
+  /// One that holds nothing serves any cache.
   void bind(Sequence const& sequence) {
     static_cast<void>(sequence.state());  // throws for an empty handle
-    if (store_ != nullptr && store_ != sequence.store_)
+    bool const empty = std::all_of(blocks_.begin(), blocks_.end(), [](auto const& blocks) { return blocks.empty(); });
+    if (!empty && store_ != sequence.store_)
       throw Error("folio: this Reservation holds blocks of another cache than the sequence's; release it first");
     store_ = sequence.store_;
     owner_ = sequence.owner_;

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <folio/error.hpp>
 #include <folio/ops/copy_blocks.hpp>
-#include <folio/sequence.hpp>
+#include <folio/sequence_store.hpp>
 #include <span>
 #include <string>
 #include <utility>

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <folio/prefix/nodes.hpp>
-#include <folio/sequence.hpp>
+#include <folio/sequence_store.hpp>
 #include <map>
 #include <span>
 #include <utility>

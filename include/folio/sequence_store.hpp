@@ -1,0 +1,306 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Every sequence's block lists: create, append, fork (copy on write), truncate, release. Host only, knows no bytes.
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <folio/block.hpp>
+#include <folio/block_pool.hpp>
+#include <folio/error.hpp>
+#include <folio/model.hpp>
+#include <folio/sequence_state.hpp>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace folio {
+
+/// The block pools of all layer groups, and every live sequence. KvCache owns one; Sequence handles keep it alive.
+///
+/// Host only, not thread-safe: one owner thread. Every operation happens whole or changes nothing.
+class SequenceStore {
+ public:
+  /// One pool of num_blocks[g] blocks for each shape. `copier` is called when a shared block must be copied.
+  SequenceStore(std::vector<GroupShape> shapes, std::span<std::int64_t const> num_blocks, BlockCopier copier)
+      : shapes_(std::move(shapes)), copier_(copier) {
+    for (std::int64_t const n : num_blocks) pools_.emplace_back(n);
+  }
+
+  [[nodiscard]] int num_groups() const noexcept { return static_cast<int>(pools_.size()); }
+  [[nodiscard]] BlockPool const& pool(int group) const { return pools_[static_cast<std::size_t>(group)]; }
+  [[nodiscard]] BlockPool& pool(int group) { return pools_[static_cast<std::size_t>(group)]; }
+  void set_prefix_hooks(PrefixHooks const& hooks) { prefix_ = hooks; }
+  [[nodiscard]] GroupShape const& shape(int group) const { return shapes_[static_cast<std::size_t>(group)]; }
+  [[nodiscard]] SequenceCounters const& counters() const noexcept { return counters_; }
+  /// Every slot of the store; those that are not `live` are unused.
+  [[nodiscard]] std::span<std::unique_ptr<SequenceState> const> states() const noexcept { return states_; }
+
+  /// A new empty sequence. Cost: O(1), amortized.
+  SequenceState& create() {
+    if (unused_.empty()) {
+      reserve(unused_, static_cast<std::int64_t>(states_.size()) + 1);  // so that release never allocates
+      states_.push_back(std::make_unique<SequenceState>());
+      states_.back()->id = SequenceId{static_cast<std::int32_t>(states_.size() - 1)};
+      unused_.push_back(states_.size() - 1);
+    }
+    SequenceState& state = *states_[unused_.back()];
+    unused_.pop_back();
+    state.live = true;
+    ++counters_.created;
+    return state;
+  }
+
+  /// How many blocks of group `g` an append of n tokens would take more than it gives back behind the window.
+  [[nodiscard]] std::int64_t blocks_to_append(SequenceState const& state, int g, std::int32_t n) const {
+    check_append(state, n);
+    Growth const growth = plan_growth(state, g, n);
+    return growth.asked() - growth.freed;
+  }
+
+  /// The group that has too few blocks for n more tokens, or -1.
+  [[nodiscard]] int group_short_of(SequenceState const& state, std::int32_t n) const {
+    for (int g = 0; g < num_groups(); ++g)
+      if (blocks_to_append(state, g, n) > pool(g).num_free()) return g;
+    return -1;
+  }
+
+  /// Slots for n more tokens in every group; false, and nothing changed, when a group has not enough blocks.
+  /// Cost: O(new blocks), and one block copy where the last block is partly filled and shared.
+  [[nodiscard]] bool try_append(SequenceState& state, std::int32_t n) {
+    check_append(state, n);
+    if (!make_room(state, n)) {
+      ++counters_.out_of_blocks;
+      return false;
+    }
+    for (int g = 0; g < num_groups(); ++g) {  // may run out of host memory: before anything changes
+      reserve(list(state, g).blocks, blocks_for(state.num_tokens + n, shape(g).block_size));
+      if (state.num_tokens % shape(g).block_size != 0 && copier_.prepare != nullptr) copier_.prepare(copier_.owner, g);
+    }
+    bool copied = false;
+    for (int g = 0; g < num_groups(); ++g) {
+      Growth const growth = plan_growth(state, g, n);
+      copied = copied || growth.copies_last;
+      grow(state, g, growth);
+    }
+    if (copied && prefix_.copied != nullptr) prefix_.copied(prefix_.owner, state);
+    state.num_tokens += n;
+    state.num_new_tokens = n;
+    ++counters_.appends;
+    return true;
+  }
+
+  /// A sequence with the same tokens in the same blocks. Cost: O(blocks); no key or value is copied.
+  SequenceState& fork(SequenceState const& parent) {
+    SequenceState& child = create();
+    try {
+      for (int g = 0; g < num_groups(); ++g) list(child, g) = list(parent, g);
+    } catch (...) {
+      for (int g = 0; g < num_groups(); ++g) list(child, g) = {};
+      recycle(child);
+      --counters_.created;
+      throw;
+    }
+    for (int g = 0; g < num_groups(); ++g)
+      for (auto const part : held(parent, g)) pool(g).retain_live(part);
+    child.num_tokens = parent.num_tokens;
+    child.num_new_tokens = parent.num_new_tokens;
+    child.tenant = parent.tenant;
+    child.retention = parent.retention;
+    if (prefix_.forked != nullptr) prefix_.forked(prefix_.owner, parent, child);
+    ++counters_.forks;
+    return child;
+  }
+
+  /// Keeps the first n tokens. Throws Error, and changes nothing, when n is not from 0 to the length, or when a window
+  /// group has given back tokens that the next query at n would see. Cost: O(blocks given up).
+  void truncate(SequenceState& state, std::int32_t n) {
+    if (n < 0 || n > state.num_tokens)
+      throw Error("folio: cannot truncate a sequence of " + std::to_string(state.num_tokens) + " tokens to " +
+                  std::to_string(n) + "; give a length from 0 to that");
+    for (int g = 0; g < num_groups(); ++g) check_truncate(state, g, n);
+    for (int g = 0; g < num_groups(); ++g) shrink(state, g, n);
+    state.num_new_tokens = std::max(0, state.num_new_tokens - (state.num_tokens - n));
+    state.num_tokens = n;
+    ++counters_.truncates;
+  }
+
+  /// Takes tokens [first, first + n) out, whole blocks of every group; those behind them close up. Throws Error, and
+  /// changes nothing, for tokens that there are not, parts of blocks, windows, and caches that keep prefixes.
+  void erase(SequenceState& state, std::int32_t first, std::int32_t n) {
+    check_erase(state, first, n);
+    for (int g = 0; g < num_groups(); ++g) {
+      auto& blocks = list(state, g).blocks;
+      auto const begin = blocks.begin() + first / shape(g).block_size, end = begin + n / shape(g).block_size;
+      pool(g).release_live(std::span<BlockId const>(begin, end));
+      blocks.erase(begin, end);
+    }
+    state.num_tokens -= n;
+    state.num_new_tokens = std::min(state.num_new_tokens, state.num_tokens - first);
+  }
+
+  /// Whether group `g` has so many free blocks, or prefixes could be evicted until it has.
+  [[nodiscard]] bool make_room(int g, std::int64_t num_blocks) {
+    if (num_blocks <= pool(g).num_free()) return true;
+    return prefix_.make_room != nullptr && prefix_.make_room(prefix_.owner, g, num_blocks);
+  }
+
+  /// Blocks of group `g` that are held ahead of use (growth.hpp): live, and in no sequence.
+  [[nodiscard]] std::int64_t num_reserved(int g) const { return reserved_[static_cast<std::size_t>(g)]; }
+  void note_reserved(int g, std::int64_t more) { reserved_[static_cast<std::size_t>(g)] += more; }
+
+  /// Makes the pool of group `g` larger or smaller. Throws as BlockPool::resize does.
+  void resize_pool(int g, std::int64_t num_blocks) { pool(g).resize(num_blocks); }
+
+  /// Gives every block back. The state is unused then.
+  void release(SequenceState& state) noexcept {
+    for (int g = 0; g < num_groups(); ++g) shrink(state, g, 0);
+    if (prefix_.released != nullptr) prefix_.released(prefix_.owner, state);
+    recycle(state);
+    ++counters_.released;
+  }
+
+ private:
+  /// What an append does to one group.
+  struct Growth {
+    std::int32_t new_blocks = 0;
+    bool copies_last = false;        // copy on write of the partly filled last block
+    std::int32_t give_back_end = 0;  // blocks before this index fall behind the window
+    std::int32_t freed = 0;          // of them, those that nobody else holds
+    [[nodiscard]] std::int64_t asked() const { return std::int64_t{new_blocks} + (copies_last ? 1 : 0); }
+  };
+
+  static BlockList& list(SequenceState& s, int g) { return s.lists[g]; }
+  static BlockList const& list(SequenceState const& s, int g) { return s.lists[g]; }
+
+  /// Room for `size` elements, growing at least by half so that appending stays O(1) amortized.
+  template <class T>
+  static void reserve(std::vector<T>& v, std::int64_t size) {
+    auto const wanted = static_cast<std::size_t>(size);
+    if (v.capacity() < wanted) v.reserve(std::max(wanted, v.capacity() + v.capacity() / 2));
+  }
+
+  void check_append(SequenceState const& state, std::int32_t n) const {
+    if (n < 0 || n > std::numeric_limits<std::int32_t>::max() - state.num_tokens)
+      throw Error("folio: cannot append " + std::to_string(n) + " tokens to a sequence of " +
+                  std::to_string(state.num_tokens) + "; a sequence has at most 2147483647");
+  }
+
+  [[nodiscard]] Growth plan_growth(SequenceState const& state, int g, std::int32_t n) const {
+    GroupShape const& s = shape(g);
+    BlockList const& l = list(state, g);
+    Growth growth;
+    growth.give_back_end = l.given_back_end;
+    if (n <= 0) return growth;
+    growth.new_blocks = blocks_for(state.num_tokens + n, s.block_size) - static_cast<std::int32_t>(l.blocks.size());
+    growth.copies_last = state.num_tokens % s.block_size != 0 && pool(g).is_shared(l.blocks.back());
+    if (s.window == 0) return growth;
+    // The first new token is the query that sees furthest back.
+    growth.give_back_end = std::max(l.given_back_end, s.window_begin(state.num_tokens) / s.block_size);
+    for (std::int32_t i = first_behind_sinks(l, s); i < growth.give_back_end; ++i)
+      growth.freed += pool(g).is_shared(l.blocks[static_cast<std::size_t>(i)]) ? 0 : 1;
+    return growth;
+  }
+
+  /// Whether every group has, or can be given, enough blocks for n more tokens.
+  [[nodiscard]] bool make_room(SequenceState const& state, std::int32_t n) {
+    for (int g = 0; g < num_groups(); ++g)
+      // Asked again: evicting a prefix may have made the sequence the only holder of its last block.
+      if (!make_room(g, blocks_to_append(state, g, n)) && blocks_to_append(state, g, n) > pool(g).num_free())
+        return false;
+    return true;
+  }
+
+  /// The first block behind the sinks that is still held.
+  static std::int32_t first_behind_sinks(BlockList const& l, GroupShape const& s) {
+    return std::max(l.given_back_end, blocks_for(s.sinks, s.block_size));
+  }
+
+  void grow(SequenceState& state, int g, Growth const& growth) noexcept {
+    BlockList& l = list(state, g);
+    BlockPool& pool = this->pool(g);
+    for (std::int32_t i = first_behind_sinks(l, shape(g)); i < growth.give_back_end; ++i)
+      pool.release_live(std::exchange(l.blocks[static_cast<std::size_t>(i)], null_block));
+    l.given_back_end = growth.give_back_end;
+    if (growth.copies_last) {
+      BlockId const shared = l.blocks.back();
+      l.blocks.back() = *pool.allocate();
+      copier_.copy(copier_.owner, g, shared, l.blocks.back());
+      pool.release_live(shared);
+      ++counters_.copies;
+    }
+    std::size_t const before = l.blocks.size();
+    l.blocks.resize(before + static_cast<std::size_t>(growth.new_blocks));
+    [[maybe_unused]] bool const all = pool.allocate(std::span(l.blocks).subspan(before));
+  }
+
+  void check_truncate(SequenceState const& state, int g, std::int32_t n) const {
+    GroupShape const& s = shape(g);
+    BlockList const& l = list(state, g);
+    std::int32_t const sink_blocks = blocks_for(s.sinks, s.block_size);
+    bool const gave_back = l.given_back_end > sink_blocks;
+    if (!gave_back || blocks_for(n, s.block_size) <= sink_blocks) return;
+    std::int64_t const first_held = std::int64_t{l.given_back_end} * s.block_size;
+    if (s.window_begin(n) >= first_held) return;
+    throw Error("folio: cannot truncate to " + std::to_string(n) + " tokens: layer group " + std::to_string(g) +
+                ", with a window of " + std::to_string(s.window) + ", gave back the tokens before " +
+                std::to_string(first_held) + "; truncate to 0 or to at least " +
+                std::to_string(first_held + s.window - 1));
+  }
+
+  void check_erase(SequenceState const& state, std::int32_t first, std::int32_t n) const {
+    if (first < 0 || n < 0 || first > state.num_tokens - n)
+      throw Error("folio: cannot erase " + std::to_string(n) + " tokens from " + std::to_string(first) + " on of a " +
+                  "sequence of " + std::to_string(state.num_tokens));
+    if (prefix_.owner != nullptr)
+      throw Error("folio: in a cache that keeps prefixes no tokens can be erased: the rest would be found as a prefix");
+    for (int g = 0; g < num_groups(); ++g)
+      if (shape(g).window != 0 || first % shape(g).block_size != 0 || n % shape(g).block_size != 0)
+        throw Error("folio: erase takes whole blocks, of " + std::to_string(shape(g).block_size) + " tokens in layer " +
+                    "group " + std::to_string(g) + ", of groups without a window, not " + std::to_string(n) +
+                    " tokens from " + std::to_string(first) + " on");
+  }
+
+  void shrink(SequenceState& state, int g, std::int32_t n) noexcept {
+    GroupShape const& s = shape(g);
+    BlockList& l = list(state, g);
+    auto const keep = static_cast<std::size_t>(blocks_for(n, s.block_size));
+    while (l.blocks.size() > keep) {
+      if (l.blocks.back() != null_block) pool(g).release_live(l.blocks.back());
+      l.blocks.pop_back();
+    }
+    l.given_back_end = std::min(l.given_back_end, static_cast<std::int32_t>(l.blocks.size()));
+  }
+
+  /// The blocks that a sequence holds: those of its sinks, and those from the window on.
+  [[nodiscard]] std::array<std::span<BlockId const>, 2> held(SequenceState const& state, int g) const {
+    std::span<BlockId const> const all = list(state, g).blocks;
+    auto const size = static_cast<std::int32_t>(all.size());
+    std::int32_t const sinks = std::min(size, blocks_for(shape(g).sinks, shape(g).block_size));
+    std::int32_t const window = std::max(sinks, std::min(size, list(state, g).given_back_end));
+    return {all.first(static_cast<std::size_t>(sinks)), all.subspan(static_cast<std::size_t>(window))};
+  }
+
+  void recycle(SequenceState& state) noexcept {
+    state.live = false;
+    state.num_tokens = state.num_new_tokens = 0;
+    state.num_cached_tokens = state.num_told_units = state.tenant = 0;
+    state.retention = {};
+    unused_.push_back(static_cast<std::size_t>(to_int(state.id)));  // reserved by create
+  }
+
+  std::vector<GroupShape> shapes_;
+  std::vector<BlockPool> pools_;
+  BlockCopier copier_;
+  PrefixHooks prefix_;
+  std::vector<std::unique_ptr<SequenceState>> states_;
+  std::vector<std::size_t> unused_;
+  std::array<std::int64_t, max_groups> reserved_{};
+  SequenceCounters counters_;
+};
+
+}  // namespace folio

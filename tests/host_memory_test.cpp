@@ -4,10 +4,17 @@
 // empty. A program of its own, because it replaces operator new.
 #include <folio/folio.hpp>
 #include <folio/growth.hpp>
+#include <folio/mixed/mixed_cache.hpp>
+#include <folio/mixed/mixed_ops.hpp>
+#include <folio/quantizer/channel_tile.hpp>
+#include <span>
+#include <type_traits>
 #include <vector>
 
+#include "mixed/hybrid_models.hpp"
 #include "support/catch.hpp"
 #include "support/failing_new.hpp"
+#include "support/random.hpp"
 #include "support/story.hpp"
 #include "support/strangers.hpp"
 
@@ -25,14 +32,88 @@ constexpr folio::ModelConfig hybrid{.layers = 4,
                                     .pattern = folio::repeat_groups({0, 1, 1, 1})};
 using Cache = folio::KvCache<folio::Model<hybrid>, folio::BlockSizes<4, 2>, folio::F32, folio::test::LedgerAllocator>;
 
-/// Everything that the store of a cache knows, and what it counts as held ahead.
+/// What the store of a cache knows of its blocks and live sequences, and what it counts as held ahead.
 template <class AnyCache>
 std::vector<std::int64_t> everything(AnyCache const& cache) {
   folio::SequenceStore const& store = cache.state()->store;
-  std::vector<std::int64_t> all = folio::test::snapshot(store);
-  for (int g = 0; g < store.num_groups(); ++g) all.push_back(store.num_reserved(g));
+  std::vector<std::int64_t> all;
+  for (int g = 0; g < store.num_groups(); ++g) {
+    folio::BlockPool const& pool = store.pool(g);
+    all.insert(all.end(), {store.num_reserved(g), pool.num_free(), pool.num_live(), pool.num_shared()});
+    for (std::int32_t id = 1; id <= pool.num_blocks(); ++id) all.push_back(pool.ref_count(folio::BlockId{id}));
+  }
+  for (auto const& state : store.states()) {
+    if (!state->live) continue;
+    all.insert(all.end(), {to_int(state->id), state->num_tokens, state->num_new_tokens});
+    for (folio::BlockList const& list : state->lists) {
+      all.insert(all.end(), {static_cast<std::int64_t>(list.blocks.size()), list.given_back_end});
+      for (folio::BlockId const block : list.blocks) all.push_back(to_int(block));
+    }
+  }
   return all;
 }
+
+template <class Hot, class Cold>
+std::vector<std::int64_t> everything(folio::MixedCache<Hot, Cold> const& cache) {
+  std::vector<std::int64_t> all = everything(cache.hot());
+  auto const add = [&](auto const& part) {
+    std::vector<std::int64_t> const more = everything(part);
+    all.insert(all.end(), more.begin(), more.end());
+  };
+  add(cache.cold());
+  if constexpr (folio::MixedCache<Hot, Cold>::has_windows) add(cache.windows());
+  return all;
+}
+
+using TiledHybrid =
+    folio::MixedCache<folio::test::CacheOf<folio::test::full_first, folio::F32, folio::BlockSizes<4, 2>>,
+                      folio::test::CacheOf<folio::test::full_first, folio::Keys<folio::ChannelTile<2, 8>>,
+                                           folio::Values<folio::Int4Rotated>, folio::BlockSize<8>>>;
+
+constexpr folio::ModelConfig full_only{.layers = 3, .kv_heads = 2, .head_dim = 16};
+using PlainMixed = folio::MixedCache<folio::test::CacheOf<full_only, folio::F32, folio::BlockSize<4>>,
+                                     folio::test::CacheOf<full_only, folio::Int8PerToken, folio::BlockSize<8>>>;
+
+/// A mixed cache of which every operation is tried with each of its allocations failing.
+template <class Mixed>
+struct MixedTrial {
+  static folio::MixedConfig config() {
+    folio::MixedConfig config = folio::test::small_hybrid(3, 4);
+    config.windows.num_blocks = Mixed::has_windows ? std::vector<std::int64_t>{120} : std::vector<std::int64_t>{};
+    return config;
+  }
+  Mixed cache{config()};
+  std::vector<folio::MixedSequence> sequences = {};
+
+  /// Tokens in the full layers as they are stored, of all sequences.
+  [[nodiscard]] std::vector<float> contents() const {
+    std::vector<float> all;
+    for (folio::MixedSequence const& sequence : sequences) {
+      auto const batch = cache.batch({{&sequence, 0}});
+      std::size_t const rows = static_cast<std::size_t>(sequence.num_tokens()) * 2 * 16, begin = all.size();
+      all.resize(begin + 2 * rows);
+      folio::ops::gather(batch.view(), 0, 0, 0, sequence.num_tokens(), all.data() + begin, all.data() + begin + rows);
+    }
+    return all;
+  }
+  void write(folio::MixedSequence const& sequence, unsigned seed) const {
+    auto const batch = cache.batch({{&sequence}});
+    auto const rows = folio::test::random_floats(std::int64_t{sequence.num_new_tokens()} * 2 * 16, seed);
+    for (std::int32_t layer = 0; layer < 3; ++layer) folio::ops::append(batch.view(), layer, rows.data(), rows.data());
+  }
+  template <class Operation>
+  std::int64_t run(Operation const& operation) const {
+    auto const before = everything(cache);
+    auto const stored = contents();
+    auto const failures = for_every_failure(operation, [&](std::int64_t k) {
+      CAPTURE(k);
+      CHECK(everything(cache) == before);
+      CHECK(contents() == stored);
+    });
+    CHECK(everything(cache) != before);
+    return failures;
+  }
+};
 
 }  // namespace
 
@@ -187,4 +268,71 @@ TEST_CASE("a reservation that runs out of host memory holds what it held, and do
   CHECK(run([&] { static_cast<void>(ahead.try_reserve(sequence, 140, 9)); }) > 0);
   ahead.release();
   CHECK(cache.stats().reserved == 0);
+}
+
+TEMPLATE_TEST_CASE(
+    "a mixed cache that runs out of host memory is as it was, and does what was asked when there is some", "",
+    folio::test::Int8Hybrid, TiledHybrid, PlainMixed) {
+  MixedTrial<TestType> trial;
+  auto& cache = trial.cache;
+  auto& sequences = trial.sequences;
+  sequences.reserve(4);
+  CHECK(trial.run([&] { sequences.push_back(cache.create(41)); }) > 3);
+  trial.write(sequences[0], 1);
+  CHECK(trial.run([&] { sequences[0].append(20); }) > 0);
+  CHECK(sequences[0].num_new_tokens() == 20);
+  trial.write(sequences[0], 2);
+  CHECK(trial.run([&] { sequences.push_back(sequences[0].fork()); }) > 3);
+  CHECK(trial.run([&] { static_cast<void>(sequences[1].try_append(33)); }) > 0);  // copies what the fork shares
+  trial.write(sequences[1], 3);
+  std::int64_t const seals = trial.run([&] { cache.seal(sequences[1]); });
+  CHECK(seals > 0);
+  CHECK(cache.stats().num_seals == 1);
+  if constexpr (std::is_same_v<TestType, PlainMixed>) {
+    // The last cold block partly filled, and shared: sealing copies it, and takes that back.
+    sequences[1].truncate(59);
+    sequences.push_back(sequences[1].fork());
+    CHECK(sequences[1].num_demoted() % 8 != 0);
+  }
+  sequences[1].append(120);  // the step's tables grow once more, after blocks were taken
+  trial.write(sequences[1], 4);
+  CHECK(trial.run([&] { cache.seal(sequences[1]); }) > 1);
+  std::int64_t const before = num_allocations();
+  sequences[1].truncate(sequences[1].num_tokens() - 10);
+  sequences.pop_back();
+  bool const allocated = num_allocations() != before;
+  CHECK_FALSE(allocated);
+  sequences.clear();
+  CHECK(cache.stats().hot.live + cache.stats().cold.live + cache.stats().windows.live == 0);
+}
+
+TEST_CASE("a mixed batch that finds no memory for a larger step keeps the tables of all its caches") {
+  MixedTrial<folio::test::Int8Hybrid> trial;
+  auto& cache = trial.cache;
+  auto& sequences = trial.sequences;
+  for (std::int32_t const n : {9, 60, 30}) sequences.push_back(cache.create(n));
+  cache.seal(sequences[1]);
+  folio::MixedItem const small[] = {&sequences[0]}, large[] = {&sequences[0], {&sequences[1], 2}, &sequences[2]};
+  auto batch = cache.batch(small);
+  auto const tables = [&] {
+    std::vector<std::byte> all;
+    for (auto const& bytes : {batch.hot().bytes(), batch.cold().bytes(), batch.windows().bytes()})
+      all.insert(all.end(), bytes.begin(), bytes.end());
+    return all;
+  };
+  auto const before = tables();
+  auto const unchanged = [&](std::int64_t k) {
+    CAPTURE(k);
+    CHECK(tables() == before);
+    CHECK(batch.view().num_sequences() == 1);
+    CHECK_FALSE(batch.view().any_demoted);
+  };
+  folio::MixedItem const sealed[] = {&sequences[0], {&sequences[1], 60}}, twice[] = {&sequences[1], &sequences[1]};
+  for (auto const& items : {std::span<folio::MixedItem const>(sealed), std::span<folio::MixedItem const>(twice)})
+    CHECK_THROWS_AS(cache.batch(items, batch), folio::Error);
+  unchanged(0);
+  CHECK(for_every_failure([&] { cache.batch(large, batch); }, unchanged) > 3);
+  CHECK(batch.view().num_sequences() == 3);
+  CHECK(batch.view().any_demoted);
+  CHECK(tables() != before);
 }

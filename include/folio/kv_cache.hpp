@@ -279,10 +279,10 @@ class KvCache {
   };
 
   [[nodiscard]] static Sizes sizes_for(CacheConfig const& config) {
-    if ((config.memory_bytes != 0) == !config.num_blocks.empty())
-      throw Error("folio: CacheConfig needs either memory_bytes or num_blocks, and not both");
     Sizes sizes;
     sizes.shapes = resolve(config);
+    if ((config.memory_bytes != 0) == !config.num_blocks.empty())
+      throw Error("folio: CacheConfig needs either memory_bytes or num_blocks, and not both");
     for (GroupShape const& shape : sizes.shapes) {
       if (!Map{shape}.fits_64_bits())
         throw Error("folio: a block of " + std::to_string(shape.layers) + " layers with " +

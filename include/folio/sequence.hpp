@@ -61,6 +61,13 @@ class Sequence {
     return store_->try_append(s, num_tokens);
   }
 
+  /// Takes the host memory that such an append needs, so that it fails for want of blocks only: for sequences of
+  /// several caches that grow together or not at all. Throws Error for a negative number; std::bad_alloc.
+  void prepare_append(std::int32_t num_tokens) {
+    SequenceState& s = state();
+    store_->prepare(s, num_tokens);
+  }
+
   /// How many blocks of layer group `group` an append would take from the free ones: for admission.
   [[nodiscard]] std::int64_t num_blocks_to_append(std::int32_t num_tokens, int group = 0) const {
     SequenceState const& s = state();
@@ -116,6 +123,8 @@ class Sequence {
 
  private:
   friend class Reservation;  // growth.hpp: holds blocks of the same store, and keeps it alive likewise
+  template <class Hot, class Cold>
+  friend class MixedCache;  // mixed/: takes an append back
 
   std::shared_ptr<void> owner_;
   SequenceStore* store_ = nullptr;

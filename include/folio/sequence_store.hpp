@@ -77,10 +77,7 @@ class SequenceStore {
       ++counters_.out_of_blocks;
       return false;
     }
-    for (int g = 0; g < num_groups(); ++g) {  // may run out of host memory: before anything changes
-      reserve(list(state, g).blocks, blocks_for(state.num_tokens + n, shape(g).block_size));
-      if (state.num_tokens % shape(g).block_size != 0 && copier_.prepare != nullptr) copier_.prepare(copier_.owner, g);
-    }
+    prepare(state, n);
     bool copied = false;
     for (int g = 0; g < num_groups(); ++g) {
       Growth const growth = plan_growth(state, g, n);
@@ -92,6 +89,41 @@ class SequenceStore {
     state.num_new_tokens = n;
     ++counters_.appends;
     return true;
+  }
+
+  /// Takes the host memory that an append of n tokens needs, before anything changes.
+  void prepare(SequenceState& state, std::int32_t n) {
+    check_append(state, n);
+    for (int g = 0; g < num_groups(); ++g) {
+      reserve(list(state, g).blocks, blocks_for(state.num_tokens + n, shape(g).block_size));
+      if (state.num_tokens % shape(g).block_size != 0 && copier_.prepare != nullptr) copier_.prepare(copier_.owner, g);
+    }
+  }
+
+  /// What `undo_append` needs to know of a sequence before an append.
+  struct Mark {
+    std::int32_t num_tokens, num_new_tokens;
+    std::array<BlockId, max_groups> last_blocks{};
+  };
+  [[nodiscard]] Mark mark(SequenceState const& state) const noexcept {
+    Mark mark{state.num_tokens, state.num_new_tokens, {}};
+    for (int g = 0; g < num_groups(); ++g)
+      if (auto const& blocks = list(state, g).blocks; !blocks.empty())
+        mark.last_blocks[static_cast<std::size_t>(g)] = blocks.back();
+    return mark;
+  }
+  /// Makes a sequence what it was before its last append: unlike truncate, also its new tokens, and a last block that
+  /// was copied. For groups without a window, as long as nobody else was changed since. Allocates nothing.
+  void undo_append(SequenceState& state, Mark const& before) noexcept {
+    for (int g = 0; g < num_groups(); ++g) {
+      shrink(state, g, before.num_tokens);
+      BlockId const last = before.last_blocks[static_cast<std::size_t>(g)];
+      if (list(state, g).blocks.empty() || list(state, g).blocks.back() == last) continue;
+      pool(g).retain_live(last);  // who shared it still has it
+      pool(g).release_live(std::exchange(list(state, g).blocks.back(), last));
+    }
+    state.num_tokens = before.num_tokens;
+    state.num_new_tokens = before.num_new_tokens;
   }
 
   /// A sequence with the same tokens in the same blocks. Cost: O(blocks); no key or value is copied.

@@ -48,6 +48,8 @@ TEST_CASE("the cold cache has no memory for layers with a window, and statistics
   CHECK(cache.hot().memory_bytes() + cache.windows().memory_bytes() == plain.memory_bytes());
   CHECK(cache.cold().shape().layers == 2);
   CHECK((cache.shape(0).window == 0 && cache.shape(1).window == 7));
+  for (int const group : {-1, 2})
+    CHECK_THROWS_WITH(cache.shape(group), contains("no layer group " + std::to_string(group) + "; it has 2"));
   MixedSequence s = cache.create(32);
   CHECK(cache.windows().num_free_blocks() == 44);
   s.append(1);  // which gives back what the window has passed

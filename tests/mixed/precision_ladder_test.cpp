@@ -1,19 +1,35 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
+#include <atomic>
 #include <folio/folio.hpp>
 #include <folio/mixed/mixed_cache.hpp>
 #include <folio/mixed/precision_ladder.hpp>
+#include <limits>
+#include <span>
+#include <stdexcept>
+#include <tuple>
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/story.hpp"
 
 using namespace folio;
+using folio::test::block_ids;
 using folio::test::contains;
 
 namespace {
 
 constexpr ModelConfig tiny{.layers = 1, .kv_heads = 1, .head_dim = 16};
 using Cache = MixedCache<KvCache<Model<tiny>, F16, BlockSize<4>>, KvCache<Model<tiny>, Int4Rotated, BlockSize<8>>>;
+
+/// The format of a user, whose encoder gives up.
+struct Failing : Int8PerToken {
+  static inline std::atomic<int> rows_left = 0;
+  static void encode(float const* row, std::int32_t dim, std::byte* codes, std::byte* params) {
+    if (--rows_left < 0) throw std::runtime_error("no more rows");
+    Int8PerToken::encode(row, dim, codes, params);
+  }
+};
 
 Cache cache_of(std::int64_t hot_blocks, std::int64_t cold_blocks) {
   return Cache({.hot = {.num_blocks = {hot_blocks}}, .cold = {.num_blocks = {cold_blocks}}, .newest = 40});
@@ -88,6 +104,55 @@ TEST_CASE("what is not accepted stays, and cold blocks that are missing are coun
   CHECK(b.num_demoted() == 8);
   CHECK(ladder.stats().num_refused == 1);
   CHECK_THROWS_WITH(ladder.relieve(cache, sequences, std::span(accepted, 1)), contains("for each of 2 sequences"));
+}
+
+TEST_CASE("a ladder that refuses what it is given changes nothing") {
+  Cache cache = cache_of(20, 20);
+  PrecisionLadder ladder(40, {{1.0, 0}});
+  MixedSequence a = cache.create(24), empty;
+  std::int32_t const accepted[] = {24};
+  auto const refused = [&](MixedSequence* other, std::span<std::int32_t const> numbers, char const* sentence) {
+    MixedSequence* const sequences[] = {&a, other};
+    CHECK_THROWS_WITH(ladder.relieve(cache, sequences, numbers), contains(sentence));
+    CHECK_THROWS_WITH(ladder.relieve_until([] { return false; }, cache, sequences, numbers), contains(sentence));
+    CHECK(a.num_demoted() == 0);
+    CHECK(ladder.stats().step == 0);
+    CHECK(cache.newest() == 40);
+  };
+  refused(&empty, {}, "a ladder was given an empty MixedSequence");
+  refused(nullptr, {}, "a ladder was given an empty MixedSequence");
+  refused(&a, accepted, "for each of 2 sequences");
+  PrecisionLadder far(std::numeric_limits<std::int32_t>::max(), {{1.0, std::numeric_limits<std::int32_t>::max() - 1}});
+  CHECK_THROWS_WITH(far.update(cache), contains("the newest region has 0 to 1073741823 tokens"));
+  CHECK(far.stats().step == 0);
+  CHECK(cache.newest() == 40);
+}
+
+TEST_CASE("a seal that throws leaves that sequence as it was, and those before it are counted") {
+  using FailingCache = MixedCache<KvCache<Model<tiny>, F16, BlockSize<4>>, KvCache<Model<tiny>, Failing, BlockSize<8>>>;
+  ThreadPool pool(3);
+  for (ThreadPool* const threads : {static_cast<ThreadPool*>(nullptr), &pool}) {
+    FailingCache cache({.hot = {.num_blocks = {40}}, .cold = {.num_blocks = {40}}, .newest = 40});
+    PrecisionLadder ladder(40, {{1.0, 0}});
+    MixedSequence a = cache.create(24), b = cache.create(24), c = cache.create(24);
+    MixedSequence* const sequences[] = {&a, &b, &c};
+    auto const state = [&](MixedSequence const& s) {
+      return std::tuple(block_ids(s.hot()), block_ids(s.cold()), s.num_tokens(), s.num_new_tokens(), s.num_demoted());
+    };
+    auto const before_b = state(b), before_c = state(c);
+    Failing::rows_left = 2 * 24 + 30;  // keys and values of the first, and some of the second
+    CHECK_THROWS_WITH(ladder.relieve(cache, sequences, {}, threads), "no more rows");
+    CHECK(a.num_demoted() == 24);
+    CHECK(state(b) == before_b);
+    CHECK(state(c) == before_c);
+    CHECK(cache.cold().num_free_blocks() == 37);
+    CHECK(ladder.stats().num_demoted_tokens == 24);
+    CHECK(cache.stats().num_demoted_tokens == 24);
+    CHECK(cache.stats().num_seals == 1);
+    Failing::rows_left = 1000;
+    CHECK(ladder.relieve(cache, sequences, {}, threads) == 48);
+    CHECK(ladder.stats().num_demoted_tokens == 72);
+  }
 }
 
 TEST_CASE("steps that make no ladder are refused") {

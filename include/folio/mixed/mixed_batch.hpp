@@ -74,27 +74,34 @@ class MixedBatch {
   MixedBatch(HotCache const& hot, ColdCache const& cold, WindowCache const& windows)
       : hot_(hot.state()), cold_(cold.state()), windows_(tables_for(windows)) {}
 
-  /// Writes the tables of `items`. Throws Error as KvCache::batch does, and for query tokens that are sealed.
+  /// Writes the tables of `items`, in all caches or, where that is refused or host memory runs out, in none. Throws
+  /// Error as KvCache::batch does, and for query tokens that are sealed.
   void fill(HotCache const& hot, ColdCache const& cold, WindowCache const& windows, std::span<MixedItem const> items,
             std::int32_t sinks, BatchPadding const& padding = {}) {
     hot_items_.clear();
     cold_items_.clear();
     window_items_.clear();
-    any_demoted_ = false;
-    sinks_ = sinks;
+    bool any_demoted = false;
     for (MixedItem const& item : items) {
       if (item.sequence == nullptr || !*item.sequence) throw Error("folio: a batch item is an empty MixedSequence");
       std::int32_t const queries = checked_queries(item);
       hot_items_.emplace_back(&item.sequence->hot(), queries);
       cold_items_.emplace_back(&item.sequence->cold(), 0);
       window_items_.emplace_back(&item.sequence->windows(), queries);
-      any_demoted_ = any_demoted_ || item.sequence->num_demoted() > 0;
+      any_demoted = any_demoted || item.sequence->num_demoted() > 0;
     }
+    BatchPadding const cold_padding{.num_sequences = padding.num_sequences, .row_blocks = padding.row_blocks};
     if constexpr (has_windows)
       detail::with_groups_of(M::config, LayerPart::with_window,
-                             [&] { windows.batch(window_items_, windows_, padding); });
+                             [&] { windows_.prepare(windows.state()->store, window_items_, padding); });
+    hot_.prepare(hot.state()->store, hot_items_, padding);
+    cold_.prepare(cold.state()->store, cold_items_, cold_padding);
+    // Nothing fails from here on.
+    if constexpr (has_windows) windows.batch(window_items_, windows_, padding);
     hot.batch(hot_items_, hot_, padding);
-    cold.batch(cold_items_, cold_, {.num_sequences = padding.num_sequences, .row_blocks = padding.row_blocks});
+    cold.batch(cold_items_, cold_, cold_padding);
+    any_demoted_ = any_demoted;
+    sinks_ = sinks;
   }
 
   [[nodiscard]] View view() const {
@@ -110,6 +117,7 @@ class MixedBatch {
 
   [[nodiscard]] Batch<typename HotCache::View> const& hot() const noexcept { return hot_; }
   [[nodiscard]] Batch<typename ColdCache::View> const& cold() const noexcept { return cold_; }
+  [[nodiscard]] auto const& windows() const noexcept requires has_windows { return windows_; }
 
  private:
   using WindowTables = std::conditional_t<has_windows, Batch<typename WindowCache::View>, NoWindows>;

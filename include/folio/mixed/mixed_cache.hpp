@@ -152,19 +152,21 @@ class MixedCache {
   /// be taken back (speculative decoding) and stay. The keys and values of the tokens must be written. Returns how many
   /// tokens moved.
   ///
-  /// Throws OutOfBlocks when the cold cache has too few blocks, and Error for another cache's sequence; nothing is
-  /// changed then. Cost: num_due() tokens decoded and encoded in each of these layers, shared over `threads`; nothing
-  /// but a few comparisons where nothing is due. Call it behind each step.
+  /// Throws OutOfBlocks when the cold cache has too few blocks, Error for another cache's sequence, std::bad_alloc, and
+  /// what a format throws; nothing is changed then. Cost: num_due() tokens decoded and encoded in each of these layers,
+  /// shared over `threads`; nothing but a few comparisons where nothing is due. Call it behind each step.
   std::int32_t seal(MixedSequence& sequence, std::int32_t num_accepted = all_tokens, ThreadPool* threads = nullptr) {
     std::int32_t const due = num_due(sequence, num_accepted), before = sequence.num_demoted();
     if (sequence.hot().store() != &hot_.state()->store || sequence.cold().store() != &cold_.state()->store)
       throw Error("folio: seal needs a sequence of this cache");
     if (due == 0) return 0;
-    sequence.in_model(LayerPart::without_window, [&] { sequence.cold_.append(due); });
+    Sequence& cold = sequence.cold_;
+    SequenceStore::Mark const mark = cold.store_->mark(cold.state());
+    sequence.in_model(LayerPart::without_window, [&] { cold.append(due); });
     try {
       encode(sequence, before, due, threads);
     } catch (...) {
-      sequence.cold_.truncate(before);
+      cold.store_->undo_append(cold.state(), mark);
       throw;
     }
     sequence.hot_.erase(sinks_, due);
@@ -220,9 +222,13 @@ class MixedCache {
     return num_tokens;
   }
   static std::int32_t whole_blocks(std::int32_t sinks) {
-    std::int32_t common = 1;
+    std::int64_t common = 1;
     for (int g = 0; g < HotCache::num_groups; ++g) common = std::lcm(common, HotCache::Blocks::block_size(g));
-    return (checked("MixedConfig::sinks", sinks) + common - 1) / common * common;
+    std::int64_t const rounded = (checked("MixedConfig::sinks", sinks) + common - 1) / common * common;
+    if (rounded > all_tokens)
+      throw Error("folio: MixedConfig::sinks in whole hot blocks has at most 2147483647 tokens, not " +
+                  std::to_string(rounded));
+    return static_cast<std::int32_t>(rounded);
   }
 
   /// `config` for the cache of one part: with the part's layers, and as many groups.

@@ -70,18 +70,16 @@ class MixedSequence {
 
   /// Slots for `num_tokens` more tokens, in the hot cache and that of the windows. Throws OutOfBlocks, and changes
   /// nothing, when one of them has too few blocks: release a sequence then, or, where it is a group without a window,
-  /// seal sequences with a smaller newest region.
+  /// seal sequences with a smaller newest region. Likewise std::bad_alloc.
   void append(std::int32_t num_tokens) {
-    check_length(num_tokens);
-    if (!windows_have_room(num_tokens)) in_model(LayerPart::with_window, [&] { windows_.append(num_tokens); });
+    if (!prepare_windows(num_tokens)) in_model(LayerPart::with_window, [&] { windows_.append(num_tokens); });
     in_model(LayerPart::without_window, [&] { hot_.append(num_tokens); });
-    append_to_windows(num_tokens);
+    if (windows_) windows_.append(num_tokens);
   }
   [[nodiscard]] bool try_append(std::int32_t num_tokens) {
-    check_length(num_tokens);
-    if (!windows_have_room(num_tokens)) return windows_.try_append(num_tokens);  // false, and counted
+    if (!prepare_windows(num_tokens)) return windows_.try_append(num_tokens);  // false, and counted
     if (!hot_.try_append(num_tokens)) return false;
-    append_to_windows(num_tokens);
+    if (windows_) windows_.append(num_tokens);
     return true;
   }
 
@@ -134,12 +132,15 @@ class MixedSequence {
                   std::to_string(num_tokens()) + "; a sequence has at most 2147483647");
   }
 
-  /// Before anything is appended anywhere, because an append cannot be taken back once a window has moved.
-  [[nodiscard]] bool windows_have_room(std::int32_t n) const {
+  /// Before anything is appended anywhere, because an append cannot be taken back once a window has moved. False where
+  /// blocks are missing; else an append to the windows cannot fail.
+  [[nodiscard]] bool prepare_windows(std::int32_t n) {
+    check_length(n);
     if (!windows_) return true;
     SequenceStore const& store = *windows_.store();
     for (int g = 0; g < store.num_groups(); ++g)
       if (windows_.num_blocks_to_append(n, g) > store.pool(g).num_free()) return false;
+    windows_.prepare_append(n);
     return true;
   }
 
@@ -147,16 +148,6 @@ class MixedSequence {
   void in_model(LayerPart part, F const& f) const {
     if (model_ == nullptr) return f();
     detail::with_groups_of(*model_, part, f);
-  }
-
-  void append_to_windows(std::int32_t n) {
-    if (!windows_) return;
-    try {
-      windows_.append(n);
-    } catch (...) {  // no host memory: there were blocks
-      hot_.truncate(hot_.num_tokens() - n);
-      throw;
-    }
   }
 
   Sequence hot_, cold_, windows_;

@@ -73,20 +73,23 @@ class PrecisionLadder {
 
   /// update, and then a seal of each of `sequences`, in this order. Cold blocks that are missing are counted, and that
   /// sequence stays as it is. Returns how many tokens were demoted. `accepted[i]`: as in MixedCache::seal, or empty for
-  /// all.
+  /// all. Throws Error, before anything changes, for numbers of accepted tokens that are not one for each sequence, or
+  /// a sequence that is null or empty. Where a seal throws anything else, those before it are done, and counted.
   template <class Cache>
   std::int64_t relieve(Cache& cache, std::span<MixedSequence* const> sequences,
                        std::span<std::int32_t const> accepted = {}, ThreadPool* threads = nullptr) {
+    check(sequences, accepted);
     update(cache);
     return seal(cache, sequences, accepted, threads);
   }
 
   /// Goes down step by step, sealing all of `sequences` at each, until `enough()` says so or no step is left: for an
   /// append that found too few blocks of a group without a window. Returns whether it is enough. Blocks that a fork
-  /// shares come back when the last of its holders is sealed.
+  /// shares come back when the last of its holders is sealed. Throws as `relieve` does.
   template <class Cache, class Enough>
   bool relieve_until(Enough const& enough, Cache& cache, std::span<MixedSequence* const> sequences,
                      std::span<std::int32_t const> accepted = {}, ThreadPool* threads = nullptr) {
+    check(sequences, accepted);
     update(cache);
     for (;;) {
       if (enough()) return true;
@@ -99,9 +102,7 @@ class PrecisionLadder {
 
   [[nodiscard]] int num_steps() const noexcept { return static_cast<int>(steps_.size()); }
   /// The newest region of the step that the ladder is at.
-  [[nodiscard]] std::int32_t newest() const {
-    return stats_.step == 0 ? newest_ : steps_[static_cast<std::size_t>(stats_.step - 1)].newest;
-  }
+  [[nodiscard]] std::int32_t newest() const { return newest(stats_.step); }
   [[nodiscard]] LadderStats const& stats() const noexcept { return stats_; }
 
   /// The share of hot blocks that are free, in the layer group without a window that has the least.
@@ -115,30 +116,39 @@ class PrecisionLadder {
   }
 
  private:
+  [[nodiscard]] std::int32_t newest(int step) const {
+    return step == 0 ? newest_ : steps_[static_cast<std::size_t>(step - 1)].newest;
+  }
+
   template <class Cache>
   void go_to(int step, Cache& cache) {
+    cache.set_newest(newest(step));  // refuses what is too large for it
     stats_.num_steps_down += std::max(0, step - stats_.step);
     stats_.num_steps_up += std::max(0, stats_.step - step);
     stats_.step = step;
-    cache.set_newest(newest());
+  }
+
+  static void check(std::span<MixedSequence* const> sequences, std::span<std::int32_t const> accepted) {
+    if (!accepted.empty() && accepted.size() != sequences.size())
+      throw Error("folio: a ladder needs a number of accepted tokens for each of " + std::to_string(sequences.size()) +
+                  " sequences, or none, not " + std::to_string(accepted.size()));
+    for (MixedSequence const* const sequence : sequences)
+      if (sequence == nullptr || !*sequence) throw Error("folio: a ladder was given an empty MixedSequence");
   }
 
   template <class Cache>
   std::int64_t seal(Cache& cache, std::span<MixedSequence* const> sequences, std::span<std::int32_t const> accepted,
                     ThreadPool* threads) {
-    if (!accepted.empty() && accepted.size() != sequences.size())
-      throw Error("folio: a ladder needs a number of accepted tokens for each of " + std::to_string(sequences.size()) +
-                  " sequences, or none, not " + std::to_string(accepted.size()));
-    std::int64_t demoted = 0;
+    std::int64_t const before = stats_.num_demoted_tokens;
     for (std::size_t i = 0; i < sequences.size(); ++i) {
       try {
-        demoted += cache.seal(*sequences[i], accepted.empty() ? Cache::all_tokens : accepted[i], threads);
+        stats_.num_demoted_tokens +=
+            cache.seal(*sequences[i], accepted.empty() ? Cache::all_tokens : accepted[i], threads);
       } catch (OutOfBlocks const&) {
         ++stats_.num_refused;
       }
     }
-    stats_.num_demoted_tokens += demoted;
-    return demoted;
+    return stats_.num_demoted_tokens - before;
   }
 
   std::int32_t newest_;

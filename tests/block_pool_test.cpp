@@ -19,8 +19,8 @@ namespace {
 
 /// Everything that can be asked of a pool.
 std::vector<std::int64_t> state_of(BlockPool const& pool) {
-  std::vector<std::int64_t> all{pool.num_blocks(), pool.num_free(),      pool.num_live(), pool.num_shared(),
-                                pool.peak_live(),  pool.num_allocated(), pool.num_freed()};
+  std::vector<std::int64_t> all{pool.num_blocks(), pool.num_free(),  pool.num_live(),      pool.num_cached(),
+                                pool.num_shared(), pool.peak_live(), pool.num_allocated(), pool.num_freed()};
   for (std::int32_t id = 1; id <= pool.num_blocks(); ++id) all.push_back(pool.ref_count(BlockId{id}));
   return all;
 }
@@ -218,6 +218,105 @@ TEST_CASE("a long random run agrees with a list of reference counts, and free + 
       same = pool.ref_count(BlockId{id}) == (naive.count(id) != 0 ? naive[id] : 0);
     if (!same) FAIL("the pool differs from the list after step " << step);
   }
+}
+
+TEST_CASE("a pool does not shrink over blocks that only a prefix keeps") {
+  BlockPool pool(6);
+  auto const blocks = take(pool, 6);
+  pool.cache_live(blocks[4]);
+  for (BlockId const block : blocks) pool.release(block);
+  CHECK(pool.num_cached() == 1);
+  CHECK(pool.num_free() == 5);
+  auto const before = state_of(pool);
+  for (std::int64_t const n : {4, 3, 1})
+    CHECK_THROWS_WITH(pool.resize(n), contains("block 5 is kept as a prefix; evict what holds the last blocks") &&
+                                          contains("keep at least 5"));
+  CHECK(state_of(pool) == before);
+  pool.resize(5);
+  CHECK(pool.is_cached(blocks[4]));
+  CHECK(pool.num_free() == 4);
+  CHECK(pool.uncache(blocks[4]));
+  pool.resize(1);
+  CHECK(pool.num_free() == 1);
+}
+
+TEST_CASE("the gauges after every step of a long random run in which prefixes keep blocks, by counting") {
+  struct Block {
+    int holders = 0;
+    bool cached = false;
+  };
+  std::vector<Block> naive(31);  // [0] is the null block's
+  BlockPool pool(30);
+  std::int64_t allocated = 0, freed = 0, peak = 0;
+  int num_used_again = 0, num_refused = 0;
+  std::mt19937 random(17);
+  for (int step = 0; step < 60'000; ++step) {
+    std::int32_t const id = 1 + below(random, static_cast<std::int32_t>(naive.size()) - 1);
+    Block& block = naive[static_cast<std::size_t>(id)];
+    switch (below(random, 7)) {
+      case 0:
+      case 1:
+        if (auto const taken = pool.allocate()) {
+          naive[static_cast<std::size_t>(to_int(*taken))].holders = 1;
+          ++allocated;
+        }
+        break;
+      case 2:
+        if (block.holders == 0 && !block.cached) break;
+        num_used_again += block.holders == 0 ? 1 : 0;
+        pool.retain_live(BlockId{id});
+        ++block.holders;
+        break;
+      case 3:
+      case 4:
+        if (block.holders == 0) break;
+        if (pool.release_live(BlockId{id}) != (block.holders == 1 && !block.cached)) FAIL("release in step " << step);
+        if (--block.holders == 0 && !block.cached) ++freed;
+        break;
+      case 5:
+        if (block.cached && below(random, 2) == 0) {
+          if (pool.uncache(BlockId{id}) != (block.holders == 0)) FAIL("uncache in step " << step);
+          block.cached = false;
+          freed += block.holders == 0 ? 1 : 0;
+        } else if (block.holders > 0 && !block.cached) {
+          pool.cache_live(BlockId{id});
+          block.cached = true;
+        }
+        break;
+      default: {
+        std::int32_t const n = 20 + below(random, 20);
+        bool fits = true;
+        for (std::size_t i = static_cast<std::size_t>(n) + 1; i < naive.size(); ++i)
+          fits = fits && naive[i].holders == 0 && !naive[i].cached;
+        if (fits) {
+          pool.resize(n);
+          naive.resize(static_cast<std::size_t>(n) + 1);
+        } else {
+          REQUIRE_THROWS_AS(pool.resize(n), folio::Error);
+          ++num_refused;
+        }
+      }
+    }
+    std::int32_t live = 0, cached = 0, shared = 0;
+    bool same = true;
+    for (std::size_t i = 1; i < naive.size(); ++i) {
+      Block const& b = naive[i];
+      BlockId const which{static_cast<std::int32_t>(i)};
+      live += b.holders > 0 ? 1 : 0;
+      cached += b.holders == 0 && b.cached ? 1 : 0;
+      shared += b.holders > 1 ? 1 : 0;
+      same =
+          same && pool.ref_count(which) == static_cast<std::uint32_t>(b.holders) && pool.is_cached(which) == b.cached;
+      if (b.holders > 0) same = same && pool.is_shared(which) == (b.holders > 1 || b.cached);
+    }
+    peak = std::max(peak, std::int64_t{live});
+    same = same && pool.num_live() == live && pool.num_cached() == cached && pool.num_shared() == shared &&
+           pool.num_free() == static_cast<std::int32_t>(naive.size()) - 1 - live - cached && pool.peak_live() == peak &&
+           pool.num_allocated() == allocated && pool.num_freed() == freed;
+    if (!same) FAIL("the pool differs from the list after step " << step);
+  }
+  CHECK(num_used_again > 100);
+  CHECK(num_refused > 1000);
 }
 
 TEST_CASE("two pools that get the same calls hand out the same blocks") {

@@ -148,6 +148,21 @@ TEST_CASE("block pools allocate nothing after they are made") {
   CHECK(after == before);
 }
 
+TEST_CASE("a pool that finds no memory to grow is as it was") {
+  folio::BlockPool pool(10);
+  auto const first = *pool.allocate();
+  auto const failures = for_every_failure([&] { pool.resize(100'000); },
+                                          [&](std::int64_t) {
+                                            CHECK(pool.num_blocks() == 10);
+                                            CHECK(pool.num_free() == 9);
+                                          });
+  CHECK(failures == 2);
+  CHECK(pool.num_free() == 99'999);
+  CHECK(pool.allocate() == folio::BlockId{2});
+  pool.release(first);
+  CHECK(for_every_failure([&] { pool.resize(2); }, [](std::int64_t) {}) == 0);
+}
+
 TEST_CASE("truncating and releasing allocate nothing, so they cannot fail for want of memory") {
   auto const ledger = std::make_shared<folio::test::LedgerAllocator::Ledger>();
   Cache cache({.num_blocks = {64, 64}}, folio::test::LedgerAllocator(ledger));

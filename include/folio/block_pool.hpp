@@ -42,24 +42,26 @@ class BlockPool {
     for (std::size_t i = 0; i < n; ++i) free_[i] = static_cast<std::int32_t>(n - i);  // block 1 is handed out first
   }
 
-  /// Takes in more free blocks behind the others, or drops the last ones, all of which must be free.
-  /// Throws Error, and changes nothing, when one is not, or the number is not from 1 to max_blocks. Cost: O(blocks).
+  /// Takes in more free blocks behind the others, or drops the last ones, all of which must be free: neither held nor
+  /// cached. Throws Error, and changes nothing, when one is not, or the number is not from 1 to max_blocks;
+  /// std::bad_alloc. Cost: O(blocks).
   void resize(std::int64_t num_blocks) {
     check_size(num_blocks);
     auto const n = static_cast<std::int32_t>(num_blocks), before = this->num_blocks();
     for (std::int32_t id = n + 1; id <= before; ++id)
       if (ref_counts_[at(BlockId{id})] != 0)
         throw Error("folio: cannot make a pool of " + std::to_string(before) + " blocks one of " + std::to_string(n) +
-                    ": block " + std::to_string(id) + " is in use; release what holds the last blocks, or keep at " +
-                    "least " + std::to_string(last_live()));
+                    ": block " + std::to_string(id) +
+                    (is_cached(BlockId{id}) ? " is kept as a prefix; evict" : " is in use; release") +
+                    " what holds the last blocks, or keep at least " + std::to_string(last_live()));
     ref_counts_.reserve(static_cast<std::size_t>(n) + 1);
     free_.reserve(static_cast<std::size_t>(n));
     std::erase_if(free_, [&](std::int32_t id) { return id > n; });
     ref_counts_.resize(static_cast<std::size_t>(n) + 1, 0);
     // New ones go below the others, so that they are handed out last and the pool can shrink again.
-    std::vector<std::int32_t> added;
-    for (std::int32_t id = n; id > before; --id) added.push_back(id);
-    free_.insert(free_.begin(), added.begin(), added.end());
+    if (n <= before) return;
+    free_.insert(free_.begin(), static_cast<std::size_t>(n - before), 0);  // into memory that is there
+    for (std::int32_t id = n; id > before; --id) free_[static_cast<std::size_t>(n - id)] = id;
   }
 
   [[nodiscard]] std::int32_t num_blocks() const noexcept { return static_cast<std::int32_t>(ref_counts_.size() - 1); }

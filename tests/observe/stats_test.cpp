@@ -283,6 +283,49 @@ TEST_CASE("what a cache found, kept and evicted, and how long that was unused, i
   }
 }
 
+TEST_CASE("peak, freed and empty slots where prefixes keep blocks") {
+  constexpr ModelConfig full{.layers = 1, .kv_heads = 1, .head_dim = 8};
+  folio::KvCache<folio::Model<full>, folio::BlockSize<4>, folio::F32, folio::LruEviction> cache({.num_blocks = {10}});
+  std::vector<std::int32_t> const prompt{1, 2, 3, 4, 5, 6, 7, 8, 9};
+  auto const is = [&](std::int64_t live, std::int64_t cached, std::int64_t peak, std::int64_t freed,
+                      std::int64_t empty) {
+    GroupStats const s = cache.stats().groups[0];
+    CHECK(s.live == live);
+    CHECK(s.cached == cached);
+    CHECK(s.peak_live == peak);
+    CHECK(s.freed == freed);
+    CHECK(s.slots_held == 4 * live);
+    CHECK(s.slots_empty == empty);
+    CHECK(s.allocated - s.freed == live + cached);
+    CHECK(cache.stats().slots_empty == empty);
+    CHECK(cache.stats().bytes_peak == peak * cache.block_bytes());
+  };
+  Sequence a = cache.create(9);
+  is(3, 0, 3, 0, 3);
+  cache.insert(a, prompt);
+  is(3, 0, 3, 0, 3);
+  a.truncate(6);  // what it gave up of its last block the tree counts on
+  is(2, 0, 3, 1, 0);
+  a.release();
+  is(0, 2, 3, 1, 0);
+  Sequence b = cache.create(prompt);
+  is(2, 0, 3, 1, 0);
+  b.append(9);
+  is(5, 0, 5, 1, 3);
+  Sequence c = b.fork();
+  is(5, 0, 5, 1, 3);
+  b.release();
+  is(5, 0, 5, 1, 3);
+  c.truncate(7);
+  is(2, 0, 5, 4, 0);
+  cache.let_go(c);
+  while (cache.prefixes().evict_unit()) {
+  }
+  is(2, 0, 5, 4, 1);  // nobody but c counts on its last slot any more
+  c.release();
+  is(0, 0, 5, 6, 0);
+}
+
 TEST_CASE("the JSON of an empty snapshot is whole, and large numbers are exact") {
   Stats stats;
   CHECK_NOTHROW(JsonReader(folio::to_json(stats)));

@@ -2,10 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the library asks of the host's heap: nothing while a step is repeated, and nothing is lost when the heap is
 // empty. A program of its own, because it replaces operator new.
+#include <folio/bit_allocation.hpp>
+#include <folio/eviction/lru.hpp>
 #include <folio/folio.hpp>
 #include <folio/growth.hpp>
+#include <folio/locked.hpp>
 #include <folio/mixed/mixed_cache.hpp>
 #include <folio/mixed/mixed_ops.hpp>
+#include <folio/planning.hpp>
+#include <folio/prefix/many.hpp>
 #include <folio/quantizer/channel_tile.hpp>
 #include <span>
 #include <type_traits>
@@ -350,4 +355,77 @@ TEST_CASE("a mixed batch that finds no memory for a larger step keeps the tables
   CHECK(batch.view().num_sequences() == 3);
   CHECK(batch.view().any_demoted);
   CHECK(tables() != before);
+}
+
+TEST_CASE("create_all leaves no sequence, and holds no block, when the host has no memory for one of them") {
+  folio::KvCache<folio::Model<full_only>, folio::BlockSize<4>, folio::F32, folio::LruEviction> cache(
+      {.num_blocks = {40}});
+  std::vector<std::vector<std::int32_t>> tokens;
+  for (std::int32_t i = 0; i < 5; ++i) {
+    tokens.push_back({1, 2, 3, 4, 5, 6, 7, 8, 9});
+    tokens.back()[static_cast<std::size_t>(i)] += 100;
+    folio::Sequence sequence = cache.create(9);
+    cache.insert(sequence, tokens.back());
+  }
+  std::vector<folio::Prefix> prompts(tokens.begin(), tokens.end());
+  std::vector<folio::Sequence> made;
+  auto const before = everything(cache);
+  auto const failures = for_every_failure([&] { made = folio::create_all(cache, prompts); },
+                                          [&](std::int64_t k) {
+                                            CAPTURE(k);
+                                            CHECK(made.empty());
+                                            CHECK(everything(cache) == before);
+                                            CHECK(cache.stats().num_sequences == 0);
+                                          });
+  CHECK(failures > 5);
+  REQUIRE(made.size() == 5);
+  for (folio::Sequence const& sequence : made) CHECK(sequence.num_cached_tokens() == 8);
+  CHECK(cache.stats().live == 10);
+}
+
+TEST_CASE("a locked cache that runs out of host memory is as it was, and its lock is free") {
+  folio::LockedCache<Cache> cache(
+      Cache({.num_blocks = {64, 64}},
+            folio::test::LedgerAllocator(std::make_shared<folio::test::LedgerAllocator::Ledger>())));
+  std::vector<folio::LockedSequence<Cache>> sequences;
+  sequences.reserve(3);
+  auto const state = [&] { return cache.with([](Cache& inner) { return everything(inner); }); };
+  auto const run = [&](auto const& operation) {
+    auto const before = state();
+    auto const failures = for_every_failure(operation, [&](std::int64_t k) {
+      CAPTURE(k);
+      CHECK(state() == before);
+    });
+    CHECK(failures > 0);
+  };
+  run([&] { sequences.push_back(cache.create(6)); });
+  run([&] { sequences[0].append(40); });
+  run([&] { sequences.push_back(sequences[0].fork()); });
+  folio::LockedCache<Cache>::Item const items[] = {{&sequences[0]}, {&sequences[1]}};
+  auto tables = cache.batch(std::span(items, 1));
+  run([&] { cache.batch(items, tables); });
+  CHECK(tables.num_sequences() == 2);
+  run([&] { tables = cache.batch(items); });
+}
+
+TEST_CASE("plans that find no host memory keep none, and are made when there is some") {
+  std::vector<folio::LengthRange> const lengths{{1, 100, 1}, {50, 70, 2}};
+  std::vector<std::int32_t> const sizes{8, 16, 32, 64};
+  std::vector<folio::MemoryClaim> const claims{{1}, {2}, {3}};
+  std::vector<double> const sensitivities{4, 2, 1};
+  std::vector<folio::FormatCost> const formats{{1, 1}, {0.5, 2}, {0.1, 4}};
+  std::int64_t live = 0;
+  bool leaked = false;
+  auto const run = [&](auto const& operation) {
+    auto const with_count = [&] {
+      live = HostHeap::num_live();
+      static_cast<void>(operation());
+    };
+    return for_every_failure(with_count, [&](std::int64_t) { leaked = leaked || HostHeap::num_live() != live; });
+  };
+  CHECK(run([&] { return folio::block_size_costs(lengths, sizes); }) > 1);
+  CHECK(run([&] { return folio::fair_split(claims, 10, 0.5); }) > 0);
+  CHECK(run([&] { return folio::allocate_bits(sensitivities, formats, 8); }) > 5);
+  CHECK(run([&] { return folio::allocate_bits(sensitivities, formats, 8, 0); }) > 5);
+  CHECK_FALSE(leaked);
 }

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The Folio Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-#   cmake -DREPLAY=<program> [-DTRACE=<file>] [-DTO=<folder>] [-DIMAGES=<folder>] -P bench/replay/compare.cmake
+#   cmake -DREPLAY=<program> [-DTRACE=<file>] [-DTO=<folder>] -P bench/replay/compare.cmake
 #
 # Compares all policies of eviction on TRACE and on all generated traffic. Writes replay.json to the folder TO, from where
-# bench/record.cmake keeps it, and a picture of each comparison to IMAGES.
+# bench/record.cmake keeps it; bench/plots/draw.py draws what is kept.
 cmake_minimum_required(VERSION 3.25)
 
 cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH root)
@@ -12,10 +12,7 @@ cmake_path(GET root PARENT_PATH root)
 if(NOT TO)
   set(TO ${root}/build/bench/results)
 endif()
-if(NOT IMAGES)
-  set(IMAGES ${root}/docs/images)
-endif()
-file(MAKE_DIRECTORY ${TO} ${IMAGES})
+file(MAKE_DIRECTORY ${TO})
 cmake_host_system_information(RESULT cores QUERY NUMBER_OF_LOGICAL_CORES)
 
 set(comparisons)
@@ -28,7 +25,7 @@ foreach(kind IN LISTS kinds)
   if(kind STREQUAL "trace")
     set(traffic --trace ${TRACE})
   endif()
-  execute_process(COMMAND ${REPLAY} ${traffic} --compare --json --svg ${IMAGES}/replay_${kind}.svg
+  execute_process(COMMAND ${REPLAY} ${traffic} --compare --json
     OUTPUT_VARIABLE json OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
   list(APPEND comparisons "${json}")
   message(STATUS "compared on ${kind}")

@@ -2,12 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 //   replay (--trace FILE | --generate NAME) --capacity-blocks N --eviction NAME [--json]
-//   replay (--trace FILE | --generate NAME) --compare [--json] [--svg FILE]
+//   replay (--trace FILE | --generate NAME) --compare [--json]
 //
 // Serves a trace from the prefix tree, with blocks of 512 tokens, and prints how much of it was found. FILE is in
 // Mooncake's format; NAME of --generate is one of generated_names. NAME of --eviction is a policy's, or oracle, which
 // looks into the future and is no policy that a cache could have. --compare goes through all of them and capacities
-// from 1,000 to 50,000 blocks, and draws what was found.
+// from 1,000 to 50,000 blocks; bench/plots/draw.py draws what it prints with --json.
 
 #include <algorithm>
 #include <cstdlib>
@@ -19,14 +19,13 @@
 #include <folio/eviction/priority_ttl.hpp>
 #include <folio/eviction/s3fifo.hpp>
 #include <folio/eviction/slru.hpp>
-#include <fstream>
 #include <iostream>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "chart.hpp"
+#include "comparison.hpp"
 #include "generate.hpp"
 #include "oracle.hpp"
 #include "replay.hpp"
@@ -39,7 +38,7 @@ using namespace folio::bench;
 constexpr std::int32_t block_tokens = 512;
 
 struct Options {
-  std::string trace, generator, eviction = "lru", svg;
+  std::string trace, generator, eviction = "lru";
   std::int64_t capacity_blocks = 0;
   bool json = false, compare = false;
 };
@@ -60,8 +59,6 @@ Options parse(std::vector<std::string> const& arguments) {
       options.generator = value;
     else if (name == "--eviction")
       options.eviction = value;
-    else if (name == "--svg")
-      options.svg = value;
     else if (name == "--capacity-blocks")
       options.capacity_blocks = std::atoll(value.c_str());
     else
@@ -70,7 +67,6 @@ Options parse(std::vector<std::string> const& arguments) {
   if (options.trace.empty() == options.generator.empty()) throw Error("replay: give either --trace or --generate");
   if (options.compare != (options.capacity_blocks == 0) || options.capacity_blocks < 0)
     throw Error("replay: give either --compare, or --capacity-blocks, at least 1");
-  if (!options.svg.empty() && !options.compare) throw Error("replay: --svg draws what --compare finds; give both");
   return options;
 }
 
@@ -141,7 +137,7 @@ void print(ReplayResult const& result, bool json) {
   std::cout << (json ? "}\n" : "\n");
 }
 
-/// Hit rates in percent by policy and capacity, as a table or as JSON, and drawn.
+/// Hit rates in percent by policy and capacity, as a table or as JSON.
 void compare(Options const& options, Trace const& trace) {
   std::vector<std::int64_t> const capacities = {1000, 2000, 5000, 10'000, 20'000, 50'000};
   std::vector<Series> all;
@@ -154,10 +150,6 @@ void compare(Options const& options, Trace const& trace) {
   });
   std::string const name = options.trace.empty() ? options.generator : "trace";
   std::cout << (options.json ? to_json(name, capacities, all) : to_table(capacities, all));
-  if (options.svg.empty()) return;
-  std::ofstream file(options.svg);
-  file << to_svg(capacities, all);
-  if (!file.flush()) throw Error("replay: cannot write " + options.svg);
 }
 
 }  // namespace

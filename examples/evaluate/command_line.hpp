@@ -18,7 +18,7 @@ namespace evaluate {
 
 /// What the user asked for. Empty and 0: see the table.
 struct Options {
-  std::string model, text, facts, json, svg;
+  std::string model, text, facts, json;
   std::vector<std::string> formats, sensitivity_formats;
   std::vector<std::int32_t> contexts;
   std::int32_t windows = 16, generations = 8, generated_tokens = 256;
@@ -90,9 +90,8 @@ struct Option {
        [](Options& o, std::string_view s) {
          o.sensitivity_windows = v::integer("--sensitivity-windows", s, 1, 1 << 20);
        }},
-      {"--json", "FILE", "write everything there as one JSON object",
+      {"--json", "FILE", "write everything there as one JSON object, which bench/plots/draw.py draws",
        [](Options& o, std::string_view s) { o.json = s; }},
-      {"--svg", "FILE", "draw quality against size there", [](Options& o, std::string_view s) { o.svg = s; }},
       {"--threads", "N", "threads, which change no number (default: one for each hardware thread)",
        [](Options& o, std::string_view s) { o.threads = v::integer("--threads", s, 1, 1024); }},
       {"--help", "", "print this", [](Options& o, std::string_view) { o.help = true; }},

@@ -19,7 +19,6 @@
 #include "command_line.hpp"
 #include "display.hpp"
 #include "facts.hpp"
-#include "picture.hpp"
 #include "quality.hpp"
 #include "sensitivity.hpp"
 #include "tables.hpp"
@@ -270,12 +269,10 @@ class Evaluation {
 
 int run(Options const& options) {
   check_writable(options.json);
-  check_writable(options.svg);
   auto const hardware = static_cast<int>(std::thread::hardware_concurrency());
   folio::ThreadPool threads(options.threads > 0 ? options.threads : std::max(1, hardware));
   Report const report = Evaluation(options, threads).run();
   write(options.json, to_json(report));
-  write(options.svg, Picture(report).svg());
   std::cout << to_table(report) << std::flush;
   return 0;
 }

@@ -3,12 +3,13 @@
 #
 #   cmake [-DUPDATE=ON] [-DROOT=<repository>] -P tests/docs/check.cmake
 #
-# Goes through README.md and docs/*.md:
+# Goes through README.md, docs/*.md and the README.md of each example:
 # - A block of cpp, cuda or cmake follows a line `<!-- snippet: examples/hello.cpp#name -->` and is, but for its
 #   indentation, what stands there between the lines `// [name]` and `// [/name]` (`#` in CMake). The file is under
 #   examples/ or tests/, so it is compiled. With UPDATE the blocks are written anew from their files.
 # - A link to a file of the repository, or to a heading, leads somewhere.
-# - A preset that a command names exists.
+# - A preset that a command names exists, and a path in build/ is in the build folder of a preset.
+# - A picture in docs/images is shown by a document, and was drawn from the figures in bench/results as they are now.
 cmake_minimum_required(VERSION 3.25)
 
 if(NOT ROOT)
@@ -169,6 +170,12 @@ macro(check_presets place line)
   endif()
 endmacro()
 
+macro(check_build_folder place line)
+  if("${line}" MATCHES "(^|[^A-Za-z0-9_/.])build/([A-Za-z0-9_-]+)" AND NOT CMAKE_MATCH_2 IN_LIST configure_presets)
+    problem("${place}: build/${CMAKE_MATCH_2} is the build folder of no preset")
+  endif()
+endmacro()
+
 macro(check_links place document line)
   string(REGEX MATCHALL "${close}\\([^) ]+" links "${line}")
   foreach(link IN LISTS links)
@@ -182,6 +189,8 @@ macro(check_links place document line)
       else()
         set(target ${folder}/${target})
       endif()
+      cmake_path(ABSOLUTE_PATH target NORMALIZE)
+      list(APPEND linked ${target})
       if(NOT EXISTS ${target})
         problem("${place}: the link ${link} leads nowhere")
       elseif(anchor)
@@ -226,6 +235,8 @@ file(GLOB_RECURSE documents ${ROOT}/docs/*.md)
 if(EXISTS ${ROOT}/README.md)
   list(PREPEND documents ${ROOT}/README.md)
 endif()
+file(GLOB_RECURSE of_examples ${ROOT}/examples/*README.md)
+list(APPEND documents ${of_examples})
 if(NOT documents)
   message(FATAL_ERROR "no documents under ${ROOT}")
 endif()
@@ -240,6 +251,7 @@ foreach(document IN LISTS documents)
   foreach(line IN LISTS lines)
     math(EXPR number "${number} + 1")
     check_presets("${relative}:${number}" "${line}")
+    check_build_folder("${relative}:${number}" "${line}")
     if(fence STREQUAL "")
       string(APPEND result "${line}\n")
       if(line MATCHES "^( *)(```+)([^`]*)$")
@@ -275,6 +287,25 @@ foreach(document IN LISTS documents)
     file(READ ${document} before)
     if(NOT result STREQUAL before)
       file(WRITE ${document} "${result}")
+    endif()
+  endif()
+endforeach()
+
+# Pictures name the file of their figures and its digest; bench/plots/draw.py writes them.
+file(GLOB pictures ${ROOT}/docs/images/*)
+foreach(picture IN LISTS pictures)
+  cmake_path(RELATIVE_PATH picture BASE_DIRECTORY ${ROOT} OUTPUT_VARIABLE relative)
+  if(NOT picture IN_LIST linked)
+    problem("${relative}: no document shows it")
+  endif()
+  file(READ ${picture} text)
+  if(NOT text MATCHES "<dc:source>(bench/results/[a-z0-9_]+.json) ([0-9a-f]+)</dc:source>"
+      OR NOT EXISTS ${ROOT}/${CMAKE_MATCH_1})
+    problem("${relative}: does not name the recorded figures that it shows")
+  else()
+    file(SHA256 ${ROOT}/${CMAKE_MATCH_1} digest)
+    if(NOT digest STREQUAL CMAKE_MATCH_2)
+      problem("${relative}: shows other figures than ${CMAKE_MATCH_1} has now; run bench/plots/draw.py")
     endif()
   endif()
 endforeach()

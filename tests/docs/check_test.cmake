@@ -7,7 +7,9 @@ include(${CMAKE_CURRENT_LIST_DIR}/../support/expect.cmake)
 
 set(check ${CMAKE_COMMAND} -DROOT=${SCRATCH} -P ${CMAKE_CURRENT_LIST_DIR}/check.cmake)
 file(REMOVE_RECURSE ${SCRATCH})
-file(WRITE ${SCRATCH}/CMakePresets.json [[{"workflowPresets": [{"name": "test"}], "buildPresets": [{"name": "fast"}]}]])
+file(WRITE ${SCRATCH}/CMakePresets.json [[
+{"workflowPresets": [{"name": "test"}], "buildPresets": [{"name": "fast"}], "configurePresets": [{"name": "fast"}]}
+]])
 file(WRITE ${SCRATCH}/docs/other.md "# Other\n\n## A heading, with `code`!\n")
 file(WRITE ${SCRATCH}/src/hidden.cpp "// [a]\n// [/a]\n")
 file(WRITE ${SCRATCH}/examples/a.cpp [[
@@ -70,6 +72,25 @@ expect("docs/other.md#no leads to no heading" "[other](docs/other.md#no)\n")
 expect("" "```sh\ncmake --workflow --preset test\ncmake --build --preset fast\n```\n")
 expect("there is no workflow preset fast" "```sh\ncmake --workflow --preset fast\n```\n")
 expect("there is no build preset test" "Run `cmake --build --preset test`.\n")
+expect("" "```sh\ncmake --preset fast\nbuild/fast/serve\n/home.of/build/other\n```\n")
+expect("README.md:3: build/examples is the build folder of no preset" "# A\n```sh\nbuild/examples/serve\n```\n")
+
+# Documents of examples are looked at, too.
+file(WRITE ${SCRATCH}/examples/a/README.md "[none](none.md)\n")
+expect("examples/a/README.md:1: the link none.md leads nowhere" "")
+file(REMOVE ${SCRATCH}/examples/a/README.md)
+
+# Pictures are shown, and of the figures that are recorded.
+file(WRITE ${SCRATCH}/bench/results/a.json "1")
+file(SHA256 ${SCRATCH}/bench/results/a.json digest)
+file(WRITE ${SCRATCH}/docs/images/a.svg "<svg><dc:source>bench/results/a.json ${digest}</dc:source></svg>")
+expect("" "![a](docs/images/a.svg)\n")
+expect("docs/images/a.svg: no document shows it" "[a](docs/other.md)\n")
+file(WRITE ${SCRATCH}/bench/results/a.json "2")
+expect("docs/images/a.svg: shows other figures than bench/results/a.json has now" "![a](docs/images/a.svg)\n")
+file(WRITE ${SCRATCH}/docs/images/a.svg "<svg></svg>")
+expect("docs/images/a.svg: does not name the recorded figures" "![a](docs/images/a.svg)\n")
+file(REMOVE ${SCRATCH}/docs/images/a.svg)
 
 # UPDATE gives the right text back, at the block's own indentation, and touches nothing else.
 string(REPLACE "i < 3" "i < 4" wrong "${right}")

@@ -89,9 +89,9 @@ endforeach()
 get(agreement "${all}" int2 equal_tokens)
 below(${agreement} 0.9 "int2 does not generate what f32 generates")
 
-# Its parts: threads change no number, an SVG is drawn, facts are asked for, layers are scored.
+# Its parts: threads change no number, facts are asked for, layers are scored.
 set(small --windows 1 --contexts 16,64 --formats int8,int4,k8v4 --generations 2 --generated-tokens 8 --sensitivity)
-evaluate(one ${small} --threads 1 --facts ${FACTS} --svg ${SCRATCH}/one.svg)
+evaluate(one ${small} --threads 1 --facts ${FACTS})
 evaluate(three ${small} --threads 3 --facts ${FACTS})
 if(NOT one STREQUAL three)
   message(FATAL_ERROR "threads changed a number: ${SCRATCH}/one.json and three.json")
@@ -129,15 +129,9 @@ foreach(words "tiny-llama on held-out.txt: 1 windows of 64 tokens, 64 prediction
     message(FATAL_ERROR "the output has no \"${words}\": ${one_table}")
   endif()
 endforeach()
-file(READ ${SCRATCH}/one.svg svg)
-foreach(words "^<svg " "</svg>\n$" ">int8<" ">k8v4<" "bits per element of the cache")
-  if(NOT svg MATCHES "${words}")
-    message(FATAL_ERROR "the picture has no \"${words}\"")
-  endif()
-endforeach()
 execute_process(COMMAND ${EVALUATE} --help OUTPUT_VARIABLE help COMMAND_ERROR_IS_FATAL ANY)
 foreach(words "--model DIR" "--text FILE" "--formats A,B" "--contexts N" "--facts FILE" "--sensitivity " "--json FILE"
-    "--svg FILE" "--threads N" "k8v4 +int8; int4")
+    "--threads N" "k8v4 +int8; int4")
   if(NOT help MATCHES "${words}")
     message(FATAL_ERROR "--help does not explain ${words}")
   endif()

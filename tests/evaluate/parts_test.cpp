@@ -13,7 +13,6 @@
 #include "command_line.hpp"
 #include "facts.hpp"
 #include "json.hpp"
-#include "picture.hpp"
 #include "quality.hpp"
 #include "support/catch.hpp"
 #include "tables.hpp"
@@ -153,11 +152,11 @@ TEST_CASE("The command line of evaluate", "[evaluate]") {
   CHECK_THROWS_WITH(parse({"--contexts", "64,64"}), contains("should ascend"));
   CHECK_THROWS_WITH(parse({"--contexts", "1,x"}), contains("takes an integer"));
   CHECK_THROWS_WITH(parse({"--sensitivity=1"}), contains("takes no value"));
-  CHECK_THROWS_WITH(parse({"--svg"}), contains("needs a value: --svg FILE"));
+  CHECK_THROWS_WITH(parse({"--json"}), contains("needs a value: --json FILE"));
   CHECK(evaluate::help_text().find("k8v4                      int8; int4\n") != std::string::npos);
 }
 
-TEST_CASE("The report is JSON, a table and a picture", "[evaluate]") {
+TEST_CASE("The report is JSON and a table", "[evaluate]") {
   auto report = small_report();
   evaluate::Format const* const format = &evaluate::all_formats().back();
   report.sensitivity = {{2, false, format, 4.5, {0.01, 0.02}}};
@@ -176,15 +175,6 @@ TEST_CASE("The report is JSON, a table and a picture", "[evaluate]") {
   CHECK_THAT(table, contains("k8v4/k8v4"));
   CHECK_THAT(table, contains("0.500 %"));
   CHECK_THAT(table, contains("1.7500"));
-  std::string const svg = evaluate::Picture(report).svg();
-  CHECK_THAT(svg, contains(">int4</text>"));
-  // Marks come before names, both in the order of the formats: int4, and f16, which is not over f32 and so hollow.
-  std::string const marks = svg.substr(svg.find("<circle"), svg.find(">int4<") - svg.find("<circle"));
-  std::size_t const second = marks.find("<circle", 1);
-  CHECK_THAT(marks.substr(0, second), contains("fill=\"#1f6fb2\""));
-  CHECK_THAT(marks.substr(second), contains("fill=\"white\""));
-  CHECK(svg.find("nan") == std::string::npos);
-  CHECK(svg.find("inf") == std::string::npos);
 }
 
 TEST_CASE("Facts that the model cannot recall say nothing about formats", "[evaluate]") {

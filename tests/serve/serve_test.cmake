@@ -154,6 +154,26 @@ foreach(option model prompts max-tokens samples quantizer device memory prefix t
   endif()
 endforeach()
 
+# What its README calls, and what the target run_serve says to try next, are options that exist.
+set(examples ${CMAKE_CURRENT_LIST_DIR}/../../examples)
+set(num_calls 0)
+foreach(file serve/README.md CMakeLists.txt)
+  file(STRINGS ${examples}/${file} calls REGEX "(serve/serve|[$]{serve}) +--")
+  foreach(call IN LISTS calls)
+    math(EXPR num_calls "${num_calls} + 1")
+    string(REGEX REPLACE "#.*" "" call "${call}")
+    string(REGEX MATCHALL "--[a-z-]+" options "${call}")
+    foreach(option IN LISTS options)
+      if(NOT help MATCHES "  ${option} ")
+        message(FATAL_ERROR "${file} calls serve with ${option}, which --help does not know: ${call}")
+      endif()
+    endforeach()
+  endforeach()
+endforeach()
+if(num_calls LESS 8)
+  message(FATAL_ERROR "${num_calls} calls of serve were found in its README and in examples/CMakeLists.txt")
+endif()
+
 # Bad options and budgets.
 refuse("There is no option --fast" --fast)
 refuse("--memory 1X is not possible" --memory 1X)

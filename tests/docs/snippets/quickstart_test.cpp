@@ -169,6 +169,8 @@ TEST_CASE("quickstart: threads, read-back and stats") {
   std::string const json = folio::to_json(stats);
   // [/stats]
   REQUIRE(stats.live == 3);
+  REQUIRE(stats.cached == 0);
+  REQUIRE(stats.free + stats.live + stats.cached == stats.total);
   REQUIRE(stats.waste() == Approx(8.0 / 48));
   REQUIRE(json.find("\"live\":3") != std::string::npos);
 }

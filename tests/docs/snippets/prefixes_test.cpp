@@ -63,6 +63,37 @@ TEST_CASE("reuse_prefixes: what one request leaves the next one finds") {
   CHECK(serve(cache, other) == 70);
 }
 
+TEST_CASE("reuse_prefixes: blocks are free, live or cached") {
+  Cache cache({.num_blocks = {100}});
+  std::vector<std::int32_t> const prompt = tokens_from(1, 100);
+  // [accounting]
+  serve(cache, prompt);  // 100 tokens: seven blocks, of which the tree keeps the six whole ones
+  folio::Stats const after = cache.stats();
+  folio::Sequence again = cache.create(prompt);  // finds 96 tokens
+  folio::Stats const held = cache.stats();
+  REQUIRE((after.free == 94 && after.live == 0 && after.cached == 6));
+  REQUIRE((held.free == 94 && held.live == 6 && held.cached == 0));
+  // [/accounting]
+  CHECK(held.total == 100);
+  again.release();
+  CHECK(cache.stats().cached == 6);
+}
+
+TEST_CASE("reuse_prefixes: a sequence lets go of what it found") {
+  Cache cache({.num_blocks = {100}});
+  std::vector<std::int32_t> const prompt = tokens_from(1, 100);
+  serve(cache, prompt);
+  folio::Sequence sequence = cache.create(prompt);
+  // [let_go]
+  cache.let_go(sequence);
+  // [/let_go]
+  while (cache.prefixes().evict_unit()) {
+  }
+  CHECK(cache.num_cached_tokens(prompt) == 0);
+  CHECK(sequence.num_tokens() == 96);
+  CHECK(cache.stats().live == 6);
+}
+
 TEST_CASE("reuse_prefixes: keys") {
   Cache cache({.num_blocks = {100}});
   std::vector<std::int32_t> const tokens = tokens_from(1, 40);

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// ggml's flash attention at the shapes of attend_bench: one query token, 32 query heads over 8 kv heads of 128. Not
-// part of the build, which has no ggml; docs/performance.md says how to build and run it beside attend_bench.
+// ggml's flash attention at the shapes of attend_bench: one query token, 32 query heads over 8 kv heads of 128. Built
+// where CMake finds an installed ggml.
 //
 //   ggml_attend f16|q8_0|q4_0 <context> <layers> <threads> <repetitions> [<sequences>]
 //

@@ -6,6 +6,7 @@
     bench/plots/draw.py                               # bench/results to docs/images: all pictures of the documents
     bench/plots/draw.py replay mine.json mine.svg     # of `replay --compare --json > mine.json`
     bench/plots/draw.py evaluate mine.json mine.svg   # of `evaluate --json mine.json`; mine_cost.svg beside it
+    bench/plots/draw.py grid mine.json mine.svg       # of `attend_grid_bench --benchmark_out=mine.json`
 
 The ending of the picture's name chooses its kind: .svg, .png, .pdf. It is as wide as a page shows it, 830 pixels.
 A picture whose labels leave it, or lie over each other, is an error.
@@ -14,6 +15,7 @@ A picture whose labels leave it, or lie over each other, is an error.
 import hashlib
 import itertools
 import json
+import math
 import pathlib
 import sys
 
@@ -329,6 +331,63 @@ def draw_evaluate(source, path):
     save(evaluate_cost(results), path.with_stem(path.stem + "_cost"), source)
 
 
+GRID_HEADS = 4  # query heads for each kv head, as most models have
+
+
+def grid_cases(results):
+    """The ratio for each element by (query tokens, format, dim, block size), for GRID_HEADS."""
+    cases = {}
+    for case in results["benchmarks"]:
+        _, _, name, dim, heads, queries, block = case["name"].split("/")[:7]
+        if heads == f"g{GRID_HEADS}":
+            cases[int(queries[1:]), name, int(dim[1:]), int(block[1:])] = case["ratio_per_element"]
+    return cases
+
+
+def grid(results):
+    """One panel for each number of query tokens: formats by dims by block sizes, how many times as long as f16."""
+    cases = grid_cases(results)
+    queries, names, dims, blocks = (list(dict.fromkeys(key[i] for key in cases)) for i in range(4))
+    common = [block for block in blocks if (queries[0], names[0], dims[0], block) in cases]
+    rows = []  # each: what it is called, its format, its block sizes; a tile is a block of one size
+    for name in names:
+        of_name = sorted({key[3] for key in cases if key[1] == name})
+        rows += [(name, name, common)] if of_name == common else [(f"{name} {b}", name, [b]) for b in of_name]
+    figure, panels = new_figure(60 + len(queries) * (58 + 19 * len(rows)), len(queries))
+    for axes, tokens in zip(panels.flat, queries):
+        draw_grid_panel(axes, rows, dims, common, lambda name, dim, block: cases[tokens, name, dim, block])
+        title = f"{tokens} query token{'s' if tokens > 1 else ''}, {GRID_HEADS} query heads for each kv head"
+        axes.set_title(title, loc="left", pad=20)
+    return figure
+
+
+def draw_grid_panel(axes, rows, dims, common, ratio):
+    axes.grid(False)
+    for y, (_, name, blocks) in enumerate(rows):
+        width = len(common) / len(blocks)
+        for x, (dim, block) in enumerate(itertools.product(dims, blocks)):
+            value = ratio(name, dim, block)
+            shade = min(1.0, max(0.0, math.log(value / 0.5) / math.log(20 / 0.5)))  # white to 0.5, darkest from 20 on
+            color = matplotlib.colormaps["YlOrRd"](shade * 0.85)
+            axes.add_patch(plt.Rectangle((x * width, y), width, 1, facecolor=color, edgecolor="white"))
+            text = f"{value:.2f}" if value < 9.95 else f"{value:.0f}"
+            axes.text((x + 0.5) * width, y + 0.5, text, ha="center", va="center", fontsize=8)
+    columns = len(dims) * len(common)
+    axes.set_xlim(0, columns)
+    axes.set_ylim(len(rows), 0)
+    axes.set_yticks([y + 0.5 for y in range(len(rows))], [label for label, _, _ in rows])
+    axes.set_xticks([x + 0.5 for x in range(columns)], [str(block) for _ in dims for block in common])
+    axes.tick_params(length=0)
+    for i, dim in enumerate(dims):
+        axes.axvline(i * len(common), color="#444444", linewidth=1)
+        axes.text((i + 0.5) * len(common), -0.1, f"head dim {dim}", ha="center", va="bottom")
+    axes.set_xlabel("tokens in a block")
+
+
+def draw_grid(source, path):
+    save(grid(read(source)), path, source)
+
+
 def draw_documents():
     """All pictures of the documents."""
     images = ROOT / "docs/images"
@@ -337,6 +396,7 @@ def draw_documents():
     save(replay_one(by_name.pop("trace")), images / "replay_trace.svg", source)
     save(replay_many(list(by_name.values())), images / "replay_generated.svg", source)
     draw_evaluate(ROOT / "bench/results/evaluate.json", images / "evaluate.svg")
+    draw_grid(ROOT / "bench/results/attend_grid.json", images / "attend_grid.svg")
 
 
 def read(path):
@@ -345,7 +405,7 @@ def read(path):
 
 
 def main(arguments):
-    kinds = {"replay": draw_replay, "evaluate": draw_evaluate}
+    kinds = {"replay": draw_replay, "evaluate": draw_evaluate, "grid": draw_grid}
     if not arguments:
         draw_documents()
     elif len(arguments) == 3 and arguments[0] in kinds:

@@ -112,6 +112,7 @@ def leader(color, side):
 
 def name_points(axes, points):
     """Names each of `points`, (name, color, x, y), at the nearest place where there is room."""
+    points = sorted(points, key=lambda point: point[3])  # from below, so that names lean away from those under them
     renderer = axes.figure.canvas.get_renderer()
     inside = axes.get_window_extent(renderer)
     marks = [axes.transData.transform((x, y)) for _, _, x, y in points]
@@ -236,7 +237,8 @@ def replay_many(comparisons):
     for axes in panels[len(comparisons) - columns : len(comparisons)]:
         axes.set_xlabel("capacity in blocks of 512 tokens")
     lines, names = panels[0].get_legend_handles_labels()
-    figure.legend(lines[::-1], names[::-1], loc="outside upper center", ncols=len(names), columnspacing=1.2)
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 30 / (70 + 235 * rows)))  # the legend is above
+    figure.legend(lines[::-1], names[::-1], loc="upper center", ncols=len(names), columnspacing=1.2)
     return figure
 
 

@@ -1,10 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // A pool of more than 2^32 bytes and elements. The memory is sparse: only what is written takes pages.
+#include <cstring>
 #include <folio/folio.hpp>
+#include <type_traits>
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/naive_attention.hpp"
 #include "support/random.hpp"
 
 using namespace folio::literals;
@@ -71,9 +74,9 @@ TEST_CASE("blocks beyond 2^32 bytes and elements are their own, and no low block
 
   // Attention and copy on write find these blocks, too.
   auto const q = random_floats(20 * 8 * 128, 3);
-  std::vector<float> out(q.size(), -7.0F);
-  folio::ops::attend(view, 31, q.data(), 8, out.data());
-  CHECK(std::abs(out.back()) < 1.0F);
+  std::vector<float> out(q.size(), -7.0F), lse(20 * 8, -7.0F);
+  folio::ops::attend(view, 31, q.data(), 8, out.data(), lse.data());
+  CHECK(folio::test::difference(folio::test::naive_attention(view, 31, q.data(), 8), out, lse) == "");
   low.release();
   Sequence child = high.fork();
   child.append(1);
@@ -81,4 +84,63 @@ TEST_CASE("blocks beyond 2^32 bytes and elements are their own, and no low block
   high.release();
   child.truncate(20);
   CHECK(holds(cache, child, 20, 2));
+}
+
+namespace {
+
+constexpr std::int32_t large_block = 65'536, longest = 2'147'483'642;  // 2^31 - 6 tokens
+
+template <bool in_window>
+constexpr folio::ModelConfig small_model{
+    .layers = 1,
+    .kv_heads = 1,
+    .head_dim = 8,
+    .groups = {in_window ? folio::sliding_window(100, 3) : folio::full_attention()}};
+
+/// The last tokens of a sequence of almost 2^31 are, for attention, those of one that ends in the same two blocks.
+template <bool in_window>
+void check_longest(folio::ops::AttendOptions options) {
+  using Small = folio::KvCache<folio::Model<small_model<in_window>>, folio::BlockSize<large_block>, folio::F16>;
+  Small cache({.num_blocks = {2}});
+  std::memset(cache.pool(), 0, static_cast<std::size_t>(cache.memory_bytes()));
+  Sequence const s = cache.create(2 * large_block - 6);
+  auto const rows = random_floats(300 * 8, 1);
+  auto const newest = cache.batch({{&s, 300}}), batch = cache.batch({{&s, 2}});
+  folio::ops::append(newest.view(), 0, rows.data(), rows.data());
+  auto const view = batch.view();
+  using View = std::remove_const_t<decltype(view)>;
+
+  std::vector<std::int32_t> blocks(32'768, in_window ? 0 : folio::to_int(s.blocks()[0]));
+  blocks[0] = folio::to_int(s.blocks()[0]);
+  blocks[32'766] = folio::to_int(s.blocks()[0]);
+  blocks[32'767] = folio::to_int(s.blocks()[1]);
+  folio::GroupTable table = view.group(0);
+  table.blocks = blocks.data();
+  table.width = 32'768;
+  std::int32_t const starts[] = {0, 2}, length = longest;
+  View const long_view({table}, &length, starts, 1, 2);
+
+  auto const q = random_floats(2 * 8, 2);
+  std::vector<float> out(2 * 8), expected(2 * 8);
+  folio::ops::attend(view, 0, q.data(), 1, expected.data(), nullptr, options);
+  if (options.token_begin != 0) options.token_begin += longest - s.num_tokens();
+  folio::ops::attend(long_view, 0, q.data(), 1, out.data(), nullptr, options);
+  CHECK(out == expected);
+
+  std::vector<float> keys(20 * 8), expected_keys(20 * 8);
+  folio::ops::gather(view, 0, 0, s.num_tokens() - 20, 20, expected_keys.data(), nullptr);
+  folio::ops::gather(long_view, 0, 0, longest - 20, 20, keys.data(), nullptr);
+  CHECK(keys == expected_keys);
+  std::int32_t num_blocks = 0;  // a walk over the blocks ends
+  auto const sequence = long_view.sequence(0, 0);
+  for (auto const block : sequence.blocks()) num_blocks += block.size() > 0 ? 1 : 0;
+  CHECK(num_blocks == (in_window ? 2 : 32'768));
+}
+
+}  // namespace
+
+TEST_CASE("a sequence of 2^31 - 6 tokens is attended to and gathered from, with a window or from a token on") {
+  check_longest<true>({});
+  check_longest<true>({.causal = false});
+  check_longest<false>({.token_begin = 2 * large_block - 250});
 }

@@ -197,7 +197,9 @@ class SequenceView {
       return *this;
     }
     [[nodiscard]] FOLIO_HOST_DEVICE constexpr bool operator!=(End) const {
-      return index * sequence->shape().block_size < sequence->num_tokens_;
+      // The block after the last may begin at 2^31.
+      return static_cast<std::uint32_t>(index) * static_cast<std::uint32_t>(sequence->shape().block_size) <
+             static_cast<std::uint32_t>(sequence->num_tokens_);
     }
   };
   struct Blocks {

@@ -69,7 +69,9 @@ class AttendTask {
   /// Sums one part of the tokens for each kv head.
   void sum_part(std::int32_t part, std::vector<PartialSums>& sums) {
     for (PartialSums& head : sums) attention_->clear(head);
-    add_tiles(part * part_tokens, (part + 1) * part_tokens, sums, [](std::int32_t) {});
+    std::int32_t const first = part * part_tokens;
+    add_tiles(first, first + std::min(part_tokens, std::numeric_limits<std::int32_t>::max() - first), sums,
+              [](std::int32_t) {});
   }
   /// Takes together what was summed part by part.
   void merge_parts() {
@@ -180,18 +182,19 @@ class AttendTask {
     next.kv_head = last.kv_head + 1 < work_->kv_heads ? last.kv_head + 1 : 0;
     if (next.kv_head != 0)
       next.tile = last.tile;
-    else if (!find_tile(last.tile.first + simd::tile_tokens, end, next.tile))
+    else if (!find_tile(std::int64_t{last.tile.first} + simd::tile_tokens, end, next.tile))
       return false;
     find_rows(next);
     return true;
   }
 
-  /// Whether some query sees a tile from `first` on, and which is the first one.
-  bool find_tile(std::int32_t first, std::int32_t end, TileTokens& tile) const {
+  /// Whether some query sees a tile from `first` on, and which is the first one. A tile after the last may begin at
+  /// 2^31.
+  bool find_tile(std::int64_t first, std::int32_t end, TileTokens& tile) const {
+    std::int64_t const window = shape_.window_begin(position(0)) / simd::tile_tokens * simd::tile_tokens;
     for (; first < end; first += simd::tile_tokens) {
-      if (shape_.window != 0 && first >= shape_.sinks)
-        first = std::max(first, shape_.window_begin(position(0)) / simd::tile_tokens * simd::tile_tokens);
-      if (first < end && find_visible(first, end, tile)) return true;
+      if (shape_.window != 0 && first >= shape_.sinks) first = std::max(first, window);
+      if (first < end && find_visible(static_cast<std::int32_t>(first), end, tile)) return true;
     }
     return false;
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <folio/block.hpp>
 #include <folio/ops/tile_attention.hpp>
 #include <vector>
 
@@ -42,23 +43,25 @@ struct AttendPiece {
                                                        std::int32_t kv_heads, std::int32_t heads, int num_threads,
                                                        std::int32_t token_end) {
   auto const parts_of = [&](std::int32_t sequence) {
-    std::int32_t const tokens = std::min(sequences[to_size(sequence)].num_tokens, token_end);
-    return (tokens + part_tokens - 1) / part_tokens;
+    return blocks_for(std::max(0, std::min(sequences[to_size(sequence)].num_tokens, token_end)), part_tokens);
   };
   std::int32_t const together = std::clamp(128 / heads, 1, 32), enough = num_threads > 1 ? 4 * num_threads : 1;
   std::vector<AttendWork> works;
-  std::int32_t most = 0, num_parts = 0;
+  std::int32_t most = 0;
+  std::int64_t num_parts = 0;
   for (std::int32_t i = 0; i < static_cast<std::int32_t>(sequences.size()); ++i) {
     std::int32_t const queries = sequences[to_size(i)].num_query_tokens;
     most = std::max(most, std::min(queries, together) * heads);
-    for (std::int32_t first = 0; first < queries; first += together) {
+    for (std::int32_t some = 0; some < blocks_for(queries, together); ++some) {
+      std::int32_t const first = some * together;
       works.push_back({i, 0, kv_heads, first, std::min(together, queries - first)});
       num_parts += parts_of(i);
     }
   }
-  auto const num_works = static_cast<std::int32_t>(works.size());
-  std::int32_t const pieces = std::max(1, num_works < enough ? num_parts : num_works);
-  std::int32_t const share = most > few_rows ? 1 : std::clamp(kv_heads * pieces / enough, 1, kv_heads);
+  auto const num_works = static_cast<std::int64_t>(works.size());
+  std::int64_t const pieces = std::max(std::int64_t{1}, num_works < enough ? num_parts : num_works);
+  auto const by_pieces = static_cast<std::int32_t>(std::min<std::int64_t>(kv_heads * pieces / enough, kv_heads));
+  std::int32_t const share = most > few_rows ? 1 : std::max(1, by_pieces);
   bool const in_parts = num_works * ((kv_heads + share - 1) / share) < enough;
   std::vector<AttendWork> shared;
   for (AttendWork& work : works)

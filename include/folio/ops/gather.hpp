@@ -73,9 +73,11 @@ void gather(View const& view, std::int32_t layer, std::span<GatherRange const> r
         throw Error("folio: the batch has " + std::to_string(view.num_sequences()) + " sequences, so no sequence " +
                     std::to_string(range.sequence));
       detail::check_tokens(view.template sequence_in<group()>(range.sequence, index), range);
-      for (std::int32_t done = 0; done < range.count; done += piece_tokens)
+      for (std::int32_t piece = 0; piece < blocks_for(range.count, piece_tokens); ++piece) {
+        std::int32_t const done = piece * piece_tokens;
         pieces.push_back(
             {{range.sequence, range.first + done, std::min(piece_tokens, range.count - done)}, num_rows + done});
+      }
       num_rows += range.count;
     }
     parallel_for(threads, static_cast<std::int64_t>(pieces.size()), [&](std::int64_t i) {

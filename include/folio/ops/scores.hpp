@@ -126,15 +126,15 @@ void accumulate_scores(View const& view, std::int32_t layer, float const* q, std
     std::vector<float> const rows =
         detail::turned_queries<View>(shape, q, std::int64_t{view.query_start(view.num_sequences())} * num_query_heads,
                                      detail::score_scale(shape, options), threads);
-    std::int64_t const tasks = (longest + tokens_per_task - 1) / tokens_per_task;
+    std::int64_t const tasks = blocks_for(longest, tokens_per_task);
     std::int32_t const score_heads = options.per_head ? shape.kv_heads : 1;
     parallel_for(threads, tasks * view.num_sequences() * score_heads, [&](std::int64_t task) {
       std::int64_t const row = task / tasks;
       auto const i = static_cast<std::int32_t>(row / score_heads), head = static_cast<std::int32_t>(row % score_heads);
       auto const sequence = view.template sequence_in<group()>(i, index);
       auto const first = static_cast<std::int32_t>(task % tasks) * tokens_per_task;
-      std::int32_t const end = std::min(first + tokens_per_task, sequence.num_tokens());
-      if (first >= end) return;
+      if (first >= sequence.num_tokens()) return;
+      std::int32_t const end = first + std::min(tokens_per_task, sequence.num_tokens() - first);
       std::vector<float> keys(static_cast<std::size_t>((end - first) * shape.key_dim));
       float sums[tokens_per_task] = {};
       std::int64_t const query = std::int64_t{view.query_start(i)} * num_query_heads;

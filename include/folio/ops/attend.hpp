@@ -106,19 +106,23 @@ template <int Group, class View>
 /// [..][num_query_heads] natural logarithm of the sum of exponentiated scores. num_query_heads is a multiple of
 /// kv_heads; query head h reads kv head h / (num_query_heads / kv_heads): MHA, GQA, MQA, and MLA with the absorbed
 /// query of rank + rope dims. Causal: the query at position p sees tokens up to p, in a window layer those of its
-/// window and the sinks. A query that sees nothing gives zeros and an lse of -infinity, which merge_attention takes.
+/// window and the sinks. A query that sees nothing gives zeros and an lse of -infinity, which merge_attention takes. A
+/// NaN in a query, or in a key that it sees, makes its `out` and `lse` NaN, and nobody else's.
 /// The result of a query does not depend on the other queries, on how a prompt was cut into steps, or on `threads`. It
 /// does on the machine's instructions, in the last bits.
 ///
 /// Each key and value is read once for all query heads of its kv head and up to 32 query tokens. Integers of 2 to 8
 /// bits (8 symmetric ones; asymmetric ones; one scale for a row, or those of a tile of a multiple of 64 tokens) are not
-/// decoded: queries and weights become integers of 16 bits, finer than f16, and are multiplied with the codes. Those
-/// sums are exact and the same on every machine; scales and minima are applied to them, those of channels to the query
-/// before it becomes integers and to the sums of values. Floating-point rows are widened in registers, or, for more
-/// than 8 query rows, once for each tile. `has_fast_attend` tells which views that holds for. Others decode tile by
-/// tile. Thread-safe as far as its `threads` are one caller's. Memory: about 100 KiB for each thread, and for long
-/// contexts shared by threads the sums of each 1,024 tokens. Throws Error, before anything is written, for a layer or
-/// head count that does not fit.
+/// decoded: queries and weights become integers of 16 bits, and are multiplied with the codes. A query's integers are
+/// in units of its largest element, which loses less than f16 does; where most elements are below a 32nd of the
+/// largest, what they leave becomes integers, too, and such a query scores twice. Weights are in units of the largest
+/// in each 64 tokens: one below a 65,534th of it counts as 0, and all of those together may cost 9e-4 of the largest
+/// value. The sums are exact and the same on every machine; scales and minima are applied to them, those of channels to
+/// the query before it becomes integers and to the sums of values. Floating-point rows are widened in registers, or,
+/// for more than 8 query rows, once for each tile. `has_fast_attend` tells which views that holds for. Others decode
+/// tile by tile. Thread-safe as far as its `threads` are one caller's. Memory: about 100 KiB for each thread, and for
+/// long contexts shared by threads the sums of each 1,024 tokens. Throws Error, before anything is written, for a layer
+/// or head count that does not fit.
 template <HostReadableView View>
 void attend(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads, float* out,
             float* lse = nullptr, AttendOptions const& options = {}) {

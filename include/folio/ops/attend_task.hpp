@@ -99,13 +99,13 @@ class AttendTask {
     for (std::int32_t h = 0; h < work_->kv_heads; ++h)
       for (std::int32_t row = 0; row < rows_; ++row) {
         simd::RowState const state = total_[to_size(h)].states[to_size(row)];
-        float const norm = state.sum > 0 ? 1.0F / state.sum : 0.0F;  // a query that saw nothing gives zeros
+        float const norm = state.empty() ? 0.0F : 1.0F / state.sum;  // a query that saw nothing gives zeros
         attention_->read_row(total_[to_size(h)], row, norm, value.data());
         change_value_basis(call_.layer.values.basis, shape_, value.data());
         std::int64_t const to = row_of(h, row);
         std::copy(value.begin(), value.end(), out + to * shape_.value_dim);
         if (lse != nullptr)
-          lse[to] = state.sum > 0 ? state.max + std::log(state.sum) : -std::numeric_limits<float>::infinity();
+          lse[to] = state.empty() ? -std::numeric_limits<float>::infinity() : state.max + std::log(state.sum);
       }
   }
 
@@ -137,12 +137,8 @@ class AttendTask {
     while (queries_.size() < to_size(work_->kv_heads)) queries_.push_back(attention_->make_queries());
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
       QueryStore& queries = queries_[to_size(h)];
-      for (std::int32_t row = 0; row < rows_; ++row) {
-        float const* const from = q + row_of(h, row) * shape_.key_dim;
-        float* const to = queries.row(row);
-        for (std::int32_t d = 0; d < shape_.key_dim; ++d) to[d] = from[d] * scale;
-        change_basis(call_.layer.keys.basis, to, shape_.key_dim, shape_.key_dim);  // instead of turning every key back
-      }
+      for (std::int32_t row = 0; row < rows_; ++row)  // turned instead of every key
+        queries.set_row(row, q + row_of(h, row) * shape_.key_dim, scale, call_.layer.keys.basis);
       queries.finish();
     }
   }

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/error.hpp>
+#include <folio/quantizer/float_formats.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,7 +57,7 @@ class BasisMatrices {
       for (std::size_t other = row / d * d; other <= row; ++other) {
         double sum = 0;
         for (std::size_t i = 0; i < d; ++i) sum += double{all[row * d + i]} * double{all[other * d + i]};
-        if (!(std::fabs(sum - (row == other ? 1.0 : 0.0)) <= tolerance))
+        if (is_nan(static_cast<float>(sum)) || std::fabs(sum - (row == other ? 1.0 : 0.0)) > tolerance)
           throw Error("folio: the matrix for " + name() + ", kv head " + std::to_string(row / d) +
                       ", is not orthonormal: rows " + std::to_string(other % d) + " and " + std::to_string(row % d) +
                       " have the dot product " + std::to_string(sum));

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
+#include <folio/quantizer/float_formats.hpp>
 
 namespace folio::ops {
 
@@ -14,13 +14,12 @@ namespace folio::ops {
 ///
 /// `out`, `other_out`: [num_rows][dim]; `lse`, `other_lse`: [num_rows], natural logarithms. The result is left in `out`
 /// and `lse`. An empty part (lse = -infinity) changes nothing, whatever its row of `out` holds; two empty parts stay as
-/// they are. Order does not matter but for rounding. Cost: one pass.
+/// they are. A NaN in either part's lse gives NaN. Order does not matter but for rounding. Cost: one pass.
 inline void merge_attention(float* out, float* lse, float const* other_out, float const* other_lse,
                             std::int64_t num_rows, std::int32_t dim) {
-  constexpr float empty = -std::numeric_limits<float>::infinity();
   for (std::int64_t row = 0; row < num_rows; ++row) {
-    if (other_lse[row] == empty) continue;  // exp(-inf - -inf) would be NaN
-    if (lse[row] == empty) {
+    if (is_negative_infinity(other_lse[row])) continue;  // exp(-inf - -inf) would be NaN
+    if (is_negative_infinity(lse[row])) {
       std::copy(other_out + row * dim, other_out + (row + 1) * dim, out + row * dim);
       lse[row] = other_lse[row];
       continue;

@@ -11,6 +11,7 @@
 #include <folio/ops/rows.hpp>
 #include <folio/ops/thread_pool.hpp>
 #include <folio/ops/with_group.hpp>
+#include <folio/quantizer/float_formats.hpp>
 #include <limits>
 #include <string>
 #include <vector>
@@ -72,7 +73,7 @@ void add_weights(Sequence const& sequence, std::int32_t kv_head, ScoreQueries co
     std::int32_t const last = std::min(end, position + 1);
     for (std::int32_t head = 0; head < heads; ++head) {
       std::int64_t const row = std::int64_t{i} * queries.num_query_heads + kv_head * heads + head;
-      if (queries.lse[row] == -std::numeric_limits<float>::infinity()) continue;  // it saw nothing
+      if (is_negative_infinity(queries.lse[row])) continue;  // it saw nothing
       auto const add = [&](std::int32_t t) {
         sums[t - first] += std::exp(dot(queries.rows + row * shape.key_dim, key(t), shape.key_dim) - queries.lse[row]);
       };

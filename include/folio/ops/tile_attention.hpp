@@ -10,30 +10,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <folio/ops/query_store.hpp>
 #include <folio/simd/kernels.hpp>
-#include <limits>
-#include <new>
 #include <vector>
 
 namespace folio::ops::detail {
 
 inline constexpr std::int32_t part_tokens = 1024;  ///< a multiple of simd::tile_tokens
-
-[[nodiscard]] inline std::size_t to_size(std::int32_t i) { return static_cast<std::size_t>(i); }
-
-/// Whole cache lines: a wide load across two takes twice as long.
-template <class T>
-struct LineAllocator {
-  using value_type = T;
-  LineAllocator() = default;
-  template <class U>
-  LineAllocator(LineAllocator<U> const&) {}
-  T* allocate(std::size_t n) { return static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{64})); }
-  void deallocate(T* p, std::size_t) { ::operator delete (p, std::align_val_t{64}); }
-  friend bool operator==(LineAllocator, LineAllocator) { return true; }
-};
-template <class T>
-using Lines = std::vector<T, LineAllocator<T>>;
 
 /// The tokens of a tile that a query sees, [begin, sinks) and [window, end), counted from the tile's first.
 struct TileStretches {
@@ -70,7 +53,7 @@ struct PartialSums {
   void clear(std::int32_t num_rows, std::int32_t num_places) {
     rows = num_rows;
     places = num_places;
-    states.assign(to_size(rows), {-std::numeric_limits<float>::infinity(), 0.0F});
+    states.assign(to_size(rows), {simd::hidden_score, 0.0F});
     sums.assign(to_size(rows + simd::block_rows) * to_size(places), 0.0F);
   }
   [[nodiscard]] float* row(std::int32_t i) { return sums.data() + to_size(i) * to_size(places); }
@@ -80,7 +63,7 @@ struct PartialSums {
     for (std::int32_t i = 0; i < rows; ++i) {
       simd::RowState& mine = states[to_size(i)];
       simd::RowState const other = next.states[to_size(i)];
-      if (other.max == -std::numeric_limits<float>::infinity()) continue;
+      if (other.empty()) continue;
       float const max = mine.max > other.max ? mine.max : other.max;
       float const keep = std::exp(mine.max - max), take = std::exp(other.max - max);
       mine = {max, mine.sum * keep + other.sum * take};
@@ -89,74 +72,6 @@ struct PartialSums {
       for (std::int32_t p = 0; p < places; ++p) sum[p] = sum[p] * keep + add[p] * take;
     }
   }
-};
-
-/// The queries of a task, as the key format's kernels take them, in whole blocks of rows.
-class QueryStore {
- public:
-  /// `dims`: whose code is at each place, where the kernels take integers.
-  QueryStore(simd::RowKernels const& kernels, std::int32_t const* dims, std::int32_t rows, std::int32_t dim)
-      : quantize_(kernels.quantize_queries),
-        for_each_tile_(kernels.has_channels),
-        dims_(dims),
-        dim_(dim),
-        stride_((dim + 15) / 16 * 16),
-        rows_((rows + simd::block_rows - 1) / simd::block_rows * simd::block_rows) {
-    floats_.resize(to_size(rows_) * to_size(stride_));
-    if (!kernels.is_integer) return;
-    places_ = kernels.key_places(dim);
-    placed_.resize(to_size(for_each_tile_ ? rows_ : simd::block_rows) * to_size(places_));
-    words_.resize(to_size(rows_) * to_size(places_ * simd::query_words));
-    scales_.resize(to_size(rows_));
-    totals_.resize(to_size(rows_));
-    sums_.resize(to_size(rows_ * simd::query_words));
-  }
-  [[nodiscard]] float* row(std::int32_t i) { return floats_.data() + to_size(i) * to_size(stride_); }
-
-  /// After all rows are written.
-  void finish() {
-    for (std::int32_t i = 0; places_ != 0 && i < rows_; ++i) {
-      float const* const from = row(i);
-      float* const to = placed_row(i);
-      for (std::int32_t place = 0; place < places_; ++place)
-        to[place] = dims_[place] < dim_ ? from[dims_[place]] : 0.0F;
-      if (!for_each_tile_ && (i + 1) % simd::block_rows == 0) quantize(i + 1 - simd::block_rows, {});
-    }
-  }
-
-  /// The block of rows that begins at `i`, to be used with the tile `keys`.
-  [[nodiscard]] simd::QueryRows block(std::int32_t i, simd::Tile const& keys) {
-    simd::QueryRows q;
-    q.floats = row(i);
-    q.float_stride = stride_;
-    if (places_ == 0) return q;
-    if (for_each_tile_) quantize(i, keys);
-    q.places = places_;
-    q.words = words_.data() + to_size(i) * to_size(places_ * simd::query_words);
-    q.scales = scales_.data() + i;
-    q.totals = totals_.data() + i;
-    q.sums = sums_.data() + i * simd::query_words;
-    return q;
-  }
-
- private:
-  [[nodiscard]] float* placed_row(std::int32_t i) {
-    return placed_.data() + to_size(for_each_tile_ ? i : i % simd::block_rows) * to_size(places_);
-  }
-  void quantize(std::int32_t i, simd::Tile const& keys) {
-    quantize_(keys, placed_row(i), places_,
-              {words_.data() + to_size(i) * to_size(places_ * simd::query_words), scales_.data() + i,
-               totals_.data() + i, sums_.data() + i * simd::query_words});
-  }
-
-  void (*quantize_)(simd::Tile const&, float const*, std::int32_t, simd::QueryIntegers const&);
-  bool for_each_tile_;
-  std::int32_t const* dims_;
-  std::int32_t dim_, stride_, rows_, places_ = 0;
-  Lines<float> floats_, placed_;  // by dims, and by places
-  std::vector<float> scales_, totals_;
-  Lines<std::int8_t> words_;
-  std::vector<std::int32_t> sums_;
 };
 
 /// Runs tiles through the kernels, with the memory that takes. Not for several threads at once.
@@ -291,7 +206,7 @@ class TileAttention {
     alignas(64) float scores[simd::block_rows][simd::tile_tokens];
     simd::WeightIntegers integers;
     alignas(16) float keep[simd::block_rows];
-    key_kernels_.score(keys_, queries.block(row, keys_), scores[0]);
+    score(queries.block(row, keys_), scores);
     for (std::int32_t r = 0; r < simd::block_rows; ++r) hide(visible(tile, row + std::min(r, rows - 1)), scores[r]);
     key_kernels_.soften(keys_, scores[0], sums.states.data() + row, keep);
     if (value_kernels_.weigh != nullptr) value_kernels_.weigh(values_, scores[0], integers);
@@ -307,16 +222,25 @@ class TileAttention {
     add_values(tile, row, rows, weights);
   }
 
+  using Scores = float[simd::block_rows][simd::tile_tokens];
+  void score(simd::QueryBlock const& queries, Scores& scores) const {
+    key_kernels_.score(keys_, queries.rows, scores[0]);
+    if (queries.outliers == nullptr) return;
+    alignas(64) Scores rest;
+    key_kernels_.score(keys_, queries.rest, rest[0]);
+    for (std::int32_t r = 0; r < simd::block_rows; ++r)
+      for (std::int32_t t = 0; t < keys_.tokens && queries.outliers[r] != 0; ++t) scores[r][t] += rest[r][t];
+  }
+
   [[nodiscard]] TileStretches const& visible(TileTokens const& tile, std::int32_t row) const {
     return tile.visible[to_size(row / shape_.heads)];
   }
 
   static void hide(TileStretches const& visible, float* scores) {
     if (visible.all()) return;
-    constexpr float nothing = -std::numeric_limits<float>::infinity();
-    std::fill(scores, scores + visible.begin, nothing);
-    std::fill(scores + visible.sinks, scores + visible.window, nothing);
-    std::fill(scores + visible.end, scores + simd::tile_tokens, nothing);
+    std::fill(scores, scores + visible.begin, simd::hidden_score);
+    std::fill(scores + visible.sinks, scores + visible.window, simd::hidden_score);
+    std::fill(scores + visible.end, scores + simd::tile_tokens, simd::hidden_score);
   }
 
   /// Integers of hidden tokens weigh nothing; a stored NaN would. So floats are read where they are seen: at once where

@@ -33,7 +33,7 @@ namespace detail {
                                                                         std::int32_t num_tokens,
                                                                         TopKOptions const& options) {
   if (token < options.sinks || token >= num_tokens - options.recent) return 0xFFFFFFFFU;
-  if (!(score == score)) return 0;
+  if (is_nan(score)) return 0;
   std::uint32_t const bits = score == 0 ? 0 : to_bits(score);
   return (bits >> 31) != 0 ? ~bits : bits | 0x80000000U;
 }

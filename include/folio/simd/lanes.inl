@@ -17,6 +17,7 @@ typedef std::uint16_t ManyHalves __attribute__((vector_size(FOLIO_SIMD_BYTES)));
 typedef std::uint8_t Patterns __attribute__((vector_size(FOLIO_SIMD_BYTES / 4)));
 typedef std::uint8_t ManyPatterns __attribute__((vector_size(FOLIO_SIMD_BYTES / 2)));
 typedef float FourFloats __attribute__((vector_size(16)));
+typedef std::int32_t FourInts __attribute__((vector_size(16)));
 
 template <class V>
 [[nodiscard]] inline V load(void const* from) {
@@ -44,12 +45,44 @@ template <class V>
   return a > b ? a : b;
 }
 
-/// e^x for x <= 0, to 2 units of the last place; 0 below -87.
+/// `x`, of which the compiler knows nothing: what follows is computed as it is written, also where sums may be put
+/// together in another order (-ffast-math, -Ofast).
+[[nodiscard]] inline Floats as_written(Floats x) {
+#if defined(__x86_64__)
+  asm("" : "+v"(x));
+#elif defined(__aarch64__)
+  asm("" : "+w"(x));
+#else
+  asm("" : "+m"(x));
+#endif
+  return x;
+}
+
+/// The larger of each two; where `x` is a NaN, that. (By name, because a compiler that was told there are none takes
+/// whichever of the two it likes.)
+[[nodiscard]] inline Floats at_least(float limit, Floats x) {
+  Floats const least = splat(limit);
+#if FOLIO_SIMD_BYTES > 16
+  Floats most;
+  asm("vmaxps %1, %2, %0" : "=v"(most) : "v"(x), "v"(least));
+  return most;
+#elif FOLIO_SIMD_X86
+  Floats most = least;
+  asm("maxps %1, %0" : "+x"(most) : "x"(x));
+  return most;
+#else
+  Ints const is_number = (as<Ints>(x) & 0x7FFFFFFF) <= 0x7F800000;
+  return is_number ? larger(x, least) : x;
+#endif
+}
+
+/// e^x for x <= 0, to 2 units of the last place; 0 below -88 (and from -87.4 on no more than the processor makes of
+/// numbers that small), NaN for a NaN.
 [[nodiscard]] inline Floats exp(Floats x) {
-  Ints const none = x < -87.0F;
-  Floats const clamped = none ? Floats{} - 87.0F : x;
-  Floats const shifted = clamped * 1.44269504F + 0x1.8p23F, n = shifted - 0x1.8p23F;  // rounded; n in the low bits
-  Floats const r = (clamped - n * 0.693145751953125F) - n * 1.42860677e-6F;           // ln 2 in two parts
+  Floats const clamped = at_least(-88.0F, x);                            // for which 2^n is 0 below
+  Floats const shifted = as_written(clamped * 1.44269504F + 0x1.8p23F);  // rounded; n in the low bits
+  Floats const n = shifted - 0x1.8p23F;
+  Floats const r = as_written(clamped - n * 0.693145751953125F) - n * 1.42860677e-6F;  // ln 2 in two parts
   Floats p = r * (1.0F / 5040.0F) + (1.0F / 720.0F);
   p = p * r + (1.0F / 120.0F);
   p = p * r + (1.0F / 24.0F);
@@ -58,7 +91,7 @@ template <class V>
   p = p * r + 1.0F;
   p = p * r + 1.0F;
   Floats const power = as<Floats>((as<Ints>(shifted) - 0x4B400000 + 127) << 23);
-  return none ? Floats{} : p * power;
+  return p * power;
 }
 
 /// The elements of type `Element` of `a`, then of `b`, that `I` names.
@@ -127,6 +160,13 @@ struct Larger {
     return larger(a, b);
   }
 };
+struct LargerBits {
+  template <class V>
+  V operator()(V const& a, V const& b) const {
+    using Bits = std::conditional_t<sizeof(V) == 16, FourInts, Ints>;
+    return as<V>(larger(as<Bits>(a), as<Bits>(b)));
+  }
+};
 
 /// The sum, and the largest, of each of four vectors.
 [[nodiscard]] inline FourFloats sums(Floats const& a, Floats const& b, Floats const& c, Floats const& d) {
@@ -134,6 +174,14 @@ struct Larger {
 }
 [[nodiscard]] inline FourFloats largest(Floats const& a, Floats const& b, Floats const& c, Floats const& d) {
   return join(a, b, c, d, Larger{});
+}
+
+/// The largest of each of four vectors of floats that are not negative, by their bits: a NaN is larger than all
+/// numbers, whatever a compiler was told of them. At least 1e-30, whose reciprocal is finite.
+[[nodiscard]] inline FourFloats largest_bits(Ints const (&v)[4]) {
+  FourFloats const least = FourFloats{} + 1e-30F;
+  constexpr LargerBits larger_of;
+  return larger_of(join(as<Floats>(v[0]), as<Floats>(v[1]), as<Floats>(v[2]), as<Floats>(v[3]), larger_of), least);
 }
 
 /// The same 16 bytes in each 16 bytes. (Stored in parts and loaded as a whole they would wait for each other.)

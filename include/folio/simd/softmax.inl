@@ -34,7 +34,8 @@ inline void load_grids(Tile const& tile) {
 }
 
 /// The running softmax of 4 rows (Milakov and Gimelshein, arXiv:1805.02867): takes in the scores of a tile, of which
-/// those of hidden tokens are -infinity, and leaves weights. `keep`: what the rows' sums so far are multiplied by.
+/// those of hidden tokens are `hidden_score`, and leaves weights. `keep`: what the rows' sums so far are multiplied by.
+/// A NaN among the scores that are seen makes the row's sum one, whichever of two a comparison takes.
 inline void soften(Tile const& tile, float* scores, RowState* states, float* keep) {
   Floats most[4], weights[4] = {};
   FOLIO_UNROLL
@@ -46,11 +47,10 @@ inline void soften(Tile const& tile, float* scores, RowState* states, float* kee
   FourFloats const best = largest(most[0], most[1], most[2], most[3]);
   float next[4];
   for (int r = 0; r < block_rows; ++r) {
-    constexpr float nothing = -std::numeric_limits<float>::infinity();
     float const before = states[r].max, now = before > best[r] ? before : best[r];
     keep[r] = before == now ? 1.0F : std::exp(before - now);
     states[r].max = now;
-    next[r] = now == nothing ? 0.0F : now;  // all scores are -infinity, and so they stay
+    next[r] = now == hidden_score ? 0.0F : now;  // all are hidden, and so they stay
   }
   ask_ahead(tile, 16);
   for (std::int32_t t = 0; t < tile_tokens; t += lanes) {
@@ -91,19 +91,21 @@ inline void store_words(Ints const& weights, std::uint8_t* to) {
 /// same side, and a rotation would add that up. Where channels have scales it has to wait for them.
 template <class C, bool Channels>
 inline void quantize_weights(Tile const& tile, float* weights, WeightIntegers& to) {
-  Floats most[4] = {}, shifts[4] = {};
+  Ints most[4] = {};
+  Floats shifts[4] = {};
   for (std::int32_t t = 0; t < tile_tokens; t += lanes) {
     Floats const scale = load<Floats>(tile.scales + t), offset = load<Floats>(tile.offsets + t);
     FOLIO_UNROLL
     for (int r = 0; r < block_rows; ++r) {
-      Floats const weight = load<Floats>(weights + r * tile_tokens + t), product = weight * scale;
+      Floats const weight = load<Floats>(weights + r * tile_tokens + t);
+      Ints const seen = as<Ints>(weight) != 0;  // of what is hidden, the parameters may be a NaN
+      Ints const product = as<Ints>(weight * scale) & seen & 0x7FFFFFFF;
       store(weights + r * tile_tokens + t, product);
       most[r] = larger(product, most[r]);
-      shifts[r] += weight * offset;
+      shifts[r] += as<Floats>(as<Ints>(weight * offset) & seen);
     }
   }
-  FourFloats const least = FourFloats{} + 1e-30F;  // its reciprocal is finite
-  FourFloats const best = larger(largest(most[0], most[1], most[2], most[3]), least);
+  FourFloats const best = largest_bits(most);
   FourFloats const inverse = weight_limit / best, scales = best * (1.0F / weight_limit);
   store(to.scales, scales);
   Floats totals[4] = {};
@@ -135,40 +137,20 @@ inline void store_four(Words const (&words)[4], std::int8_t* to, std::integer_se
   }
 }
 
-/// A block of query rows, [block_rows][places] in the order of the codes' places, as integers in units of each row's
-/// largest; see QueryRows. What is not finite makes the scale NaN. `Scaled`: each row is multiplied by the channels'
-/// scales first, and its total is that of the row times their offsets.
-template <bool Scaled>
-inline void quantize_queries(Tile const& tile, float const* rows, std::int32_t places, QueryIntegers const& to) {
-  Floats most[4] = {}, rest[4] = {}, shares[4] = {};
-  for (std::int32_t i = 0; i < places; i += lanes) {
-    FOLIO_UNROLL
-    for (int r = 0; r < block_rows; ++r) {
-      Floats x = load<Floats>(rows + r * places + i);
-      rest[r] += x * 0.0F;  // NaN of infinities, too
-      if constexpr (Scaled) {
-        shares[r] += x * load<Floats>(tile.channel_offsets + i);
-        x *= load<Floats>(tile.channel_scales + i);
-      }
-      most[r] = larger(larger(x, -x), most[r]);
-    }
-  }
-  FourFloats const limit = larger(largest(most[0], most[1], most[2], most[3]), FourFloats{} + 1e-30F);
-  FourFloats const inverse = query_limit / limit;
-  Ints totals[4] = {};
-  for (std::int32_t i = 0; i < places; i += lanes) {
-    Words words[4];
-    FOLIO_UNROLL
-    for (int r = 0; r < block_rows; ++r) {
-      Floats x = load<Floats>(rows + r * places + i) * inverse[r];
-      if constexpr (Scaled) x *= load<Floats>(tile.channel_scales + i);
-      Ints const integers = __builtin_convertvector(x + (x < 0.0F ? Floats{} - 0.5F : Floats{} + 0.5F), Ints);
-      words[r] = signed_words(integers);
-      totals[r] = dots_of_bytes ? dot(totals[r], Words{} + 0x01010101U, words[r]) : totals[r] + integers;
-    }
-    store_four(words, to.words + i * query_words * block_rows, std::make_integer_sequence<int, lanes>{});
-  }
-  FourFloats const scale = limit * (1.0F / query_limit) + sums(rest[0], rest[1], rest[2], rest[3]);
+/// The nearest integers.
+[[nodiscard]] inline Ints nearest(Floats x) {
+  return __builtin_convertvector(x + (x < 0.0F ? Floats{} - 0.5F : Floats{} + 0.5F), Ints);
+}
+
+/// The words of `lanes` integers of a query, which are added to `totals` as the instructions have them.
+[[nodiscard]] inline Words add_words(Ints integers, Ints& totals) {
+  Words const words = signed_words(integers);
+  totals = dots_of_bytes ? dot(totals, Words{} + 0x01010101U, words) : totals + integers;
+  return words;
+}
+
+/// The scales of 4 rows of integers, the sums of their words, and of the integers in these scales.
+inline void finish_query_block(Ints const (&totals)[4], FourFloats scale, QueryIntegers const& to) {
   store(to.scales, scale);
   for (int r = 0; r < block_rows; ++r) {
     std::int32_t parts[std::size_t{lanes}], *const words = to.sums + r * query_words;
@@ -180,7 +162,61 @@ inline void quantize_queries(Tile const& tile, float const* rows, std::int32_t p
     }
     to.totals[r] = scale[r] * static_cast<float>(std::int64_t{words[1]} * (dots_of_bytes ? 256 : 1) + words[0]);
   }
+}
+
+/// A block of query rows, [block_rows][places] in the order of the codes' places, as integers in units of each row's
+/// largest; see QueryRows. What is not finite makes the scale NaN. `Scaled`: each row is multiplied by the channels'
+/// scales first, and its total is that of the row times their offsets. `WithRest`: what the integers leave of each
+/// element becomes integers, too.
+template <bool Scaled, bool WithRest>
+inline void quantize_query_block(Tile const& tile, float const* rows, std::int32_t places, QueryIntegers const& to,
+                                 QueryIntegers const& rest) {
+  Ints most[4] = {};
+  Floats shares[4] = {};
+  for (std::int32_t i = 0; i < places; i += lanes) {
+    FOLIO_UNROLL
+    for (int r = 0; r < block_rows; ++r) {
+      Floats x = load<Floats>(rows + r * places + i);
+      if constexpr (Scaled) {
+        shares[r] += x * load<Floats>(tile.channel_offsets + i);
+        x *= load<Floats>(tile.channel_scales + i);
+      }
+      most[r] = larger(as<Ints>(x) & 0x7FFFFFFF, most[r]);
+    }
+  }
+  FourFloats const limit = largest_bits(most), inverse = query_limit / limit;
+  Ints totals[4] = {}, rest_totals[4] = {};
+  for (std::int32_t i = 0; i < places; i += lanes) {
+    Words words[4], rest_words[4];
+    FOLIO_UNROLL
+    for (int r = 0; r < block_rows; ++r) {
+      Floats x = load<Floats>(rows + r * places + i) * inverse[r];
+      if constexpr (Scaled) x *= load<Floats>(tile.channel_scales + i);
+      Ints const integers = nearest(x);
+      words[r] = add_words(integers, totals[r]);
+      if constexpr (WithRest)
+        rest_words[r] =
+            add_words(nearest((x - __builtin_convertvector(integers, Floats)) * query_rest_units), rest_totals[r]);
+    }
+    constexpr auto all_lanes = std::make_integer_sequence<int, lanes>{};
+    store_four(words, to.words + i * query_words * block_rows, all_lanes);
+    if constexpr (WithRest) store_four(rest_words, rest.words + i * query_words * block_rows, all_lanes);
+  }
+  FourInts const is_number = as<FourInts>(limit) < 0x7F800000;
+  FourFloats const none = FourFloats{} + std::numeric_limits<float>::quiet_NaN();
+  FourFloats const scale = is_number ? limit * (1.0F / query_limit) : none;
+  finish_query_block(totals, scale, to);
+  if constexpr (WithRest) finish_query_block(rest_totals, scale * (1.0F / query_rest_units), rest);
   if constexpr (Scaled) store(to.totals, sums(shares[0], shares[1], shares[2], shares[3]));
+  if constexpr (Scaled && WithRest) store(rest.totals, FourFloats{});
+}
+template <bool Scaled>
+inline void quantize_queries(Tile const& tile, float const* rows, std::int32_t places, QueryIntegers const& to,
+                             QueryIntegers const* rest) {
+  if (rest == nullptr)
+    quantize_query_block<Scaled, false>(tile, rows, places, to, {});
+  else
+    quantize_query_block<Scaled, true>(tile, rows, places, to, *rest);
 }
 
 }  // namespace folio::simd::FOLIO_SIMD_ISA

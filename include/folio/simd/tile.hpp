@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <folio/quantizer/float_formats.hpp>
+#include <limits>
 #include <vector>
 
 namespace folio::simd {
@@ -15,9 +17,16 @@ inline constexpr std::int32_t block_rows = 4;    ///< query rows that share each
 
 /// Queries and weights as integers of 16 bits, four of them in as many words of 4 bytes as this; what a word has is up
 /// to the instructions. In units of a row's largest they are finer than f16, whose numbers the kernels of others
-/// multiply.
+/// multiply, but for queries with outliers: ops/query_store.hpp.
 inline constexpr std::int32_t query_words = 2, weight_words = 2;
 inline constexpr float query_limit = 127.0F * 256.0F, weight_limit = 32767.0F;
+/// What the first integers leave of a query's element is at most half a unit of theirs; of these the second ones have
+/// so many, and stay below query_limit.
+inline constexpr float query_rest_units = 64000.0F;
+
+/// The score of a token that a query does not see: less than all others, and a number, which compilers that are told
+/// that there is no infinity (-ffast-math) compare as any other.
+inline constexpr float hidden_score = std::numeric_limits<float>::lowest();
 
 /// The rows of up to 64 neighbouring tokens in one plane and head, by their addresses: so any layout that keeps rows
 /// whole, and any block size, has the same kernels. Tokens that nobody sees have the address of one that is seen.
@@ -110,11 +119,18 @@ struct QueryRows {
   std::int32_t const* sums = nullptr;  ///< [block_rows][query_words] of the words
 };
 
+/// A block of queries, and where some row of it has outliers, what its integers leave of the elements: scores of both
+/// are added for those rows.
+struct QueryBlock {
+  QueryRows rows, rest;
+  std::uint8_t const* outliers = nullptr;  ///< [block_rows] whether; null: no row has any
+};
+
 /// Where the integers of such a block go.
 struct QueryIntegers {
-  std::int8_t* words;
-  float *scales, *totals;
-  std::int32_t* sums;
+  std::int8_t* words = nullptr;
+  float *scales = nullptr, *totals = nullptr;
+  std::int32_t* sums = nullptr;
 };
 
 /// The weights of a block of rows as integers.
@@ -141,6 +157,8 @@ struct WeightRows {
 /// The softmax of a row so far: the largest score, and the sum of the weights in units of its exponential.
 struct RowState {
   float max, sum;
+  /// Whether nothing was seen. By the bits of the sum, of which a NaN is none.
+  [[nodiscard]] bool empty() const { return to_bits(sum) == 0; }
 };
 
 /// What a row's codes are, and what its parameters; `other` has no kernels of its own and is decoded row by row.
@@ -174,7 +192,8 @@ struct RowKernels {
   void (*load_key_params)(Tile const&) = nullptr;  ///< scales and offsets
   void (*load_value_params)(Tile const&) = nullptr;
   /// Where channels have parameters: for each tile, whose they are.
-  void (*quantize_queries)(Tile const&, float const* rows, std::int32_t places, QueryIntegers const&) = nullptr;
+  void (*quantize_queries)(Tile const&, float const* rows, std::int32_t places, QueryIntegers const&,
+                           QueryIntegers const* rest) = nullptr;
   void (*prepare_keys)(Tile const&) = nullptr;  ///< lays the tile out in `unpacked`: floats row by row
   void (*prepare_values)(Tile const&) = nullptr;
   void (*score)(Tile const&, QueryRows const&, float* scores) = nullptr;

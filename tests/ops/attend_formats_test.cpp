@@ -141,7 +141,7 @@ Errors errors_of(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_d
   TileAttention attention(kernels, kernels, {key_dim, value_dim, 1, rows}, code_bytes<Q>(key_dim),
                           code_bytes<Q>(value_dim));
   QueryStore queries = attention.make_queries();
-  for (std::int32_t r = 0; r < rows; ++r) queries.set_row(r, q.data() + r * key_dim, 1.0F, Basis::model);
+  for (std::int32_t r = 0; r < rows; ++r) queries.set_row(r, q.data() + r * key_dim, 1.0F);
   queries.finish();
   PartialSums sums;
   attention.clear(sums);
@@ -261,7 +261,7 @@ TEST_CASE("queries become the same integers of 16 bits on every set of instructi
     auto const kernels = simd::row_kernels<format>(false);
     TileAttention attention(kernels, kernels, {128, 128, 1, 1}, 128, 128);
     QueryStore queries = attention.make_queries();
-    queries.set_row(0, row.data(), 1.0F, Basis::model);
+    queries.set_row(0, row.data(), 1.0F);
     queries.finish();
     simd::QueryRows const block = queries.block(0, {}).rows;
     double largest_error = 0;

@@ -137,8 +137,10 @@ class AttendTask {
     while (queries_.size() < to_size(work_->kv_heads)) queries_.push_back(attention_->make_queries());
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
       QueryStore& queries = queries_[to_size(h)];
-      for (std::int32_t row = 0; row < rows_; ++row)  // turned instead of every key
-        queries.set_row(row, q + row_of(h, row) * shape_.key_dim, scale, call_.layer.keys.basis);
+      for (std::int32_t row = 0; row < rows_; ++row) {
+        float* const stored = queries.set_row(row, q + row_of(h, row) * shape_.key_dim, scale);
+        change_basis(call_.layer.keys.basis, stored, shape_.key_dim, shape_.key_dim);  // instead of every key
+      }
       queries.finish();
     }
   }

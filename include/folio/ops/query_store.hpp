@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <folio/quantizer/basis.hpp>
 #include <folio/quantizer/float_formats.hpp>
 #include <folio/simd/tile.hpp>
 #include <new>
@@ -64,12 +63,12 @@ class QueryStore {
     first_.resize(rows_, places_);
   }
 
-  /// Row `i`: a query of the model's basis, to be multiplied by `scale` and turned to the keys' basis.
-  void set_row(std::int32_t i, float const* q, float scale, Basis basis) {
+  /// Row `i`: a query of the model's basis times `scale`. Returns the row, to be turned to the keys' basis.
+  float* set_row(std::int32_t i, float const* q, float scale) {
     float* const to = floats_.data() + to_size(i) * to_size(stride_);
     for (std::int32_t d = 0; d < dim_; ++d) to[d] = q[d] * scale;
     if (places_ != 0) outliers_[to_size(i)] = has_outliers(to, dim_) ? 1 : 0;
-    change_basis(basis, to, dim_, dim_);
+    return to;
   }
 
   /// After all rows are set.

@@ -70,8 +70,12 @@ bool same_bits(float const* a, float const* b, std::int32_t n) {
 /// A query that holds a NaN gives NaN in its head, and all others what they gave; a query that sees nothing gives 0.
 template <class View>
 void check_special_queries(char const* name, View const& view, std::vector<float> q, Result const& plain) {
-  q[5 * dim + 7] = not_a_number;  // of the second token's second head
-  Result const found = attend(view, q);
+  Result found;
+  for (float const what : at_run_time({infinity, not_a_number})) {  // of the second token's second head
+    std::memcpy(q.data() + 5 * dim + 7, &what, sizeof(what));
+    found = attend(view, q);
+    check(is_nan(found.lse[5]), std::string(name) + ": an infinity or a NaN in a query");
+  }
   for (std::int32_t row = 0; row < view.num_query_tokens() * heads; ++row) {
     float const* const out = found.out.data() + row * dim;
     bool all_nan = is_nan(found.lse[static_cast<std::size_t>(row)]);

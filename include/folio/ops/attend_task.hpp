@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <folio/block.hpp>
 #include <folio/ops/attend_layer.hpp>
 #include <folio/ops/attend_work.hpp>
@@ -104,8 +105,11 @@ class AttendTask {
         change_value_basis(call_.layer.values.basis, shape_, value.data());
         std::int64_t const to = row_of(h, row);
         std::copy(value.begin(), value.end(), out + to * shape_.value_dim);
-        if (lse != nullptr)
-          lse[to] = state.empty() ? -std::numeric_limits<float>::infinity() : state.max + std::log(state.sum);
+        if (lse == nullptr) continue;
+        // By the bits: told that there is no infinity, a compiler takes the other of two values.
+        float const sum = state.max + std::log(state.sum);
+        std::uint32_t const bits = select_bits(state.empty(), 0xFF800000U, to_bits(sum));
+        std::memcpy(lse + to, &bits, sizeof(bits));
       }
   }
 

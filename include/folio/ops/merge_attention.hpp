@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <folio/quantizer/float_formats.hpp>
+#include <limits>
 
 namespace folio::ops {
 
@@ -19,6 +20,12 @@ inline void merge_attention(float* out, float* lse, float const* other_out, floa
                             std::int64_t num_rows, std::int32_t dim) {
   for (std::int64_t row = 0; row < num_rows; ++row) {
     if (is_negative_infinity(other_lse[row])) continue;  // exp(-inf - -inf) would be NaN
+    if (is_nan(lse[row]) || is_nan(other_lse[row])) {    // said, and not left to sums of which a compiler expects none
+      constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
+      std::fill(out + row * dim, out + (row + 1) * dim, not_a_number);
+      lse[row] = not_a_number;
+      continue;
+    }
     if (is_negative_infinity(lse[row])) {
       std::copy(other_out + row * dim, other_out + (row + 1) * dim, out + row * dim);
       lse[row] = other_lse[row];

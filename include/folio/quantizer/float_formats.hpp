@@ -32,12 +32,12 @@ struct BFloat16 {
 /// Whether `value` is a NaN, by its bits: a compiler that was told there are none (-ffast-math) answers `x != x`
 /// without looking. By reference, because such a compiler takes an argument for a number.
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr bool is_nan(float const& value) {
-  return (to_bits(value) & 0x7FFFFFFFU) > 0x7F800000U;
+  return (__builtin_bit_cast(std::uint32_t, value) & 0x7FFFFFFFU) > 0x7F800000U;
 }
 
 /// Whether `value` is -infinity, for such compilers, too.
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr bool is_negative_infinity(float const& value) {
-  return to_bits(value) == 0xFF800000U;
+  return __builtin_bit_cast(std::uint32_t, value) == 0xFF800000U;
 }
 
 /// `yes` or `no`, by masks: a ?: over a float operation is a branch to compilers that respect traps, and stops

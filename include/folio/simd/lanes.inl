@@ -72,7 +72,7 @@ template <class V>
   return most;
 #else
   Ints const is_number = (as<Ints>(x) & 0x7FFFFFFF) <= 0x7F800000;
-  return is_number ? larger(x, least) : x;
+  return as<Floats>(is_number ? as<Ints>(larger(x, least)) : as<Ints>(x));
 #endif
 }
 
@@ -227,10 +227,10 @@ template <int... I>
 #else  // f16_to_f32, for vectors
   Words const pattern = widen(h), sign = (pattern & 0x8000U) << 16, magnitude = (pattern & 0x7FFFU) << 13;
   Floats const small = as<Floats>(magnitude + (113U << 23)) - 0x1p-14F;
-  Floats const normal = as<Floats>(magnitude + (112U << 23)), special = as<Floats>(magnitude | 0x7F800000U);
+  Words const normal = magnitude + (112U << 23), special = magnitude | 0x7F800000U;
   Ints const size = as<Ints>(magnitude);
-  Floats const finite = size < 0x00800000 ? small : normal;
-  return as<Floats>(sign | as<Words>(size < 0x0F800000 ? finite : special));
+  Words const finite = size < 0x00800000 ? as<Words>(small) : normal;
+  return as<Floats>(sign | (size < 0x0F800000 ? finite : special));
 #endif
 }
 

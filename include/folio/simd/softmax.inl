@@ -202,9 +202,8 @@ inline void quantize_query_block(Tile const& tile, float const* rows, std::int32
     store_four(words, to.words + i * query_words * block_rows, all_lanes);
     if constexpr (WithRest) store_four(rest_words, rest.words + i * query_words * block_rows, all_lanes);
   }
-  FourInts const is_number = as<FourInts>(limit) < 0x7F800000;
-  FourFloats const none = FourFloats{} + std::numeric_limits<float>::quiet_NaN();
-  FourFloats const scale = is_number ? limit * (1.0F / query_limit) : none;
+  FourInts const is_number = as<FourInts>(limit) < 0x7F800000, not_a_number = FourInts{} + 0x7FC00000;
+  FourFloats const scale = as<FourFloats>(is_number ? as<FourInts>(limit * (1.0F / query_limit)) : not_a_number);
   finish_query_block(totals, scale, to);
   if constexpr (WithRest) finish_query_block(rest_totals, scale * (1.0F / query_rest_units), rest);
   if constexpr (Scaled) store(to.totals, sums(shares[0], shares[1], shares[2], shares[3]));

@@ -37,7 +37,11 @@ void check(bool holds, std::string const& what) {
 
 /// What the compiler cannot know.
 std::vector<float> at_run_time(std::vector<float> values) {
-  for (float& x : values) x = *const_cast<float volatile*>(&x);
+  for (float& x : values) {
+    std::uint32_t const volatile bits = to_bits(x);
+    std::uint32_t const copy = bits;
+    std::memcpy(&x, &copy, sizeof(x));
+  }
   return values;
 }
 

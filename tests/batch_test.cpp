@@ -154,10 +154,9 @@ TEST_CASE("each group has tables of its own") {
   for (int i = 0; i < 15; ++i) s.append(1);
   auto const batch = cache.batch({&s});
   CHECK(row(batch, 0, 0) == block_ids(s, 0));
-  CHECK(row(batch, 0, 1) == block_ids(s, 1));
   CHECK(batch.table_width(0) == 4);
-  CHECK(batch.table_width(1) == 8);
-  CHECK(row(batch, 0, 1)[1] == 0);  // given back behind the window
+  CHECK(block_ids(s, 1) == std::vector<std::int32_t>{1, 0, 0, 0, 5, 2, 3, 4});
+  CHECK(row(batch, 0, 1) == std::vector<std::int32_t>{1, 5, 2, 3, 4});  // without what lies behind the window
   CHECK(batch.slots(0)[0] == std::int64_t{block_ids(s, 0)[3]} * 4 + 2);
   CHECK(batch.slots(1)[0] == std::int64_t{block_ids(s, 1)[7]} * 2);
 }
@@ -351,8 +350,66 @@ TEST_CASE("rows have room for the tokens that the padding says, in every group")
   Sequence const s = cache.create(5);
   auto const batch = cache.batch({&s}, BatchPadding{.num_tokens = 21});
   CHECK(batch.table_width(0) == 6);
-  CHECK(batch.table_width(1) == 11);
+  CHECK(batch.table_width(1) == 7);  // a block of sinks, and 10 tokens that begin anywhere in a block
   CHECK(cache.batch({&s}, BatchPadding{.num_tokens = 21, .row_blocks = 4}).table_width(0) == 8);
+}
+
+TEST_CASE("of a group with a window a row holds the sinks' blocks and those that the step's queries see") {
+  WindowCache cache(folio::CacheConfig{.num_blocks = {80, 80}});
+  Sequence s = cache.create();
+  for (int step = 0; step < 40; ++step) {
+    s.append(1 + step % 5);
+    for (std::int32_t queries = 0; queries <= s.num_new_tokens(); ++queries) {
+      CAPTURE(step, queries);
+      auto const batch = cache.batch({{&s, queries}}, BatchPadding{.num_query_tokens = 5, .num_tokens = 200});
+      auto const view = batch.view().sequence_in<1>(0, 0);
+      REQUIRE(batch.table_width(1) == 7);
+      std::int32_t const first = std::max(0, s.num_tokens() - queries - 5) / 2;  // the window's first block
+      for (std::int32_t token = 0; token < s.num_tokens(); ++token) {
+        bool const seen = token / 2 == 0 || token / 2 >= first;
+        REQUIRE(to_int(view.block_id(token)) == (seen ? block_ids(s, 1)[static_cast<std::size_t>(token / 2)] : 0));
+      }
+      std::vector<std::int32_t> walked, wanted{block_ids(s, 1)[0]};
+      for (auto const block : view.blocks()) walked.push_back(to_int(block.id()));
+      for (std::int32_t b = std::max(first, 1); b * 2 < s.num_tokens(); ++b)
+        wanted.push_back(block_ids(s, 1)[static_cast<std::size_t>(b)]);
+      REQUIRE(walked == wanted);
+    }
+  }
+}
+
+TEST_CASE("a copy of the tables to which each step's changes are made is the tables") {
+  std::mt19937 random(5);
+  WindowCache cache(folio::CacheConfig{.num_blocks = {600, 900}});
+  BatchTables tables(2);
+  BatchPadding const padding{.num_sequences = 6, .num_query_tokens = 40, .num_tokens = 1000};
+  tables.fill(cache.state()->store, {}, padding);
+  std::vector<std::int32_t> copy(tables.bytes().size() / 4);
+  std::memcpy(copy.data(), tables.bytes().data(), tables.bytes().size());
+  std::vector<Sequence> all;
+  for (int step = 0; step < 300; ++step) {
+    CAPTURE(step);
+    if (all.size() < 6 && below(random, 3) == 0) all.push_back(cache.create(below(random, 30)));
+    if (!all.empty() && below(random, 8) == 0) all.erase(all.begin() + below(random, static_cast<int>(all.size())));
+    std::vector<BatchItem> items;
+    for (Sequence& s : all) {
+      s.append(below(random, 7));
+      if (below(random, 9) != 0) items.emplace_back(&s, std::min(s.num_new_tokens(), below(random, 7)));
+    }
+    std::int64_t last = -1, num_changed = 0;
+    auto changes = [&](std::byte const* words, std::int64_t first, std::int64_t count) {
+      REQUIRE(first > last);  // ascending, and at least a word
+      REQUIRE(count > 0);
+      last = first + count - 1;
+      num_changed += count;
+      std::memcpy(copy.data() + first, words + 4 * first, static_cast<std::size_t>(4 * count));
+    };
+    tables.fill(cache.state()->store, items, padding, changes);
+    REQUIRE(std::memcmp(copy.data(), tables.bytes().data(), tables.bytes().size()) == 0);
+    REQUIRE(contents(tables, 2) == contents(cache.batch(items, padding), 2));  // as if made anew
+    REQUIRE(num_changed < 400);                                                // of 1,818
+    tables.fill(cache.state()->store, items, padding, [](auto...) { FAIL("nothing changed"); });
+  }
 }
 
 TEST_CASE("all tables are in one buffer, which a copy of can be viewed anywhere") {

@@ -10,6 +10,7 @@
 #include <folio/cache_state.hpp>
 #include <folio/error.hpp>
 #include <folio/sequence.hpp>
+#include <folio/table_buffer.hpp>
 #include <folio/view.hpp>
 #include <limits>
 #include <memory>
@@ -39,30 +40,35 @@ struct BatchPadding {
   std::int32_t row_blocks = 1;        ///< rows of block tables are a multiple of this many blocks
 };
 
-/// The tables of a step, all in one buffer, so that one copy takes them to a device. Every row, padding included, is
-/// written anew each time.
+/// The tables of a step, all in one buffer, so that one copy takes them to a device.
 ///
 /// The buffer holds the slots of each group, the lengths, the query starts, and the block table of each group. Where
 /// each begins follows from the numbers of sequences, query tokens and blocks of a row alone: with a padding that fixes
-/// them, every step's buffer is alike.
+/// them, every step's buffer is alike. Then what a smaller step leaves of a larger one is made padding again, and
+/// nothing else of the padding is touched.
+///
+/// A row of a block table holds a sequence's blocks in their order; in a group with a window those of the sinks and
+/// those from the window of the step's first query on, without the hidden_blocks between them.
 class BatchTables {
  public:
   explicit BatchTables(int num_groups) : num_groups_(num_groups) {}
 
   /// Writes the tables of `items`. Throws Error, and changes nothing, for an empty handle, another cache's sequence,
-  /// one that is given twice, or more queries than the sequence has tokens in memory; std::bad_alloc. Cost: O(blocks +
-  /// query tokens); no allocation once the buffer has grown to the size of a step, and to the cache's number of
-  /// sequences.
-  void fill(SequenceStore const& store, std::span<BatchItem const> items, BatchPadding const& padding = {}) {
+  /// one that is given twice, or more queries than the sequence has tokens in memory; std::bad_alloc. Cost: O(blocks of
+  /// the sequences + query tokens), and O(buffer) where the last step's was another; no allocation once the buffer has
+  /// grown to the size of a step, and to the cache's number of sequences.
+  ///
+  /// `changes` is told which words of the buffer changed: see TableBuffer. It is told nothing where the buffer is
+  /// another one than before.
+  template <class Changes = NoChanges>
+  void fill(SequenceStore const& store, std::span<BatchItem const> items, BatchPadding const& padding = {},
+            Changes&& changes = {}) {
     Places const places = prepared(store, items, padding);
-    if (places.size > buffer_.capacity()) buffer_ = std::exchange(next_buffer_, {});
-    buffer_.resize(places.size);
-    places_ = places;
-    fill_lengths(items);
-    for (int g = 0; g < num_groups_; ++g) {
-      fill_blocks(g, items);
-      fill_slots(store.shape(g), g, items);
-    }
+    if (!is_at(places)) move_to(places);
+    fill_slots(store, items, changes);
+    fill_lengths(items, changes);
+    for (int g = 0; g < num_groups_; ++g) fill_blocks(store.shape(g), g, items, changes);
+    num_items_ = items.size();
   }
 
   /// Throws what `fill` would, and takes the memory that it needs, so that it cannot fail then: for tables that are
@@ -90,7 +96,8 @@ class BatchTables {
   [[nodiscard]] std::span<std::int32_t const> query_starts() const noexcept {
     return array<std::int32_t>(places_.query_starts, std::int64_t{num_sequences()} + 1);
   }
-  /// [num_sequences][table_width(group)] block ids of layer group `group`; 0, the null block, where there is none.
+  /// [num_sequences][table_width(group)] block ids of layer group `group`; 0, the null block, where there is none. With
+  /// a window without the hidden ones: see above.
   [[nodiscard]] std::span<std::int32_t const> block_table(int group = 0) const {
     Group const& g = checked_group(group);
     return array<std::int32_t>(g.blocks, std::int64_t{num_sequences()} * g.width);
@@ -102,7 +109,7 @@ class BatchTables {
   }
 
   /// The whole buffer, aligned to 8 bytes.
-  [[nodiscard]] std::span<std::byte const> bytes() const noexcept { return std::as_bytes(std::span(buffer_)); }
+  [[nodiscard]] std::span<std::byte const> bytes() const noexcept { return buffer_.bytes(); }
 
   /// A view over a copy of the buffer that begins at `begin`, aligned to 8 bytes.
   template <class View>
@@ -126,7 +133,7 @@ class BatchTables {
     std::int32_t num_sequences = 0, num_query_tokens = 0;
     std::int64_t lengths = 0, query_starts = 0;
     std::array<Group, max_groups> groups;
-    std::size_t size = 1;  // of the buffer, of 8 bytes each: query_starts has one entry from the start
+    std::int64_t num_words = 2;  // of the buffer: query_starts has one entry from the start
   };
 
   [[nodiscard]] Group const& checked_group(int group) const {
@@ -143,11 +150,6 @@ class BatchTables {
   [[nodiscard]] std::span<T const> array(std::int64_t offset, std::int64_t size) const {
     return {at<T>(bytes().data(), offset), index(size)};
   }
-  template <class T>
-  [[nodiscard]] T* writable(std::int64_t offset) {
-    return reinterpret_cast<T*>(reinterpret_cast<std::byte*>(buffer_.data()) + offset);
-  }
-
   static std::int32_t num_queries(BatchItem const& item) {
     return item.num_query_tokens == BatchItem::last_append ? item.sequence->num_new_tokens() : item.num_query_tokens;
   }
@@ -180,8 +182,8 @@ class BatchTables {
                                 BatchPadding const& padding) {
     Places const places = place(store, items, padding);
     check_once(items);
-    if (places.size > buffer_.capacity() && places.size > next_buffer_.capacity())
-      next_buffer_.reserve(std::max(places.size, buffer_.capacity() + buffer_.capacity() / 2));
+    buffer_.prepare(places.num_words);
+    live_.reserve(num_rows(places));
     return places;
   }
 
@@ -205,16 +207,17 @@ class BatchTables {
     p.lengths = take(p.num_sequences, 4);
     p.query_starts = take(std::int64_t{p.num_sequences} + 1, 4);
     for (int g = 0; g < num_groups_; ++g) {
-      std::int64_t longest = std::max(1, blocks_for(padding.num_tokens, store.shape(g).block_size));
+      GroupShape const& shape = store.shape(g);
+      std::int64_t longest = std::max<std::int64_t>(1, padded_row(shape, padding, p.num_query_tokens));
       for (BatchItem const& item : items)
-        longest = std::max(longest, static_cast<std::int64_t>(item.sequence->blocks(g).size()));
+        longest = std::max(longest, static_cast<std::int64_t>(item.sequence->blocks(g).size()) - hidden(shape, item));
       std::int64_t const step = std::max(padding.row_blocks, 1), width = (longest + step - 1) / step * step;
       if (width > most)
         throw Error("folio: a row of a block table has at most 2147483647 blocks, not " + std::to_string(width));
       p.groups[index(g)].width = static_cast<std::int32_t>(width);
       p.groups[index(g)].blocks = take(std::int64_t{p.num_sequences} * width, 4);
     }
-    p.size = index((end + 7) / 8);
+    p.num_words = end / 4;
     return p;
   }
 
@@ -230,46 +233,104 @@ class BatchTables {
     }
   }
 
-  void fill_lengths(std::span<BatchItem const> items) {
-    auto* const lengths = writable<std::int32_t>(places_.lengths);
-    auto* const query_starts = writable<std::int32_t>(places_.query_starts);
-    query_starts[0] = 0;
-    for (std::size_t i = 0; i < index(num_sequences()); ++i) {
-      bool const padding = i >= items.size();
-      lengths[i] = padding ? 0 : items[i].sequence->num_tokens();
-      query_starts[i + 1] = query_starts[i] + (padding ? 0 : num_queries(items[i]));
-    }
+  /// The blocks of a row that has room for any sequence of padding.num_tokens tokens: with a window those of the sinks,
+  /// and those that hold the step's query tokens and the window before the first of them.
+  static std::int64_t padded_row(GroupShape const& shape, BatchPadding const& padding, std::int32_t num_query_tokens) {
+    std::int64_t const all = blocks_for(padding.num_tokens, shape.block_size);
+    if (shape.window == 0) return all;
+    std::int64_t const seen = std::int64_t{shape.window} - 1 + num_query_tokens;
+    return std::min(all,
+                    blocks_for(shape.sinks, shape.block_size) + (seen + shape.block_size - 2) / shape.block_size + 1);
   }
 
-  void fill_blocks(int g, std::span<BatchItem const> items) {
-    Group const& group = places_.groups[index(g)];
-    auto* row = writable<std::int32_t>(group.blocks);
-    for (std::size_t i = 0; i < index(num_sequences()); ++i, row += group.width) {
-      std::span<BlockId const> const blocks = i < items.size() ? items[i].sequence->blocks(g) : std::span<BlockId>();
-      for (std::size_t b = 0; b < blocks.size(); ++b) row[b] = to_int(blocks[b]);
-      std::fill(row + blocks.size(), row + group.width, to_int(null_block));
-    }
+  static std::int32_t hidden(GroupShape const& shape, BatchItem const& item) {
+    return hidden_blocks(shape, item.sequence->num_tokens() - num_queries(item));
   }
 
-  void fill_slots(GroupShape const& shape, int g, std::span<BatchItem const> items) {
-    auto* const slots = writable<std::int64_t>(places_.groups[index(g)].slots);
+  [[nodiscard]] std::size_t num_rows(Places const& places) const {
+    return index(num_groups_) * index(places.num_sequences);
+  }
+
+  [[nodiscard]] bool is_at(Places const& places) const {
+    bool same = is_filled_ && num_sequences() == places.num_sequences && num_query_tokens() == places.num_query_tokens;
+    for (int g = 0; g < num_groups_; ++g)
+      same = same && places_.groups[index(g)].width == places.groups[index(g)].width;
+    return same;
+  }
+
+  /// Makes the buffer one of padding alone, with the memory that `prepared` took.
+  void move_to(Places const& places) {
+    buffer_.reset(places.num_words);
+    NoChanges unseen;
+    buffer_.fill(unseen, 0, places.lengths / 4, static_cast<std::int32_t>(to_int(no_slot)));  // the slots come first
+    live_.assign(num_rows(places), 0);
+    places_ = places;
+    num_items_ = num_live_queries_ = 0;
+    is_filled_ = true;
+  }
+
+  template <class Changes>
+  void fill_slots(SequenceStore const& store, std::span<BatchItem const> items, Changes& changes) {
     std::size_t n = 0;
-    for (BatchItem const& item : items) {
-      std::span<BlockId const> const blocks = item.sequence->blocks(g);
-      std::int32_t const length = item.sequence->num_tokens();
-      for (std::int32_t token = length - num_queries(item); token < length; ++token) {
-        BlockId const block = blocks[index(token / shape.block_size)];
-        slots[n++] = to_int(slot_of(block, token % shape.block_size, shape.block_size));
+    for (int g = 0; g < num_groups_; ++g) {
+      GroupShape const& shape = store.shape(g);
+      TableBuffer::Writer<std::int64_t, Changes> slots(buffer_, changes, places_.groups[index(g)].slots / 4);
+      n = 0;
+      for (BatchItem const& item : items) {
+        std::span<BlockId const> const blocks = item.sequence->blocks(g);
+        std::int32_t const length = item.sequence->num_tokens();
+        for (std::int32_t token = length - num_queries(item); token < length; ++token, ++n)
+          slots.add(
+              to_int(slot_of(blocks[index(token / shape.block_size)], token % shape.block_size, shape.block_size)));
       }
+      for (std::size_t i = n; i < num_live_queries_; ++i) slots.add(to_int(no_slot));
+      slots.flush();
     }
-    std::fill(slots + n, slots + num_query_tokens(), to_int(no_slot));
+    num_live_queries_ = n;
+  }
+
+  template <class Changes>
+  void fill_lengths(std::span<BatchItem const> items, Changes& changes) {
+    TableBuffer::Writer<std::int32_t, Changes> lengths(buffer_, changes, places_.lengths / 4);
+    for (std::size_t i = 0; i < std::max(items.size(), num_items_); ++i)
+      lengths.add(i < items.size() ? items[i].sequence->num_tokens() : 0);
+    lengths.flush();
+    TableBuffer::Writer<std::int32_t, Changes> query_starts(buffer_, changes, places_.query_starts / 4);
+    std::int32_t start = 0;
+    for (std::size_t i = 0; i <= index(num_sequences()); ++i) {
+      query_starts.add(start);
+      start += i < items.size() ? num_queries(items[i]) : 0;
+    }
+    query_starts.flush();
+  }
+
+  template <class Changes>
+  void fill_blocks(GroupShape const& shape, int g, std::span<BatchItem const> items, Changes& changes) {
+    Group const& group = places_.groups[index(g)];
+    std::int32_t* const live = live_.data() + g * std::int64_t{num_sequences()};
+    for (std::size_t i = 0; i < std::max(items.size(), num_items_); ++i) {
+      std::int64_t const row = group.blocks / 4 + static_cast<std::int64_t>(i) * group.width;
+      std::int32_t size = 0;
+      if (i < items.size()) {
+        std::span<BlockId const> const blocks = items[i].sequence->blocks(g);
+        std::int32_t const left_out = hidden(shape, items[i]);
+        std::int32_t const sinks = left_out > 0 ? blocks_for(shape.sinks, shape.block_size) : 0;
+        size = static_cast<std::int32_t>(blocks.size()) - left_out;
+        buffer_.put(changes, row, blocks.data(), sinks);
+        buffer_.put(changes, row + sinks, blocks.data() + sinks + left_out, size - sinks);
+      }
+      buffer_.fill(changes, row + size, live[i] - size, to_int(null_block));
+      live[i] = size;
+    }
   }
 
   int num_groups_;
   Places places_;
-  std::vector<std::int64_t> buffer_{0};    // of 8 bytes each, for alignment
-  std::vector<std::int64_t> next_buffer_;  // where a fill needs a larger one
-  std::vector<std::uint32_t> met_;         // by sequence: the round in which it was met last
+  TableBuffer buffer_;
+  bool is_filled_ = false;
+  std::size_t num_items_ = 0, num_live_queries_ = 0;  // of the last step: what is no padding
+  std::vector<std::int32_t> live_;                    // [group][sequence] blocks of a row that are no padding
+  std::vector<std::uint32_t> met_;                    // by sequence: the round in which it was met last
   std::uint32_t round_ = 0;
 };
 

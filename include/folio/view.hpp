@@ -14,12 +14,24 @@ namespace folio {
 
 /// One group's share of a step: where its blocks are, and which blocks each sequence has.
 struct GroupTable {
-  std::byte* pool = nullptr;             ///< block id * block_bytes begins a block
-  std::int32_t const* blocks = nullptr;  ///< [num_sequences][width] block ids; behind a sequence's end: the null block
-  std::int64_t const* slots = nullptr;   ///< [num_query_tokens] where each new token goes; -1: nowhere
-  std::int32_t width = 0;                ///< blocks in a row of the table
+  std::byte* pool = nullptr;  ///< block id * block_bytes begins a block
+  /// [num_sequences][width] block ids, in the order of the tokens; after a sequence's end: the null block. With a
+  /// window a row leaves out hidden_blocks of them after those of the sinks, and is as wide as the window at most.
+  std::int32_t const* blocks = nullptr;
+  std::int64_t const* slots = nullptr;  ///< [num_query_tokens] where each new token goes; -1: nowhere
+  std::int32_t width = 0;               ///< blocks in a row of the table
   GroupShape shape;
 };
+
+/// How many blocks of a sequence a step has no use for: those between the sinks and the window of its first query,
+/// which is at `first_query`. A row of a block table leaves them out.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t hidden_blocks(GroupShape const& shape,
+                                                                     std::int32_t first_query) {
+  if (shape.window == 0) return 0;
+  std::int32_t const hidden =
+      shape.window_begin(first_query) / shape.block_size - blocks_for(shape.sinks, shape.block_size);
+  return hidden > 0 ? hidden : 0;
+}
 
 /// The shape that every group of a model shares, as far as the types tell; the rest is `dynamic`, and read at run time.
 template <ModelPolicy M, BlockSizePolicy Blocks>
@@ -160,7 +172,11 @@ class SequenceView {
 
   FOLIO_HOST_DEVICE constexpr SequenceView(Layer const& layer, std::int32_t const* blocks, std::int32_t num_tokens,
                                            std::int32_t num_query_tokens)
-      : layer_(layer), blocks_(blocks), num_tokens_(num_tokens), num_query_tokens_(num_query_tokens) {}
+      : layer_(layer),
+        blocks_(blocks),
+        num_tokens_(num_tokens),
+        num_query_tokens_(num_query_tokens),
+        num_hidden_(hidden_blocks(layer.shape(), num_tokens - num_query_tokens)) {}
 
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_tokens() const { return num_tokens_; }
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_query_tokens() const { return num_query_tokens_; }
@@ -176,9 +192,10 @@ class SequenceView {
     return layer_.value(block_id(token), head, slot_of(token));
   }
 
-  /// The block that holds `token`; the null block where a window gave it back.
+  /// The block that holds `token`; the null block where it lies before the window of the step's first query.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr BlockId block_id(std::int32_t token) const {
-    return BlockId{blocks_[static_cast<std::uint32_t>(token) / static_cast<std::uint32_t>(shape().block_size)]};
+    return id_at(
+        static_cast<std::int32_t>(static_cast<std::uint32_t>(token) / static_cast<std::uint32_t>(shape().block_size)));
   }
 
   /// The blocks that hold what this step's queries see: all of them, or with a window the sinks' and the window's.
@@ -216,7 +233,18 @@ class SequenceView {
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr BlockView<Layer> block(std::int32_t index) const {
     std::int32_t const first = index * shape().block_size;
     std::int32_t const left = num_tokens_ - first;
-    return {layer_, BlockId{blocks_[index]}, first, left < shape().block_size ? left : shape().block_size};
+    return {layer_, id_at(index), first, left < shape().block_size ? left : shape().block_size};
+  }
+  /// The sequence's block `index`, which its row of the table has further to the left where it leaves some out.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr BlockId id_at(std::int32_t index) const {
+    if constexpr (Layer::known.window != 0) {
+      std::int32_t const sinks = blocks_for(shape().sinks, shape().block_size);
+      if (index >= sinks) {
+        index -= num_hidden_;
+        if (index < sinks) return null_block;
+      }
+    }
+    return BlockId{blocks_[index]};
   }
   /// The first block from `index` on that holds a sink or a token of the first query's window or later.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t next_block(std::int32_t index) const {
@@ -229,6 +257,7 @@ class SequenceView {
   Layer layer_;
   std::int32_t const* blocks_;
   std::int32_t num_tokens_, num_query_tokens_;
+  std::int32_t num_hidden_;  ///< blocks that the row leaves out
 };
 
 /// One step's block tables over the memory of the blocks. Made by Batch::view().

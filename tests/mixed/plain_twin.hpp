@@ -89,16 +89,20 @@ struct PlainTwin<Cache, true> {
     return true;
   }
 
-  /// The tokens that the window of `layer` has, bit by bit; and gather refuses the others.
+  /// The tokens that the step's queries see in `layer`, and what is in a block with them, bit by bit; and gather refuses
+  /// the others.
   template <class Story, class View>
   static void check_held(Story const& story, View const& view, std::int32_t layer) {
     int const group = Plain::model.pattern.at(layer % Plain::model.pattern.period);
-    auto const blocks = story.plain.blocks(group);
+    GroupShape const shape = group_shape(Plain::model, group, Plain::Blocks::block_size(group));
+    std::int32_t const sinks = blocks_for(shape.sinks, shape.block_size);
+    std::int32_t const hidden = hidden_blocks(shape, story.plain.num_tokens() - view.num_query_tokens());
     for (std::size_t t = 0; t < story.tokens.size(); ++t) {
       auto const token = static_cast<std::int32_t>(t);
       auto const& rows = story.tokens[t].layers[static_cast<std::size_t>(layer)];
       std::vector<float> keys(rows.keys.size(), -1.0F), values(rows.values.size(), -1.0F);
-      bool const held = blocks[static_cast<std::size_t>(token / Plain::Blocks::block_size(group))] != null_block;
+      std::int32_t const block = token / shape.block_size;
+      bool const held = block < sinks || block >= sinks + hidden;
       try {
         ops::gather(view, 0, layer, token, 1, keys.data(), values.data());
         expect(held, "gather gave a token that the window gave back");

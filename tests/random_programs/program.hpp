@@ -304,16 +304,19 @@ class ProgramRun {
     }
   }
 
-  /// Reads each run of tokens whose blocks are held.
+  /// Reads each run of tokens whose blocks are held and, behind a window, in the step's table.
   void check_layer(std::size_t i, std::int32_t layer) {
     int const group = program_model.pattern.place(layer).group;
     folio::GroupShape const& shape = cache_.shape(group);
     auto const blocks = sequences_[i].blocks(group);
     std::int32_t const length = sequences_[i].num_tokens();
+    std::int32_t const sinks = folio::blocks_for(shape.sinks, shape.block_size);
+    std::int32_t const hidden = folio::hidden_blocks(shape, length);
     std::int32_t first = 0;
     for (std::int32_t token = 0; token <= length; ++token) {
-      bool const held =
-          token < length && blocks[static_cast<std::size_t>(token / shape.block_size)] != folio::null_block;
+      std::int32_t const block = token / shape.block_size;
+      bool const held = token < length && (block < sinks || block >= sinks + hidden) &&
+                        blocks[static_cast<std::size_t>(block)] != folio::null_block;
       if (held) continue;
       expect(token == length || !shape.visible(length, token), "a token that the next query sees was given back");
       if (first < token) half_.read(i, layer, first, token - first, references_[i]);

@@ -64,7 +64,6 @@ template <class View>
 NaiveAttention naive_attention(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads,
                                ops::AttendOptions const& options = {}) {
   GroupShape const shape = view.group(view.place(layer).group).shape;
-  GroupTable const& table = view.group(view.place(layer).group);
   double const scale = options.scale != 0 ? options.scale : 1.0 / std::sqrt(double(shape.key_dim));
   NaiveAttention result;
   if (attends_in_integers<View>()) result.unit = 2e-5;
@@ -74,7 +73,7 @@ NaiveAttention naive_attention(View const& view, std::int32_t layer, float const
     std::vector<float> keys(static_cast<std::size_t>(length * shape.kv_heads * shape.key_dim));
     std::vector<float> values(static_cast<std::size_t>(length * shape.kv_heads * shape.value_dim));
     for (std::int32_t t = 0; t < length; ++t) {
-      if (table.blocks[i * table.width + t / shape.block_size] == 0) continue;  // given back: nobody sees it
+      if (t < shape.window_begin(length - queries) && t >= shape.sinks) continue;  // nobody sees it
       ops::gather(view, i, layer, t, 1, keys.data() + t * shape.kv_heads * shape.key_dim,
                   values.data() + t * shape.kv_heads * shape.value_dim);
     }

@@ -99,7 +99,7 @@ class Story {
   /// that are the tokens which the last append's first query sees.
   [[nodiscard]] std::string difference() const {
     if (sequence_.num_tokens() != static_cast<std::int32_t>(tokens_.size())) return "the length is wrong";
-    BatchItem const items[] = {{&sequence_, 0}};
+    BatchItem const items[] = {&sequence_};
     auto const batch = cache_->batch(items);
     auto const view = batch.view();
     for (std::int32_t layer = 0; layer < Cache::model.layers; ++layer)

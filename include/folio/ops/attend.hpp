@@ -93,7 +93,8 @@ template <int Group, class View>
   for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
     auto const sequence = view.template sequence_in<Group>(i, 0);
     sequences.push_back({table.blocks + std::int64_t{i} * table.width, sequence.num_tokens(),
-                         sequence.num_query_tokens(), view.query_start(i)});
+                         sequence.num_query_tokens(), view.query_start(i),
+                         hidden_blocks(sequence.shape(), sequence.first_query())});
   }
   return sequences;
 }

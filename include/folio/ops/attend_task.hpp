@@ -246,7 +246,8 @@ class AttendTask {
     for (std::int32_t t = begin; t < end;) {
       std::int32_t const token = item.tile.first + t, index = token / shape_.block_size;
       std::int32_t const slot = token - index * shape_.block_size;
-      BlockId const block{sequence_->blocks[index]};
+      bool const is_sink = token < shape_.sinks;  // the blocks between the sinks and the window are not in the row
+      BlockId const block{sequence_->blocks[is_sink ? index : index - sequence_->num_hidden]};
       SlotRange const slots{block, work_->first_head + item.kv_head, slot, std::min(shape_.block_size - slot, end - t)};
       std::byte const* const base = layer.base + to_int(block) * layer.block_bytes;
       add_plane(layer.keys, base, slots, shape_.key_dim, t, item.planes.keys, item.planes.decoded_keys);

@@ -16,9 +16,10 @@ inline constexpr std::int32_t few_rows = 8;
 
 /// One sequence of a step in the layer at work.
 struct AttendSequence {
-  std::int32_t const* blocks;
+  std::int32_t const* blocks;  ///< its row of the block table
   std::int32_t num_tokens, num_query_tokens;
-  std::int32_t first_row;  ///< the row of q at which its query tokens begin
+  std::int32_t first_row;   ///< the row of q at which its query tokens begin
+  std::int32_t num_hidden;  ///< blocks after those of the sinks that the row of the table leaves out
   [[nodiscard]] std::int32_t first_query() const { return num_tokens - num_query_tokens; }
 };
 

@@ -9,6 +9,7 @@
 #include <folio/error.hpp>
 #include <folio/ops/copy_blocks.hpp>
 #include <folio/sequence_store.hpp>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -23,6 +24,8 @@ struct DueWork {
   std::vector<std::vector<ops::BlockCopy>> copies;  ///< by group, in the order in which they were asked for
   bool has_stream = false;                          ///< a batch was uploaded
   void* stream = nullptr;                           ///< on this stream: where earlier steps run
+  std::uint64_t stream_id = 0;                      ///< what CUDA calls it, for handles may be used again
+  std::shared_ptr<void> retired;                    ///< an event in its place, which its user is about to destroy
 };
 
 /// The block lists and the addresses of the blocks. Owned by a KvCache, its sequences and its batches together.

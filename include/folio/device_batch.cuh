@@ -5,14 +5,13 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <deque>
-#include <folio/allocator/device.cuh>
 #include <folio/allocator/pinned.cuh>
 #include <folio/batch.hpp>
 #include <folio/device_view.hpp>
 #include <folio/kv_cache.hpp>
 #include <folio/ops/copy_blocks.cuh>
+#include <folio/table_patch.cuh>
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -21,8 +20,31 @@
 
 namespace folio {
 
+namespace detail {
+
+/// Throws Error, with the reason, where `stream` is being captured into a graph. The capture goes on.
+inline void refuse_capture(cudaStream_t stream, char const* why) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check_cuda(cudaStreamIsCapturing(stream, &status), "asking whether a stream is captured");
+  if (status != cudaStreamCaptureStatusNone)
+    throw Error(std::string("folio: the stream is being captured into a graph: ") + why);
+}
+
+/// What tells a stream from a later one with the same handle; 0 where CUDA cannot.
+inline std::uint64_t stream_id([[maybe_unused]] cudaStream_t stream) {
+#if CUDART_VERSION >= 12000
+  unsigned long long id = 0;
+  check_cuda(cudaStreamGetId(stream, &id), "asking for a stream's id");
+  return id;
+#else
+  return 0;
+#endif
+}
+
+}  // namespace detail
+
 /// The largest step that a DeviceBatch can hold. Every step has this size: rows and slots that a step does not need
-/// are padding, written anew each time (length 0, null blocks, slot -1).
+/// are padding (length 0, null blocks, slot -1).
 struct StepSize {
   std::int32_t num_sequences = 0;
   std::int32_t num_query_tokens = 0;  ///< of all sequences together
@@ -31,57 +53,82 @@ struct StepSize {
 
 /// The tables of a step in device memory: what kernels' views point into.
 ///
-/// `upload` writes the tables into pinned memory and copies them in one asynchronous copy. The pinned memory is double:
-/// the host waits only where the copy of the step before the last has not run yet. The device's buffer and the sizes
-/// in the view stay the same, so a CUDA graph that was captured with `view()` replays with each upload's contents.
+/// The host keeps a copy of the tables. `upload` writes what the step changes in it into pinned memory, and a kernel
+/// makes the same changes on the device: nothing else is touched, however large the padding. The pinned memory is
+/// double: the host waits only where the kernel of the step before the last has not run yet. The device's buffer and
+/// the sizes in the view stay the same, so a CUDA graph that was captured with `view()` replays with each upload's
+/// contents.
 ///
 /// Streams. Steps of a cache run in the order of their uploads: an upload on stream s comes after everything that was
-/// launched so far on the stream of the cache's upload before it, which must still exist. So launch a step's kernels
-/// between its upload and the next, on its stream, or join them into it. Then a block that a sequence gives back is
-/// written by its next owner only after the last kernel that reads it, and copies on write see what earlier steps
-/// wrote. Whoever reads blocks beside that, such as a copy to the host on another stream, holds them with a BlockHold.
-/// Whoever writes blocks beside that, such as swap_in, does it behind an upload that came after the append which gave
-/// the blocks, and before the kernels that read them: copies on write are made by uploads, and earlier steps may read.
+/// launched so far on the stream of the cache's upload before it, which must still exist; whoever destroys it calls
+/// `retire` first. So launch a step's kernels between its upload and the next, on its stream, or join them into it.
+/// Then a block that a sequence gives back is written by its next owner only after the last kernel that reads it, and
+/// copies on write see what earlier steps wrote. Whoever reads blocks beside that, such as a copy to the host on
+/// another stream, holds them with a BlockHold. Whoever writes blocks beside that, such as swap_in, does it after an
+/// upload that came after the append which gave the blocks, and before the kernels that read them: copies on write are
+/// made by uploads, and earlier steps may read.
 ///
-/// Host only, one owner thread. Movable. Keeps the cache's memory alive; waits for the device when it goes. Cost of an
-/// upload: filling the tables, a memcpy of them, one copy to the device, and one kernel for each group with blocks to
-/// copy.
+/// Host only, one owner thread. Movable. Keeps the cache's memory alive. Made and destroyed outside of graph captures:
+/// it takes device memory, and waits for the device when it goes. Cost of an upload: a look at each block and query
+/// token of the step's sequences, a memcpy of what changed, and a kernel that reads it; one more kernel for each group
+/// with blocks to copy.
 template <class View>
 class DeviceBatch {
  public:
   /// Tables for steps of `size` over `cache`, whose blocks the device must be able to read. Throws Error for a size
   /// without sequences, query tokens or tokens, CudaError, OutOfMemory.
   template <class... Policies>
-  DeviceBatch(KvCache<Policies...> const& cache, StepSize const& size, cudaStream_t stream = nullptr)
-      : cache_(cache.state()), size_(checked(size)), tables_(View::num_groups), device_(stream) {
+  DeviceBatch(KvCache<Policies...> const& cache, StepSize const& size)
+      : cache_(cache.state()), size_(checked(size)), tables_(View::num_groups) {
     static_assert(device_can_read<typename KvCache<Policies...>::Allocator>,
                   "folio: the blocks of this cache are in memory that no kernel can read: give the cache "
                   "DeviceAllocator, VirtualAllocator, ManagedAllocator or PinnedAllocator");
     tables_.fill(cache_->store, {}, padding());
-    bytes_ = static_cast<std::int64_t>(tables_.bytes().size());
-    on_device_ = Memory<DeviceAllocator>(device_, bytes_);
-    for (Staging& staging : staging_) staging.memory = Memory<PinnedAllocator>(PinnedAllocator(), bytes_);
+    auto const bytes = static_cast<std::int64_t>(tables_.bytes().size());
+    on_device_ = Memory<TableAllocator>(TableAllocator(), bytes);
+    for (Staging& staging : staging_)
+      staging.memory = Memory<PinnedAllocator>(PinnedAllocator(), TablePatch::bytes_for(bytes / 4));
   }
 
-  /// Makes `items` the step: see above. Throws Error, and changes nothing, as BatchTables::fill does, or for a step
-  /// that is larger than `size()`; CudaError.
+  /// Makes `items` the step: see above. Throws Error, and changes nothing, as BatchTables::fill does, for a step that
+  /// is larger than `size()`, or for a stream that is being captured into a graph; CudaError.
   void upload(std::span<BatchItem const> items, cudaStream_t stream) {
+    detail::refuse_capture(stream, "a step is uploaded before a graph is launched, not while it is captured");
     check(items);
-    tables_.fill(cache_->store, items, padding());
     Staging& staging = staging_[next_];
-    if (staging.used && !staging.copied.done()) staging.copied.wait();
-    std::memcpy(staging.memory.begin(), tables_.bytes().data(), tables_.bytes().size());
+    if (staging.used && !staging.applied.done()) staging.applied.wait();
+    bool const is_known = std::exchange(is_known_, false);
+    if (!is_known) tables_.fill(cache_->store, {}, padding());
+    TablePatch patch(staging.memory.begin(), staging.memory.bytes());
+    tables_.fill(cache_->store, items, padding(), patch);
     follow_earlier_steps(stream);
-    check_cuda(cudaMemcpyAsync(on_device_.begin(), staging.memory.begin(), static_cast<std::size_t>(bytes_),
-                               cudaMemcpyHostToDevice, stream),
-               "copying a step's tables to the device");
-    staging.copied.record(stream);
+    if (!is_known) clear_tables(stream);
+    patch.apply(on_device_.begin(), stream);
+    try {
+      staging.applied.record(stream);
+    } catch (...) {
+      cudaStreamSynchronize(stream);  // nothing else tells when the pinned memory may be written again
+      throw;
+    }
     staging.used = true;
     next_ = 1 - next_;
+    is_known_ = true;
+    upload_bytes_ = patch.bytes();
     do_due_work(stream);
   }
   void upload(std::initializer_list<BatchItem> items, cudaStream_t stream) {
     upload(std::span(items.begin(), items.size()), stream);
+  }
+
+  /// Call this before `stream` is destroyed, if it may be the last upload's: the next upload, of any DeviceBatch of the
+  /// cache, then comes after what was launched on it so far. Cost: an event. Throws CudaError.
+  void retire(cudaStream_t stream) {
+    DueWork& due = cache_->due;
+    if (!due.has_stream || due.stream != stream) return;
+    auto const end = std::make_shared<CudaEvent>();
+    end->record(stream);
+    due.retired = end;
+    due.has_stream = false;
   }
 
   /// What kernels read. The same from step to step.
@@ -91,38 +138,55 @@ class DeviceBatch {
   [[nodiscard]] StepSize const& size() const noexcept { return size_; }
   /// The host's copy of the tables of the last upload.
   [[nodiscard]] BatchTables const& tables() const noexcept { return tables_; }
+  /// What the device read from the host's memory for the last upload.
+  [[nodiscard]] std::int64_t upload_bytes() const noexcept { return upload_bytes_; }
 
  private:
+  /// Device memory that no stream has a part in, so that it can be freed when all streams are gone. Small pieces share
+  /// what cudaMalloc takes from the device.
+  struct TableAllocator {
+    static std::byte* allocate(std::int64_t bytes, std::int64_t) {
+      void* pointer = nullptr;
+      cudaError_t const code = cudaMalloc(&pointer, static_cast<std::size_t>(bytes));
+      if (code == cudaErrorMemoryAllocation) {
+        static_cast<void>(cudaGetLastError());
+        throw OutOfMemory("device", bytes, "the GPU has not that much free memory");
+      }
+      check_cuda(code, "allocating device memory");
+      return static_cast<std::byte*>(pointer);
+    }
+    static void deallocate(std::byte* pointer, std::int64_t) noexcept { cudaFree(pointer); }
+  };
+
   /// Memory that goes with its owner.
   template <class Allocator>
   class Memory {
    public:
     Memory() = default;
-    Memory(Allocator allocator, std::int64_t bytes) {
+    Memory(Allocator allocator, std::int64_t bytes) : bytes_(bytes) {
       std::byte* const begin = allocator.allocate(bytes, 64);
       memory_ = std::shared_ptr<std::byte>(begin, Free{std::move(allocator), bytes});
     }
     [[nodiscard]] std::byte* begin() const noexcept { return memory_.get(); }
+    [[nodiscard]] std::int64_t bytes() const noexcept { return bytes_; }
 
    private:
     struct Free {
       /// Steps that are still running use the memory, on streams that may be gone.
       void operator()(std::byte* pointer) noexcept {
-        try {
-          check_cuda(cudaDeviceSynchronize(), "waiting for a batch's last step");
-        } catch (...) {  // NOLINT(bugprone-empty-catch): the device is lost, and with it what ran
-        }
+        if (cudaDeviceSynchronize() != cudaSuccess) static_cast<void>(cudaGetLastError());  // the device is lost
         allocator.deallocate(pointer, bytes);
       }
       Allocator allocator;
       std::int64_t bytes;
     };
     std::shared_ptr<std::byte> memory_;
+    std::int64_t bytes_ = 0;
   };
 
   struct Staging {
     Memory<PinnedAllocator> memory;
-    CudaEvent copied;
+    CudaEvent applied;
     bool used = false;
   };
 
@@ -154,12 +218,32 @@ class DeviceBatch {
   /// Orders what is launched on `stream` from now on after the earlier steps of the cache.
   void follow_earlier_steps(cudaStream_t stream) {
     DueWork& due = cache_->due;
+    std::uint64_t const id = detail::stream_id(stream);
+    if (due.retired != nullptr) {
+      static_cast<CudaEvent const*>(due.retired.get())->make_wait(stream);
+      due.retired.reset();
+    }
     if (due.has_stream && due.stream != stream) {
       earlier_steps_.record(static_cast<cudaStream_t>(due.stream));
       earlier_steps_.make_wait(stream);
+    } else if (due.has_stream && due.stream_id != id) {  // of a stream that is gone nothing but the handle is left
+      check_cuda(cudaDeviceSynchronize(), "waiting for the steps on a stream that was destroyed");
     }
     due.has_stream = true;
     due.stream = stream;
+    due.stream_id = id;
+  }
+
+  /// Makes the tables those of a step without sequences.
+  void clear_tables(cudaStream_t stream) {
+    auto const bytes = static_cast<std::int64_t>(tables_.bytes().size());
+    std::int64_t const slots = std::int64_t{8} * size_.num_query_tokens * View::num_groups;  // these come first
+    auto const set = [&](std::int64_t begin, std::int64_t end, int value) {
+      check_cuda(cudaMemsetAsync(on_device_.begin() + begin, value, static_cast<std::size_t>(end - begin), stream),
+                 "clearing a step's tables");
+    };
+    set(0, slots, 0xFF);
+    set(slots, bytes, 0);
   }
 
   void do_due_work(cudaStream_t stream) {
@@ -178,19 +262,16 @@ class DeviceBatch {
   std::shared_ptr<CacheState const> cache_;
   StepSize size_;
   BatchTables tables_;
-  DeviceAllocator device_;
-  std::int64_t bytes_ = 0;
-  Memory<DeviceAllocator> on_device_;
+  Memory<TableAllocator> on_device_;
   Staging staging_[2];
   int next_ = 0;
+  bool is_known_ = false;  // the device has what `tables_` has; not before the first upload, nor after one that failed
+  std::int64_t upload_bytes_ = 0;
   CudaEvent earlier_steps_;
 };
 
 template <class... Policies>
 DeviceBatch(KvCache<Policies...> const&, StepSize const&) -> DeviceBatch<typename KvCache<Policies...>::View>;
-template <class... Policies>
-DeviceBatch(KvCache<Policies...> const&, StepSize const&, cudaStream_t)
-    -> DeviceBatch<typename KvCache<Policies...>::View>;
 
 /// Holds the blocks of sequences until the device has passed a point: for reads that steps do not know of, such as a
 /// copy to the host on a stream of its own.
@@ -215,8 +296,10 @@ class BlockHold {
     }
   }
 
-  /// Keeps every block of `sequence` as it is now until everything launched on `stream` so far has run.
+  /// Keeps every block of `sequence` as it is now until everything launched on `stream` so far has run. Throws Error
+  /// for a stream that is being captured into a graph, whose work has no such time; CudaError.
   void hold(Sequence const& sequence, cudaStream_t stream) {
+    detail::refuse_capture(stream, "blocks are held for work that was launched, not for what a graph will do");
     Held held{sequence.fork(), CudaEvent()};
     held.read.record(stream);
     held_.push_back(std::move(held));

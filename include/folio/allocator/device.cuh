@@ -13,10 +13,11 @@ namespace folio {
 ///
 /// Only the device reads it. Given back in the order of `stream`, without waiting: the bytes of a cache that goes are
 /// used again only after the work that was launched on that stream before. What other streams still read must be made
-/// to come before by the caller. Taking memory waits for `stream`, so that any stream may use it then. The pool keeps
-/// what was given back for the next cache, until the allocator and all its copies are gone. Throws OutOfMemory when the
-/// GPU has not enough, CudaError for a device that does not exist. The choice for a GPU. VirtualAllocator can grow,
-/// ManagedAllocator can hold more than the GPU.
+/// to come before by the caller. `stream` should exist as long as the memory does: where CUDA says that it does not,
+/// giving back waits for the device instead. Taking memory waits for `stream`, so that any stream may use it then. The
+/// pool keeps what was given back for the next cache, until the allocator and all its copies are gone. Throws
+/// OutOfMemory when the GPU has not enough, CudaError for a device that does not exist. The choice for a GPU.
+/// VirtualAllocator can grow, ManagedAllocator can hold more than the GPU.
 class DeviceAllocator {
  public:
   static constexpr char const* name = "device";
@@ -60,7 +61,10 @@ class DeviceAllocator {
   }
 
   void deallocate(std::byte* pointer, std::int64_t) noexcept {
-    if (pointer != nullptr) cudaFreeAsync(pointer, stream_);
+    if (pointer == nullptr || cudaFreeAsync(pointer, stream_) == cudaSuccess) return;
+    static_cast<void>(cudaGetLastError());
+    cudaDeviceSynchronize();
+    cudaFreeAsync(pointer, nullptr);
   }
 
  private:

@@ -78,6 +78,7 @@ struct CUstream_st {
   std::deque<simt::cuda::Operation> queue = {};
   std::shared_ptr<simt::cuda::Capture> capture = nullptr;
   std::vector<std::size_t> tails = {};  // the nodes of the capture that its next one comes after
+  unsigned long long id = 0;
 };
 struct CUevent_st {
   unsigned flags = 0;
@@ -103,7 +104,7 @@ inline constexpr std::size_t default_shared_bytes = 48 * 1024, max_shared_bytes 
 struct State {
   std::recursive_mutex mutex;
   std::uint64_t seed = 0, random = 0;
-  std::uint64_t num_issued = 0, num_run = 0;
+  std::uint64_t num_issued = 0, num_run = 0, num_streams = 0;
   std::int64_t host_waits = 0, pageable_copies = 0;
   std::map<Kind, std::int64_t> issued;
   std::exception_ptr failure;  // what a kernel threw, until a wait throws it

@@ -89,7 +89,7 @@ std::string kernel_name(void const* kernel) {
 
 cudaError_t new_stream(cudaStream_t* handle, unsigned flags) {
   if (handle == nullptr || flags > cudaStreamNonBlocking) return cudaErrorInvalidValue;
-  state().streams.push_back(std::make_shared<CUstream_st>(CUstream_st{.flags = flags}));
+  state().streams.push_back(std::make_shared<CUstream_st>(CUstream_st{.flags = flags, .id = ++state().num_streams}));
   *handle = state().streams.back().get();
   return cudaSuccess;
 }
@@ -208,6 +208,15 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
     if (least != nullptr) *least = 0;
     if (greatest != nullptr) *greatest = -5;
     return cudaSuccess;
+  });
+}
+
+/// No two streams have the same, also where one has the other's handle.
+cudaError_t cudaStreamGetId(cudaStream_t handle, unsigned long long* id) {
+  return call("cudaStreamGetId", [&] {
+    CUstream_st const* const stream = find_stream(handle);
+    if (stream == nullptr || id == nullptr) return cudaErrorInvalidResourceHandle;
+    return *id = stream->id, cudaSuccess;
   });
 }
 

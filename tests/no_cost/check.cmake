@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The view costs nothing: decode attention through it compiles to the registers and loads of the same kernel in raw
-# pointers, to as many instructions within 3 %, and spills nothing. And load<N> is one vector load.
+# pointers, to as many instructions within 3 %, and spills nothing. And load<N> is one vector load, and the kernels that
+# move rows touch memory in no pieces of less than 4 bytes.
 #
 #   cmake -DNVCC=nvcc -DREADELF=readelf -DINCLUDE_DIR=include -DARCHITECTURES=80,90,100 -DSCRATCH=<folder>
 #         [-DSOURCE=kernels.cu] [-DFLAGS=<more for nvcc>] -P tests/no_cost/check.cmake
@@ -26,6 +27,10 @@ set(single_loads "f32 _Z4loadIfLi4E.*3F32E 1x16" "f16 _Z4loadIfLi8E.*3F16E 1x16"
   "int4 _Z4loadIfLi32E.*IntQuantizerILi4E 1x4,1x16" "int2 _Z4loadIfLi64E.*IntQuantizerILi2E 1x4,1x16"
   "f16_to_half _Z4loadIN5folio4HalfELi8E.*3F16E 1x16" "16_f16_to_half _Z4loadIN5folio4HalfELi16E.*3F16E 2x16")
 
+# Kernels of which neighbouring lanes read and write 4 bytes or more each: rows of 16-bit activations, codes, parameters.
+set(wide append_kernel.*3F16E append_kernel.*IntQuantizerILi8E append_kernel.*Fp8QuantizerI gather_kernel.*3F16E
+  gather_kernel.*IntQuantizerILi8E gather_kernel.*Fp8QuantizerI)
+
 set(problems 0)
 macro(problem text)
   math(EXPR problems "${problems} + 1")
@@ -48,20 +53,26 @@ macro(read_report report)
   endforeach()
 endmacro()
 
-# Sets loads_<kernel>, such as "6x4,2x8": six loads of 4 bytes and two of 8, and conversions_<kernel>, between floats.
+# Sets loads_<kernel>, such as "6x4,2x8": six loads of 4 bytes and two of 8, conversions_<kernel>, between floats, and
+# narrow_<kernel>, loads and stores of less than 4 bytes.
 macro(read_ptx file)
   set(kernel none)
   set(widths 1 2 4 8 16 32)
-  file(STRINGS ${file} lines REGEX "\\.entry |ld\\.[a-z]|cvt\\.[a-z.]*f(16|32)")
+  file(STRINGS ${file} lines REGEX "\\.entry |(ld|st)\\.[a-z]|cvt\\.[a-z.]*f(16|32)")
   foreach(line IN LISTS lines)
     if(line MATCHES "\\.entry ([A-Za-z0-9_]+)")
       set(kernel ${CMAKE_MATCH_1})
       set(conversions_${kernel} 0)
+      set(narrow_${kernel} 0)
       foreach(width IN LISTS widths)
         set(count_${kernel}_${width} 0)
       endforeach()
     elseif(line MATCHES "cvt\\.")
       math(EXPR conversions_${kernel} "${conversions_${kernel}} + 1")
+    elseif(line MATCHES "st\\." AND NOT line MATCHES "st\\.(param|shared|local)")
+      if(line MATCHES "st\\.[a-z.]*[bsuf](8|16)[ \t]")
+        math(EXPR narrow_${kernel} "${narrow_${kernel}} + 1")
+      endif()
     elseif(NOT line MATCHES "ld\\.(param|shared|local|const)" AND line MATCHES "ld\\.([^ \t]*)[bsuf]([0-9]+)[ \t]")
       # A load without .global is one whose address the compiler knows too little of: it counts, too.
       math(EXPR width "${CMAKE_MATCH_2} / 8")
@@ -69,6 +80,9 @@ macro(read_ptx file)
         math(EXPR width "${width} * ${CMAKE_MATCH_1}")
       endif()
       math(EXPR count_${kernel}_${width} "${count_${kernel}_${width}} + 1")
+      if(width LESS 4)
+        math(EXPR narrow_${kernel} "${narrow_${kernel}} + 1")
+      endif()
     endif()
   endforeach()
   foreach(kernel IN LISTS kernels)
@@ -168,6 +182,12 @@ foreach(arch IN LISTS ARCHITECTURES)
     endif()
     if(kernel AND name MATCHES "f16_to_half$" AND NOT conversions_${kernel} EQUAL 0)
       problem("sm_${arch} load of ${name}: ${conversions_${kernel}} conversions of what is stored as it is")
+    endif()
+  endforeach()
+  foreach(regex IN LISTS wide)
+    find_kernel(kernel ${regex})
+    if(kernel AND NOT narrow_${kernel} EQUAL 0)
+      problem("sm_${arch} ${regex}: ${narrow_${kernel}} loads and stores of less than 4 bytes")
     endif()
   endforeach()
 endforeach()

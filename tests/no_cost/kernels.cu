@@ -1,7 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// What check.cmake looks at: one kernel in raw pointers and through the view, for three formats; and single loads.
+// What check.cmake looks at: one kernel in raw pointers and through the view, for three formats; single loads; and the
+// kernels that move rows.
 #include <folio/layout/hnd.hpp>
+#include <folio/ops/append.cuh>
+#include <folio/ops/gather.cuh>
 #include <folio/quantizer/bf16.hpp>
 #include <folio/quantizer/f16.hpp>
 #include <folio/quantizer/f32.hpp>
@@ -42,6 +45,13 @@ void const* const kernels[] = {
     reinterpret_cast<void const*>(load<float, 32, folio::Int4Rotated>),
     reinterpret_cast<void const*>(load<float, 64, folio::Int2Rotated>),
     reinterpret_cast<void const*>(load<folio::Half, 8, folio::F16>),
+    // rows on their way in and out
+    reinterpret_cast<void const*>(folio::ops::append_kernel<View<folio::F16>, 0, folio::Half>),
+    reinterpret_cast<void const*>(folio::ops::append_kernel<View<folio::Int8PerToken>, 0, folio::Half>),
+    reinterpret_cast<void const*>(folio::ops::append_kernel<View<folio::Fp8E4M3>, 0, folio::Half>),
+    reinterpret_cast<void const*>(folio::ops::gather_kernel<View<folio::F16>, 0, folio::Half>),
+    reinterpret_cast<void const*>(folio::ops::gather_kernel<View<folio::Int8PerToken>, 0, folio::Half>),
+    reinterpret_cast<void const*>(folio::ops::gather_kernel<View<folio::Fp8E4M3>, 0, folio::Half>),
     // 32 bytes
     reinterpret_cast<void const*>(load<folio::Half, 16, folio::F16>),
 };

@@ -57,12 +57,15 @@ __global__ void append_kernel(View view, std::int32_t index, T const* keys, T co
 }
 
 /// ops::append on the device: launches append_kernel for `layer` of the model on `stream`. Asynchronous; all pointers
-/// are device memory. Throws Error for a layer that does not exist, CudaError when the launch fails.
+/// are device memory and begin at multiples of 16 bytes. Throws Error for others and for a layer that does not exist,
+/// CudaError when the launch fails.
 template <class View, class T>
 void append(DeviceView<View> const& view, std::int32_t layer, T const* keys, std::type_identity_t<T> const* values,
             cudaStream_t stream) {
   with_group(static_cast<View const&>(view), layer, [&](auto group, std::int32_t index) {
     if (view.num_query_tokens() == 0) return;
+    check_aligned(keys, "keys");
+    check_aligned(values, "values");
     std::int64_t const rows = std::int64_t{view.num_query_tokens()} * view.group(group()).shape.kv_heads;
     launch(append_kernel<View, group(), T>, grid_for(rows * 32), 256, 0, stream, view, index, keys, values);
   });

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
+#include <folio/ops/launch.cuh>
 #include <string>
 
 namespace folio::ops {
@@ -59,6 +60,8 @@ inline void check_activations(void const* q, void const* out) {
   if (q == nullptr || out == nullptr)
     throw Error(std::string("folio: attention on the device needs queries and a place for its results; ") +
                 (q == nullptr ? "q" : "out") + " is null");
+  check_aligned(q, "q");
+  check_aligned(out, "out");
 }
 
 }  // namespace detail

@@ -18,18 +18,32 @@ FOLIO_HOST_DEVICE inline void store_element(float x, float& to) { to = x; }
 FOLIO_HOST_DEVICE inline void store_element(float x, Half& to) { to.bits = f32_to_f16(x); }
 FOLIO_HOST_DEVICE inline void store_element(float x, BFloat16& to) { to.bits = f32_to_bf16(x); }
 
-/// The part of a row that a lane holds: zeros behind the row's end.
+/// What elements are read and written at once: `load_elements<N>` and `store_elements` of N times sizeof(T) bytes want
+/// them aligned to that, or to 16 bytes where it is more, and are one access then, or several of 16 bytes.
+template <int N, class T>
+[[nodiscard]] FOLIO_HOST_DEVICE inline Pack<float, N> load_elements(T const* from) {
+  auto const elements = *reinterpret_cast<Pack<T, N> const*>(from);
+  Pack<float, N> floats;
+  for (int i = 0; i < N; ++i) floats[i] = load_element(elements[i]);
+  return floats;
+}
+template <int N, class T>
+FOLIO_HOST_DEVICE inline void store_elements(Pack<float, N> const& floats, T* to) {
+  Pack<T, N> elements;
+  for (int i = 0; i < N; ++i) store_element(floats[i], elements[i]);
+  *reinterpret_cast<Pack<T, N>*>(to) = elements;
+}
+
+/// The part of a row that a lane holds: zeros after the row's end. The row is aligned to 16 bytes.
 template <int N, class T, class Lanes>
 [[nodiscard]] __device__ Pack<float, N> load_part(Lanes const& lanes, T const* row) {
-  Pack<float, N> part;
-  for (int i = 0; i < N; ++i) part[i] = lanes.active() ? load_element(row[lanes.rank() * N + i]) : 0.0F;
-  return part;
+  if (!lanes.active()) return {};
+  return load_elements<N>(row + lanes.rank() * N);
 }
 
 template <int N, class T, class Lanes>
 __device__ void store_part(Lanes const& lanes, Pack<float, N> const& part, T* row) {
-  if (!lanes.active()) return;
-  for (int i = 0; i < N; ++i) store_element(part[i], row[lanes.rank() * N + i]);
+  if (lanes.active()) store_elements(part, row + lanes.rank() * N);
 }
 
 }  // namespace folio::ops

@@ -57,13 +57,16 @@ __global__ void gather_kernel(View view, std::int32_t i, std::int32_t index, std
   }
 }
 
-/// ops::gather on the device, on `stream`. Asynchronous; all pointers are device memory. The caller knows that the
-/// range exists: lengths and tables are on the device and are not read here.
+/// ops::gather on the device, on `stream`. Asynchronous; all pointers are device memory and begin at multiples of 16
+/// bytes. The caller knows that the range exists: lengths and tables are on the device and are not read here. Throws
+/// Error for a layer that does not exist or pointers that are not aligned, CudaError when the launch fails.
 template <class View, class T>
 void gather(DeviceView<View> const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token,
             std::int32_t num_tokens, T* keys, std::type_identity_t<T>* values, cudaStream_t stream) {
   with_group(static_cast<View const&>(view), layer, [&](auto group, std::int32_t index) {
     if (num_tokens == 0) return;
+    check_aligned(keys, "keys");
+    check_aligned(values, "values");
     std::int64_t const rows = std::int64_t{num_tokens} * view.group(group()).shape.kv_heads;
     launch(gather_kernel<View, group(), T>, grid_for(rows * 32), 256, 0, stream, view, i, index, first_token,
            num_tokens, keys, values);

@@ -8,6 +8,7 @@
 #include <folio/cuda_runtime.cuh>
 #include <folio/device_view.hpp>
 #include <folio/ops/with_group.hpp>
+#include <string>
 #include <type_traits>
 
 namespace folio::ops {
@@ -15,6 +16,13 @@ namespace folio::ops {
 /// Blocks of 256 threads for `num_threads`, at most 65,535 of them: kernels walk on in strides of the grid.
 [[nodiscard]] inline unsigned grid_for(std::int64_t num_threads) {
   return static_cast<unsigned>(std::clamp<std::int64_t>((num_threads + 255) / 256, 1, 65535));
+}
+
+/// Throws Error unless rows that begin at `rows` can be read and written 16 bytes at a time.
+inline void check_aligned(void const* rows, char const* name) {
+  if (reinterpret_cast<std::uintptr_t>(rows) % 16 != 0)
+    throw Error(std::string("folio: ") + name +
+                " must begin at a multiple of 16 bytes: kernels read and write as many");
 }
 
 /// Launches `kernel` on `stream` and throws CudaError when it could not be launched. Does not wait for it.

@@ -194,9 +194,9 @@ __global__ void accumulate_scores_kernel(View view, std::int32_t index, T const*
   }
 }
 
-/// ops::accumulate_scores on the device, on `stream`. Asynchronous; all pointers are device memory. The caller knows
-/// that no sequence is longer than options.max_tokens: lengths are on the device and not read here. Throws Error for a
-/// layer or a head count that does not fit, CudaError when the launch fails.
+/// ops::accumulate_scores on the device, on `stream`. Asynchronous; all pointers are device memory, and q begins at a
+/// multiple of 16 bytes. The caller knows that no sequence is longer than options.max_tokens: lengths are on the device
+/// and not read here. Throws Error for a layer or a head count that does not fit, CudaError when the launch fails.
 template <class View, class T>
 void accumulate_scores(DeviceView<View> const& view, std::int32_t layer, T const* q, std::int32_t num_query_heads,
                        float const* lse, float* scores, ScoreOptions options, cudaStream_t stream) {
@@ -205,6 +205,7 @@ void accumulate_scores(DeviceView<View> const& view, std::int32_t layer, T const
     GroupShape const shape = LayerView<View, group()>(plain.group(group()), index).shape();
     detail::checked_score_heads(shape, num_query_heads, options);
     if (plain.num_sequences() == 0) return;
+    check_aligned(q, "q");
     options.scale = detail::score_scale(shape, options);
     constexpr std::int64_t tile = detail::ScoreShape<View, group()>::tile;
     std::int64_t const blocks =

@@ -109,7 +109,7 @@ struct Fp4Quantizer {
 
   /// And zeros where block scales end before a multiple of 4 bytes.
   FOLIO_HOST_DEVICE static void store_row_scale(float of_row, std::int32_t dim, std::byte* params) {
-    if constexpr (has_row_scale) std::memcpy(params, &of_row, sizeof(float));
+    if constexpr (has_row_scale) store_params(Pack<float, 1>{{of_row}}, params);
     for (std::int32_t i = row_scale_bytes + (dim + block - 1) / block; i < param_bytes(dim); ++i) params[i] = {};
   }
 };

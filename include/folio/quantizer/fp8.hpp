@@ -43,7 +43,11 @@ struct Fp8Quantizer {
 
   FOLIO_HOST_DEVICE static void encode(float const* row, std::int32_t dim, std::byte* codes, std::byte* params) {
     float inverse = 1.0F;
-    if constexpr (has_scale) inverse = store_scale(largest_finite_magnitude(row, dim), params);
+    if constexpr (has_scale) {
+      Scaling const scaling = symmetric_scaling(largest_finite_magnitude(row, dim), largest_number);
+      store_params(Pack<float, 1>{{scaling.scale}}, params);
+      inverse = scaling.inverse;
+    }
     for_each_part(0, dim, [&]<int N>(std::int32_t begin) {
       Pack<std::uint8_t, N> patterns;
       for (int i = 0; i < N; ++i) patterns[i] = encode_one(row[begin + i] * inverse);
@@ -56,8 +60,9 @@ struct Fp8Quantizer {
                                           std::byte* params) {
     float inverse = 1.0F;
     if constexpr (has_scale) {
-      alignas(4) std::byte others[4];  // one lane's bytes are the row's
-      inverse = store_scale(largest_finite_magnitude_by(lanes, part), lanes.rank() == 0 ? params : others);
+      Scaling const scaling = symmetric_scaling(largest_finite_magnitude_by(lanes, part), largest_number);
+      if (lanes.rank() == 0) store_params(Pack<float, 1>{{scaling.scale}}, params);
+      inverse = scaling.inverse;
     }
     for (int i = 0; i < N; ++i) codes[i] = encode_one(part[i] * inverse);
   }
@@ -88,13 +93,6 @@ struct Fp8Quantizer {
  private:
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::uint8_t encode_one(float element) {
     return is_e4m3 ? f32_to_e4m3(element) : f32_to_e5m2(element);
-  }
-
-  /// Returns the scale's reciprocal.
-  [[nodiscard]] FOLIO_HOST_DEVICE static float store_scale(float largest, std::byte* params) {
-    Scaling const scaling = symmetric_scaling(largest, largest_number);
-    std::memcpy(params, &scaling.scale, sizeof(float));
-    return scaling.inverse;
   }
 };
 

@@ -188,7 +188,7 @@ struct IntQuantizer {
     std::byte* const to = params + (per_row ? 0 : first / params_dim * Grid::param_bytes);
     grid.store(to);
     bool const last_of_odd_number = first + params_dim >= dim && first / params_dim % 2 == 0;
-    if (Grid::param_bytes == 2 && last_of_odd_number) std::memset(to + 2, 0, 2);
+    if (Grid::param_bytes == 2 && last_of_odd_number) store_params(Pack<std::uint16_t, 1>{}, to + 2);
   }
 
   FOLIO_HOST_DEVICE static void encode_groups(float const* row, std::int32_t dim, std::byte* codes, std::byte* params) {

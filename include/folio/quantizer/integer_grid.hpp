@@ -51,16 +51,17 @@ struct IntegerGrid {
     }
   }
 
+  /// `params` is aligned to `param_bytes`.
   FOLIO_HOST_DEVICE void store(std::byte* params) const {
-    if constexpr (sizeof(Stored) == sizeof(float)) {
-      std::memcpy(params, &scale, sizeof(float));
-    } else {
-      std::uint16_t const patterns[2] = {f32_to_f16(scale), f32_to_f16(minimum)};
-      std::memcpy(params, patterns, std::size_t{param_bytes});
-    }
+    if constexpr (sizeof(Stored) == sizeof(float))
+      store_params(Pack<float, 1>{{scale}}, params);
+    else if constexpr (levels == Levels::asymmetric)
+      store_params(Pack<std::uint16_t, 2>{{f32_to_f16(scale), f32_to_f16(minimum)}}, params);
+    else
+      store_params(Pack<std::uint16_t, 1>{{f32_to_f16(scale)}}, params);
   }
 
-  /// What `store` wrote. `params` is aligned to `param_bytes`.
+  /// What `store` wrote.
   [[nodiscard]] FOLIO_HOST_DEVICE static IntegerGrid load(std::byte const* params) {
     if constexpr (sizeof(Stored) == sizeof(float)) {
       return with_scale(load_param<float>(params));

@@ -150,6 +150,16 @@ template <class T>
   return load_codes<T, 1>(params)[0];
 }
 
+/// Writes N parameters, together at most 16 bytes: in a kernel by one store. They are aligned to their size.
+template <class T, int N = 1>
+FOLIO_HOST_DEVICE void store_params(Pack<T, N> const& values, std::byte* params) {
+#if defined(__CUDA_ARCH__)
+  *reinterpret_cast<Pack<T, N>*>(params) = values;
+#else
+  std::memcpy(params, &values, sizeof(values));
+#endif
+}
+
 /// Calls `f.operator()<N>(begin)` for the parts [begin, begin + N) of a row: N is 32, and 8 for what is left.
 /// Loops whose length is a constant of 32 vectorize at -O2 and fill the registers; shorter ones do not.
 template <class F>

@@ -91,13 +91,14 @@ void launch_attend(View const& view, std::int32_t index, AttendPlan const& plan,
   launch(attend_kernel<View, Group, Heads, T, Out>, plan.grid, attend_threads, 0, stream, view, index, arguments);
 }
 
-/// Kernel. Merges the parts of an attention, but for padding queries. Grid: (query tokens * num_query_heads).
+/// Kernel. Merges the parts of an attention, but for padding queries. Grid and block as of merge_attention_kernel.
 template <class View, class T, class Out>
 __global__ void merge_parts_kernel(View view, AttendArguments<T, Out> arguments, std::int32_t num_parts,
                                    std::int32_t dim) {
-  std::int64_t const num_rows = gridDim.x, row = blockIdx.x;
-  if (row >= std::int64_t{view.query_start(view.num_sequences())} * arguments.num_query_heads) return;
-  merge_row(arguments.parts_out, arguments.parts_lse, num_parts, num_rows, row, dim, arguments.out, arguments.lse);
+  std::int64_t const num_rows = std::int64_t{view.num_query_tokens()} * arguments.num_query_heads;
+  std::int64_t const end = std::int64_t{view.query_start(view.num_sequences())} * arguments.num_query_heads;
+  merge_rows(MergeParts{arguments.parts_out, arguments.parts_lse, num_parts, num_rows, dim}, end, arguments.out,
+             arguments.lse);
 }
 
 }  // namespace detail
@@ -120,15 +121,18 @@ template <class View>
 ///
 /// `q`: [view.num_query_tokens()][num_query_heads][key_dim] of T, `out`: [..][num_query_heads][value_dim] of Out, `lse`
 /// (or null): [..][num_query_heads], natural logarithm. T and Out are float, Half or BFloat16. All pointers are device
-/// memory. Rows of padding queries are not written. Any number of query heads may share a kv head.
+/// memory, and q and out begin at multiples of 16 bytes. Rows of padding queries are not written. Any number of query
+/// heads may share a kv head.
 ///
 /// Where the step is too small to fill the GPU, each query's tokens are split into parts and merged by a second kernel:
-/// `workspace`, aligned to 4 bytes and of attend_workspace_bytes, holds them in between. The number of parts depends on
-/// the view's sizes and the options only, so a captured graph replays for sequences of other lengths; and the result on
-/// the number of parts, in its last bits.
+/// `workspace`, aligned to 16 bytes and of attend_workspace_bytes, holds them in between. The number of parts depends
+/// on the view's sizes and the options only, so a captured graph replays for sequences of other lengths; and the result
+/// on the number of parts, in its last bits.
+///
+/// A NaN in a query, or in a key or value that it sees, makes that query head's result NaN, and no other's.
 ///
 /// Asynchronous on `stream`. Throws Error, and launches nothing, for a layer or number of heads that does not fit, a
-/// null q or out, or a workspace that is too small; CudaError when a launch fails.
+/// null q or out, pointers that are not aligned, or a workspace that is too small; CudaError when a launch fails.
 template <class View, class T, class Out>
 void attend(DeviceView<View> const& view, std::int32_t layer, T const* q, std::int32_t num_query_heads, Out* out,
             float* lse, AttendDeviceOptions const& options, void* workspace, std::int64_t workspace_bytes,
@@ -142,6 +146,7 @@ void attend(DeviceView<View> const& view, std::int32_t layer, T const* q, std::i
       throw Error("folio: attention in " + std::to_string(plan.grid.z) + " parts needs a workspace of " +
                   std::to_string(plan.workspace_bytes) + " bytes, not " +
                   std::to_string(workspace == nullptr ? 0 : workspace_bytes) + "; ask attend_workspace_bytes");
+    check_aligned(workspace, "the workspace of attention");
     GroupShape const& shape = plain.group(group()).shape;
     auto* const parts = static_cast<float*>(workspace);
     AttendArguments<T, Out> const arguments{
@@ -155,7 +160,8 @@ void attend(DeviceView<View> const& view, std::int32_t layer, T const* q, std::i
         parts == nullptr ? nullptr : parts + plan.num_rows * plan.grid.z * shape.value_dim};
     detail::launch_attend<View, group()>(plain, index, plan, arguments, stream);
     if (plan.grid.z > 1)
-      launch(detail::merge_parts_kernel<View, T, Out>, static_cast<unsigned>(plan.num_rows), detail::attend_threads, 0,
+      launch(detail::merge_parts_kernel<View, T, Out>,
+             detail::merge_grid(static_cast<std::int32_t>(plan.grid.z), plan.num_rows), detail::merge_threads, 0,
              stream, plain, arguments, static_cast<std::int32_t>(plan.grid.z), shape.value_dim);
   });
 }

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Attention on the device against the host's, for every layer of a cache: what the tests of attend and prefill share.
+// Attention on the device against the formula in double, for every layer of a cache: what the tests of attend and
+// prefill share.
 
 #include "device/simt_cache.hpp"
 //
@@ -9,10 +10,11 @@
 #include <cmath>
 #include <folio/cuda_runtime.cuh>
 #include <folio/ops/attend.cuh>
+#include <functional>
 
 #include "simt/streams.hpp"
-#include "support/attend_precision.hpp"
 #include "support/catch.hpp"
+#include "support/naive_attention.hpp"
 
 namespace folio_test {
 
@@ -35,19 +37,21 @@ struct AttendCase {
   float scale = 0.05F;
 };
 
-/// Largest difference, relative to the largest magnitude; huge for a NaN or other infinities.
-inline double difference(std::vector<float> const& host, std::vector<float> const& device) {
-  double worst = host.size() == device.size() ? 0 : 1e30, largest = 1e-30;
-  for (std::size_t i = 0; i < host.size() && i < device.size(); ++i) {
-    if (host[i] == device[i]) continue;  // both -infinity as well
-    double const here = std::abs(double{host[i]} - double{device[i]});
+/// Largest difference, relative to the largest magnitude; huge where only one is a number, or infinities differ.
+template <class Wanted>
+double difference(std::vector<Wanted> const& wanted, std::vector<float> const& device) {
+  double worst = wanted.size() == device.size() ? 0 : 1e30, largest = 1e-30;
+  for (std::size_t i = 0; i < wanted.size() && i < device.size(); ++i) {
+    double const a{wanted[i]}, b{device[i]};
+    if (a == b || (std::isnan(a) && std::isnan(b))) continue;  // both -infinity as well
+    double const here = std::abs(a - b);
     worst = here <= worst ? worst : std::isnan(here) ? 1e30 : here;
-    if (std::isfinite(host[i])) largest = std::max(largest, std::abs(double{host[i]}));
+    if (std::isfinite(a)) largest = std::max(largest, std::abs(a));
   }
   return worst / largest;
 }
 
-/// What a result in T may be off by: additions in another order, and the rounding to T.
+/// What a result in T may be off by: sums of floats, and the rounding to T.
 template <class T>
 constexpr double tolerance = 2e-5;
 template <>
@@ -79,10 +83,10 @@ std::vector<float> written(simt::Buffer<T> const& buffer, std::size_t size) {
 }
 
 /// Runs `op(view, layer, q, out, lse, num_query_heads, scale, sink_logits)` for every layer, with queries of T and
-/// results of Out, and the host's attention, and compares.
+/// results of Out, and compares with the formula. `change` may change the queries first.
 template <class T, class Out, class TwinCaches, class Op>
-void same_as_on_the_host(TwinCaches const& twins, AttendCase const& c, Op const& op,
-                         folio::BatchPadding const& padding = {}) {
+void is_attention(TwinCaches const& twins, AttendCase const& c, Op const& op, folio::BatchPadding const& padding = {},
+                  std::function<void(Activations<T>&, std::int32_t key_dim)> const& change = {}) {
   using View = typename TwinCaches::View;
   auto const host = twins.host_batch();
   SimtBatch<View> const on_device(twins.device_batch(padding));
@@ -96,20 +100,19 @@ void same_as_on_the_host(TwinCaches const& twins, AttendCase const& c, Op const&
     if (c.num_query_heads % shape.kv_heads != 0) continue;
     CAPTURE(layer, c.num_query_heads, c.sink_logits);
     auto const key_dim = static_cast<std::size_t>(shape.key_dim), value_dim = static_cast<std::size_t>(shape.value_dim);
-    Activations<T> const q(padded_rows * key_dim, 9);
-    std::vector<float> out(rows * value_dim), lse(rows);
-    folio::ops::attend(host.view(), layer, q.floats.data(), c.num_query_heads, out.data(), lse.data(),
-                       {.scale = c.scale, .sink_logits = c.sink_logits ? sinks.data() : nullptr});
+    Activations<T> q(padded_rows * key_dim, 9);
+    if (change) change(q, shape.key_dim);
+    auto const wanted =
+        folio::test::naive_attention(host.view(), layer, q.floats.data(), c.num_query_heads,
+                                     {.scale = c.scale, .sink_logits = c.sink_logits ? sinks.data() : nullptr});
     simt::Buffer<Out> const device_out(padded_rows * value_dim, "out");
     simt::Buffer<float> const device_lse(padded_rows, "lse");
     simt::streams(11);  // threads and blocks take turns in an order drawn with this
     op(device, layer, q.device.data(), device_out.data(), device_lse.data(), c.num_query_heads, c.scale,
        c.sink_logits ? device_sinks.data() : nullptr);
     folio::check_cuda(cudaDeviceSynchronize(), "waiting for the device");
-    // Of integers of 16 bits the host's scores, of up to hundreds here, are made with integer formats.
-    double const for_integers = folio::test::attends_in_integers<View>() ? 1e-3 : 0;
-    CHECK(difference(out, written(device_out, out.size())) < tolerance<Out> + for_integers);
-    CHECK(difference(lse, written(device_lse, lse.size())) < 2e-5 + for_integers);
+    CHECK(difference(wanted.out, written(device_out, rows * value_dim)) < tolerance<Out>);
+    CHECK(difference(wanted.lse, written(device_lse, rows)) < 2e-5);
   }
 }
 
@@ -136,6 +139,53 @@ void fill(Twins<Policies...>& twins, std::int32_t chunk) {
   twins.fork(4);
   for (std::size_t i = 0; i < 7; ++i) twins.append(i, i == 1 ? 0 : chunk + (i % 2 == 0 ? 0 : 4));
   write_rows(twins, 1);
+}
+
+/// Changes rows of both caches alike: `change(shape, i, first_query, num_tokens, store)` for each sequence in each
+/// layer, where store(head, token, key, value) fills the rows of a token with a number each.
+template <class... Policies, class Change>
+void change_rows(Twins<Policies...> const& twins, Change const& change) {
+  auto const change_one = [&](auto const& view) {
+    for (std::int32_t layer = 0; layer < Twins<Policies...>::Host::model.layers; ++layer)
+      folio::ops::with_group(view, layer, [&](auto group, std::int32_t index) {
+        for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
+          auto const sequence = view.template sequence_in<group()>(i, index);
+          folio::GroupShape const shape = sequence.shape();
+          auto const store = [&](std::int32_t head, std::int32_t token, float key, float value) {
+            std::vector<float> const keys(static_cast<std::size_t>(shape.key_dim), key);
+            std::vector<float> const values(static_cast<std::size_t>(shape.value_dim), value);
+            sequence.key(head, token).store(keys.data(), shape.key_dim);
+            if (!shape.values_in_keys()) sequence.value(head, token).store(values.data(), shape.value_dim);
+          };
+          change(shape, i, sequence.first_query(), sequence.num_tokens(), store);
+        }
+      });
+  };
+  change_one(twins.host_batch().view());
+  change_one(twins.device_batch().view());
+}
+
+/// Puts NaN and infinity where queries must not see them: in what lies in a block with the window of a sequence's first
+/// query, and in its last token, which only its last query sees.
+template <class... Policies>
+void poison_unseen(Twins<Policies...> const& twins) {
+  change_rows(twins, [](folio::GroupShape const& shape, std::int32_t, std::int32_t first_query, std::int32_t num_tokens,
+                        auto const& store) {
+    std::int32_t const begin = shape.window_begin(first_query);
+    for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
+      for (std::int32_t t = begin / shape.block_size * shape.block_size; t < begin; ++t)
+        if (t >= shape.sinks) store(head, t, NAN, INFINITY);
+      if (num_tokens > first_query) store(head, num_tokens - 1, NAN, head % 2 == 0 ? INFINITY : NAN);
+    }
+  });
+}
+
+/// A NaN in one element of one query head.
+template <class T>
+void spoil_a_query(Activations<T>& q, std::int32_t key_dim, std::size_t row) {
+  std::size_t const i = row * static_cast<std::size_t>(key_dim) + 3;
+  q.floats[i] = NAN;
+  folio::ops::store_element(NAN, q.device[i]);
 }
 
 }  // namespace folio_test

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// The attention kernel and its launcher, run thread by thread on the host, against the host's attention.
+// The attention kernel and its launcher, run thread by thread on the host, against the formula.
 #include "device/attend_cases.hpp"
 //
 #include <folio/models.hpp>
@@ -10,7 +10,7 @@
 namespace {
 
 using namespace folio;
-using folio_test::AttendCase, folio_test::HybridBlocks, folio_test::same_as_on_the_host, folio_test::Twins;
+using folio_test::AttendCase, folio_test::HybridBlocks, folio_test::is_attention, folio_test::Twins;
 
 /// The launcher, with its own choice of heads for a thread block.
 struct Attend {
@@ -58,15 +58,15 @@ template <class... Policies>
 void hybrid() {
   Twins<Model<folio_test::hybrid_model>, HybridBlocks, Policies...> twins({.num_blocks = {40, 120, 150}});
   fill(twins, 1);
-  same_as_on_the_host<float, float>(twins, {6, false}, AttendHeads<2>{1});
-  same_as_on_the_host<float, float>(twins, {4, true}, AttendHeads<2>{3});
+  is_attention<float, float>(twins, {6, false}, AttendHeads<2>{1});
+  is_attention<float, float>(twins, {4, true}, AttendHeads<2>{3});
 }
 
 template <int Heads, class... Policies>
 void llama() {
   Twins<Model<folio_test::llama_model>, Policies...> twins({.num_blocks = {40}});
   fill(twins, 1);
-  same_as_on_the_host<float, float>(twins, {2 * Heads, true}, AttendHeads<Heads>{2});
+  is_attention<float, float>(twins, {2 * Heads, true}, AttendHeads<Heads>{2});
 }
 
 }  // namespace
@@ -93,52 +93,93 @@ TEST_CASE("attention on the device: a format with several scales in a row, in a 
   constexpr ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 320, .value_head_dim = 48};
   Twins<Model<model>, folio::test::GroupedInt8, folio::test::ShreddedLayout> twins({.num_blocks = {40}});
   fill(twins, 1);
-  same_as_on_the_host<float, float>(twins, {2, false, 0.01F}, AttendHeads<2>{1});
+  is_attention<float, float>(twins, {2, false, 0.01F}, AttendHeads<2>{1});
 }
 
 TEST_CASE("attention on the device: latent rows that a lane has several pieces of") {
   constexpr ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 576, .groups = {latent(512, 64)}};
   Twins<Model<model>, Int4Rotated> twins({.num_blocks = {40}});
   fill(twins, 1);
-  same_as_on_the_host<float, float>(twins, {6, false}, AttendHeads<4>{2});
+  is_attention<float, float>(twins, {6, false}, AttendHeads<4>{2});
 }
 
 TEST_CASE("attention on the device: any number of heads, parts and formats of activations") {
   Twins<Model<folio_test::small_model>, BlockSize<8>, F16> twins({.num_blocks = {60}});
   fill(twins, 3);
   auto const heads = GENERATE(range(1, 9)), parts = GENERATE(0, 1, 4);
-  same_as_on_the_host<float, float>(twins, {2 * heads, heads % 2 == 0}, Attend{parts});
+  is_attention<float, float>(twins, {2 * heads, heads % 2 == 0}, Attend{parts});
   if (heads != 3) return;
   // Rows of padding, in the batch and behind it, are not written. More parts than tokens leave some of them empty.
-  same_as_on_the_host<Half, BFloat16>(twins, {6, true}, Attend{parts}, {.num_sequences = 9, .num_query_tokens = 40});
-  same_as_on_the_host<BFloat16, Half>(twins, {6, true}, Attend{30}, {.num_query_tokens = 40});
+  is_attention<Half, BFloat16>(twins, {6, true}, Attend{parts}, {.num_sequences = 9, .num_query_tokens = 40});
+  is_attention<BFloat16, Half>(twins, {6, true}, Attend{30}, {.num_query_tokens = 40});
 }
 
-TEST_CASE("partial attentions are merged on the device as on the host, and empty ones count nothing") {
-  constexpr std::size_t num_parts = 3, num_rows = 5, dim = 40;
+TEMPLATE_TEST_CASE("attention on the device: a NaN stays with the heads and queries that it is in, or that see it", "",
+                   F32, BF16) {
+  Twins<Model<folio_test::hybrid_model>, HybridBlocks, TestType> twins({.num_blocks = {40, 120, 150}});
+  fill(twins, 3);
+  auto const spoil = [](auto& q, std::int32_t key_dim) {  // query tokens 0 and 3, heads 1 and 2 of 4
+    folio_test::spoil_a_query(q, key_dim, 1);
+    folio_test::spoil_a_query(q, key_dim, 4 * 3 + 2);
+  };
+  is_attention<float, float>(twins, {4, false}, AttendHeads<2>{1}, {}, spoil);
+  is_attention<float, float>(twins, {4, true}, AttendHeads<2>{3}, {}, spoil);
+  folio_test::poison_unseen(twins);
+  is_attention<float, float>(twins, {4, true}, AttendHeads<2>{1});
+  is_attention<float, float>(twins, {4, false}, AttendHeads<2>{3});
+  // All keys of sequence 4 in the last head, and of sequence 0 one key.
+  change_rows(twins, [](GroupShape const& shape, std::int32_t i, std::int32_t first_query, std::int32_t num_tokens,
+                        auto const& store) {
+    std::int32_t const begin = shape.window_begin(first_query);
+    for (std::int32_t t = 0; t < num_tokens; ++t)
+      if ((i == 4 || (i == 0 && t == 0)) && (t < shape.sinks || t >= begin)) store(shape.kv_heads - 1, t, NAN, 1.0F);
+  });
+  is_attention<float, float>(twins, {4, false}, AttendHeads<2>{1});
+  is_attention<float, float>(twins, {4, true}, AttendHeads<2>{3});
+}
+
+TEST_CASE("partial attentions of any number are merged, empty ones count nothing, and a NaN stays in its row") {
+  auto const num_parts = GENERATE(std::size_t{1}, std::size_t{3}, std::size_t{9}, std::size_t{70}, std::size_t{300});
+  auto const dim = GENERATE(std::size_t{6}, std::size_t{40}, std::size_t{128}, std::size_t{576});
+  constexpr std::size_t num_rows = 7;
   simt::Buffer<float> const parts(folio_test::random_rows(num_parts * num_rows * dim, 1), "parts");
   simt::Buffer<float> const parts_lse(folio_test::random_rows(num_parts * num_rows, 2), "parts' lse");
-  for (std::size_t p = 0; p < num_parts; ++p)  // row 2 has two parts, row 3 one, row 4 none; what they hold are NaNs
-    for (std::size_t row = 2; row < num_rows; ++row)
-      if (p >= num_rows - 1 - row) {
-        parts_lse[p * num_rows + row] = -INFINITY;
-        for (std::size_t d = 0; d < dim; ++d) parts[(p * num_rows + row) * dim + d] = NAN;
-      }
-  std::vector<float> out(num_rows * dim), lse(num_rows, -INFINITY);
+  // Row 2 has every other part, row 3 the last one, row 4 none; what the others hold are NaNs. Row 5 has the lse of a
+  // query that is no number in one part, row 6 in all.
   for (std::size_t p = 0; p < num_parts; ++p)
-    ops::merge_attention(out.data(), lse.data(), parts.data() + p * num_rows * dim, parts_lse.data() + p * num_rows,
-                         num_rows, dim);
-  simt::Buffer<float> const device_out(out.size(), "out"), device_lse(lse.size(), "lse");
+    for (std::size_t row = 2; row < num_rows; ++row) {
+      bool const empty = row == 4 || (row == 2 && p % 2 == 1) || (row == 3 && p + 1 < num_parts);
+      if (empty) parts_lse[p * num_rows + row] = -INFINITY;
+      if (row == 6 || (row == 5 && p == num_parts / 2)) parts_lse[p * num_rows + row] = NAN;
+      for (std::size_t d = 0; d < dim && empty; ++d) parts[(p * num_rows + row) * dim + d] = NAN;
+    }
+  std::vector<double> out(num_rows * dim), lse(num_rows);
+  for (std::size_t row = 0; row < num_rows; ++row) {
+    double sum = 0;
+    for (std::size_t p = 0; p < num_parts; ++p) {
+      double const of_part = parts_lse[p * num_rows + row];
+      if (of_part == -INFINITY) continue;
+      sum += std::exp(of_part);
+      for (std::size_t d = 0; d < dim; ++d)
+        out[row * dim + d] += std::exp(of_part) * double{parts[(p * num_rows + row) * dim + d]};
+    }
+    for (std::size_t d = 0; d < dim && sum != 0; ++d) out[row * dim + d] /= sum;
+    lse[row] = std::log(sum);
+  }
+  simt::Buffer<float> const device_out(out.size() + 1, "out"), device_lse(lse.size(), "lse");
   simt::Buffer<Half> const half_out(out.size(), "out");
   auto const merge = [&](std::int32_t n, auto* to, float* to_lse) {
-    ops::merge_attention(parts.data(), parts_lse.data(), n, num_rows, dim, to, to_lse, nullptr);
+    ops::merge_attention(parts.data(), parts_lse.data(), n, num_rows, std::int32_t(dim), to, to_lse, nullptr);
+    check_cuda(cudaDeviceSynchronize(), "waiting for the device");
   };
-  merge(num_parts, device_out.data(), device_lse.data());
-  merge(num_parts, half_out.data(), nullptr);
-  check_cuda(cudaDeviceSynchronize(), "waiting for the device");
-  CHECK(folio_test::difference(out, device_out.to_vector()) < 2e-5);
+  simt::streams(3);
+  merge(std::int32_t(num_parts), device_out.data(), device_lse.data());
+  CHECK(folio_test::difference(out, folio_test::written(device_out, out.size())) < 2e-5);
   CHECK(folio_test::difference(lse, device_lse.to_vector()) < 2e-5);
+  merge(std::int32_t(num_parts), half_out.data(), nullptr);
   CHECK(folio_test::difference(out, folio_test::written(half_out, out.size())) < folio_test::tolerance<Half>);
+  merge(std::int32_t(num_parts), device_out.data() + 1, nullptr);  // not aligned: element by element
+  CHECK(folio_test::difference(out, {device_out.data() + 1, device_out.data() + 1 + out.size()}) < 2e-5);
   CHECK_THROWS_AS(merge(0, device_out.data(), nullptr), Error);
   CHECK_THROWS_AS(merge(1, static_cast<float*>(nullptr), nullptr), Error);
 }
@@ -184,6 +225,8 @@ TEST_CASE("attention on the device says what is wrong, and launches nothing") {
   CHECK_THROWS_WITH(attend(0, 0, data, data, 1, 0), "folio: 0 query heads cannot share 2 kv heads; give a multiple");
   CHECK_THROWS_WITH(attend(0, 4, nullptr, data, 1, 0), contains("q is null"));
   CHECK_THROWS_WITH(attend(0, 4, data, nullptr, 1, 0), contains("out is null"));
+  CHECK_THROWS_WITH(attend(0, 4, data + 1, data, 1, 0), contains("q must begin at a multiple of 16 bytes"));
+  CHECK_THROWS_WITH(attend(0, 4, data, data + 2, 1, 0), contains("out must begin at a multiple of 16 bytes"));
   CHECK_THROWS_WITH(attend(0, 4, data, data, -1, 0), contains("not -1"));
   CHECK_THROWS_WITH(attend(0, 4, data, data, 65536, 0), contains("1 to 65535 parts"));
   CHECK_THROWS_WITH(

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// Prefill attention, run thread by thread on the host, against the host's attention.
+// Prefill attention, run thread by thread on the host, against the formula.
 #include "device/attend_cases.hpp"
 //
 #include <folio/ops/prefill.cuh>
@@ -10,7 +10,7 @@
 namespace {
 
 using namespace folio;
-using folio_test::AttendCase, folio_test::HybridBlocks, folio_test::same_as_on_the_host, folio_test::Twins;
+using folio_test::AttendCase, folio_test::HybridBlocks, folio_test::is_attention, folio_test::Twins;
 
 struct Prefill {
   template <class View, class T, class Out>
@@ -25,7 +25,7 @@ template <class... Policies>
 void hybrid() {
   Twins<Model<folio_test::hybrid_model>, HybridBlocks, Policies...> twins({.num_blocks = {40, 120, 150}});
   fill(twins, 7);
-  same_as_on_the_host<float, float>(twins, {6, true}, Prefill());
+  is_attention<float, float>(twins, {6, true}, Prefill());
 }
 
 template <class... Policies>
@@ -33,7 +33,7 @@ void llama() {
   Twins<Model<folio_test::llama_model>, Policies...> twins({.num_blocks = {40}});
   for (std::int32_t const length : {0, 1, 15, 16, 17, 33}) twins.add(length);
   write_rows(twins, 0);
-  same_as_on_the_host<float, float>(twins, {8, false}, Prefill());
+  is_attention<float, float>(twins, {8, false}, Prefill());
 }
 
 }  // namespace
@@ -66,18 +66,39 @@ TEST_CASE("prefill on the device: long rows, of which a tile holds fewer") {
                               .pattern = repeat_groups({0, 1})};
   Twins<Model<model>, Int4Rotated> twins({.num_blocks = {40, 40}});
   fill(twins, 2);
-  same_as_on_the_host<float, float>(twins, {3, true}, Prefill());
+  is_attention<float, float>(twins, {3, true}, Prefill());
 }
 
 TEST_CASE("prefill on the device: any number of heads, chunks and formats of activations") {
   Twins<Model<folio_test::small_model>, BlockSize<8>, F16> twins({.num_blocks = {80}});
   fill(twins, 20);
   auto const heads = GENERATE(1, 2, 3, 5, 8, 70);  // 70 do not fit into one tile
-  same_as_on_the_host<float, float>(twins, {2 * heads, heads % 2 == 0}, Prefill());
+  is_attention<float, float>(twins, {2 * heads, heads % 2 == 0}, Prefill());
   if (heads != 3) return;
   // Rows of padding, in the batch and behind it, are not written.
-  same_as_on_the_host<Half, BFloat16>(twins, {6, true}, Prefill(), {.num_sequences = 9, .num_query_tokens = 200});
-  same_as_on_the_host<BFloat16, Half>(twins, {6, false}, Prefill(), {.num_query_tokens = 200});
+  is_attention<Half, BFloat16>(twins, {6, true}, Prefill(), {.num_sequences = 9, .num_query_tokens = 200});
+  is_attention<BFloat16, Half>(twins, {6, false}, Prefill(), {.num_query_tokens = 200});
+}
+
+TEMPLATE_TEST_CASE("prefill on the device: a NaN stays with the heads and queries that it is in, or that see it", "",
+                   F32, BF16) {
+  Twins<Model<folio_test::hybrid_model>, HybridBlocks, TestType> twins({.num_blocks = {40, 120, 150}});
+  fill(twins, 7);
+  auto const spoil = [](auto& q, std::int32_t key_dim) {  // query tokens 0 and 3, heads 1 and 2 of 4
+    folio_test::spoil_a_query(q, key_dim, 1);
+    folio_test::spoil_a_query(q, key_dim, 4 * 3 + 2);
+  };
+  is_attention<float, float>(twins, {4, false}, Prefill(), {}, spoil);
+  folio_test::poison_unseen(twins);
+  is_attention<float, float>(twins, {4, true}, Prefill());
+  // All keys of sequence 4 in the last head, and of sequence 0 one key.
+  change_rows(twins, [](GroupShape const& shape, std::int32_t i, std::int32_t first_query, std::int32_t num_tokens,
+                        auto const& store) {
+    std::int32_t const begin = shape.window_begin(first_query);
+    for (std::int32_t t = 0; t < num_tokens; ++t)
+      if ((i == 4 || (i == 0 && t == 0)) && (t < shape.sinks || t >= begin)) store(shape.kv_heads - 1, t, NAN, 1.0F);
+  });
+  is_attention<float, float>(twins, {4, false}, Prefill());
 }
 
 TEST_CASE("prefill on the device says what is wrong, and launches nothing") {

@@ -230,10 +230,10 @@ class ProgramRun {
     int const group = static_cast<int>(op.which % Cache::num_groups);
     // Half of them so small that blocks in use are often in the way.
     std::int64_t const before = cache_.num_blocks(group), wanted = 1 + op.amount / 2 % (op.amount % 2 == 0 ? 100 : 10);
+    half_.before_resize();  // first: it lets go of blocks that are held
     bool possible = true;
     for (std::int64_t id = wanted + 1; id <= before; ++id)
       possible = possible && holders(folio::BlockId{static_cast<std::int32_t>(id)}, group) == 0;
-    half_.before_resize();
     try {
       cache_.resize(wanted, group);
       expect(possible, "a pool shrank below blocks that are in use");

@@ -55,8 +55,8 @@ inline void attend_naively(NaiveAttention& result, std::vector<std::int32_t> con
       result.largest_value = std::max(result.largest_value, std::fabs(value));
     }
   }
-  for (double const x : out) result.out.push_back(sum > 0 ? x / sum : 0.0);
-  result.lse.push_back(sum > 0 ? max + std::log(sum) : -std::numeric_limits<double>::infinity());
+  for (double const x : out) result.out.push_back(sum != 0 ? x / sum : 0.0);
+  result.lse.push_back(sum != 0 ? max + std::log(sum) : -std::numeric_limits<double>::infinity());
 }
 
 /// What ops::attend should give for these arguments.

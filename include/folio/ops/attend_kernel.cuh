@@ -135,8 +135,8 @@ __device__ void add_scores(unsigned seen, Vec<Shape::owned>& scores, typename Sh
       for (int i = 0; i < Shape::value_part; ++i) state.out[head][i] *= factor;
     }
   }
-  for (int i = 0; i < Shape::owned; ++i) {
-    scores[i] = state.max == -INFINITY ? 0.0F : exp2f(scores[i] - state.max);
+  for (int i = 0; i < Shape::owned; ++i) {  // a NaN, which no maximum takes, stays one even where it is all there is
+    scores[i] = scores[i] == -INFINITY ? 0.0F : exp2f(scores[i] - state.max);
     state.sum += scores[i];
   }
 }
@@ -220,7 +220,7 @@ __device__ float join_groups(RowLanes const& lanes, int head, float sink, typena
                              Vec<N>& row) {
   float max = sink;
   for (int g = 0; g < Shape::groups; ++g) max = fmaxf(max, shared.max[g][head]);
-  if (max == -INFINITY) return max;
+  if (max == -INFINITY) max = 0;  // nothing was seen, or NaNs alone: then they are in the sums
   float sum = exp2f(sink - max);
   for (int g = 0; g < Shape::groups; ++g) {
     float const weight = exp2f(shared.max[g][head] - max);
@@ -228,6 +228,7 @@ __device__ float join_groups(RowLanes const& lanes, int head, float sink, typena
     auto const theirs = load_part<N>(lanes, shared.out[g][head]);
     for (int d = 0; d < N; ++d) row[d] += weight * theirs[d];
   }
+  if (sum == 0) return -INFINITY;
   for (int d = 0; d < N; ++d) row[d] /= sum;
   using Quantizer = std::conditional_t<Shape::latent, typename View::KeyQuantizer, typename View::ValueQuantizer>;
   change_basis_by<Quantizer::basis>(lanes, row, Shape::latent ? Shape::key_dim : Shape::value_dim);

@@ -97,14 +97,18 @@ __device__ void for_each_row(F const& f) {
 }
 
 /// Decodes the rows of tokens [first, end) into shared memory, 8 elements at a time; zeros where a tile is not full.
+/// Returns whether the thread's elements are all finite.
 template <int Chunks, class Tile, class RowOf>
-__device__ void load_tokens(RowOf const& row_of, std::int32_t first, std::int32_t end, Tile& tile) {
+__device__ bool load_tokens(RowOf const& row_of, std::int32_t first, std::int32_t end, Tile& tile) {
+  float zeros = 0;  // of an infinity or a NaN, times 0, a NaN
   for (int i = static_cast<int>(threadIdx.x); i < Tile::tokens * Chunks; i += prefill_threads) {
     int const t = i / Chunks, chunk = i % Chunks;
     Vec<8> elements{};
     if (first + t < end) elements = row_of(first + t).template load<8>(chunk * 8);
     for (int e = 0; e < 8; ++e) tile.stored[t][chunk * 2 + e / 4][e % 4] = elements[e];
+    for (int e = 0; e < 8; ++e) zeros += elements[e] * 0.0F;
   }
+  return zeros == 0;
 }
 
 /// Queries times keys: scores[i][j] of the thread's ith row and jth token.
@@ -140,7 +144,7 @@ __device__ void add_scores(GroupShape const& shape, std::int32_t first, std::int
   for (Quad& out : state.out)
     for (float& element : out.v) element *= keep;
   for (int j = 0; j < Tile::tokens_each; ++j) {
-    float const weight = nothing ? 0.0F : exp2f(scores[j] - max);
+    float const weight = scores[j] == -INFINITY ? 0.0F : exp2f(scores[j] - max);  // a NaN stays one
     state.sum += weight;
     weights[(x + 8 * j) / 4][x % 4] = weight;
   }
@@ -161,6 +165,19 @@ __device__ void multiply_values(Tile const& tile, int y, int x, typename Tile::S
   }
 }
 
+/// The same where a value may be infinite or no number: of those that a row does not see, nothing must come into it.
+template <class Tile>
+__device__ void multiply_seen_values(Tile const& tile, GroupShape const& shape, std::int32_t first, int y, int x,
+                                     typename Tile::States& states) {
+  for (int t = 0; t < Tile::tokens; ++t)
+    for (int i = 0; i < Tile::rows_each; ++i) {
+      if (!shape.visible(states[i].position, first + t)) continue;
+      float const weight = tile.weights[y + 16 * i][t / 4][t % 4];
+      for (int c = 0; c < Tile::quads_each && x + 8 * c < Tile::value_quads; ++c)
+        for (int e = 0; e < 4; ++e) states[i].out[c][e] += weight * tile.stored[t][x + 8 * c][e];
+    }
+}
+
 /// Takes in tokens [first, end), a tile of them at a time.
 template <class Tile, class Sequence>
 __device__ void add_tokens(Sequence const& sequence, std::int32_t kv_head, std::int32_t first, std::int32_t end,
@@ -175,9 +192,12 @@ __device__ void add_tokens(Sequence const& sequence, std::int32_t kv_head, std::
     for (int i = 0; i < Tile::rows_each; ++i)
       add_scores<Tile>(sequence.shape(), first, end, x, scores[i], states[i], tile.weights[y + 16 * i]);
     __syncthreads();
-    load_tokens<Tile::value_quads / 2>([&](std::int32_t t) { return sequence.value(kv_head, t); }, first, end, tile);
-    __syncthreads();
-    multiply_values(tile, y, x, states);
+    bool const finite = load_tokens<Tile::value_quads / 2>([&](std::int32_t t) { return sequence.value(kv_head, t); },
+                                                           first, end, tile);
+    if (__syncthreads_and(finite ? 1 : 0) != 0)
+      multiply_values(tile, y, x, states);
+    else
+      multiply_seen_values(tile, sequence.shape(), first, y, x, states);
   }
 }
 
@@ -235,11 +255,11 @@ __global__ void __launch_bounds__(detail::prefill_threads, 3)
     float sum = states[i].sum;
     for (int d = 1; d < 8; d *= 2) sum += __shfl_xor_sync(detail::whole_warp, sum, d);
     for (int c = 0; c < Tile::quads_each; ++c) {
-      for (float& element : states[i].out[c].v) element = sum > 0 ? element / sum : 0.0F;
+      for (float& element : states[i].out[c].v) element = sum != 0 ? element / sum : 0.0F;
       if (x + 8 * c < Tile::value_quads) tile.queries[row][x + 8 * c] = states[i].out[c];
     }
     if (arguments.lse != nullptr && x == 0 && rows.has(row))
-      arguments.lse[rows.index(row)] = sum > 0 ? (states[i].max + log2f(sum)) * detail::ln_of_2 : -INFINITY;
+      arguments.lse[rows.index(row)] = sum != 0 ? (states[i].max + log2f(sum)) * detail::ln_of_2 : -INFINITY;
   }
   __syncthreads();
   detail::for_each_row<value_dim, Tile::rows>([&]<class RowLanes>(int row, RowLanes const& lanes) {

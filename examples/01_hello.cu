@@ -20,7 +20,7 @@ int main() {
   using Cache = folio::KvCache<folio::Model<model>, folio::BlockSize<16>, folio::Int8PerToken, folio::DeviceAllocator>;
   Stream const stream;
   Cache cache({.num_blocks = {64}}, folio::DeviceAllocator(stream));
-  folio::DeviceBatch batch(cache, {.num_sequences = 4, .num_query_tokens = 64, .num_tokens = 512}, stream);
+  folio::DeviceBatch batch(cache, {.num_sequences = 4, .num_query_tokens = 64, .num_tokens = 512});
 
   DeviceArray<float> const keys(std::vector<float>(64 * 2 * 128, 1.0F), stream);    // [token][kv head][dim]
   DeviceArray<float> const values(std::vector<float>(64 * 2 * 128, 0.5F), stream);  // likewise
@@ -29,7 +29,7 @@ int main() {
   std::int64_t const workspace_bytes = folio::ops::attend_workspace_bytes(batch.view(), 8);
   DeviceArray<std::byte> const workspace(static_cast<std::size_t>(workspace_bytes), stream);
   auto const step = [&](folio::Sequence const& sequence) {
-    batch.upload({&sequence}, stream);  // the step's block tables, in one copy
+    batch.upload({&sequence}, stream);  // what the step changes in the tables
     for (int layer = 0; layer < 2; ++layer) {
       folio::ops::append(batch.view(), layer, keys.data(), values.data(), stream);
       folio::ops::attend(batch.view(), layer, q.data(), 8, out.data(), nullptr, {}, workspace.data(), workspace_bytes,

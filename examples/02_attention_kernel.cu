@@ -68,7 +68,7 @@ float difference_to_host() {
   folio::KvCache<folio::Model<model>, Policies...> on_host({.num_blocks = {32}});
   folio::KvCache<folio::Model<model>, folio::DeviceAllocator, Policies...> cache({.num_blocks = {32}});
   Stream const stream;
-  folio::DeviceBatch batch(cache, {.num_sequences = 3, .num_query_tokens = 128, .num_tokens = 256}, stream);
+  folio::DeviceBatch batch(cache, {.num_sequences = 3, .num_query_tokens = 128, .num_tokens = 256});
 
   std::vector<folio::Sequence> sequences, host_sequences;
   std::vector<folio::BatchItem> prefill, decode, host_prefill, host_decode;

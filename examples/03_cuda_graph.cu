@@ -55,17 +55,21 @@ int main() {
 
   // [graph]
   // Every step is padded to this size, so that one graph serves them all.
-  folio::DeviceBatch batch(
-      cache, {.num_sequences = max_sequences, .num_query_tokens = max_sequences, .num_tokens = 128}, stream);
+  folio::DeviceBatch batch(cache,
+                           {.num_sequences = max_sequences, .num_query_tokens = max_sequences, .num_tokens = 128});
   std::int64_t const workspace_bytes = folio::ops::attend_workspace_bytes(batch.view(), num_query_heads);
   DeviceArray<std::byte> const workspace(static_cast<std::size_t>(workspace_bytes), stream);
-  Graph const step(stream, [&] {
+  auto const launch_step = [&] {
     for (int layer = 0; layer < model.layers; ++layer) {
       folio::ops::append(batch.view(), layer, keys.data(), values.data(), stream);
       folio::ops::attend(batch.view(), layer, q.data(), num_query_heads, out.data(), nullptr, {}, workspace.data(),
                          workspace_bytes, stream);
     }
-  });
+  };
+  // CUDA loads a kernel when it is first launched, which may not be in a capture: so one empty step comes before.
+  batch.upload({}, stream);
+  launch_step();
+  Graph const step(stream, launch_step);
   // [/graph]
 
   struct Generation {

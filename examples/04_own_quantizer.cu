@@ -42,8 +42,7 @@ int main() {
   Stream const stream;
   Cache<folio::DeviceAllocator> cache({.num_blocks = {16}}, folio::DeviceAllocator(stream));
   folio::Sequence const sequence = cache.create(num_tokens);
-  folio::DeviceBatch batch(cache, {.num_sequences = 1, .num_query_tokens = num_tokens, .num_tokens = num_tokens},
-                           stream);
+  folio::DeviceBatch batch(cache, {.num_sequences = 1, .num_query_tokens = num_tokens, .num_tokens = num_tokens});
   batch.upload({&sequence}, stream);
   DeviceArray<float> const device_rows(rows, stream), keys(rows.size(), stream);
   folio::ops::append(batch.view(), 0, device_rows.data(), device_rows.data(), stream);

@@ -97,8 +97,7 @@ int main() {
   std::vector<float> const q = random_rows(std::size_t{heads} * dim, 2);
   Stream const stream;
   Cache<folio::DeviceAllocator> cache({.num_blocks = {8}}, folio::DeviceAllocator(stream));
-  folio::DeviceBatch batch(cache, {.num_sequences = 1, .num_query_tokens = num_tokens, .num_tokens = num_tokens},
-                           stream);
+  folio::DeviceBatch batch(cache, {.num_sequences = 1, .num_query_tokens = num_tokens, .num_tokens = num_tokens});
   folio::Sequence const sequence = cache.create(num_tokens);
   batch.upload({&sequence}, stream);
   DeviceArray<float> const device_rows(rows, stream), device_q(q, stream),

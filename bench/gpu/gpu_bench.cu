@@ -24,7 +24,7 @@ struct Filled {
             std::max<std::int64_t>(1, working_set_bytes / (stored_bytes_per_token<Q>() * num_sequences * num_tokens)))),
         cache({.num_blocks = {std::int64_t{num_sequences} * (num_tokens / 16 + 1)}, .layers = layers},
               DeviceAllocator(timer.stream())),
-        batch(cache, {num_sequences, std::max(num_sequences * queries, chunk), num_tokens}, timer.stream()) {
+        batch(cache, {num_sequences, std::max(num_sequences * queries, chunk), num_tokens}) {
     Array<Half> const rows(std::int64_t{chunk} * row_floats);
     for (std::int32_t i = 0; i < num_sequences; ++i) sequences.push_back(cache.create());
     for (Sequence& sequence : sequences)
@@ -164,7 +164,7 @@ void swap(benchmark::State& state, bool out) {
 void upload(benchmark::State& state) {
   KvCache<Model<bench_model>, BlockSize<16>, DeviceAllocator> cache({.num_blocks = {256 * 257}, .layers = 1});
   Timer timer;
-  DeviceBatch batch(cache, {256, 256, 4096}, timer.stream());
+  DeviceBatch batch(cache, {256, 256, 4096});
   std::vector<Sequence> sequences;
   for (int i = 0; i < 256; ++i) sequences.push_back(cache.create(4095));
   std::vector<BatchItem> items;

@@ -22,6 +22,8 @@ std::int64_t num_host_waits() noexcept;
 std::int64_t num_copies_to_device() noexcept;
 std::int64_t num_copies_to_host() noexcept;
 std::int64_t num_launches() noexcept;
+/// Kernels whose first launch in the program was captured into a graph: CUDA would have to load them in the capture.
+std::int64_t num_first_launches_in_captures() noexcept;
 /// Copies of these that were of pageable memory, which CUDA may make a wait of.
 std::int64_t num_pageable_copies() noexcept;
 

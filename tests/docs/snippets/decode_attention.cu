@@ -36,10 +36,10 @@ void first_kernels(float const* keys, float const* values, float const* q, __hal
   // [step]
   constexpr folio::ModelConfig model{.layers = 2, .kv_heads = 2, .head_dim = 128};
   folio::KvCache<folio::Model<model>, folio::Int8PerToken, folio::DeviceAllocator> cache({.num_blocks = {64}});
-  folio::DeviceBatch batch(cache, {.num_sequences = 4, .num_query_tokens = 64, .num_tokens = 512}, stream);
+  folio::DeviceBatch batch(cache, {.num_sequences = 4, .num_query_tokens = 64, .num_tokens = 512});
 
   folio::Sequence sequence = cache.create(37);  // a prompt's slots
-  batch.upload({&sequence}, stream);            // the step's tables, in one copy
+  batch.upload({&sequence}, stream);            // what the step changes in the tables
   auto const view = batch.view();
   for (int layer = 0; layer < model.layers; ++layer) {
     // All in device memory. keys, values: [query token][kv head][dim]; q, out: [query token][query head][dim]

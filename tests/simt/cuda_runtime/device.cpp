@@ -22,6 +22,7 @@ void streams(std::uint64_t seed) {
 
 std::int64_t num_host_waits() noexcept { return state().host_waits; }
 std::int64_t num_pageable_copies() noexcept { return state().pageable_copies; }
+std::int64_t num_first_launches_in_captures() noexcept { return state().first_launches_in_captures; }
 std::int64_t num_copies_to_device() noexcept { return state().issued[cuda::Kind::copy_to_device]; }
 std::int64_t num_copies_to_host() noexcept { return state().issued[cuda::Kind::copy_to_host]; }
 std::int64_t num_launches() noexcept { return state().issued[cuda::Kind::launch]; }

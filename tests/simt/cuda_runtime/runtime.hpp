@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -105,7 +106,8 @@ struct State {
   std::recursive_mutex mutex;
   std::uint64_t seed = 0, random = 0;
   std::uint64_t num_issued = 0, num_run = 0, num_streams = 0;
-  std::int64_t host_waits = 0, pageable_copies = 0;
+  std::int64_t host_waits = 0, pageable_copies = 0, first_launches_in_captures = 0;
+  std::set<void const*> loaded;  // kernels that were launched
   std::map<Kind, std::int64_t> issued;
   std::exception_ptr failure;  // what a kernel threw, until a wait throws it
   bool in_host_function = false;

@@ -389,6 +389,9 @@ cudaError_t simt::detail::enqueue_launch(cudaLaunchConfig_t const& config, void 
       if (id == cudaLaunchAttributeClusterDimension && value.clusterDim.x * value.clusterDim.y * value.clusterDim.z > 1)
         return cudaErrorInvalidClusterSize;
     }
+    CUstream_st const* const stream = find_stream(config.stream);
+    if (state().loaded.insert(kernel).second && stream != nullptr && stream->capture != nullptr)
+      ++state().first_launches_in_captures;
     auto const launch = [run = std::move(run), kernel, grid, block, shared_bytes = config.dynamicSmemBytes] {
       std::string const name = kernel_name(kernel);
       run({.grid = grid, .block = block, .shared_bytes = shared_bytes, .name = name.c_str(), .seed = draw(~0ULL)});

@@ -40,12 +40,11 @@ class TableBuffer {
   /// Words from `first` on become the `count` at `from`.
   template <class Changes>
   void put(Changes& changes, std::int64_t first, void const* from, std::int64_t count) {
-    if constexpr (std::is_same_v<Changes, NoChanges>)
-      return put_piece(changes, first, static_cast<std::byte const*>(from), count);
-    for (std::int64_t done = 0; done < count; done += piece) {
-      std::int64_t const n = std::min(piece, count - done);
-      put_piece(changes, first + done, static_cast<std::byte const*>(from) + done * word_bytes, n);
-    }
+    constexpr bool whole = std::is_same_v<Changes, NoChanges>;
+    std::int64_t const at_once = whole ? std::max<std::int64_t>(count, 1) : piece;
+    for (std::int64_t done = 0; done < count; done += at_once)
+      put_piece(changes, first + done, static_cast<std::byte const*>(from) + done * word_bytes,
+                std::min(at_once, count - done));
   }
   /// `count` words from `first` on become `value`.
   template <class Changes>

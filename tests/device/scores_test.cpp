@@ -55,6 +55,10 @@ struct Step {
     std::vector<float> out(lse.size() * static_cast<std::size_t>(shape.value_dim));
     ops::attend(view, layer, q.data(), heads, out.data(), lse.data(), {.scale = 0.05F});
     lse[1] = -INFINITY;  // as of a query that saw nothing
+    lse[2] = NAN;        // and of one that is no number, which tokens get no weight of
+    std::size_t const third = static_cast<std::size_t>(shape.key_dim) * 2;
+    q[third] = NAN;
+    device_q[third] = element<T>(NAN);
     for (std::size_t i = 0; i < lse.size(); ++i) device_lse[i] = lse[i];
   }
   [[nodiscard]] std::size_t count(View const& view, std::int32_t layer) const {

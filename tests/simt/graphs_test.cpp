@@ -35,6 +35,28 @@ TEST_CASE("A graph repeats its work on the same addresses, with what is there th
   REQUIRE(cudaGraphExecDestroy(exec) == cudaSuccess);
 }
 
+/// Nobody but the test below launches it.
+template <class T = int>
+__global__ void captured_kernel(T* out) {
+  *out = 1;
+}
+
+TEST_CASE("A kernel whose first launch is captured is counted, for CUDA would load it in the capture") {
+  Machine m(0);
+  std::int64_t const before = simt::num_first_launches_in_captures();
+  cudaLaunchConfig_t config{};
+  config.gridDim = config.blockDim = dim3(1);
+  config.stream = m.a;
+  for (int launched = 0; launched < 2; ++launched) {
+    cudaGraph_t graph = nullptr;
+    REQUIRE(cudaStreamBeginCapture(m.a, cudaStreamCaptureModeGlobal) == cudaSuccess);
+    REQUIRE(cudaLaunchKernelEx(&config, captured_kernel<>, m.device) == cudaSuccess);
+    REQUIRE(cudaStreamEndCapture(m.a, &graph) == cudaSuccess);
+    REQUIRE(cudaGraphDestroy(graph) == cudaSuccess);
+    REQUIRE(simt::num_first_launches_in_captures() == before + 1);
+  }
+}
+
 TEST_CASE("A capture spreads to streams that wait for it, and must end where it began") {
   bool const joins = GENERATE(true, false);
   auto const program = [&](Machine& m) {

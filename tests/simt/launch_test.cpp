@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "simt/not_run.hpp"
 #include "support/catch.hpp"
 
 namespace {
@@ -162,7 +163,7 @@ TEST_CASE("Fresh memory is full of 0xff, also shared memory when a block begins"
 }
 
 TEST_CASE("The shadow memory sees the accesses") {
-  if (!simt::checks_memory()) return;
+  if (!has_shadow_memory()) return;
   simt::Buffer<unsigned> const out(64, "out");
   auto const before = simt::num_checked_accesses();
   simt::launch({.grid = 2, .block = 32}, number_threads, out.data());
@@ -170,7 +171,7 @@ TEST_CASE("The shadow memory sees the accesses") {
 }
 
 TEST_CASE("What a test forbids, no kernel may touch") {
-  if (!simt::checks_memory()) return;
+  if (!has_shadow_memory()) return;
   simt::Buffer<int> const pool(100, "pool");
   auto const touches = [&](int i) { return !failure({.name = "k"}, [&] { pool.data()[i] = 1; }).empty(); };
   simt::forbid(pool.data() + 10, 40 * sizeof(int));
@@ -184,7 +185,7 @@ TEST_CASE("What a test forbids, no kernel may touch") {
 }
 
 TEST_CASE("Pointers into nothing are found") {
-  if (!simt::checks_memory()) return;
+  if (!has_shadow_memory()) return;
   using folio::test::contains;
   int* freed = nullptr;
   simt::Buffer<int> const other(10, "other");
@@ -201,7 +202,7 @@ TEST_CASE("Pointers into nothing are found") {
 }
 
 TEST_CASE("Atomics of one variable are no race, but mixed with plain accesses they are") {
-  if (!simt::checks_memory()) return;
+  if (!has_shadow_memory()) return;
   simt::Buffer<int> const sum(std::vector<int>{0}, "sum");
   Launch const how{.grid = 3, .block = 64, .name = "k", .seed = 1};
   REQUIRE(failure(how, [&] { atomicAdd(sum.data(), 1); }).empty());
@@ -241,7 +242,7 @@ TEST_CASE("A thread may wait for another one with volatile reads and fences") {
       }
     });
   };
-  if (!simt::checks_memory()) return;  // else nothing is known of volatile, and the loop does not end
+  if (!has_shadow_memory()) return;  // else nothing is known of volatile, and the loop does not end
   REQUIRE(wait_for_last(true).empty());
   REQUIRE(out[0] == 42);
   flag[0] = 0;

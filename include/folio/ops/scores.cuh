@@ -84,8 +84,9 @@ __device__ void stage_queries(typename Shape::Queries& queries, HeadQueries<T> c
     change_basis_by<Shape::key_basis>(lanes, part, Shape::key_dim);
     for (int d = 0; d < Shape::per_lane; ++d) queries.elements[r][d / 4][lanes.rank()].v[d % 4] = part[d];
     if (lanes.rank() != 0) continue;
-    queries.positions[r] = from.first_position + query;
-    queries.lse[r] = from.lse[row] == -INFINITY ? INFINITY : from.lse[row];  // who saw nothing gives no weight
+    float const lse = from.lse[row];
+    queries.positions[r] = lse > -INFINITY ? from.first_position + query : -1;  // who saw nothing gives no weight
+    queries.lse[r] = lse;
   }
 }
 

@@ -73,7 +73,8 @@ void add_weights(Sequence const& sequence, std::int32_t kv_head, ScoreQueries co
     std::int32_t const last = std::min(end, position + 1);
     for (std::int32_t head = 0; head < heads; ++head) {
       std::int64_t const row = std::int64_t{i} * queries.num_query_heads + kv_head * heads + head;
-      if (is_negative_infinity(queries.lse[row])) continue;  // it saw nothing
+      if (is_negative_infinity(queries.lse[row]) || is_nan(queries.lse[row]))
+        continue;  // it saw nothing, or is no number
       auto const add = [&](std::int32_t t) {
         sums[t - first] += std::exp(dot(queries.rows + row * shape.key_dim, key(t), shape.key_dim) - queries.lse[row]);
       };
@@ -104,12 +105,12 @@ std::vector<float> turned_queries(GroupShape const& shape, float const* q, std::
 /// `q`: [view.num_query_tokens()][num_query_heads][key_dim] and `lse`: [..][num_query_heads] as attend took and gave
 /// them. `scores`: [view.num_sequences()][kv_heads, or 1][max_tokens]; the caller sets a new sequence's row to 0, or
 /// takes decay = 0. Each call decays the scores of all tokens of every sequence of the view: call once per step.
-/// A query's weights sum to 1 in each head, less what sink logits took. Tokens that no query sees keep their decayed
-/// score, also those behind a window. H2O (arXiv:2306.14048) calls it at every step; SnapKV (arXiv:2404.14469) once
-/// after the prompt, with its last tokens as the batch's query tokens and decay = 0; models that choose one list for
-/// all layers add up several layers in one array.
-/// Throws Error, before anything is written, for a layer, a head count or rows that do not fit. Reads each key once for
-/// all query tokens; a copy of q on the way. Shared over `threads`, on which the result does not depend.
+/// A query's weights sum to 1 in each head, less what sink logits took; one whose lse is -infinity or NaN gives none.
+/// Tokens that no query sees keep their decayed score, also those behind a window. H2O (arXiv:2306.14048) calls it at
+/// every step; SnapKV (arXiv:2404.14469) once after the prompt, with its last tokens as the batch's query tokens and
+/// decay = 0; models that choose one list for all layers add up several layers in one array. Throws Error, before
+/// anything is written, for a layer, a head count or rows that do not fit. Reads each key once for all query tokens; a
+/// copy of q on the way. Shared over `threads`, on which the result does not depend.
 template <class View>
 void accumulate_scores(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads,
                        float const* lse, float* scores, ScoreOptions const& options,

@@ -95,6 +95,7 @@ class DeviceBatch {
   void upload(std::span<BatchItem const> items, cudaStream_t stream) {
     detail::refuse_capture(stream, "a step is uploaded before a graph is launched, not while it is captured");
     check(items);
+    tables_.prepare(cache_->store, items, padding());
     Staging& staging = staging_[next_];
     if (staging.used && !staging.applied.done()) staging.applied.wait();
     bool const is_known = std::exchange(is_known_, false);

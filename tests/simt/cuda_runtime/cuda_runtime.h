@@ -203,6 +203,11 @@ struct cudaMemPoolProps {
   unsigned short usage;
   unsigned char reserved[54];
 };
+/// What no attribute tells; the rest is asked with cudaDeviceGetAttribute.
+struct cudaDeviceProp {
+  char name[256];
+  std::size_t totalGlobalMem;
+};
 union cudaLaunchAttributeValue {
   alignas(8) char pad[64];
   int cooperative;
@@ -237,6 +242,7 @@ cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaDeviceSynchronize();
 cudaError_t cudaGetDriverEntryPointByVersion(char const* symbol, void** function, unsigned version,

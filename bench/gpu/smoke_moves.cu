@@ -125,7 +125,7 @@ void add_move_smoke(std::vector<Job>& jobs) {
   jobs.push_back({"smoke/requantize/f16/int8", 30, true, smoke_requantize<F16, Int8PerToken>});
   jobs.push_back({"smoke/retention/int8", 30, true, smoke_retention<Int8PerToken>});
 #if defined(FOLIO_GPU_BENCH_ALL)
-  jobs.push_back({"smoke/requantize/int8/int4", 30, false, smoke_requantize<Int8PerToken, Int4Rotated>});
+  jobs.push_back({"smoke/requantize/bf16/int4", 30, false, smoke_requantize<BF16, Int4Rotated>});
   jobs.push_back({"smoke/retention/f16", 30, false, smoke_retention<F16>});
   jobs.push_back({"smoke/retention/int4", 30, false, smoke_retention<Int4Rotated>});
 #endif

@@ -25,6 +25,15 @@ function(expect what value)
   endif()
 endfunction()
 
+# Without a GPU nothing is begun.
+find_program(nvidia_smi nvidia-smi NO_CACHE)
+if(NOT nvidia_smi)
+  set(kept ${with_gpu})
+  set(with_gpu)
+  run(77)
+  set(with_gpu ${kept})
+endif()
+
 # A smoke test and a figure.
 run(0 --no-tests --deadline 200 -- --tiny --only merge)
 expect("${output}" "left out: .*tests.*all that was run passed")

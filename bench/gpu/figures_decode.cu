@@ -52,6 +52,7 @@ DecodeShape even(std::int32_t sequences, std::int32_t tokens) {
 DecodeShape with_gqa(DecodeShape shape, std::int32_t heads, std::int32_t kv_heads = 8) {
   shape.name += "/gqa:" + std::to_string(heads);
   shape.num_query_heads = heads * kv_heads;
+  shape.in_tiny = false;
   return shape;
 }
 

@@ -183,7 +183,7 @@ void measure_upload(Run const& run, std::string const& name, std::int32_t length
 /// A prompt's attention in each format.
 template <class Q>
 Candidate prefill_candidate(Run const& run, cudaStream_t stream) {
-  std::int32_t const tokens = run.tiny ? 20 : 2048;
+  std::int32_t const tokens = run.tiny ? 9 : 2048;
   DecodeShape const shape{.name = "", .lengths = {tokens}, .queries = tokens};
   auto const step = std::make_shared<DecodeStep<Filled<BenchModel, Q>>>(run, shape, stream);
   int const layers = std::min(step->filled.layers, 2);

@@ -42,7 +42,7 @@ struct Filled {
         cache({.num_blocks = {num_tokens / 16 + static_cast<std::int64_t>(lengths.size())}, .layers = layers},
               DeviceAllocator(stream)) {
     std::int32_t const longest = *std::max_element(lengths.begin(), lengths.end());
-    DeviceBatch<View> batch(cache, {1, std::min(chunk, longest), longest}, stream);
+    DeviceBatch<View> batch(cache, {1, std::min(chunk, longest), longest});
     for (std::int32_t const length : lengths) {
       Sequence& sequence = sequences.emplace_back(cache.create());
       for (std::int32_t done = 0; done < length; done += chunk) {
@@ -63,7 +63,7 @@ struct Filled {
       items.emplace_back(&sequence, queries);
     }
     auto const count = std::max(padded, static_cast<std::int32_t>(sequences.size()));
-    DeviceBatch<View> batch(cache, {count, count * queries, longest}, stream);
+    DeviceBatch<View> batch(cache, {count, count * queries, longest});
     batch.upload(items, stream);
     return batch;
   }

@@ -155,7 +155,7 @@ void measure_upload(Run const& run, std::string const& name, std::int32_t length
   std::int32_t const count = run.tiny ? 4 : 256;
   Stream const stream;
   KvCache<BenchModel, BlockSize<16>, DeviceAllocator> cache({.num_blocks = {count * (length / 16 + 1)}, .layers = 1});
-  DeviceBatch batch(cache, {count, count, width}, stream);
+  DeviceBatch batch(cache, {count, count, width});
   std::vector<Sequence> sequences;
   for (int i = 0; i < count; ++i) sequences.push_back(cache.create(length - 1));
   std::vector<BatchItem> items;

@@ -84,7 +84,7 @@ void smoke_graph(Run const& run) {
   using Policies = Pair<LlamaModel, BlockSize<16>, Int8PerToken>;
   Stream const stream;
   Policies::Device cache({.num_blocks = {40}}, DeviceAllocator(stream));
-  DeviceBatch batch(cache, {4, 4, 64}, stream);
+  DeviceBatch batch(cache, {4, 4, 64});
   std::int32_t const heads = 4, layers = Policies::Host::model.layers;
   Array<float> const rows(4 * 256, 5, stream), q(std::int64_t{4} * heads * 128, 6, stream), out(q.size()),
       again(q.size());

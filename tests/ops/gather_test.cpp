@@ -117,14 +117,14 @@ TEST_CASE("what does not exist is refused before anything is written") {
   REQUIRE_THROWS_AS(ask(1, 0, 0, 1), folio::Error);
   REQUIRE_THROWS_WITH(ask(1, 0, 0, 1), contains("the batch has 1 sequences, so no sequence 1"));
   REQUIRE_THROWS_WITH(ask(-1, 0, 0, 1), contains("no sequence -1"));
-  REQUIRE_THROWS_WITH(ask(0, 2, 0, 1), contains("no layer 2"));
-  REQUIRE_THROWS_WITH(ask(0, -1, 0, 1), contains("no layer -1"));
+  REQUIRE_THROWS_WITH(ask(0, 2, 0, 1), contains("folio: the model has no layer 2"));
+  REQUIRE_THROWS_WITH(ask(0, -1, 0, 1), contains("folio: the model has no layer -1"));
   REQUIRE_THROWS_WITH(ask(0, 0, 0, 6), contains("has 5 tokens, so not the 6 from 0 on"));
-  REQUIRE_THROWS_WITH(ask(0, 0, 5, 1), contains("has 5 tokens"));
-  REQUIRE_THROWS_WITH(ask(0, 0, -1, 2), contains("from -1 on"));
-  REQUIRE_THROWS_WITH(ask(0, 0, 0, -1), contains("not the -1"));
-  REQUIRE_THROWS_WITH(ask(0, 0, most, most), contains("has 5 tokens"));
-  REQUIRE_THROWS_WITH(ask(0, 0, 1, most), contains("has 5 tokens"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 5, 1), contains("has 5 tokens, so not the 1 from 5 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, -1, 2), contains("has 5 tokens, so not the 2 from -1 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 0, -1), contains("has 5 tokens, so not the -1 from 0 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, most, most), contains("has 5 tokens, so not the 2147483647 from 2147483647 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 1, most), contains("has 5 tokens, so not the 2147483647 from 1 on"));
   CHECK(keys == std::vector<float>(320, 7.0F));
   CHECK(values == std::vector<float>(320, 7.0F));
 }
@@ -152,6 +152,20 @@ TEST_CASE("a rotated format is gathered in the model's basis") {
   folio::ops::append(batch.view(), 0, keys.data(), values.data());
   std::vector<float> found_keys(32), found_values(16);
   folio::ops::gather(batch.view(), 0, 0, 0, 1, found_keys.data(), found_values.data());
-  for (std::size_t i = 0; i < 32; ++i) CHECK(found_keys[i] == Approx(keys[i]).margin(1.0));
-  for (std::size_t i = 0; i < 16; ++i) CHECK(found_values[i] == Approx(values[i]).margin(0.01));
+  auto const expected = [](std::vector<float> const& rows, std::int32_t dim) {  // what the format makes of each row
+    std::vector<float> all;
+    for (std::size_t at = 0; at < rows.size(); at += static_cast<std::size_t>(dim)) {
+      alignas(16) std::byte codes[64], params[16];
+      std::vector<float> row(static_cast<std::size_t>(dim));
+      folio::Int4Rotated::encode(rows.data() + at, dim, codes, params);
+      folio::decode_row<folio::Int4Rotated>(codes, params, dim, row.data());
+      folio::change_basis(folio::Int4Rotated::basis, row.data(), dim, dim);
+      all.insert(all.end(), row.begin(), row.end());
+    }
+    return all;
+  };
+  CHECK(found_keys == expected(keys, model.head_dim));
+  CHECK(found_values == expected(values, model.value_head_dim));
+  CHECK(found_keys[3] == Approx(40.0).margin(1.0));
+  CHECK(found_values[3] == Approx(-0.5).margin(0.01));
 }

@@ -21,9 +21,10 @@ struct Encoded {
   std::vector<int> integers;
   std::vector<float> floats;  ///< in Q's basis
 
-  Encoded(std::vector<float> rows, std::int32_t dim)
-      : codes(static_cast<std::size_t>(Q::tile_tokens * code_bytes<Q>(dim)), std::byte{0xA5}),
-        params(static_cast<std::size_t>(Q::tile_param_bytes(dim)), std::byte{0xA5}),
+  /// `before`: what the memory of the tile held.
+  Encoded(std::vector<float> rows, std::int32_t dim, std::byte before = std::byte{0xA5})
+      : codes(static_cast<std::size_t>(Q::tile_tokens * code_bytes<Q>(dim)), before),
+        params(static_cast<std::size_t>(Q::tile_param_bytes(dim)), before),
         floats(rows.size()) {
     Q::encode_tile(rows.data(), dim, codes.data(), params.data());
     for (std::int32_t t = 0; t < Q::tile_tokens; ++t)
@@ -300,8 +301,20 @@ TEMPLATE_TEST_CASE("a tile is a pure function of its rows, and decodes to finite
   using Q = TestType;
   constexpr float infinity = std::numeric_limits<float>::infinity();
   auto rows = normal_rows(16, 40, 6);
-  CHECK(Encoded<Q>(rows, 40).codes == Encoded<Q>(rows, 40).codes);
-  CHECK(Encoded<Q>(rows, 40).params == Encoded<Q>(rows, 40).params);
+  // The same bytes over other garbage, after other tiles, and of rows that lie elsewhere.
+  Encoded<Q> const first(rows, 40);
+  auto const others = normal_rows(16, 40, 7);
+  for (std::byte const before : {std::byte{0x00}, std::byte{0xFF}}) {
+    CHECK(Encoded<Q>(others, 40).codes != first.codes);
+    std::vector<float> elsewhere(rows.size() + 1);
+    std::copy(rows.begin(), rows.end(), elsewhere.begin() + 1);
+    Encoded<Q> again(others, 40, before);
+    Q::encode_tile(elsewhere.data() + 1, 40, again.codes.data(), again.params.data());
+    CHECK(again.codes == first.codes);
+    CHECK(again.params == first.params);
+    CHECK(Encoded<Q>(rows, 40, before).codes == first.codes);
+    CHECK(Encoded<Q>(rows, 40, before).params == first.params);
+  }
   rows[3] = std::numeric_limits<float>::quiet_NaN();
   rows[50] = infinity;
   rows[90] = -infinity;

@@ -20,8 +20,8 @@ TEST_CASE("OutOfBlocks carries the group, what was asked and what was free, and 
   CHECK(error.asked() == 5'000'000'000);
   CHECK(error.free() == 7);
   std::string const what = error.what();
-  CHECK_THAT(what, contains("layer group 3"));
-  CHECK_THAT(what, contains("asked for 5000000000"));
+  CHECK_THAT(what, contains("folio: out of blocks in layer group 3: asked for 5000000000, free are 7"));
+  CHECK_THAT(what, contains("folio: out of blocks in layer group 3: asked for 5000000000, free are 7"));
   CHECK_THAT(what, contains("free are 7"));
 }
 
@@ -30,7 +30,7 @@ TEST_CASE("OutOfMemory carries the bytes, and says which allocator and why") {
   CHECK(error.asked_bytes() == 6'000'000'000);
   std::string const what = error.what();
   CHECK_THAT(what, contains("the host allocator"));
-  CHECK_THAT(what, contains("6000000000 bytes"));
+  CHECK_THAT(what, contains("folio: the host allocator could not get 6000000000 bytes: the wind was wrong"));
   CHECK_THAT(what, contains("the wind was wrong"));
 }
 

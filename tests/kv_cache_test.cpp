@@ -169,8 +169,12 @@ TEST_CASE("a CacheConfig that says too little, too much or nonsense is refused i
   REQUIRE_THROWS_WITH(TinyCache({.memory_bytes = 1_MiB, .num_blocks = {4}}), contains("and not both"));
   REQUIRE_THROWS_WITH(TinyCache({.memory_bytes = 100}), contains("a budget of 100 bytes is too small"));
   REQUIRE_THROWS_WITH(TinyCache({.memory_bytes = -1}), contains("a budget of -1 bytes is too small"));
-  REQUIRE_THROWS_WITH(TinyCache({.num_blocks = {4, 4}}), contains("has 2 entries; the model has 1 layer groups"));
-  REQUIRE_THROWS_WITH(HybridCache({.num_blocks = {4}}), contains("has 1 entries; the model has 2 layer groups"));
+  REQUIRE_THROWS_WITH(
+      TinyCache({.num_blocks = {4, 4}}),
+      contains("folio: CacheConfig::num_blocks has 2 entries; the model has 1 layer groups, which need one each"));
+  REQUIRE_THROWS_WITH(
+      HybridCache({.num_blocks = {4}}),
+      contains("folio: CacheConfig::num_blocks has 1 entries; the model has 2 layer groups, which need one each"));
   REQUIRE_THROWS_WITH(TinyCache({.num_blocks = {0}}), contains("1 to 2147483646 blocks, not 0"));
   REQUIRE_THROWS_WITH(TinyCache({.num_blocks = {-1}}), contains("1 to 2147483646 blocks, not -1"));
   REQUIRE_THROWS_WITH(TinyCache({.num_blocks = {4}, .layers = 3}), contains("layers is 3, but the model says 2"));
@@ -195,7 +199,8 @@ TEST_CASE("what the model leaves dynamic must be given") {
   REQUIRE_THROWS_WITH(OpenCache({.num_blocks = {4}, .kv_heads = 2, .window = 8}), contains("leaves layers dynamic"));
   REQUIRE_THROWS_WITH(OpenCache({.num_blocks = {4}, .layers = 2, .window = 8}), contains("leaves kv_heads dynamic"));
   REQUIRE_THROWS_WITH(OpenCache({.num_blocks = {4}, .layers = 2, .kv_heads = 2}), contains("leaves window dynamic"));
-  REQUIRE_THROWS_WITH(OpenCache({.num_blocks = {4}, .layers = -3, .kv_heads = 2, .window = 8}), contains("at least 1"));
+  REQUIRE_THROWS_WITH(OpenCache({.num_blocks = {4}, .layers = -3, .kv_heads = 2, .window = 8}),
+                      contains("folio: the model leaves layers dynamic: give CacheConfig::layers, at least 1"));
   OpenCache const cache({.num_blocks = {4}, .layers = 3, .kv_heads = 2, .window = 8});
   CHECK(cache.shape().layers == 3);
   CHECK(cache.shape().kv_heads == 2);
@@ -217,8 +222,10 @@ TEST_CASE("so few layers that a group has none are refused by their number, not 
                               .pattern = folio::repeat_groups({0, 0, 0, 1})};
   using Cache = KvCache<Model<model>>;
   Cache const enough({.num_blocks = {2, 2}, .layers = 4});
-  REQUIRE_THROWS_WITH(Cache({.num_blocks = {2, 2}, .layers = 3}), contains("layer"));
-  REQUIRE_THROWS_WITH(Cache({.memory_bytes = 1_MiB, .layers = 3}), contains("layer"));
+  REQUIRE_THROWS_WITH(Cache({.num_blocks = {2, 2}, .layers = 3}),
+                      contains("folio: of 3 layers none is in group 1 of the model's pattern"));
+  REQUIRE_THROWS_WITH(Cache({.memory_bytes = 1_MiB, .layers = 3}),
+                      contains("folio: of 3 layers none is in group 1 of the model's pattern"));
 }
 
 TEST_CASE("a model of latent layers only does not ask for kv_heads, of which they have one") {
@@ -394,7 +401,7 @@ TEST_CASE("a pool grows and shrinks in place, and says why it cannot") {
 
   CHECK_THROWS_WITH(cache.resize(3), contains("block 4 is in use"));
   CHECK_THROWS_AS(cache.resize(1 << 20), folio::OutOfMemory);
-  CHECK_THROWS_WITH(cache.resize(0), contains("1 to 2147483646"));
+  CHECK_THROWS_WITH(cache.resize(0), contains("folio: a pool has 1 to 2147483646 blocks, not 0"));
   CHECK(cache.num_blocks() == 4);
   CHECK(cache.memory_bytes() == 5 * cache.block_bytes());
 

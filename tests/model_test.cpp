@@ -52,36 +52,42 @@ std::vector<BadConfig> bad_configs() {
   full_with_sinks.sinks = 1;
   LayerGroup wide_values = folio::full_attention();
   wide_values.value_head_dim = 2048;
+  constexpr char const* entries = "the layer pattern must have 1 to 64 entries, each the number of a group, 0 to 3";
+  constexpr char const* head_dim = "head_dim must be a multiple of 8 from 8 to 1024";
+  constexpr char const* value_head_dim = "value_head_dim must be a multiple of 8 from 8 to 1024";
+  constexpr char const* window = "a sliding window must be at least 1 token long, or folio::dynamic";
+  constexpr char const* sinks = "only a sliding_window group has sinks, and their number is not negative";
   return {
-      {ModelConfig{.groups = {LayerGroup{}}}, "no group of layers"},
-      {ModelConfig{.pattern = {.period = 0}}, "1 to 64 entries"},
-      {ModelConfig{.pattern = {.period = 65}}, "1 to 64 entries"},
-      {ModelConfig{.pattern = {.period = -1}}, "1 to 64 entries"},
-      {ModelConfig{.pattern = folio::repeat_groups({0, 1})}, "names a group that does not exist"},
+      {ModelConfig{.groups = {LayerGroup{}}}, "the model has no group of layers: give at least full_attention()"},
+      {ModelConfig{.pattern = {.period = 0}}, entries},
+      {ModelConfig{.pattern = {.period = 65}}, entries},
+      {ModelConfig{.pattern = {.period = -1}}, entries},
+      {ModelConfig{.pattern = folio::repeat_groups({0, 1})}, "the layer pattern names a group that does not exist"},
       {ModelConfig{.groups = {folio::full_attention(), {}, folio::sliding_window(8)},
                    .pattern = folio::repeat_groups({0, 2})},
-       "names a group that does not exist"},
-      {ModelConfig{.layers = 0}, "layers must be at least 1"},
-      {ModelConfig{.layers = -2}, "layers must be at least 1"},
-      {ModelConfig{.kv_heads = 0}, "kv_heads must be at least 1"},
-      {ModelConfig{.kv_heads = -2}, "kv_heads must be at least 1"},
-      {ModelConfig{.groups = {with_heads(folio::full_attention(), -3)}}, "kv_heads"},
-      {ModelConfig{.head_dim = 0}, "head_dim must be a multiple of 8 from 8 to 1024"},
-      {ModelConfig{.head_dim = -8}, "head_dim must be a multiple of 8"},
-      {ModelConfig{.head_dim = 12}, "head_dim must be a multiple of 8"},
-      {ModelConfig{.head_dim = 1032}, "head_dim must be a multiple of 8"},
-      {ModelConfig{.value_head_dim = 4}, "value_head_dim must be a multiple of 8"},
-      {ModelConfig{.value_head_dim = -8}, "value_head_dim must be a multiple of 8"},
-      {ModelConfig{.groups = {wide_values}}, "value_head_dim must be a multiple of 8"},
-      {ModelConfig{.groups = {folio::sliding_window(0)}}, "window must be at least 1"},
-      {ModelConfig{.groups = {folio::sliding_window(-2)}}, "window must be at least 1"},
+       "the layer pattern names a group that does not exist"},
+      {ModelConfig{.layers = 0}, "layers must be at least 1, or folio::dynamic"},
+      {ModelConfig{.layers = -2}, "layers must be at least 1, or folio::dynamic"},
+      {ModelConfig{.kv_heads = 0}, "kv_heads must be at least 1, or folio::dynamic"},
+      {ModelConfig{.kv_heads = -2}, "kv_heads must be at least 1, or folio::dynamic"},
+      {ModelConfig{.groups = {with_heads(folio::full_attention(), -3)}},
+       "kv_heads of a group must be at least 1, or 0 for the model's"},
+      {ModelConfig{.head_dim = 0}, head_dim},
+      {ModelConfig{.head_dim = -8}, head_dim},
+      {ModelConfig{.head_dim = 12}, head_dim},
+      {ModelConfig{.head_dim = 1032}, head_dim},
+      {ModelConfig{.value_head_dim = 4}, value_head_dim},
+      {ModelConfig{.value_head_dim = -8}, value_head_dim},
+      {ModelConfig{.groups = {wide_values}}, value_head_dim},
+      {ModelConfig{.groups = {folio::sliding_window(0)}}, window},
+      {ModelConfig{.groups = {folio::sliding_window(-2)}}, window},
       {ModelConfig{.groups = {full_with_window}}, "only a sliding_window group has a window"},
-      {ModelConfig{.groups = {full_with_sinks}}, "only a sliding_window group has sinks"},
-      {ModelConfig{.groups = {folio::sliding_window(8, -1)}}, "sinks"},
-      {ModelConfig{.groups = {folio::latent(500, 64)}}, "multiple of 8"},
-      {ModelConfig{.groups = {folio::latent(0, 64)}}, "multiple of 8"},
-      {ModelConfig{.groups = {folio::latent(1024, 64)}}, "multiple of 8 from 8 to 1024"},
-      {ModelConfig{.groups = {folio::latent(64, -8)}}, "rope"},
+      {ModelConfig{.groups = {full_with_sinks}}, sinks},
+      {ModelConfig{.groups = {folio::sliding_window(8, -1)}}, sinks},
+      {ModelConfig{.groups = {folio::latent(500, 64)}}, head_dim},
+      {ModelConfig{.groups = {folio::latent(0, 64)}}, value_head_dim},
+      {ModelConfig{.groups = {folio::latent(1024, 64)}}, head_dim},
+      {ModelConfig{.groups = {folio::latent(64, -8)}}, "rope_dims must not be negative"},
   };
 }
 
@@ -150,7 +156,7 @@ TEST_CASE("each problem of a configuration is named") {
   for (BadConfig const& bad : bad_configs()) {
     INFO("expected: " << bad.message);
     char const* const problem = folio::problem_of(bad.config);
-    CHECK_THAT((problem == nullptr ? std::string("no problem") : std::string(problem)), contains(bad.message));
+    CHECK((problem == nullptr ? std::string("no problem") : std::string(problem)) == bad.message);
   }
 }
 

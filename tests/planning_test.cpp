@@ -121,8 +121,8 @@ TEST_CASE("histograms and block sizes that mean nothing are refused in a sentenc
   auto const ends = block_size_costs(Lengths{{100, 100, 1e30}, {5, 5, 1e-30}, {7, 7, 0}}, sizes);
   CHECK(ends[0].mean_blocks == Approx(7));
   CHECK(ends[0].waste == Approx(12.0 / 112));
-  CHECK_THROWS_WITH(block_size_costs(Lengths{{1, 2, 1}}, none), contains("at least 1 token"));
-  CHECK_THROWS_WITH(best_block_size({}), contains("at least one"));
+  CHECK_THROWS_WITH(block_size_costs(Lengths{{1, 2, 1}}, none), contains("folio: a block has at least 1 token, not 0"));
+  CHECK_THROWS_WITH(best_block_size({}), contains("folio: to choose a block size, give at least one"));
 }
 
 TEST_CASE("a fair split: the worked example, against a grid") {
@@ -232,6 +232,8 @@ TEST_CASE("claims that mean nothing are refused in a sentence") {
   }
   CHECK_THROWS_WITH(fair_split(claims, 1, 1.5), contains("alpha from 0 to 1"));
   CHECK_THROWS_WITH(fair_split(claims, 1, std::nan("")), contains("alpha from 0 to 1"));
-  CHECK_THROWS_WITH(fair_split(Claims{{0}}, 1, 0.5), contains("rate of 0"));
-  CHECK_THROWS_WITH(fair_split(Claims{{1, -1}}, 1, 0.5), contains("weight of -1"));
+  CHECK_THROWS_WITH(fair_split(Claims{{0}}, 1, 0.5),
+                    contains("folio: a claim has a rate of 0.000000 and a weight of 1.000000"));
+  CHECK_THROWS_WITH(fair_split(Claims{{1, -1}}, 1, 0.5),
+                    contains("folio: a claim has a rate of 1.000000 and a weight of -1.000000"));
 }

@@ -208,12 +208,15 @@ TEST_CASE("a sequence has at most 2147483647 tokens") {
   Ledger ledger({group(1 << 30)}, {2});
   Sequence s = ledger.create(1);
   auto const before = snapshot(ledger.store);
-  REQUIRE_THROWS_WITH(s.append(most_tokens), contains("at most 2147483647"));
+  REQUIRE_THROWS_WITH(
+      s.append(most_tokens),
+      contains("cannot append 2147483647 tokens to a sequence of 1; a sequence has at most 2147483647"));
   CHECK(snapshot(ledger.store) == before);
   s.append(most_tokens - 1);
   CHECK(s.num_tokens() == most_tokens);
   CHECK(s.blocks().size() == 2);
-  REQUIRE_THROWS_WITH(s.append(1), contains("at most 2147483647"));
+  REQUIRE_THROWS_WITH(
+      s.append(1), contains("cannot append 1 tokens to a sequence of 2147483647; a sequence has at most 2147483647"));
   s.append(0);
   s.truncate(1);
   CHECK(s.blocks().size() == 1);

@@ -34,7 +34,7 @@ class Pair {
   explicit Pair(std::vector<std::int64_t> const& num_blocks)
       : host_({.num_blocks = num_blocks}),
         device_({.num_blocks = num_blocks}, DeviceAllocator(stream)),
-        step_(device_, {8, max_queries, 128}, stream) {
+        step_(device_, {8, max_queries, 128}) {
     for (int g = 0; g < Host::num_groups; ++g) {  // what is never written is the same in both
       auto const bytes = static_cast<std::size_t>(host_.num_blocks(g) * host_.block_bytes(g));
       std::fill_n(host_.pool(g) + host_.block_bytes(g), bytes, std::byte{0xFF});

@@ -44,7 +44,7 @@ TEST_CASE("it gives all of its address space back") {
   };
   HugePageAllocator allocator;
   std::int64_t const before = mapped_pages();
-  if (before == 0) return;  // no /proc here
+  if (before == 0) FOLIO_SKIP("this system has no /proc/self/statm");
   for (int i = 0; i < 500; ++i) (void)Allocation<HugePageAllocator>(allocator, 3'000'000 + i, 64);
   CHECK((mapped_pages() - before) * 4096 < 50 * HugePageAllocator::page_bytes);
 }

@@ -225,7 +225,7 @@ TEST_CASE("lists of other layers or heads than the group has are refused on the 
   folio_test::SimtBatch<typename decltype(twins)::View> const on_device(batch);
   DeviceView<typename decltype(twins)::View> const view(on_device.view());
   auto const run = [&](std::int32_t group, TokenLists const& lists) { ops::compact(view, group, lists, nullptr); };
-  REQUIRE_THROWS_WITH(run(1, {}), test::contains("no group 1"));
+  REQUIRE_THROWS_WITH(run(1, {}), test::contains("folio: the model has 1 layer groups, so no group 1"));
   REQUIRE_THROWS_WITH(run(0, {nullptr, nullptr, 1, 3, 1}), test::contains("lists for 3 heads do not fit 2 kv heads"));
   REQUIRE_THROWS_WITH(run(0, {nullptr, nullptr, 1, 1, 4}), test::contains("lists for 4 layers"));
 }

@@ -143,10 +143,13 @@ TEST_CASE("what the device cannot demote is refused before a launch") {
   simt::streams(0);
   REQUIRE_THROWS_WITH(ask(1, 0, 0, 5, 0, 0), test::contains("no sequence 1"));
   REQUIRE_THROWS_WITH(ask(0, 0, 0, 5, 1, 0), test::contains("no sequence 1"));
-  REQUIRE_THROWS_WITH(ask(0, 4, 0, 5, 0, 0), test::contains("no layer 4"));
-  REQUIRE_THROWS_WITH(ask(0, 0, -1, 5, 0, 0), test::contains("not 5 from -1 on"));
-  REQUIRE_THROWS_WITH(ask(0, 0, 0, -5, 0, 0), test::contains("not -5 from 0 on"));
-  REQUIRE_THROWS_WITH(ask(0, 0, 0, 5, 0, -2), test::contains("not 5 from -2 on"));
+  REQUIRE_THROWS_WITH(ask(0, 4, 0, 5, 0, 0), test::contains("folio: the model has no layer 4"));
+  REQUIRE_THROWS_WITH(ask(0, 0, -1, 5, 0, 0),
+                      test::contains("folio: tokens are counted from 0, so there are not 5 from -1 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 0, -5, 0, 0),
+                      test::contains("folio: tokens are counted from 0, so there are not -5 from 0 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 0, 5, 0, -2),
+                      test::contains("folio: tokens are counted from 0, so there are not 5 from -2 on"));
   REQUIRE_THROWS_WITH(ops::requantize(DeviceView(c.view()), 0, 0, 0, 5, DeviceView(b.view()), 0, 0, nullptr),
                       test::contains("2 kv heads of 64 and 64 dims here and 3 kv heads of 64 and 40 dims there"));
   ask(0, 0, 0, 0, 0, 0);  // no tokens are no work

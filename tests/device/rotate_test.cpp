@@ -147,9 +147,11 @@ TEST_CASE("what the device cannot rotate is refused before a launch") {
   };
   simt::streams(0);
   REQUIRE_THROWS_WITH(ask(1, 0, 0, 5, table.data(), 32), test::contains("no sequence 1"));
-  REQUIRE_THROWS_WITH(ask(0, 4, 0, 5, table.data(), 32), test::contains("no layer 4"));
-  REQUIRE_THROWS_WITH(ask(0, 0, -1, 5, table.data(), 32), test::contains("not 5 from -1 on"));
-  REQUIRE_THROWS_WITH(ask(0, 0, 0, -5, table.data(), 32), test::contains("not -5 from 0 on"));
+  REQUIRE_THROWS_WITH(ask(0, 4, 0, 5, table.data(), 32), test::contains("folio: the model has no layer 4"));
+  REQUIRE_THROWS_WITH(ask(0, 0, -1, 5, table.data(), 32),
+                      test::contains("folio: tokens are counted from 0, so there are not 5 from -1 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 0, -5, table.data(), 32),
+                      test::contains("folio: tokens are counted from 0, so there are not -5 from 0 on"));
   REQUIRE_THROWS_WITH(ask(0, 0, 0, 5, table.data(), 33), test::contains("up to 32 turns, not 33"));
   REQUIRE_THROWS_WITH(ask(0, 2, 0, 5, table.data(), 32), test::contains("the table has 8 turns, not 32"));
   REQUIRE_THROWS_WITH(ask(0, 0, 0, 5, nullptr, 32), test::contains("needs a table"));

@@ -166,7 +166,7 @@ TEST_CASE("scores on the device: what does not fit is refused, and nobody is no 
   auto const run = [&](std::int32_t layer, std::int32_t heads, std::int32_t row) {
     ops::accumulate_scores(view, layer, none, heads, none, nullptr, {.max_tokens = row}, nullptr);
   };
-  REQUIRE_THROWS_WITH(run(1, 2, 5), test::contains("no layer 1"));
+  REQUIRE_THROWS_WITH(run(1, 2, 5), test::contains("folio: the model has no layer 1"));
   REQUIRE_THROWS_WITH(run(0, 3, 5), test::contains("3 query heads cannot share 2 kv heads"));
   REQUIRE_THROWS_WITH(run(0, 2, 0), test::contains("max_tokens is 0"));
   simt::streams(0);

@@ -147,7 +147,8 @@ TEST_CASE("what top_k on the device cannot do is refused before anything is laun
   };
   TopKOptions const options{.k = 5, .max_tokens = 20};
   REQUIRE_THROWS_WITH(run(options, ops::top_k_temp_bytes(1, options) - 1), test::contains("top_k needs"));
-  REQUIRE_THROWS_WITH(run({.k = 3, .max_tokens = 20, .sinks = 4}, 100000), test::contains("no room"));
+  REQUIRE_THROWS_WITH(run({.k = 3, .max_tokens = 20, .sinks = 4}, 100000),
+                      test::contains("folio: 3 tokens to keep have no room for the first 4 and the last 0"));
   REQUIRE_THROWS_WITH(run({.k = 3, .max_tokens = 1 << 20, .layers = 1 << 11}, 100000),
                       test::contains("2048 rows of 1048576 scores are more than"));
   CHECK(simt::num_launches() == 0);

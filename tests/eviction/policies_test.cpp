@@ -197,7 +197,7 @@ TEST_CASE("slru: beyond its share the protected segment gives its oldest back to
   names.policy.remove(a);
   names.policy.add(a);  // unused: it stays where it is
   CHECK(names.evict(4) == "1AB2");
-  CHECK_THROWS_WITH(SlruEviction(1.5), contains("from 0 to 1"));
+  CHECK_THROWS_WITH(SlruEviction(1.5), contains("folio: slru cannot protect a share of 1.500000"));
 }
 
 TEST_CASE("s3fifo: a scan goes through the small queue, what was found twice stays") {
@@ -238,7 +238,7 @@ TEST_CASE("s3fifo: the main queue gives each hit another round, and ghosts are n
   names.use(a);
   CHECK(names.evict(2) == "ba");
   CHECK(names.policy.num_ghosts() == 0);
-  CHECK_THROWS_WITH(S3FifoEviction(-0.1), contains("from 0 to 1"));
+  CHECK_THROWS_WITH(S3FifoEviction(-0.1), contains("folio: s3fifo cannot have a small queue of -0.100000"));
 }
 
 TEST_CASE("priority_ttl: the lowest priority first, and each becomes 35 when its time has come") {
@@ -292,5 +292,6 @@ TEST_CASE("cost_aware: what is cheap to compute goes first, so the shallow one o
   CHECK(names.evict() == "s");     // the level is 0.5
   names.store("t", 0);             // as much, used later
   CHECK(names.evict(3) == "dht");
-  CHECK_THROWS_WITH(CostAwareEviction(0), contains("above 0"));
+  CHECK_THROWS_WITH(CostAwareEviction(0),
+                    contains("folio: attention cannot cost as much as the rest behind 0.000000 tokens"));
 }

@@ -159,7 +159,8 @@ TEST_CASE("matrices that would change dot products, or are for another model, ar
   auto s = good.create(1);
   auto const batch = good.batch({{&s}});
   std::vector<float> rows(200);
-  CHECK_THROWS_WITH(ops::attend(batch.view(), 2, rows.data(), 2, rows.data()), contains("no layer 2"));
+  CHECK_THROWS_WITH(ops::attend(batch.view(), 2, rows.data(), 2, rows.data()),
+                    contains("folio: the model has no layer 2"));
   CHECK_THROWS_WITH(ops::attend(batch.view(), 0, rows.data(), 3, rows.data()), contains("3 query heads"));
   CHECK_THROWS_WITH(ops::append(batch.view(), 0, nullptr, rows.data()), contains("append needs keys"));
 }

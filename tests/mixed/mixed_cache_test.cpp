@@ -149,12 +149,14 @@ TEST_CASE("what a mixed cache refuses, it says, and changes nothing") {
   CHECK_THROWS_WITH(cache.batch({{&s, 2}}),
                     contains("2 query tokens of a mixed sequence reach into its sealed tokens"));
   CHECK_THROWS_WITH(cache.batch({{&empty, 0}}), contains("empty MixedSequence"));
-  CHECK_THROWS_WITH(cache.batch({{&foreign, 0}}), contains("another cache"));
-  CHECK_THROWS_WITH(cache.seal(foreign), contains("a sequence of this cache"));
+  CHECK_THROWS_WITH(cache.batch({{&foreign, 0}}), contains("of the batch belongs to another cache"));
+  CHECK_THROWS_WITH(cache.seal(foreign), contains("folio: seal needs a sequence of this cache"));
   CHECK_THROWS_AS(cache.seal(empty), Error);
   CHECK_THROWS_WITH(s.truncate(22), contains("cannot truncate a sequence of 21 tokens to 22"));
-  CHECK_THROWS_WITH(s.truncate(-1), contains("cannot truncate"));
-  CHECK_THROWS_WITH(s.append(0x7fffffff), contains("at most 2147483647"));
+  CHECK_THROWS_WITH(s.truncate(-1), contains("cannot truncate a sequence of 21 tokens to -1"));
+  CHECK_THROWS_WITH(
+      s.append(0x7fffffff),
+      contains("folio: cannot append 2147483647 tokens to a sequence of 21; a sequence has at most 2147483647"));
   CHECK_THROWS_WITH(cache.set_newest(-1), contains("the newest region has 0 to"));
   CHECK_THROWS_WITH(small_cache(-1, 0), contains("MixedConfig::sinks"));
   CHECK_THROWS_WITH(small_cache(0, -1), contains("MixedConfig::newest"));
@@ -162,7 +164,7 @@ TEST_CASE("what a mixed cache refuses, it says, and changes nothing") {
   std::vector<float> q(64), out(64);
   CHECK_THROWS_WITH(ops::attend(batch.view(), 0, q.data(), 2, out.data(), nullptr, {.token_begin = 1}),
                     contains("no range of tokens"));
-  CHECK_THROWS_WITH(ops::attend(batch.view(), 2, q.data(), 2, out.data()), contains("no layer 2"));
+  CHECK_THROWS_WITH(ops::attend(batch.view(), 2, q.data(), 2, out.data()), contains("folio: the model has no layer 2"));
   CHECK_THROWS_WITH(ops::attend(batch.view(), 0, q.data(), 3, out.data()), contains("3 query heads"));
   CHECK_THROWS_WITH(ops::gather(batch.view(), 0, 0, 20, 2, q.data(), nullptr), contains("21 tokens, so not the 2"));
   CHECK_THROWS_WITH(ops::gather(batch.view(), 1, 0, 0, 1, q.data(), nullptr), contains("no sequence 1"));

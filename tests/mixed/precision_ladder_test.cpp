@@ -161,9 +161,12 @@ TEST_CASE("steps that make no ladder are refused") {
   CHECK_THROWS_WITH(PrecisionLadder(40, {{0.5, 40}}), contains("step 0 of a ladder"));
   CHECK_THROWS_WITH(PrecisionLadder(40, {{0.5, 16}, {0.5, 8}}), contains("step 1 of a ladder"));
   CHECK_THROWS_WITH(PrecisionLadder(40, {{0.5, 16}, {0.4, 16}}), contains("step 1 of a ladder"));
-  CHECK_THROWS_WITH(PrecisionLadder(40, {{1.1, 16}}), contains("step 0"));
-  CHECK_THROWS_WITH(PrecisionLadder(40, {{0.0, 16}}), contains("step 0"));
-  CHECK_THROWS_WITH(PrecisionLadder(40, {{0.5, -1}}), contains("step 0"));
+  CHECK_THROWS_WITH(PrecisionLadder(40, {{1.1, 16}}),
+                    contains("step 0 of a ladder has free_below 1.100000 and newest 16"));
+  CHECK_THROWS_WITH(PrecisionLadder(40, {{0.0, 16}}),
+                    contains("step 0 of a ladder has free_below 0.000000 and newest 16"));
+  CHECK_THROWS_WITH(PrecisionLadder(40, {{0.5, -1}}),
+                    contains("step 0 of a ladder has free_below 0.500000 and newest -1"));
   CHECK_THROWS_WITH(PrecisionLadder(-1, {}), contains("at least 0 tokens"));
   CHECK_THROWS_WITH(PrecisionLadder(40, {{0.5, 16}}, -0.1), contains("hysteresis from 0 to 1"));
 }

@@ -163,8 +163,10 @@ TEST_CASE("what is missing is refused before anything is written") {
   REQUIRE_THROWS_WITH(folio::ops::append(view, 0, nullptr, rows.data()), contains("append needs keys"));
   REQUIRE_THROWS_WITH(folio::ops::append(view, 0, rows.data(), nullptr), contains("append needs keys, and values"));
   REQUIRE_THROWS_WITH(folio::ops::append(latent_batch.view(), 0, nullptr, nullptr), contains("append needs keys"));
-  REQUIRE_THROWS_WITH(folio::ops::append(view, 2, rows.data(), rows.data()), contains("no layer 2"));
-  REQUIRE_THROWS_WITH(folio::ops::append(view, -1, rows.data(), rows.data()), contains("no layer -1"));
+  REQUIRE_THROWS_WITH(folio::ops::append(view, 2, rows.data(), rows.data()),
+                      contains("folio: the model has no layer 2"));
+  REQUIRE_THROWS_WITH(folio::ops::append(view, -1, rows.data(), rows.data()),
+                      contains("folio: the model has no layer -1"));
   CHECK(bytes_of(cache) == before);
 }
 

@@ -514,8 +514,8 @@ TEST_CASE("what does not fit is refused before anything is written") {
   REQUIRE_THROWS_WITH(ask(0, 3), contains("3 query heads cannot share 2 kv heads"));
   REQUIRE_THROWS_WITH(ask(0, 0), contains("0 query heads"));
   REQUIRE_THROWS_WITH(ask(0, -2), contains("-2 query heads"));
-  REQUIRE_THROWS_WITH(ask(2, 4), contains("no layer 2"));
-  REQUIRE_THROWS_WITH(ask(-1, 4), contains("no layer -1"));
+  REQUIRE_THROWS_WITH(ask(2, 4), contains("folio: the model has no layer 2"));
+  REQUIRE_THROWS_WITH(ask(-1, 4), contains("folio: the model has no layer -1"));
   CHECK(out == std::vector<float>(out.size(), 7.0F));
   CHECK(lse == std::vector<float>(lse.size(), 7.0F));
 }

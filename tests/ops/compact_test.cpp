@@ -305,9 +305,11 @@ TEST_CASE("lists that do not fit are refused before anything is written") {
   Arrays const ten({{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}}, 10), two({{5, 6}}, 2);
   REQUIRE_THROWS_WITH(run({{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}}, 10), contains("cannot keep 10 of its 9 tokens"));
   std::int32_t const three = 3;
-  REQUIRE_THROWS_WITH(folio::ops::compact(batch.view(), 0, {two.tokens.data(), &three, 2}), contains("lists of 2"));
+  REQUIRE_THROWS_WITH(folio::ops::compact(batch.view(), 0, {two.tokens.data(), &three, 2}),
+                      contains("folio: sequence 0 cannot keep 3 of its 9 tokens by lists of 2"));
   REQUIRE_THROWS_WITH(folio::ops::compact(batch.view(), 0, {nullptr, nullptr, -1}), contains("k is -1"));
-  REQUIRE_THROWS_WITH(folio::ops::compact(batch.view(), 1, two.lists(1, 1)), contains("no group 1"));
+  REQUIRE_THROWS_WITH(folio::ops::compact(batch.view(), 1, two.lists(1, 1)),
+                      contains("folio: the model has 1 layer groups, so no group 1"));
   REQUIRE_THROWS_WITH(folio::ops::compact(gone.view(), 0, two.lists(1, 1)), contains("gave tokens back"));
   CHECK(std::memcmp(before.data(), cache.pool(), before.size()) == 0);
 }

@@ -295,7 +295,7 @@ TEST_CASE("rows and heads that do not fit are refused before anything is written
     folio::ops::accumulate_scores(batch.view(), layer, queries.q.data(), heads, queries.lse.data(), scores.data(),
                                   {.max_tokens = max_tokens});
   };
-  REQUIRE_THROWS_WITH(run(2, 2, 5), contains("no layer 2"));
+  REQUIRE_THROWS_WITH(run(2, 2, 5), contains("folio: the model has no layer 2"));
   REQUIRE_THROWS_WITH(run(0, 3, 5), contains("3 query heads cannot share 2 kv heads"));
   REQUIRE_THROWS_WITH(run(0, 0, 5), contains("0 query heads"));
   REQUIRE_THROWS_WITH(run(0, 2, 0), contains("max_tokens is 0"));

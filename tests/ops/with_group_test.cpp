@@ -65,5 +65,5 @@ TEST_CASE("a number of layers that is known at run time is kept to") {
   folio::KvCache<folio::Model<open_layers>> const cache({.num_blocks = {2}, .layers = 3});
   auto const batch = cache.batch(std::span<folio::BatchItem const>{});
   CHECK(place_of(batch.view(), 2) == std::pair(0, 2));
-  REQUIRE_THROWS_WITH(place_of(batch.view(), 3), contains("no layer 3"));
+  REQUIRE_THROWS_WITH(place_of(batch.view(), 3), contains("folio: the model has no layer 3"));
 }

@@ -108,10 +108,14 @@ TEST_CASE("numbers are never given twice, and what is forgotten gets a new one")
 
 TEST_CASE("bad attributes and tokens are refused in a sentence") {
   KeyTable table;
-  CHECK_THROWS_WITH(with(table, {{Kind::media, "a", 6, 3}}), contains("tokens 6 to 8 of a prefix of 8"));
-  CHECK_THROWS_WITH(with(table, {{Kind::media, "a", -1, 3}}), contains("tokens -1 to 1"));
-  CHECK_THROWS_WITH(with(table, {{Kind::media, "a", 2, 0}}), contains("at least one"));
-  CHECK_THROWS_WITH(with(table, {{Kind::salt, "a", 8}}), contains("of a prefix of 8"));
+  CHECK_THROWS_WITH(with(table, {{Kind::media, "a", 6, 3}}),
+                    contains("folio: an attribute covers tokens 6 to 8 of a prefix of 8"));
+  CHECK_THROWS_WITH(with(table, {{Kind::media, "a", -1, 3}}),
+                    contains("folio: an attribute covers tokens -1 to 1 of a prefix of 8"));
+  CHECK_THROWS_WITH(with(table, {{Kind::media, "a", 2, 0}}),
+                    contains("folio: an attribute covers tokens 2 to 1 of a prefix of 8; it must cover at least one"));
+  CHECK_THROWS_WITH(with(table, {{Kind::salt, "a", 8}}),
+                    contains("folio: an attribute covers tokens 8 to 7 of a prefix of 8"));
   CHECK_THROWS_WITH(table.symbols(Symbols{1, -4}), contains("token 1 is -4"));
   CHECK(table.size() == 0);
 }

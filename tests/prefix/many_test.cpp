@@ -120,7 +120,8 @@ TEST_CASE("what a range of tokens is worth can be said, and goes with their bloc
   serve(cache, prompt);
   PrefixMatch const match = tree.find(0, prompt, 16);
   CHECK_THROWS_WITH(tree.retain(match, 0, 20, {}), folio::test::contains("tokens 0 to 20 of a prefix of which 16"));
-  CHECK_THROWS_WITH(tree.retain(match, 0, 8, {101, 1.0}), folio::test::contains("a priority of 101"));
+  CHECK_THROWS_WITH(tree.retain(match, 0, 8, {101, 1.0}),
+                    folio::test::contains("folio: a priority of 101 is not known"));
   tree.retain(match, 0, 6, {90, 50.0});  // one whole unit of 4
   tree.retain(tree.find(0, prompt, 16), 6, 12, {10, 70.0});
   CHECK(tree.num_nodes() == 5);  // [0, 4), [4, 8), [8, 12), [12, 16) and the scope

@@ -139,7 +139,8 @@ TEST_CASE("an insertion that is refused changes nothing") {
   auto story = run(cache, count_from(1, 6));
   auto const before = folio::test::snapshot(cache.state()->store);
   CHECK_THROWS_WITH(cache.insert(story.sequence(), count_from(1, 7)), contains("cannot insert 7 tokens"));
-  CHECK_THROWS_WITH(other.insert(story.sequence(), count_from(1, 6)), contains("a sequence of this cache"));
+  CHECK_THROWS_WITH(other.insert(story.sequence(), count_from(1, 6)),
+                    contains("folio: insert needs a sequence of this cache"));
   CHECK_THROWS_AS(cache.insert(Sequence(), count_from(1, 6)), Error);
   CHECK(folio::test::snapshot(cache.state()->store) == before);
   CHECK(cache.prefixes().num_nodes() == 0);

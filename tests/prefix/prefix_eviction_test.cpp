@@ -84,7 +84,7 @@ TEST_CASE("what a sequence lets go can be evicted, and stays its own") {
   CHECK(first.difference() == "");
   CHECK(accounts_close(cache));
   Cache other({.num_blocks = {6}});
-  CHECK_THROWS_WITH(other.let_go(first.sequence()), contains("a sequence of this cache"));
+  CHECK_THROWS_WITH(other.let_go(first.sequence()), contains("folio: let_go needs a sequence of this cache"));
 }
 
 TEST_CASE("the prefix that a running sequence inserted stays while it lives") {
@@ -105,7 +105,8 @@ TEST_CASE("a pinned prefix stays until it is unpinned as often") {
   serve(cache, system);
   PrefixMatch const match = tree.find(0, system, 9);
   CHECK_THROWS_WITH(static_cast<void>(tree.pin(match, 3)), contains("cannot pin 3 tokens"));
-  CHECK_THROWS_WITH(static_cast<void>(tree.pin(match, 9)), contains("of which 8 are cached"));
+  CHECK_THROWS_WITH(static_cast<void>(tree.pin(match, 9)),
+                    contains("folio: cannot pin 9 tokens of a prefix of which 8 are cached, in units of 4"));
   std::int32_t const node = tree.pin(match, 4);  // the first block only
   CHECK(tree.pin(tree.find(0, system, 9), 4) == node);
   cache.prefixes().clear();

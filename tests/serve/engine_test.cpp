@@ -163,7 +163,8 @@ TEST_CASE("Engines refuse what they cannot do", "[serve]") {
   CHECK_THROWS_WITH(serve::make_engine("f64", model, some_prompts(), options),
                     contains("There is no quantizer f64; known are f32, f16, "));
   options.memory_bytes = least_memory(model, some_prompts(), options) - 1;
-  CHECK_THROWS_WITH(serve::make_engine("f32", model, some_prompts(), options), contains("is too small"));
+  CHECK_THROWS_WITH(serve::make_engine("f32", model, some_prompts(), options),
+                    contains("is too small: the longest request alone needs"));
 }
 
 TEST_CASE("A GPU is taken where there is one, and asked for in vain where there is none", "[serve]") {

@@ -62,7 +62,7 @@ TEST_CASE("Prompts that are empty or too long are refused", "[serve]") {
   CHECK(read("abc\n---\nabcdef\n").size() == 2);
   CHECK_THROWS_WITH(read("abc\n---\nabcdefg\n"),
                     contains("Prompt 2") && contains("has 7 tokens; with --max-tokens 4 that is more"));
-  CHECK_THROWS_WITH(read("abc\n---\n"), contains("is empty"));
+  CHECK_THROWS_WITH(read("abc\n---\n"), contains("Prompt 2") && contains("is empty."));
   std::filesystem::remove(path);
   CHECK_THROWS_WITH(serve::read_prompts(path, tokenizer, 10, 4), contains("does not exist"));
 }

@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "simt/not_run.hpp"
 #include "support/catch.hpp"
 
 namespace {
@@ -154,7 +153,7 @@ TEST_CASE("Lanes of two masks meet on their own, and with all others later") {
 TEST_CASE("Fresh memory is full of 0xff, also shared memory when a block begins") {
   simt::Buffer<int> const out(4, "out");
   REQUIRE(out.to_vector() == std::vector<int>(4, -1));
-  if (simt::checks_memory()) return;  // then reading it is an error
+  if (simt::checks_memory()) FOLIO_SKIP("this runner checks memory, and reading it is an error");
   simt::launch({.grid = 4, .shared_bytes = 4}, [&] {
     out.data()[blockIdx.x] = simt::shared_memory<int>();
     simt::shared_memory<int>() = 5;
@@ -163,7 +162,7 @@ TEST_CASE("Fresh memory is full of 0xff, also shared memory when a block begins"
 }
 
 TEST_CASE("The shadow memory sees the accesses") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   simt::Buffer<unsigned> const out(64, "out");
   auto const before = simt::num_checked_accesses();
   simt::launch({.grid = 2, .block = 32}, number_threads, out.data());
@@ -171,7 +170,7 @@ TEST_CASE("The shadow memory sees the accesses") {
 }
 
 TEST_CASE("What a test forbids, no kernel may touch") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   simt::Buffer<int> const pool(100, "pool");
   auto const touches = [&](int i) { return !failure({.name = "k"}, [&] { pool.data()[i] = 1; }).empty(); };
   simt::forbid(pool.data() + 10, 40 * sizeof(int));
@@ -185,7 +184,7 @@ TEST_CASE("What a test forbids, no kernel may touch") {
 }
 
 TEST_CASE("Pointers into nothing are found") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   using folio::test::contains;
   int* freed = nullptr;
   simt::Buffer<int> const other(10, "other");
@@ -202,7 +201,7 @@ TEST_CASE("Pointers into nothing are found") {
 }
 
 TEST_CASE("Atomics of one variable are no race, but mixed with plain accesses they are") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   simt::Buffer<int> const sum(std::vector<int>{0}, "sum");
   Launch const how{.grid = 3, .block = 64, .name = "k", .seed = 1};
   REQUIRE(failure(how, [&] { atomicAdd(sum.data(), 1); }).empty());
@@ -242,7 +241,7 @@ TEST_CASE("A thread may wait for another one with volatile reads and fences") {
       }
     });
   };
-  if (!has_shadow_memory()) return;  // else nothing is known of volatile, and the loop does not end
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   REQUIRE(wait_for_last(true).empty());
   REQUIRE(out[0] == 42);
   flag[0] = 0;

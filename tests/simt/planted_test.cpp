@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "simt/kernels/planted.cuh"
-#include "simt/not_run.hpp"
 #include "support/catch.hpp"
 
 // For each planted bug: the kernel with it ends with the right fault and sentence, whatever the order of threads, and
@@ -55,7 +54,7 @@ simt::Buffer<int> ints(std::size_t size = 128) { return simt::Buffer<int>(std::v
 }  // namespace
 
 TEST_CASE("A missing barrier between writing and reading is found") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   auto const in = ints(), out = ints();
   simt::Launch how = one_block;
   how.grid = 2;
@@ -64,20 +63,20 @@ TEST_CASE("A missing barrier between writing and reading is found") {
 }
 
 TEST_CASE("A missing barrier between reading and writing again is found") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   auto const data = ints();
   check_bug(one_block, {Fault::race}, "and nothing orders the two; ", BUG(smooth), data.data(), 3);
 }
 
 TEST_CASE("A write behind the last slot of a block is found") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   simt::Buffer<float> const block(16 * 8, "block");
   check_bug(one_block, {Fault::out_of_bounds}, " of 'block', which has 128 elements", BUG(fill_slots), block.data(), 16,
             8);
 }
 
 TEST_CASE("A read behind the end of shared memory is found") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   auto const in = ints(), out = ints();
   check_bug(one_block, {Fault::out_of_bounds},
             "thread (63,0,0): reads 4 bytes at byte 256 of the shared memory, which has 256", BUG(differences),
@@ -85,7 +84,7 @@ TEST_CASE("A read behind the end of shared memory is found") {
 }
 
 TEST_CASE("A read of shared memory that nobody wrote is found") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   auto const out = ints();
   check_bug(one_block, {Fault::uninitialized},
             "reads 4 bytes at byte 8 of the shared memory, which no thread of the block has written yet",
@@ -123,19 +122,19 @@ TEST_CASE("A shuffle from a lane that the mask does not name is found") {
 }
 
 TEST_CASE("A missing __syncwarp is found, also where a shuffle stands, which orders nothing") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   auto const data = ints();
   check_bug(one_block, {Fault::race, Fault::uninitialized}, "of the shared memory, which ", BUG(pass_on), data.data());
 }
 
 TEST_CASE("A race between warps is found") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   auto const out = ints();
   check_bug(one_block, {Fault::race, Fault::uninitialized}, "of the shared memory, which ", BUG(table), out.data());
 }
 
 TEST_CASE("A race between blocks is found") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   auto const out = ints();
   simt::Launch how = one_block;
   how.grid = 2;
@@ -143,7 +142,7 @@ TEST_CASE("A race between blocks is found") {
 }
 
 TEST_CASE("A missing fence before the atomic that hands a result on is found") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   simt::Buffer<int> const partial(8, "partial"), total(1, "total");
   simt::Buffer<unsigned> const num_done(1, "num_done");
   auto const run = [&](auto kernel, std::uint64_t seed) {
@@ -160,13 +159,13 @@ TEST_CASE("A missing fence before the atomic that hands a result on is found") {
 }
 
 TEST_CASE("An addition that should be atomic is found") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   simt::Buffer<unsigned> const out(1, "out");
   check_bug(one_block, {Fault::race}, "byte 0 of the shared memory, which thread (", BUG(count), out.data());
 }
 
 TEST_CASE("An access that is not aligned is found") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   simt::Buffer<unsigned char> const codes(std::vector<unsigned char>(8 * 65, 1), "codes");
   auto const sums = ints();
   check_bug(one_block, {Fault::misaligned}, "of 'codes', an address that is not a multiple of 8", BUG(sums_of_eight),
@@ -174,7 +173,7 @@ TEST_CASE("An access that is not aligned is found") {
 }
 
 TEST_CASE("A missing barrier around a __shared__ variable is found") {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   auto const in = ints(), out = ints();
   check_bug(one_block, {Fault::race, Fault::uninitialized}, "a __shared__ variable, which ",
             planted::reverse_static<Bug::none, 64>, planted::reverse_static<Bug::planted, 64>, in.data(), out.data());
@@ -182,7 +181,7 @@ TEST_CASE("A missing barrier around a __shared__ variable is found") {
 
 TEMPLATE_TEST_CASE_SIG("A copy of a whole row behind the last one is found", "", ((bool by_memcpy), by_memcpy), false,
                        true) {
-  if (!has_shadow_memory()) return;
+  if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   simt::Buffer<planted::Row> const from(20, "from"), to(20, "to");
   check_bug(one_block, {Fault::out_of_bounds}, "24 bytes at element 20 of ", planted::copy_rows<Bug::none, by_memcpy>,
             planted::copy_rows<Bug::planted, by_memcpy>, from.data(), 20, to.data());

@@ -3,7 +3,9 @@
 // What the library asks of the host's heap: nothing while a step is repeated, and nothing is lost when the heap is
 // empty. A program of its own, because it replaces operator new.
 #include <folio/bit_allocation.hpp>
+#include <folio/eviction/adaptive.hpp>
 #include <folio/eviction/lru.hpp>
+#include <folio/eviction/s3fifo.hpp>
 #include <folio/folio.hpp>
 #include <folio/growth.hpp>
 #include <folio/locked.hpp>
@@ -138,6 +140,62 @@ TEST_CASE("filling a batch again allocates nothing once it has been as large") {
   auto const after = num_allocations();
   CHECK(after == before);
   CHECK(view.num_sequences() == 4);
+}
+
+TEST_CASE("sequences and batches that grow token by token allocate now and then, not each time") {
+  auto const ledger = std::make_shared<folio::test::LedgerAllocator::Ledger>();
+  Cache cache({.num_blocks = {1100, 2100}}, folio::test::LedgerAllocator(ledger));
+  folio::Sequence sequence = cache.create(1);
+  folio::BatchItem const items[] = {{&sequence, 1}};
+  auto batch = cache.batch(items);
+  std::int64_t for_sequence = 0, for_batch = 0;
+  for (int i = 1; i < 4096; ++i) {
+    auto const before = num_allocations();
+    sequence.append(1);
+    auto const between = num_allocations();
+    cache.batch(items, batch);
+    for_sequence += between - before;
+    for_batch += num_allocations() - between;
+  }
+  CHECK(for_sequence < 2 * 24);  // two lists, of 1024 and 2048 blocks, that grow by half
+  CHECK(for_batch < 24);
+}
+
+TEST_CASE("a sequence that is made takes one allocation, however many there are, but now and then") {
+  auto const ledger = std::make_shared<folio::test::LedgerAllocator::Ledger>();
+  Cache cache({.num_blocks = {4, 4}}, folio::test::LedgerAllocator(ledger));
+  std::vector<folio::Sequence> sequences(4096);
+  auto const before = num_allocations();
+  for (folio::Sequence& sequence : sequences) sequence = cache.create();
+  auto const after = num_allocations();
+  CHECK(after - before < 4096 + 64);
+}
+
+TEMPLATE_TEST_CASE("looking prompts up allocates nothing", "", folio::LruEviction, folio::S3FifoEviction,
+                   folio::AdaptiveEviction) {
+  folio::KvCache<folio::Model<hybrid>, folio::BlockSizes<4, 2>, folio::F32, TestType> cache({.num_blocks = {64, 128}});
+  std::vector<std::int32_t> prompt(40), other(40);
+  for (std::int32_t i = 0; i < 40; ++i) {
+    prompt[static_cast<std::size_t>(i)] = i;
+    other[static_cast<std::size_t>(i)] = i < 22 ? i : 100 + i;
+  }
+  for (auto const& symbols : {prompt, other}) {
+    folio::Sequence sequence = cache.create(40);
+    static_cast<void>(cache.insert(sequence, symbols));
+  }
+  std::vector<std::int32_t> longer = prompt;
+  longer.resize(60);
+  std::vector<std::vector<std::int32_t>> const all{prompt, other, std::vector<std::int32_t>(40, 7), longer};
+  std::int32_t found = 0;
+  auto const before = num_allocations();
+  for (int i = 0; i < 10; ++i)
+    for (auto const& symbols : all) {
+      found += cache.num_cached_tokens(symbols);
+      found += cache.prefixes().find(0, symbols, 30).num_symbols;
+    }
+  auto const after = num_allocations();
+  CHECK(after == before);
+  CHECK(found > 0);
 }
 
 TEST_CASE("block pools allocate nothing after they are made") {

@@ -77,6 +77,7 @@ std::vector<BadConfig> bad_configs() {
       {ModelConfig{.head_dim = 12}, head_dim},
       {ModelConfig{.head_dim = 1032}, head_dim},
       {ModelConfig{.value_head_dim = 4}, value_head_dim},
+      {ModelConfig{.value_head_dim = 12}, value_head_dim},
       {ModelConfig{.value_head_dim = -8}, value_head_dim},
       {ModelConfig{.groups = {wide_values}}, value_head_dim},
       {ModelConfig{.groups = {folio::sliding_window(0)}}, window},
@@ -184,6 +185,11 @@ TEST_CASE("without a head dim of their own, values are as long as keys") {
   special.head_dim = 64;
   CHECK(folio::group_shape(ModelConfig{.head_dim = 128}, 0, 16).value_dim == 128);
   CHECK(folio::group_shape(ModelConfig{.head_dim = 128, .groups = {special}}, 0, 16).value_dim == 64);
+  CHECK(folio::group_shape(ModelConfig{.head_dim = 128, .value_head_dim = 32, .groups = {special}}, 0, 16).value_dim ==
+        32);
+  special.value_head_dim = 48;  // its own comes before the model's
+  CHECK(folio::group_shape(ModelConfig{.head_dim = 128, .value_head_dim = 32, .groups = {special}}, 0, 16).value_dim ==
+        48);
 }
 
 TEST_CASE("what a configuration leaves open stays dynamic in the shape") {

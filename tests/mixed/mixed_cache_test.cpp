@@ -140,6 +140,18 @@ TEST_CASE("threads give the same bytes and the same attention") {
   stories.check_attention({&story, &twin}, 2, 2, &threads);
 }
 
+TEST_CASE(
+    "a batch that is filled again knows whether this step has sealed tokens, for attention over one cache costs less") {
+  Int8Cache cache = small_cache(0, 0);
+  MixedSequence sealed = cache.create(17), plain = cache.create(3);
+  cache.seal(sealed);
+  std::vector<MixedItem> const both{{&plain}, {&sealed, 1}}, one{{&plain}};
+  auto batch = cache.batch(both);
+  CHECK(batch.view().any_demoted);
+  cache.batch(one, batch);
+  CHECK_FALSE(batch.view().any_demoted);
+}
+
 TEST_CASE("what a mixed cache refuses, it says, and changes nothing") {
   Int8Cache cache = small_cache(4, 0), other = small_cache(4, 0);
   MixedSequence s = cache.create(21), foreign = other.create(30), empty;

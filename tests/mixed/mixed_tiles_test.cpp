@@ -86,6 +86,49 @@ TEMPLATE_TEST_CASE("a sealed block is a function of its tokens alone, whatever w
   CHECK(blocks[0] == blocks[2]);
 }
 
+TEMPLATE_TEST_CASE("the bytes behind a sealed row's codes are zero", "", LayoutHnd, LayoutNhd,
+                   BasicLayoutInterleaved<4>) {
+  using Mixed = TwoSided<TestType>;
+  Mixed cache({.hot = {.num_blocks = {20}}, .cold = {.num_blocks = {4}}});
+  std::memset(cache.cold().pool() + cache.cold().block_bytes(), 0xFF,
+              static_cast<std::size_t>(4 * cache.cold().block_bytes()));
+  MixedSequence s = cache.create(16);
+  auto const batch = cache.batch({{&s}});
+  auto const floats = test::random_floats(16 * 2 * 40, 5);
+  for (std::int32_t layer = 0; layer < 2; ++layer) ops::append(batch.view(), layer, floats.data(), floats.data());
+  REQUIRE(cache.seal(s) == 16);
+  using Cold = typename Mixed::ColdCache;
+  typename Cold::Map const map{cache.cold().shape()};
+  std::int32_t num_padding = 0;
+  for (Plane const plane : {Plane::key, Plane::value}) {
+    std::int32_t const used = plane == Plane::key ? code_bytes<typename Cold::KeyQuantizer>(24)
+                                                  : code_bytes<typename Cold::ValueQuantizer>(40);
+    for (std::int32_t byte = used; byte < map.tile(plane, RowPart::code).row_bytes; ++byte)
+      for (std::int32_t row = 0; row < 2 * 2 * 16; ++row, ++num_padding)
+        REQUIRE(cache.cold().pool()[map.offset(to_int(s.cold().blocks()[0]), row / 32, plane, RowPart::code,
+                                               row / 16 % 2, row % 16, byte)] == std::byte{0});
+  }
+  CHECK(num_padding > 0);
+}
+
+TEST_CASE("values that are sealed in tiles beside keys that are not are sealed whole") {
+  Plain<F16, BlockSize<4>> hot({.num_blocks = {20}});
+  Plain<Keys<Int8PerToken>, Values<ChannelTile<2, 8>>, BlockSize<8>> cold({.num_blocks = {4}});
+  Sequence from = hot.create(20), to = cold.create(20);
+  auto const source = hot.batch({{&from, 0}});
+  auto const target = cold.batch({{&to, 0}});
+  std::vector<std::byte> const before(cold.pool(), cold.pool() + cold.memory_bytes());
+  auto const seal = [&](std::int32_t n, std::int32_t to_token) {
+    ops::seal(source.view(), 0, 0, 0, n, target.view(), 0, to_token);
+  };
+  CHECK_THROWS_WITH(seal(7, 0),
+                    contains("folio: int2_channel_t8 is sealed in whole tiles of 8 tokens, not 7 from 0 on"));
+  CHECK_THROWS_WITH(seal(8, 4),
+                    contains("folio: int2_channel_t8 is sealed in whole tiles of 8 tokens, not 8 from 4 on"));
+  CHECK(std::vector<std::byte>(cold.pool(), cold.pool() + cold.memory_bytes()) == before);
+  CHECK_NOTHROW(seal(16, 0));
+}
+
 TEST_CASE("rows of a tile are read as other rows are") {
   TwoSided<> cache({.hot = {.num_blocks = {20}}, .cold = {.num_blocks = {4}}});
   MixedSequence s = cache.create(16);
@@ -134,7 +177,7 @@ TEST_CASE("seal refuses parts of tiles, and what requantize refuses") {
   CHECK_THROWS_WITH(seal(0, 0, 13, 8, 0), contains("the sequence has 20 tokens"));
   CHECK_THROWS_WITH(seal(0, 0, 0, 8, 16), contains("the sequence has 20 tokens"));
   CHECK_THROWS_WITH(seal(1, 0, 0, 8, 0), contains("no sequence 1"));
-  CHECK_THROWS_WITH(seal(0, 2, 0, 8, 0), contains("no layer 2"));
+  CHECK_THROWS_WITH(seal(0, 2, 0, 8, 0), contains("folio: the model has no layer 2"));
   CHECK_NOTHROW(seal(0, 1, 3, 16, 0));
   CHECK_NOTHROW(seal(0, 1, 0, 0, 0));
 }

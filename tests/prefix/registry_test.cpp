@@ -116,9 +116,12 @@ TEST_CASE("a pin is of whole units of what was found") {
   auto const prompt = count_from(1, 40);
   REQUIRE(books.serve(prompt));
   PrefixMatch const match = books.tree.find(0, std::span(prompt).first(30), 30);
-  CHECK_THROWS_WITH(books.tree.pin(match, 31), contains("31 tokens") && contains("30 are cached"));
-  CHECK_THROWS_WITH(books.tree.pin(match, 3), contains("units of 4"));
-  CHECK_THROWS_WITH(books.tree.pin({}, 4), contains("0 are cached"));
+  CHECK_THROWS_WITH(books.tree.pin(match, 31),
+                    contains("folio: cannot pin 31 tokens of a prefix of which 30 are cached, in units of 4"));
+  CHECK_THROWS_WITH(books.tree.pin(match, 3),
+                    contains("folio: cannot pin 3 tokens of a prefix of which 30 are cached, in units of 4"));
+  CHECK_THROWS_WITH(books.tree.pin({}, 4),
+                    contains("folio: cannot pin 4 tokens of a prefix of which 0 are cached, in units of 4"));
   std::int32_t const node = books.tree.pin(match, 30);
   books.tree.clear();
   CHECK(books.kept(prompt) == 28);
@@ -210,6 +213,25 @@ TEST_CASE("what is unpinned, forgotten or expired is as any other prompt") {
   }
 }
 
+TEST_CASE("each prompt has a time to live of its own, in whatever order they end") {
+  Books books(100);
+  PromptRegistry registry(books.tree, 1000 * unit_bytes);
+  registry.put("for good", count_from(401, 8));
+  registry.put("third", count_from(301, 8), {.time_to_live = 30});
+  registry.put("first", count_from(1, 8), {.time_to_live = 10});
+  registry.put("second", count_from(101, 8), {.time_to_live = 20});
+  registry.put("with the second", count_from(201, 8), {.time_to_live = 20});
+  for (double const now : {9.5, 10.0, 15.0, 20.0, 29.5, 30.0, 1e9}) {
+    books.tree.set_time(now);
+    INFO(now);
+    CHECK(registry.contains("first") == (now < 10));
+    CHECK(registry.contains("second") == (now < 20));
+    CHECK(registry.contains("with the second") == (now < 20));
+    CHECK(registry.contains("third") == (now < 30));
+    CHECK(registry.contains("for good"));
+  }
+}
+
 TEST_CASE("a prompt that is put again stays pinned meanwhile, quotas or not") {
   PrefixBooks<PrefixTree<FairEviction<LruEviction>>> books(100);
   books.tree.eviction().set_share(0, {.quota_units = 5});
@@ -241,7 +263,10 @@ TEST_CASE("pinning beyond the budget is refused with numbers, and shared opening
   CHECK_THROWS_WITH(registry.put("c", count_from(500, 4)),
                     contains("prompt c takes 64 bytes") && contains("budget of 1280 bytes 1280 are pinned"));
   CHECK_FALSE(registry.contains("c"));
-  CHECK_THROWS_WITH(registry.put("a", count_from(500, 64)), contains("takes 1024 bytes") && contains("960 are"));
+  CHECK_THROWS_WITH(registry.put("a", count_from(500, 64)),
+                    contains("folio: pinning the prompt a takes 1024 bytes") &&
+                        contains("folio: pinning the prompt a takes 1024 bytes; of a budget of 1280 bytes 960 are "
+                                 "pinned otherwise; unpin something, or give a larger budget"));
   CHECK(registry.pinned_bytes() == 20 * unit_bytes);
   registry.put("c", count_from(500, 64), {.pinned = false});
   CHECK_THROWS_WITH(registry.pin("c"), contains("prompt c takes 1024"));
@@ -252,7 +277,7 @@ TEST_CASE("pinning beyond the budget is refused with numbers, and shared opening
   CHECK(registry.is_pinned("a"));
   registry.put("a", count_from(500, 40));
   CHECK(registry.pinned_bytes() == 20 * unit_bytes);
-  CHECK_THROWS_WITH(registry.pin("b"), contains("takes 320 bytes"));
+  CHECK_THROWS_WITH(registry.pin("b"), contains("folio: pinning the prompt b takes 320 bytes"));
 }
 
 TEST_CASE("the budget is exact for random prompts, and holds what the tree pins") {
@@ -424,7 +449,9 @@ TEST_CASE("warming up a cache: computing what is missing, in order, fills it") {
 
 TEST_CASE("what a registry cannot do is refused in a sentence, and changes nothing") {
   Books books(10);
-  CHECK_THROWS_WITH(PromptRegistry(books.tree, -1), contains("at least 0 bytes"));
+  CHECK_THROWS_WITH(PromptRegistry(books.tree, -1),
+                    contains("folio: a registry of prompts needs a budget of at least 0 bytes and a half-life above 0 "
+                             "seconds, not -1 and 600.000000"));
   CHECK_THROWS_WITH(PromptRegistry(books.tree, 0, 0.0), contains("half-life above 0"));
   PromptRegistry registry(books.tree, 1000);
   registry.put("used", count_from(1, 8), {.pinned = false});
@@ -435,8 +462,10 @@ TEST_CASE("what a registry cannot do is refused in a sentence, and changes nothi
   }
   registry.erase("used");
   auto const prompt = count_from(1, 8);
-  CHECK_THROWS_WITH(registry.put("p", count_from(1, 3)), contains("has 3 tokens") && contains("units of 4"));
-  CHECK_THROWS_WITH(registry.put("p", prompt, {.priority = 101}), contains("priority of 101"));
+  CHECK_THROWS_WITH(registry.put("p", count_from(1, 3)),
+                    contains("folio: the prompt p has 3 tokens; the cache keeps whole units of 4"));
+  CHECK_THROWS_WITH(registry.put("p", prompt, {.priority = 101}),
+                    contains("folio: the prompt p has a priority of 101 and inf seconds to live"));
   CHECK_THROWS_WITH(registry.put("p", prompt, {.time_to_live = 0}), contains("time to live is above 0"));
   for (auto const& refused : {registry.contains("p"), registry.pinned_bytes() != 0}) CHECK_FALSE(refused);
   CHECK_THROWS_WITH(registry.pin("p"), contains("no prompt is called p"));

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // The random programs on caches in device memory, under streams that run late. Each format with one layout; layouts and
-// allocators change from format to format. FOLIO_PROGRAMS / 20 programs each.
+// allocators change from format to format. FOLIO_PROGRAMS / 20 programs each, from FOLIO_SEED.
 #include "device/device_half.hpp"
 //
 #include <rapidcheck.h>

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // Random programs over caches with prefixes, on real bytes. FOLIO_PROGRAMS: how many, in thousandths of what CI runs.
-// FOLIO_SEED: the one program to run. A failure tells its seed.
+// FOLIO_SEED: the first seed; alone, the one program to run. A failure tells its seed.
 #include "prefix/prefix_programs.hpp"
 
 #include <folio/eviction/fair.hpp>
@@ -22,16 +22,17 @@ unsigned number_from(char const* variable, unsigned otherwise) {
 template <class Cache>
 void run_programs(std::vector<std::int64_t> const& scarce, std::vector<std::int64_t> const& more, unsigned count,
                   int check_every = 1) {
-  unsigned const only = number_from("FOLIO_SEED", 0);
-  count = count * number_from("FOLIO_PROGRAMS", 1000) / 1000;
+  unsigned const first = number_from("FOLIO_SEED", 1);
+  bool const only_one = std::getenv("FOLIO_SEED") != nullptr && std::getenv("FOLIO_PROGRAMS") == nullptr;
+  count = only_one ? 1 : std::max(1U, count * number_from("FOLIO_PROGRAMS", 1000) / 1000);
   std::vector<std::int64_t> const ample(scarce.size(), 1500);
   PrefixProgramCounts counts;
-  for (unsigned seed = only > 0 ? only : 1; seed <= (only > 0 ? only : count); ++seed) {
+  for (unsigned seed = first; seed < first + count; ++seed) {
     bool const is_ample = seed % 8 == 0;
     auto const& blocks = is_ample ? ample : seed % 2 == 0 ? scarce : more;
     PrefixProgram<Cache>(blocks, seed, is_ample, check_every).run(40 + static_cast<int>(seed % 5) * 20, counts);
   }
-  if (only > 0 || count < 100) return;
+  if (count < 100) return;
   CHECK(counts.hits > 0);
   CHECK(counts.partial_hits > 0);
   CHECK(counts.evictions > 0);

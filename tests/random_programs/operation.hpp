@@ -56,9 +56,11 @@ inline int num_programs() {
   return programs != nullptr ? std::atoi(programs) : 1000;
 }
 
-/// A fixed seed: a failure in CI is a failure here. Set RC_PARAMS to explore.
+/// A fixed seed, so that a failure in CI is a failure here, or FOLIO_SEED. RC_PARAMS, where it is set, decides alone.
 inline void set_rapidcheck(int count) {
-  setenv("RC_PARAMS", ("seed=20261120 max_success=" + std::to_string(count)).c_str(), 0);
+  char const* const seed = std::getenv("FOLIO_SEED");
+  std::string const from = seed != nullptr ? seed : "20261120";
+  setenv("RC_PARAMS", ("seed=" + from + " max_success=" + std::to_string(count)).c_str(), 0);
 }
 
 }  // namespace folio_test

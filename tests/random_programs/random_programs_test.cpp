@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random programs over small pools, for one layout and every quantizer. FOLIO_TEST_LAYOUT is set by the build, which
 // compiles this file once for each layout. FOLIO_PROGRAMS: how many programs for each quantizer (default 1000).
+// FOLIO_SEED: from which seed.
 
 #include <rapidcheck.h>
 

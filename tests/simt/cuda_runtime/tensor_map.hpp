@@ -13,6 +13,9 @@
 
 namespace simt {
 
+/// Whether tensor_map_load reads what cuTensorMapEncodeTiled made: here, and not on a GPU.
+inline constexpr bool reads_tensor_maps = true;
+
 /// What the stand-in writes into a CUtensorMap. Dims begin with the innermost, whose stride is the element.
 struct TensorMapContent {
   static constexpr int max_rank = 5;

@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 #include <folio/growth.hpp>
 #include <folio/kv_cache.hpp>
@@ -212,6 +213,19 @@ TEST_CASE("a reservation evicts what is only kept, and no more than it needs") {
   REQUIRE(ahead.try_reserve(sequence, 16));
   CHECK(cache.num_cached_tokens(prompt) == 24);
   CHECK_FALSE(ahead.try_reserve(sequence, 44));
+}
+
+TEST_CASE("in a group with a window a reservation holds what the window takes at most, less what the sequence has") {
+  Hybrid cache({.num_blocks = {40, 40}});
+  Sequence sequence = cache.create();
+  for (int i = 0; i < 30; ++i) sequence.append(1);
+  auto const blocks = sequence.blocks(1);
+  auto const own = std::count_if(blocks.begin(), blocks.end(), [](BlockId block) { return block != null_block; });
+  REQUIRE(own == 4);  // that of the sinks, and tokens 21 to 29
+  Reservation ahead;
+  REQUIRE(ahead.try_reserve(sequence, 90));
+  CHECK(ahead.num_blocks(1) == most_blocks_held(cache.shape(1), 120) - own);
+  CHECK(ahead.num_blocks(1) == 1);
 }
 
 TEST_CASE("a sequence with a reservation never runs out, windows, forks and kept prefixes or not") {

@@ -147,6 +147,16 @@ TEST_CASE("rows of a tile are read as other rows are") {
     if (d >= 16) CHECK(halves[d - 16].bits == f32_to_f16(at_once[d]));
   }
   CHECK(sequence.key(1, 12).params().factor != key.params().factor);  // each token has its own
+  // And their bytes are where the map of a block says: the parameters of a tile once, whatever the slot.
+  using Cold = TwoSided<>::ColdCache;
+  Cold::Map const map{cache.cold().shape()};
+  std::int32_t const block = to_int(s.cold().blocks()[0]);
+  auto const value = sequence.value(1, 13);
+  std::byte const* const pool = cache.cold().pool();
+  CHECK(key.codes(3) == pool + map.offset(block, 1, Plane::key, RowPart::code, 1, 13, 3));
+  CHECK(key.param_bytes() == pool + map.offset(block, 1, Plane::key, RowPart::param, 1, 13, 0));
+  CHECK(value.codes(3) == pool + map.offset(block, 1, Plane::value, RowPart::code, 1, 13, 3));
+  CHECK(value.param_bytes() == pool + map.offset(block, 1, Plane::value, RowPart::param, 1, 13, 0));
 }
 
 TEST_CASE("sealed tiles are cut between them only") {

@@ -85,11 +85,13 @@ TEST_CASE("the clock of a tree does not go back") {
   CHECK(tree.counters().evicted_age == 3.0);  // not used from 10 to 13
 }
 
-TEST_CASE("a sequence that is made where another was brings nothing of its tenant") {
+TEST_CASE("a sequence that is made where another was brings nothing of its tenant, nor of what it found") {
   Cache cache({.num_blocks = {10}});
   serve(cache, count_from(1, 8), 0, 5);
+  CHECK(serve(cache, count_from(1, 8), 0, 5) == 7);
   Sequence sequence = cache.create();
   CHECK(sequence.state().tenant == 0);
+  CHECK(sequence.num_cached_tokens() == 0);
   sequence.append(4);
   CHECK(cache.insert(sequence, count_from(100, 4)) == 4);
   auto const gauges = cache.prefixes().gauges();

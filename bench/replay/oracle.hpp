@@ -4,6 +4,7 @@
 // The bound that nobody reaches: eviction by a look into the future.
 
 #include <algorithm>
+#include <cstddef>
 #include <folio/eviction/ranked_queue.hpp>
 #include <folio/prefix/nodes.hpp>
 #include <limits>
@@ -30,10 +31,11 @@ class OracleEviction {
   /// The request that is being served.
   void set_request(std::int32_t request) { request_ = request; }
 
-  void add(EvictionEntry& entry) { queue_.push(entry, rank(entry)); }
-  void remove(EvictionEntry& entry) { queue_.erase(entry); }
-  void shrunk(EvictionEntry& entry) { queue_.change(entry, rank(entry)); }
-  [[nodiscard]] EvictionEntry* victim(double) const { return queue_.first(); }
+  void reserve(std::size_t num_entries) { queue_.reserve(num_entries); }
+  void add(EvictionEntry& entry) noexcept { queue_.push(entry, rank(entry)); }
+  void remove(EvictionEntry& entry) noexcept { queue_.erase(entry); }
+  void shrunk(EvictionEntry& entry) noexcept { queue_.change(entry, rank(entry)); }
+  [[nodiscard]] EvictionEntry* victim(double) const noexcept { return queue_.first(); }
 
  private:
   using Uses = std::unordered_map<std::int32_t, std::vector<std::int32_t>>;

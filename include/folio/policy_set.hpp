@@ -51,11 +51,18 @@ template <class P>
     return PolicyKind::layout;
   else if constexpr (AllocatorPolicy<P>)
     return PolicyKind::allocator;
-  else if constexpr (EvictionPolicy<P>)
+  else if constexpr (detail::names_victims<P>) {
+    static_assert(
+        EvictionPolicy<P>,
+        "folio: this policy of eviction is none: it needs a name, add, remove, shrunk, victim and reserve, and "
+        "all that it has but reserve and prepare must be noexcept; see folio/eviction/eviction.hpp");
     return PolicyKind::eviction;
-  else if constexpr (EventSink<P>)
+  } else if constexpr (detail::hears_changes<P>) {
+    static_assert(EventSink<P>,
+                  "folio: this sink of events is none: it needs wants_keys, stored, removed and cleared, and these and "
+                  "looked_up must be noexcept; see folio/prefix/events.hpp");
     return PolicyKind::events;
-  else if constexpr (KeysPolicy<P>)
+  } else if constexpr (KeysPolicy<P>)
     return PolicyKind::keys;
   else if constexpr (ValuesPolicy<P>)
     return PolicyKind::values;

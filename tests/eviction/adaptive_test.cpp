@@ -67,7 +67,7 @@ struct Told : LruEviction {
     std::vector<std::uint64_t> keys;
     std::int32_t told, found, tenant;
   };
-  void served(ServedRequest const& request) {
+  void served(ServedRequest const& request) noexcept {
     requests.push_back({{request.keys.begin(), request.keys.end()}, request.told, request.found, request.tenant});
   }
   std::vector<Request> requests;

@@ -25,24 +25,24 @@ static_assert(EvictionPolicy<Fair> && !Fair::wants_keys);
 
 /// Judges every victim by the definition, from books of its own.
 struct Judged : Fair {
-  void add(EvictionEntry& e) {
+  void add(EvictionEntry& e) noexcept {
     candidates[e.tenant].insert(&e);
     Fair::add(e);
   }
-  void remove(EvictionEntry& e) {
+  void remove(EvictionEntry& e) noexcept {
     candidates[e.tenant].erase(&e);
     Fair::remove(e);
   }
-  void stored(EvictionEntry const& e) {
+  void stored(EvictionEntry const& e) noexcept {
     kept[e.tenant] += e.units;
     Fair::stored(e);
   }
-  void dropped(EvictionEntry const& e) {
+  void dropped(EvictionEntry const& e) noexcept {
     --kept[e.tenant];
     ++num_lost;
     Fair::dropped(e);
   }
-  void judge(std::int32_t loser) {
+  void judge(std::int32_t loser) noexcept {
     bool const above = kept[loser] > quota(loser);
     double all = 0, weights = 0;
     for (auto const& [tenant, units] : kept) {
@@ -53,25 +53,25 @@ struct Judged : Fair {
     for (auto const& [tenant, entries] : candidates) {
       if (tenant == loser || entries.empty()) continue;
       auto const mine = static_cast<double>(kept[loser]), other = static_cast<double>(kept[tenant]);
-      if (!above && kept[tenant] > quota(tenant)) FAIL("tenant " << tenant << " is above its quota and keeps");
+      if (!above && kept[tenant] > quota(tenant)) FAIL_CHECK("tenant " << tenant << " is above its quota and keeps");
       if (!above && mine < share(loser) - 1e-9 && other > share(tenant) + 1e-9)
-        FAIL("tenant " << loser << " is below its share and loses, and " << tenant << " is above");
+        FAIL_CHECK("tenant " << loser << " is below its share and loses, and " << tenant << " is above");
       if (above == kept[tenant] > quota(tenant) && other / weight(tenant) > mine / weight(loser))
-        FAIL("tenant " << tenant << " has more for its weight than " << loser << ", which loses");
+        FAIL_CHECK("tenant " << tenant << " has more for its weight than " << loser << ", which loses");
     }
   }
-  EvictionEntry* victim(double now) {
+  EvictionEntry* victim(double now) noexcept {
     EvictionEntry* const e = Fair::victim(now);
     if (e != nullptr) judge(e->tenant);
     bool none = true;
     for (auto const& [tenant, entries] : candidates) none = none && entries.empty();
-    if ((e == nullptr) != none) FAIL("a victim is there and is not named");
+    if ((e == nullptr) != none) FAIL_CHECK("a victim is there and is not named");
     return e;
   }
-  EvictionEntry* over_quota(double now) {
+  EvictionEntry* over_quota(double now) noexcept {
     EvictionEntry* const e = Fair::over_quota(now);
     for (auto const& [tenant, entries] : candidates)
-      if (e == nullptr && !entries.empty() && kept[tenant] > quota(tenant)) FAIL("a quota is not kept");
+      if (e == nullptr && !entries.empty() && kept[tenant] > quota(tenant)) FAIL_CHECK("a quota is not kept");
     return e;
   }
   void share(std::int32_t tenant, TenantShare s) {
@@ -93,12 +93,12 @@ struct Curious : LruEviction {
   explicit Curious(LruEviction base = {}, std::vector<std::string>* to = nullptr)
       : LruEviction(std::move(base)), heard(to) {}
   static constexpr bool wants_keys = true;
-  void hit(EvictionEntry const& e, std::int32_t, double) { note(e, "hit"); }
-  void inserted(EvictionEntry const& e, std::span<std::uint64_t const> keys, double) {
+  void hit(EvictionEntry const& e, std::int32_t, double) noexcept { note(e, "hit"); }
+  void inserted(EvictionEntry const& e, std::span<std::uint64_t const> keys, double) noexcept {
     ++num_inserted;
     note(e, "inserted " + std::to_string(keys.size()));
   }
-  void evicted(EvictionEntry const& e, std::uint64_t) {
+  void evicted(EvictionEntry const& e, std::uint64_t) noexcept {
     note(e, "evicted, heard " + std::to_string(num_inserted) + " before");
   }
   void note(EvictionEntry const& e, std::string const& what) {

@@ -86,21 +86,22 @@ struct Names {
 
 /// Never forgets what left.
 struct Forgetful : LruEviction {
-  void remove(EvictionEntry&) {}
+  void remove(EvictionEntry&) noexcept {}
 };
 /// Breaks ties by the address.
 class ByAddress : public LruEviction {
  public:
-  void add(EvictionEntry& e) { queue_.push(e, static_cast<double>(reinterpret_cast<std::uintptr_t>(&e))); }
-  void remove(EvictionEntry& e) { queue_.erase(e); }
-  [[nodiscard]] EvictionEntry* victim(double) const { return queue_.first(); }
+  void reserve(std::size_t num_entries) { queue_.reserve(num_entries); }
+  void add(EvictionEntry& e) noexcept { queue_.push(e, static_cast<double>(reinterpret_cast<std::uintptr_t>(&e))); }
+  void remove(EvictionEntry& e) noexcept { queue_.erase(e); }
+  [[nodiscard]] EvictionEntry* victim(double) const noexcept { return queue_.first(); }
 
  private:
   RankedQueue queue_;
 };
 /// Changes what it only may read.
 struct Meddler : LruEviction {
-  void shrunk(EvictionEntry& e) { ++e.hits; }
+  void shrunk(EvictionEntry& e) noexcept { ++e.hits; }
 };
 
 }  // namespace

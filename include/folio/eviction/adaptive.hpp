@@ -36,10 +36,11 @@ class AdaptiveEviction {
   static constexpr char const* name = "adaptive";
   static constexpr bool wants_keys = true;
 
-  void add(EvictionEntry& entry) { queue_.push(entry, rule().rank(entry)); }
-  void remove(EvictionEntry& entry) { queue_.erase(entry); }
-  void shrunk(EvictionEntry& entry) { queue_.change(entry, rule().rank(entry)); }
-  [[nodiscard]] EvictionEntry* victim(double) const { return queue_.first(); }
+  void reserve(std::size_t num_entries) { queue_.reserve(num_entries); }
+  void add(EvictionEntry& entry) noexcept { queue_.push(entry, rule().rank(entry)); }
+  void remove(EvictionEntry& entry) noexcept { queue_.erase(entry); }
+  void shrunk(EvictionEntry& entry) noexcept { queue_.change(entry, rule().rank(entry)); }
+  [[nodiscard]] EvictionEntry* victim(double) const noexcept { return queue_.first(); }
 
   /// The rule that is followed; its scale is 0 while that is lru.
   [[nodiscard]] RewardRule const& rule() const { return shadows_[chosen_].rule; }
@@ -51,12 +52,12 @@ class AdaptiveEviction {
     return count;
   }
 
-  void inserted(EvictionEntry const&, std::span<std::uint64_t const> keys, double) {
+  void inserted(EvictionEntry const&, std::span<std::uint64_t const> keys, double) noexcept {
     num_units_ += static_cast<std::int64_t>(keys.size());
   }
-  void evicted(EvictionEntry const&, std::uint64_t) { units_when_full_ = --num_units_; }
+  void evicted(EvictionEntry const&, std::uint64_t) noexcept { units_when_full_ = --num_units_; }
 
-  void served(ServedRequest const& request) {
+  void served(ServedRequest const& request) noexcept {
     learn_sizes(static_cast<double>(request.keys.size()) - std::max(request.told, request.found));
     sampled_.clear();
     for (auto i = static_cast<std::size_t>(request.told); i < request.keys.size(); ++i)

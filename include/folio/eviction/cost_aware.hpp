@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <folio/error.hpp>
 #include <folio/eviction/ranked_queue.hpp>
 #include <folio/eviction/rising_level.hpp>
@@ -46,13 +47,14 @@ class CostAwareEviction {
     return tokens * (1 + (entry.depth + 0.5) * tokens / even_);
   }
 
-  void add(EvictionEntry& entry) {
+  void reserve(std::size_t num_entries) { queue_.reserve(num_entries); }
+  void add(EvictionEntry& entry) noexcept {
     level_.saw(entry.order);
     queue_.push(entry, value(entry));
   }
-  void remove(EvictionEntry& entry) { queue_.erase(entry); }
-  void shrunk(EvictionEntry& entry) { queue_.change(entry, value(entry)); }
-  [[nodiscard]] EvictionEntry* victim(double) {
+  void remove(EvictionEntry& entry) noexcept { queue_.erase(entry); }
+  void shrunk(EvictionEntry& entry) noexcept { queue_.change(entry, value(entry)); }
+  [[nodiscard]] EvictionEntry* victim(double) noexcept {
     EvictionEntry* const first = queue_.first();
     if (first != nullptr) level_.rise(first->rank);
     return first;

@@ -4,9 +4,11 @@
 // Which block goes when none is free? The contract of eviction policies. Host only.
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <utility>
 
 namespace folio {
 
@@ -42,6 +44,38 @@ struct ServedRequest {
   std::int32_t tenant = 0;              ///< whose the last unit is
 };
 
+namespace detail {
+
+/// Whether nothing throws of what a policy has beyond what it must have.
+template <class P>
+consteval bool optional_members_throw_nothing() {
+  using Entry = EvictionEntry;
+  using Keys = std::span<std::uint64_t const>;
+  bool ok = true;
+  if constexpr (requires(P & p, Entry & e) { p.hit(e, e.units, 0.0); })
+    ok = ok&& noexcept(std::declval<P&>().hit(std::declval<Entry&>(), std::declval<std::int32_t&>(), 0.0));
+  if constexpr (requires(P & p, Entry & e) { p.stored(e); })
+    ok = ok&& noexcept(std::declval<P&>().stored(std::declval<Entry&>()));
+  if constexpr (requires(P & p, Entry & e) { p.dropped(e); })
+    ok = ok&& noexcept(std::declval<P&>().dropped(std::declval<Entry&>()));
+  if constexpr (requires(P & p, Entry & e, Keys const& keys) { p.inserted(e, keys, 0.0); })
+    ok = ok&& noexcept(std::declval<P&>().inserted(std::declval<Entry&>(), std::declval<Keys const&>(), 0.0));
+  if constexpr (requires(P & p, Entry & e) { p.evicted(e, std::uint64_t{}); })
+    ok = ok&& noexcept(std::declval<P&>().evicted(std::declval<Entry&>(), std::uint64_t{}));
+  if constexpr (requires(P & p, ServedRequest const& request) { p.served(request); })
+    ok = ok&& noexcept(std::declval<P&>().served(std::declval<ServedRequest const&>()));
+  if constexpr (requires(P & p) { p.over_quota(0.0); }) ok = ok&& noexcept(std::declval<P&>().over_quota(0.0));
+  return ok;
+}
+
+/// Meant as a policy of eviction, whether it is one or not.
+template <class P>
+concept names_victims = requires(P& policy, double now) {
+  { policy.victim(now) } -> std::same_as<EvictionEntry*>;
+};
+
+}  // namespace detail
+
 /// Which block goes when none is free? Asked when an append finds too few free blocks; one unit at a time.
 ///
 /// `add(e)`: `e` can be evicted from now on. `remove(e)`: no longer (it was found again, is held, or is gone).
@@ -49,20 +83,34 @@ struct ServedRequest {
 /// that unit went, and `e` has others. Entries stay where they are in memory while they are in the queue.
 /// Deterministic: no clock, no address order. Each call should cost O(log entries).
 ///
-/// Optional: `hit(e, units, now)`: a request found so many units of `e`, told before the entry's own figures change;
-/// `stored(e)`: its units are new; `dropped(e)`: one of them is going. For policies that learn from what they evicted,
-/// `wants_keys` and `inserted(e, keys, now)`, `evicted(e, key)`: keys are 64-bit digests of whole prefixes, one for
-/// each unit. `served(request)`: a sequence was inserted, told once it is in the tree; needs `wants_keys`.
-/// `over_quota(now)`: what goes although memory is not short, or null.
+/// None of them throws, nor allocates: a cache calls them where it can go neither on nor back. `reserve(n)` is told
+/// before there are more entries, of n in all, whether they can be evicted or not, and takes the memory that they may
+/// need. It may throw std::bad_alloc, and then has changed nothing that shows. It grows by a factor, so that n that
+/// rises by one costs O(1) each time.
+///
+/// Optional, and noexcept as well: `hit(e, units, now)`: a request found so many units of `e`, told before the entry's
+/// own figures change; `stored(e)`: its units are new; `dropped(e)`: one of them is going. For policies that learn from
+/// what they evicted, `wants_keys` and `inserted(e, keys, now)`, `evicted(e, key)`: keys are 64-bit digests of whole
+/// prefixes, one for each unit. `served(request)`: a sequence was inserted, told once it is in the tree; needs
+/// `wants_keys`. `over_quota(now)`: what goes although memory is not short, or null.
+///
+/// Optional, and may throw as reserve: `prepare(tenant, num_units)`, told before a leaf of so many new units is stored
+/// for `tenant`: takes the memory that stored, inserted and served may need. The leaf need not come after it.
 template <class P>
 concept EvictionPolicy =  //
     std::movable<P> && requires {
   requires std::same_as<decltype(P::name), char const* const>;
-} && requires(P& policy, EvictionEntry& entry, double now) {
+} && requires(P& policy, EvictionEntry& entry, double now, std::size_t num_entries) {
   { policy.add(entry) } -> std::same_as<void>;
   { policy.remove(entry) } -> std::same_as<void>;
   { policy.shrunk(entry) } -> std::same_as<void>;
   { policy.victim(now) } -> std::same_as<EvictionEntry*>;
+  { policy.reserve(num_entries) } -> std::same_as<void>;
+  requires noexcept(policy.add(entry));
+  requires noexcept(policy.remove(entry));
+  requires noexcept(policy.shrunk(entry));
+  requires noexcept(policy.victim(now));
+  requires detail::optional_members_throw_nothing<P>();
 };
 
 }  // namespace folio

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <folio/error.hpp>
 #include <folio/eviction/ranked_queue.hpp>
@@ -55,52 +56,65 @@ class FairEviction {
     return found == tenants_.end() ? 0 : found->second.kept;
   }
 
-  void add(EvictionEntry& entry) {
+  void reserve(std::size_t num_entries) {
+    above_quota_.reserve(tenants_.size());
+    within_quota_.reserve(tenants_.size());
+    for (auto& [number, tenant] : tenants_) tenant.policy.reserve(num_entries);
+  }
+  /// A tenant that has nothing yet gets its queue.
+  void prepare(std::int32_t tenant, std::int32_t num_units) {
+    Tenant& t = of(tenant);
+    above_quota_.reserve(tenants_.size());
+    within_quota_.reserve(tenants_.size());
+    if constexpr (requires { t.policy.prepare(tenant, num_units); }) t.policy.prepare(tenant, num_units);
+  }
+
+  void add(EvictionEntry& entry) noexcept {
     Tenant& t = of(entry.tenant);
     t.policy.add(entry);
     if (t.candidates++ == 0) queue_of(t).push(t, rank(t));
   }
-  void remove(EvictionEntry& entry) {
+  void remove(EvictionEntry& entry) noexcept {
     Tenant& t = of(entry.tenant);
     t.policy.remove(entry);
     if (--t.candidates == 0) queue_of(t).erase(t);
   }
-  void shrunk(EvictionEntry& entry) { of(entry.tenant).policy.shrunk(entry); }
+  void shrunk(EvictionEntry& entry) noexcept { of(entry.tenant).policy.shrunk(entry); }
 
-  [[nodiscard]] EvictionEntry* victim(double now) {
+  [[nodiscard]] EvictionEntry* victim(double now) noexcept {
     EvictionEntry* const first = above_quota_.empty() ? within_quota_.first() : above_quota_.first();
     return first == nullptr ? nullptr : static_cast<Tenant*>(first)->policy.victim(now);
   }
 
   /// What goes although memory is not short, or null.
-  [[nodiscard]] EvictionEntry* over_quota(double now) { return above_quota_.empty() ? nullptr : victim(now); }
+  [[nodiscard]] EvictionEntry* over_quota(double now) noexcept { return above_quota_.empty() ? nullptr : victim(now); }
 
   /// The units of `entry` are new; one of them is going.
-  void stored(EvictionEntry const& entry) {
+  void stored(EvictionEntry const& entry) noexcept {
     change(of(entry.tenant), [&](Tenant& t) { t.kept += entry.units; });
   }
-  void dropped(EvictionEntry const& entry) {
+  void dropped(EvictionEntry const& entry) noexcept {
     change(of(entry.tenant), [](Tenant& t) { --t.kept; });
   }
 
   // What the inner policy wants to hear.
   template <class... Args>
-  void hit(EvictionEntry const& entry, Args const&... args) requires requires(Inner& p) {
+  void hit(EvictionEntry const& entry, Args const&... args) noexcept requires requires(Inner& p) {
     p.hit(entry, args...);
   }
   { of(entry.tenant).policy.hit(entry, args...); }
   template <class... Args>
-  void inserted(EvictionEntry& entry, Args const&... args) requires requires(Inner& p) {
+  void inserted(EvictionEntry& entry, Args const&... args) noexcept requires requires(Inner& p) {
     p.inserted(entry, args...);
   }
   { of(entry.tenant).policy.inserted(entry, args...); }
   template <class... Args>
-  void evicted(EvictionEntry const& entry, Args const&... args) requires requires(Inner& p) {
+  void evicted(EvictionEntry const& entry, Args const&... args) noexcept requires requires(Inner& p) {
     p.evicted(entry, args...);
   }
   { of(entry.tenant).policy.evicted(entry, args...); }
 
-  void served(ServedRequest const& request) requires requires(Inner& p) { p.served(request); }
+  void served(ServedRequest const& request) noexcept requires requires(Inner& p) { p.served(request); }
   { of(request.tenant).policy.served(request); }
 
  private:

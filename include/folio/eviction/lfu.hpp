@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <folio/eviction/ranked_queue.hpp>
 #include <folio/eviction/rising_level.hpp>
 
@@ -20,13 +21,14 @@ class LfuEviction {
  public:
   static constexpr char const* name = "lfu";
 
-  void add(EvictionEntry& entry) {
+  void reserve(std::size_t num_entries) { queue_.reserve(num_entries); }
+  void add(EvictionEntry& entry) noexcept {
     level_.saw(entry.order);
     queue_.push(entry, level_.at(entry.order) + entry.hits + 1);
   }
-  void remove(EvictionEntry& entry) { queue_.erase(entry); }
-  void shrunk(EvictionEntry&) {}
-  [[nodiscard]] EvictionEntry* victim(double) {
+  void remove(EvictionEntry& entry) noexcept { queue_.erase(entry); }
+  void shrunk(EvictionEntry&) noexcept {}
+  [[nodiscard]] EvictionEntry* victim(double) noexcept {
     EvictionEntry* const first = queue_.first();
     if (first != nullptr) level_.rise(first->rank);
     return first;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <folio/eviction/ranked_queue.hpp>
 
 namespace folio {
@@ -14,10 +15,11 @@ class LruEviction {
  public:
   static constexpr char const* name = "lru";
 
-  void add(EvictionEntry& entry) { queue_.push(entry, static_cast<double>(entry.order)); }
-  void remove(EvictionEntry& entry) { queue_.erase(entry); }
-  void shrunk(EvictionEntry&) {}
-  [[nodiscard]] EvictionEntry* victim(double) const { return queue_.first(); }
+  void reserve(std::size_t num_entries) { queue_.reserve(num_entries); }
+  void add(EvictionEntry& entry) noexcept { queue_.push(entry, static_cast<double>(entry.order)); }
+  void remove(EvictionEntry& entry) noexcept { queue_.erase(entry); }
+  void shrunk(EvictionEntry&) noexcept {}
+  [[nodiscard]] EvictionEntry* victim(double) const noexcept { return queue_.first(); }
 
  private:
   RankedQueue queue_;

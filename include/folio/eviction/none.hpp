@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <folio/eviction/eviction.hpp>
 
 namespace folio {
@@ -15,10 +16,11 @@ class NoneEviction {
  public:
   static constexpr char const* name = "none";
 
-  void add(EvictionEntry&) {}
-  void remove(EvictionEntry&) {}
-  void shrunk(EvictionEntry&) {}
-  [[nodiscard]] EvictionEntry* victim(double) const { return nullptr; }
+  void reserve(std::size_t) noexcept {}
+  void add(EvictionEntry&) noexcept {}
+  void remove(EvictionEntry&) noexcept {}
+  void shrunk(EvictionEntry&) noexcept {}
+  [[nodiscard]] EvictionEntry* victim(double) const noexcept { return nullptr; }
 };
 static_assert(EvictionPolicy<NoneEviction>);
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <folio/eviction/ranked_queue.hpp>
 #include <functional>
@@ -28,18 +29,19 @@ class PriorityTtlEviction {
   static constexpr char const* name = "priority_ttl";
   static constexpr std::int32_t default_priority = EvictionEntry().priority;
 
-  void add(EvictionEntry& entry) {
+  void reserve(std::size_t num_entries) { queue_.reserve(num_entries); }
+  void add(EvictionEntry& entry) noexcept {
     queue_.push(entry, entry.priority);
     if (entry.priority != default_priority && entry.expires < std::numeric_limits<double>::infinity())
       entry.queue = static_cast<std::int8_t>(deadlines_.insert(&entry).second);  // 1 while its deadline is waited for
   }
-  void remove(EvictionEntry& entry) {
+  void remove(EvictionEntry& entry) noexcept {
     queue_.erase(entry);
     forget(entry);
   }
-  void shrunk(EvictionEntry&) {}
+  void shrunk(EvictionEntry&) noexcept {}
 
-  [[nodiscard]] EvictionEntry* victim(double now) {
+  [[nodiscard]] EvictionEntry* victim(double now) noexcept {
     while (!deadlines_.empty() && (*deadlines_.begin())->expires <= now) {
       EvictionEntry& entry = **deadlines_.begin();
       forget(entry);

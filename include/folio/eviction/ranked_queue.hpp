@@ -3,6 +3,7 @@
 #pragma once
 // Entries in the order of their rank: what most eviction policies are made of. Host only.
 
+#include <algorithm>
 #include <cstddef>
 #include <folio/eviction/eviction.hpp>
 #include <utility>
@@ -18,14 +19,19 @@ class RankedQueue {
   [[nodiscard]] std::size_t size() const noexcept { return heap_.size(); }
   [[nodiscard]] EvictionEntry* first() const noexcept { return heap_.empty() ? nullptr : heap_.front(); }
 
-  void push(EvictionEntry& entry, double rank) {
+  /// Room for `num_entries`, so that pushing them allocates nothing.
+  void reserve(std::size_t num_entries) {
+    if (num_entries > heap_.capacity()) heap_.reserve(std::max(num_entries, 2 * heap_.capacity()));
+  }
+
+  void push(EvictionEntry& entry, double rank) noexcept {
     entry.rank = rank;
     entry.place = static_cast<std::int32_t>(heap_.size());
     heap_.push_back(&entry);
     rise(heap_.size() - 1);
   }
 
-  void erase(EvictionEntry& entry) {
+  void erase(EvictionEntry& entry) noexcept {
     auto const place = static_cast<std::size_t>(entry.place);
     entry.place = -1;
     EvictionEntry* const last = heap_.back();
@@ -36,7 +42,7 @@ class RankedQueue {
     sink(static_cast<std::size_t>(last->place));
   }
 
-  void change(EvictionEntry& entry, double rank) {
+  void change(EvictionEntry& entry, double rank) noexcept {
     entry.rank = rank;
     rise(static_cast<std::size_t>(entry.place));
     sink(static_cast<std::size_t>(entry.place));
@@ -44,7 +50,7 @@ class RankedQueue {
 
   /// Ranks every entry anew, by rank_of(entry). O(entries).
   template <class F>
-  void rerank(F rank_of) {
+  void rerank(F rank_of) noexcept {
     for (EvictionEntry* const entry : heap_) entry->rank = rank_of(std::as_const(*entry));
     for (std::size_t place = heap_.size() / 2; place-- > 0;) sink(place);
   }

@@ -39,17 +39,20 @@ class S3FifoEviction {
       throw Error("folio: s3fifo cannot have a small queue of " + std::to_string(share_) + "; it is from 0 to 1");
   }
 
-  void add(EvictionEntry& entry) {
+  void reserve(std::size_t num_entries) {
+    for (RankedQueue& queue : queues_) queue.reserve(num_entries);
+  }
+  void add(EvictionEntry& entry) noexcept {
     if (entry.rank == 0) entry.rank = static_cast<double>(++entered_);  // else it keeps its turn
     put(entry, entry.rank);
   }
-  void remove(EvictionEntry& entry) {
+  void remove(EvictionEntry& entry) noexcept {
     queues_[entry.queue].erase(entry);
     units_[entry.queue] -= entry.units;
   }
-  void shrunk(EvictionEntry& entry) { --units_[entry.queue]; }
+  void shrunk(EvictionEntry& entry) noexcept { --units_[entry.queue]; }
 
-  [[nodiscard]] EvictionEntry* victim(double) {
+  [[nodiscard]] EvictionEntry* victim(double) noexcept {
     while (true) {
       bool const from_small = queues_[main].empty() || static_cast<double>(units_[small]) >
                                                            share_ * static_cast<double>(units_[small] + units_[main]);
@@ -61,13 +64,13 @@ class S3FifoEviction {
     }
   }
 
-  void inserted(EvictionEntry& entry, std::span<std::uint64_t const> keys, double) {
+  void inserted(EvictionEntry& entry, std::span<std::uint64_t const> keys, double) noexcept {
     kept_ += keys.size();
     std::size_t known = 0;
     for (std::uint64_t const key : keys) known += ghosts_.erase(key);
     if (2 * known >= keys.size() && known > 0) entry.queue = main;
   }
-  void evicted(EvictionEntry const& entry, std::uint64_t key) {
+  void evicted(EvictionEntry const& entry, std::uint64_t key) noexcept {
     kept_ -= std::min<std::size_t>(kept_, 1);
     if (entry.queue == small) {
       ghosts_[key] = ++num_ghosts_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <folio/error.hpp>
 #include <folio/eviction/ranked_queue.hpp>
@@ -30,7 +31,10 @@ class SlruEviction {
       throw Error("folio: slru cannot protect a share of " + std::to_string(share_) + "; it is from 0 to 1");
   }
 
-  void add(EvictionEntry& entry) {
+  void reserve(std::size_t num_entries) {
+    for (RankedQueue& queue : queues_) queue.reserve(num_entries);
+  }
+  void add(EvictionEntry& entry) noexcept {
     newest_ = std::max(newest_, entry.order);
     auto const order = static_cast<double>(entry.order);
     if (order > entry.rank) {  // it was used since it was ranked; one that went back on probation ranks as used later
@@ -45,12 +49,12 @@ class SlruEviction {
       put(oldest, static_cast<double>(newest_));
     }
   }
-  void remove(EvictionEntry& entry) {
+  void remove(EvictionEntry& entry) noexcept {
     queues_[entry.queue].erase(entry);
     units_[entry.queue] -= entry.units;
   }
-  void shrunk(EvictionEntry& entry) { --units_[entry.queue]; }
-  [[nodiscard]] EvictionEntry* victim(double) const {
+  void shrunk(EvictionEntry& entry) noexcept { --units_[entry.queue]; }
+  [[nodiscard]] EvictionEntry* victim(double) const noexcept {
     return queues_[probation].empty() ? queues_[kept].first() : queues_[probation].first();
   }
 

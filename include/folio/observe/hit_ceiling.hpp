@@ -13,6 +13,7 @@
 #include <folio/observe/stats.hpp>
 #include <folio/prefix/events.hpp>
 #include <limits>
+#include <new>
 #include <numbers>
 #include <string>
 #include <unordered_map>
@@ -77,10 +78,10 @@ class HitCeiling {
  public:
   static constexpr bool wants_keys = false;
 
-  void stored(PrefixStored const&) {}
-  void removed(PrefixRemoved const&) {}
-  void cleared(PrefixCleared const&) {}
-  void looked_up(PrefixLookup const& e) {
+  void stored(PrefixStored const&) noexcept {}
+  void removed(PrefixRemoved const&) noexcept {}
+  void cleared(PrefixCleared const&) noexcept {}
+  void looked_up(PrefixLookup const& e) noexcept {
     std::uint64_t key = scope_key(e.prompt.scope);
     auto const unit = static_cast<std::size_t>(e.unit_tokens);
     for (std::size_t end = unit; end <= e.prompt.symbols.size(); end += unit) {
@@ -115,20 +116,24 @@ class ReuseAfterEviction {
 
   explicit ReuseAfterEviction(std::size_t max_ghosts = std::size_t{1} << 16) : max_ghosts_(max_ghosts) {}
 
-  void stored(PrefixStored const& e) {
+  void stored(PrefixStored const& e) noexcept {
     num_stored_ += static_cast<std::int64_t>(e.keys.size());
     for (std::uint64_t const key : e.keys) num_reused_ += static_cast<std::int64_t>(ghosts_.erase(key));
   }
-  void removed(PrefixRemoved const& e) {
+  void removed(PrefixRemoved const& e) noexcept {
     ++num_evicted_;
-    ghosts_[e.key] = num_evicted_;
-    order_.emplace_back(e.key, num_evicted_);
+    try {
+      ghosts_[e.key] = num_evicted_;
+      order_.emplace_back(e.key, num_evicted_);
+    } catch (std::bad_alloc const&) {
+      ghosts_.erase(e.key);  // as if it had been evicted long ago
+    }
     if (order_.size() <= max_ghosts_) return;
     auto const oldest = ghosts_.find(order_.front().first);
     if (oldest != ghosts_.end() && oldest->second == order_.front().second) ghosts_.erase(oldest);
     order_.pop_front();
   }
-  void cleared(PrefixCleared const&) {}
+  void cleared(PrefixCleared const&) noexcept {}
 
   [[nodiscard]] std::int64_t num_stored() const noexcept { return num_stored_; }
   [[nodiscard]] std::int64_t num_evicted() const noexcept { return num_evicted_; }

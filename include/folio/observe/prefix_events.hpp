@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <folio/prefix/events.hpp>
+#include <new>
 #include <span>
 #include <tuple>
 #include <unordered_map>
@@ -40,21 +41,26 @@ void tell(PrefixEvent const& e, S& sink) {
 }
 
 /// Keeps the last events until somebody takes them, to send them to a router for example. Of more than `max_events` the
-/// oldest are lost, which their numbers show.
+/// oldest are lost, and so is one for which there is no memory, which their numbers show.
 class PrefixRecorder {
  public:
   static constexpr bool wants_keys = true;
 
   explicit PrefixRecorder(std::size_t max_events = std::size_t{1} << 16) : max_events_(max_events) {}
 
-  void stored(PrefixStored const& e) {
-    add({PrefixEvent::Kind::stored, e.tenant, e.tier, e.unit_tokens, e.number, e.parent, to_vector(e.keys),
-         to_vector(e.symbols)});
+  void stored(PrefixStored const& e) noexcept {
+    add([&] {
+      return PrefixEvent{
+          PrefixEvent::Kind::stored, e.tenant, e.tier, e.unit_tokens, e.number, e.parent, to_vector(e.keys),
+          to_vector(e.symbols)};
+    });
   }
-  void removed(PrefixRemoved const& e) {
-    add({PrefixEvent::Kind::removed, e.tenant, e.tier, 0, e.number, 0, {e.key}, {}});
+  void removed(PrefixRemoved const& e) noexcept {
+    add([&] { return PrefixEvent{PrefixEvent::Kind::removed, e.tenant, e.tier, 0, e.number, 0, {e.key}, {}}; });
   }
-  void cleared(PrefixCleared const& e) { add({PrefixEvent::Kind::cleared, 0, 0, 0, e.number, 0, {}, {}}); }
+  void cleared(PrefixCleared const& e) noexcept {
+    add([&] { return PrefixEvent{PrefixEvent::Kind::cleared, 0, 0, 0, e.number, 0, {}, {}}; });
+  }
 
   [[nodiscard]] std::deque<PrefixEvent> const& events() const noexcept { return events_; }
   /// The events since the last take.
@@ -65,8 +71,13 @@ class PrefixRecorder {
   static std::vector<T> to_vector(std::span<T const> all) {
     return {all.begin(), all.end()};
   }
-  void add(PrefixEvent event) {
-    events_.push_back(std::move(event));
+  template <class F>
+  void add(F make_event) noexcept {
+    try {
+      events_.push_back(make_event());
+    } catch (std::bad_alloc const&) {
+      return;  // lost
+    }
     if (events_.size() > max_events_) events_.pop_front();
   }
 
@@ -87,20 +98,24 @@ class PrefixMirror {
  public:
   static constexpr bool wants_keys = true;
 
-  void stored(PrefixStored const& e) {
+  void stored(PrefixStored const& e) noexcept {
     if (!follows(e.number)) return;
     unit_tokens_ = e.unit_tokens;
     auto const tier = static_cast<std::size_t>(e.tier);
-    if (tier >= tiers_.size()) tiers_.resize(tier + 1);
-    for (std::uint64_t const key : e.keys) ++tiers_[tier][key];
+    try {
+      if (tier >= tiers_.size()) tiers_.resize(tier + 1);
+      for (std::uint64_t const key : e.keys) ++tiers_[tier][key];
+    } catch (std::bad_alloc const&) {
+      in_step_ = false;  // as if the event were lost
+    }
   }
-  void removed(PrefixRemoved const& e) {
+  void removed(PrefixRemoved const& e) noexcept {
     auto const tier = static_cast<std::size_t>(e.tier);
     if (!follows(e.number) || tier >= tiers_.size()) return;
     auto const found = tiers_[tier].find(e.key);
     if (found != tiers_[tier].end() && --found->second == 0) tiers_[tier].erase(found);
   }
-  void cleared(PrefixCleared const& e) {
+  void cleared(PrefixCleared const& e) noexcept {
     tiers_.clear();
     last_ = e.number;
     in_step_ = true;
@@ -170,16 +185,16 @@ class EventSinks {
     return std::get<S>(sinks_);
   }
 
-  void stored(PrefixStored const& e) {
+  void stored(PrefixStored const& e) noexcept {
     std::apply([&](auto&... sink) { (sink.stored(e), ...); }, sinks_);
   }
-  void removed(PrefixRemoved const& e) {
+  void removed(PrefixRemoved const& e) noexcept {
     std::apply([&](auto&... sink) { (sink.removed(e), ...); }, sinks_);
   }
-  void cleared(PrefixCleared const& e) {
+  void cleared(PrefixCleared const& e) noexcept {
     std::apply([&](auto&... sink) { (sink.cleared(e), ...); }, sinks_);
   }
-  void looked_up(PrefixLookup const& e) requires(hears_look_ups<Sinks> || ...) {
+  void looked_up(PrefixLookup const& e) noexcept requires(hears_look_ups<Sinks> || ...) {
     std::apply([&](auto&... sink) { (look_up(sink, e), ...); }, sinks_);
   }
 

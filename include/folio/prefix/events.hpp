@@ -42,11 +42,26 @@ struct PrefixLookup {
   std::int32_t tenant;
 };
 
+namespace detail {
+
+/// Meant as a sink of events, whether it is one or not.
+template <class S>
+concept hears_changes = requires(S& sink, PrefixStored const& stored, PrefixRemoved const& removed) {
+  S::wants_keys;
+  sink.stored(stored);
+  sink.removed(removed);
+};
+
+}  // namespace detail
+
 /// Hears of every change of a prefix tree. `wants_keys`: whether keys are to be computed at all. A key is a 64-bit
 /// digest of a prefix and its scope; it finds, and decides nothing. Events are numbered one by one, so that whoever
 /// gets them over a wire knows that some were lost; PrefixTree::tell says again what is there.
 ///
-/// Optional: `looked_up(PrefixLookup const&)`.
+/// Nothing of a sink throws: a tree tells of what has happened, and cannot take it back. A sink that has no memory for
+/// an event loses it, which its number shows.
+///
+/// Optional, and noexcept as well: `looked_up(PrefixLookup const&)`.
 template <class S>
 concept EventSink =  //
     std::movable<S> && requires {
@@ -55,14 +70,20 @@ concept EventSink =  //
   sink.stored(stored);
   sink.removed(removed);
   sink.cleared(cleared);
+  requires noexcept(sink.stored(stored));
+  requires noexcept(sink.removed(removed));
+  requires noexcept(sink.cleared(cleared));
+} && !requires(S & sink, PrefixLookup const& lookup) {
+  sink.looked_up(lookup);
+  requires !noexcept(sink.looked_up(lookup));
 };
 
 /// Nobody listens, and nothing is computed.
 struct NoEvents {
   static constexpr bool wants_keys = false;
-  void stored(PrefixStored const&) {}
-  void removed(PrefixRemoved const&) {}
-  void cleared(PrefixCleared const&) {}
+  void stored(PrefixStored const&) noexcept {}
+  void removed(PrefixRemoved const&) noexcept {}
+  void cleared(PrefixCleared const&) noexcept {}
 };
 static_assert(EventSink<NoEvents>);
 

@@ -88,6 +88,7 @@ class PrefixHolds : protected PrefixBlocks<Hash> {
   /// Nodes::split, with the figures of the lower part in the queue as they are then.
   [[nodiscard]] std::int32_t split(std::int32_t index, std::int32_t position) {
     std::int32_t head = index;
+    eviction_.reserve(static_cast<std::size_t>(Nodes::size()) + 1);
     change(at(index), [&](Node&) { head = Nodes::split(index, position); });
     return head;
   }

@@ -121,6 +121,7 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
     std::int32_t const insertable = this->insertable_end(state, match.num_symbols, wanted);
     ++order_;
     if (insertable > match.num_symbols) {
+      prepare(state.tenant, (insertable - match.num_symbols) / unit() + 1);
       node = split(match.node, match.num_symbols);
       node = add_leaf(node == no_node ? root : node, state, symbols.first(static_cast<std::size_t>(insertable)),
                       match.num_symbols);
@@ -217,6 +218,12 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
     }
     match.num_tokens = match.node == no_node ? 0 : this->usable(match.node, std::min(match.num_symbols, limit));
     return match;
+  }
+
+  /// Before nodes are made: what a policy needs for them.
+  void prepare(std::int32_t tenant, std::int32_t num_units) {
+    eviction_.reserve(static_cast<std::size_t>(Nodes::size()) + 2);
+    if constexpr (requires { eviction_.prepare(tenant, num_units); }) eviction_.prepare(tenant, num_units);
   }
 
   /// A policy with quotas names what is kept beyond them and can go.

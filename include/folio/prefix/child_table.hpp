@@ -5,83 +5,59 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <folio/keyed_hash.hpp>
+#include <folio/linear_table.hpp>
+#include <utility>
 
 namespace folio {
 
-/// Mixes a parent and a symbol. Any function is right, since keys are compared exactly; this one is fast.
+/// Hashes a parent and a symbol under a secret. Prompts are chosen by strangers: under a hash that they know they would
+/// choose such as lie in one chain, and everybody's look-ups would go through it.
 struct ChildHash {
+  HashSecret secret = HashSecret::random();
+
   [[nodiscard]] std::uint64_t operator()(std::int32_t parent, std::int32_t symbol) const noexcept {
-    std::uint64_t const both =
-        static_cast<std::uint64_t>(static_cast<std::uint32_t>(parent)) << 32 | static_cast<std::uint32_t>(symbol);
-    std::uint64_t const mixed = (both ^ both >> 29) * 0x9E3779B97F4A7C15U;
-    return mixed ^ mixed >> 32;
+    return keyed_hash(secret, std::uint64_t{static_cast<std::uint32_t>(parent)} << 32 |
+                                  std::uint64_t{static_cast<std::uint32_t>(symbol)});
   }
 };
 
-/// A hash table of (parent, symbol) -> child, with open addressing and linear probing. A key is in the table once.
-/// Finding allocates nothing; O(1) on average.
+/// A hash table of (parent, symbol) -> child. A key is in the table once, and so is a child. Keys are compared exactly,
+/// so any hash is right. Finding allocates nothing. Costs as LinearTable says.
 template <class Hash = ChildHash>
 class ChildTable {
  public:
   static constexpr std::int32_t none = -1;
 
+  explicit ChildTable(Hash hash = Hash()) : table_({std::move(hash)}) {}
+
+  [[nodiscard]] std::size_t size() const noexcept { return table_.size(); }
+
   /// The child, or none.
   [[nodiscard]] std::int32_t find(std::int32_t parent, std::int32_t symbol) const noexcept {
-    return slots_.empty() ? none : slots_[place(parent, symbol)].child;
+    return table_.find({parent, symbol});
   }
 
-  /// Adds a key that is not there.
-  void insert(std::int32_t parent, std::int32_t symbol, std::int32_t child) {
-    if (2 * (size_ + 1) > slots_.size()) grow();
-    slots_[place(parent, symbol)] = {parent, symbol, child};
-    ++size_;
-  }
+  /// Room for the children with numbers below `num_children`, so that inserting them allocates nothing.
+  void reserve(std::size_t num_children) { table_.reserve(num_children); }
 
-  /// Gives a key that is there another child.
-  void replace(std::int32_t parent, std::int32_t symbol, std::int32_t child) noexcept {
-    slots_[place(parent, symbol)].child = child;
-  }
+  /// Adds a key that is not there. Throws std::bad_alloc where there is no room.
+  void insert(std::int32_t parent, std::int32_t symbol, std::int32_t child) { table_.insert({parent, symbol}, child); }
 
-  /// Removes a key that is there. Later keys of the same run move up, so that none is cut off.
-  void erase(std::int32_t parent, std::int32_t symbol) noexcept {
-    std::size_t const mask = slots_.size() - 1;
-    std::size_t hole = place(parent, symbol);
-    for (std::size_t i = (hole + 1) & mask; slots_[i].child != none; i = (i + 1) & mask) {
-      std::size_t const home = hash_(slots_[i].parent, slots_[i].symbol) & mask;
-      if (((i - home) & mask) < ((i - hole) & mask)) continue;  // it may not go before its home
-      slots_[hole] = slots_[i];
-      hole = i;
-    }
-    slots_[hole] = {};
-    --size_;
-  }
-
-  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  /// Removes a key that is there.
+  void erase(std::int32_t parent, std::int32_t symbol) noexcept { table_.erase(find(parent, symbol)); }
 
  private:
-  struct Entry {
-    std::int32_t parent = 0, symbol = 0, child = none;
+  struct Key {
+    std::int32_t parent = none, symbol = 0;
+    [[nodiscard]] bool operator==(Key const&) const = default;
+  };
+  struct HashOfKey {
+    [[no_unique_address]] Hash hash;
+    [[nodiscard]] std::uint64_t operator()(Key const& key) const noexcept { return hash(key.parent, key.symbol); }
   };
 
-  /// Where the key is, or where it would go. At least half of the places are empty, so this ends.
-  [[nodiscard]] std::size_t place(std::int32_t parent, std::int32_t symbol) const noexcept {
-    std::size_t const mask = slots_.size() - 1;
-    std::size_t i = hash_(parent, symbol) & mask;
-    while (slots_[i].child != none && (slots_[i].parent != parent || slots_[i].symbol != symbol)) i = (i + 1) & mask;
-    return i;
-  }
-
-  void grow() {
-    std::vector<Entry> before(slots_.empty() ? 16 : 2 * slots_.size());
-    before.swap(slots_);
-    for (Entry const& entry : before)
-      if (entry.child != none) slots_[place(entry.parent, entry.symbol)] = entry;
-  }
-
-  std::vector<Entry> slots_;  // a power of two
-  std::size_t size_ = 0;
-  [[no_unique_address]] Hash hash_;
+  LinearTable<Key, HashOfKey> table_;
 };
 
 }  // namespace folio

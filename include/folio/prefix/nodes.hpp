@@ -12,7 +12,7 @@
 #include <folio/model.hpp>
 #include <folio/prefix/child_table.hpp>
 #include <folio/prefix/events.hpp>
-#include <memory>
+#include <folio/segmented_array.hpp>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -66,25 +66,35 @@ class PrefixNodes {
   [[nodiscard]] std::int64_t unit_bytes() const noexcept { return unit_bytes_; }
   [[nodiscard]] int num_groups() const noexcept { return static_cast<int>(block_sizes_.size()); }
   [[nodiscard]] std::int32_t block_size(int g) const { return block_sizes_[static_cast<std::size_t>(g)]; }
-  [[nodiscard]] std::int64_t size() const noexcept { return static_cast<std::int64_t>(nodes_.size() - unused_.size()); }
+  [[nodiscard]] std::int64_t size() const noexcept { return static_cast<std::int64_t>(nodes_.size()) - num_unused_; }
   [[nodiscard]] std::size_t end_index() const noexcept { return nodes_.size(); }
-  [[nodiscard]] Node& at(std::int32_t node) { return *nodes_[static_cast<std::size_t>(node)]; }
-  [[nodiscard]] Node const& at(std::int32_t node) const { return *nodes_[static_cast<std::size_t>(node)]; }
+  [[nodiscard]] Node& at(std::int32_t node) { return nodes_[static_cast<std::size_t>(node)]; }
+  [[nodiscard]] Node const& at(std::int32_t node) const { return nodes_[static_cast<std::size_t>(node)]; }
   [[nodiscard]] static bool is_root(Node const& node) { return node.parent == no_node; }
   /// The child of `parent` that begins with `symbol`; of no node: the root of a scope.
   [[nodiscard]] std::int32_t child(std::int32_t parent, std::int32_t symbol) const noexcept {
     return children_.find(parent, symbol);
   }
 
+  /// Room for so many nodes more, so that new_node and link allocate nothing. Throws std::bad_alloc, and then has
+  /// changed nothing that shows.
+  void reserve_nodes(std::int64_t num_more) {
+    std::size_t const wanted =
+        nodes_.size() + static_cast<std::size_t>(std::max<std::int64_t>(num_more - num_unused_, 0));
+    nodes_.reserve(wanted);
+    children_.reserve(wanted);
+  }
+
+  /// Throws std::bad_alloc where there is no room.
   [[nodiscard]] Node& new_node() {
-    if (unused_.empty()) {
-      unused_.reserve(nodes_.size() + 1);  // so that giving a node back never allocates
-      nodes_.push_back(std::make_unique<Node>());
-      nodes_.back()->index = static_cast<std::int32_t>(nodes_.size() - 1);
-      unused_.push_back(nodes_.back()->index);
+    if (unused_ == no_node) {
+      Node& added = nodes_.emplace_back();
+      added.index = static_cast<std::int32_t>(nodes_.size() - 1);
+      return added;
     }
-    Node& node = at(unused_.back());
-    unused_.pop_back();
+    Node& node = at(unused_);
+    unused_ = std::exchange(node.next, no_node);
+    --num_unused_;
     return node;
   }
 
@@ -92,7 +102,8 @@ class PrefixNodes {
     std::int32_t const index = node.index;
     node = Node();
     node.index = index;
-    unused_.push_back(index);
+    node.next = std::exchange(unused_, index);
+    ++num_unused_;
   }
 
   [[nodiscard]] std::int32_t root_of(std::int32_t scope) {
@@ -236,9 +247,10 @@ class PrefixNodes {
   /// Calls f(node) for every node but the roots, each after its parent.
   template <class F>
   void for_each_node(F f) const {
-    for (auto const& root : nodes_) {
-      if (!is_root(*root)) continue;  // or it is unused, and has no child either
-      for (Node const* node = root.get(); (node = next_below(*node, *root)) != nullptr;) f(*node);
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      Node const& root = nodes_[i];
+      if (!is_root(root)) continue;  // or it is unused, and has no child either
+      for (Node const* node = &root; (node = next_below(*node, root)) != nullptr;) f(*node);
     }
   }
 
@@ -276,8 +288,9 @@ class PrefixNodes {
   std::vector<std::int32_t> block_sizes_;  // by group
   std::int32_t unit_ = 1;                  // the least common multiple
   std::int64_t unit_bytes_ = 0;
-  std::vector<std::unique_ptr<Node>> nodes_;  // by index
-  std::vector<std::int32_t> unused_;
+  SegmentedArray<Node> nodes_;     // by index
+  std::int32_t unused_ = no_node;  // the first of a list
+  std::int64_t num_unused_ = 0;
   ChildTable<Hash> children_;
 };
 

@@ -31,7 +31,7 @@ class OracleEviction {
   /// The request that is being served.
   void set_request(std::int32_t request) { request_ = request; }
 
-  void reserve(std::size_t num_entries) { queue_.reserve(num_entries); }
+  void reserve(std::size_t) noexcept {}
   void add(EvictionEntry& entry) noexcept { queue_.push(entry, rank(entry)); }
   void remove(EvictionEntry& entry) noexcept { queue_.erase(entry); }
   void shrunk(EvictionEntry& entry) noexcept { queue_.change(entry, rank(entry)); }

@@ -115,6 +115,8 @@ class EvictionProgram {
     e.tenant = below(random_, 3);
     for (std::int32_t u = 0; u < e.units; ++u) e.keys.push_back(static_cast<std::uint64_t>(below(random_, 2000)));
     num_units_ += e.units;
+    policy_.reserve(num_leaves);
+    if constexpr (requires { policy_.prepare(e.tenant, e.units); }) policy_.prepare(e.tenant, e.units);
     tell(e, [&] { tell_stored(e); });
     if (below(random_, 4) != 0) let_go(e);
   }

@@ -38,23 +38,15 @@ ReplayResult replay(Trace const& trace, std::int64_t capacity) {
   return Replay<Policy>(capacity, longest(trace), 1).run(trace);
 }
 
-/// A unit's id stands for its prefix in a trace.
-std::vector<SampledUnit> units_of(std::vector<std::int32_t> const& ids, KeySample sample) {
-  std::vector<SampledUnit> units;
-  for (std::size_t i = 0; i < ids.size(); ++i)
-    if (sample.has(static_cast<std::uint64_t>(ids[i])))
-      units.push_back({static_cast<std::uint64_t>(ids[i]), static_cast<std::int32_t>(i)});
-  return units;
-}
-
-/// How many blocks of the sample a ghost cache finds.
+/// How many blocks of the sample a ghost cache finds. A unit's id stands for its prefix in a trace.
 double shadow_hits(Trace const& trace, std::int64_t capacity, RewardRule rule, KeySample sample) {
   ShadowCache shadow;
   shadow.rule = rule;
+  shadow.reserve(static_cast<std::size_t>(capacity + longest(trace)));
   double hits = 0;
   for (std::size_t i = 0; i < trace.size(); ++i) {
-    auto const units = units_of(trace[i].ids, sample);
-    hits += static_cast<double>(shadow.serve(units, {{}, 0, 0, static_cast<std::int64_t>(i), 0}));
+    std::vector<std::uint64_t> const keys(trace[i].ids.begin(), trace[i].ids.end());
+    hits += static_cast<double>(shadow.serve({keys, 0, 0, static_cast<std::int64_t>(i), 0}, sample));
     shadow.trim(static_cast<std::size_t>(capacity >> sample.shift), [](EvictionEntry const&) {});
   }
   return hits;

@@ -282,6 +282,11 @@ TEST_CASE("the inner policy hears what it wants to hear, each tenant's of its ow
   a.tenant = 1;
   b.tenant = 2;
   std::vector<std::uint64_t> const keys{5, 6, 7};
+  for (EvictionEntry* const e : {&a, &b}) {
+    e->units = 3;
+    policy.prepare(e->tenant, e->units);
+    policy.stored(*e);
+  }
   policy.inserted(a, std::span<std::uint64_t const>(keys), 0.0);
   policy.hit(b, 3, 0.0);
   policy.evicted(a, std::uint64_t{7});

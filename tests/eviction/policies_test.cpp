@@ -48,6 +48,8 @@ struct Names {
     e.unit_bytes = 1024;
     e.order = ++order;
     std::span<std::uint64_t const> const keys(&e.key, 1);
+    policy.reserve(all.size());
+    if constexpr (requires { policy.prepare(0, 1); }) policy.prepare(0, 1);
     if constexpr (requires { policy.inserted(e, keys, now); }) policy.inserted(e, keys, now);
     return e;
   }
@@ -91,7 +93,6 @@ struct Forgetful : LruEviction {
 /// Breaks ties by the address.
 class ByAddress : public LruEviction {
  public:
-  void reserve(std::size_t num_entries) { queue_.reserve(num_entries); }
   void add(EvictionEntry& e) noexcept { queue_.push(e, static_cast<double>(reinterpret_cast<std::uintptr_t>(&e))); }
   void remove(EvictionEntry& e) noexcept { queue_.erase(e); }
   [[nodiscard]] EvictionEntry* victim(double) const noexcept { return queue_.first(); }

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <folio/eviction/shadow.hpp>
 #include <span>
-#include <vector>
 
 namespace folio {
 
@@ -36,7 +35,11 @@ class AdaptiveEviction {
   static constexpr char const* name = "adaptive";
   static constexpr bool wants_keys = true;
 
-  void reserve(std::size_t num_entries) { queue_.reserve(num_entries); }
+  void reserve(std::size_t) noexcept {}
+  void prepare(std::int32_t, std::int32_t num_units) {
+    for (ShadowCache& shadow : shadows_)
+      shadow.reserve(std::clamp(2 * (shadow.size() + static_cast<std::size_t>(num_units)), fewest_ghosts, most_ghosts));
+  }
   void add(EvictionEntry& entry) noexcept { queue_.push(entry, rule().rank(entry)); }
   void remove(EvictionEntry& entry) noexcept { queue_.erase(entry); }
   void shrunk(EvictionEntry& entry) noexcept { queue_.change(entry, rule().rank(entry)); }
@@ -59,14 +62,12 @@ class AdaptiveEviction {
 
   void served(ServedRequest const& request) noexcept {
     learn_sizes(static_cast<double>(request.keys.size()) - std::max(request.told, request.found));
-    sampled_.clear();
-    for (auto i = static_cast<std::size_t>(request.told); i < request.keys.size(); ++i)
-      if (sample_.has(request.keys[i])) sampled_.push_back({request.keys[i], static_cast<std::int32_t>(i)});
-    double const asked = static_cast<double>(sampled_.size()), decay = memory() / (memory() + asked);
-    for (std::size_t r = 0; r < num_rules; ++r) {
-      auto const hits = shadows_[r].serve(sampled_, request);
-      hits_[r] = hits_[r] * decay + static_cast<double>(hits);
-    }
+    auto const new_keys = request.keys.subspan(static_cast<std::size_t>(request.told));
+    double const asked = static_cast<double>(
+        std::count_if(new_keys.begin(), new_keys.end(), [this](std::uint64_t key) { return sample_.has(key); }));
+    double const decay = memory() / (memory() + asked);
+    for (std::size_t r = 0; r < num_rules; ++r)
+      hits_[r] = hits_[r] * decay + static_cast<double>(shadows_[r].serve(request, sample_));
     fit_sample();
     if (capacity_ > 0) trim(request.order);
     if (capacity_ > 0 && (judged_ += asked) >= memory()) choose();  // until then the rules have hardly differed
@@ -74,9 +75,10 @@ class AdaptiveEviction {
 
  private:
   static constexpr std::size_t num_rules = 4;
-  static constexpr std::array<double, num_rules> scales{0, 0.5, 2, 8};  // ages of what lru evicts
-  static constexpr double most_sampled = 2048;                          // units that each ghost cache keeps
-  static constexpr double turnovers = 2;                                // after which hits count for 1/e
+  static constexpr std::array<double, num_rules> scales{0, 0.5, 2, 8};   // ages of what lru evicts
+  static constexpr double most_sampled = 2048;                           // units that each ghost cache keeps
+  static constexpr std::size_t fewest_ghosts = 256, most_ghosts = 4096;  // for which each has room, of one request too
+  static constexpr double turnovers = 2;                                 // after which hits count for 1/e
   static constexpr double margin = 0.02;  // more hits than those of the rule that is followed: less is chance
   static constexpr double drift = 0.1;    // of what was learned, that ranks may be behind
 
@@ -140,7 +142,6 @@ class AdaptiveEviction {
   std::array<double, num_rules> hits_{};  // of late
   double judged_ = 0;                     // sampled units since the first eviction
   KeySample sample_;
-  std::vector<SampledUnit> sampled_;
   std::int64_t num_units_ = 0, units_when_full_ = 0;
   double capacity_ = 0, age_ = 0, new_units_ = 0;  // learned; 0 is not known
   double ranked_age_ = 0, ranked_new_units_ = 0;   // by which was ranked

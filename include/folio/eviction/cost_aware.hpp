@@ -47,7 +47,7 @@ class CostAwareEviction {
     return tokens * (1 + (entry.depth + 0.5) * tokens / even_);
   }
 
-  void reserve(std::size_t num_entries) { queue_.reserve(num_entries); }
+  void reserve(std::size_t num_entries) { level_.reserve(num_entries); }
   void add(EvictionEntry& entry) noexcept {
     level_.saw(entry.order);
     queue_.push(entry, value(entry));

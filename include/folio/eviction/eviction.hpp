@@ -30,9 +30,14 @@ struct EvictionEntry {
 
   // The policy's own, also while the entry is held and in no queue. The parts of an entry that is split share them.
   double rank = 0;
-  std::int32_t place = -1;
   std::int32_t mark = 0;
   std::int8_t queue = 0;
+
+  // Where it stands in up to two heaps (EntryHeap), which need no memory besides.
+  std::int8_t heights[2] = {0, 0};  ///< 0: it is in none
+  struct Links {
+    EvictionEntry *parent = nullptr, *left = nullptr, *right = nullptr;
+  } links[2];
 };
 
 /// A request that was served, as policies that learn hear of it.

@@ -18,6 +18,7 @@ namespace folio {
 struct TenantShare {
   double weight = 1;
   std::int64_t quota_units = std::numeric_limits<std::int64_t>::max();
+  [[nodiscard]] bool operator==(TenantShare const&) const = default;
 };
 
 /// Shares memory between tenants by weight, and lets a policy choose within each: `FairEviction<LruEviction>`.
@@ -29,7 +30,8 @@ struct TenantShare {
 /// that stored it first, whoever finds it. Of equal tenants the one with the smallest number loses.
 ///
 /// Host only, not thread-safe. O(log tenants) besides the inner policy, of which each tenant has a copy of its own,
-/// made of the one given. A tenant that was never named has weight 1 and no quota. Take it where tenants pay for
+/// made of the one given. A tenant that was never named has weight 1 and no quota, and is forgotten, with what its
+/// policy has learned, when nothing of it is kept any more. Take it where tenants pay for
 /// shares, or where one that floods the cache would take everything from the others; for one tenant it is the inner
 /// policy.
 template <EvictionPolicy Inner>
@@ -47,7 +49,9 @@ class FairEviction {
       throw Error("folio: tenant " + std::to_string(tenant) + " cannot have a weight of " +
                   std::to_string(share.weight) + " and a quota of " + std::to_string(share.quota_units) +
                   " units; weights are above 0 and finite, quotas at least 0");
-    change(of(tenant), [&](Tenant& t) { t.share = share; });
+    Tenant& t = tenants_.try_emplace(tenant, tenant, inner_).first->second;
+    change(t, [&] { t.share = share; });
+    forget_if_idle(t);
   }
 
   /// Units that count for `tenant`.
@@ -56,30 +60,32 @@ class FairEviction {
     return found == tenants_.end() ? 0 : found->second.kept;
   }
 
-  void reserve(std::size_t num_entries) {
-    above_quota_.reserve(tenants_.size());
-    within_quota_.reserve(tenants_.size());
-    for (auto& [number, tenant] : tenants_) tenant.policy.reserve(num_entries);
-  }
-  /// A tenant that has nothing yet gets its queue.
+  /// Tenants that are known: those of which units are kept or that have a share of their own.
+  [[nodiscard]] std::size_t num_tenants() const noexcept { return tenants_.size(); }
+
+  /// What entries need is taken for each tenant by prepare, since none has more entries than units.
+  void reserve(std::size_t) noexcept {}
+  /// Whoever has nothing yet becomes known, and is forgotten by the next one when nothing is stored.
   void prepare(std::int32_t tenant, std::int32_t num_units) {
-    Tenant& t = of(tenant);
-    above_quota_.reserve(tenants_.size());
-    within_quota_.reserve(tenants_.size());
+    if (prepared_ != nullptr && prepared_->number != tenant) forget_if_idle(*std::exchange(prepared_, nullptr));
+    Tenant& t = tenants_.try_emplace(tenant, tenant, inner_).first->second;
+    prepared_ = &t;
+    t.policy.reserve(static_cast<std::size_t>(t.kept + num_units));
     if constexpr (requires { t.policy.prepare(tenant, num_units); }) t.policy.prepare(tenant, num_units);
   }
 
   void add(EvictionEntry& entry) noexcept {
-    Tenant& t = of(entry.tenant);
+    Tenant& t = *find(entry.tenant);
     t.policy.add(entry);
     if (t.candidates++ == 0) queue_of(t).push(t, rank(t));
   }
   void remove(EvictionEntry& entry) noexcept {
-    Tenant& t = of(entry.tenant);
+    Tenant& t = *find(entry.tenant);
     t.policy.remove(entry);
     if (--t.candidates == 0) queue_of(t).erase(t);
+    forget_if_idle(t);
   }
-  void shrunk(EvictionEntry& entry) noexcept { of(entry.tenant).policy.shrunk(entry); }
+  void shrunk(EvictionEntry& entry) noexcept { find(entry.tenant)->policy.shrunk(entry); }
 
   [[nodiscard]] EvictionEntry* victim(double now) noexcept {
     EvictionEntry* const first = above_quota_.empty() ? within_quota_.first() : above_quota_.first();
@@ -91,45 +97,63 @@ class FairEviction {
 
   /// The units of `entry` are new; one of them is going.
   void stored(EvictionEntry const& entry) noexcept {
-    change(of(entry.tenant), [&](Tenant& t) { t.kept += entry.units; });
+    Tenant& t = *find(entry.tenant);
+    change(t, [&] { t.kept += entry.units; });
+    if constexpr (requires { t.policy.stored(entry); }) t.policy.stored(entry);
   }
   void dropped(EvictionEntry const& entry) noexcept {
-    change(of(entry.tenant), [](Tenant& t) { --t.kept; });
+    Tenant& t = *find(entry.tenant);
+    if constexpr (requires { t.policy.dropped(entry); }) t.policy.dropped(entry);
+    change(t, [&] { --t.kept; });
+    forget_if_idle(t);
   }
 
-  // What the inner policy wants to hear.
+  // What the inner policy wants to hear; of a tenant that is not known any more, nothing.
   template <class... Args>
   void hit(EvictionEntry const& entry, Args const&... args) noexcept requires requires(Inner& p) {
     p.hit(entry, args...);
   }
-  { of(entry.tenant).policy.hit(entry, args...); }
+  {
+    if (Tenant* const t = find(entry.tenant)) t->policy.hit(entry, args...);
+  }
   template <class... Args>
   void inserted(EvictionEntry& entry, Args const&... args) noexcept requires requires(Inner& p) {
     p.inserted(entry, args...);
   }
-  { of(entry.tenant).policy.inserted(entry, args...); }
+  {
+    if (Tenant* const t = find(entry.tenant)) t->policy.inserted(entry, args...);
+  }
   template <class... Args>
   void evicted(EvictionEntry const& entry, Args const&... args) noexcept requires requires(Inner& p) {
     p.evicted(entry, args...);
   }
-  { of(entry.tenant).policy.evicted(entry, args...); }
-
+  {
+    if (Tenant* const t = find(entry.tenant)) t->policy.evicted(entry, args...);
+  }
   void served(ServedRequest const& request) noexcept requires requires(Inner& p) { p.served(request); }
-  { of(request.tenant).policy.served(request); }
+  {
+    if (Tenant* const t = find(request.tenant)) t->policy.served(request);
+  }
 
  private:
   /// Stands in a queue of tenants as a leaf stands in a policy's.
   struct Tenant : EvictionEntry {
-    explicit Tenant(Inner const& inner) : policy(inner) {}
+    Tenant(std::int32_t tenant, Inner const& inner) : number(tenant), policy(inner) { order = tenant; }
+    std::int32_t number;
     Inner policy;
     TenantShare share;
     std::int64_t kept = 0, candidates = 0;
   };
 
-  [[nodiscard]] Tenant& of(std::int32_t tenant) {
-    auto const [found, is_new] = tenants_.try_emplace(tenant, inner_);
-    if (is_new) found->second.order = tenant;
-    return found->second;
+  [[nodiscard]] Tenant* find(std::int32_t tenant) noexcept {
+    auto const found = tenants_.find(tenant);
+    return found == tenants_.end() ? nullptr : &found->second;
+  }
+
+  void forget_if_idle(Tenant& t) noexcept {
+    if (t.kept != 0 || t.candidates != 0 || t.share != TenantShare()) return;
+    if (prepared_ == &t) prepared_ = nullptr;
+    tenants_.erase(tenants_.find(t.number));
   }
 
   static double rank(Tenant const& t) { return -static_cast<double>(t.kept) / t.share.weight; }
@@ -139,14 +163,15 @@ class FairEviction {
 
   /// Changes what a tenant's place in the queue follows from.
   template <class F>
-  void change(Tenant& t, F f) {
+  void change(Tenant& t, F f) noexcept {
     if (t.candidates > 0) queue_of(t).erase(t);
-    f(t);
+    f();
     if (t.candidates > 0) queue_of(t).push(t, rank(t));
   }
 
   Inner inner_;
   std::map<std::int32_t, Tenant> tenants_;  // which stay where they are
+  Tenant* prepared_ = nullptr;              // the last one
   RankedQueue above_quota_, within_quota_;  // of those that have something that can go
 };
 

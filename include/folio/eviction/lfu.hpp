@@ -21,7 +21,7 @@ class LfuEviction {
  public:
   static constexpr char const* name = "lfu";
 
-  void reserve(std::size_t num_entries) { queue_.reserve(num_entries); }
+  void reserve(std::size_t num_entries) { level_.reserve(num_entries); }
   void add(EvictionEntry& entry) noexcept {
     level_.saw(entry.order);
     queue_.push(entry, level_.at(entry.order) + entry.hits + 1);

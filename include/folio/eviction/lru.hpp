@@ -15,7 +15,7 @@ class LruEviction {
  public:
   static constexpr char const* name = "lru";
 
-  void reserve(std::size_t num_entries) { queue_.reserve(num_entries); }
+  void reserve(std::size_t) noexcept {}
   void add(EvictionEntry& entry) noexcept { queue_.push(entry, static_cast<double>(entry.order)); }
   void remove(EvictionEntry& entry) noexcept { queue_.erase(entry); }
   void shrunk(EvictionEntry&) noexcept {}

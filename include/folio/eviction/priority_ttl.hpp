@@ -5,10 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/eviction/ranked_queue.hpp>
-#include <functional>
 #include <limits>
-#include <set>
-#include <utility>
 
 namespace folio {
 
@@ -19,9 +16,8 @@ namespace folio {
 /// Priorities are given by `PrefixTree::retain`, by ranges of tokens, and by a sequence's `Retention`. Without any it
 /// is lru. Only leaves compete: what lies above a prefix of high priority stays with it.
 ///
-/// Host only, not thread-safe. O(log leaves), also for each priority that expires. About 50 bytes for each leaf whose
-/// priority is to expire. Take it where the caller knows what comes back: system prompts, a conversation whose user
-/// types for a minute, a prompt that is never asked again (0).
+/// Host only, not thread-safe. O(log leaves), also for each priority that expires. Take it where the caller knows what
+/// comes back: system prompts, a conversation whose user types for a minute, a prompt that is never asked again (0).
 ///
 /// Source: the retention of TensorRT-LLM's KV cache manager (priority and duration by token range).
 class PriorityTtlEviction {
@@ -29,42 +25,35 @@ class PriorityTtlEviction {
   static constexpr char const* name = "priority_ttl";
   static constexpr std::int32_t default_priority = EvictionEntry().priority;
 
-  void reserve(std::size_t num_entries) { queue_.reserve(num_entries); }
+  void reserve(std::size_t) noexcept {}
   void add(EvictionEntry& entry) noexcept {
     queue_.push(entry, entry.priority);
     if (entry.priority != default_priority && entry.expires < std::numeric_limits<double>::infinity())
-      entry.queue = static_cast<std::int8_t>(deadlines_.insert(&entry).second);  // 1 while its deadline is waited for
+      deadlines_.push(entry);
   }
   void remove(EvictionEntry& entry) noexcept {
     queue_.erase(entry);
-    forget(entry);
+    if (deadlines_.has(entry)) deadlines_.erase(entry);
   }
   void shrunk(EvictionEntry&) noexcept {}
 
   [[nodiscard]] EvictionEntry* victim(double now) noexcept {
-    while (!deadlines_.empty() && (*deadlines_.begin())->expires <= now) {
-      EvictionEntry& entry = **deadlines_.begin();
-      forget(entry);
+    while (!deadlines_.empty() && deadlines_.first()->expires <= now) {
+      EvictionEntry& entry = *deadlines_.first();
+      deadlines_.erase(entry);
       queue_.change(entry, default_priority);
     }
     return queue_.first();
   }
 
  private:
+  /// All whose time has come leave at once, so that nothing else decides.
   struct Sooner {
-    /// All whose time has come leave at once, so that the order of addresses decides nothing.
-    bool operator()(EvictionEntry const* a, EvictionEntry const* b) const {
-      return a->expires != b->expires ? a->expires < b->expires : std::less<>()(a, b);
-    }
+    bool operator()(EvictionEntry const& a, EvictionEntry const& b) const noexcept { return a.expires < b.expires; }
   };
 
-  /// Its deadline is no longer waited for.
-  void forget(EvictionEntry& entry) {
-    if (std::exchange(entry.queue, std::int8_t{0}) != 0) deadlines_.erase(&entry);
-  }
-
   RankedQueue queue_;
-  std::set<EvictionEntry*, Sooner> deadlines_;
+  EntryHeap<1, Sooner> deadlines_;
 };
 static_assert(EvictionPolicy<PriorityTtlEviction>);
 

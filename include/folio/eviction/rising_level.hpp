@@ -20,22 +20,28 @@ namespace folio {
 /// forgotten, and entries between them count as a little older.
 class RisingLevel {
  public:
+  /// Memory for what is remembered where there are so many entries. Throws std::bad_alloc, and then has changed nothing
+  /// that shows. Without any memory the level stays at 0.
+  void reserve(std::size_t num_entries) {
+    std::size_t const wanted = std::clamp(4 * num_entries, fewest_steps, most_steps);
+    if (wanted > steps_.capacity()) steps_.reserve(std::min(most_steps, std::max(wanted, 2 * steps_.capacity())));
+  }
+
   /// The entry was used when uses counted `order`.
-  void saw(std::int64_t order) { newest_ = std::max(newest_, order); }
+  void saw(std::int64_t order) noexcept { newest_ = std::max(newest_, order); }
 
   /// The value of what is evicted now.
-  void rise(double value) {
-    if (!steps_.empty() && value <= steps_.back().level) return;
-    if (steps_.empty() && value <= 0) return;
+  void rise(double value) noexcept {
+    if (value <= (steps_.empty() ? 0 : steps_.back().level) || steps_.capacity() == 0) return;
     if (!steps_.empty() && steps_.back().order == newest_)
       steps_.back().level = value;
     else
       steps_.push_back({newest_, value});
-    if (steps_.size() >= most_steps) thin();
+    if (steps_.size() == steps_.capacity()) thin();
   }
 
   /// The level when uses counted `order`; what was evicted after that use does not count.
-  [[nodiscard]] double at(std::int64_t order) const {
+  [[nodiscard]] double at(std::int64_t order) const noexcept {
     auto const after = std::lower_bound(steps_.begin(), steps_.end(), order,
                                         [](Step const& step, std::int64_t o) { return step.order < o; });
     return after == steps_.begin() ? 0 : (after - 1)->level;
@@ -46,9 +52,9 @@ class RisingLevel {
     std::int64_t order;  // of the last use before
     double level;
   };
-  static constexpr std::size_t most_steps = 4096;
+  static constexpr std::size_t fewest_steps = 64, most_steps = 4096;
 
-  void thin() {
+  void thin() noexcept {
     for (std::size_t i = 0; 2 * i + 1 < steps_.size(); ++i) steps_[i] = steps_[2 * i + 1];  // the last one stays
     steps_.resize(steps_.size() / 2);
   }

@@ -5,13 +5,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <folio/error.hpp>
+#include <folio/eviction/ghost_keys.hpp>
 #include <folio/eviction/ranked_queue.hpp>
 #include <span>
 #include <string>
-#include <unordered_map>
-#include <utility>
 
 namespace folio {
 
@@ -23,7 +21,7 @@ namespace folio {
 /// A leaf counts as known when at least half of its units are ghosts. Ghosts are as many as units are kept.
 ///
 /// Host only, not thread-safe. O(log leaves), amortized over the moves that hits have paid for; inserting looks up the
-/// key of each new unit. About 64 bytes for each ghost. Take it where scans and prompts that come once are frequent:
+/// key of each new unit. About 32 bytes for each ghost. Take it where scans and prompts that come once are frequent:
 /// they pass through a tenth of the cache. Where a conversation comes back once, after the small queue has gone
 /// through, lru keeps it and this does not.
 ///
@@ -39,8 +37,9 @@ class S3FifoEviction {
       throw Error("folio: s3fifo cannot have a small queue of " + std::to_string(share_) + "; it is from 0 to 1");
   }
 
-  void reserve(std::size_t num_entries) {
-    for (RankedQueue& queue : queues_) queue.reserve(num_entries);
+  void reserve(std::size_t) noexcept {}
+  void prepare(std::int32_t, std::int32_t num_units) {
+    ghosts_.reserve(kept_ + static_cast<std::size_t>(num_units) + 1);
   }
   void add(EvictionEntry& entry) noexcept {
     if (entry.rank == 0) entry.rank = static_cast<double>(++entered_);  // else it keeps its turn
@@ -67,19 +66,13 @@ class S3FifoEviction {
   void inserted(EvictionEntry& entry, std::span<std::uint64_t const> keys, double) noexcept {
     kept_ += keys.size();
     std::size_t known = 0;
-    for (std::uint64_t const key : keys) known += ghosts_.erase(key);
+    for (std::uint64_t const key : keys) known += ghosts_.take(key) ? 1 : 0;
     if (2 * known >= keys.size() && known > 0) entry.queue = main;
   }
   void evicted(EvictionEntry const& entry, std::uint64_t key) noexcept {
     kept_ -= std::min<std::size_t>(kept_, 1);
-    if (entry.queue == small) {
-      ghosts_[key] = ++num_ghosts_;
-      line_.emplace_back(key, num_ghosts_);
-    }
-    for (; line_.size() > kept_; line_.pop_front()) {
-      auto const ghost = ghosts_.find(line_.front().first);
-      if (ghost != ghosts_.end() && ghost->second == line_.front().second) ghosts_.erase(ghost);
-    }
+    if (entry.queue == small) ghosts_.put(key);
+    ghosts_.trim(kept_);
   }
 
   /// Keys that are remembered.
@@ -105,10 +98,8 @@ class S3FifoEviction {
   std::int64_t units_[2] = {0, 0};
   std::int64_t entered_ = 0;
   double share_;
-  std::size_t kept_ = 0;                                     // units in the tree
-  std::unordered_map<std::uint64_t, std::int64_t> ghosts_;   // key to number, never iterated
-  std::deque<std::pair<std::uint64_t, std::int64_t>> line_;  // the same in order, with some that came back
-  std::int64_t num_ghosts_ = 0;                              // ever
+  std::size_t kept_ = 0;  // units in the tree
+  GhostKeys ghosts_;
 };
 static_assert(EvictionPolicy<S3FifoEviction>);
 

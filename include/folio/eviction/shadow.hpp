@@ -7,9 +7,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/eviction/ranked_queue.hpp>
+#include <folio/keyed_hash.hpp>
+#include <folio/linear_table.hpp>
+#include <folio/segmented_array.hpp>
 #include <limits>
-#include <span>
-#include <unordered_map>
+#include <utility>
 
 namespace folio {
 
@@ -21,7 +23,7 @@ struct RewardRule {
   double scale = 0;      ///< how many uses later a reward of 1 makes an entry go; 0: lru
   double new_units = 1;  ///< of a request, on average
 
-  [[nodiscard]] double rank(EvictionEntry const& entry) const {
+  [[nodiscard]] double rank(EvictionEntry const& entry) const noexcept {
     double const length = entry.depth + 1.0, found = std::min<double>(entry.hit_depth, length);
     double const reward = std::min(entry.hits, 4) + found / length - (length - found) / (2 * new_units);
     return static_cast<double>(entry.order) + scale * reward;
@@ -31,51 +33,64 @@ struct RewardRule {
 /// A share of 2^-shift of all keys, the same at all times.
 struct KeySample {
   int shift = 0;
-  [[nodiscard]] bool has(std::uint64_t key) const {
+  [[nodiscard]] bool has(std::uint64_t key) const noexcept {
     return ((key * 0x9E3779B97F4A7C15U) >> 32) >> (32 - shift) == 0;  // keys of one prefix are not independent
   }
 };
 
-/// A unit of a request: the key of the prefix that ends with it, and how many units are before it.
-struct SampledUnit {
-  std::uint64_t key;
-  std::int32_t depth;
-};
-
 /// A ghost cache: it keeps keys as a cache under `rule` would keep units, and so knows what that would have found.
 ///
-/// Host only, not thread-safe. O(log size) for each key served. Deterministic. About 200 bytes for each key.
+/// Host only, not thread-safe. O(log size) for each key served. Deterministic. About 200 bytes for each key, of which
+/// reserve takes the memory: where there is none, the first to go makes room. A copy has the rule, and no ghosts.
 class ShadowCache {
  public:
+  ShadowCache() = default;
+  ShadowCache(ShadowCache const& other) : rule(other.rule) {}
+  ShadowCache(ShadowCache&&) = default;
+  ShadowCache& operator=(ShadowCache&&) = default;
+  ~ShadowCache() = default;
+
   RewardRule rule;
 
-  [[nodiscard]] std::size_t size() const { return queue_.size(); }
+  [[nodiscard]] std::size_t size() const noexcept { return queue_.size(); }
+
+  /// Room for so many keys. Throws std::bad_alloc, and then has changed nothing that shows.
+  void reserve(std::size_t num_keys) {
+    ghosts_.reserve(num_keys);
+    places_.reserve(num_keys);
+  }
 
   /// Serves a request's units that are in the sample and were not told before, the shallowest first. Returns how many
   /// of them it finds, from the first on.
-  std::int64_t serve(std::span<SampledUnit const> units, ServedRequest const& request) {
-    std::size_t hits = 0;
-    while (hits < units.size() && ghosts_.contains(units[hits].key)) ++hits;
-    std::int32_t found = request.found;  // of a sequence that grows, when it began
-    if (request.told == 0) found = hits == 0 ? 0 : units[hits - 1].depth + 1;
-    for (std::size_t i = 0; i < units.size(); ++i) {
-      Ghost& ghost = ghosts_[units[i].key];
-      ghost.key = units[i].key;
-      ghost.depth = units[i].depth;
-      ghost.hits = i < hits ? ghost.hits + 1 : 0;  // behind the first one that is missing none can be used
-      ghost.order = request.order;
-      ghost.hit_depth = found;
-      if (ghost.place < 0)
-        queue_.push(ghost, rule.rank(ghost));
-      else
-        queue_.change(ghost, rule.rank(ghost));
+  std::int64_t serve(ServedRequest const& request, KeySample sample) noexcept {
+    std::int64_t hits = 0;
+    std::int32_t found = 0, missing = request.told;  // the first that is in the sample and is not there
+    for (; missing < size_of(request); ++missing) {
+      if (!sample.has(key_of(request, missing))) continue;
+      if (places_.find(key_of(request, missing)) == none) break;
+      ++hits;
+      found = missing + 1;
     }
-    return static_cast<std::int64_t>(hits);
+    if (request.told != 0) found = request.found;  // of a sequence that grows, when it began
+    for (std::int32_t i = request.told; i < size_of(request); ++i) {
+      if (!sample.has(key_of(request, i))) continue;
+      Ghost* const ghost = ghost_of(key_of(request, i));
+      if (ghost == nullptr) return hits;
+      ghost->depth = i;
+      ghost->hits = i < missing ? ghost->hits + 1 : 0;  // behind the first one that is missing none can be used
+      ghost->order = request.order;
+      ghost->hit_depth = found;
+      if (queue_.has(*ghost))
+        queue_.change(*ghost, rule.rank(*ghost));
+      else
+        queue_.push(*ghost, rule.rank(*ghost));
+    }
+    return hits;
   }
 
   /// Evicts until at most `capacity` keys are left. Calls f(entry) for each before it goes.
   template <class F>
-  void trim(std::size_t capacity, F f) {
+  void trim(std::size_t capacity, F f) noexcept {
     while (queue_.size() > capacity) {
       f(*queue_.first());
       drop(first());
@@ -83,12 +98,12 @@ class ShadowCache {
   }
 
   /// To be called when `rule` has changed. O(size).
-  void rerank() {
+  void rerank() noexcept {
     queue_.rerank([this](EvictionEntry const& entry) { return rule.rank(entry); });
   }
 
   /// Forgets what is not in the sample. O(size log size).
-  void keep(KeySample sample) {
+  void keep(KeySample sample) noexcept {
     queue_.rerank([&](EvictionEntry const& entry) {
       bool const stays = sample.has(static_cast<Ghost const&>(entry).key);
       return stays ? rule.rank(entry) : -std::numeric_limits<double>::infinity();
@@ -97,17 +112,49 @@ class ShadowCache {
   }
 
  private:
+  static constexpr std::int32_t none = -1;
   struct Ghost : EvictionEntry {
     std::uint64_t key = 0;
+    std::int32_t place = none;  // of an unused one: the next one's
   };
 
-  [[nodiscard]] Ghost& first() { return static_cast<Ghost&>(*queue_.first()); }
-  void drop(Ghost& ghost) {
+  static std::int32_t size_of(ServedRequest const& request) noexcept {
+    return static_cast<std::int32_t>(request.keys.size());
+  }
+  static std::uint64_t key_of(ServedRequest const& request, std::int32_t i) noexcept {
+    return request.keys[static_cast<std::size_t>(i)];
+  }
+  [[nodiscard]] Ghost& at(std::int32_t place) noexcept { return ghosts_[static_cast<std::size_t>(place)]; }
+  [[nodiscard]] Ghost& first() noexcept { return static_cast<Ghost&>(*queue_.first()); }
+
+  /// The ghost of a key, a new one if need be; null where there is no room at all.
+  [[nodiscard]] Ghost* ghost_of(std::uint64_t key) noexcept {
+    std::int32_t place = places_.find(key);
+    if (place != none) return &at(place);
+    if (unused_ == none && ghosts_.size() == ghosts_.capacity() && !queue_.empty()) drop(first());
+    if (unused_ != none) {
+      place = std::exchange(unused_, at(unused_).place);
+      at(place) = Ghost();
+    } else if (ghosts_.size() < ghosts_.capacity()) {
+      place = static_cast<std::int32_t>(ghosts_.size());
+      ghosts_.emplace_back();
+    } else {
+      return nullptr;
+    }
+    at(place).key = key;
+    at(place).place = place;
+    places_.insert(key, place);
+    return &at(place);
+  }
+  void drop(Ghost& ghost) noexcept {
     queue_.erase(ghost);
-    ghosts_.erase(ghosts_.find(ghost.key));
+    places_.erase(ghost.place);
+    unused_ = std::exchange(ghost.place, unused_);
   }
 
-  std::unordered_map<std::uint64_t, Ghost> ghosts_;  // which stay where they are; never iterated
+  SegmentedArray<Ghost> ghosts_;  // which stay where they are
+  LinearTable<std::uint64_t, KeyedHash> places_;
+  std::int32_t unused_ = none;
   RankedQueue queue_;
 };
 

@@ -31,9 +31,7 @@ class SlruEviction {
       throw Error("folio: slru cannot protect a share of " + std::to_string(share_) + "; it is from 0 to 1");
   }
 
-  void reserve(std::size_t num_entries) {
-    for (RankedQueue& queue : queues_) queue.reserve(num_entries);
-  }
+  void reserve(std::size_t) noexcept {}
   void add(EvictionEntry& entry) noexcept {
     newest_ = std::max(newest_, entry.order);
     auto const order = static_cast<double>(entry.order);

@@ -9,15 +9,12 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <folio/eviction/ghost_keys.hpp>
 #include <folio/observe/stats.hpp>
 #include <folio/prefix/events.hpp>
 #include <limits>
-#include <new>
 #include <numbers>
 #include <string>
-#include <unordered_map>
-#include <utility>
 
 namespace folio {
 
@@ -109,29 +106,24 @@ static_assert(EventSink<HitCeiling>);
 /// How many of the units that were stored had been evicted lately, so that more memory or a better choice would have
 /// saved computing them again. A sink.
 ///
-/// Remembers the keys of the last `max_ghosts` units that were evicted. Cost: O(1) and about 100 bytes for each.
+/// Remembers the keys of the last `max_ghosts` units that were evicted. Cost: O(1) and about 32 bytes for each, taken
+/// at once.
 class ReuseAfterEviction {
  public:
   static constexpr bool wants_keys = true;
 
-  explicit ReuseAfterEviction(std::size_t max_ghosts = std::size_t{1} << 16) : max_ghosts_(max_ghosts) {}
+  explicit ReuseAfterEviction(std::size_t max_ghosts = std::size_t{1} << 16) : max_ghosts_(max_ghosts) {
+    ghosts_.reserve(max_ghosts);
+  }
 
   void stored(PrefixStored const& e) noexcept {
     num_stored_ += static_cast<std::int64_t>(e.keys.size());
-    for (std::uint64_t const key : e.keys) num_reused_ += static_cast<std::int64_t>(ghosts_.erase(key));
+    for (std::uint64_t const key : e.keys) num_reused_ += ghosts_.take(key) ? 1 : 0;
   }
   void removed(PrefixRemoved const& e) noexcept {
     ++num_evicted_;
-    try {
-      ghosts_[e.key] = num_evicted_;
-      order_.emplace_back(e.key, num_evicted_);
-    } catch (std::bad_alloc const&) {
-      ghosts_.erase(e.key);  // as if it had been evicted long ago
-    }
-    if (order_.size() <= max_ghosts_) return;
-    auto const oldest = ghosts_.find(order_.front().first);
-    if (oldest != ghosts_.end() && oldest->second == order_.front().second) ghosts_.erase(oldest);
-    order_.pop_front();
+    ghosts_.put(e.key);
+    ghosts_.trim(max_ghosts_);
   }
   void cleared(PrefixCleared const&) noexcept {}
 
@@ -141,8 +133,7 @@ class ReuseAfterEviction {
 
  private:
   std::size_t max_ghosts_;
-  std::unordered_map<std::uint64_t, std::int64_t> ghosts_;    // which eviction it was
-  std::deque<std::pair<std::uint64_t, std::int64_t>> order_;  // likewise, those that were stored again included
+  GhostKeys ghosts_;
   std::int64_t num_stored_ = 0, num_evicted_ = 0, num_reused_ = 0;
 };
 static_assert(EventSink<ReuseAfterEviction>);

@@ -35,9 +35,7 @@ class SegmentedArray {
   ~SegmentedArray() { release(); }
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  [[nodiscard]] std::size_t capacity() const noexcept {
-    return segments_.empty() ? 0 : first_length << (segments_.size() - 1);
-  }
+  [[nodiscard]] std::size_t capacity() const noexcept { return length_of(segments_.size()) - first_length; }
 
   [[nodiscard]] T& operator[](std::size_t i) noexcept { return *place(i); }
   [[nodiscard]] T const& operator[](std::size_t i) const noexcept { return *place(i); }
@@ -60,15 +58,14 @@ class SegmentedArray {
 
  private:
   using Allocator = std::allocator<T>;
-  static constexpr std::size_t first_length = 16;
+  static constexpr std::size_t first_bits = 4, first_length = std::size_t{1} << first_bits;
 
-  /// The first two segments have the same length, and each further one twice that of the last.
-  [[nodiscard]] static constexpr std::size_t length_of(std::size_t segment) noexcept {
-    return segment == 0 ? first_length : first_length << (segment - 1);
-  }
+  static constexpr std::size_t length_of(std::size_t segment) noexcept { return first_length << segment; }
+
   [[nodiscard]] T* place(std::size_t i) const noexcept {
-    auto const segment = static_cast<std::size_t>(std::bit_width(i / first_length));
-    return segments_[segment] + (segment == 0 ? i : i - (first_length << (segment - 1)));
+    i += first_length;  // its highest bit tells the segment, and the others the place in it
+    auto const highest = static_cast<std::size_t>(std::bit_width(i)) - 1;
+    return segments_[highest - first_bits] + (i ^ std::size_t{1} << highest);
   }
 
   void release() noexcept {

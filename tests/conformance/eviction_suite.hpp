@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/failing_new.hpp"
 #include "support/random.hpp"
 
 namespace folio::test {
@@ -24,9 +25,15 @@ namespace folio::test {
 template <EvictionPolicy P>
 class EvictionProgram {
  public:
-  /// Where `turned`, leaves lie in memory in the opposite order; nothing else differs.
-  EvictionProgram(P policy, unsigned seed, bool evicts, bool turned)
-      : policy_(std::move(policy)), random_(seed), evicts_(evicts), turned_(turned), leaves_(num_leaves) {
+  /// Where `turned`, leaves lie in memory in the opposite order. Where `short_of_memory`, every allocation of reserve
+  /// and prepare fails once before it succeeds. Nothing else differs.
+  EvictionProgram(P policy, unsigned seed, bool evicts, bool turned, bool short_of_memory)
+      : policy_(std::move(policy)),
+        random_(seed),
+        evicts_(evicts),
+        turned_(turned),
+        short_of_memory_(short_of_memory),
+        leaves_(num_leaves) {
     for (std::size_t i = 0; i < num_leaves; ++i) leaf(i).number = static_cast<std::int64_t>(i);
   }
 
@@ -64,6 +71,8 @@ class EvictionProgram {
     REQUIRE(num_units_ == 0);
   }
 
+  /// How often reserve and prepare were refused memory.
+  [[nodiscard]] std::int64_t num_refusals() const { return num_refusals_; }
   /// Which leaves were evicted from, in order.
   [[nodiscard]] std::vector<std::int64_t> const& victims() const { return victims_; }
 
@@ -78,11 +87,35 @@ class EvictionProgram {
 
   [[nodiscard]] Leaf& leaf(std::size_t i) { return leaves_[turned_ ? num_leaves - 1 - i : i]; }
 
+  /// Calls f, which must not allocate: no macro of a test is in it.
+  template <class F>
+  static void call(F f) {
+    std::int64_t const before = HostHeap::of_this_thread().num_allocations;
+    f();
+    std::int64_t const after = HostHeap::of_this_thread().num_allocations;
+    REQUIRE(after == before);
+  }
+
+  /// Tells the policy that there may be so many entries, with `num_units` more of `tenant`; first with each allocation
+  /// failing, where that is asked for, after which everything must be as if it had not been told.
+  void prepare(std::int64_t num_entries, std::int32_t tenant, std::int32_t num_units) {
+    auto const tell_policy = [&] {
+      policy_.reserve(static_cast<std::size_t>(num_entries));
+      if constexpr (requires { policy_.prepare(tenant, num_units); }) policy_.prepare(tenant, num_units);
+    };
+    if (!short_of_memory_) return tell_policy();
+    num_refusals_ += for_every_failure(tell_policy, [&](std::int64_t) {
+      std::int64_t found = 0;
+      for (Leaf const& e : leaves_) found += e.queued;
+      REQUIRE(found == num_queued_);
+    });
+  }
+
   /// Calls the policy for an entry, whose figures are not the policy's to change.
   template <class F>
   void tell(Leaf& e, F f) {
     EvictionEntry const before = e;
-    f();
+    call(f);
     REQUIRE((e.last_use == before.last_use && e.created == before.created && e.order == before.order &&
              e.hits == before.hits && e.depth == before.depth && e.hit_depth == before.hit_depth &&
              e.units == before.units && e.unit_tokens == before.unit_tokens && e.unit_bytes == before.unit_bytes &&
@@ -115,8 +148,7 @@ class EvictionProgram {
     e.tenant = below(random_, 3);
     for (std::int32_t u = 0; u < e.units; ++u) e.keys.push_back(static_cast<std::uint64_t>(below(random_, 2000)));
     num_units_ += e.units;
-    policy_.reserve(num_leaves);
-    if constexpr (requires { policy_.prepare(e.tenant, e.units); }) policy_.prepare(e.tenant, e.units);
+    prepare(++num_living_, e.tenant, e.units);
     tell(e, [&] { tell_stored(e); });
     if (below(random_, 4) != 0) let_go(e);
   }
@@ -153,6 +185,7 @@ class EvictionProgram {
     if (e.units < 2 || leaf(other).lives) return;
     bool const queued = e.queued;
     hold(e);
+    policy_.reserve(static_cast<std::size_t>(++num_living_));
     Leaf& head = leaf(other);
     std::int64_t const number = head.number + num_leaves;
     head = e;
@@ -167,7 +200,9 @@ class EvictionProgram {
   }
 
   void evict() {
-    auto* const e = static_cast<Leaf*>(policy_.victim(now_));
+    EvictionEntry* victim = nullptr;
+    call([&] { victim = policy_.victim(now_); });
+    auto* const e = static_cast<Leaf*>(victim);
     REQUIRE((e == nullptr) == (num_queued_ == 0 || !evicts_));
     if (e == nullptr) return;
     REQUIRE(policy_.victim(now_) == e);
@@ -194,6 +229,7 @@ class EvictionProgram {
   }
   void end(Leaf& e) {
     hold(e);
+    --num_living_;
     std::int64_t const number = e.number;
     e = Leaf();
     e.number = number;
@@ -206,19 +242,21 @@ class EvictionProgram {
 
   P policy_;
   std::mt19937 random_;
-  bool evicts_, turned_;
+  bool evicts_, turned_, short_of_memory_;
   std::vector<Leaf> leaves_;
   std::vector<std::int64_t> victims_;
-  std::int64_t order_ = 0, num_queued_ = 0, num_units_ = 0;
+  std::int64_t order_ = 0, num_living_ = 0, num_queued_ = 0, num_units_ = 0, num_refusals_ = 0;
   double now_ = 0;
 };
 
 /// Runs all of it: in random programs a victim is always one of the queue, and there is one when the queue is not
 /// empty; any entry can leave at any time, and one that has left is not touched; figures that are not the policy's
-/// stay; all leave in the end; and what goes does not depend on where entries lie in memory. `make()` gives a new
-/// policy; of one that never evicts, `evicts` is false. Call it inside a TEST_CASE.
+/// stay; all leave in the end; and what goes does not depend on where entries lie in memory. Nothing allocates but
+/// reserve and prepare; when these are refused memory, at each of their allocations, nothing has changed, and what goes
+/// later is what goes without. `make()` gives a new policy; of one that never evicts, `evicts` is false, of one that
+/// needs memory of the heap, `allocates` is true. Call it inside a TEST_CASE, in one source of a program.
 template <class Make>
-void eviction_suite(Make const& make, bool evicts = true) {
+void eviction_suite(Make const& make, bool evicts = true, bool allocates = false) {
   using P = decltype(make());
   static_assert(EvictionPolicy<P>);
   INFO("eviction policy " << P::name);
@@ -227,9 +265,10 @@ void eviction_suite(Make const& make, bool evicts = true) {
     P policy = make();
     REQUIRE(policy.victim(0) == nullptr);
   }
+  std::int64_t num_refusals = 0;
   for (unsigned seed = 1; seed <= 40; ++seed) {
     INFO("seed " << seed);
-    EvictionProgram<P> program(make(), seed, evicts, false), again(make(), seed, evicts, true);
+    EvictionProgram<P> program(make(), seed, evicts, false, false), again(make(), seed, evicts, true, true);
     for (int step = 0; step < 500; ++step) {
       program.step();
       again.step();
@@ -238,7 +277,9 @@ void eviction_suite(Make const& make, bool evicts = true) {
     again.finish();
     REQUIRE((program.victims() == again.victims()));
     REQUIRE(program.victims().empty() != evicts);
+    num_refusals += again.num_refusals();
   }
+  REQUIRE((num_refusals > 0) == allocates);
 }
 
 }  // namespace folio::test

@@ -1,11 +1,16 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <folio/eviction/adaptive.hpp>
 #include <folio/eviction/fair.hpp>
 #include <folio/eviction/lru.hpp>
+#include <folio/eviction/s3fifo.hpp>
 #include <map>
 #include <set>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -296,6 +301,56 @@ TEST_CASE("the inner policy hears what it wants to hear, each tenant's of its ow
   REQUIRE(books.serve(count_from(1, 9), 1));
   books.tree.clear();
   CHECK(Curious::num_calls == 3 + 1 + 1 + 2);
+}
+
+TEMPLATE_TEST_CASE("tenants that come once leave nothing, a million of them", "", LruEviction, AdaptiveEviction) {
+  FairEviction<TestType> policy;
+  policy.set_share(-1, {.weight = 2});
+  std::array<EvictionEntry, 5> kept;  // the oldest goes when another one comes
+  std::size_t most = 0;
+  std::int32_t const count = std::is_same_v<TestType, LruEviction> ? 1'000'000 : 20'000;
+  for (std::int32_t tenant = 0; tenant < count; ++tenant) {
+    EvictionEntry& e = kept[static_cast<std::size_t>(tenant) % kept.size()];
+    if (e.units > 0) {
+      policy.dropped(e);
+      policy.remove(e);
+    }
+    e = EvictionEntry();
+    e.units = 1;
+    e.order = e.tenant = tenant;
+    policy.reserve(kept.size());
+    policy.prepare(tenant, 1);
+    policy.stored(e);
+    policy.add(e);
+    most = std::max(most, policy.num_tenants());
+  }
+  CHECK(most == kept.size() + 1);
+  for (EvictionEntry& e : kept) {
+    policy.dropped(e);
+    policy.remove(e);
+  }
+  CHECK(policy.num_tenants() == 1);
+  policy.set_share(-1, {});
+  CHECK(policy.num_tenants() == 0);
+  policy.prepare(5, 1);  // of whom nothing is stored after all
+  policy.prepare(6, 1);
+  CHECK(policy.num_tenants() == 1);
+}
+
+TEMPLATE_TEST_CASE("a tree tells of all that a tenant has, so that it is forgotten", "", LruEviction, S3FifoEviction,
+                   AdaptiveEviction) {
+  PrefixBooks<PrefixTree<FairEviction<TestType>>> books(40);
+  RandomRequests requests(books, 1, 1000);
+  std::size_t most = 0;
+  for (int step = 0; step < 3000; ++step) {
+    requests.step();
+    most = std::max(most, books.tree.eviction().num_tenants());
+  }
+  CHECK(most <= 41);  // one for each unit, and one that was prepared
+  requests.finish();
+  while (books.tree.evict_unit()) {
+  }
+  CHECK(books.tree.eviction().num_tenants() <= 1);
 }
 
 TEST_CASE("shares that mean nothing are refused in a sentence") {

@@ -100,6 +100,31 @@ class ByAddress : public LruEviction {
  private:
   RankedQueue queue_;
 };
+/// Allocates where it may not.
+struct Spendthrift : LruEviction {
+  void shrunk(EvictionEntry&) noexcept { kept = std::make_unique<int>(1); }
+  std::unique_ptr<int> kept;
+};
+/// Evicts the newest once it was refused memory.
+class Stumbles : public LruEviction {
+ public:
+  void reserve(std::size_t num_entries) {
+    ++num_refusals_;
+    kept_.reserve(num_entries);
+    --num_refusals_;
+  }
+  void add(EvictionEntry& e) noexcept {
+    auto const order = static_cast<double>(e.order);
+    queue_.push(e, num_refusals_ > 0 ? -order : order);
+  }
+  void remove(EvictionEntry& e) noexcept { queue_.erase(e); }
+  [[nodiscard]] EvictionEntry* victim(double) const noexcept { return queue_.first(); }
+
+ private:
+  RankedQueue queue_;
+  std::vector<char> kept_;
+  int num_refusals_ = 0;
+};
 /// Changes what it only may read.
 struct Meddler : LruEviction {
   void shrunk(EvictionEntry& e) noexcept { ++e.hits; }
@@ -107,10 +132,14 @@ struct Meddler : LruEviction {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("every policy of eviction is one", "", LruEviction, LfuEviction, SlruEviction, S3FifoEviction,
-                   PriorityTtlEviction, CostAwareEviction, AdaptiveEviction, FairEviction<LruEviction>,
-                   FairEviction<S3FifoEviction>) {
+TEMPLATE_TEST_CASE("every policy of eviction is one, and those whose memory is the entries ask for none", "",
+                   LruEviction, SlruEviction, PriorityTtlEviction) {
   eviction_suite([] { return TestType(); });
+}
+TEMPLATE_TEST_CASE("every policy of eviction is one, also when it is refused memory", "", LfuEviction, S3FifoEviction,
+                   CostAwareEviction, AdaptiveEviction, FairEviction<LruEviction>, FairEviction<S3FifoEviction>,
+                   FairEviction<AdaptiveEviction>, FairEviction<PriorityTtlEviction>) {
+  eviction_suite([] { return TestType(); }, true, true);
 }
 TEST_CASE("that of none is one, and names nothing") {
   eviction_suite([] { return NoneEviction(); }, false);
@@ -123,6 +152,12 @@ TEST_CASE("the suite finds a policy that keeps what left", "[!shouldfail]") {
 }
 TEST_CASE("the suite finds a policy that goes by addresses", "[!shouldfail]") {
   eviction_suite([] { return ByAddress(); });
+}
+TEST_CASE("the suite finds a policy that allocates when a unit goes", "[!shouldfail]") {
+  eviction_suite([] { return Spendthrift(); });
+}
+TEST_CASE("the suite finds a policy that names another victim when it was refused memory", "[!shouldfail]") {
+  eviction_suite([] { return Stumbles(); }, true, true);
 }
 TEST_CASE("the suite finds a policy that changes figures", "[!shouldfail]") {
   eviction_suite([] { return Meddler(); });

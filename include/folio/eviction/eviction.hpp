@@ -33,10 +33,10 @@ struct EvictionEntry {
   std::int32_t mark = 0;
   std::int8_t queue = 0;
 
-  // Where it stands in up to two heaps (EntryHeap), which need no memory besides.
-  std::int8_t heights[2] = {0, 0};  ///< 0: it is in none
+  /// Where it stands in up to two heaps (EntryHeap), which need no memory besides.
   struct Links {
     EvictionEntry *parent = nullptr, *left = nullptr, *right = nullptr;
+    std::int8_t left_height = -1, right_height = -1;  ///< -1: it is in no heap
   } links[2];
 };
 

@@ -15,7 +15,7 @@ namespace folio {
 /// Ghosts: keys in the order in which they came, the oldest of which are forgotten. Looks up a key in O(1). A key that
 /// is taken out leaves a gap, which counts until it is the oldest. A copy is empty.
 ///
-/// Only reserve allocates, about 32 bytes for each key. Not thread-safe.
+/// Only reserve allocates, about 60 bytes for each key. Not thread-safe.
 class GhostKeys {
  public:
   GhostKeys() = default;
@@ -37,7 +37,7 @@ class GhostKeys {
   bool take(std::uint64_t key) noexcept {
     std::int32_t const place = places_.find(key);
     if (place == none) return false;
-    places_.erase(place);
+    places_.erase(key);
     at(place).is_gap = true;
     return true;
   }
@@ -48,6 +48,7 @@ class GhostKeys {
     if (unused_ == none && ghosts_.size() == ghosts_.capacity()) forget_oldest();
     std::int32_t const place = new_place();
     if (place == none) return;
+    at(place).key = key;
     places_.insert(key, place);
     (newest_ == none ? oldest_ : at(newest_).next) = place;
     newest_ = place;
@@ -62,6 +63,7 @@ class GhostKeys {
  private:
   static constexpr std::int32_t none = -1;
   struct Ghost {
+    std::uint64_t key = 0;
     std::int32_t next = none;  // younger, or unused as well
     bool is_gap = false;
   };
@@ -82,7 +84,7 @@ class GhostKeys {
   void forget_oldest() noexcept {
     if (oldest_ == none) return;
     std::int32_t const place = oldest_;
-    if (!at(place).is_gap) places_.erase(place);
+    if (!at(place).is_gap) places_.erase(at(place).key);
     oldest_ = at(place).next;
     if (oldest_ == none) newest_ = none;
     at(place).next = std::exchange(unused_, place);

@@ -35,29 +35,27 @@ class EntryHeap {
   [[nodiscard]] EvictionEntry* first() const noexcept { return root_; }
 
   /// Whether `entry` is in a heap by this slot.
-  [[nodiscard]] static bool has(EvictionEntry const& entry) noexcept { return entry.heights[slot] != 0; }
+  [[nodiscard]] static bool has(EvictionEntry const& entry) noexcept { return entry.links[slot].right_height >= 0; }
 
   /// Adds an entry that is in no heap by this slot.
   void push(EvictionEntry& entry) noexcept {
-    entry.links[slot] = {};
-    entry.heights[slot] = 1;
+    links(entry) = single;
     set_root(merge(root_, &entry));
     ++size_;
   }
 
   /// Takes out an entry that is in this heap; what it was ordered by may have changed.
   void erase(EvictionEntry& entry) noexcept {
-    EvictionEntry* const below = merge(left(entry), right(entry));
-    EvictionEntry* above = parent(entry);
+    EvictionEntry* const below = merge(links(entry).left, links(entry).right);
+    EvictionEntry* const above = links(entry).parent;
     if (above == nullptr) {
       set_root(below);
     } else {
-      if (below != nullptr) parent(*below) = above;
-      (left(*above) == &entry ? left(*above) : right(*above)) = below;
-      while (above != nullptr && settle(*above)) above = parent(*above);
+      if (below != nullptr) links(*below).parent = above;
+      (links(*above).left == &entry ? links(*above).left : links(*above).right) = below;
+      update_heights(above, below);
     }
-    entry.heights[slot] = 0;
-    entry.links[slot] = {};
+    links(entry) = {};
     --size_;
   }
 
@@ -66,24 +64,25 @@ class EntryHeap {
   void reorder(F f) noexcept {
     if (root_ == nullptr) return;
     EvictionEntry* last = root_;  // all in a line, each one's next one in the place of its parent
-    for (EvictionEntry* entry = root_; entry != nullptr; entry = parent(*entry)) {
-      for (EvictionEntry* const child : {left(*entry), right(*entry)}) {
+    for (EvictionEntry* entry = root_; entry != nullptr; entry = links(*entry).parent) {
+      for (EvictionEntry* const child : {links(*entry).left, links(*entry).right}) {
         if (child == nullptr) continue;
-        parent(*last) = child;
+        links(*last).parent = child;
         last = child;
       }
-      parent(*last) = nullptr;
+      links(*last).parent = nullptr;
       f(*entry);
-      entry->heights[slot] = 1;
-      left(*entry) = right(*entry) = nullptr;
+      EvictionEntry* const next = links(*entry).parent;
+      links(*entry) = single;
+      links(*entry).parent = next;
     }
     EvictionEntry* first = root_;
     while (first != last) {  // the first two become one at the end, until there is one
-      EvictionEntry* const second = parent(*first);
-      EvictionEntry* const rest = parent(*second);
+      EvictionEntry* const second = links(*first).parent;
+      EvictionEntry* const rest = links(*second).parent;
       EvictionEntry* const merged = merge(first, second);
-      parent(*merged) = nullptr;
-      if (rest != nullptr) parent(*last) = merged;
+      links(*merged).parent = nullptr;
+      if (rest != nullptr) links(*last).parent = merged;
       first = rest != nullptr ? rest : merged;
       last = merged;
     }
@@ -91,24 +90,39 @@ class EntryHeap {
   }
 
  private:
-  static EvictionEntry*& parent(EvictionEntry& entry) noexcept { return entry.links[slot].parent; }
-  static EvictionEntry*& left(EvictionEntry& entry) noexcept { return entry.links[slot].left; }
-  static EvictionEntry*& right(EvictionEntry& entry) noexcept { return entry.links[slot].right; }
-  static std::int8_t height(EvictionEntry const* entry) noexcept {
-    return entry == nullptr ? std::int8_t{0} : entry->heights[slot];
+  static constexpr EvictionEntry::Links single{nullptr, nullptr, nullptr, 0, 0};
+
+  static EvictionEntry::Links& links(EvictionEntry& entry) noexcept { return entry.links[slot]; }
+  /// Of the way down on the right; of nothing, 0.
+  static std::int8_t height(EvictionEntry::Links const& l) noexcept {
+    return static_cast<std::int8_t>(l.right_height + 1);
   }
 
   void set_root(EvictionEntry* root) noexcept {
     root_ = root;
-    if (root != nullptr) parent(*root) = nullptr;
+    if (root != nullptr) links(*root).parent = nullptr;
   }
 
-  /// Puts the higher one of its two parts on the left, so that the way down on the right is short: at most log2(size).
-  /// Returns whether the height of `entry` has changed.
-  static bool settle(EvictionEntry& entry) noexcept {
-    if (height(left(entry)) < height(right(entry))) std::swap(left(entry), right(entry));
-    auto const before = std::exchange(entry.heights[slot], static_cast<std::int8_t>(height(right(entry)) + 1));
-    return entry.heights[slot] != before;
+  /// Puts the higher one of two parts on the left, so that the way down on the right is short: at most log2(size).
+  static void settle(EvictionEntry::Links& l) noexcept {
+    if (l.left_height >= l.right_height) return;
+    std::swap(l.left, l.right);
+    std::swap(l.left_height, l.right_height);
+  }
+
+  /// From an entry on upwards, of which `below` is a part that has become another one.
+  static void update_heights(EvictionEntry* entry, EvictionEntry* below) noexcept {
+    std::int8_t below_height = below == nullptr ? std::int8_t{0} : height(links(*below));
+    while (entry != nullptr) {
+      EvictionEntry::Links& l = links(*entry);
+      std::int8_t const before = l.right_height;
+      (l.left == below ? l.left_height : l.right_height) = below_height;
+      settle(l);
+      if (l.right_height == before) return;
+      below_height = height(l);
+      below = entry;
+      entry = l.parent;
+    }
   }
 
   /// One heap of two: their ways down on the right become one, in order. Whose parent its first entry has is the
@@ -117,17 +131,21 @@ class EntryHeap {
     if (a == nullptr || b == nullptr) return a == nullptr ? b : a;
     if (Before()(*b, *a)) std::swap(a, b);
     EvictionEntry *const top = a, *lowest = a;
-    for (a = right(*a); a != nullptr; a = right(*a)) {
+    for (a = links(*a).right; a != nullptr; a = links(*a).right) {
       if (Before()(*b, *a)) std::swap(a, b);
-      right(*lowest) = a;
-      parent(*a) = lowest;
+      links(*lowest).right = a;
+      links(*a).parent = lowest;
       lowest = a;
     }
-    right(*lowest) = b;
-    parent(*b) = lowest;
-    for (; lowest != top; lowest = parent(*lowest)) settle(*lowest);
-    settle(*top);
-    return top;
+    links(*lowest).right = b;
+    links(*b).parent = lowest;
+    for (std::int8_t right_height = height(links(*b));; lowest = links(*lowest).parent) {
+      EvictionEntry::Links& l = links(*lowest);
+      l.right_height = right_height;
+      settle(l);
+      right_height = height(l);
+      if (lowest == top) return top;
+    }
   }
 
   EvictionEntry* root_ = nullptr;

@@ -21,7 +21,7 @@ namespace folio {
 /// A leaf counts as known when at least half of its units are ghosts. Ghosts are as many as units are kept.
 ///
 /// Host only, not thread-safe. O(log leaves), amortized over the moves that hits have paid for; inserting looks up the
-/// key of each new unit. About 32 bytes for each ghost. Take it where scans and prompts that come once are frequent:
+/// key of each new unit. About 60 bytes for each ghost. Take it where scans and prompts that come once are frequent:
 /// they pass through a tenth of the cache. Where a conversation comes back once, after the small queue has gone
 /// through, lru keeps it and this does not.
 ///

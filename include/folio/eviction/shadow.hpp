@@ -148,7 +148,7 @@ class ShadowCache {
   }
   void drop(Ghost& ghost) noexcept {
     queue_.erase(ghost);
-    places_.erase(ghost.place);
+    places_.erase(ghost.key);
     unused_ = std::exchange(ghost.place, unused_);
   }
 

@@ -106,7 +106,7 @@ static_assert(EventSink<HitCeiling>);
 /// How many of the units that were stored had been evicted lately, so that more memory or a better choice would have
 /// saved computing them again. A sink.
 ///
-/// Remembers the keys of the last `max_ghosts` units that were evicted. Cost: O(1) and about 32 bytes for each, taken
+/// Remembers the keys of the last `max_ghosts` units that were evicted. Cost: O(1) and about 60 bytes for each, taken
 /// at once.
 class ReuseAfterEviction {
  public:

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <folio/keyed_hash.hpp>
 #include <folio/prefix/events.hpp>
 #include <new>
 #include <span>
@@ -160,7 +161,8 @@ class PrefixMirror {
     return false;
   }
 
-  std::vector<std::unordered_map<std::uint64_t, std::int32_t>> tiers_;  // how often each key is there: twice by chance
+  /// How often each key is there: twice by chance. Whoever chooses prompts chooses keys, but not what collides.
+  std::vector<std::unordered_map<std::uint64_t, std::int32_t, KeyedHash>> tiers_;
   std::int64_t last_ = 0;
   std::int32_t unit_tokens_ = 0;
   bool in_step_ = true;

@@ -16,13 +16,13 @@ namespace folio {
 struct ChildHash {
   HashSecret secret = HashSecret::random();
 
-  [[nodiscard]] std::uint64_t operator()(std::int32_t parent, std::int32_t symbol) const noexcept {
+  [[nodiscard]] std::uint32_t operator()(std::int32_t parent, std::int32_t symbol) const noexcept {
     return keyed_hash(secret, std::uint64_t{static_cast<std::uint32_t>(parent)} << 32 |
                                   std::uint64_t{static_cast<std::uint32_t>(symbol)});
   }
 };
 
-/// A hash table of (parent, symbol) -> child. A key is in the table once, and so is a child. Keys are compared exactly,
+/// A hash table of (parent, symbol) -> child. A key is in the table once. Keys are compared exactly,
 /// so any hash is right. Finding allocates nothing. Costs as LinearTable says.
 template <class Hash = ChildHash>
 class ChildTable {
@@ -38,14 +38,14 @@ class ChildTable {
     return table_.find({parent, symbol});
   }
 
-  /// Room for the children with numbers below `num_children`, so that inserting them allocates nothing.
+  /// Room for so many children in all, so that inserting them allocates nothing.
   void reserve(std::size_t num_children) { table_.reserve(num_children); }
 
   /// Adds a key that is not there. Throws std::bad_alloc where there is no room.
   void insert(std::int32_t parent, std::int32_t symbol, std::int32_t child) { table_.insert({parent, symbol}, child); }
 
   /// Removes a key that is there.
-  void erase(std::int32_t parent, std::int32_t symbol) noexcept { table_.erase(find(parent, symbol)); }
+  void erase(std::int32_t parent, std::int32_t symbol) noexcept { table_.erase({parent, symbol}); }
 
  private:
   struct Key {
@@ -54,7 +54,7 @@ class ChildTable {
   };
   struct HashOfKey {
     [[no_unique_address]] Hash hash;
-    [[nodiscard]] std::uint64_t operator()(Key const& key) const noexcept { return hash(key.parent, key.symbol); }
+    [[nodiscard]] auto operator()(Key const& key) const noexcept { return hash(key.parent, key.symbol); }
   };
 
   LinearTable<Key, HashOfKey> table_;

@@ -16,7 +16,7 @@ file(MAKE_DIRECTORY ${TO})
 cmake_host_system_information(RESULT cores QUERY NUMBER_OF_LOGICAL_CORES)
 
 set(comparisons)
-set(kinds documents chat agents scan loop bursts mixed phases)
+set(kinds documents reports chat agents scan loop bursts mixed phases)
 if(TRACE)
   list(PREPEND kinds trace)
 endif()

@@ -32,6 +32,19 @@ class Generator {
     }
   }
 
+  /// Long documents that come and go: each is asked about some times, by whoever is near it in time, and then by
+  /// nobody. Arrivals and times between questions are Poisson. What was found often is as dead as all else, soon.
+  void reports(double begin, double seconds, double rate) {
+    for (double t = begin + exponential(rate); t < begin + seconds; t += exponential(rate)) {
+      std::vector<std::int32_t> const document = fresh(between(200, 1000));
+      double now = t;
+      do {
+        add(now, document, between(1, 3));
+        now += exponential(1.0 / 60);
+      } while (uniform() < 0.8 && now < begin + seconds);
+    }
+  }
+
   /// Conversations: an opening below a shared system prompt, then turns after times to think. Many end at once.
   void chat(double begin, double seconds, double rate) {
     std::vector<std::int32_t> const system = fresh(2);
@@ -131,14 +144,16 @@ class Generator {
   Trace trace_;
 };
 
-inline constexpr std::array<char const*, 8> generated_names = {"documents", "chat",   "agents", "scan",
-                                                               "loop",      "bursts", "mixed",  "phases"};
+inline constexpr std::array<char const*, 9> generated_names = {"documents", "reports", "chat",  "agents", "scan",
+                                                               "loop",      "bursts",  "mixed", "phases"};
 
 /// The traffic called `name`, of about an hour. Throws Error naming the known ones.
 [[nodiscard]] inline Trace generate(std::string_view name, std::uint64_t seed = 1) {
   Generator make(seed);
   if (name == "documents") {
     make.documents(0, 3600, 2.0, 400);
+  } else if (name == "reports") {
+    make.reports(0, 3600, 0.1);
   } else if (name == "chat") {
     make.chat(0, 3600, 1.2);
   } else if (name == "agents") {

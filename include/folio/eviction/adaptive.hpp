@@ -19,8 +19,8 @@ namespace folio {
 /// which lru evicts, which is learned, as everything else is: there is no constant in seconds, bytes or blocks. Each
 /// rule has a ghost cache over the same sample of the units served, as small against the sample as the tree is against
 /// all units, which sees every request from the first on, whatever the tree evicts. Another rule is taken when its
-/// ghosts would have found clearly more in about the last two turnovers of the cache; lru, with which it begins, as
-/// soon as it is ahead at all.
+/// ghosts would have found clearly more in about the last two turnovers of the cache, and those of a neighbouring rule
+/// more as well, or more than chance does; lru, with which it begins, as soon as it is ahead at all.
 ///
 /// Host only, not thread-safe. Entries: O(log leaves). A request: O(log) for each unit in the sample and each rule. A
 /// change of rule, or of the learned age by a tenth, ranks all leaves anew: O(leaves), a few nanoseconds each. Memory:
@@ -34,6 +34,10 @@ class AdaptiveEviction {
  public:
   static constexpr char const* name = "adaptive";
   static constexpr bool wants_keys = true;
+  static constexpr std::size_t num_rules = 4;
+
+  /// Chooses among all rules; or follows one alone, lru (0) or one of those that reward, to see what that is worth.
+  explicit AdaptiveEviction(std::size_t only_rule = num_rules) : only_(only_rule) {}
 
   void reserve(std::size_t) noexcept {}
   void prepare(std::int32_t, std::int32_t num_units) {
@@ -66,21 +70,26 @@ class AdaptiveEviction {
     double const asked = static_cast<double>(
         std::count_if(new_keys.begin(), new_keys.end(), [this](std::uint64_t key) { return sample_.has(key); }));
     double const decay = memory() / (memory() + asked);
-    for (std::size_t r = 0; r < num_rules; ++r)
-      hits_[r] = hits_[r] * decay + static_cast<double>(shadows_[r].serve(request, sample_));
+    double lru_hits = 0;
+    for (std::size_t r = 0; r < num_rules; ++r) {
+      auto const hits = static_cast<double>(shadows_[r].serve(request, sample_));
+      if (r == 0) lru_hits = hits;
+      hits_[r] = hits_[r] * decay + hits;
+      chance_[r] = chance_[r] * decay + (hits - lru_hits) * (hits - lru_hits);
+    }
     fit_sample();
     if (capacity_ > 0) trim(request.order);
     if (capacity_ > 0 && (judged_ += asked) >= memory()) choose();  // until then the rules have hardly differed
   }
 
  private:
-  static constexpr std::size_t num_rules = 4;
   static constexpr std::array<double, num_rules> scales{0, 0.5, 2, 8};   // ages of what lru evicts
   static constexpr double most_sampled = 2048;                           // units that each ghost cache keeps
   static constexpr std::size_t fewest_ghosts = 256, most_ghosts = 4096;  // for which each has room, of one request too
   static constexpr double turnovers = 2;                                 // after which hits count for 1/e
-  static constexpr double margin = 0.02;  // more hits than those of the rule that is followed: less is chance
-  static constexpr double drift = 0.1;    // of what was learned, that ranks may be behind
+  static constexpr double margin = 0.02;     // more hits than those of the rule that is followed: less is chance
+  static constexpr double deviations = 1.4;  // of what chance does, see needed()
+  static constexpr double drift = 0.1;       // of what was learned, that ranks may be behind
 
   static void learn(double& mean, double value, double share) {
     mean = mean == 0 ? value : mean + (value - mean) * share;
@@ -127,10 +136,22 @@ class AdaptiveEviction {
   }
 
   void choose() {
-    auto const best = static_cast<std::size_t>(std::max_element(hits_.begin(), hits_.end()) - hits_.begin());
-    if (hits_[best] <= hits_[chosen_] * (best == 0 ? 1 : 1 + margin)) return;
+    auto const best = only_ < num_rules
+                          ? only_
+                          : static_cast<std::size_t>(std::max_element(hits_.begin(), hits_.end()) - hits_.begin());
+    if (best == chosen_ || (best != only_ && hits_[best] - hits_[chosen_] <= needed(best))) return;
     chosen_ = best;
     rerank();
+  }
+  /// How many hits more than the rule that is followed another one must find to be taken. To leave lru for a rule whose
+  /// neighbours find less than lru takes more than what chance does: their scales are near enough that both gain, as a
+  /// rule, where one does.
+  [[nodiscard]] double needed(std::size_t rule) const noexcept {
+    if (rule == 0) return 0;
+    auto const gains = [this](std::size_t r) { return r > 0 && r < num_rules && hits_[r] > hits_[0]; };
+    double const usual = margin * hits_[chosen_];
+    if (chosen_ != 0 || gains(rule - 1) || gains(rule + 1)) return usual;
+    return std::max(usual, deviations * std::sqrt(chance_[rule]));
   }
   void rerank() {
     queue_.rerank([this](EvictionEntry const& entry) { return rule().rank(entry); });
@@ -138,9 +159,10 @@ class AdaptiveEviction {
 
   RankedQueue queue_;
   std::array<ShadowCache, num_rules> shadows_;  // lru first
-  std::size_t chosen_ = 0;
-  std::array<double, num_rules> hits_{};  // of late
-  double judged_ = 0;                     // sampled units since the first eviction
+  std::size_t chosen_ = 0, only_;
+  std::array<double, num_rules> hits_{};    // of late
+  std::array<double, num_rules> chance_{};  // the squares of how requests' hits differed from those of lru
+  double judged_ = 0;                       // sampled units since the first eviction
   KeySample sample_;
   std::int64_t num_units_ = 0, units_when_full_ = 0;
   double capacity_ = 0, age_ = 0, new_units_ = 0;  // learned; 0 is not known

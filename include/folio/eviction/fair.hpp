@@ -138,7 +138,7 @@ class FairEviction {
  private:
   /// Stands in a queue of tenants as a leaf stands in a policy's.
   struct Tenant : EvictionEntry {
-    Tenant(std::int32_t tenant, Inner const& inner) : number(tenant), policy(inner) { order = tenant; }
+    Tenant(std::int32_t n, Inner const& inner) : number(n), policy(inner) { order = n; }
     std::int32_t number;
     Inner policy;
     TenantShare share;

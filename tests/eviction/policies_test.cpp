@@ -88,7 +88,14 @@ struct Names {
 
 /// Never forgets what left.
 struct Forgetful : LruEviction {
-  void remove(EvictionEntry&) noexcept {}
+  void remove(EvictionEntry& e) noexcept {
+    LruEviction::remove(e);
+    left = &e;
+  }
+  [[nodiscard]] EvictionEntry* victim(double now) const noexcept {
+    return left != nullptr ? left : LruEviction::victim(now);
+  }
+  EvictionEntry* left = nullptr;
 };
 /// Breaks ties by the address.
 class ByAddress : public LruEviction {

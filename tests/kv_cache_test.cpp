@@ -294,14 +294,16 @@ TEST_CASE("a batch keeps the memory that its view reads") {
   auto const ledger = std::make_shared<LedgerAllocator::Ledger>();
   using Cache = KvCache<Model<tiny>, LedgerAllocator>;
   {
-    auto const batch = [&] {
+    auto const [batch, view] = [&] {
       Cache cache({.num_blocks = {2}}, LedgerAllocator(ledger));
       Sequence const s = cache.create(3);
-      return cache.batch({&s});
+      auto tables = cache.batch({&s});
+      auto const before = tables.view();
+      return std::pair(std::move(tables), before);
     }();
     CHECK(ledger->live == 1);
     std::vector<float> keys(2 * 8);
-    folio::ops::gather(batch.view(), 0, 1, 2, 1, keys.data(), nullptr);
+    folio::ops::gather(view, 0, 1, 2, 1, keys.data(), nullptr);
   }
   CHECK(ledger->live == 0);
 }

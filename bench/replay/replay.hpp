@@ -82,7 +82,7 @@ class Replay {
                   block_size_, request.ids[b]);
     SequenceState& state = store_.create();
     auto start = Clock::now();
-    tree_.take(tree_.find(0, symbols_, size), state, size);
+    tree_.take(tree_.find(0, symbols_, size), state, symbols_);
     result.match_us.push_back(static_cast<float>(microseconds_since(start)));
     result.hit_blocks += state.num_tokens / block_size_;
     result.total_blocks += blocks;

@@ -69,6 +69,17 @@ class BatchTables {
     fill_lengths(items, changes);
     for (int g = 0; g < num_groups_; ++g) fill_blocks(store.shape(g), g, items, changes);
     num_items_ = items.size();
+    sources_.clear();
+    for (BatchItem const& item : items)
+      sources_.push_back({&item.sequence->state(), item.sequence->state().generation});
+  }
+
+  /// Whether a sequence gave back, copied or exchanged a block since the tables were written: by append, truncate,
+  /// erase, release or KvCache::insert. Somebody else may have that block now, so make the tables anew. Cost:
+  /// O(sequences).
+  [[nodiscard]] bool is_stale() const noexcept {
+    return std::any_of(sources_.begin(), sources_.end(),
+                       [](Source const& one) { return one.state->generation != one.generation; });
   }
 
   /// Throws what `fill` would, and takes the memory that it needs, so that it cannot fail then: for tables that are
@@ -140,6 +151,12 @@ class BatchTables {
     check_group(group, num_groups_);
     return places_.groups[index(group)];
   }
+  /// A sequence as it was.
+  struct Source {
+    SequenceState const* state;  // lives as long as the store
+    std::uint64_t generation;
+  };
+
   static std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
   template <class T>
@@ -184,6 +201,7 @@ class BatchTables {
     check_once(items);
     buffer_.prepare(places.num_words);
     live_.reserve(num_rows(places));
+    if (items.size() > sources_.capacity()) sources_.reserve(std::max(items.size(), 2 * sources_.capacity()));
     return places;
   }
 
@@ -326,6 +344,7 @@ class BatchTables {
 
   int num_groups_;
   Places places_;
+  std::vector<Source> sources_;  // by item
   TableBuffer buffer_;
   bool is_filled_ = false;
   std::size_t num_items_ = 0, num_live_queries_ = 0;  // of the last step: what is no padding
@@ -337,13 +356,22 @@ class BatchTables {
 /// A step's tables and the memory that they point into: what makes a view. Made by KvCache::batch.
 ///
 /// Host only. The view points into the batch: it is good until the batch is filled again or goes, and as long as the
-/// sequences in it are not changed.
+/// sequences in it keep their blocks (BatchTables::is_stale). Where NDEBUG is not defined, `view` throws Error for a
+/// batch that is stale.
 template <class View>
 class Batch : public BatchTables {
  public:
   explicit Batch(std::shared_ptr<CacheState const> cache) : BatchTables(View::num_groups), cache_(std::move(cache)) {}
 
-  [[nodiscard]] View view() const { return view_over<View>(bytes().data(), *cache_); }
+  [[nodiscard]] View view() const {
+#ifndef NDEBUG
+    if (is_stale())
+      throw Error(
+          "folio: this batch is stale: one of its sequences gave back, copied or exchanged a block since; make "
+          "the batch after append, truncate, release and insert");
+#endif
+    return view_over<View>(bytes().data(), *cache_);
+  }
 
  private:
   std::shared_ptr<CacheState const> cache_;

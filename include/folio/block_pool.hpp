@@ -21,8 +21,9 @@ namespace folio {
 /// and two runs of the same calls give the same ids. Running out is a value; misuse is an Error that changes nothing.
 ///
 /// Besides its holders a block can be cached: a prefix index has its contents and may want it again. A block without
-/// holders that is cached is not free; it becomes free by `uncache`.
-/// Always: num_free() + num_live() + num_cached() == num_blocks().
+/// holders that is cached is not free; it becomes free by `uncache`. While it is protected, a lease or a pin keeps the
+/// index from evicting it.
+/// Always: num_free() + num_live() + num_cached() == num_blocks(), and num_evictable() <= num_cached().
 class BlockPool {
  public:
   static constexpr std::int32_t max_blocks = 0x7ffffffe;
@@ -70,6 +71,8 @@ class BlockPool {
   [[nodiscard]] std::int32_t num_live() const noexcept { return num_blocks() - num_free() - num_cached_; }
   /// Blocks that nobody holds and whose contents a prefix index keeps.
   [[nodiscard]] std::int32_t num_cached() const noexcept { return num_cached_; }
+  /// Of the cached blocks, those that are not protected: what evicting everything that can go would free.
+  [[nodiscard]] std::int32_t num_evictable() const noexcept { return num_cached_ - num_protected_; }
   /// Live blocks that more than one holder refers to.
   [[nodiscard]] std::int32_t num_shared() const noexcept { return num_shared_; }
   /// The most blocks that were ever live at once.
@@ -87,6 +90,10 @@ class BlockPool {
   [[nodiscard]] bool is_shared(BlockId block) const noexcept { return ref_counts_[at(block)] != 1; }
   /// Whether a prefix index keeps the contents of `block`, which is of this pool.
   [[nodiscard]] bool is_cached(BlockId block) const noexcept { return (ref_counts_[at(block)] & cached) != 0; }
+  /// Whether `block`, which is of this pool, has one holder, and besides at most a prefix index that can evict it.
+  [[nodiscard]] bool has_one_holder_or_evictable(BlockId block) const noexcept {
+    return (ref_counts_[at(block)] & (holders | protected_bit)) == 1;
+  }
 
   /// A block with one holder, or nothing when none is free.
   [[nodiscard]] std::optional<BlockId> allocate() noexcept {
@@ -133,19 +140,22 @@ class BlockPool {
   void retain_live(BlockId block) noexcept {
     std::uint32_t const count = ++ref_counts_[at(block)];
     num_shared_ += (count & holders) == 2 ? 1 : 0;
-    if (count != (cached | 1)) return;
-    --num_cached_;
+    if ((count & holders) != 1) return;
+    --num_cached_;  // nobody held it, so it was only cached
+    num_protected_ -= (count & protected_bit) != 0 ? 1 : 0;
     peak_live_ = std::max(peak_live_, num_live());
   }
 
   bool release_live(BlockId block) noexcept {
     std::uint32_t const left = --ref_counts_[at(block)];
     num_shared_ -= (left & holders) == 1 ? 1 : 0;
+    if ((left & holders) != 0) return false;
     if (left == 0) {
       free_.push_back(to_int(block));  // never more than the capacity reserved by the constructor
       return true;
     }
-    num_cached_ += left == cached ? 1 : 0;
+    ++num_cached_;
+    num_protected_ += (left & protected_bit) != 0 ? 1 : 0;
     return false;
   }
 
@@ -153,11 +163,19 @@ class BlockPool {
   void cache_live(BlockId block) noexcept { ref_counts_[at(block)] |= cached; }
   /// The index lets go of `block`, which is cached. True when it is free now. No checks.
   bool uncache(BlockId block) noexcept {
+    protect(block, false);
     std::uint32_t const left = ref_counts_[at(block)] &= holders;
     if (left > 0) return false;
     --num_cached_;
     free_.push_back(to_int(block));
     return true;
+  }
+  /// From now on the index can, or cannot, evict `block`, which is cached. No checks.
+  void protect(BlockId block, bool is_protected) noexcept {
+    std::uint32_t& count = ref_counts_[at(block)];
+    if (((count & protected_bit) != 0) == is_protected) return;
+    count ^= protected_bit;
+    if ((count & holders) == 0) num_protected_ += is_protected ? 1 : -1;
   }
 
  private:
@@ -167,7 +185,7 @@ class BlockPool {
     while (id > 1 && ref_counts_[at(BlockId{id})] == 0) --id;
     return id;
   }
-  static constexpr std::uint32_t cached = 0x80000000, holders = 0x7fffffff;
+  static constexpr std::uint32_t cached = 0x80000000, protected_bit = 0x40000000, holders = 0x3fffffff;
 
   static std::size_t at(BlockId block) noexcept { return static_cast<std::size_t>(to_int(block)); }
 
@@ -183,10 +201,12 @@ class BlockPool {
                   ", which is free: it was released before, or never allocated");
   }
 
-  std::vector<std::uint32_t> ref_counts_;  // by id, and whether it is cached; [0] is the null block's and stays 0
-  std::vector<std::int32_t> free_;         // a stack
+  std::vector<std::uint32_t>
+      ref_counts_;                  // by id, whether it is cached, and protected; [0] is the null block's and stays 0
+  std::vector<std::int32_t> free_;  // a stack
   std::int32_t num_shared_ = 0;
   std::int32_t num_cached_ = 0;
+  std::int32_t num_protected_ = 0;  // of the cached ones
   std::int32_t peak_live_ = 0;
   std::int64_t num_allocated_ = 0;
 };

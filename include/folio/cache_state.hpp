@@ -30,8 +30,9 @@ struct DueWork {
 
 /// The block lists and the addresses of the blocks. Owned by a KvCache, its sequences and its batches together.
 struct CacheState {
-  CacheState(std::vector<GroupShape> s, std::span<std::int64_t const> num_blocks, std::vector<std::int64_t> bytes)
-      : shapes(std::move(s)), block_bytes(std::move(bytes)), store(shapes, num_blocks, {this, &copy, &prepare}) {
+  CacheState(std::vector<GroupShape> s, std::span<std::int64_t const> num_blocks, std::vector<std::int64_t> bytes,
+             std::int32_t slack)
+      : shapes(std::move(s)), block_bytes(std::move(bytes)), store(shapes, num_blocks, {this, &copy, &prepare}, slack) {
     due.copies.resize(shapes.size());
   }
   CacheState(CacheState const&) = delete;

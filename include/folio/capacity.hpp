@@ -78,15 +78,16 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) {
 }
 
 /// Blocks for each group from one budget: as many as let every group serve the same number of sequences of
-/// `tokens_per_sequence` tokens (0: very long ones). Each group's pool has one block more, the null block; none has
-/// more blocks than ids.
+/// `tokens_per_sequence` tokens (0: very long ones), of which a window keeps `slack` more than it shows. Each group's
+/// pool has one block more, the null block; none has more blocks than ids.
 ///
 /// Throws Error when the budget does not hold one block, besides the null block, for every group, or is more than the
 /// 2^57 bytes that a process can address; for sizes of blocks below 1 or a negative length. Sizes in bytes.
 [[nodiscard]] inline std::vector<std::int64_t> blocks_that_fit(std::span<GroupShape const> shapes,
                                                                std::span<std::int64_t const> block_bytes,
                                                                std::int64_t memory_bytes,
-                                                               std::int32_t tokens_per_sequence = 0) {
+                                                               std::int32_t tokens_per_sequence = 0,
+                                                               std::int32_t slack = 0) {
   constexpr std::int64_t max_blocks = BlockPool::max_blocks, max_bytes = std::int64_t{1} << 57;
   if (memory_bytes > max_bytes)
     throw Error("folio: a budget of " + std::to_string(memory_bytes) + " bytes is more than a process can address, " +
@@ -100,7 +101,7 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) {
     if (block_bytes[g] < 1) throw Error("folio: a block has at least 1 byte, not " + std::to_string(block_bytes[g]));
     minimum = add_bytes(minimum, bytes_of(2, block_bytes[g]));
     // Without a hint, tokens weigh alike in every group, as if no window ever gave a block back.
-    need[g] = tokens_per_sequence > 0 ? static_cast<double>(most_blocks_held(shapes[g], tokens_per_sequence))
+    need[g] = tokens_per_sequence > 0 ? static_cast<double>(most_blocks_held(shapes[g], tokens_per_sequence, 1 + slack))
                                       : 1.0 / shapes[g].block_size;
     bytes_per_sequence += need[g] * static_cast<double>(block_bytes[g]);
   }

@@ -18,21 +18,26 @@ class Error : public std::runtime_error {
 /// No block is free for what was asked. A normal event in a full cache: `try_append` gives it as a value instead.
 class OutOfBlocks : public Error {
  public:
-  /// `asked` new blocks of layer group `group`, of which only `free` were left.
-  OutOfBlocks(int group, std::int64_t asked, std::int64_t free)
+  /// `asked` new blocks of layer group `group`, of which only `free` were left, and `evictable` held prefixes that
+  /// could have been evicted.
+  OutOfBlocks(int group, std::int64_t asked, std::int64_t free, std::int64_t evictable = 0)
       : Error("folio: out of blocks in layer group " + std::to_string(group) + ": asked for " + std::to_string(asked) +
-              ", free are " + std::to_string(free) + "; release or truncate a sequence, or give the cache more memory"),
+              ", free are " + std::to_string(free) +
+              (evictable > 0 ? ", evictable " + std::to_string(evictable) + " more" : "") +
+              "; release or truncate a sequence, or give the cache more memory"),
         group_(group),
         asked_(asked),
-        free_(free) {}
+        free_(free),
+        evictable_(evictable) {}
 
   [[nodiscard]] int group() const noexcept { return group_; }
   [[nodiscard]] std::int64_t asked() const noexcept { return asked_; }
   [[nodiscard]] std::int64_t free() const noexcept { return free_; }
+  [[nodiscard]] std::int64_t evictable() const noexcept { return evictable_; }
 
  private:
   int group_;
-  std::int64_t asked_, free_;
+  std::int64_t asked_, free_, evictable_;
 };
 
 /// The machine gave no memory for the blocks.

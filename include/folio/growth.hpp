@@ -99,8 +99,7 @@ class Reservation {
       if (more[at(g)] > store_->pool(g).num_blocks()) return false;
       if (more[at(g)] > 0) blocks_[at(g)].reserve(blocks_[at(g)].size() + at(more[at(g)]));
     }
-    for (int g = 0; g < store_->num_groups(); ++g)
-      if (!store_->make_room(g, more[at(g)])) return false;
+    if (!store_->make_room(more)) return false;
     for (int g = 0; g < store_->num_groups(); ++g) more[at(g)] > 0 ? take(g, more[at(g)]) : give(g, -more[at(g)]);
     return true;
   }
@@ -170,7 +169,8 @@ class Reservation {
     for (BlockId const block : state.lists[g].blocks)
       own += block != null_block && !store_->pool(g).is_shared(block) ? 1 : 0;
     return std::min(at_once,
-                    std::max(std::int64_t{0}, most_blocks_held(shape, state.num_tokens + num_tokens, step) - own));
+                    std::max(std::int64_t{0},
+                             most_blocks_held(shape, state.num_tokens + num_tokens, step + store_->slack()) - own));
   }
 
   /// Takes blocks that are free, into memory that is there.

@@ -3,10 +3,12 @@
 #pragma once
 // The owner: KvCache<Policies...> ties the rooms together and hands out sequences, step tables and views. Host only.
 
+#include <algorithm>
 #include <folio/batch.hpp>
 #include <folio/cache_state.hpp>
 #include <folio/capacity.hpp>
 #include <folio/error.hpp>
+#include <folio/keyed_hash.hpp>
 #include <folio/observe/stats.hpp>
 #include <folio/policy_set.hpp>
 #include <folio/prefix/radix_tree.hpp>
@@ -14,6 +16,8 @@
 #include <folio/view.hpp>
 #include <initializer_list>
 #include <memory>
+#include <numeric>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -42,6 +46,12 @@ struct CacheConfig {
   std::int32_t kv_heads = 0;                  ///< likewise
   std::int32_t window = 0;                    ///< likewise, for every group whose window is dynamic
   std::int32_t tokens_per_sequence = 0;       ///< a hint: splits the budget between full and window groups
+  /// Tokens of earlier appends that `truncate` may take back in groups with a window, besides the last append's: those
+  /// that are in flight when steps are scheduled ahead. A cache that keeps prefixes keeps at least a unit.
+  std::int32_t tokens_in_flight = 0;
+  /// Of the hash by which prefixes are found. Not given: another one for each cache, so that nobody can choose prompts
+  /// that are slow to find. It changes no result.
+  std::optional<HashSecret> hash_secret = {};
 };
 
 // clang-format off
@@ -115,7 +125,7 @@ class KvCache {
   /// names what is missing, or has a budget that is too small or more than there can be; OutOfMemory when the allocator
   /// has not enough.
   explicit KvCache(CacheConfig const& config, Allocator allocator = Allocator())
-      : core_(std::make_shared<Core>(sizes_for(config), std::move(allocator))) {}
+      : core_(std::make_shared<Core>(sizes_for(config), config, std::move(allocator))) {}
 
   /// A new sequence without tokens.
   [[nodiscard]] Sequence create() { return {core_, core_->store, core_->store.create()}; }
@@ -129,25 +139,30 @@ class KvCache {
   }
 
   /// A sequence that begins with the tokens of `prompt` that the cache has: num_tokens() of them need no computing, at
-  /// most all but the last one. What was found is held from here on. Append the rest. Cost: comparing the tokens, O(1)
-  /// for each turn that the prompt shares with others, and a copy of the block ids. What the sequence and its forks
-  /// leave in the cache counts for `tenant`.
+  /// most all but the last one. What was found is held from here on. Append the rest: the use counts when that
+  /// succeeds, once, however often a request must wait. Cost: comparing the tokens, O(1) for each turn that the prompt
+  /// shares with others, and a copy of the block ids. What the sequence and its forks leave in the cache counts for
+  /// `tenant`.
   [[nodiscard]] Sequence create(Prefix const& prompt, std::int32_t tenant = 0) {
     auto& tree = prefixes();
-    Sequence sequence = create();
-    sequence.state().tenant = tenant;
-    PrefixMatch const match = tree.find(prompt.scope, prompt.symbols, prompt.size() - 1);
-    tree.take(match, sequence.state(), prompt.size());
-    PrefixLookup const lookup{prompt, match.num_tokens, tree.unit(), tenant};
-    if constexpr (requires { tree.sink().looked_up(lookup); }) tree.sink().looked_up(lookup);
-    return sequence;
+    SequenceState& state = core_->store.create();
+    try {
+      state.tenant = tenant;
+      tree.take(tree.find(prompt.scope, prompt.symbols, prompt.size() - 1), state, prompt);
+    } catch (...) {
+      core_->store.discard(state);
+      throw;
+    }
+    return {core_, core_->store, state};
   }
 
   /// Keeps the whole blocks of a sequence for later prompts; `tokens` says what its first tokens are, whose keys and
-  /// values must be written (or launched to be, where steps run on a stream). For a finished sequence before it is
-  /// released, or for one that goes on. Where the cache has the same prefix already, the sequence takes those blocks
-  /// and gives its own back. Returns how many tokens are kept now. Throws Error when the sequence has fewer tokens.
-  std::int32_t insert(Sequence const& sequence, Prefix const& tokens) {
+  /// values must be written (or launched to be, where steps run on a stream). Best when a prompt has been computed, and
+  /// again when its answer is there: with a window, what has left it since cannot be kept. Where the cache has the same
+  /// prefix already, the sequence takes those blocks and gives its own back: make the step's batch after that. Returns
+  /// how many tokens are kept now; 0 for a sequence that was created before the tree was last cleared. Throws Error
+  /// when the sequence has fewer tokens.
+  std::int32_t insert(Sequence& sequence, Prefix const& tokens) {
     if (sequence.store() != &core_->store) throw Error("folio: insert needs a sequence of this cache");
     if (tokens.size() > sequence.num_tokens())
       throw Error("folio: cannot insert " + std::to_string(tokens.size()) + " tokens of a sequence that has " +
@@ -155,15 +170,14 @@ class KvCache {
     return prefixes().insert(sequence.state(), tokens.scope, tokens.symbols);
   }
 
-  /// Lets the tree evict what `sequence` found or inserted, as any other prefix. The sequence keeps its blocks. For one
-  /// that goes on for long: what it found or inserted behind a window, and the rest of an edge that it found a part of,
-  /// would otherwise be held as long as it lives.
-  void let_go(Sequence const& sequence) {
+  /// Lets the tree evict what `sequence` found or inserted, as any other prefix. The sequence keeps its blocks.
+  void let_go(Sequence& sequence) {
     if (sequence.store() != &core_->store) throw Error("folio: let_go needs a sequence of this cache");
     prefixes().released(sequence.state());
   }
 
-  /// How many tokens of `prompt` create() would find now. Changes nothing, and counts as no use.
+  /// How many tokens of `prompt` create() would find now. Changes nothing, and counts as no use: for a request that
+  /// waits.
   [[nodiscard]] std::int32_t num_cached_tokens(Prefix const& prompt) const {
     return prefixes().find(prompt.scope, prompt.symbols, prompt.size() - 1).num_tokens;
   }
@@ -218,6 +232,11 @@ class KvCache {
   [[nodiscard]] GroupShape const& shape(int group = 0) const { return core_->shapes[checked(group)]; }
   [[nodiscard]] std::int64_t num_blocks(int group = 0) const { return block_pool(group).num_blocks(); }
   [[nodiscard]] std::int64_t num_free_blocks(int group = 0) const { return block_pool(group).num_free(); }
+  /// Blocks that an append could have now: those that are free, and those of prefixes that nobody needs. For admission:
+  /// an append of n tokens fits where Sequence::num_blocks_to_append(n, g) is at most that in every group. O(1).
+  [[nodiscard]] std::int64_t num_obtainable_blocks(int group = 0) const {
+    return core_->store.num_obtainable(static_cast<int>(checked(group)));
+  }
   [[nodiscard]] std::int64_t block_bytes(int group = 0) const { return core_->block_bytes[checked(group)]; }
   /// Bytes of all blocks of all groups, the null blocks included.
   [[nodiscard]] std::int64_t memory_bytes() const {
@@ -236,7 +255,7 @@ class KvCache {
   [[nodiscard]] std::int64_t bytes_per_sequence(std::int32_t num_tokens) const {
     std::int64_t sum = 0;
     for (int g = 0; g < num_groups; ++g)
-      sum = add_bytes(sum, bytes_of(most_blocks_held(shape(g), num_tokens), block_bytes(g)));
+      sum = add_bytes(sum, bytes_of(most_blocks_held(shape(g), num_tokens, 1 + core_->store.slack()), block_bytes(g)));
     return sum;
   }
   /// The address of block 0 of a group, the null block; block b is block_bytes(group) * b further.
@@ -276,11 +295,24 @@ class KvCache {
   struct Sizes {
     std::vector<GroupShape> shapes;
     std::vector<std::int64_t> block_bytes, num_blocks, pool_bytes;  // by group; a pool's with the null block
+    std::int32_t slack;
   };
+
+  /// Tokens that groups with a window keep besides those that the next query sees: a prefix is found at whole units,
+  /// the last of which may end a unit before what was computed.
+  [[nodiscard]] static std::int32_t slack(std::vector<GroupShape> const& shapes, CacheConfig const& config) {
+    if (config.tokens_in_flight < 0 || config.tokens_in_flight > (1 << 30))
+      throw Error("folio: CacheConfig::tokens_in_flight is " + std::to_string(config.tokens_in_flight) +
+                  "; give a number from 0 to 2^30");
+    std::int32_t unit = 1;
+    for (GroupShape const& shape : shapes) unit = std::lcm(unit, shape.block_size);
+    return has_prefixes ? std::max(unit, config.tokens_in_flight) : config.tokens_in_flight;
+  }
 
   [[nodiscard]] static Sizes sizes_for(CacheConfig const& config) {
     Sizes sizes;
     sizes.shapes = resolve(config);
+    sizes.slack = slack(sizes.shapes, config);
     if ((config.memory_bytes != 0) == !config.num_blocks.empty())
       throw Error("folio: CacheConfig needs either memory_bytes or num_blocks, and not both");
     for (GroupShape const& shape : sizes.shapes) {
@@ -291,8 +323,8 @@ class KvCache {
     }
     sizes.num_blocks = config.num_blocks;
     if (config.num_blocks.empty())
-      sizes.num_blocks =
-          blocks_that_fit(sizes.shapes, sizes.block_bytes, config.memory_bytes, config.tokens_per_sequence);
+      sizes.num_blocks = blocks_that_fit(sizes.shapes, sizes.block_bytes, config.memory_bytes,
+                                         config.tokens_per_sequence, sizes.slack);
     if (sizes.num_blocks.size() != sizes.shapes.size())
       throw Error("folio: CacheConfig::num_blocks has " + std::to_string(sizes.num_blocks.size()) +
                   " entries; the model has " + std::to_string(sizes.shapes.size()) +
@@ -331,14 +363,15 @@ class KvCache {
 
   /// Everything that sequences and batches keep alive: the memory, and then the state, whose tables may be large, too.
   struct Core : Memory, CacheState {
-    Core(Sizes sizes, Allocator a)
+    Core(Sizes sizes, CacheConfig const& config, Allocator a)
         : Memory(std::move(a), sizes.pool_bytes),
-          CacheState(std::move(sizes.shapes), sizes.num_blocks, std::move(sizes.block_bytes)) {
+          CacheState(std::move(sizes.shapes), sizes.num_blocks, std::move(sizes.block_bytes), sizes.slack) {
       pools = this->begins;
       defers_copies = device_can_read<Allocator>;
       if (!defers_copies) do_due_work();
       if constexpr (has_prefixes) {
-        tree = std::make_unique<Tree>(store, block_bytes);
+        tree = std::make_unique<Tree>(store, block_bytes, Eviction(), Events(),
+                                      ChildHash{config.hash_secret.value_or(HashSecret::random())});
         store.set_prefix_hooks(tree->hooks());
       }
     }

@@ -128,7 +128,7 @@ class LockedCache {
     return with([&](Cache& cache) { return SequenceType(state_, cache.create(args...)); });
   }
   /// As KvCache::insert.
-  std::int32_t insert(SequenceType const& sequence, Prefix const& tokens) {
+  std::int32_t insert(SequenceType& sequence, Prefix const& tokens) {
     return with([&](Cache& cache) { return cache.insert(sequence.sequence_, tokens); });
   }
   [[nodiscard]] std::int32_t num_cached_tokens(Prefix const& prompt) const {

@@ -52,7 +52,8 @@ class Sequence {
   void append(std::int32_t num_tokens) {
     if (try_append(num_tokens)) return;
     int const g = store_->group_short_of(*state_, num_tokens);
-    throw OutOfBlocks(g, store_->blocks_to_append(*state_, g, num_tokens), store_->pool(g).num_free());
+    std::int64_t const free = store_->pool(g).num_free();
+    throw OutOfBlocks(g, store_->blocks_to_append(*state_, g, num_tokens), free, store_->num_obtainable(g) - free);
   }
 
   /// The same with "no" as a value: false, and nothing changed.
@@ -68,7 +69,7 @@ class Sequence {
     store_->prepare(s, num_tokens);
   }
 
-  /// How many blocks of layer group `group` an append would take from the free ones: for admission.
+  /// How many blocks of layer group `group` an append would take from those that can be obtained: for admission.
   [[nodiscard]] std::int64_t num_blocks_to_append(std::int32_t num_tokens, int group = 0) const {
     SequenceState const& s = state();
     check_group(group, store_->num_groups());
@@ -83,8 +84,8 @@ class Sequence {
   }
 
   /// Keeps the first `num_tokens` tokens (speculative decoding: takes back what was not accepted). Always possible for
-  /// the tokens of the last append. Throws Error, and changes nothing, when that is more than there are, or when a
-  /// window group no longer has what the next token would see.
+  /// the tokens of the last append, and for CacheConfig::tokens_in_flight before them. Throws Error, and changes
+  /// nothing, when that is more than there are, or when a window group no longer has what the next token would see.
   void truncate(std::int32_t num_tokens) {
     SequenceState& s = state();
     store_->truncate(s, num_tokens);

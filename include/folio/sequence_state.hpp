@@ -21,35 +21,52 @@ struct BlockCopier {
 
 /// What one sequence holds in one layer group.
 struct BlockList {
-  /// By logical index: block i holds tokens [i * block_size, (i + 1) * block_size). Given back behind a window:
-  /// null_block.
+  /// By logical index: block i holds tokens [i * block_size, (i + 1) * block_size). Given back after it left the
+  /// window: null_block.
   std::vector<BlockId> blocks;
-  /// Blocks from the end of the sinks' to this index were given back behind the window.
+  /// Blocks from the end of the sinks' to this index were given back because they left the window.
   std::int32_t given_back_end = 0;
 };
 
 /// One sequence: its length and its block list in each layer group. Owned by the SequenceStore, named by a Sequence.
 struct SequenceState {
+  static constexpr std::int32_t none = -1;
+
   SequenceId id{};
   bool live = false;
   std::int32_t num_tokens = 0;
   std::int32_t num_new_tokens = 0;  ///< of the last append that are still there: the default query of a batch
   BlockList lists[max_groups];
-  std::int32_t num_cached_tokens = 0;  ///< that it began with, found in the prefix tree
+  /// Counts changes that took a block away from the lists: tables that were made before are stale.
+  std::uint64_t generation = 0;
+  std::int32_t num_cached_tokens = 0;  ///< that it began with, found in the prefix tree, and still has
+  std::int32_t num_looked_up = none;   ///< tokens of its prompt, until its look-up is counted: when it gets slots
   std::int32_t num_told_units = 0;     ///< that it inserted, of which an eviction policy that learns was told
-  std::int32_t lease = -1;             ///< the node of the prefix tree that it keeps from being evicted, or -1
+  std::int32_t lease = none;           ///< the node of the prefix tree that it keeps from being evicted
+  std::int32_t num_leased_tokens = 0;  ///< its first tokens that are in blocks of the way to that node
+  std::int64_t epoch = 0;              ///< the prefix tree was cleared so often when it was created
   std::int32_t tenant = 0;
   Retention retention;
 };
 
-/// What a prefix tree does for the sequences of a store. Absent: nothing is kept, and nothing can be evicted.
+/// What a prefix tree does for the sequences of a store. Absent: nothing is kept, and nothing can be evicted. What is
+/// noexcept cannot fail; `prepare` comes first, may throw, and changes nothing that anybody can see.
 struct PrefixHooks {
   void* owner = nullptr;
-  /// Evicts until group `group` has `num_blocks` free blocks; false when that cannot be.
-  bool (*make_room)(void* owner, int group, std::int64_t num_blocks) = nullptr;
-  void (*forked)(void* owner, SequenceState const& parent, SequenceState& child) = nullptr;
-  /// An append to the sequence, which still has its length from before, copied its last block.
-  void (*copied)(void* owner, SequenceState& state) noexcept = nullptr;
+  bool evicts = false;  ///< whether what is cached and not protected can be evicted
+  /// Gets ready for an append to the sequence.
+  void (*prepare)(void* owner, SequenceState& state) = nullptr;
+  /// Blocks that an append to the sequence needs less in each group if the tree gives up the unit of which the sequence
+  /// has only a part: all 0 when somebody else needs the unit.
+  void (*gain)(void* owner, SequenceState const& state, std::int64_t* by_group) noexcept = nullptr;
+  void (*give_up)(void* owner, SequenceState& state) noexcept = nullptr;
+  /// Evicts something so that, when it is called again and again, blocks of group `group` get free, and `shared`, if it
+  /// is not null_block, is only the sequence's that holds it; false when nothing can go.
+  bool (*evict)(void* owner, int group, BlockId shared) noexcept = nullptr;
+  void (*forked)(void* owner, SequenceState const& parent, SequenceState& child) noexcept = nullptr;
+  /// The sequence, which still has its length from before, has got slots for n tokens.
+  void (*appended)(void* owner, SequenceState& state, std::int32_t n) noexcept = nullptr;
+  void (*truncated)(void* owner, SequenceState& state) noexcept = nullptr;
   void (*released)(void* owner, SequenceState& state) noexcept = nullptr;
 };
 

@@ -25,9 +25,11 @@ namespace folio {
 /// Host only, not thread-safe: one owner thread. Every operation happens whole or changes nothing.
 class SequenceStore {
  public:
-  /// One pool of num_blocks[g] blocks for each shape. `copier` is called when a shared block must be copied.
-  SequenceStore(std::vector<GroupShape> shapes, std::span<std::int64_t const> num_blocks, BlockCopier copier)
-      : shapes_(std::move(shapes)), copier_(copier) {
+  /// One pool of num_blocks[g] blocks for each shape. `copier` is called when a shared block must be copied. `slack`:
+  /// tokens that a group with a window keeps besides those that the next query sees.
+  SequenceStore(std::vector<GroupShape> shapes, std::span<std::int64_t const> num_blocks, BlockCopier copier,
+                std::int32_t slack = 0)
+      : shapes_(std::move(shapes)), copier_(copier), slack_(slack) {
     for (std::int64_t const n : num_blocks) pools_.emplace_back(n);
   }
 
@@ -36,6 +38,7 @@ class SequenceStore {
   [[nodiscard]] BlockPool& pool(int group) { return pools_[static_cast<std::size_t>(group)]; }
   void set_prefix_hooks(PrefixHooks const& hooks) { prefix_ = hooks; }
   [[nodiscard]] GroupShape const& shape(int group) const { return shapes_[static_cast<std::size_t>(group)]; }
+  [[nodiscard]] std::int32_t slack() const noexcept { return slack_; }
   [[nodiscard]] SequenceCounters const& counters() const noexcept { return counters_; }
   /// Every slot of the store; those that are not `live` are unused.
   [[nodiscard]] std::span<std::unique_ptr<SequenceState> const> states() const noexcept { return states_; }
@@ -51,40 +54,55 @@ class SequenceStore {
     SequenceState& state = *states_[unused_.back()];
     unused_.pop_back();
     state.live = true;
+    state.epoch = epoch_;
     ++counters_.created;
     return state;
   }
 
-  /// How many blocks of group `g` an append of n tokens would take more than it gives back behind the window.
+  /// Takes back that a state without blocks was created.
+  void discard(SequenceState& state) noexcept {
+    for (int g = 0; g < num_groups(); ++g) list(state, g) = {};
+    recycle(state);
+    --counters_.created;
+  }
+
+  /// How many blocks of group `g` an append of n tokens would take more than it gives back out of the window.
   [[nodiscard]] std::int64_t blocks_to_append(SequenceState const& state, int g, std::int32_t n) const {
     check_append(state, n);
     Growth const growth = plan_growth(state, g, n);
     return growth.asked() - growth.freed;
   }
 
-  /// The group that has too few blocks for n more tokens, or -1.
+  /// Blocks of group `g` that can be had now: those that are free, and those of prefixes that nobody needs. O(1).
+  [[nodiscard]] std::int64_t num_obtainable(int g) const {
+    return std::int64_t{pool(g).num_free()} + (prefix_.evicts ? pool(g).num_evictable() : 0);
+  }
+
+  /// The group that has too few blocks for n more tokens, or -1. Changes nothing. Cost: O(groups + blocks that leave a
+  /// window).
   [[nodiscard]] int group_short_of(SequenceState const& state, std::int32_t n) const {
-    for (int g = 0; g < num_groups(); ++g)
-      if (blocks_to_append(state, g, n) > pool(g).num_free()) return g;
-    return -1;
+    check_append(state, n);
+    std::int64_t gain[max_groups] = {};
+    int const g = group_short_of(state, n, gain);
+    return g < 0 || !would_gain(state, n, gain) ? g : group_short_of(state, n, gain);
   }
 
   /// Slots for n more tokens in every group; false, and nothing changed, when a group has not enough blocks.
   /// Cost: O(new blocks), and one block copy where the last block is partly filled and shared.
   [[nodiscard]] bool try_append(SequenceState& state, std::int32_t n) {
     check_append(state, n);
-    if (!make_room(state, n)) {
+    std::int64_t gain[max_groups] = {};
+    bool const gives_up = group_short_of(state, n, gain) >= 0;
+    if (gives_up && (!would_gain(state, n, gain) || group_short_of(state, n, gain) >= 0)) {
       ++counters_.out_of_blocks;
       return false;
     }
     prepare(state, n);
-    bool copied = false;
-    for (int g = 0; g < num_groups(); ++g) {
-      Growth const growth = plan_growth(state, g, n);
-      copied = copied || growth.copies_last;
-      grow(state, g, growth);
-    }
-    if (copied && prefix_.copied != nullptr) prefix_.copied(prefix_.owner, state);
+    for (int g = 0; g < num_groups(); ++g) give_back(state, g, plan_growth(state, g, n).give_back_end);
+    if (gives_up) prefix_.give_up(prefix_.owner, state);
+    for (int g = 0; g < num_groups(); ++g) evict_for(state, g, n);
+    for (int g = 0; g < num_groups(); ++g) grow(state, g, plan_growth(state, g, n));
+    if (prefix_.appended != nullptr) prefix_.appended(prefix_.owner, state, n);
     state.num_tokens += n;
     state.num_new_tokens = n;
     ++counters_.appends;
@@ -98,6 +116,7 @@ class SequenceStore {
       reserve(list(state, g).blocks, blocks_for(state.num_tokens + n, shape(g).block_size));
       if (state.num_tokens % shape(g).block_size != 0 && copier_.prepare != nullptr) copier_.prepare(copier_.owner, g);
     }
+    if (prefix_.prepare != nullptr) prefix_.prepare(prefix_.owner, state);
   }
 
   /// What `undo_append` needs to know of a sequence before an append.
@@ -121,6 +140,7 @@ class SequenceStore {
       if (list(state, g).blocks.empty() || list(state, g).blocks.back() == last) continue;
       pool(g).retain_live(last);  // who shared it still has it
       pool(g).release_live(std::exchange(list(state, g).blocks.back(), last));
+      ++state.generation;
     }
     state.num_tokens = before.num_tokens;
     state.num_new_tokens = before.num_new_tokens;
@@ -132,9 +152,7 @@ class SequenceStore {
     try {
       for (int g = 0; g < num_groups(); ++g) list(child, g) = list(parent, g);
     } catch (...) {
-      for (int g = 0; g < num_groups(); ++g) list(child, g) = {};
-      recycle(child);
-      --counters_.created;
+      discard(child);
       throw;
     }
     for (int g = 0; g < num_groups(); ++g)
@@ -143,6 +161,7 @@ class SequenceStore {
     child.num_new_tokens = parent.num_new_tokens;
     child.tenant = parent.tenant;
     child.retention = parent.retention;
+    child.epoch = parent.epoch;
     if (prefix_.forked != nullptr) prefix_.forked(prefix_.owner, parent, child);
     ++counters_.forks;
     return child;
@@ -157,7 +176,9 @@ class SequenceStore {
     for (int g = 0; g < num_groups(); ++g) check_truncate(state, g, n);
     for (int g = 0; g < num_groups(); ++g) shrink(state, g, n);
     state.num_new_tokens = std::max(0, state.num_new_tokens - (state.num_tokens - n));
+    state.num_cached_tokens = std::min(state.num_cached_tokens, n);
     state.num_tokens = n;
+    if (prefix_.truncated != nullptr) prefix_.truncated(prefix_.owner, state);
     ++counters_.truncates;
   }
 
@@ -171,15 +192,26 @@ class SequenceStore {
       pool(g).release_live(std::span<BlockId const>(begin, end));
       blocks.erase(begin, end);
     }
+    ++state.generation;
     state.num_tokens -= n;
     state.num_new_tokens = std::min(state.num_new_tokens, state.num_tokens - first);
   }
 
-  /// Whether group `g` has so many free blocks, or prefixes could be evicted until it has.
-  [[nodiscard]] bool make_room(int g, std::int64_t num_blocks) {
-    if (num_blocks <= pool(g).num_free()) return true;
-    return prefix_.make_room != nullptr && prefix_.make_room(prefix_.owner, g, num_blocks);
+  /// Makes num_blocks[g] blocks of every group free, evicting prefixes if need be. False, and nothing changed, when a
+  /// group has not so many.
+  [[nodiscard]] bool make_room(std::span<std::int64_t const> num_blocks) noexcept {
+    for (int g = 0; g < num_groups(); ++g)
+      if (num_blocks[static_cast<std::size_t>(g)] > num_obtainable(g)) return false;
+    for (int g = 0; g < num_groups(); ++g)
+      while (pool(g).num_free() < num_blocks[static_cast<std::size_t>(g)] &&
+             prefix_.evict(prefix_.owner, g, null_block)) {
+      }
+    return true;
   }
+
+  /// How often the prefix tree was cleared. What sequences from before a clearing hold must not be found again.
+  [[nodiscard]] std::int64_t epoch() const noexcept { return epoch_; }
+  void start_epoch() noexcept { ++epoch_; }
 
   /// Blocks of group `g` that are held ahead of use (growth.hpp): live, and in no sequence.
   [[nodiscard]] std::int64_t num_reserved(int g) const { return reserved_[static_cast<std::size_t>(g)]; }
@@ -200,10 +232,13 @@ class SequenceStore {
   /// What an append does to one group.
   struct Growth {
     std::int32_t new_blocks = 0;
-    bool copies_last = false;        // copy on write of the partly filled last block
-    std::int32_t give_back_end = 0;  // blocks before this index fall behind the window
-    std::int32_t freed = 0;          // of them, those that nobody else holds
+    bool copies_last = false;         // copy on write of the partly filled last block
+    std::int32_t give_back_end = 0;   // blocks before this index leave the window
+    std::int32_t freed = 0;           // of them, those that are free then
+    std::int32_t obtainable = 0;      // of them, those that are free or can be evicted then
+    bool copy_can_be_spared = false;  // since what shares the last block can be evicted
     [[nodiscard]] std::int64_t asked() const { return std::int64_t{new_blocks} + (copies_last ? 1 : 0); }
+    [[nodiscard]] std::int64_t asked_at_least() const { return asked() - (copy_can_be_spared ? 1 : 0) - obtainable; }
   };
 
   static BlockList& list(SequenceState& s, int g) { return s.lists[g]; }
@@ -230,39 +265,66 @@ class SequenceStore {
     if (n <= 0) return growth;
     growth.new_blocks = blocks_for(state.num_tokens + n, s.block_size) - static_cast<std::int32_t>(l.blocks.size());
     growth.copies_last = state.num_tokens % s.block_size != 0 && pool(g).is_shared(l.blocks.back());
+    growth.copy_can_be_spared = growth.copies_last && can_be_alone_with(g, l.blocks.back());
     if (s.window == 0) return growth;
-    // The first new token is the query that sees furthest back.
-    growth.give_back_end = std::max(l.given_back_end, s.window_begin(state.num_tokens) / s.block_size);
-    for (std::int32_t i = first_behind_sinks(l, s); i < growth.give_back_end; ++i)
-      growth.freed += pool(g).is_shared(l.blocks[static_cast<std::size_t>(i)]) ? 0 : 1;
+    // The first new token is the query that sees furthest back, but for those that may still be taken back.
+    std::int32_t const first_query = std::max(0, state.num_tokens - slack_);
+    growth.give_back_end = std::max(l.given_back_end, s.window_begin(first_query) / s.block_size);
+    for (std::int32_t i = first_after_sinks(l, s); i < growth.give_back_end; ++i) {
+      BlockId const block = l.blocks[static_cast<std::size_t>(i)];
+      growth.freed += pool(g).is_shared(block) ? 0 : 1;
+      growth.obtainable += can_be_alone_with(g, block) ? 1 : 0;
+    }
     return growth;
   }
 
-  /// Whether every group has, or can be given, enough blocks for n more tokens.
-  [[nodiscard]] bool make_room(SequenceState const& state, std::int32_t n) {
-    for (int g = 0; g < num_groups(); ++g)
-      // Asked again: evicting a prefix may have made the sequence the only holder of its last block.
-      if (!make_room(g, blocks_to_append(state, g, n)) && blocks_to_append(state, g, n) > pool(g).num_free())
-        return false;
-    return true;
+  /// Whether a sequence that holds `block` has it for itself, or would when what can be evicted was evicted.
+  [[nodiscard]] bool can_be_alone_with(int g, BlockId block) const {
+    return prefix_.evicts ? pool(g).has_one_holder_or_evictable(block) : !pool(g).is_shared(block);
   }
 
-  /// The first block behind the sinks that is still held.
-  static std::int32_t first_behind_sinks(BlockList const& l, GroupShape const& s) {
+  /// Likewise, where `gain` blocks more of each group could be had.
+  [[nodiscard]] int group_short_of(SequenceState const& state, std::int32_t n, std::int64_t const* gain) const {
+    for (int g = 0; g < num_groups(); ++g)
+      if (plan_growth(state, g, n).asked_at_least() > num_obtainable(g) + gain[g]) return g;
+    return -1;
+  }
+  /// Fills in what would be gained if the tree gave up the unit of which the sequence has a part; false when nothing.
+  [[nodiscard]] bool would_gain(SequenceState const& state, std::int32_t n, std::int64_t* gain) const {
+    if (n > 0 && prefix_.gain != nullptr) prefix_.gain(prefix_.owner, state, gain);
+    return std::any_of(gain, gain + num_groups(), [](std::int64_t more) { return more > 0; });
+  }
+
+  /// The first block after the sinks that is still held.
+  static std::int32_t first_after_sinks(BlockList const& l, GroupShape const& s) {
     return std::max(l.given_back_end, blocks_for(s.sinks, s.block_size));
+  }
+
+  /// Gives back the blocks before index `end`, which have left the window.
+  void give_back(SequenceState& state, int g, std::int32_t end) noexcept {
+    BlockList& l = list(state, g);
+    for (std::int32_t i = first_after_sinks(l, shape(g)); i < end; ++i, ++state.generation)
+      pool(g).release_live(std::exchange(l.blocks[static_cast<std::size_t>(i)], null_block));
+    l.given_back_end = end;
+  }
+
+  /// Evicts until there are blocks for n more tokens. Planned anew each time: evicting may leave the sequence alone
+  /// with its last block, so that it needs no copy.
+  void evict_for(SequenceState const& state, int g, std::int32_t n) noexcept {
+    for (Growth growth = plan_growth(state, g, n); growth.asked() > pool(g).num_free();
+         growth = plan_growth(state, g, n))
+      if (!prefix_.evict(prefix_.owner, g, growth.copies_last ? list(state, g).blocks.back() : null_block)) return;
   }
 
   void grow(SequenceState& state, int g, Growth const& growth) noexcept {
     BlockList& l = list(state, g);
     BlockPool& pool = this->pool(g);
-    for (std::int32_t i = first_behind_sinks(l, shape(g)); i < growth.give_back_end; ++i)
-      pool.release_live(std::exchange(l.blocks[static_cast<std::size_t>(i)], null_block));
-    l.given_back_end = growth.give_back_end;
     if (growth.copies_last) {
       BlockId const shared = l.blocks.back();
       l.blocks.back() = *pool.allocate();
       copier_.copy(copier_.owner, g, shared, l.blocks.back());
       pool.release_live(shared);
+      ++state.generation;
       ++counters_.copies;
     }
     std::size_t const before = l.blocks.size();
@@ -281,7 +343,8 @@ class SequenceStore {
     throw Error("folio: cannot truncate to " + std::to_string(n) + " tokens: layer group " + std::to_string(g) +
                 ", with a window of " + std::to_string(s.window) + ", gave back the tokens before " +
                 std::to_string(first_held) + "; truncate to 0 or to at least " +
-                std::to_string(first_held + s.window - 1));
+                std::to_string(first_held + s.window - 1) +
+                ", or let the cache keep more (CacheConfig::tokens_in_flight)");
   }
 
   void check_erase(SequenceState const& state, std::int32_t first, std::int32_t n) const {
@@ -304,6 +367,7 @@ class SequenceStore {
     while (l.blocks.size() > keep) {
       if (l.blocks.back() != null_block) pool(g).release_live(l.blocks.back());
       l.blocks.pop_back();
+      ++state.generation;
     }
     l.given_back_end = std::min(l.given_back_end, static_cast<std::int32_t>(l.blocks.size()));
   }
@@ -320,7 +384,8 @@ class SequenceStore {
   void recycle(SequenceState& state) noexcept {
     state.live = false;
     state.num_tokens = state.num_new_tokens = 0;
-    state.num_cached_tokens = state.num_told_units = state.tenant = 0;
+    state.num_cached_tokens = state.num_told_units = state.num_leased_tokens = state.tenant = 0;
+    state.num_looked_up = state.lease = SequenceState::none;
     state.retention = {};
     unused_.push_back(static_cast<std::size_t>(to_int(state.id)));  // reserved by create
   }
@@ -328,6 +393,8 @@ class SequenceStore {
   std::vector<GroupShape> shapes_;
   std::vector<BlockPool> pools_;
   BlockCopier copier_;
+  std::int32_t slack_;
+  std::int64_t epoch_ = 0;
   PrefixHooks prefix_;
   std::vector<std::unique_ptr<SequenceState>> states_;
   std::vector<std::size_t> unused_;

@@ -232,7 +232,7 @@ TEST_CASE("tenants that share by weight learn each for itself") {
   PrefixBooks<PrefixTree<FairEviction<AdaptiveEviction>>> books(600, 1);
   Trace const trace = generate("mixed", 6);
   for (std::size_t i = 0; i < 2000; ++i) (void)books.serve(trace[i].ids, static_cast<std::int32_t>(i % 3));
-  books.tree.clear();
+  books.tree.evict_all();
   CHECK(books.tree.num_nodes() == 0);
   CHECK(books.store.pool(0).num_free() == 600);
 }

@@ -180,7 +180,7 @@ TEST_CASE("no tenant is starved: below its share, what it stores stays until it 
     REQUIRE(books.serve(prompt, 0));
     for (int i = 0; i < 50; ++i) traffic.request(books, 1 + below(random, 15));
     REQUIRE(books.kept(prompt) == 32);
-    books.tree.clear();
+    books.tree.evict_all();
   }
 }
 
@@ -244,7 +244,7 @@ TEST_CASE("a prefix counts for whoever stored it first, and its cut counts right
   REQUIRE(books.serve(shared, 2));
   CHECK(books.tree.eviction().kept_units(1) == 10);
   CHECK(books.tree.eviction().kept_units(2) == 5);
-  books.tree.clear();
+  books.tree.evict_all();
   CHECK(books.tree.eviction().kept_units(1) == 0);
   CHECK(books.tree.eviction().kept_units(2) == 0);
 }
@@ -271,7 +271,7 @@ TEST_CASE("of every random program each victim is as the definition says, and tw
       }
       requests.finish();
       lost += policy.num_lost;
-      books.tree.clear();
+      books.tree.evict_all();
       REQUIRE(books.tree.num_nodes() == 0);
       for (std::int32_t tenant = 0; tenant < 4; ++tenant) REQUIRE(policy.kept_units(tenant) == 0);
     }
@@ -299,7 +299,7 @@ TEST_CASE("the inner policy hears what it wants to hear, each tenant's of its ow
   PrefixBooks<PrefixTree<FairEviction<Curious>>> books(10);  // and a tree finds all of them
   REQUIRE(books.serve(count_from(1, 9), 1));
   REQUIRE(books.serve(count_from(1, 9), 1));
-  books.tree.clear();
+  books.tree.evict_all();
   CHECK(Curious::num_calls == 3 + 1 + 1 + 2);
 }
 

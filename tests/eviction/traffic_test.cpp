@@ -83,7 +83,7 @@ TEMPLATE_TEST_CASE("requests that run keep what they hold, and the accounts clos
     REQUIRE(counters.stored_units - counters.evicted_units == books.tree.gauges().all.units);
   }
   for (auto const& [live, held] : running) books.store.release(*live);
-  books.tree.clear();
+  books.tree.evict_all();
   bool const evicts = TestType::name != std::string("none");
   CHECK((refused > 0) == !evicts);
   CHECK((books.tree.num_nodes() == 0) == evicts);

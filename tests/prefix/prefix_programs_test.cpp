@@ -40,6 +40,9 @@ void run_programs(std::vector<std::int64_t> const& scarce, std::vector<std::int6
   CHECK(counts.copies > 0);
   CHECK(counts.refusals > 0);
   CHECK(counts.pins > 0);
+  CHECK(counts.waits > 0);
+  CHECK(counts.alone > 0);
+  CHECK(counts.clearings > 0);
 }
 
 }  // namespace

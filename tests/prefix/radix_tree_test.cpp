@@ -38,7 +38,7 @@ class World {
   SequenceState& create(std::int32_t scope, Symbols const& symbols) {
     SequenceState& state = store_.create();
     auto const size = static_cast<std::int32_t>(symbols.size());
-    tree_.take(tree_.find(scope, symbols, size - 1), state, size);
+    tree_.take(tree_.find(scope, symbols, size - 1), state, {symbols, scope});
     check(scope, symbols, state);
     return state;
   }
@@ -204,7 +204,7 @@ void random_requests(std::vector<GroupShape> const& shapes, std::vector<std::int
   REQUIRE(world.tree().counters().hit_tokens > 0);
   REQUIRE(world.tree().counters().evicted_units > 0);
   for (Running const& one : running) world.store().release(*one.state);
-  world.tree().clear();
+  world.tree().evict_all();
   for (int g = 0; g < world.store().num_groups(); ++g)
     CHECK(world.store().pool(g).num_free() == num_blocks[static_cast<std::size_t>(g)]);
   CHECK(world.tree().num_nodes() == 0);
@@ -265,7 +265,7 @@ TEMPLATE_TEST_CASE("an edge splits at every symbol, and both ways are found to t
       world.store().release(state);
     }
     CHECK(world.tree().find(2, first, 24).num_tokens == 0);
-    world.tree().clear();
+    world.tree().evict_all();
     CHECK(world.tree().num_nodes() == 0);
     for (int g = 0; g < 3; ++g) CHECK(world.store().pool(g).num_free() == world.store().pool(g).num_blocks());
   }
@@ -305,6 +305,6 @@ TEST_CASE("an insertion of part of a unit keeps whole units only") {
   CHECK(world.tree().find(0, symbols, 30).num_symbols == 24);
   CHECK(world.tree().counters().stored_units == 2);
   world.store().release(state);
-  world.tree().clear();
+  world.tree().evict_all();
   CHECK(world.tree().num_nodes() == 0);
 }

@@ -54,7 +54,7 @@ TEST_CASE("a pinned prefix survives whatever splits, joins and evicts around it,
   for (unsigned seed = 1; seed <= 60; ++seed) {
     Books books(60);
     RandomRequests requests(books, seed);
-    std::vector<std::pair<std::int32_t, std::pair<std::int32_t, Symbols>>> pinned;  // node, scope and symbols
+    std::vector<std::pair<PrefixPin, std::pair<std::int32_t, Symbols>>> pinned;  // with scope and symbols
     for (int step = 0; step < 400; ++step) {
       requests.step();
       Symbols prompt = requests.prompt();
@@ -68,27 +68,26 @@ TEST_CASE("a pinned prefix survives whatever splits, joins and evicts around it,
         ++num_pins;
       } else if (!pinned.empty() && step % 7 == 0) {
         auto const i = below(requests.random(), static_cast<std::int32_t>(pinned.size()));
-        books.tree.unpin(pinned[static_cast<std::size_t>(i)].first);
         pinned.erase(pinned.begin() + i);
       }
       std::vector<std::pair<std::int32_t, Symbols>> prefixes;
-      for (auto const& [node, prefix] : pinned) {
+      for (auto const& [pin, prefix] : pinned) {
         prefixes.push_back(prefix);
         REQUIRE(books.kept({prefix.second, prefix.first}) == static_cast<std::int32_t>(prefix.second.size()));
       }
       REQUIRE(books.tree.gauges().all.pinned_units == different_units(prefixes, 4));
     }
     requests.finish();
-    books.tree.clear();
+    books.tree.evict_all();
     std::vector<std::pair<std::int32_t, Symbols>> prefixes;
-    for (auto const& [node, prefix] : pinned) prefixes.push_back(prefix);
+    for (auto const& [pin, prefix] : pinned) prefixes.push_back(prefix);
     REQUIRE(books.tree.gauges().all.units == different_units(prefixes, 4));  // nothing else stayed
     std::int64_t const nodes = books.tree.num_nodes();
-    for (auto const& [node, prefix] : pinned) books.tree.unpin(node);
-    for (auto const& [node, prefix] : pinned)  // a use of each joins what a pin kept apart
+    pinned.clear();
+    for (auto const& prefix : prefixes)  // a use of each joins what a pin kept apart
       for (int use = 0; use < 4; ++use) books.store.release(*books.run({prefix.second, prefix.first}));
     num_joined += nodes > books.tree.num_nodes() ? 1 : 0;
-    books.tree.clear();
+    books.tree.evict_all();
     REQUIRE(books.tree.num_nodes() == 0);
     REQUIRE(books.store.pool(0).num_free() == 60);
   }
@@ -102,11 +101,11 @@ TEST_CASE("a pin keeps one node from being joined, and nothing above it") {
   REQUIRE(books.serve(prompt));
   for (int use = 0; use < 4; ++use) books.store.release(*books.run(std::span(prompt).first(21)));
   CHECK(books.tree.num_nodes() == 3);  // the root, what was used, and the rest
-  std::int32_t const node = books.tree.pin(books.tree.find(0, prompt, 32), 32);
+  PrefixPin pin = books.tree.pin(books.tree.find(0, prompt, 32), 32);
   CHECK(books.tree.num_nodes() == 4);
   for (int use = 0; use < 5; ++use) books.store.release(*books.run(prompt));
   CHECK(books.tree.num_nodes() == 4);  // up to 32 it is one now; 36 were found at the most, and end there
-  books.tree.unpin(node);
+  pin.release();
   for (int use = 0; use < 5; ++use) books.store.release(*books.run(prompt));
   CHECK(books.tree.num_nodes() == 3);
 }
@@ -122,11 +121,11 @@ TEST_CASE("a pin is of whole units of what was found") {
                     contains("folio: cannot pin 3 tokens of a prefix of which 30 are cached, in units of 4"));
   CHECK_THROWS_WITH(books.tree.pin({}, 4),
                     contains("folio: cannot pin 4 tokens of a prefix of which 0 are cached, in units of 4"));
-  std::int32_t const node = books.tree.pin(match, 30);
-  books.tree.clear();
+  PrefixPin pin = books.tree.pin(match, 30);
+  books.tree.evict_all();
   CHECK(books.kept(prompt) == 28);
-  books.tree.unpin(node);
-  books.tree.clear();
+  pin.release();
+  books.tree.evict_all();
   CHECK(books.kept(prompt) == 0);
 }
 

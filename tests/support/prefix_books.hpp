@@ -48,7 +48,7 @@ struct PrefixBooks {
   SequenceState* run(Prefix const& prompt, std::int32_t tenant = 0) {
     SequenceState& state = store.create();
     state.tenant = tenant;
-    tree.take(tree.find(prompt.scope, prompt.symbols, prompt.size() - 1), state, prompt.size());
+    tree.take(tree.find(prompt.scope, prompt.symbols, prompt.size() - 1), state, prompt);
     if (store.try_append(state, prompt.size() - state.num_tokens)) return &state;
     store.release(state);
     return nullptr;

@@ -37,6 +37,12 @@ class PrefixStory {
     note(prompt.symbols.first(static_cast<std::size_t>(sequence_.num_tokens())));
   }
 
+  /// The same with a sequence that was created for `prompt`.
+  PrefixStory(Cache& cache, Sequence sequence, Prefix const& prompt)
+      : PrefixStory(cache, std::move(sequence), prompt.scope) {
+    note(prompt.symbols.first(static_cast<std::size_t>(sequence_.num_tokens())));
+  }
+
   [[nodiscard]] Sequence& sequence() { return sequence_; }
   [[nodiscard]] Sequence const& sequence() const { return sequence_; }
   [[nodiscard]] Symbols const& symbols() const { return symbols_; }
@@ -49,6 +55,8 @@ class PrefixStory {
     note(more);
     return true;
   }
+  /// Notes the tokens for which the sequence has got slots.
+  void took_slots(std::span<std::int32_t const> more) { note(more); }
 
   /// Writes the tokens of the last append of each story in one step.
   static void write(Cache& cache, std::span<PrefixStory const* const> stories) {
@@ -81,8 +89,10 @@ class PrefixStory {
   /// Appends and writes what is missing of `prompt`.
   PrefixStory& finish(Symbols const& prompt) { return append({prompt.begin() + size(), prompt.end()}); }
 
-  [[nodiscard]] PrefixStory fork() const {
-    PrefixStory child = PrefixStory(*cache_, sequence_.fork(), scope_);
+  [[nodiscard]] PrefixStory fork() const { return with(sequence_.fork()); }
+  /// The story of a fork of this one's sequence.
+  [[nodiscard]] PrefixStory with(Sequence fork) const {
+    PrefixStory child = PrefixStory(*cache_, std::move(fork), scope_);
     child.symbols_ = symbols_;
     child.digests_ = digests_;
     return child;

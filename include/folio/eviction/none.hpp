@@ -10,11 +10,12 @@ namespace folio {
 /// Evicts nothing: what is kept first stays, and appends that find no free block fail.
 ///
 /// Host only, free of cost, no state. For prompts that are known to fit (a fixed set of system prompts, warmed up), and
-/// to see in a measurement what the others are worth. `PrefixTree::clear` takes nothing away under it; unpinning and
-/// releasing neither. A cache without any eviction policy keeps no prefixes at all, which is another thing.
+/// to see in a measurement what the others are worth. Only `PrefixTree::clear` takes something away under it; unpinning
+/// and releasing do not. A cache without any eviction policy keeps no prefixes at all, which is another thing.
 class NoneEviction {
  public:
   static constexpr char const* name = "none";
+  static constexpr bool evicts_nothing = true;
 
   void reserve(std::size_t) noexcept {}
   void add(EvictionEntry&) noexcept {}

@@ -75,7 +75,7 @@ template <class Cache>
 
 /// A sequence, and what its first tokens are.
 struct NamedSequence {
-  Sequence const* sequence;
+  Sequence* sequence;
   Prefix tokens;
 };
 

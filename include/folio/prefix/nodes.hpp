@@ -35,8 +35,7 @@ struct PrefixNode : EvictionEntry {
   std::int32_t first_child = -1, next = -1, previous = -1;  // siblings form a list
   std::int32_t begin = 0;                                   // symbols before the edge
   std::int32_t first_symbol = 0;                            // by which the parent finds it
-  std::int32_t leases = 0;                                  // of sequences, on this node
-  std::int32_t pins = 0;                                    // on this node, and on those below
+  std::int32_t leases = 0, pins = 0;                        // on this node, and on those below
   bool queued = false;
   std::vector<std::int32_t> symbols;        // the edge
   std::vector<BlockId> blocks[max_groups];  // whose last token is in the edge
@@ -44,6 +43,7 @@ struct PrefixNode : EvictionEntry {
 
   [[nodiscard]] std::int32_t size() const { return static_cast<std::int32_t>(symbols.size()); }
   [[nodiscard]] std::int32_t end() const { return begin + size(); }
+  [[nodiscard]] bool held() const { return leases > 0 || pins > 0; }
 };
 
 /// Nodes by index. Every path from a root spells a prefix; the children of a node differ in their first symbol. A root
@@ -55,8 +55,8 @@ class PrefixNodes {
   using Node = PrefixNode;
   static constexpr std::int32_t no_node = ChildTable<Hash>::none;
 
-  PrefixNodes(std::vector<std::int32_t> block_sizes, std::vector<std::int64_t> const& block_bytes)
-      : block_sizes_(std::move(block_sizes)) {
+  PrefixNodes(std::vector<std::int32_t> block_sizes, std::vector<std::int64_t> const& block_bytes, Hash hash)
+      : block_sizes_(std::move(block_sizes)), children_(std::move(hash)) {
     for (std::int32_t const size : block_sizes_) unit_ = std::lcm(unit_, size);
     for (std::size_t g = 0; g < block_sizes_.size(); ++g) unit_bytes_ += unit_ / block_sizes_[g] * block_bytes[g];
   }
@@ -106,7 +106,8 @@ class PrefixNodes {
     ++num_unused_;
   }
 
-  [[nodiscard]] std::int32_t root_of(std::int32_t scope) {
+  /// The root of a scope, which is new where there was none. A node was reserved.
+  [[nodiscard]] std::int32_t root_of(std::int32_t scope) noexcept {
     std::int32_t root = children_.find(no_node, scope);
     if (root != no_node) return root;
     Node& node = new_node();
@@ -116,14 +117,14 @@ class PrefixNodes {
   }
 
   /// A root that leads nowhere is not kept.
-  void drop_if_empty(std::int32_t root) {
+  void drop_if_empty(std::int32_t root) noexcept {
     Node& node = at(root);
-    if (node.first_child != no_node || node.leases != 0 || node.pins != 0) return;
+    if (node.first_child != no_node) return;
     children_.erase(no_node, node.first_symbol);
     free_node(node);
   }
 
-  void link(Node& parent, Node& child) {
+  void link(Node& parent, Node& child) noexcept {
     child.parent = parent.index;
     child.previous = no_node;
     child.next = parent.first_child;
@@ -132,7 +133,7 @@ class PrefixNodes {
     children_.insert(parent.index, child.first_symbol, child.index);
   }
 
-  void unlink(Node& child) {
+  void unlink(Node& child) noexcept {
     children_.erase(child.parent, child.first_symbol);
     if (child.next != no_node) at(child.next).previous = child.previous;
     if (child.previous != no_node)
@@ -143,56 +144,84 @@ class PrefixNodes {
 
   [[nodiscard]] bool only_child(Node const& node) const { return node.next == no_node && node.previous == no_node; }
 
-  /// The node that ends after the first `position` symbols of the path to `node`, which is cut there if need be. The
-  /// lower part keeps its index, and what is known of its uses.
-  [[nodiscard]] std::int32_t split(std::int32_t index, std::int32_t position) {
-    Node& tail = at(index);
-    if (is_root(tail) || position == tail.end()) return index;
-    if (position == tail.begin) return tail.parent;
+  /// Whether a node ends after the first `position` symbols of the path to `node`, so that nothing is to be split.
+  [[nodiscard]] bool ends_at(Node const& node, std::int32_t position) const {
+    return is_root(node) || position == node.end();
+  }
+
+  /// The upper part of a node that is to be split after the first `position` symbols of its path, inside its edge. Not
+  /// linked yet; a node was reserved. May throw std::bad_alloc; nothing has changed then.
+  [[nodiscard]] Node& upper_part(Node const& tail, std::int32_t position) {
     Node& head = new_node();
+    try {
+      head.symbols.assign(tail.symbols.begin(), tail.symbols.begin() + (position - tail.begin));
+      for (int g = 0; g < num_groups(); ++g)
+        head.blocks[g].assign(tail.blocks[g].begin(),
+                              tail.blocks[g].begin() + (position / block_size(g) - tail.begin / block_size(g)));
+      if (!tail.keys.empty())
+        head.keys.assign(tail.keys.begin(), tail.keys.begin() + (position / unit_ - tail.begin / unit_));
+    } catch (...) {
+      free_node(head);
+      throw;
+    }
+    return head;
+  }
+
+  /// Splits a node whose upper part was made. The lower part keeps its index, and what is known of its uses.
+  void split(Node& head, Node& tail) noexcept {
     Node& parent = at(tail.parent);
     unlink(tail);
-    std::int32_t const own_index = head.index;
     static_cast<EvictionEntry&>(head) = tail;
-    head.index = own_index;
     head.begin = tail.begin;
     head.first_symbol = tail.first_symbol;
+    head.leases = tail.leases;
     head.pins = tail.pins;
-    auto const cut = tail.symbols.begin() + (position - tail.begin);
-    head.symbols.assign(tail.symbols.begin(), cut);
-    tail.symbols.erase(tail.symbols.begin(), cut);
-    for (int g = 0; g < num_groups(); ++g) {
-      auto const count = position / block_size(g) - tail.begin / block_size(g);
-      auto const middle = tail.blocks[g].begin() + count;
-      head.blocks[g].assign(tail.blocks[g].begin(), middle);
-      tail.blocks[g].erase(tail.blocks[g].begin(), middle);
-    }
-    if (!tail.keys.empty()) {
-      auto const middle = tail.keys.begin() + (position / unit_ - tail.begin / unit_);
-      head.keys.assign(tail.keys.begin(), middle);
-      tail.keys.erase(tail.keys.begin(), middle);
-    }
-    tail.begin = position;
+    drop_first(tail.symbols, head.symbols.size());
+    for (int g = 0; g < num_groups(); ++g) drop_first(tail.blocks[g], head.blocks[g].size());
+    drop_first(tail.keys, head.keys.size());
+    tail.begin = head.end();
     tail.first_symbol = tail.symbols.front();
     measure(head);
     measure(tail);
     link(parent, head);
     link(head, tail);
-    return head.index;
   }
 
-  /// Whether nothing tells a node from its parent any more: one path, the same uses, and nobody ends between.
-  [[nodiscard]] bool can_join_parent(Node const& node) const {
+  /// Whether nothing tells a node from its parent any more: one path, the same uses, and nobody ends between. Or
+  /// nothing will, once both have been used by `next_hits` requests.
+  [[nodiscard]] bool can_join_parent(Node const& node, std::int32_t next_hits = 0) const {
     if (is_root(node)) return false;
     Node const& parent = at(node.parent);
-    constexpr std::int32_t many = 4;  // hits beyond this are alike
-    return !is_root(parent) && only_child(node) && parent.leases == 0 && parent.pins == node.pins &&
-           parent.order == node.order && std::min(parent.hits, many) == std::min(node.hits, many) &&
+    auto const hits = [&](Node const& one) {
+      constexpr std::int32_t many = 4;  // hits beyond this are alike
+      return std::min(std::min(one.hits, many) + next_hits, many);
+    };
+    return !is_root(parent) && only_child(node) && parent.pins == node.pins && parent.leases == node.leases &&
+           (next_hits > 0 || parent.order == node.order) && hits(parent) == hits(node) &&
            parent.priority == node.priority && parent.expires == node.expires && parent.tenant == node.tenant;
   }
 
-  /// Joins a node with its parent. The node keeps its index.
-  void join_parent(Node& node) {
+  /// Memory to join a node, which then has so much in it, with its parent. May throw std::bad_alloc; nothing has
+  /// changed then.
+  void reserve_join(Node& parent, Node const& node, std::size_t num_symbols) {
+    std::size_t const all = parent.symbols.size() + num_symbols;
+    parent.symbols.reserve(all);
+    for (int g = 0; g < num_groups(); ++g) parent.blocks[g].reserve(all / static_cast<std::size_t>(block_size(g)) + 1);
+    if (!node.keys.empty() || !parent.keys.empty()) parent.keys.reserve(all / static_cast<std::size_t>(unit_) + 1);
+  }
+  /// Whether there is memory for it.
+  [[nodiscard]] bool has_memory_to_join(Node const& node) const {
+    auto const fits = [](auto const& first, auto const& second) {
+      return first.capacity() >= first.size() + second.size();
+    };
+    Node const& parent = at(node.parent);
+    bool all = fits(parent.symbols, node.symbols) && fits(parent.keys, node.keys);
+    for (int g = 0; g < num_groups(); ++g) all = all && fits(parent.blocks[g], node.blocks[g]);
+    return all;
+  }
+
+  /// Joins a node with its parent, which has memory for it. The node keeps its index.
+  void join_parent(Node& node) noexcept {
     Node& parent = at(node.parent);
     unlink(node);
     Node& above = at(parent.parent);
@@ -207,9 +236,13 @@ class PrefixNodes {
     link(above, node);
   }
 
-  /// first := first + second, into second.
   template <class T>
-  static void append_to(std::vector<T>& first, std::vector<T>& second) {
+  static void drop_first(std::vector<T>& all, std::size_t count) noexcept {
+    all.erase(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count));
+  }
+  /// first := first + second, into second. There is memory for it.
+  template <class T>
+  static void append_to(std::vector<T>& first, std::vector<T>& second) noexcept {
     first.insert(first.end(), second.begin(), second.end());
     second.swap(first);
   }
@@ -229,8 +262,9 @@ class PrefixNodes {
     return index;
   }
 
-  /// Block i of a group on the way to `node`, which has it or lies below.
-  [[nodiscard]] BlockId block_at(std::int32_t index, int g, std::int32_t i) const {
+  /// Block i of a group on the way to node `index`, which has it or lies below. `index` becomes the node that has it:
+  /// who asks for earlier and earlier blocks goes the way once.
+  [[nodiscard]] BlockId block_at(std::int32_t& index, int g, std::int32_t i) const {
     while (at(index).begin / block_size(g) > i) index = at(index).parent;
     Node const& node = at(index);
     return node.blocks[g][static_cast<std::size_t>(i - node.begin / block_size(g))];
@@ -277,7 +311,7 @@ class PrefixNodes {
   }
 
  private:
-  /// The node that follows where each comes before its children, or null behind the last one below `top`.
+  /// The node that follows where each comes before its children, or null after the last one below `top`.
   [[nodiscard]] Node const* next_below(Node const& node, Node const& top) const {
     if (node.first_child != no_node) return &at(node.first_child);
     Node const* last = &node;

@@ -46,7 +46,7 @@ struct PrefixMatch {
 /// unpin, and no more.
 struct PrefixListener {
   void* owner = nullptr;
-  void (*inserted)(void* owner, std::int32_t scope, std::span<std::int32_t const> symbols) = nullptr;
+  void (*inserted)(void* owner, std::int32_t scope, std::span<std::int32_t const> symbols) noexcept = nullptr;
   void (*time_set)(void* owner) = nullptr;
 };
 

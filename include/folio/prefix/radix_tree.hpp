@@ -5,12 +5,13 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <folio/error.hpp>
 #include <folio/eviction/lru.hpp>
 #include <folio/prefix/events.hpp>
 #include <folio/prefix/holds.hpp>
+#include <map>
+#include <memory>
+#include <new>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,41 +23,53 @@ namespace folio {
 /// finds a child, and never decides.
 ///
 /// The tree marks its blocks in the pool as cached. Blocks that nobody holds besides are evicted, the last unit of a
-/// leaf at a time, in the order of the Eviction policy. A sequence that was matched or inserted has a lease on its
-/// deepest node: nothing above or at it is evicted. In groups with a window a prefix can be taken where the window
-/// before its end is there, and blocks that can be taken no more are given back.
+/// leaf at a time, in the order of the Eviction policy. A sequence that was matched or inserted has a lease on the node
+/// that ends with its last unit: nothing above or at it is evicted, and nothing below is kept. In groups with a window
+/// a prefix can be taken where the window before its end is there, and blocks that can be taken no more are given back.
 ///
-/// Host only, not thread-safe: one owner thread. Looking up allocates nothing and changes nothing. Everything is
-/// iterative. Cost: looking up compares each symbol once, and finds one child for each node on the way; inserting
-/// copies the new symbols and block ids; an eviction is O(log leaves).
+/// Host only, not thread-safe: one owner thread. Looking up allocates nothing and changes nothing. Every operation
+/// happens whole, or throws std::bad_alloc and nothing has changed that anybody could see: what may fail comes first.
+/// Everything is iterative. Cost: looking up compares each symbol once, and finds one child for each node on the way;
+/// inserting copies the new symbols and block ids; an eviction is O(log leaves).
 template <EvictionPolicy Eviction = LruEviction, EventSink Sink = NoEvents, class Hash = ChildHash>
 class PrefixTree : PrefixHolds<Eviction, Hash> {
   using Nodes = PrefixNodes<Hash>;
   using Blocks = PrefixBlocks<Hash>;
   using Holds = PrefixHolds<Eviction, Hash>;
   using Blocks::counters_, Blocks::drop_blocks, Blocks::drop_unreachable, Blocks::store_;
-  using Holds::eviction_, Holds::now_, Holds::order_, Holds::lease, Holds::unlease, Holds::split, Holds::touch;
-  using Holds::set_candidate, Holds::update_candidate;
+  using Holds::eviction_, Holds::now_, Holds::order_, Holds::lease, Holds::cut, Holds::split, Holds::touch;
+  using Holds::pin_owner_, Holds::set_candidate, Holds::update_candidate;
   using Nodes::at, Nodes::block_size, Nodes::holder_of, Nodes::is_root, Nodes::no_node, Nodes::num_groups;
   using Node = PrefixNode;
 
  public:
   using Blocks::gauges;
-  using Holds::pin, Holds::retain;
+  using Holds::epoch, Holds::pin, Holds::retain;
   using Nodes::unit, Nodes::unit_bytes;
 
   explicit PrefixTree(SequenceStore& store, std::vector<std::int64_t> const& block_bytes,
-                      Eviction eviction = Eviction(), Sink sink = Sink())
-      : Holds(store, block_bytes, std::move(eviction)), sink_(std::move(sink)) {}
+                      Eviction eviction = Eviction(), Sink sink = Sink(), Hash hash = Hash())
+      : Holds(store, block_bytes, std::move(eviction), std::move(hash)), sink_(std::move(sink)) {
+    pin_owner_ = std::make_shared<PinOwner>(PinOwner{this, &unpin});
+  }
   PrefixTree(PrefixTree const&) = delete;
   PrefixTree& operator=(PrefixTree const&) = delete;
+  ~PrefixTree() { pin_owner_->tree = nullptr; }
 
   /// How a store of sequences calls this tree.
   [[nodiscard]] PrefixHooks hooks() {
-    return {this, [](void* tree, int g, std::int64_t n) { return self(tree).make_room(g, n); },
-            [](void* tree, SequenceState const& parent, SequenceState& child) { self(tree).forked(parent, child); },
-            [](void* tree, SequenceState& state) noexcept { self(tree).copied(state); },
-            [](void* tree, SequenceState& state) noexcept { self(tree).released(state); }};
+    return {
+        .owner = this,
+        .evicts = policy_evicts,
+        .prepare = [](void* tree, SequenceState& state) { self(tree).prepare(state); },
+        .gain = [](void* tree, SequenceState const& state, std::int64_t* by) noexcept { self(tree).gain(state, by); },
+        .give_up = [](void* tree, SequenceState& state) noexcept { self(tree).give_up(state); },
+        .evict = [](void* tree, int g, BlockId shared) noexcept { return self(tree).evict_for(g, shared); },
+        .forked = [](void* tree, SequenceState const& parent,
+                     SequenceState& child) noexcept { self(tree).forked(parent, child); },
+        .appended = [](void* tree, SequenceState& state, std::int32_t n) noexcept { self(tree).appended(state, n); },
+        .truncated = [](void* tree, SequenceState& state) noexcept { self(tree).truncated(state); },
+        .released = [](void* tree, SequenceState& state) noexcept { self(tree).released(state); }};
   }
 
   [[nodiscard]] PrefixCounters const& counters() const noexcept { return counters_; }
@@ -80,7 +93,7 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
     return follow({this->child(no_node, scope)}, symbols, limit);
   }
   /// The same, where `before` was found for a prefix that has the first `shared` symbols and the scope of this one, and
-  /// the tree has not changed since: compares only what is behind them.
+  /// the tree has not changed since: compares only what comes after them.
   [[nodiscard]] PrefixMatch find(PrefixMatch before, std::int32_t shared, std::span<std::int32_t const> symbols,
                                  std::int32_t limit) const {
     if (before.num_symbols > shared) {
@@ -92,43 +105,55 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
     return follow(before, symbols, limit);
   }
 
-  /// Lets the empty sequence `state` begin with the tokens that were found, and holds them. To be called before the
-  /// tree changes again. Counts the look-up; `num_symbols` is the length of what was looked for.
-  void take(PrefixMatch const& match, SequenceState& state, std::int64_t num_symbols) {
+  /// Lets the empty sequence `state` begin with the tokens that were found of `prompt`, and holds them. To be called
+  /// before the tree changes again. The use and the look-up count when the sequence gets its first slots.
+  void take(PrefixMatch const& match, SequenceState& state, Prefix const& prompt) {
+    std::int32_t node = no_node;
     if (match.num_tokens > 0) {
-      std::int32_t const holder = holder_of(match.node, match.num_tokens);
-      this->fill_lists(holder, match.num_tokens, state);
-      std::int32_t const last = touch(match.node, match.num_tokens);
-      lease(state, match.num_tokens % unit() == 0 ? last : holder);
-      this->join_above(last);
+      std::int32_t const end = (match.num_tokens + unit() - 1) / unit() * unit();
+      node = cut(holder_of(match.node, match.num_tokens), end);
+      this->reserve_lists(match.num_tokens, state);
     }
-    ++counters_.lookups;
-    counters_.hit_tokens += match.num_tokens;
-    counters_.missed_tokens += num_symbols - match.num_tokens;
+    if constexpr (hears_lookups)
+      waiting_.emplace(to_int(state.id), Waiting{{prompt.symbols.begin(), prompt.symbols.end()}, prompt.scope});
+    if (node != no_node) this->fill_lists(node, match.num_tokens, state);
+    lease(state, node);
+    state.num_leased_tokens = match.num_tokens;
+    state.num_looked_up = prompt.size();
   }
 
   /// Keeps the whole units among the first tokens of a sequence, whose keys and values are written. `symbols` names
   /// them, at most as many as the sequence has. What the tree has already is shared: the sequence gives its own blocks
-  /// back. Returns how many tokens of the sequence are in the tree now.
+  /// back. Returns how many tokens of the sequence are in the tree now; 0 for a sequence from before the last `clear`.
   std::int32_t insert(SequenceState& state, std::int32_t scope, std::span<std::int32_t const> symbols) {
     std::int32_t const wanted = static_cast<std::int32_t>(symbols.size()) / unit() * unit();
-    if (wanted == 0) return 0;
+    if (wanted == 0 || state.epoch != store_.epoch()) return 0;
+    constexpr std::int64_t most_new = 4;  // a root, the upper parts of two, a leaf
+    this->reserve_nodes(most_new);
+    if constexpr (policy_learns) served_keys_.reserve(static_cast<std::size_t>(wanted / unit()));
     std::int32_t const root = this->root_of(scope);
-    PrefixMatch match = find(scope, symbols.first(static_cast<std::size_t>(wanted)), wanted);
-    this->share(match, state);
-    std::int32_t end = match.num_symbols;
-    std::int32_t node = match.node;
+    PrefixMatch const match = find(scope, symbols.first(static_cast<std::size_t>(wanted)), wanted);
     std::int32_t const insertable = this->insertable_end(state, match.num_symbols, wanted);
-    ++order_;
-    if (insertable > match.num_symbols) {
-      prepare(state.tenant, (insertable - match.num_symbols) / unit() + 1);
-      node = split(match.node, match.num_symbols);
-      node = add_leaf(node == no_node ? root : node, state, symbols.first(static_cast<std::size_t>(insertable)),
-                      match.num_symbols);
-      end = insertable;
+    bool const is_new = insertable > match.num_symbols;
+    std::int32_t const end = is_new ? insertable : match.num_symbols / unit() * unit();
+    std::int32_t last = root;
+    try {
+      if constexpr (requires { eviction_.prepare(state.tenant, std::int32_t{}); })
+        eviction_.prepare(state.tenant, is_new ? insertable / unit() - match.num_symbols / unit() : 0);
+      last = is_new ? split(match.node, match.num_symbols) : cut(match.node, end);
+      if (is_new) last = make_leaf(last, state, symbols.first(static_cast<std::size_t>(end)), match.num_symbols);
+    } catch (...) {
+      this->drop_if_empty(root);
+      throw;
     }
-    end = end / unit() * unit();
-    if (end > 0) lease(state, holder_of(node, end));
+    this->share(match, state);
+    ++order_;
+    if (is_new) add_leaf(at(last), symbols.first(static_cast<std::size_t>(end)));
+    if (end > 0) {
+      lease(state, last);
+      state.num_leased_tokens = end;
+      touch(last);
+    }
     if constexpr (policy_learns) tell_served(state, end / unit(), eviction_);
     this->drop_if_empty(root);
     if (end > 0 && listener_.inserted != nullptr)
@@ -137,27 +162,38 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
     return end;
   }
 
-  /// Evicts until `group` has `num_blocks` free blocks. False when that cannot be; what was evicted stays evicted.
-  bool make_room(int group, std::int64_t num_blocks) {
-    BlockPool const& pool = store_.pool(group);
-    if (num_blocks > std::int64_t{pool.num_free()} + pool.num_cached()) return false;
-    while (pool.num_free() < num_blocks)
-      if (!evict_unit()) return false;
-    return true;
-  }
-
   /// Evicts the unit that the policy gives; false when none can go.
-  bool evict_unit() {
+  bool evict_unit() noexcept {
     EvictionEntry* const entry = eviction_.victim(now_);
     if (entry != nullptr) drop_last_unit(static_cast<Node&>(*entry));
     return entry != nullptr;
   }
 
   /// Evicts everything that nobody holds and no pin keeps.
-  void clear() {
+  void evict_all() noexcept {
     while (evict_unit()) {
     }
-    if (num_nodes() == 0) sink_.cleared({++num_events_});
+  }
+
+  /// Forgets everything, as new weights need it: nothing of what is in the tree now is found again. What was leased and
+  /// pinned is forgotten, too. Sequences go on with the blocks that they hold, and insert nothing any more.
+  void clear() noexcept {
+    for (auto const& state : store_.states()) lease(*state, no_node);
+    store_.start_epoch();
+    for (std::size_t i = 0; i < this->end_index(); ++i) {
+      Node& node = at(static_cast<std::int32_t>(i));
+      node.pins = 0;
+      this->protect_blocks(node);
+    }
+    while (num_nodes() > 0)
+      for (std::size_t i = 0; i < this->end_index(); ++i)
+        for (auto index = static_cast<std::int32_t>(i); !is_root(at(index)) && at(index).first_child == no_node;) {
+          std::int32_t const parent = at(index).parent;
+          update_candidate(index);
+          drop_node(at(index));
+          index = parent;
+        }
+    sink_.cleared({++num_events_});
   }
 
   /// Tells `sink` all that is in the tree, as events that stand for all before: it ends with the number of the last
@@ -167,45 +203,130 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
     Nodes::tell(sink, num_events_);
   }
 
-  /// A lease more or less on the node of a sequence.
-  void forked(SequenceState const& parent, SequenceState& child) {
-    child.lease = no_node;
-    child.num_told_units = parent.num_told_units;
-    if (parent.lease != no_node) lease(child, parent.lease);
-  }
-  /// Lets go of the block that a sequence has copied because it was not whole for it.
-  void copied(SequenceState& state) noexcept {
-    std::int32_t const whole = state.num_tokens / unit() * unit();
-    if (state.lease == no_node) return;
-    for (int g = 0; g < num_groups(); ++g)
-      if (state.num_tokens / block_size(g) * block_size(g) > whole) return;  // it has smaller blocks behind
-    std::int32_t node = state.lease;
-    while (!is_root(at(node)) && at(node).begin >= whole) node = at(node).parent;
-    if (is_root(at(node)))
-      unlease(std::exchange(state.lease, no_node));
-    else if (node != state.lease)
-      lease(state, node);
-  }
+  /// The sequence holds nothing in the tree any more. It was in use until now, unless it never got slots.
   void released(SequenceState& state) noexcept {
-    unlease(std::exchange(state.lease, no_node));
-    enforce_quotas();
-  }
-
-  /// See PrefixHolds::pin.
-  void unpin(std::int32_t node) {
-    Holds::unpin(node);
+    if (state.num_looked_up == SequenceState::none && state.lease != no_node) ++order_, touch(state.lease);
+    if constexpr (hears_lookups) waiting_.erase(to_int(state.id));
+    lease(state, no_node);
     enforce_quotas();
   }
 
  private:
   static constexpr bool policy_wants_keys = requires { requires Eviction::wants_keys; };
   static constexpr bool keeps_keys = policy_wants_keys || Sink::wants_keys;
-
+  static constexpr bool policy_evicts = !requires { requires Eviction::evicts_nothing; };
+  static constexpr bool hears_lookups = requires(Sink & sink, PrefixLookup const& lookup) { sink.looked_up(lookup); };
   static constexpr bool policy_learns = requires { std::declval<Eviction&>().served(ServedRequest()); };
 
   static PrefixTree& self(void* tree) { return *static_cast<PrefixTree*>(tree); }
+  static void unpin(void* tree, std::int32_t node, std::int64_t epoch) noexcept {
+    if (epoch != self(tree).store_.epoch()) return;
+    self(tree).hold(node, &Node::pins, -1);
+    self(tree).enforce_quotas();
+  }
 
-  /// Goes on comparing where `match` ends, in the edge of its node or behind.
+  // What the store calls.
+
+  [[nodiscard]] std::int32_t whole(std::int32_t num_tokens) const noexcept { return num_tokens / unit() * unit(); }
+  /// Whether the sequence has only a part of the last unit that it leases. Its own tokens may have gone on elsewhere.
+  [[nodiscard]] bool leases_part(SequenceState const& state) const noexcept {
+    return state.lease != no_node && at(state.lease).end() > whole(state.num_leased_tokens);
+  }
+  void prepare(SequenceState& state) {
+    std::int32_t last = state.lease;
+    if (leases_part(state)) last = cut(last, whole(state.num_leased_tokens));
+    if (state.num_looked_up != SequenceState::none) this->reserve_joins(last);
+  }
+
+  void gain(SequenceState const& state, std::int64_t* by_group) const noexcept {
+    if (!policy_evicts || !leases_part(state)) return;
+    std::int32_t const from = whole(state.num_leased_tokens);
+    for (std::int32_t i = state.lease; !is_root(at(i)) && at(i).end() > from; i = at(i).parent)
+      if (at(i).leases > 1 || at(i).pins > 0) return;  // leases are on ends, so another one needs the part as well
+    for (int g = 0; g < num_groups(); ++g) {
+      if (store_.shape(g).window != 0) continue;  // what is only leased counts as evictable as it is
+      std::vector<BlockId> const& own = state.lists[g].blocks;
+      bool const may_copy = state.num_tokens % block_size(g) != 0;  // the last block, which is whole for the tree
+      std::int32_t index = state.lease;
+      for (std::int32_t i = at(index).end() / block_size(g) - 1; i >= from / block_size(g); --i) {
+        BlockId const block = this->block_at(index, g, i);
+        if (block == null_block) continue;
+        std::uint32_t const holders = store_.pool(g).ref_count(block);
+        if (may_copy && block == own.back())
+          by_group[g] += holders == 1 ? 1 : 0;
+        else
+          by_group[g] += holders == 0 ? 1 : 0;
+      }
+    }
+  }
+
+  void give_up(SequenceState& state) noexcept {
+    std::int32_t const from = whole(state.num_leased_tokens);
+    std::int32_t top = state.lease;
+    while (at(top).begin > from) top = at(top).parent;
+    std::int32_t const parent = at(top).parent, symbol = at(top).first_symbol;
+    lease(state, parent);
+    while (this->child(parent, symbol) == top) {  // dropping a leaf may take nodes above with it
+      std::int32_t last = top;
+      while (at(last).first_child != no_node) last = at(last).first_child;
+      drop_node(at(last));
+    }
+  }
+
+  bool evict_for(int group, BlockId shared) noexcept {
+    if (evict_unit()) return true;
+    if (!policy_evicts || store_.shape(group).window == 0) return false;
+    return this->drop_leased(group, null_block) || (shared != null_block && this->drop_leased(group, shared));
+  }
+
+  void forked(SequenceState const& parent, SequenceState& child) noexcept {
+    child.num_told_units = parent.num_told_units;
+    child.num_leased_tokens = parent.num_leased_tokens;
+    lease(child, parent.lease);
+  }
+
+  void appended(SequenceState& state, std::int32_t n) noexcept {
+    if (state.num_looked_up != SequenceState::none) count_use(state);
+    if (n == 0 || !leases_part(state)) return;
+    for (int g = 0; g < num_groups(); ++g)  // whether it has whole blocks of the part
+      if (state.num_leased_tokens / block_size(g) * block_size(g) > whole(state.num_leased_tokens)) return;
+    lease(state, this->above(state.lease, whole(state.num_leased_tokens)));
+  }
+
+  void truncated(SequenceState& state) noexcept {
+    state.num_told_units = std::min(state.num_told_units, state.num_tokens / unit());
+    state.num_leased_tokens = std::min(state.num_leased_tokens, state.num_tokens);
+    std::int32_t const end = (state.num_leased_tokens + unit() - 1) / unit() * unit();
+    if (state.lease == no_node || at(state.lease).end() <= end) return;
+    std::int32_t node = this->above(state.lease, end);
+    try {
+      node = cut(node, end);
+    } catch (std::bad_alloc const&) {  // it leases more than it must, until it is cut another time
+    }
+    lease(state, node);
+  }
+
+  /// The request that was looked up is served from now on. What it found ends with a node, which `prepare` has seen to.
+  void count_use(SequenceState& state) noexcept {
+    std::int32_t const found = state.num_tokens;
+    ++order_;
+    ++counters_.lookups;
+    counters_.hit_tokens += found;
+    counters_.missed_tokens += state.num_looked_up - found;
+    state.num_looked_up = SequenceState::none;
+    if (state.lease != no_node) {
+      std::int32_t const last = this->above(state.lease, whole(found));
+      this->count_hit(last, found / unit());
+      this->join_above(last);
+    }
+    if constexpr (hears_lookups) {
+      auto const prompt = waiting_.find(to_int(state.id));
+      sink_.looked_up({{prompt->second.symbols, prompt->second.scope}, found, unit(), state.tenant});
+      waiting_.erase(prompt);
+    }
+  }
+
+  /// Goes on comparing where `match` ends, in the edge of its node or after it.
   [[nodiscard]] PrefixMatch follow(PrefixMatch match, std::span<std::int32_t const> symbols, std::int32_t limit) const {
     auto const size = static_cast<std::int32_t>(symbols.size());
     for (std::int32_t next = match.node; next != no_node;) {
@@ -220,69 +341,72 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
     return match;
   }
 
-  /// Before nodes are made: what a policy needs for them.
-  void prepare(std::int32_t tenant, std::int32_t num_units) {
-    eviction_.reserve(static_cast<std::size_t>(Nodes::size()) + 2);
-    if constexpr (requires { eviction_.prepare(tenant, num_units); }) eviction_.prepare(tenant, num_units);
-  }
-
   /// A policy with quotas names what is kept beyond them and can go.
-  void enforce_quotas() {
+  void enforce_quotas() noexcept {
     if constexpr (requires { eviction_.over_quota(now_); })
       while (EvictionEntry* const entry = eviction_.over_quota(now_)) drop_last_unit(static_cast<Node&>(*entry));
   }
 
-  /// A leaf below `parent` for symbols [begin, symbols.size()), with the sequence's blocks.
-  [[nodiscard]] std::int32_t add_leaf(std::int32_t parent, SequenceState const& state,
-                                      std::span<std::int32_t const> symbols, std::int32_t begin) {
+  /// A leaf that is to hang below `parent`, for symbols [begin, symbols.size()), with the sequence's blocks. A node was
+  /// reserved. May throw std::bad_alloc; nothing has changed then.
+  [[nodiscard]] std::int32_t make_leaf(std::int32_t parent, SequenceState const& state,
+                                       std::span<std::int32_t const> symbols, std::int32_t begin) {
     Node& leaf = this->new_node();
-    leaf.begin = begin;
-    leaf.symbols.assign(symbols.begin() + begin, symbols.end());
-    leaf.first_symbol = leaf.symbols.front();
-    for (int g = 0; g < num_groups(); ++g) {
-      auto const first = state.lists[g].blocks.begin() + begin / block_size(g);
-      auto const last = state.lists[g].blocks.begin() + leaf.end() / block_size(g);
-      leaf.blocks[g].assign(first, last);
-      for (BlockId const block : leaf.blocks[g])
-        if (block != null_block) store_.pool(g).cache_live(block);
+    try {
+      leaf.parent = parent;
+      leaf.begin = begin;
+      leaf.symbols.assign(symbols.begin() + begin, symbols.end());
+      leaf.first_symbol = leaf.symbols.front();
+      for (int g = 0; g < num_groups(); ++g)
+        leaf.blocks[g].assign(state.lists[g].blocks.begin() + begin / block_size(g),
+                              state.lists[g].blocks.begin() + leaf.end() / block_size(g));
+      this->measure(leaf);
+      if constexpr (keeps_keys) leaf.keys.resize(static_cast<std::size_t>(leaf.units));
+    } catch (...) {
+      this->free_node(leaf);
+      throw;
     }
-    leaf.created = leaf.last_use = now_;
-    leaf.order = order_;
     leaf.hit_depth = std::min(begin, state.num_cached_tokens) / unit();
     leaf.priority = state.retention.priority;
     leaf.expires = state.retention.expires;
     leaf.tenant = state.tenant;
-    this->measure(leaf);
-    counters_.stored_units += leaf.units;
-    if constexpr (requires { eviction_.stored(leaf); }) eviction_.stored(leaf);
-    if constexpr (keeps_keys) note_keys(leaf, parent, symbols);
-    this->link(at(parent), leaf);
-    update_candidate(parent);
-    update_candidate(leaf.index);
     return leaf.index;
   }
 
+  /// A leaf that was made comes into the tree. `symbols`: of the whole prefix.
+  void add_leaf(Node& leaf, std::span<std::int32_t const> symbols) noexcept {
+    for (int g = 0; g < num_groups(); ++g)
+      for (BlockId const block : leaf.blocks[g])
+        if (block != null_block) store_.pool(g).cache_live(block);
+    leaf.created = leaf.last_use = now_;
+    leaf.order = order_;
+    counters_.stored_units += leaf.units;
+    if constexpr (requires { eviction_.stored(leaf); }) eviction_.stored(leaf);
+    if constexpr (keeps_keys) note_keys(leaf, symbols);
+    Node& parent = at(leaf.parent);
+    this->link(parent, leaf);
+    update_candidate(parent.index);
+    update_candidate(leaf.index);
+  }
+
   /// The keys of a new leaf's units, each a digest of the whole prefix up to its end.
-  void note_keys(Node& leaf, std::int32_t parent, std::span<std::int32_t const> symbols) {
-    std::int32_t const first = leaf.begin / unit();
-    std::uint64_t const before = this->key_at(parent, first - 1);
+  void note_keys(Node& leaf, std::span<std::int32_t const> symbols) noexcept {
+    auto const first = static_cast<std::size_t>(leaf.begin / unit()), size = static_cast<std::size_t>(unit());
+    std::uint64_t const before = this->key_at(leaf.parent, leaf.begin / unit() - 1);
     std::uint64_t key = before;
-    for (std::int32_t i = first; i < first + leaf.units; ++i) {
-      key = unit_key(key, symbols.subspan(static_cast<std::size_t>(i * unit()), static_cast<std::size_t>(unit())));
-      leaf.keys.push_back(key);
-    }
+    for (std::size_t i = 0; i < leaf.keys.size(); ++i)
+      leaf.keys[i] = key = unit_key(key, symbols.subspan((first + i) * size, size));
     std::span<std::uint64_t const> const keys = leaf.keys;
     if constexpr (requires { eviction_.inserted(leaf, keys, now_); }) eviction_.inserted(leaf, keys, now_);
     if constexpr (Sink::wants_keys)
-      sink_.stored({++num_events_, before, keys, symbols.subspan(static_cast<std::size_t>(first * unit())), unit(),
-                    leaf.tenant});
+      sink_.stored({++num_events_, before, keys, symbols.subspan(first * size), unit(), leaf.tenant});
   }
 
   /// Tells the policy of a sequence that is in the tree with so many units.
   template <class Learner>
-  void tell_served(SequenceState& state, std::int32_t num_units, Learner& policy) {
+  void tell_served(SequenceState& state, std::int32_t num_units, Learner& policy) noexcept {
     if (num_units <= state.num_told_units) return;
-    served_keys_.resize(static_cast<std::size_t>(num_units));
+    served_keys_.resize(static_cast<std::size_t>(num_units));  // there is memory for them
     for (std::int32_t i = state.lease; !is_root(at(i)); i = at(i).parent) {
       auto const first = static_cast<std::size_t>(at(i).begin / unit());
       std::copy_n(at(i).keys.begin(), std::min(at(i).keys.size(), served_keys_.size() - first),
@@ -292,7 +416,14 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
                    order_, at(state.lease).tenant});
   }
 
-  void drop_last_unit(Node& leaf) {
+  /// Evicts all that a leaf has, and the leaf.
+  void drop_node(Node& leaf) noexcept {
+    while (!drop_last_unit(leaf)) {
+    }
+  }
+
+  /// Evicts the last unit of a leaf; true when the leaf is gone.
+  bool drop_last_unit(Node& leaf) noexcept {
     std::int32_t const end = (leaf.end() - 1) / unit() * unit();
     if constexpr (keeps_keys) {
       std::uint64_t const key = leaf.keys.back();
@@ -303,17 +434,28 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
     if constexpr (requires { eviction_.dropped(leaf); }) eviction_.dropped(leaf);
     ++counters_.evicted_units;
     counters_.evicted_age += now_ - leaf.last_use;
-    for (int g = 0; g < num_groups(); ++g) drop_blocks(leaf, g, end / block_size(g));
-    if (end <= leaf.begin) return drop_leaf(leaf);
-    leaf.symbols.resize(static_cast<std::size_t>(end - leaf.begin));
-    this->measure(leaf);
-    eviction_.shrunk(leaf);
-    drop_unreachable(leaf);
+    bool const goes = end <= leaf.begin;
+    if (!goes) {
+      leaf.symbols.resize(static_cast<std::size_t>(end - leaf.begin));
+      this->measure(leaf);
+      if (leaf.queued) eviction_.shrunk(leaf);
+    }
+    trim(leaf, end, false);
+    if (goes) drop_leaf(leaf);
+    return goes;
+  }
+
+  /// Lets go of a leaf's blocks after the first `end` tokens of its prefix. Where a group with a window lost some, or
+  /// the node `has_become` a leaf, blocks that only led there go as well.
+  void trim(Node& leaf, std::int32_t end, bool has_become) noexcept {
+    for (int g = 0; g < num_groups(); ++g)
+      if ((drop_blocks(leaf, g, end / block_size(g)) || has_become) && store_.shape(g).window != 0 && end > leaf.begin)
+        drop_unreachable(leaf, g);
   }
 
   /// Takes an empty leaf off the tree, and what hangs on it alone: a parent that has become a leaf ends with a whole
   /// unit again, or goes as well.
-  void drop_leaf(Node& leaf) {
+  void drop_leaf(Node& leaf) noexcept {
     std::int32_t index = leaf.index;
     while (true) {
       Node& node = at(index);
@@ -325,22 +467,27 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
       if (is_root(above)) return this->drop_if_empty(parent);
       if (above.first_child != no_node) return;
       std::int32_t const end = above.end() / unit() * unit();
-      for (int g = 0; g < num_groups(); ++g) drop_blocks(above, g, end / block_size(g));
       if (end > above.begin) {
         above.symbols.resize(static_cast<std::size_t>(end - above.begin));
         this->measure(above);
-        update_candidate(parent);
-        return drop_unreachable(above);
+        trim(above, end, true);
+        return update_candidate(parent);
       }
-      if (above.leases != 0) this->lease_above(parent);
+      trim(above, above.begin, true);
       index = parent;
     }
   }
+
+  struct Waiting {
+    std::vector<std::int32_t> symbols;
+    std::int32_t scope = 0;
+  };
 
   Sink sink_;
   PrefixListener listener_;
   std::vector<std::uint64_t> served_keys_;
   std::int64_t num_events_ = 0;
+  std::map<std::int32_t, Waiting> waiting_;  // prompts whose look-up is not counted yet, where somebody hears of them
 };
 
 }  // namespace folio

@@ -7,10 +7,11 @@
 #include <cmath>
 #include <cstdint>
 #include <folio/error.hpp>
-#include <folio/prefix/nodes.hpp>
+#include <folio/prefix/holds.hpp>
 #include <folio/prefix/prefix.hpp>
 #include <limits>
 #include <map>
+#include <new>
 #include <numbers>
 #include <span>
 #include <string>
@@ -71,17 +72,14 @@ class PromptRegistry {
           "up to 1e100, not " +
           std::to_string(budget_bytes) + " and " + std::to_string(half_life));
     tree_.set_listener({this,
-                        [](void* self, std::int32_t scope, std::span<std::int32_t const> symbols) {
+                        [](void* self, std::int32_t scope, std::span<std::int32_t const> symbols) noexcept {
                           static_cast<PromptRegistry*>(self)->inserted(scope, symbols);
                         },
                         [](void* self) { static_cast<PromptRegistry*>(self)->expire(); }});
   }
   PromptRegistry(PromptRegistry const&) = delete;
   PromptRegistry& operator=(PromptRegistry const&) = delete;
-  ~PromptRegistry() {
-    tree_.set_listener({});
-    for (auto& [name, prompt] : prompts_) unpin(prompt);
-  }
+  ~PromptRegistry() { tree_.set_listener({}); }
 
   /// Gives a prefix a name, or a name another prefix. What is kept are its whole units. Popularity goes on. Throws
   /// Error, and changes nothing, for a prefix without a whole unit, a priority not from 0 to 100, a time to live that
@@ -96,14 +94,13 @@ class PromptRegistry {
     std::int64_t const given_back = before != nullptr && before->wanted ? units_of_its_own(*before, before) : 0;
     std::int64_t const needed = options.pinned ? units_of_its_own(next, before) : 0;
     check_budget(name, needed, given_back);
+    pin_if_there(next);  // before what it had is unpinned, so that what both have is pinned all the time
     Prompt& prompt = before != nullptr ? *before : prompts_[name];
     next.uses = prompt.uses;
     next.last_use = prompt.last_use;
     std::swap(prompt, next);
     pinned_units_ += needed - given_back;
     next_expiry_ = std::min(next_expiry_, prompt.expires);
-    pin_if_there(prompt);
-    unpin(next);  // last, so that what both have is pinned all the time
   }
 
   /// Forgets a name. False when there is none.
@@ -121,8 +118,13 @@ class PromptRegistry {
     std::int64_t const needed = units_of_its_own(prompt, &prompt);
     check_budget(name, needed, 0);
     prompt.wanted = true;
+    try {
+      pin_if_there(prompt);
+    } catch (...) {
+      prompt.wanted = false;
+      throw;
+    }
     pinned_units_ += needed;
-    pin_if_there(prompt);
   }
   /// The prompt is as any other from here on, but for its name. Throws Error for an unknown name.
   void unpin(std::string_view name) { give_up(at(name)); }
@@ -182,15 +184,13 @@ class PromptRegistry {
   [[nodiscard]] std::int64_t pinned_bytes() const noexcept { return pinned_units_ * tree_.unit_bytes(); }
 
  private:
-  static constexpr std::int32_t none = -1;
-
   struct Prompt {
     std::vector<std::int32_t> symbols;
     std::int32_t scope = 0;
     std::int32_t priority = Retention::default_priority;
     double expires = std::numeric_limits<double>::infinity();
     bool wanted = false;            // pinned, or to be pinned as soon as it is there
-    std::int32_t node = none;       // of the tree, when it is pinned
+    PrefixPin pin = {};             // when it is in the tree
     double uses = 0, last_use = 0;  // uses, those of a half-life before last_use counting half
   };
   using Prompts = std::map<std::string, Prompt, std::less<>>;
@@ -240,18 +240,17 @@ class PromptRegistry {
     return whole(prompt) / tree_.unit() - shared;
   }
 
+  /// Whether a prompt is pinned in the tree as it is now: not before it was cleared.
+  [[nodiscard]] bool is_kept(Prompt const& prompt) const { return prompt.pin && prompt.pin.epoch() == tree_.epoch(); }
   void pin_if_there(Prompt& prompt) {
-    if (!prompt.wanted || prompt.node != none) return;
+    if (!prompt.wanted || is_kept(prompt)) return;
     PrefixMatch const found = match(prompt);
-    if (found.num_tokens == whole(prompt)) prompt.node = tree_.pin(found, whole(prompt));
-  }
-  void unpin(Prompt& prompt) {
-    if (prompt.node != none) tree_.unpin(std::exchange(prompt.node, none));
+    if (found.num_tokens == whole(prompt)) prompt.pin = tree_.pin(found, whole(prompt));
   }
   void give_up(Prompt& prompt) {
     if (prompt.wanted) pinned_units_ -= units_of_its_own(prompt, &prompt);
     prompt.wanted = false;
-    unpin(prompt);
+    prompt.pin.release();
   }
   typename Prompts::iterator forget(typename Prompts::iterator prompt) {
     give_up(prompt->second);
@@ -259,12 +258,16 @@ class PromptRegistry {
   }
 
   // What the tree calls.
-  void inserted(std::int32_t scope, std::span<std::int32_t const> symbols) {
+  void inserted(std::int32_t scope, std::span<std::int32_t const> symbols) noexcept {
     for (auto& [name, prompt] : prompts_) {
-      if (!prompt.wanted || prompt.node != none || prompt.scope != scope) continue;
+      if (!prompt.wanted || is_kept(prompt) || prompt.scope != scope) continue;
       std::int32_t const size = whole(prompt);
       if (static_cast<std::size_t>(size) > symbols.size()) continue;
-      if (common_prefix(prompt.symbols.data(), symbols.data(), size) == size) pin_if_there(prompt);
+      if (common_prefix(prompt.symbols.data(), symbols.data(), size) != size) continue;
+      try {
+        pin_if_there(prompt);
+      } catch (std::bad_alloc const&) {  // the next insertion tries again
+      }
     }
   }
   void expire() {

@@ -24,16 +24,17 @@ GroupShape shape() { return group_shape(ModelConfig{.layers = 1, .kv_heads = 1},
 
 /// Block lists and a tree, without the blocks' memory: bookkeeping alone.
 struct Books {
-  explicit Books(std::int64_t num_blocks)
-      : blocks{num_blocks},
-        store({shape()}, blocks, {nullptr, [](void*, int, BlockId, BlockId) noexcept {}}),
-        tree(store, std::vector<std::int64_t>{64}) {
+  explicit Books(std::int64_t num_blocks) : Books({shape()}, num_blocks) {}
+  Books(std::vector<GroupShape> const& shapes, std::int64_t num_blocks)
+      : blocks(shapes.size(), num_blocks),
+        store(shapes, blocks, {nullptr, [](void*, int, BlockId, BlockId) noexcept {}}, block_size),
+        tree(store, std::vector<std::int64_t>(shapes.size(), 64)) {
     store.set_prefix_hooks(tree.hooks());
   }
   SequenceState& create(std::span<std::int32_t const> prompt) {
     SequenceState& state = store.create();
     auto const size = static_cast<std::int32_t>(prompt.size());
-    tree.take(tree.find(0, prompt, size - 1), state, size);
+    tree.take(tree.find(0, prompt, size - 1), state, prompt);
     if (!store.try_append(state, size - state.num_tokens)) throw Error("the benchmark's pool is too small");
     return state;
   }
@@ -64,7 +65,7 @@ void match(benchmark::State& state) {
   for (auto _ : state) {
     SequenceState& sequence = books.store.create();
     auto const start = Clock::now();
-    books.tree.take(books.tree.find(0, again, prompt_tokens), sequence, prompt_tokens);
+    books.tree.take(books.tree.find(0, again, prompt_tokens), sequence, again);
     double const took = seconds_since(start);
     seconds += took;
     state.SetIterationTime(took);
@@ -143,7 +144,7 @@ void many_live(benchmark::State& state) {
       std::vector<double> unused;
       SequenceState& sequence = books.store.create();
       timed(measure ? match_times : unused,
-            [&] { books.tree.take(books.tree.find(0, prompt, tokens - 1), sequence, tokens); });
+            [&] { books.tree.take(books.tree.find(0, prompt, tokens - 1), sequence, prompt); });
       if (!books.store.try_append(sequence, tokens - sequence.num_tokens)) throw Error("the pool is too small");
       timed(measure ? insert_times : unused, [&] { books.tree.insert(sequence, 0, prompt); });
       return sequence;
@@ -162,6 +163,38 @@ void many_live(benchmark::State& state) {
   }
 }
 
+/// 1,000 units evicted from a branch of so many tokens, in a model with full attention and a window of 1,024 tokens.
+/// The window's blocks are there for the last window only, or for all that was computed in chunks.
+void evict_window(benchmark::State& state) {
+  auto const tokens = static_cast<std::int32_t>(state.range(0));
+  constexpr std::int32_t units = 1000;
+  GroupShape windowed = shape();
+  windowed.kind = AttentionKind::sliding_window;
+  windowed.window = 1024;
+  auto const prompt = random_tokens(tokens, 4);
+  std::vector<double> times;
+  for (auto _ : state) {
+    state.PauseTiming();
+    Books books({shape(), windowed}, tokens / block_size + 16);
+    SequenceState& sequence = books.store.create();
+    for (std::int32_t t = 0; t < tokens; t += 4096) {
+      if (!books.store.try_append(sequence, 4096)) throw Error("the benchmark's pool is too small");
+      if (state.range(1) != 0) books.tree.insert(sequence, 0, std::span(prompt).first(to_size(t + 4096)));
+    }
+    books.tree.insert(sequence, 0, prompt);
+    books.store.release(sequence);
+    state.ResumeTiming();
+    auto const start = Clock::now();
+    for (std::int32_t i = 0; i < units; ++i)
+      if (!books.tree.evict_unit()) state.SkipWithError("there was nothing to evict");
+    times.push_back(seconds_since(start));
+    state.SetIterationTime(times.back());
+  }
+  auto const median = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::nth_element(times.begin(), median, times.end());
+  state.counters["us_per_unit"] = *median / units * 1e6;
+}
+
 void settings(benchmark::internal::Benchmark* b) {
   b->Unit(benchmark::kMicrosecond)->UseManualTime()->Iterations(2000);
 }
@@ -171,6 +204,11 @@ BENCHMARK(match)->Name("prefix/match")->Apply(settings);
 BENCHMARK(match_memcmp)->Name("prefix/match/limit_memcmp")->Apply(baseline);
 BENCHMARK(match_hash_map)->Name("prefix/match/baseline_hash_map")->Apply(baseline);
 BENCHMARK(insert)->Name("prefix/insert")->Apply(settings);
+void evictions(benchmark::internal::Benchmark* b) { b->Unit(benchmark::kMicrosecond)->UseManualTime()->Iterations(15); }
+BENCHMARK(evict_window)->Name("prefix/evict/window1k/ctx16k")->Args({1 << 14, 0})->Apply(evictions);
+BENCHMARK(evict_window)->Name("prefix/evict/window1k/ctx1M")->Args({1 << 20, 0})->Apply(evictions);
+BENCHMARK(evict_window)->Name("prefix/evict/window1k/chunks/ctx16k")->Args({1 << 14, 1})->Apply(evictions);
+BENCHMARK(evict_window)->Name("prefix/evict/window1k/chunks/ctx1M")->Args({1 << 20, 1})->Apply(evictions);
 BENCHMARK(many_live)->Name("prefix/many_live")->Unit(benchmark::kMillisecond)->Iterations(1);
 
 }  // namespace

@@ -21,9 +21,10 @@ struct BlockBudget {
   std::int64_t block_bytes = 0;
   std::int32_t batch_tokens = 0;
 
-  /// The most blocks that a sequence holds on its way to `num_tokens`.
+  /// The most blocks that a sequence holds on its way to `num_tokens`: a cache that keeps prefixes keeps a block more
+  /// than its window needs.
   [[nodiscard]] std::int64_t blocks_of(std::int32_t num_tokens) const {
-    return folio::most_blocks_held(shape, num_tokens, batch_tokens);
+    return folio::most_blocks_held(shape, num_tokens, batch_tokens + shape.block_size);
   }
 
   /// Throws BadInput when the longest request alone does not fit.

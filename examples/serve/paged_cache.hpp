@@ -32,15 +32,13 @@ class PagedCache {
   /// A sequence that begins with what the cache has of these tokens, at most all but the last one.
   [[nodiscard]] virtual folio::Sequence create(std::span<std::int32_t const> tokens) = 0;
   /// Keeps the whole blocks of these tokens, the first of a sequence, for later ones. They must have been computed.
-  virtual void keep(folio::Sequence const& sequence, std::span<std::int32_t const> tokens) = 0;
-  /// Forgets all that is kept for later sequences. `sequence` is the only one there is, and keeps its own blocks.
-  virtual void forget(folio::Sequence const& sequence) = 0;
+  virtual void keep(folio::Sequence& sequence, std::span<std::int32_t const> tokens) = 0;
 
   // As of folio::KvCache.
   [[nodiscard]] virtual folio::Sequence create() = 0;
   [[nodiscard]] virtual folio::Stats stats() const = 0;
   [[nodiscard]] virtual std::int64_t num_blocks() const = 0;
-  [[nodiscard]] virtual std::int64_t num_free_blocks() const = 0;
+  [[nodiscard]] virtual std::int64_t num_obtainable_blocks() const = 0;
   /// Blocks that sequences hold.
   [[nodiscard]] virtual std::int64_t num_live_blocks() const = 0;
   /// Blocks that no sequence holds, and that are kept for later ones: evicted when a sequence needs them.
@@ -70,23 +68,16 @@ template <class Cache>
 class PagedCacheOf : public PagedCache {
  public:
   [[nodiscard]] folio::Sequence create(std::span<std::int32_t const> tokens) override {
-    folio::Sequence sequence = cache_.create(folio::Prefix(tokens));
-    if (windowed_) let_go(sequence);
-    return sequence;
+    return cache_.create(folio::Prefix(tokens));
   }
-  void keep(folio::Sequence const& sequence, std::span<std::int32_t const> tokens) override {
+  void keep(folio::Sequence& sequence, std::span<std::int32_t const> tokens) override {
     cache_.insert(sequence, folio::Prefix(tokens));
-    if (windowed_) let_go(sequence);
-  }
-  void forget(folio::Sequence const& sequence) override {
-    let_go(sequence);
-    cache_.prefixes().clear();
   }
 
   [[nodiscard]] folio::Sequence create() override { return cache_.create(); }
   [[nodiscard]] folio::Stats stats() const override { return cache_.stats(); }
   [[nodiscard]] std::int64_t num_blocks() const override { return cache_.num_blocks(); }
-  [[nodiscard]] std::int64_t num_free_blocks() const override { return pool().num_free(); }
+  [[nodiscard]] std::int64_t num_obtainable_blocks() const override { return cache_.num_obtainable_blocks(); }
   [[nodiscard]] std::int64_t num_live_blocks() const override { return pool().num_live(); }
   [[nodiscard]] std::int64_t num_kept_blocks() const override { return pool().num_cached(); }
   [[nodiscard]] std::int64_t memory_bytes() const override { return cache_.memory_bytes(); }
@@ -96,17 +87,12 @@ class PagedCacheOf : public PagedCache {
   /// Throws BadInput when the longest request alone does not fit.
   explicit PagedCacheOf(CacheRequest const& request)
       : PagedCache(make_budget(request)),
-        cache_(make_config(request.model, budget().num_blocks(request.prompts, request.options))),
-        windowed_(request.model.window < request.model.context) {}
+        cache_(make_config(request.model, budget().num_blocks(request.prompts, request.options))) {}
 
   Cache cache_;
 
  private:
   [[nodiscard]] folio::BlockPool const& pool() const { return cache_.state()->store.pool(0); }
-
-  /// A sequence keeps its place in the tree of prefixes, and so all blocks on the way there, from being evicted. It
-  /// holds them itself, unless they are behind its window: those others can have.
-  void let_go(folio::Sequence const& sequence) { cache_.let_go(sequence); }
 
   static folio::CacheConfig make_config(LlamaConfig const& model, std::int64_t num_blocks) {
     folio::CacheConfig config;
@@ -121,8 +107,6 @@ class PagedCacheOf : public PagedCache {
     folio::GroupShape const shape = Cache::resolve(make_config(request.model, 1)).front();
     return {shape, typename Cache::Map{shape}.block_bytes(), request.options.batch_tokens};
   }
-
-  bool windowed_;  // sequences outgrow the window
 };
 
 }  // namespace serve

@@ -130,18 +130,10 @@ class PagedEngine final : public Engine {
   bool append_or_preempt(std::size_t i, std::int32_t n) {
     while (!running_[i]->sequence.try_append(n)) {
       crowded_ = true;
-      if (running_.size() == 1) return append_alone(running_[i]->sequence, n);
+      if (running_.size() == 1) throw std::logic_error("serve: one request alone does not fit its budget");
       if (i + 1 == running_.size()) return false;
       preempt_youngest();
     }
-    return true;
-  }
-
-  /// The same for the only one that runs. What is kept for later prompts must not stop it: its own blocks may be kept
-  /// as well, and then it would need a copy of one, or cannot give back what is behind its window.
-  bool append_alone(folio::Sequence& sequence, std::int32_t n) {
-    cache_->forget(sequence);
-    if (!sequence.try_append(n)) throw std::logic_error("serve: one request alone does not fit its budget");
     return true;
   }
 
@@ -168,7 +160,7 @@ class PagedEngine final : public Engine {
     while (!crowded_ && room_ > 0 && !waiting_.empty()) {
       Generation& next = *waiting_.front();
       next.sequence = options_.prefix ? cache_->create(next.tokens) : cache_->create();
-      if (!running_.empty() && blocks_to_read(next) > num_available_blocks() - promised_blocks()) {
+      if (!running_.empty() && blocks_to_read(next) > cache_->num_obtainable_blocks() - promised_blocks()) {
         next.sequence.release();
         return;
       }
@@ -180,12 +172,6 @@ class PagedEngine final : public Engine {
       std::int32_t const n = std::min(next.num_pending(), room_);
       if (append_or_preempt(running_.size() - 1, n)) schedule(next, n);
     }
-  }
-
-  /// Blocks that are free or can be evicted. Not quite all that are kept can: a sequence protects the tree's path that
-  /// it is on, and that may go on a little behind its own blocks.
-  [[nodiscard]] std::int64_t num_available_blocks() const {
-    return cache_->num_free_blocks() + cache_->num_kept_blocks();
   }
 
   [[nodiscard]] std::int64_t promised_blocks() const {

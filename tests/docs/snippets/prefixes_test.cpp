@@ -45,8 +45,8 @@ std::int32_t serve(Cache& cache, std::vector<std::int32_t> const& prompt) {
   std::int32_t const found = sequence.num_tokens();
   sequence.append(static_cast<std::int32_t>(prompt.size()) - found);  // evicts what nobody holds, if it must
   compute(cache, sequence);                                           // the new tokens are the step's queries
-  // ... generate, then:
-  cache.insert(sequence, prompt);  // keeps its whole blocks for others; `prompt` may go on with the answer
+  cache.insert(sequence, prompt);                                     // keeps its whole blocks for others from now on
+  // ... generate; then insert again, with the prompt and its answer, for the conversation's next turn
   return found;
 }
 // [/serve]
@@ -77,6 +77,27 @@ TEST_CASE("reuse_prefixes: blocks are free, live or cached") {
   CHECK(held.total == 100);
   again.release();
   CHECK(cache.stats().cached == 6);
+}
+
+TEST_CASE("reuse_prefixes: a request that waits, admission, new weights") {
+  Cache cache({.num_blocks = {100}});
+  std::vector<std::int32_t> const prompt = tokens_from(1, 100);
+  serve(cache, prompt);
+  // [waiting]
+  std::int32_t const would_find = cache.num_cached_tokens(prompt);  // changes nothing, counts nothing
+  folio::Sequence sequence = cache.create(prompt);                  // holds what it found
+  std::int32_t const rest = static_cast<std::int32_t>(prompt.size()) - sequence.num_tokens();
+  bool const fits = sequence.num_blocks_to_append(rest) <= cache.num_obtainable_blocks();  // free, or evictable
+  if (fits) sequence.append(rest);                                                         // now the use counts
+  // [/waiting]
+  CHECK(would_find == 96);
+  CHECK(fits);
+  CHECK(cache.stats().prefixes.lookups == 2);
+  // [clear]
+  cache.prefixes().clear();  // nothing of before is found any more
+  // [/clear]
+  CHECK(cache.num_cached_tokens(prompt) == 0);
+  CHECK(cache.insert(sequence, prompt) == 0);
 }
 
 TEST_CASE("reuse_prefixes: a sequence lets go of what it found") {
@@ -140,7 +161,7 @@ TEST_CASE("reuse_prefixes: names, pins and retention") {
   folio::PrefixMatch const found = tree.find(0, prompt, 48);
   tree.retain(found, 32, 48, {.priority = 80, .expires = 600});  // tokens 32 to 47, for ten minutes
   // [/retain]
-  cache.prefixes().clear();
+  cache.prefixes().evict_all();
   CHECK(cache.num_cached_tokens(tokens_from(1, 49)) == 32);  // what is pinned stays
 }
 

@@ -450,7 +450,7 @@ TEST_CASE("what a registry cannot do is refused in a sentence, and changes nothi
   Books books(10);
   CHECK_THROWS_WITH(PromptRegistry(books.tree, -1),
                     contains("folio: a registry of prompts needs a budget of at least 0 bytes and a half-life above 0 "
-                             "seconds, not -1 and 600.000000"));
+                             "seconds, up to 1e100, not -1 and 600.000000"));
   CHECK_THROWS_WITH(PromptRegistry(books.tree, 0, 0.0), contains("half-life above 0"));
   PromptRegistry registry(books.tree, 1000);
   registry.put("used", count_from(1, 8), {.pinned = false});

@@ -449,7 +449,8 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
   /// the node `has_become` a leaf, blocks that only led there go as well.
   void trim(Node& leaf, std::int32_t end, bool has_become) noexcept {
     for (int g = 0; g < num_groups(); ++g)
-      if ((drop_blocks(leaf, g, end / block_size(g)) || has_become) && store_.shape(g).window != 0 && end > leaf.begin)
+      if ((drop_blocks(leaf, g, end / block_size(g)) || has_become) && store_.shape(g).window != 0 &&
+          end > leaf.begin && leaf.pins == 0)
         drop_unreachable(leaf, g);
   }
 

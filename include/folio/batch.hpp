@@ -126,7 +126,7 @@ class BatchTables {
   template <class View>
   [[nodiscard]] View view_over(std::byte const* begin, CacheState const& cache) const {
     GroupTable tables[View::num_groups];
-    for (std::size_t g = 0; g < index(num_groups_); ++g)
+    for (std::size_t g = 0; g < std::size_t{View::num_groups}; ++g)
       tables[g] = {cache.pools[g], at<std::int32_t>(begin, places_.groups[g].blocks),
                    at<std::int64_t>(begin, places_.groups[g].slots), places_.groups[g].width, cache.shapes[g]};
     return View(tables, at<std::int32_t>(begin, places_.lengths), at<std::int32_t>(begin, places_.query_starts),

@@ -89,8 +89,8 @@ struct PlainTwin<Cache, true> {
     return true;
   }
 
-  /// The tokens that the step's queries see in `layer`, and what is in a block with them, bit by bit; and gather refuses
-  /// the others.
+  /// The tokens that the step's queries see in `layer`, and what is in a block with them, bit by bit; and gather
+  /// refuses the others.
   template <class Story, class View>
   static void check_held(Story const& story, View const& view, std::int32_t layer) {
     int const group = Plain::model.pattern.at(layer % Plain::model.pattern.period);

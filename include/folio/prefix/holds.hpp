@@ -174,7 +174,7 @@ class PrefixHolds : protected PrefixBlocks<Hash> {
       Node& node = at(index);
       bool const was_held = node.held(), was_pinned = node.pins > 0;
       node.*count += more;
-      if (was_held == node.held() && was_pinned == node.pins > 0) continue;
+      if (was_held == node.held() && was_pinned == (node.pins > 0)) continue;
       this->protect_blocks(node);
       update_candidate(index);
     }

@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <folio/batch.hpp>
+#include <folio/cache_config.hpp>
 #include <folio/cache_state.hpp>
 #include <folio/capacity.hpp>
 #include <folio/error.hpp>
-#include <folio/keyed_hash.hpp>
 #include <folio/observe/stats.hpp>
 #include <folio/policy_set.hpp>
 #include <folio/prefix/radix_tree.hpp>
@@ -17,7 +17,6 @@
 #include <initializer_list>
 #include <memory>
 #include <numeric>
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -37,22 +36,6 @@ struct PrefixTreeOf<true, Eviction, Events> {
 };
 
 }  // namespace detail
-
-/// What is known only at run time. Give either `memory_bytes` or `num_blocks`.
-struct CacheConfig {
-  std::int64_t memory_bytes = 0;              ///< budget for all groups' blocks; the cache takes what fits
-  std::vector<std::int64_t> num_blocks = {};  ///< blocks of each layer group, besides its null block
-  std::int32_t layers = 0;                    ///< where the ModelConfig leaves it dynamic
-  std::int32_t kv_heads = 0;                  ///< likewise
-  std::int32_t window = 0;                    ///< likewise, for every group whose window is dynamic
-  std::int32_t tokens_per_sequence = 0;       ///< a hint: splits the budget between full and window groups
-  /// Tokens of earlier appends that `truncate` may take back in groups with a window, besides the last append's: those
-  /// that are in flight when steps are scheduled ahead. A cache that keeps prefixes keeps at least a unit.
-  std::int32_t tokens_in_flight = 0;
-  /// Of the hash by which prefixes are found. Not given: another one for each cache, so that nobody can choose prompts
-  /// that are slow to find. It changes no result.
-  std::optional<HashSecret> hash_secret = {};
-};
 
 // clang-format off
 /// A paged KV cache for one model: memory in blocks, block tables, and views for kernels.
@@ -173,7 +156,7 @@ class KvCache {
   /// Lets the tree evict what `sequence` found or inserted, as any other prefix. The sequence keeps its blocks.
   void let_go(Sequence& sequence) {
     if (sequence.store() != &core_->store) throw Error("folio: let_go needs a sequence of this cache");
-    prefixes().released(sequence.state());
+    prefixes().let_go(sequence.state());
   }
 
   /// How many tokens of `prompt` create() would find now. Changes nothing, and counts as no use: for a request that

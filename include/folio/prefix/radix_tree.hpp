@@ -6,8 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <folio/eviction/lru.hpp>
-#include <folio/prefix/events.hpp>
-#include <folio/prefix/holds.hpp>
+#include <folio/prefix/evictions.hpp>
 #include <map>
 #include <memory>
 #include <new>
@@ -32,24 +31,28 @@ namespace folio {
 /// Everything is iterative. Cost: looking up compares each symbol once, and finds one child for each node on the way;
 /// inserting copies the new symbols and block ids; an eviction is O(log leaves).
 template <EvictionPolicy Eviction = LruEviction, EventSink Sink = NoEvents, class Hash = ChildHash>
-class PrefixTree : PrefixHolds<Eviction, Hash> {
+class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
   using Nodes = PrefixNodes<Hash>;
   using Blocks = PrefixBlocks<Hash>;
   using Holds = PrefixHolds<Eviction, Hash>;
-  using Blocks::counters_, Blocks::drop_blocks, Blocks::drop_unreachable, Blocks::store_;
-  using Holds::eviction_, Holds::now_, Holds::order_, Holds::lease, Holds::cut, Holds::split, Holds::touch;
-  using Holds::pin_owner_, Holds::set_candidate, Holds::update_candidate;
+  using Evictions = PrefixEvictions<Eviction, Sink, Hash>;
+  using Blocks::counters_, Blocks::store_;
+  using Evictions::drop_node, Evictions::enforce_quotas, Evictions::num_events_, Evictions::sink_;
+  using Evictions::keeps_keys, Evictions::policy_evicts;
+  using Holds::cut, Holds::eviction_, Holds::lease, Holds::now_, Holds::order_, Holds::pin_owner_, Holds::split;
+  using Holds::touch, Holds::update_candidate;
   using Nodes::at, Nodes::block_size, Nodes::holder_of, Nodes::is_root, Nodes::no_node, Nodes::num_groups;
   using Node = PrefixNode;
 
  public:
   using Blocks::gauges;
+  using Evictions::clear, Evictions::evict_all, Evictions::evict_unit;
   using Holds::epoch, Holds::pin, Holds::retain;
   using Nodes::unit, Nodes::unit_bytes;
 
   explicit PrefixTree(SequenceStore& store, std::vector<std::int64_t> const& block_bytes,
                       Eviction eviction = Eviction(), Sink sink = Sink(), Hash hash = Hash())
-      : Holds(store, block_bytes, std::move(eviction), std::move(hash)), sink_(std::move(sink)) {
+      : Evictions(store, block_bytes, std::move(eviction), std::move(sink), std::move(hash)) {
     pin_owner_ = std::make_shared<PinOwner>(PinOwner{this, &unpin});
   }
   PrefixTree(PrefixTree const&) = delete;
@@ -162,40 +165,6 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
     return end;
   }
 
-  /// Evicts the unit that the policy gives; false when none can go.
-  bool evict_unit() noexcept {
-    EvictionEntry* const entry = eviction_.victim(now_);
-    if (entry != nullptr) drop_last_unit(static_cast<Node&>(*entry));
-    return entry != nullptr;
-  }
-
-  /// Evicts everything that nobody holds and no pin keeps.
-  void evict_all() noexcept {
-    while (evict_unit()) {
-    }
-  }
-
-  /// Forgets everything, as new weights need it: nothing of what is in the tree now is found again. What was leased and
-  /// pinned is forgotten, too. Sequences go on with the blocks that they hold, and insert nothing any more.
-  void clear() noexcept {
-    for (auto const& state : store_.states()) lease(*state, no_node);
-    store_.start_epoch();
-    for (std::size_t i = 0; i < this->end_index(); ++i) {
-      Node& node = at(static_cast<std::int32_t>(i));
-      node.pins = 0;
-      this->protect_blocks(node);
-    }
-    while (num_nodes() > 0)
-      for (std::size_t i = 0; i < this->end_index(); ++i)
-        for (auto index = static_cast<std::int32_t>(i); !is_root(at(index)) && at(index).first_child == no_node;) {
-          std::int32_t const parent = at(index).parent;
-          update_candidate(index);
-          drop_node(at(index));
-          index = parent;
-        }
-    sink_.cleared({++num_events_});
-  }
-
   /// Tells `sink` all that is in the tree, as events that stand for all before: it ends with the number of the last
   /// event so far. For those who came late, or whom an event did not reach. Cost: O(symbols in the tree).
   template <EventSink S>
@@ -203,18 +172,15 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
     Nodes::tell(sink, num_events_);
   }
 
-  /// The sequence holds nothing in the tree any more. It was in use until now, unless it never got slots.
-  void released(SequenceState& state) noexcept {
+  /// The sequence keeps nothing in the tree from being evicted any more. What it leased was in use until now, unless it
+  /// never got slots.
+  void let_go(SequenceState& state) noexcept {
     if (state.num_looked_up == SequenceState::none && state.lease != no_node) ++order_, touch(state.lease);
-    if constexpr (hears_lookups) waiting_.erase(to_int(state.id));
     lease(state, no_node);
     enforce_quotas();
   }
 
  private:
-  static constexpr bool policy_wants_keys = requires { requires Eviction::wants_keys; };
-  static constexpr bool keeps_keys = policy_wants_keys || Sink::wants_keys;
-  static constexpr bool policy_evicts = !requires { requires Eviction::evicts_nothing; };
   static constexpr bool hears_lookups = requires(Sink & sink, PrefixLookup const& lookup) { sink.looked_up(lookup); };
   static constexpr bool policy_learns = requires { std::declval<Eviction&>().served(ServedRequest()); };
 
@@ -274,7 +240,7 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
   }
 
   bool evict_for(int group, BlockId shared) noexcept {
-    if (evict_unit()) return true;
+    if (this->evict_unit()) return true;
     if (!policy_evicts || store_.shape(group).window == 0) return false;
     return this->drop_leased(group, null_block) || (shared != null_block && this->drop_leased(group, shared));
   }
@@ -304,6 +270,11 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
     } catch (std::bad_alloc const&) {  // it leases more than it must, until it is cut another time
     }
     lease(state, node);
+  }
+
+  void released(SequenceState& state) noexcept {
+    let_go(state);
+    if constexpr (hears_lookups) waiting_.erase(to_int(state.id));
   }
 
   /// The request that was looked up is served from now on. What it found ends with a node, which `prepare` has seen to.
@@ -339,12 +310,6 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
     }
     match.num_tokens = match.node == no_node ? 0 : this->usable(match.node, std::min(match.num_symbols, limit));
     return match;
-  }
-
-  /// A policy with quotas names what is kept beyond them and can go.
-  void enforce_quotas() noexcept {
-    if constexpr (requires { eviction_.over_quota(now_); })
-      while (EvictionEntry* const entry = eviction_.over_quota(now_)) drop_last_unit(static_cast<Node&>(*entry));
   }
 
   /// A leaf that is to hang below `parent`, for symbols [begin, symbols.size()), with the sequence's blocks. A node was
@@ -416,78 +381,13 @@ class PrefixTree : PrefixHolds<Eviction, Hash> {
                    order_, at(state.lease).tenant});
   }
 
-  /// Evicts all that a leaf has, and the leaf.
-  void drop_node(Node& leaf) noexcept {
-    while (!drop_last_unit(leaf)) {
-    }
-  }
-
-  /// Evicts the last unit of a leaf; true when the leaf is gone.
-  bool drop_last_unit(Node& leaf) noexcept {
-    std::int32_t const end = (leaf.end() - 1) / unit() * unit();
-    if constexpr (keeps_keys) {
-      std::uint64_t const key = leaf.keys.back();
-      leaf.keys.pop_back();
-      if constexpr (requires { eviction_.evicted(leaf, key); }) eviction_.evicted(leaf, key);
-      if constexpr (Sink::wants_keys) sink_.removed({++num_events_, key, leaf.tenant});
-    }
-    if constexpr (requires { eviction_.dropped(leaf); }) eviction_.dropped(leaf);
-    ++counters_.evicted_units;
-    counters_.evicted_age += now_ - leaf.last_use;
-    bool const goes = end <= leaf.begin;
-    if (!goes) {
-      leaf.symbols.resize(static_cast<std::size_t>(end - leaf.begin));
-      this->measure(leaf);
-      if (leaf.queued) eviction_.shrunk(leaf);
-    }
-    trim(leaf, end, false);
-    if (goes) drop_leaf(leaf);
-    return goes;
-  }
-
-  /// Lets go of a leaf's blocks after the first `end` tokens of its prefix. Where a group with a window lost some, or
-  /// the node `has_become` a leaf, blocks that only led there go as well.
-  void trim(Node& leaf, std::int32_t end, bool has_become) noexcept {
-    for (int g = 0; g < num_groups(); ++g)
-      if ((drop_blocks(leaf, g, end / block_size(g)) || has_become) && store_.shape(g).window != 0 &&
-          end > leaf.begin && leaf.pins == 0)
-        drop_unreachable(leaf, g);
-  }
-
-  /// Takes an empty leaf off the tree, and what hangs on it alone: a parent that has become a leaf ends with a whole
-  /// unit again, or goes as well.
-  void drop_leaf(Node& leaf) noexcept {
-    std::int32_t index = leaf.index;
-    while (true) {
-      Node& node = at(index);
-      if (node.queued) set_candidate(node, false);
-      std::int32_t const parent = node.parent;
-      this->unlink(node);
-      this->free_node(node);
-      Node& above = at(parent);
-      if (is_root(above)) return this->drop_if_empty(parent);
-      if (above.first_child != no_node) return;
-      std::int32_t const end = above.end() / unit() * unit();
-      if (end > above.begin) {
-        above.symbols.resize(static_cast<std::size_t>(end - above.begin));
-        this->measure(above);
-        trim(above, end, true);
-        return update_candidate(parent);
-      }
-      trim(above, above.begin, true);
-      index = parent;
-    }
-  }
-
   struct Waiting {
     std::vector<std::int32_t> symbols;
     std::int32_t scope = 0;
   };
 
-  Sink sink_;
   PrefixListener listener_;
   std::vector<std::uint64_t> served_keys_;
-  std::int64_t num_events_ = 0;
   std::map<std::int32_t, Waiting> waiting_;  // prompts whose look-up is not counted yet, where somebody hears of them
 };
 

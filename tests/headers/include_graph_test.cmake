@@ -20,9 +20,9 @@ endfunction()
 
 expect("" view.hpp "<folio/quantizer/f32.hpp> <array>" quantizer/f32.hpp "<folio/block.hpp>" block.hpp "<cstdint>")
 expect("include cycle: .*folio/b.hpp -> folio/a.hpp" a.hpp <folio/b.hpp> b.hpp <folio/a.hpp>)
-expect("folio/1.hpp is 10 headers deep" 1.hpp <folio/2.hpp> 2.hpp <folio/3.hpp> 3.hpp <folio/4.hpp> 4.hpp <folio/5.hpp>
+expect("folio/1.hpp is 11 headers deep" 1.hpp <folio/2.hpp> 2.hpp <folio/3.hpp> 3.hpp <folio/4.hpp> 4.hpp <folio/5.hpp>
   5.hpp <folio/6.hpp> 6.hpp <folio/7.hpp> 7.hpp <folio/8.hpp> 8.hpp <folio/9.hpp>
-  9.hpp <folio/10.hpp> 10.hpp <array>)
+  9.hpp <folio/10.hpp> 10.hpp <folio/11.hpp> 11.hpp <array>)
 expect("view.hpp reaches folio/error.hpp" view.hpp <folio/block.hpp> block.hpp <folio/error.hpp> error.hpp <string>)
 expect("a policy includes the vocabulary" layout/a.hpp <folio/layout/b.hpp> layout/b.hpp <array>)
 expect("a policy includes the vocabulary" layout/a.hpp <folio/quantizer/f32.hpp> quantizer/f32.hpp <array>)

@@ -288,7 +288,7 @@ TEST_CASE("lists that do not fit are refused before anything is written") {
   scramble(cache);
   Sequence a = cache.create(9), b = cache.create(9);
   for (int i = 0; i < 3; ++i) b.append(1);  // gives back its first block
-  auto const batch = cache.batch({&a});  // its queries see all tokens
+  auto const batch = cache.batch({&a});     // its queries see all tokens
   auto const gone = cache.batch({{&b, 0}});
   std::vector<std::byte> const before(cache.pool(), cache.pool() + 11 * cache.block_bytes());
   auto const run = [&](Lists const& lists, std::int32_t k, std::int32_t heads = 1, std::int32_t layers = 1) {

@@ -393,3 +393,35 @@ TEST_CASE("free and live are all after every step of random sizes") {
     REQUIRE(pool.num_free() + pool.num_live() == pool.num_blocks());
   }
 }
+
+TEST_CASE("what can be evicted is what is only cached and not protected, whoever takes it and gives it back") {
+  BlockPool pool(4);
+  BlockId const a = *pool.allocate(), b = *pool.allocate();
+  pool.cache_live(a);
+  pool.cache_live(b);
+  pool.protect(a, true);
+  CHECK(pool.num_evictable() == 0);  // both are held
+  CHECK_FALSE(pool.has_one_holder_or_evictable(a));
+  CHECK(pool.has_one_holder_or_evictable(b));
+  pool.release_live(a);
+  pool.release_live(b);
+  CHECK(pool.num_cached() == 2);
+  CHECK(pool.num_evictable() == 1);
+  pool.retain_live(a);
+  CHECK(pool.num_evictable() == 1);
+  pool.release_live(a);
+  pool.protect(a, false);
+  CHECK(pool.num_evictable() == 2);
+  pool.protect(a, true);
+  pool.protect(a, true);  // again: counted once
+  CHECK(pool.num_evictable() == 1);
+  CHECK(pool.uncache(a));  // whatever protected it
+  CHECK(pool.num_evictable() == 1);
+  CHECK(pool.num_free() == 3);
+  BlockId const again = *pool.allocate();
+  CHECK(again == a);
+  pool.cache_live(again);
+  pool.release_live(again);
+  CHECK(pool.num_evictable() == 2);
+  CHECK(pool.num_free() + pool.num_live() + pool.num_cached() == 4);
+}

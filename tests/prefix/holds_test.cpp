@@ -4,6 +4,7 @@
 #include <folio/eviction/lfu.hpp>
 #include <folio/folio.hpp>
 #include <folio/growth.hpp>
+#include <folio/observe/hit_ceiling.hpp>
 #include <limits>
 #include <memory>
 #include <utility>
@@ -297,22 +298,77 @@ TEST_CASE("lru: a prefix that was in use until now outlives one that was used an
 
 namespace {
 
-/// Knows of every leaf that it was used as often as can be counted.
+/// Says of the first leaf that it was used as often as can be counted, and looks what becomes of that.
 struct UsedForever : LruEviction {
   void add(EvictionEntry& entry) noexcept {
-    entry.hits = std::numeric_limits<std::int32_t>::max();
+    if (num_added++ == 0) entry.hits = std::numeric_limits<std::int32_t>::max();
+    hits = entry.hits;
     LruEviction::add(entry);
   }
-  static inline std::int32_t most = 0;
-  void hit(EvictionEntry const& entry, std::int32_t, double) noexcept { most = entry.hits; }
+  std::int32_t num_added = 0;
+  static inline std::int32_t hits = 0;
 };
 
 }  // namespace
 
 TEST_CASE("uses are counted as far as they can be") {
   KvCache<Model<small>, BlockSize<16>, UsedForever> cache({.num_blocks = {8}});
-  for (int i = 0; i < 3; ++i) serve(cache, count_from(0, 33));
-  CHECK(UsedForever::most == std::numeric_limits<std::int32_t>::max());
+  for (int i = 0; i < 4; ++i) {
+    serve(cache, count_from(0, 33));
+    CHECK(UsedForever::hits == std::numeric_limits<std::int32_t>::max());
+  }
+}
+
+TEST_CASE("lru: a request that gave up waiting did not use what it found, and an insertion does") {
+  Cache cache({.num_blocks = {6}});
+  Symbols const older = count_from(0, 17), newer = count_from(1000, 17);
+  serve(cache, older);
+  serve(cache, newer);
+  cache.create(Prefix(older)).release();  // it never got slots
+  CHECK(cache.create().try_append(5 * 16));
+  CHECK(cache.num_cached_tokens(Prefix(older)) == 0);
+  CHECK(cache.num_cached_tokens(Prefix(newer)) == 16);
+
+  Cache other({.num_blocks = {6}});
+  serve(other, older);
+  Sequence again = other.create(17);
+  serve(other, newer);
+  other.insert(again, older);  // a use; then nothing is left that the release could use
+  again.truncate(0);
+  again.release();
+  CHECK(other.create().try_append(5 * 16));
+  CHECK(other.num_cached_tokens(Prefix(older)) == 16);
+  CHECK(other.num_cached_tokens(Prefix(newer)) == 0);
+}
+
+TEST_CASE("a batch is stale when a window gave a block back, a sequence was cut, or tokens were taken out") {
+  KvCache<Model<with_window>, BlockSize<16>> cache({.num_blocks = {40, 40}});
+  Sequence sequence = cache.create(200);
+  auto const before = cache.batch({&sequence});
+  sequence.append(1);
+  CHECK(before.is_stale());
+  auto const cut = cache.batch({&sequence});
+  sequence.truncate(200);
+  CHECK_FALSE(cut.is_stale());  // the 201st token was in a block with others
+  sequence.truncate(191);
+  CHECK(cut.is_stale());
+  KvCache<Model<small>, BlockSize<16>> plain({.num_blocks = {40}});
+  Sequence long_one = plain.create(100);
+  auto const whole = plain.batch({&long_one});
+  long_one.erase(16, 32);
+  CHECK(whole.is_stale());
+}
+
+TEST_CASE("a waiting request that lets go of what it found is counted when it gets slots") {
+  KvCache<Model<small>, BlockSize<16>, LruEviction, HitCeiling> cache({.num_blocks = {8}});
+  Symbols const prompt = count_from(0, 33);
+  serve(cache, prompt);
+  Sequence waiting = cache.create(Prefix(prompt));
+  cache.let_go(waiting);
+  CHECK(cache.num_obtainable_blocks() == 6);
+  waiting.append(1);
+  CHECK(cache.prefixes().counters().lookups == 2);
+  CHECK(cache.prefixes().counters().hit_tokens == 32);
 }
 
 TEST_CASE("a cleared tree finds nothing, whoever runs or is pinned, and takes nothing from before") {

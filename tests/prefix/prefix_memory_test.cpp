@@ -61,6 +61,34 @@ TEMPLATE_TEST_CASE("each allocation of each operation fails once: windows, sinks
   run_programs<KvCache<Model<prefix_hybrid>, BlockSizes<4, 2, 6>, F32, TestType>>({20, 24, 14}, 12);
 }
 
+TEST_CASE("each allocation of each operation fails once: copies wait for the next step") {
+  run_programs<FullPrefixCache<F32, SharedHostMemory>>({16}, 8);
+}
+
+TEST_CASE("an insertion that finds no memory and is not tried again leaves nothing in the tree") {
+  for (std::int64_t k = 1; k < 100; ++k) {
+    KvCache<Model<prefix_model>, BlockSize<4>, S3FifoEviction> cache({.num_blocks = {40}});
+    Symbols const symbols = count_from(0, 24);
+    Sequence sequence = cache.create(24);
+    bool failed = false;
+    try {
+      RefuseAllocation const refusal(k);
+      cache.insert(sequence, symbols);
+    } catch (std::bad_alloc const&) {
+      failed = true;
+    }
+    if (!failed) {
+      CHECK(k > 5);
+      return;
+    }
+    CHECK(cache.prefixes().num_nodes() == 0);
+    CHECK(cache.num_cached_tokens(Prefix(symbols)) == 0);
+    sequence.release();
+    CHECK(cache.num_free_blocks() == 40);
+  }
+  FAIL("an insertion made more allocations than it can");
+}
+
 TEST_CASE("each allocation of each operation fails once: somebody listens") {
   run_programs<KvCache<Model<prefix_model>, BlockSize<4>, F32, LruEviction, HitCeiling>>({16}, 12);
 }

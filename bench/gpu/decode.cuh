@@ -4,6 +4,7 @@
 // Attention over filled caches as candidates, each checked against a sum in double over what the cache holds.
 
 #include <cmath>
+#include <folio/allocator/device.cuh>
 #include <folio/device_batch.cuh>
 #include <folio/folio.hpp>
 #include <folio/ops/append.cuh>

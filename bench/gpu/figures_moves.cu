@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // What moves rows and blocks, against a copy: append, gather, copies within the GPU and over the bus, and uploads.
+#include <folio/allocator/device.cuh>
 #include <folio/allocator/pinned.cuh>
 #include <folio/ops/prefill.cuh>
 #include <folio/ops/swap.cuh>

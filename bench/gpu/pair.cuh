@@ -4,6 +4,7 @@
 // The same small cache on the host and on the GPU, for smoke tests: every operation is done to both, and both must come
 // to the same bytes, or to results that differ by roundings.
 
+#include <folio/allocator/device.cuh>
 #include <folio/device_batch.cuh>
 #include <folio/folio.hpp>
 #include <folio/ops/append.cuh>

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // Smoke tests: rows appended and gathered, tiles brought by TMA, and a captured step replayed.
+#include <folio/allocator/device.cuh>
 #include <folio/ops/attend.cuh>
 #include <folio/ops/gather.cuh>
 

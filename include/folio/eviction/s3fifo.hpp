@@ -66,7 +66,8 @@ class S3FifoEviction {
   void inserted(EvictionEntry& entry, std::span<std::uint64_t const> keys, double) noexcept {
     kept_ += keys.size();
     std::size_t known = 0;
-    for (std::uint64_t const key : keys) known += ghosts_.take(key) ? 1 : 0;
+    for (std::uint64_t const key : keys)
+      if (ghosts_.take(key)) ++known;
     if (2 * known >= keys.size() && known > 0) entry.queue = main;
   }
   void evicted(EvictionEntry const& entry, std::uint64_t key) noexcept {

@@ -118,7 +118,8 @@ class ReuseAfterEviction {
 
   void stored(PrefixStored const& e) noexcept {
     num_stored_ += static_cast<std::int64_t>(e.keys.size());
-    for (std::uint64_t const key : e.keys) num_reused_ += ghosts_.take(key) ? 1 : 0;
+    for (std::uint64_t const key : e.keys)
+      if (ghosts_.take(key)) ++num_reused_;
   }
   void removed(PrefixRemoved const& e) noexcept {
     ++num_evicted_;

@@ -42,6 +42,12 @@ class FairEviction {
   static constexpr bool wants_keys = requires { requires Inner::wants_keys; };
 
   explicit FairEviction(Inner inner = Inner()) : inner_(std::move(inner)) {}
+  // A copy would stand beside the entries that it knows of: cache.prefixes().eviction() is a reference, so take it as
+  // one.
+  FairEviction(FairEviction const&) = delete;
+  FairEviction& operator=(FairEviction const&) = delete;
+  FairEviction(FairEviction&&) noexcept = default;
+  FairEviction& operator=(FairEviction&&) noexcept = default;
 
   /// In effect for the next eviction. Throws Error for a weight that is not positive or a quota below 0.
   void set_share(std::int32_t tenant, TenantShare share) {

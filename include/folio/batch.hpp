@@ -361,6 +361,9 @@ class BatchTables {
 template <class View>
 class Batch : public BatchTables {
  public:
+  /// Whether it was made for this cache.
+  [[nodiscard]] bool is_of(CacheState const& cache) const noexcept { return cache_.get() == &cache; }
+
   explicit Batch(std::shared_ptr<CacheState const> cache) : BatchTables(View::num_groups), cache_(std::move(cache)) {}
 
   [[nodiscard]] View view() const {

@@ -186,6 +186,7 @@ class KvCache {
     static_assert(host_can_read<Allocator>,
                   "folio: the blocks of this cache are in memory that the host cannot read: make a DeviceBatch "
                   "(folio/device_batch.cuh) and upload it");
+    if (!tables.is_of(*core_)) throw Error("folio: this batch is of another cache; make one with KvCache::batch");
     tables.fill(core_->store, items, padding);
     core_->do_due_work();
   }
@@ -215,8 +216,8 @@ class KvCache {
   [[nodiscard]] GroupShape const& shape(int group = 0) const { return core_->shapes[checked(group)]; }
   [[nodiscard]] std::int64_t num_blocks(int group = 0) const { return block_pool(group).num_blocks(); }
   [[nodiscard]] std::int64_t num_free_blocks(int group = 0) const { return block_pool(group).num_free(); }
-  /// Blocks that an append could have now: those that are free, and those of prefixes that nobody needs. For admission:
-  /// an append of n tokens fits where Sequence::num_blocks_to_append(n, g) is at most that in every group. O(1).
+  /// Blocks that can be had now: those that are free, and those of prefixes that nobody needs. For admission by
+  /// budgets; whether one append succeeds says Sequence::can_append. O(1).
   [[nodiscard]] std::int64_t num_obtainable_blocks(int group = 0) const {
     return core_->store.num_obtainable(static_cast<int>(checked(group)));
   }
@@ -238,7 +239,8 @@ class KvCache {
   [[nodiscard]] std::int64_t bytes_per_sequence(std::int32_t num_tokens) const {
     std::int64_t sum = 0;
     for (int g = 0; g < num_groups; ++g)
-      sum = add_bytes(sum, bytes_of(most_blocks_held(shape(g), num_tokens, 1 + core_->store.slack()), block_bytes(g)));
+      sum = add_bytes(sum, bytes_of(most_blocks_held(shape(g), num_tokens, std::int64_t{1} + core_->store.slack()),
+                                    block_bytes(g)));
     return sum;
   }
   /// The address of block 0 of a group, the null block; block b is block_bytes(group) * b further.

@@ -69,7 +69,15 @@ class Sequence {
     store_->prepare(s, num_tokens);
   }
 
-  /// How many blocks of layer group `group` an append would take from those that can be obtained: for admission.
+  /// Whether such an append would succeed now. Changes nothing. Cost: as KvCache::num_obtainable_blocks, and O(blocks
+  /// that leave a window).
+  [[nodiscard]] bool can_append(std::int32_t num_tokens) const {
+    SequenceState const& s = state();
+    return store_->group_short_of(s, num_tokens) < 0;
+  }
+
+  /// How many blocks of layer group `group` an append would take from those that are free, as things are: for budgets.
+  /// Where memory is short it may get along with fewer, see can_append.
   [[nodiscard]] std::int64_t num_blocks_to_append(std::int32_t num_tokens, int group = 0) const {
     SequenceState const& s = state();
     check_group(group, store_->num_groups());
@@ -91,7 +99,7 @@ class Sequence {
     store_->truncate(s, num_tokens);
   }
 
-  /// Takes tokens [first, first + num_tokens) out, in whole blocks of every group; those behind close up. For tokens
+  /// Takes tokens [first, first + num_tokens) out, in whole blocks of every group; those after them close up. For tokens
   /// that are kept elsewhere from then on, as mixed/ does. Keys keep the positions they were made for. Throws Error,
   /// and changes nothing, for parts of blocks, windows, and caches that keep prefixes. Cost: O(blocks).
   void erase(std::int32_t first, std::int32_t num_tokens) {

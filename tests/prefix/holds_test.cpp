@@ -135,6 +135,25 @@ TEST_CASE("a prompt that is cached whole needs no block more than the first time
   }
 }
 
+TEST_CASE("whether an append succeeds can be asked, also where it would succeed because the tree gives something up") {
+  Cache cache({.num_blocks = {4}});
+  Symbols const prompt = count_from(0, 64);
+  serve(cache, prompt);
+  Sequence again = cache.create(Prefix(prompt));
+  CHECK(again.can_append(1));
+  CHECK_FALSE(again.can_append(2));
+  CHECK(cache.num_obtainable_blocks() == 0);
+  CHECK(again.try_append(1));
+  CHECK_FALSE(again.can_append(1));
+  CHECK_FALSE(again.try_append(1));
+  WindowCache windows({.num_blocks = {100, 10}});
+  Sequence running = windows.create(150);
+  windows.insert(running, count_from(0, 144));
+  CHECK(running.can_append(10));
+  CHECK(running.try_append(10));
+  CHECK_THROWS_AS(running.can_append(-1), Error);
+}
+
 TEST_CASE("with a window a prompt is found again after its answer, and the insertion keeps no more than its window") {
   WindowCache cache({.num_blocks = {100, 100}});
   Symbols const prompt = count_from(0, 410);
@@ -240,6 +259,14 @@ TEST_CASE("insertion takes blocks away from tables that were made before: they a
   auto const last = cache.batch({&child});
   child.release();
   CHECK(last.is_stale());
+}
+
+TEST_CASE("tables are filled by the cache that they are of") {
+  Cache cache({.num_blocks = {4}}), other({.num_blocks = {4}});
+  Sequence const a = cache.create(3), b = other.create(3);
+  auto batch = cache.batch({&a});
+  CHECK_THROWS_WITH(other.batch({&b}, batch), contains("this batch is of another cache"));
+  CHECK(batch.num_sequences() == 1);
 }
 
 TEST_CASE("who waits uses nothing: a use counts once, with the first slots") {

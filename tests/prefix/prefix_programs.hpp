@@ -281,6 +281,7 @@ class PrefixProgram {
     }
     bool const is_alone = running_.size() == 1 && pins_.empty();
     bool const must = can_be_had || (is_alone && fits_alone(sequence, n));
+    bool const said = sequence.can_append(n);
     std::int64_t const evicted = cache_.prefixes().counters().evicted_units;
     std::int32_t const found = one.story.size();
     if (!must) see(before_refusal_);
@@ -290,6 +291,7 @@ class PrefixProgram {
     if (grown) one.story.took_slots(more);
     if (fits) expect(grown && cache_.prefixes().counters().evicted_units == evicted, "evicted though there was room");
     expect(grown || !must, "refused though blocks could be had");
+    expect(grown == said, "an append did something else than was said before");
     num_alone_ += grown && !can_be_had && is_alone ? 1 : 0;
     if (!grown) {
       std::vector<std::int64_t> now;

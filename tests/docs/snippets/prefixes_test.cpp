@@ -87,8 +87,8 @@ TEST_CASE("reuse_prefixes: a request that waits, admission, new weights") {
   std::int32_t const would_find = cache.num_cached_tokens(prompt);  // changes nothing, counts nothing
   folio::Sequence sequence = cache.create(prompt);                  // holds what it found
   std::int32_t const rest = static_cast<std::int32_t>(prompt.size()) - sequence.num_tokens();
-  bool const fits = sequence.num_blocks_to_append(rest) <= cache.num_obtainable_blocks();  // free, or evictable
-  if (fits) sequence.append(rest);                                                         // now the use counts
+  bool const fits = sequence.can_append(rest);  // with what is free, and what can be evicted
+  if (fits) sequence.append(rest);              // now the use counts
   // [/waiting]
   CHECK(would_find == 96);
   CHECK(fits);

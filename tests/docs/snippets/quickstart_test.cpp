@@ -94,7 +94,7 @@ TEST_CASE("quickstart: running out of blocks") {
   REQUIRE(asked == 1);
   REQUIRE(free == 0);
   // [admission]
-  bool const fits = sequence.num_blocks_to_append(10) <= cache.num_obtainable_blocks();
+  bool const fits = sequence.can_append(10);
   // [/admission]
   REQUIRE_FALSE(fits);
 }

@@ -110,13 +110,12 @@ void check_longest(folio::ops::AttendOptions options) {
   auto const view = batch.view();
   using View = std::remove_const_t<decltype(view)>;
 
-  std::vector<std::int32_t> blocks(32'768, in_window ? 0 : folio::to_int(s.blocks()[0]));
-  blocks[0] = folio::to_int(s.blocks()[0]);
-  blocks[32'766] = folio::to_int(s.blocks()[0]);
-  blocks[32'767] = folio::to_int(s.blocks()[1]);
+  // With a window a row holds the sinks' block and those that the queries see: here the last one.
+  std::vector<std::int32_t> blocks(in_window ? 2 : 32'768, folio::to_int(s.blocks()[0]));
+  blocks.back() = folio::to_int(s.blocks()[1]);
   folio::GroupTable table = view.group(0);
   table.blocks = blocks.data();
-  table.width = 32'768;
+  table.width = static_cast<std::int32_t>(blocks.size());
   std::int32_t const starts[] = {0, 2}, length = longest;
   View const long_view({table}, &length, starts, 1, 2);
 

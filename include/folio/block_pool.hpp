@@ -43,7 +43,7 @@ class BlockPool {
     for (std::size_t i = 0; i < n; ++i) free_[i] = static_cast<std::int32_t>(n - i);  // block 1 is handed out first
   }
 
-  /// Takes in more free blocks behind the others, or drops the last ones, all of which must be free: neither held nor
+  /// Takes in more free blocks after the others, or drops the last ones, all of which must be free: neither held nor
   /// cached. Throws Error, and changes nothing, when one is not, or the number is not from 1 to max_blocks;
   /// std::bad_alloc. Cost: O(blocks).
   void resize(std::int64_t num_blocks) {

@@ -66,7 +66,7 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) {
 /// all, or with a window the sinks' and those that the first and the last token of a step see. Throws Error for a
 /// negative length or a step below 1.
 [[nodiscard]] constexpr std::int64_t most_blocks_held(GroupShape const& shape, std::int32_t num_tokens,
-                                                      std::int32_t step = 1) {
+                                                      std::int64_t step = 1) {
   if (num_tokens < 0 || step < 1)
     throw Error("folio: a sequence has at least 0 tokens and grows by at least 1, not " + std::to_string(num_tokens) +
                 " and " + std::to_string(step));
@@ -101,8 +101,9 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) {
     if (block_bytes[g] < 1) throw Error("folio: a block has at least 1 byte, not " + std::to_string(block_bytes[g]));
     minimum = add_bytes(minimum, bytes_of(2, block_bytes[g]));
     // Without a hint, tokens weigh alike in every group, as if no window ever gave a block back.
-    need[g] = tokens_per_sequence > 0 ? static_cast<double>(most_blocks_held(shapes[g], tokens_per_sequence, 1 + slack))
-                                      : 1.0 / shapes[g].block_size;
+    need[g] = tokens_per_sequence > 0
+                  ? static_cast<double>(most_blocks_held(shapes[g], tokens_per_sequence, std::int64_t{1} + slack))
+                  : 1.0 / shapes[g].block_size;
     bytes_per_sequence += need[g] * static_cast<double>(block_bytes[g]);
   }
   if (memory_bytes < minimum)

@@ -168,9 +168,9 @@ class Reservation {
     std::int64_t own = 0;
     for (BlockId const block : state.lists[g].blocks)
       own += block != null_block && !store_->pool(g).is_shared(block) ? 1 : 0;
-    return std::min(at_once,
-                    std::max(std::int64_t{0},
-                             most_blocks_held(shape, state.num_tokens + num_tokens, step + store_->slack()) - own));
+    return std::min(at_once, std::max(std::int64_t{0}, most_blocks_held(shape, state.num_tokens + num_tokens,
+                                                                        std::int64_t{step} + store_->slack()) -
+                                                           own));
   }
 
   /// Takes blocks that are free, into memory that is there.

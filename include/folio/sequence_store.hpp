@@ -182,7 +182,7 @@ class SequenceStore {
     ++counters_.truncates;
   }
 
-  /// Takes tokens [first, first + n) out, whole blocks of every group; those behind them close up. Throws Error, and
+  /// Takes tokens [first, first + n) out, whole blocks of every group; those after them close up. Throws Error, and
   /// changes nothing, for tokens that there are not, parts of blocks, windows, and caches that keep prefixes.
   void erase(SequenceState& state, std::int32_t first, std::int32_t n) {
     check_erase(state, first, n);

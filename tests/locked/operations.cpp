@@ -4,12 +4,14 @@
 // that throw, with the results of one thread. With FOLIO_TEST_RACE loops write to one place, and it must cry.
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <folio/folio.hpp>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "support/random.hpp"
@@ -19,9 +21,16 @@ using namespace folio;
 #if defined(FOLIO_TEST_RACE)
 
 int main() {
-  ThreadPool threads(4);
+  ThreadPool threads(2);
   std::int64_t sum = 0;
-  for (int round = 0; round < 1000; ++round) threads.parallel_for(64, [&](std::int64_t i) { sum += i; });
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> arrived{0};  // relaxed: it makes the two meet, and orders nothing
+    threads.parallel_for(2, [&](std::int64_t i) {
+      arrived.fetch_add(1, std::memory_order_relaxed);
+      while (arrived.load(std::memory_order_relaxed) < 2) std::this_thread::yield();
+      sum += i;
+    });
+  }
   std::printf("the sum is %lld\n", static_cast<long long>(sum));
   return sum < 0 ? 1 : 0;
 }

@@ -200,10 +200,10 @@ TEST_CASE("every length and every fill of the last block, one query token") {
 
 TEST_CASE("a batch may hold empty sequences, sequences without queries, and padding, whose rows are not written") {
   GqaCache cache = gqa_cache();
-  Sequence empty = cache.create(), quiet = cache.create(), busy = cache.create();
+  Sequence empty = cache.create(), quiet = cache.create(), busy = cache.create(), last = cache.create();
   append_tokens(cache, {&quiet}, 5, 1);
   append_tokens(cache, {&busy}, 6, 2);
-  check_against_formula(cache, {&empty, {&quiet, 0}, &busy, &empty}, 4);
+  check_against_formula(cache, {&empty, {&quiet, 0}, &busy, &last}, 4);
   BatchItem const items[] = {&empty, {&busy, 2}};
   auto const batch = cache.batch(items, {.num_sequences = 4, .num_query_tokens = 5});
   std::vector<float> const q = random_floats(5 * 4 * 32, 9);
@@ -378,7 +378,8 @@ TEST_CASE("a query's bits do not depend on the rest of the batch or on threads")
     expected.out.insert(expected.out.end(), part.out.begin(), part.out.end());
     expected.lse.insert(expected.lse.end(), part.lse.begin(), part.lse.end());
   }
-  auto const batch = cache.batch({&c, &a, &b, &a});
+  Sequence const twin = a.fork();
+  auto const batch = cache.batch({&c, &a, &b, &twin});
   auto const q = queries_for(batch.view(), cache.shape(), 4);
   for (int const num_threads : {1, 2, 5}) {
     folio::ThreadPool threads(num_threads);

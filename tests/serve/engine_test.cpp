@@ -125,7 +125,7 @@ TEST_CASE("A sliding window needs less memory than the sequence is long", "[serv
   options.batch_tokens = 8;
   options.prefix = GENERATE(false, true);
   // Tokens in a window, those of a chunk, and the rest of a block at both ends.
-  CHECK(least_memory(model, some_prompts(), options) < 5 * 16 * 2 * layers * kv_heads * 32 * 4);
+  CHECK(least_memory(model, some_prompts(), options) <= 5 * 16 * 2 * layers * kv_heads * 32 * 4);
   options.memory_bytes = least_memory(model, some_prompts(), options);
   serve::RunResult const result = run(model, options);
   CHECK(result.generated_tokens == 8 * 40);

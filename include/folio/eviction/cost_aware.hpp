@@ -62,7 +62,7 @@ class CostAwareEviction {
 
  private:
   [[nodiscard]] double value(EvictionEntry const& entry) const {
-    return level_.at(entry.order) + (entry.hits + 1) * cost(entry) / static_cast<double>(entry.unit_bytes);
+    return level_.at(entry.order) + (entry.hits + 1.0) * cost(entry) / static_cast<double>(entry.unit_bytes);
   }
 
   RankedQueue queue_;

@@ -77,7 +77,7 @@ class ShadowCache {
       Ghost* const ghost = ghost_of(key_of(request, i));
       if (ghost == nullptr) return hits;
       ghost->depth = i;
-      ghost->hits = i < missing ? ghost->hits + 1 : 0;  // behind the first one that is missing none can be used
+      ghost->hits = i < missing ? ghost->hits + 1 : 0;  // after the first one that is missing none can be used
       ghost->order = request.order;
       ghost->hit_depth = found;
       if (queue_.has(*ghost))

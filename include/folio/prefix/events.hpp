@@ -93,7 +93,7 @@ static_assert(EventSink<NoEvents>);
   return mixed ^ mixed >> 31;
 }
 
-/// The key of a unit of symbols behind the unit with key `before`.
+/// The key of a unit of symbols after the unit with key `before`.
 [[nodiscard]] inline std::uint64_t unit_key(std::uint64_t before, std::span<std::int32_t const> symbols) {
   std::uint64_t key = before;
   for (std::int32_t const symbol : symbols) {

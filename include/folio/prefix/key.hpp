@@ -26,7 +26,7 @@ struct PrefixScope {
   std::string_view salt;             ///< a tenant's own: nobody else finds what is kept under it
 };
 
-/// Something besides its token ids that changes the keys and values of some tokens, and of all behind them.
+/// Something besides its token ids that changes the keys and values of some tokens, and of all after them.
 struct PrefixAttribute {
   enum class Kind : std::uint8_t {
     media = 1,       ///< an image, sound or video: `bytes` is a digest of its full content, as the model gets it

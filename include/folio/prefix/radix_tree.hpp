@@ -175,7 +175,8 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
   /// The sequence keeps nothing in the tree from being evicted any more. What it leased was in use until now, unless it
   /// never got slots.
   void let_go(SequenceState& state) noexcept {
-    if (state.num_looked_up == SequenceState::none && state.lease != no_node) ++order_, touch(state.lease);
+    bool const has_run = state.num_looked_up == SequenceState::none && state.lease != no_node;
+    if (has_run && at(state.lease).order != order_) ++order_, touch(state.lease);  // else it was the last to use it
     lease(state, no_node);
     enforce_quotas();
   }

@@ -46,13 +46,14 @@ class PrefixBlocks : protected PrefixNodes<Hash> {
   }
 
   /// The most of them in one group. Cost: O(blocks in the window, or in a stretch without blocks, + nodes on the way).
-  [[nodiscard]] std::int32_t usable_in(std::int32_t holder, int g, std::int32_t num_tokens) const {
+  /// Without `sinks` as if those were there.
+  [[nodiscard]] std::int32_t usable_in(std::int32_t holder, int g, std::int32_t num_tokens, bool sinks = true) const {
     GroupShape const& shape = store_.shape(g);
     if (shape.window == 0) return num_tokens;
     std::int32_t const first = shape.window_begin(num_tokens) / shape.block_size;
     for (std::int32_t i = blocks_for(num_tokens, shape.block_size) - 1; i >= first; --i)
       if (block_at(holder, g, i) == null_block) return end_before(holder, g, i);
-    for (std::int32_t i = std::min(blocks_for(shape.sinks, shape.block_size), first) - 1; i >= 0; --i)
+    for (std::int32_t i = sinks ? std::min(blocks_for(shape.sinks, shape.block_size), first) - 1 : -1; i >= 0; --i)
       if (block_at(holder, g, i) == null_block) return end_before(holder, g, i);
     return num_tokens;
   }
@@ -189,7 +190,7 @@ class PrefixBlocks : protected PrefixNodes<Hash> {
   void drop_unreachable(Node& leaf, int g) noexcept {
     std::int32_t end = leaf.end();
     for (std::int32_t fits = 0; end > leaf.begin; end = fits)
-      if ((fits = usable_in(leaf.index, g, end)) == end) break;
+      if ((fits = usable_in(leaf.index, g, end, false)) == end) break;  // the way to the sinks is long
     std::int32_t const first = leaf.begin / block_size(g);
     for (std::int32_t i = std::max(first, blocks_for(end, block_size(g))); i < leaf.end() / block_size(g); ++i)
       drop_block(g, std::exchange(leaf.blocks[g][static_cast<std::size_t>(i - first)], null_block));

@@ -99,9 +99,9 @@ class Sequence {
     store_->truncate(s, num_tokens);
   }
 
-  /// Takes tokens [first, first + num_tokens) out, in whole blocks of every group; those after them close up. For tokens
-  /// that are kept elsewhere from then on, as mixed/ does. Keys keep the positions they were made for. Throws Error,
-  /// and changes nothing, for parts of blocks, windows, and caches that keep prefixes. Cost: O(blocks).
+  /// Takes tokens [first, first + num_tokens) out, in whole blocks of every group; those after them close up. For
+  /// tokens that are kept elsewhere from then on, as mixed/ does. Keys keep the positions they were made for. Throws
+  /// Error, and changes nothing, for parts of blocks, windows, and caches that keep prefixes. Cost: O(blocks).
   void erase(std::int32_t first, std::int32_t num_tokens) {
     SequenceState& s = state();
     store_->erase(s, first, num_tokens);

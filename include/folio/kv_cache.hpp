@@ -165,12 +165,9 @@ class KvCache {
     return prefixes().find(prompt.scope, prompt.symbols, prompt.size() - 1).num_tokens;
   }
 
-  /// The tree of prefixes: its clock, its counters, pins, clearing.
-  [[nodiscard]] auto& prefixes() const {
-    static_assert(has_prefixes,
-                  "folio: this cache keeps no prefixes: give it an eviction policy, such as folio::LruEviction");
-    return *core_->tree;
-  }
+  /// The tree of prefixes: its clock, its counters, pins, clearing. Of a cache that is const only what changes nothing.
+  [[nodiscard]] auto& prefixes() { return tree_of(*core_); }
+  [[nodiscard]] auto const& prefixes() const { return tree_of(*core_); }
 
   /// The tables of a step over these sequences, in this order. Throws Error as BatchTables::fill does.
   [[nodiscard]] Batch<View> batch(std::span<BatchItem const> items, BatchPadding const& padding = {}) const {
@@ -391,6 +388,13 @@ class KvCache {
   [[nodiscard]] BlockPool const& block_pool(int group) const {
     check_group(group, num_groups);
     return core_->store.pool(group);
+  }
+
+  template <class AnyCore>
+  [[nodiscard]] static auto& tree_of(AnyCore& core) {
+    static_assert(has_prefixes,
+                  "folio: this cache keeps no prefixes: give it an eviction policy, such as folio::LruEviction");
+    return *core.tree;
   }
 
   /// Latent groups have one head of their own; the model's number is for the others.

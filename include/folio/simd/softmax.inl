@@ -156,9 +156,12 @@ inline void finish_query_block(Ints const (&totals)[4], FourFloats scale, QueryI
     std::int32_t parts[std::size_t{lanes}], *const words = to.sums + r * query_words;
     store(parts, totals[r]);
     for (std::int32_t k = 0; k < query_words; ++k) {
-      words[k] = 0;
-      for (int part = 0; part < quarters; ++part)
-        words[k] += parts[part * 4 + k] + (dots_of_bytes ? 0 : parts[part * 4 + k + 2]);
+      std::uint32_t sum = 0;  // of a row with a NaN, whose integers may be any: it wraps
+      for (int part = 0; part < quarters; ++part) {
+        sum += static_cast<std::uint32_t>(parts[part * 4 + k]);
+        if (!dots_of_bytes) sum += static_cast<std::uint32_t>(parts[part * 4 + k + 2]);
+      }
+      words[k] = static_cast<std::int32_t>(sum);
     }
     to.totals[r] = scale[r] * static_cast<float>(std::int64_t{words[1]} * (dots_of_bytes ? 256 : 1) + words[0]);
   }

@@ -155,13 +155,14 @@ inline void finish_query_block(Ints const (&totals)[4], FourFloats scale, QueryI
   for (int r = 0; r < block_rows; ++r) {
     std::int32_t parts[std::size_t{lanes}], *const words = to.sums + r * query_words;
     store(parts, totals[r]);
+    bool const is_finite = !is_nan(scale[r]);  // else the row's integers may be any
     for (std::int32_t k = 0; k < query_words; ++k) {
-      std::uint32_t sum = 0;  // of a row with a NaN, whose integers may be any: it wraps
+      std::uint32_t sum = 0;
       for (int part = 0; part < quarters; ++part) {
         sum += static_cast<std::uint32_t>(parts[part * 4 + k]);
         if (!dots_of_bytes) sum += static_cast<std::uint32_t>(parts[part * 4 + k + 2]);
       }
-      words[k] = static_cast<std::int32_t>(sum);
+      words[k] = is_finite ? static_cast<std::int32_t>(sum) : 0;
     }
     to.totals[r] = scale[r] * static_cast<float>(std::int64_t{words[1]} * (dots_of_bytes ? 256 : 1) + words[0]);
   }

@@ -41,6 +41,7 @@ void smoke_requantize(Run const&) {
   to.add(40);
   auto const on_host_from = from.step();
   auto const on_host_to = to.step();
+  to.stream.wait();  // its tables come on its own stream
   for (std::int32_t layer = 0; layer < 3; ++layer) {
     std::int32_t const n = layer == 1 ? 1 : 17;  // the window gives older tokens back
     std::int32_t const first = on_host_from.lengths()[3] - n, at = 40 - n;

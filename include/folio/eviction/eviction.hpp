@@ -97,7 +97,9 @@ concept names_victims = requires(P& policy, double now) {
 /// own figures change; `stored(e)`: its units are new; `dropped(e)`: one of them is going. For policies that learn from
 /// what they evicted, `wants_keys` and `inserted(e, keys, now)`, `evicted(e, key)`: keys are 64-bit digests of whole
 /// prefixes, one for each unit. `served(request)`: a sequence was inserted, told once it is in the tree; needs
-/// `wants_keys`. `over_quota(now)`: what goes although memory is not short, or null.
+/// `wants_keys`. `over_quota(now)`: what goes although memory is not short, or null. A policy with a member
+/// `evicts_nothing`, as NoneEviction, says that `victim` never gives any: then what is cached does not count as
+/// evictable.
 ///
 /// Optional, and may throw as reserve: `prepare(tenant, num_units)`, told before a leaf of so many new units is stored
 /// for `tenant`: takes the memory that stored, inserted and served may need. The leaf need not come after it.

@@ -29,7 +29,8 @@ namespace folio {
 /// Host only, not thread-safe: one owner thread. Looking up allocates nothing and changes nothing. Every operation
 /// happens whole, or throws std::bad_alloc and nothing has changed that anybody could see: what may fail comes first.
 /// Everything is iterative. Cost: looking up compares each symbol once, and finds one child for each node on the way;
-/// inserting copies the new symbols and block ids; an eviction is O(log leaves).
+/// inserting copies the new symbols and block ids and visits the nodes on the way, as releasing does; an eviction is
+/// O(log leaves).
 template <EvictionPolicy Eviction = LruEviction, EventSink Sink = NoEvents, class Hash = ChildHash>
 class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
   using Nodes = PrefixNodes<Hash>;

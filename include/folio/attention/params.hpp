@@ -1,0 +1,43 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What an attention computes and where its operands are: the same words on the host and on the device.
+
+#include <cstdint>
+#include <limits>
+
+namespace folio {
+
+/// Attention parameters: what is computed. The pointers are read where the attention runs, on the host or on the device.
+///
+/// The score of a query with a token is scale * (q . k), soft-capped, then biased by ALiBi. A query sees a token when
+/// each of these does not hide it:
+/// - the layer's window and its sinks, which come from the model;
+/// - the causal mask, or the tree mask where there is one;
+/// - [token_begin, token_end).
+struct AttentionParams {
+  float scale = 0;               ///< of the scores; 0: 1 / sqrt(key dim), which a latent layer must not rely on
+  bool causal = true;            ///< false: a query sees later tokens, too; a window still counts back from it
+  float logit_soft_cap = 0;      ///< scores become cap * tanh(score / cap), as in Gemma 2; 0: they stay as they are
+  std::int32_t token_begin = 0;  ///< a token range: a part of the context, to be merged by merge_attention
+  std::int32_t token_end = std::numeric_limits<std::int32_t>::max();
+  float const* sink_logits = nullptr;   ///< [num_query_heads] a score that takes part in the softmax without a value
+  float const* alibi_slopes = nullptr;  ///< [num_query_heads] ALiBi: a score gains slope * (token - query position)
+  /// Tree mask of draft tokens, [num_query_tokens of the step]: bit i of a query's word says that it sees the ith query
+  /// token of its sequence; tokens before the step's are seen. It takes the causal mask's place. At most 64 query
+  /// tokens a sequence.
+  std::uint64_t const* tree_mask = nullptr;
+};
+
+/// Attention's operands: where a step's queries and results are. A stride is the distance between two tokens' rows, in
+/// elements; 0: they lie next to each other. So the queries of a fused QKV projection are read where they are.
+template <class T, class Out = T>
+struct AttentionIo {
+  T const* q = nullptr;              ///< [num_query_tokens][num_query_heads][key_dim]
+  std::int32_t num_query_heads = 0;  ///< a multiple of the layer's kv heads
+  Out* out = nullptr;                ///< [num_query_tokens][num_query_heads][value_dim]
+  float* lse = nullptr;  ///< null, or [num_query_tokens][num_query_heads]: natural logarithm of the sum of exponentials
+  std::int64_t q_stride = 0, out_stride = 0;
+};
+
+}  // namespace folio

@@ -8,7 +8,8 @@
 
 namespace folio {
 
-/// Attention parameters: what is computed. The pointers are read where the attention runs, on the host or on the device.
+/// Attention parameters: what is computed. The pointers are read where the attention runs, on the host or on the
+/// device.
 ///
 /// The score of a query with a token is scale * (q . k), soft-capped, then biased by ALiBi. A query sees a token when
 /// each of these does not hide it:

@@ -33,9 +33,9 @@ std::string spell(std::integer_sequence<std::int32_t, Dims...>) {
 }
 
 std::unique_ptr<PagedCache> make_cache_on_host(std::string_view quantizer, CacheRequest const& request) {
-  MakeCache* const make = find(host_caches, quantizer);
+  MakeCache* const make = find(host_caches(), quantizer);
   if (!make)
-    throw BadInput("There is no quantizer " + std::string(quantizer) + "; known are " + names_of(host_caches) + ".");
+    throw BadInput("There is no quantizer " + std::string(quantizer) + "; known are " + names_of(host_caches()) + ".");
   std::unique_ptr<PagedCache> cache = make(request);
   if (!cache)
     throw BadInput("The model's head_dim is " + std::to_string(request.model.head_dim) + "; serve is compiled for " +

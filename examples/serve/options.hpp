@@ -122,8 +122,7 @@ struct Option {
       {"--samples", "N", "samples for each prompt; they share the prompt's blocks by fork (default 1)",
        [](Options& o, std::string_view s) { o.samples = v::integer("--samples", s, 1, 65536); }},
       {"--quantizer", "NAME",
-       "how the cache stores keys and values: f32 (default), f16, bf16, fp8, int8, int4, or k8v4 (int8 keys, int4 "
-       "values)",
+       "how the cache stores keys and values: " FOLIO_SERVE_FORMATS "; default f32; k8v4: int8 keys, int4 values",
        [](Options& o, std::string_view s) { o.quantizer = s; }},
       {"--device", "NAME",
        "where the cache is and attention is computed: host, cuda (an NVIDIA GPU), or auto (default): cuda where this "

@@ -1,8 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The caches that serve is compiled for: one function for each quantizer and kind of memory, in several files, so that
-// they compile side by side.
+// The caches that serve is compiled for: one function for each format and kind of memory, made from formats.cmake.
 
 #include <cstdint>
 #include <memory>
@@ -30,15 +29,9 @@ struct CacheMaker {
   MakeCache* make;
 };
 
-MakeCache make_f32_cache, make_f16_cache, make_bf16_cache, make_fp8_cache, make_int8_cache, make_int4_cache,
-    make_k8v4_cache;
-
-inline constexpr CacheMaker host_caches[] = {
-    {"f32", make_f32_cache},   {"f16", make_f16_cache},   {"bf16", make_bf16_cache}, {"fp8", make_fp8_cache},
-    {"int8", make_int8_cache}, {"int4", make_int4_cache}, {"k8v4", make_k8v4_cache},
-};
-
-MakeCache make_cuda_f32_cache, make_cuda_f16_cache, make_cuda_int8_cache, make_cuda_int4_cache, make_cuda_k8v4_cache;
+/// Those in host memory, and those in the memory of a GPU: the lines of formats.cmake.
+[[nodiscard]] std::span<CacheMaker const> host_caches();
+[[nodiscard]] std::span<CacheMaker const> cuda_caches();
 
 /// What there is of CUDA in this program and on this machine.
 struct CudaSupport {

@@ -9,14 +9,9 @@
 namespace serve {
 
 CudaSupport cuda_support() {
-  static constexpr CacheMaker caches[] = {{"f32", make_cuda_f32_cache},
-                                          {"f16", make_cuda_f16_cache},
-                                          {"int8", make_cuda_int8_cache},
-                                          {"int4", make_cuda_int4_cache},
-                                          {"k8v4", make_cuda_k8v4_cache}};
   std::string why = folio::no_cuda_device_because();
   if (!why.empty()) why += "; run it where there is an NVIDIA GPU with its driver, or take --device host";
-  return {why, caches};
+  return {why, cuda_caches()};
 }
 
 std::string cuda_device_name() {

@@ -1,0 +1,47 @@
+# SPDX-FileCopyrightText: 2026 The Folio Authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# The formats of serve's caches, a line each: the name that --quantizer takes, where caches of it can be (host, or cuda:
+# in a GPU's memory, too), and the policies. From each line come a source for the host and one for CUDA, which compile
+# side by side, the lists of names, --help and the tests.
+set(serve_formats
+  "f32|cuda|folio::F32"
+  "f16|cuda|folio::F16"
+  "bf16|host|folio::BF16"
+  "fp8|host|folio::Fp8E4M3"
+  "int8|cuda|folio::Int8PerToken"
+  "int4|cuda|folio::Int4Rotated"
+  "k8v4|cuda|folio::Keys<folio::Int8PerToken>, folio::Values<folio::Int4Rotated>")  # int8 keys, int4 values
+
+# serve_add_formats(<host | cuda>): sets serve_<host | cuda>_sources, and serve_<host | cuda>_names to "f32, f16, ..".
+function(serve_add_formats device)
+  set(sources)
+  set(names)
+  set(declarations)
+  set(makers)
+  foreach(line IN LISTS serve_formats)
+    string(REGEX MATCH "^([^|]+)\\|(host|cuda)\\|(.+)$" matched "${line}")
+    set(name ${CMAKE_MATCH_1})
+    set(policies "${CMAKE_MATCH_3}")
+    if(device STREQUAL "cuda" AND NOT CMAKE_MATCH_2 STREQUAL "cuda")
+      continue()
+    endif()
+    if(device STREQUAL "cuda")
+      set(source ${CMAKE_CURRENT_BINARY_DIR}/caches/cuda_${name}.cu)
+      configure_file(caches/cuda_format.cu.in ${source} @ONLY)
+    else()
+      set(source ${CMAKE_CURRENT_BINARY_DIR}/caches/${name}.cpp)
+      configure_file(caches/host_format.cpp.in ${source} @ONLY)
+    endif()
+    list(APPEND sources ${source})
+    list(APPEND names ${name})
+    string(APPEND declarations "MakeCache make_${device}_${name}_cache;\n")
+    string(APPEND makers "      {\"${name}\", make_${device}_${name}_cache},\n")
+  endforeach()
+  set(list ${CMAKE_CURRENT_BINARY_DIR}/caches/${device}_caches.cpp)
+  configure_file(caches/list.cpp.in ${list} @ONLY)
+  list(APPEND sources ${list})
+  list(JOIN names ", " names)
+  set(serve_${device}_sources ${sources} PARENT_SCOPE)
+  set(serve_${device}_names "${names}" PARENT_SCOPE)
+endfunction()

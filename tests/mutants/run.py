@@ -167,13 +167,12 @@ class Workshop:
 
     def plant(self, fault):
         """Returns (how it was caught or None, by which program, details). Raises Unsound."""
-        for name in fault.programs:
-            self.check_sound(name)
         path = self.tree / fault.path()
         right = path.read_text()
-        path.write_text(right.replace(*fault.texts))
         try:
             for name in fault.programs:
+                self.check_sound(name)
+                path.write_text(right.replace(*fault.texts))
                 status, output, _ = run([*self.build_command, f"{name}_test"], 3600, env=self.environment)
                 if status != 0:
                     return "does not compile", name, first_line(r"error:", output)
@@ -184,6 +183,7 @@ class Workshop:
                 if status != 0:
                     how = f"signal {-status}" if status < 0 else "fails"
                     return how, name, first_line(r"FAILED|terminate|Assertion", output)
+                path.write_text(right)
         finally:
             path.write_text(right)
         return None, "", ""

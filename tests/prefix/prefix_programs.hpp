@@ -4,9 +4,13 @@
 // Random programs over caches that keep prefixes: many requests that share openings, in memory that is short.
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <folio/folio.hpp>
+#include <folio/growth.hpp>
+#include <limits>
+#include <optional>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -43,10 +47,21 @@ using EvictingPrefixCache = KvCache<Model<prefix_model>, BlockSize<4>, F32, Evic
 template <class... More>
 using HybridPrefixCache = KvCache<Model<prefix_hybrid>, BlockSizes<4, 2, 6>, LruEviction, More...>;
 
+/// lru whose entries of one tenant were found almost as often as can be counted. Sees counts that overflowed.
+struct WornLruEviction : LruEviction {
+  static constexpr std::int32_t worn_tenant = 1;
+  inline static bool overflowed = false;
+  void add(EvictionEntry& entry) noexcept {
+    overflowed = overflowed || entry.hits < 0;
+    if (entry.tenant == worn_tenant) entry.hits = std::max(entry.hits, std::numeric_limits<std::int32_t>::max() - 1);
+    LruEviction::add(entry);
+  }
+};
+
 /// What programs have met, so that a test can see that they meet everything.
 struct PrefixProgramCounts {
   std::int64_t steps = 0, hits = 0, partial_hits = 0, evictions = 0, merges = 0, copies = 0, refusals = 0, pins = 0;
-  std::int64_t waits = 0, alone = 0, clearings = 0, failures = 0;
+  std::int64_t waits = 0, alone = 0, clearings = 0, failures = 0, reservations = 0;
 };
 
 /// Runs an operation of the library; a program that makes allocations fail has another one.
@@ -70,7 +85,7 @@ class PrefixProgram {
       : cache_({.num_blocks = num_blocks}), seed_(seed), ample_(ample), check_every_(check_every), random_(seed) {
     prompts_ = {count_from(1, 9), count_from(1, 40)};
     unit_ = cache_.prefixes().unit();
-    if constexpr (requires { cache_.prefixes().eviction().set_share(0, {}); }) {
+    if constexpr (has_shares) {
       ample_ = false;  // a quota evicts whatever the room
       cache_.prefixes().eviction().set_share(1, {.weight = 3.0});
       cache_.prefixes().eviction().set_share(2, {.quota_units = 4});
@@ -102,6 +117,8 @@ class PrefixProgram {
       if (Cache::model.groups[g].window != 0) return true;
     return false;
   }();
+
+  static constexpr bool has_shares = requires(Cache & cache) { cache.prefixes().eviction().num_tenants(); };
 
   struct Running {
     Story story;
@@ -141,7 +158,8 @@ class PrefixProgram {
     if (dice < 69) return fork(one);
     if (dice < 77) return truncate(one);
     if (dice < 80) return release(one);
-    if (dice < 83) return release_and_grow(one);
+    if (dice < 82) return release_and_grow(one);
+    if (dice < 83) return reserve(one);
     if (dice < 90) return insert(one, one.story.size()), release(one);
     if (dice < 93) return pin();
     if (dice < 96) return unpin();
@@ -212,7 +230,8 @@ class PrefixProgram {
     Prefix const prefix(symbols, any(2));
     std::int32_t const promised = cache_.num_cached_tokens(prefix);
     Sequence sequence;
-    std::int32_t const tenant = any(3);
+    std::int32_t tenant = any(3);
+    if (has_shares && tenant == 0) tenant = 3 + step_;  // who comes once
     attempt([&] { sequence = cache_.create(prefix, tenant); });
     Story story(cache_, std::move(sequence), prefix);
     expect(story.size() == promised, "create found something else than num_cached_tokens");
@@ -385,6 +404,21 @@ class PrefixProgram {
     return true;
   }
 
+  /// Blocks are held ahead where they can be had; a refusal changes nothing.
+  void reserve(Running& one) {
+    what_ = "reserve";
+    std::int32_t const n = any(60);
+    Reservation ahead;
+    bool is_held = false;
+    see(before_refusal_);
+    attempt([&] { is_held = ahead.try_reserve(one.story.sequence(), n); });
+    num_reservations_ += is_held ? 1 : 0;
+    if (is_held) return;
+    std::vector<std::int64_t> now;
+    see(now);
+    expect(now == before_refusal_, "a reservation that was refused changed something");
+  }
+
   void fork(Running& one) {
     what_ = "fork";
     if (running_.size() >= 6) return;
@@ -510,17 +544,61 @@ class PrefixProgram {
 
   void check() {
     check_accounts();
+    check_stale();
     check_rows();
+    check_policy();
     for (Running const& one : running_)
       if (one.kept > 0)
         expect(
             cache_.prefixes().find(one.story.scope(), first_of(one.story.symbols(), one.kept), one.kept).num_symbols ==
                 one.kept,
             "a prefix went that a sequence keeps");
+    check_pinned();
+  }
+
+  /// The last check's batch says that it is stale, where a sequence of it has other blocks now.
+  void check_stale() {
+    for (auto const& [state, blocks] : in_batch_)
+      for (int g = 0; g < Cache::num_groups; ++g) {
+        std::vector<BlockId> const& before = blocks[static_cast<std::size_t>(g)];
+        std::vector<BlockId> const& now = state->lists[g].blocks;
+        bool const are_there = before.size() <= now.size() && std::equal(before.begin(), before.end(), now.begin());
+        expect(are_there || batch_->is_stale(), "a batch whose blocks went is not stale");
+      }
+  }
+  void note_batch() {
+    in_batch_.clear();
+    for (Running const& one : running_) {
+      in_batch_.push_back({&one.story.sequence().state(), {}});
+      for (int g = 0; g < Cache::num_groups; ++g) {
+        auto const blocks = one.story.sequence().blocks(g);
+        in_batch_.back().blocks[static_cast<std::size_t>(g)].assign(blocks.begin(), blocks.end());
+      }
+    }
+  }
+
+  /// What is pinned is there, whoever comes and goes.
+  void check_pinned() {
     for (Pinned const& pin : pins_) {
       auto const size = static_cast<std::int32_t>(pin.symbols.size());
       PrefixMatch const match = cache_.prefixes().find(pin.scope, pin.symbols, size);
       expect(match.num_symbols == size && match.num_tokens >= pin.num_tokens, "a pinned prefix went");
+    }
+    std::int64_t const num_blocks = cache_.prefixes().gauges().all.pinned_blocks;
+    if (pins_.size() == num_open_pins_ && num_pins_ == num_pins_before_)
+      expect(num_blocks >= num_pinned_blocks_, "a block of a pinned prefix went");
+    num_open_pins_ = pins_.size();
+    num_pins_before_ = num_pins_;
+    num_pinned_blocks_ = num_blocks;
+  }
+
+  void check_policy() {
+    expect(!WornLruEviction::overflowed, "a count of uses overflowed");
+    if constexpr (has_shares) {  // who has a share, who keeps something, and the last one that was prepared
+      std::size_t most = 3;
+      for (TenantGauges const& one : cache_.prefixes().gauges().tenants)
+        most += (one.tenant < 1 || one.tenant > 2) && one.units > 0 ? 1 : 0;
+      expect(cache_.prefixes().eviction().num_tenants() <= most, "a tenant of whom nothing is kept was not forgotten");
     }
   }
 
@@ -529,17 +607,18 @@ class PrefixProgram {
     if (!running_.empty()) {
       items_.clear();
       for (Running const& one : running_) items_.emplace_back(&one.story.sequence(), 0);
-      auto const batch = cache_.batch(items_);
+      batch_.emplace(cache_.batch(items_));
       for (std::size_t i = 0; i < running_.size(); ++i) {
         Story const& story = running_[i].story;
         if (story.size() == 0) continue;
         std::int32_t const found = std::max(1, std::min(story.size(), story.sequence().num_cached_tokens())) - 1;
         for (std::int32_t const token : {story.size() - 1, found, any(story.size()), any(story.size())}) {
-          std::string const wrong = story.difference_at(batch.view(), static_cast<std::int32_t>(i), token);
+          std::string const wrong = story.difference_at(batch_->view(), static_cast<std::int32_t>(i), token);
           if (!wrong.empty()) throw std::logic_error("sequence " + std::to_string(i) + ": " + wrong);
         }
       }
     }
+    note_batch();
     cache_.state()->do_due_work();  // as the next step would: from here on nobody reads a free block
     for (int g = 0; g < Cache::num_groups; ++g)
       for (std::int32_t id = 1; id <= pool(g).num_blocks(); ++id)
@@ -588,6 +667,7 @@ class PrefixProgram {
     counts.copies += cache_.stats().counters.copies;
     counts.refusals += cache_.stats().counters.out_of_blocks;
     counts.pins += num_pins_;
+    counts.reservations += num_reservations_;
     counts.waits += num_lookups_;
     counts.alone += num_alone_;
     counts.clearings += num_clearings_;
@@ -617,9 +697,18 @@ class PrefixProgram {
   std::vector<Pinned> pins_;
   std::vector<std::pair<std::int32_t, Symbols>> inserted_;  // scope and symbols; kept where it says what is found
   std::int64_t partial_hits_ = 0, num_pins_ = 0, num_alone_ = 0, num_clearings_ = 0, num_failures_ = 0;
+  std::int64_t num_reservations_ = 0;
+  std::size_t num_open_pins_ = 0;  // at the last check, as what follows
+  std::int64_t num_pins_before_ = 0, num_pinned_blocks_ = 0;
   std::int64_t num_lookups_ = 0, num_hit_tokens_ = 0, num_cleared_units_ = 0;
   std::vector<std::int64_t> before_, after_, before_refusal_, seen_;
   std::vector<BatchItem> items_;
+  struct InBatch {
+    SequenceState const* state;
+    std::array<std::vector<BlockId>, max_groups> blocks;
+  };
+  std::optional<decltype(std::declval<Cache&>().batch(std::span<BatchItem const>()))> batch_;  // of the last check
+  std::vector<InBatch> in_batch_;
   std::vector<std::uint32_t> holders_;
 };
 

@@ -40,6 +40,7 @@ void run_programs(std::vector<std::int64_t> const& scarce, std::vector<std::int6
   CHECK(counts.copies > 0);
   CHECK(counts.refusals > 0);
   CHECK(counts.pins > 0);
+  CHECK(counts.reservations > 0);
   CHECK(counts.waits > 0);
   CHECK(counts.alone > 0);
   CHECK(counts.clearings > 0);
@@ -65,5 +66,5 @@ TEST_CASE("random programs with prefixes: copies wait for the next step") {
   run_programs<HybridPrefixCache<F32, SharedHostMemory>>({20, 24, 14}, {50, 60, 32}, 300, 3);
 }
 TEST_CASE("random programs with prefixes: tenants with weights and a quota") {
-  run_programs<EvictingPrefixCache<FairEviction<LruEviction>>>({14}, {40}, 1000);
+  run_programs<EvictingPrefixCache<FairEviction<WornLruEviction>>>({14}, {40}, 1000);
 }

@@ -164,6 +164,19 @@ TEST_CASE("a ghost cache finds what a tree would find") {
   }
 }
 
+TEST_CASE("a ghost counts its hits no further than rewards tell them apart") {
+  ShadowCache shadow;
+  shadow.reserve(2);
+  std::vector<std::uint64_t> const keys = {7, 8};
+  for (std::int64_t i = 0; i < 10; ++i) CHECK(shadow.serve({keys, 0, 0, i, 0}, {}) == (i == 0 ? 0 : 2));
+  int count = 0;
+  shadow.trim(0, [&](EvictionEntry const& ghost) {
+    CHECK(ghost.hits == RewardRule::most_hits);
+    ++count;
+  });
+  CHECK(count == 2);
+}
+
 TEST_CASE("a sample has its share of the keys, and a smaller one is part of it") {
   for (int const shift : {0, 1, 5}) {
     int count = 0;

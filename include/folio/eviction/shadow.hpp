@@ -15,17 +15,19 @@
 
 namespace folio {
 
-/// Ranks an entry by its last use, and rewards what promises another one: how often it was found, up to 4; the share of
+/// Ranks an entry by its last use, and rewards what promises another one: how often it was found, up to most_hits; the share of
 /// the prefix up to it that its request found, which is high where a conversation goes on; and less the deeper it lies
 /// in what was new to its request, since deep units are found only with all above them. Time is counted in uses of the
 /// cache, and depth against what is new to a request on average, so that neither load nor the size of blocks matters.
 struct RewardRule {
+  static constexpr std::int32_t most_hits = 4;  ///< more are alike
+
   double scale = 0;      ///< how many uses later a reward of 1 makes an entry go; 0: lru
   double new_units = 1;  ///< of a request, on average
 
   [[nodiscard]] double rank(EvictionEntry const& entry) const noexcept {
     double const length = entry.depth + 1.0, found = std::min<double>(entry.hit_depth, length);
-    double const reward = std::min(entry.hits, 4) + found / length - (length - found) / (2 * new_units);
+    double const reward = std::min(entry.hits, most_hits) + found / length - (length - found) / (2 * new_units);
     return static_cast<double>(entry.order) + scale * reward;
   }
 };
@@ -77,7 +79,8 @@ class ShadowCache {
       Ghost* const ghost = ghost_of(key_of(request, i));
       if (ghost == nullptr) return hits;
       ghost->depth = i;
-      ghost->hits = i < missing ? ghost->hits + 1 : 0;  // after the first one that is missing none can be used
+      // After the first one that is missing none can be used.
+      ghost->hits = i < missing ? std::min(ghost->hits + 1, RewardRule::most_hits) : 0;
       ghost->order = request.order;
       ghost->hit_depth = found;
       if (queue_.has(*ghost))

@@ -294,7 +294,7 @@ TEST_CASE("query tokens that see what a window gave back are refused, and so is 
       if (all_there)
         REQUIRE_NOTHROW(cache.batch(items));
       else
-        REQUIRE_THROWS_WITH(cache.batch(items), contains("layer group 1 gave back behind its window"));
+        REQUIRE_THROWS_WITH(cache.batch(items), contains("layer group 1 gave back when they left its window"));
     }
   }
 }

@@ -182,13 +182,13 @@ class BatchTables {
                   " tokens, so it cannot have " + std::to_string(n) + " query tokens");
     for (int g = 0; n > 0 && g < store.num_groups(); ++g) {
       GroupShape const& shape = store.shape(g);
-      // Blocks are given back from the end of the sinks' on, so the first one behind those tells.
+      // Blocks are given back from the end of the sinks' on, so the first one after those tells.
       std::int32_t const first = std::max(shape.window_begin(s.num_tokens() - n) / shape.block_size,
                                           blocks_for(shape.sinks, shape.block_size));
       std::span<BlockId const> const blocks = s.blocks(g);
       if (index(first) < blocks.size() && blocks[index(first)] == null_block)
         throw Error("folio: the first query token of sequence " + std::to_string(to_int(s.id())) +
-                    " sees tokens that layer group " + std::to_string(g) + " gave back behind its window; " +
+                    " sees tokens that layer group " + std::to_string(g) + " gave back when they left its window; " +
                     "take fewer query tokens");
     }
     return n;

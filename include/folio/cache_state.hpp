@@ -46,8 +46,8 @@ struct CacheState {
   bool defers_copies = false;
   mutable DueWork due;
 
-  /// Throws Error when a block of group `g` behind the first `num_blocks` is still to be copied.
-  void check_no_copy_behind(int g, std::int64_t num_blocks) const {
+  /// Throws Error when a block of group `g` after the first `num_blocks` is still to be copied.
+  void check_no_copy_after(int g, std::int64_t num_blocks) const {
     for (ops::BlockCopy const& copy : due.copies[static_cast<std::size_t>(g)])
       for (BlockId const block : {copy.from, copy.to})
         if (to_int(block) > num_blocks)

@@ -365,7 +365,7 @@ class KvCache {
     void resize(int g, std::int64_t num_blocks) requires ResizableAllocator<Allocator> {
       std::int64_t const before = store.pool(g).num_blocks();
       std::int64_t& bytes = this->pool_bytes[static_cast<std::size_t>(g)];
-      check_no_copy_behind(g, num_blocks);
+      check_no_copy_after(g, num_blocks);
       store.resize_pool(g, num_blocks);  // throws when blocks are in use: before memory goes
       try {
         this->allocator.resize(pools[static_cast<std::size_t>(g)], bytes, bytes_for(g, num_blocks));

@@ -31,7 +31,7 @@ struct LockedState {
 
 }  // namespace detail
 
-/// A sequence of a LockedCache. What Sequence does, behind the cache's lock; goes behind it too.
+/// A sequence of a LockedCache. What Sequence does, under the cache's lock; destroyed under it, too.
 ///
 /// Different handles may be used by different threads at once; one handle by one thread at a time. Keeps the cache
 /// alive.

@@ -337,5 +337,5 @@ TEST_CASE("cost_aware: what is cheap to compute goes first, so the shallow one o
   names.store("t", 0);             // as much, used later
   CHECK(names.evict(3) == "dht");
   CHECK_THROWS_WITH(CostAwareEviction(0),
-                    contains("folio: attention cannot cost as much as the rest behind 0.000000 tokens"));
+                    contains("folio: attention cannot cost as much as the rest after 0.000000 tokens"));
 }

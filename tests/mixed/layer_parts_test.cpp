@@ -111,7 +111,7 @@ TEST_CASE("what the parts of a hybrid model refuse, they say, and change nothing
   CHECK_THROWS_WITH(s.append(-1), contains("cannot append -1 tokens"));
   CHECK_THROWS_WITH(s.append(0x7fffffff), contains("cannot append 2147483647 tokens to a sequence of 31"));
   CHECK_THROWS_AS(cache.batch({{&s, 32}}), Error);
-  CHECK_THROWS_WITH(cache.batch({{&s, 3}}), contains("layer group 0 gave back behind its window"));
+  CHECK_THROWS_WITH(cache.batch({{&s, 3}}), contains("layer group 0 gave back when they left its window"));
   auto const batch = cache.batch({{&s, 1}});
   std::vector<float> q(64), out(64);
   for (std::int32_t const layer : {-1, 3, 1000})

@@ -12,7 +12,7 @@ namespace folio {
 
 /// Evicts what is cheapest to compute again for the bytes that it holds, weighed by the chance that it is asked for.
 ///
-/// A leaf's last unit, of u tokens behind d units, costs
+/// A leaf's last unit, of u tokens after d units, costs
 ///
 ///     cost = u * (1 + (d * u + u / 2) / even)
 ///
@@ -37,7 +37,7 @@ class CostAwareEviction {
   /// The tokens before a token at which attention costs as much as all else. Throws Error unless it is above 0.
   explicit CostAwareEviction(double even_tokens = 32768) : even_(even_tokens) {
     if (!(even_ > 0))
-      throw Error("folio: attention cannot cost as much as the rest behind " + std::to_string(even_) +
+      throw Error("folio: attention cannot cost as much as the rest after " + std::to_string(even_) +
                   " tokens; it is a number above 0");
   }
 

@@ -44,7 +44,7 @@ struct AttentionShape {
   [[nodiscard]] std::int32_t rows() const { return queries * heads; }
 };
 
-/// Sums of weighted values with the state of their softmax, for all rows: what parts leave behind.
+/// Sums of weighted values with the state of their softmax, for all rows: what parts leave.
 struct PartialSums {
   std::int32_t rows = 0, places = 0;
   std::vector<simd::RowState> states;
@@ -198,7 +198,7 @@ class TileAttention {
 
   void add_block(TileTokens const& tile, std::int32_t row, QueryStore& queries, PartialSums& sums) {
     std::int32_t const rows = std::min(simd::block_rows, shape_.rows() - row);
-    keys_.tokens = 0;  // behind the last token that one of these rows sees, scores are not needed
+    keys_.tokens = 0;  // after the last token that one of these rows sees, scores are not needed
     for (std::int32_t r = 0; r < rows; ++r)
       if (TileStretches const& seen = visible(tile, row + r); !seen.none())
         keys_.tokens = std::max({keys_.tokens, seen.sinks, seen.end});

@@ -132,10 +132,20 @@ class DeviceBatch {
     due.has_stream = false;
   }
 
-  /// What kernels read. The same from step to step.
+  /// What kernels read. The same from step to step: a graph that was captured with it replays with later uploads. Where
+  /// NDEBUG is not defined, it throws Error when the last upload is stale.
   [[nodiscard]] DeviceView<View> view() const {
+#ifndef NDEBUG
+    if (is_stale())
+      throw Error(
+          "folio: this batch is stale: one of its sequences gave back, copied or exchanged a block since; upload "
+          "the step after append, truncate, release and insert");
+#endif
     return DeviceView<View>(tables_.template view_over<View>(on_device_.begin(), *cache_));
   }
+  /// Whether a sequence of the last upload gave back, copied or exchanged a block since (BatchTables::is_stale): what
+  /// is launched from now on would read blocks that somebody else may have. Check it before a graph is replayed.
+  [[nodiscard]] bool is_stale() const noexcept { return tables_.is_stale(); }
   [[nodiscard]] StepSize const& size() const noexcept { return size_; }
   /// The host's copy of the tables of the last upload.
   [[nodiscard]] BatchTables const& tables() const noexcept { return tables_; }

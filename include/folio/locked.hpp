@@ -115,7 +115,8 @@ class LockedCache {
   requires std::constructible_from<Cache, Args...>
   explicit LockedCache(Args&&... args) : state_(std::make_shared<State>(std::forward<Args>(args)...)) {}
 
-  /// f(cache) while nobody else uses the cache. What it returns must not refer into it.
+  /// f(cache) while nobody else uses the cache. What it returns must not refer into it, nor change it when it goes: a
+  /// PrefixPin or a Reservation that was taken here is released by another `with`, and not by its destructor.
   template <class F>
   auto with(F f) const {
     std::lock_guard const lock(state_->mutex);

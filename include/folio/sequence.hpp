@@ -42,7 +42,8 @@ class Sequence {
   [[nodiscard]] explicit operator bool() const noexcept { return state_ != nullptr; }
   [[nodiscard]] SequenceId id() const { return state().id; }
   [[nodiscard]] std::int32_t num_tokens() const { return state().num_tokens; }
-  /// How many tokens it began with because the cache had them: they need no computing.
+  /// Cached tokens: so many of its first tokens the cache had when it was created, and they are still there; they need
+  /// no computing. A truncation to fewer tokens lowers it for good.
   [[nodiscard]] std::int32_t num_cached_tokens() const { return state().num_cached_tokens; }
 
   /// Slots for `num_tokens` more tokens, whose keys and values ops::append writes afterwards. In groups with a window,
@@ -91,9 +92,11 @@ class Sequence {
     return {owner_, *store_, store_->fork(parent)};
   }
 
-  /// Keeps the first `num_tokens` tokens (speculative decoding: takes back what was not accepted). Always possible for
-  /// the tokens of the last append, and for CacheConfig::tokens_in_flight before them. Throws Error, and changes
-  /// nothing, when that is more than there are, or when a window group no longer has what the next token would see.
+  /// Keeps the first `num_tokens` tokens (speculative decoding: takes back what was not accepted). Always possible
+  /// without window groups. With them always down to the greatest length from which the sequence was ever appended to,
+  /// less CacheConfig::tokens_in_flight: the tokens of the last append, and so many before them. A truncation moves that
+  /// bound nowhere, for what has left the window does not come back. Throws Error, and changes nothing, when that is
+  /// more than there are, or when a window group no longer has what the next token would see.
   void truncate(std::int32_t num_tokens) {
     SequenceState& s = state();
     store_->truncate(s, num_tokens);

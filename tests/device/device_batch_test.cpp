@@ -62,6 +62,25 @@ TEST_CASE("the host waits where the kernel of the step before the last has not r
   f.first.wait();
 }
 
+TEST_CASE("a step is stale when one of its sequences has given a block back since the upload, and its view says so") {
+  Fixture f;
+  CHECK_FALSE(f.steps.batch().is_stale());  // nothing was uploaded
+  f.steps.batch().upload({&f.a, &f.b}, f.first);
+  f.a.append(1);  // more slots take nothing away
+  CHECK_FALSE(f.steps.batch().is_stale());
+  static_cast<void>(f.steps.batch().view());
+  f.b.truncate(1);
+  CHECK(f.steps.batch().is_stale());
+#ifdef NDEBUG
+  static_cast<void>(f.steps.batch().view());
+#else
+  CHECK_THROWS_WITH(f.steps.batch().view(), contains("this batch is stale: one of its sequences gave back"));
+#endif
+  f.steps.batch().upload({&f.a, &f.b}, f.first);
+  CHECK_FALSE(f.steps.batch().is_stale());
+  static_cast<void>(f.steps.batch().view());
+}
+
 TEST_CASE("addresses and sizes in the view stay the same") {
   Fixture f;
   auto const before = f.steps.batch().view();

@@ -86,7 +86,7 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
   void set_listener(PrefixListener const& listener) noexcept { listener_ = listener; }
 
   /// The caller's clock, in seconds. It never goes back: an earlier time is taken as the last one.
-  void set_time(double now) {
+  void set_time(double now) noexcept {
     now_ = std::max(now_, now);
     if (listener_.time_set != nullptr) listener_.time_set(listener_.owner);
   }

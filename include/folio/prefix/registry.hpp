@@ -75,7 +75,7 @@ class PromptRegistry {
                         [](void* self, std::int32_t scope, std::span<std::int32_t const> symbols) noexcept {
                           static_cast<PromptRegistry*>(self)->inserted(scope, symbols);
                         },
-                        [](void* self) { static_cast<PromptRegistry*>(self)->expire(); }});
+                        [](void* self) noexcept { static_cast<PromptRegistry*>(self)->expire(); }});
   }
   PromptRegistry(PromptRegistry const&) = delete;
   PromptRegistry& operator=(PromptRegistry const&) = delete;
@@ -247,12 +247,12 @@ class PromptRegistry {
     PrefixMatch const found = match(prompt);
     if (found.num_tokens == whole(prompt)) prompt.pin = tree_.pin(found, whole(prompt));
   }
-  void give_up(Prompt& prompt) {
+  void give_up(Prompt& prompt) noexcept {
     if (prompt.wanted) pinned_units_ -= units_of_its_own(prompt, &prompt);
     prompt.wanted = false;
     prompt.pin.release();
   }
-  typename Prompts::iterator forget(typename Prompts::iterator prompt) {
+  typename Prompts::iterator forget(typename Prompts::iterator prompt) noexcept {
     give_up(prompt->second);
     return prompts_.erase(prompt);
   }
@@ -270,7 +270,7 @@ class PromptRegistry {
       }
     }
   }
-  void expire() {
+  void expire() noexcept {
     if (tree_.time() < next_expiry_) return;
     next_expiry_ = std::numeric_limits<double>::infinity();
     for (auto prompt = prompts_.begin(); prompt != prompts_.end();) {

@@ -7,6 +7,7 @@
 #include <folio/block.hpp>
 #include <folio/model.hpp>
 #include <folio/prefix/prefix.hpp>
+#include <memory>
 #include <vector>
 
 namespace folio {
@@ -17,6 +18,14 @@ struct BlockCopier {
   void* owner = nullptr;
   void (*copy)(void* owner, int group, BlockId from, BlockId to) noexcept = nullptr;
   void (*prepare)(void* owner, int group) = nullptr;
+};
+
+/// A look-up that is no use yet: it counts once, when the sequence that made it or a fork of that gets its first slots.
+struct PendingLookup {
+  std::int32_t num_symbols = 0;  ///< of the prompt
+  bool counted = false;
+  std::vector<std::int32_t> symbols;  ///< the prompt, where a sink hears of look-ups
+  std::int32_t scope = 0;
 };
 
 /// What one sequence holds in one layer group.
@@ -39,8 +48,9 @@ struct SequenceState {
   BlockList lists[max_groups];
   /// Counts changes that took a block away from the lists: tables that were made before are stale.
   std::uint64_t generation = 0;
-  std::int32_t num_cached_tokens = 0;  ///< that it began with, found in the prefix tree, and still has
-  std::int32_t num_looked_up = none;   ///< tokens of its prompt, until its look-up is counted: when it gets slots
+  std::int32_t num_cached_tokens = 0;  ///< that it, or what it is a fork of, began with: found, and still there
+  /// The look-up of its prompt, until it gets slots. A fork waits for the same one.
+  std::shared_ptr<PendingLookup> pending;
   std::int32_t num_told_units = 0;     ///< that it inserted, of which an eviction policy that learns was told
   std::int32_t lease = none;           ///< the node of the prefix tree that it keeps from being evicted
   std::int32_t num_leased_tokens = 0;  ///< its first tokens that are in blocks of the way to that node
@@ -54,7 +64,7 @@ struct SequenceState {
 struct PrefixHooks {
   void* owner = nullptr;
   bool evicts = false;  ///< whether what is cached and not protected can be evicted
-  /// Gets ready for an append to the sequence.
+  /// Gets ready for an append of at least a token to the sequence.
   void (*prepare)(void* owner, SequenceState& state) = nullptr;
   /// Blocks that an append to the sequence needs less in each group if the tree gives up the unit of which the sequence
   /// has only a part: all 0 when somebody else needs the unit.
@@ -64,8 +74,8 @@ struct PrefixHooks {
   /// is not null_block, is only the sequence's that holds it; false when nothing can go.
   bool (*evict)(void* owner, int group, BlockId shared) noexcept = nullptr;
   void (*forked)(void* owner, SequenceState const& parent, SequenceState& child) noexcept = nullptr;
-  /// The sequence, which still has its length from before, has got slots for n tokens.
-  void (*appended)(void* owner, SequenceState& state, std::int32_t n) noexcept = nullptr;
+  /// The sequence, which still has its length from before, has got slots for at least a token.
+  void (*appended)(void* owner, SequenceState& state) noexcept = nullptr;
   void (*truncated)(void* owner, SequenceState& state) noexcept = nullptr;
   void (*released)(void* owner, SequenceState& state) noexcept = nullptr;
 };

@@ -99,10 +99,9 @@ class SequenceStore {
     }
     prepare(state, n);
     for (int g = 0; g < num_groups(); ++g) give_back(state, g, plan_growth(state, g, n).give_back_end);
-    if (gives_up) prefix_.give_up(prefix_.owner, state);
-    for (int g = 0; g < num_groups(); ++g) evict_for(state, g, n);
+    evict_for(state, n, found, all_asked);
     for (int g = 0; g < num_groups(); ++g) grow(state, g, plan_growth(state, g, n));
-    if (prefix_.appended != nullptr) prefix_.appended(prefix_.owner, state, n);
+    if (n > 0 && prefix_.appended != nullptr) prefix_.appended(prefix_.owner, state);
     state.num_tokens += n;
     state.num_new_tokens = n;
     ++counters_.appends;
@@ -116,7 +115,7 @@ class SequenceStore {
       reserve(list(state, g).blocks, blocks_for(state.num_tokens + n, shape(g).block_size));
       if (state.num_tokens % shape(g).block_size != 0 && copier_.prepare != nullptr) copier_.prepare(copier_.owner, g);
     }
-    if (prefix_.prepare != nullptr) prefix_.prepare(prefix_.owner, state);
+    if (n > 0 && prefix_.prepare != nullptr) prefix_.prepare(prefix_.owner, state);
   }
 
   /// What `undo_append` needs to know of a sequence before an append.
@@ -159,6 +158,7 @@ class SequenceStore {
       for (auto const part : held(parent, g)) pool(g).retain_live(part);
     child.num_tokens = parent.num_tokens;
     child.num_new_tokens = parent.num_new_tokens;
+    child.num_cached_tokens = parent.num_cached_tokens;
     child.tenant = parent.tenant;
     child.retention = parent.retention;
     child.epoch = parent.epoch;
@@ -385,7 +385,8 @@ class SequenceStore {
     state.live = false;
     state.num_tokens = state.num_new_tokens = 0;
     state.num_cached_tokens = state.num_told_units = state.num_leased_tokens = state.tenant = 0;
-    state.num_looked_up = state.lease = SequenceState::none;
+    state.lease = SequenceState::none;
+    state.pending.reset();
     state.retention = {};
     unused_.push_back(static_cast<std::size_t>(to_int(state.id)));  // reserved by create
   }

@@ -293,6 +293,57 @@ TEST_CASE("who waits uses nothing: a use counts once, with the first slots") {
   CHECK(cache.prefixes().counters().missed_tokens == 161 + 1);
 }
 
+TEST_CASE("a request that waits and is forked is one use: it counts when either gets slots") {
+  Symbols const prompt = count_from(0, 40);
+  for (bool const fork_runs_first : {true, false}) {
+    Cache cache({.num_blocks = {20}});
+    serve(cache, prompt);
+    PrefixCounters const& counters = cache.prefixes().counters();
+    Sequence parent = cache.create(Prefix(prompt));
+    REQUIRE(parent.num_cached_tokens() == 32);
+    Sequence child = parent.fork(), other = child.fork();
+    CHECK(child.num_cached_tokens() == 32);
+    other.append(0);
+    CHECK(counters.lookups == 1);  // serve's
+    Sequence& first = fork_runs_first ? child : parent;
+    Sequence& second = fork_runs_first ? parent : child;
+    first.append(8);
+    CHECK(counters.lookups == 2);
+    CHECK(counters.hit_tokens == 32);
+    CHECK(counters.missed_tokens == 48);
+    second.append(8);
+    other.append(8);
+    CHECK(counters.lookups == 2);
+    CHECK(counters.hit_tokens == 32);
+    if (fork_runs_first) continue;
+    child = parent.fork();  // it has run, and so has its fork
+    child.append(1);
+    CHECK(counters.lookups == 2);
+    CHECK(child.num_cached_tokens() == 32);
+    child.truncate(20);
+    CHECK(child.fork().num_cached_tokens() == 20);
+  }
+  Cache cache({.num_blocks = {20}});
+  serve(cache, prompt);
+  Sequence child = cache.create(Prefix(prompt)).fork();  // whose parent is gone before it runs
+  child.append(8);
+  CHECK(cache.prefixes().counters().lookups == 2);
+}
+
+TEST_CASE("no slots are no use") {
+  Cache cache({.num_blocks = {20}});
+  serve(cache, count_from(0, 40));
+  PrefixCounters const& counters = cache.prefixes().counters();
+  Sequence sequence = cache.create(Prefix(count_from(0, 40)));
+  CHECK(sequence.try_append(0));
+  sequence.append(0);
+  CHECK(counters.lookups == 1);
+  CHECK(counters.hit_tokens == 0);
+  sequence.append(8);
+  CHECK(counters.lookups == 2);
+  CHECK(counters.hit_tokens == 32);
+}
+
 TEST_CASE("lfu: a request that gave up waiting does not outlive what was served") {
   KvCache<Model<small>, BlockSize<16>, LfuEviction> cache({.num_blocks = {6}});
   Symbols const served = count_from(0, 33), waited = count_from(1000, 33);

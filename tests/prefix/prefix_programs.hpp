@@ -10,6 +10,7 @@
 #include <folio/folio.hpp>
 #include <folio/growth.hpp>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <random>
 #include <stdexcept>
@@ -123,7 +124,8 @@ class PrefixProgram {
   struct Running {
     Story story;
     std::int32_t kept;          // so many first tokens stay in the tree as long as it runs
-    bool waits = false;         // it was created for a prompt, and has not got slots yet
+    std::shared_ptr<bool> use;  // whether it counted, where it was created for a prompt; that of its forks, too
+    bool waits = false;         // it has not got slots yet
     bool is_forgotten = false;  // the tree was cleared since it was created
     std::int32_t farthest = 0;  // the longest that it was when it got slots
     std::int32_t found = 0;     // tokens that it began with
@@ -194,8 +196,9 @@ class PrefixProgram {
                              pool(g).num_shared(), pool(g).peak_live(), pool(g).num_allocated()});
     for (Running const& one : running_) {
       SequenceState const& s = one.story.sequence().state();
-      all.insert(all.end(), {to_int(s.id), s.num_tokens, s.num_new_tokens, s.num_cached_tokens, s.num_looked_up,
-                             s.num_told_units, static_cast<std::int64_t>(s.generation)});
+      all.insert(all.end(), {to_int(s.id), s.num_tokens, s.num_new_tokens, s.num_cached_tokens,
+                             s.pending != nullptr && !s.pending->counted, s.num_told_units,
+                             static_cast<std::int64_t>(s.generation)});
       for (int g = 0; g < Cache::num_groups; ++g)
         for (BlockId const block : one.story.sequence().blocks(g)) all.push_back(to_int(block));
     }
@@ -241,7 +244,7 @@ class PrefixProgram {
     story.sequence().state().retention = {any(101), any(2) == 0 ? step_ + 10.0 : 1e9};
     std::int32_t const found = whole(story.size());
     std::int32_t const began_with = story.size();
-    running_.push_back({std::move(story), found, true, false, 0, began_with});
+    running_.push_back({std::move(story), found, std::make_shared<bool>(false), true, false, 0, began_with});
     Symbols const rest(symbols.begin() + running_.back().story.size(), symbols.end());
     if (any(8) == 0) return;  // it waits
     if (!grow(running_.back(), rest)) return running_.pop_back();
@@ -266,7 +269,7 @@ class PrefixProgram {
     if (symbols.empty()) return;
     for (int turn = 0; turn < 2; ++turn) {
       Prefix const prefix(symbols);
-      running_.push_back({Story(cache_, prefix), 0, true});
+      running_.push_back({Story(cache_, prefix), 0, std::make_shared<bool>(false), true});
       Running& one = running_.back();
       one.found = one.story.size();
       Symbols const rest(symbols.begin() + one.story.size(), symbols.end());
@@ -306,8 +309,7 @@ class PrefixProgram {
     if (!must) see(before_refusal_);
     bool grown = false;
     attempt([&] { grown = sequence.try_append(n); });
-    if (grown) one.farthest = std::max(one.farthest, one.story.size());
-    if (grown) one.story.took_slots(more);
+    if (grown) note_growth(one, more, found);
     if (fits) expect(grown && cache_.prefixes().counters().evicted_units == evicted, "evicted though there was room");
     expect(grown || !must, "refused though blocks could be had");
     expect(grown == said, "an append did something else than was said before");
@@ -324,6 +326,20 @@ class PrefixProgram {
       num_hit_tokens_ += found;
     }
     return grown;
+  }
+  /// The sequence has got slots for `more`, which it had `found` tokens before.
+  void note_growth(Running& one, Symbols const& more, std::int32_t found) {
+    one.farthest = std::max(one.farthest, one.story.size());
+    one.story.took_slots(more);
+    if (!more.empty()) {
+      one.waits = false;
+      if (!std::exchange(*one.use, true)) {
+        ++num_lookups_;
+        num_hit_tokens_ += found;
+      }
+    }
+    PrefixCounters const& tree = cache_.prefixes().counters();
+    expect(tree.lookups == num_lookups_ && tree.hit_tokens == num_hit_tokens_, "a use was not counted once");
   }
   /// Whether a pool has what the sequence would hold, if nobody held anything besides.
   [[nodiscard]] bool fits_alone(Sequence const& sequence, std::int32_t n) const {
@@ -424,7 +440,10 @@ class PrefixProgram {
     if (running_.size() >= 6) return;
     Sequence sequence;
     attempt([&] { sequence = one.story.sequence().fork(); });
-    Running child{one.story.with(std::move(sequence)), one.kept, false, one.is_forgotten, one.farthest, one.found};
+    expect(sequence.num_cached_tokens() == one.story.sequence().num_cached_tokens(),
+           "a fork began with something else than what it is a fork of");
+    Running child{
+        one.story.with(std::move(sequence)), one.kept, one.use, one.waits, one.is_forgotten, one.farthest, one.found};
     running_.push_back(std::move(child));
   }
 

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <folio/eviction/lru.hpp>
 #include <folio/prefix/evictions.hpp>
-#include <map>
 #include <memory>
 #include <new>
 #include <span>
@@ -71,9 +70,9 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
         .evict = [](void* tree, int g, BlockId shared) noexcept { return self(tree).evict_for(g, shared); },
         .forked = [](void* tree, SequenceState const& parent,
                      SequenceState& child) noexcept { self(tree).forked(parent, child); },
-        .appended = [](void* tree, SequenceState& state, std::int32_t n) noexcept { self(tree).appended(state, n); },
+        .appended = [](void* tree, SequenceState& state) noexcept { self(tree).appended(state); },
         .truncated = [](void* tree, SequenceState& state) noexcept { self(tree).truncated(state); },
-        .released = [](void* tree, SequenceState& state) noexcept { self(tree).released(state); }};
+        .released = [](void* tree, SequenceState& state) noexcept { self(tree).let_go(state); }};
   }
 
   [[nodiscard]] PrefixCounters const& counters() const noexcept { return counters_; }
@@ -118,12 +117,15 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
       node = cut(holder_of(match.node, match.num_tokens), end);
       this->reserve_lists(match.num_tokens, state);
     }
-    if constexpr (hears_lookups)
-      waiting_.emplace(to_int(state.id), Waiting{{prompt.symbols.begin(), prompt.symbols.end()}, prompt.scope});
+    auto pending = std::make_shared<PendingLookup>(PendingLookup{prompt.size()});
+    if constexpr (hears_lookups) {
+      pending->symbols.assign(prompt.symbols.begin(), prompt.symbols.end());
+      pending->scope = prompt.scope;
+    }
     if (node != no_node) this->fill_lists(node, match.num_tokens, state);
     lease(state, node);
     state.num_leased_tokens = match.num_tokens;
-    state.num_looked_up = prompt.size();
+    state.pending = std::move(pending);
   }
 
   /// Keeps the whole units among the first tokens of a sequence, whose keys and values are written. `symbols` names
@@ -176,7 +178,7 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
   /// The sequence keeps nothing in the tree from being evicted any more. What it leased was in use until now, unless it
   /// never got slots.
   void let_go(SequenceState& state) noexcept {
-    bool const has_run = state.num_looked_up == SequenceState::none && state.lease != no_node;
+    bool const has_run = state.pending == nullptr && state.lease != no_node;
     if (has_run && at(state.lease).order != order_) ++order_, touch(state.lease);  // else it was the last to use it
     lease(state, no_node);
     enforce_quotas();
@@ -203,7 +205,7 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
   void prepare(SequenceState& state) {
     std::int32_t last = state.lease;
     if (leases_part(state)) last = cut(last, whole(state.num_leased_tokens));
-    if (state.num_looked_up != SequenceState::none) this->reserve_joins(last);
+    if (state.pending != nullptr) this->reserve_joins(last);
   }
 
   void gain(SequenceState const& state, std::int64_t* by_group) const noexcept {
@@ -250,12 +252,13 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
   void forked(SequenceState const& parent, SequenceState& child) noexcept {
     child.num_told_units = parent.num_told_units;
     child.num_leased_tokens = parent.num_leased_tokens;
+    child.pending = parent.pending;
     lease(child, parent.lease);
   }
 
-  void appended(SequenceState& state, std::int32_t n) noexcept {
-    if (state.num_looked_up != SequenceState::none) count_use(state);
-    if (n == 0 || !leases_part(state)) return;
+  void appended(SequenceState& state) noexcept {
+    if (state.pending != nullptr) count_use(state, *std::exchange(state.pending, nullptr));
+    if (!leases_part(state)) return;
     for (int g = 0; g < num_groups(); ++g)  // whether it has whole blocks of the part
       if (state.num_leased_tokens / block_size(g) * block_size(g) > whole(state.num_leased_tokens)) return;
     lease(state, this->above(state.lease, whole(state.num_leased_tokens)));
@@ -274,29 +277,21 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
     lease(state, node);
   }
 
-  void released(SequenceState& state) noexcept {
-    let_go(state);
-    if constexpr (hears_lookups) waiting_.erase(to_int(state.id));
-  }
-
-  /// The request that was looked up is served from now on. What it found ends with a node, which `prepare` has seen to.
-  void count_use(SequenceState& state) noexcept {
-    std::int32_t const found = state.num_tokens;
+  /// The request that was looked up is served from now on, unless a fork of its sequence is already. What it found ends
+  /// with a node, which `prepare` has seen to.
+  void count_use(SequenceState const& state, PendingLookup& lookup) noexcept {
+    if (std::exchange(lookup.counted, true)) return;
+    std::int32_t const found = state.num_cached_tokens;
     ++order_;
     ++counters_.lookups;
     counters_.hit_tokens += found;
-    counters_.missed_tokens += state.num_looked_up - found;
-    state.num_looked_up = SequenceState::none;
+    counters_.missed_tokens += lookup.num_symbols - found;
     if (state.lease != no_node) {
       std::int32_t const last = this->above(state.lease, whole(found));
       this->count_hit(last, found / unit());
       this->join_above(last);
     }
-    if constexpr (hears_lookups) {
-      auto const prompt = waiting_.find(to_int(state.id));
-      sink_.looked_up({{prompt->second.symbols, prompt->second.scope}, found, unit(), state.tenant});
-      waiting_.erase(prompt);
-    }
+    if constexpr (hears_lookups) sink_.looked_up({{lookup.symbols, lookup.scope}, found, unit(), state.tenant});
   }
 
   /// Goes on comparing where `match` ends, in the edge of its node or after it.
@@ -383,14 +378,8 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
                    order_, at(state.lease).tenant});
   }
 
-  struct Waiting {
-    std::vector<std::int32_t> symbols;
-    std::int32_t scope = 0;
-  };
-
   PrefixListener listener_;
   std::vector<std::uint64_t> served_keys_;
-  std::map<std::int32_t, Waiting> waiting_;  // prompts whose look-up is not counted yet, where somebody hears of them
 };
 
 }  // namespace folio

@@ -215,6 +215,46 @@ TEST_CASE("a reservation evicts what is only kept, and no more than it needs") {
   CHECK_FALSE(ahead.try_reserve(sequence, 44));
 }
 
+TEST_CASE("a reservation needs no block more than an append: the cache spares the copy of a prompt that it has whole") {
+  Cache cache(CacheConfig{.num_blocks = {4}});
+  auto const prompt = tokens_of(1, 16);
+  {
+    auto left = cache.create(16);
+    cache.insert(left, prompt);
+  }
+  auto sequence = cache.create(prompt);
+  REQUIRE(sequence.num_tokens() == 15);
+  CHECK(sequence.num_blocks_to_append(1) == 1);  // as things are, for a copy of the last block
+  CHECK(sequence.fewest_blocks_to_append(1) == 0);
+  REQUIRE(sequence.can_append(1));
+  Reservation ahead;
+  REQUIRE(ahead.try_reserve(sequence, 1));
+  CHECK(ahead.num_blocks() == 0);
+  CHECK(cache.num_free_blocks() == 0);
+  CHECK(ahead.try_append(sequence, 1));
+  CHECK(cache.stats().counters.copies == 0);
+  CHECK(cache.prefixes().counters().hit_tokens == 15);
+}
+
+TEST_CASE("what requests need at the least adds up, and is refused where somebody else needs the copy as well") {
+  Cache cache(CacheConfig{.num_blocks = {4}});
+  auto const prompt = tokens_of(1, 16);
+  {
+    auto left = cache.create(16);
+    cache.insert(left, prompt);
+  }
+  auto one = cache.create(prompt), other = cache.create(prompt);
+  CHECK(one.fewest_blocks_to_append(1) == 1);
+  CHECK_FALSE(one.can_append(1));
+  Reservation ahead;
+  CHECK_FALSE(ahead.try_reserve(one, 1));
+  CHECK(cache.num_cached_tokens(prompt) == 15);
+  CHECK_THROWS_WITH(one.fewest_blocks_to_append(-1), contains("cannot append -1"));
+  CHECK_THROWS_WITH(one.fewest_blocks_to_append(1, 1), contains("no layer group 1"));
+  other.release();
+  CHECK(ahead.try_reserve(one, 1));
+}
+
 TEST_CASE("in a group with a window a reservation holds what the window takes at most, less what the sequence has") {
   Hybrid cache({.num_blocks = {40, 40}});
   Sequence sequence = cache.create();

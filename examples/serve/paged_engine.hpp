@@ -183,7 +183,7 @@ class PagedEngine final : public Engine {
   /// The blocks that a generation takes for the tokens that it knows and has not computed.
   [[nodiscard]] std::int64_t blocks_to_read(Generation const& generation) const {
     std::int64_t const known = cache_->budget().blocks_of(static_cast<std::int32_t>(generation.tokens.size()));
-    return std::clamp(generation.sequence.num_blocks_to_append(generation.num_pending()), std::int64_t{0}, known);
+    return std::clamp(generation.sequence.fewest_blocks_to_append(generation.num_pending()), std::int64_t{0}, known);
   }
 
   void schedule(Generation& generation, std::int32_t n) {

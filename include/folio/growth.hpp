@@ -73,9 +73,11 @@ class GrowthForecast {
 ///   ahead.release();                                                // or let it go: what was not used is free again
 ///
 /// The blocks are the reservation's and no sequence's: the sequence's own list stays as long as its tokens need. In the
-/// cache's accounts they are live and empty, and Stats::reserved. Held is what the sequence needs as things are: a fork
-/// or an insertion later may make it copy or leave blocks that it would have had, which are then taken from the free
-/// ones. Host only, used by the cache's owner thread; keeps the cache's memory alive. Cost: O(blocks).
+/// cache's accounts they are live and empty, and Stats::reserved. Held is what the sequence needs as things are, and
+/// where memory is short the fewest with which an append would succeed: as an append does, a reservation makes the
+/// cache evict what spares a copy, and give up the unit of which the sequence has only a part. A fork or an insertion
+/// later may make the sequence copy or leave blocks that it would have had, which are then taken from the free ones.
+/// Host only, used by the cache's owner thread; keeps the cache's memory alive. Cost: O(blocks).
 class Reservation {
  public:
   Reservation() = default;
@@ -88,19 +90,28 @@ class Reservation {
 
   /// Holds exactly the blocks that `num_tokens` more tokens of `sequence` take, appended at most `step` at a time:
   /// takes what is missing, evicting prefixes if need be, and gives back what is too much. False, and what is held as
-  /// before, when a group has too few. Throws Error for a negative number, a step below 1, or where blocks of another
-  /// cache are held; std::bad_alloc, and what is held as before.
-  [[nodiscard]] bool try_reserve(Sequence const& sequence, std::int32_t num_tokens, std::int32_t step = 1) {
+  /// before, when a group has too few; never where Sequence::can_append(num_tokens). Throws Error for a negative
+  /// number, a step below 1, or where blocks of another cache are held; std::bad_alloc, and what is held as before.
+  [[nodiscard]] bool try_reserve(Sequence& sequence, std::int32_t num_tokens, std::int32_t step = 1) {
     bind(sequence);
     if (step < 1) throw Error("folio: a sequence grows by at least 1 token at a time, not " + std::to_string(step));
-    std::array<std::int64_t, max_groups> more{};
+    SequenceState& state = sequence.state();
+    store_->check_append(state, num_tokens);
+    std::array<std::int64_t, max_groups> most{};
+    for (int g = 0; g < store_->num_groups(); ++g) most[at(g)] = most_ahead(state, g, num_tokens, step);
+    auto const more = [&](int g, std::int64_t ahead) {
+      return std::min(std::max(ahead, std::int64_t{0}), most[at(g)]) - held(g);
+    };
+    auto const missing = [&](int g) { return more(g, store_->blocks_ahead(state, g, num_tokens)); };
+    auto const get_memory = [&] {
+      for (int g = 0; g < store_->num_groups(); ++g)
+        if (missing(g) > 0) blocks_[at(g)].reserve(blocks_[at(g)].size() + at(missing(g)));
+    };
+    if (!store_->make_room(state, num_tokens, more, get_memory)) return false;
     for (int g = 0; g < store_->num_groups(); ++g) {
-      more[at(g)] = blocks_ahead(sequence.state(), g, num_tokens, step) - held(g);
-      if (more[at(g)] > store_->pool(g).num_blocks()) return false;
-      if (more[at(g)] > 0) blocks_[at(g)].reserve(blocks_[at(g)].size() + at(more[at(g)]));
+      std::int64_t const count = missing(g);
+      count > 0 ? take(g, count) : give(g, -count);
     }
-    if (!store_->make_room(more)) return false;
-    for (int g = 0; g < store_->num_groups(); ++g) more[at(g)] > 0 ? take(g, more[at(g)]) : give(g, -more[at(g)]);
     return true;
   }
 
@@ -158,19 +169,18 @@ class Reservation {
     owner_ = sequence.owner_;
   }
 
-  /// In a group with a window, what falls behind it is used again: at most what one sequence ever holds is needed, less
-  /// what it has for itself alone.
-  [[nodiscard]] std::int64_t blocks_ahead(SequenceState const& state, int g, std::int32_t num_tokens,
-                                          std::int32_t step) const {
-    std::int64_t const at_once = std::max(std::int64_t{0}, store_->blocks_to_append(state, g, num_tokens));
+  /// In a group with a window, what leaves it is used again: at most what one sequence ever holds is needed, less what
+  /// it has for itself alone.
+  [[nodiscard]] std::int64_t most_ahead(SequenceState const& state, int g, std::int32_t num_tokens,
+                                        std::int32_t step) const {
     GroupShape const& shape = store_->shape(g);
-    if (shape.window == 0) return at_once;
+    if (shape.window == 0) return std::numeric_limits<std::int32_t>::max();
     std::int64_t own = 0;
     for (BlockId const block : state.lists[g].blocks)
       own += block != null_block && !store_->pool(g).is_shared(block) ? 1 : 0;
-    return std::min(at_once, std::max(std::int64_t{0}, most_blocks_held(shape, state.num_tokens + num_tokens,
-                                                                        std::int64_t{step} + store_->slack()) -
-                                                           own));
+    std::int64_t const held =
+        most_blocks_held(shape, state.num_tokens + num_tokens, std::int64_t{step} + store_->slack());
+    return std::max(std::int64_t{0}, held - own);
   }
 
   /// Takes blocks that are free, into memory that is there.

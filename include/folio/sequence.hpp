@@ -77,12 +77,20 @@ class Sequence {
     return store_->group_short_of(s, num_tokens) < 0;
   }
 
-  /// How many blocks of layer group `group` an append would take from those that are free, as things are: for budgets.
-  /// Where memory is short it may get along with fewer, see can_append.
+  /// How many blocks of layer group `group` an append would take from those that are free, as things are. Where memory
+  /// is short it may get along with fewer: see fewest_blocks_to_append.
   [[nodiscard]] std::int64_t num_blocks_to_append(std::int32_t num_tokens, int group = 0) const {
     SequenceState const& s = state();
     check_group(group, store_->num_groups());
     return store_->blocks_to_append(s, group, num_tokens);
+  }
+
+  /// The fewest blocks of layer group `group` with which an append can succeed: can_append where each group has as many
+  /// that are obtainable (KvCache::num_obtainable_blocks). For budgets over several requests, whose numbers add up.
+  [[nodiscard]] std::int64_t fewest_blocks_to_append(std::int32_t num_tokens, int group = 0) const {
+    SequenceState const& s = state();
+    check_group(group, store_->num_groups());
+    return store_->fewest_to_append(s, group, num_tokens);
   }
 
   /// A second sequence with the same tokens. Blocks are shared; whoever first appends into a shared, partly filled
@@ -94,9 +102,9 @@ class Sequence {
 
   /// Keeps the first `num_tokens` tokens (speculative decoding: takes back what was not accepted). Always possible
   /// without window groups. With them always down to the greatest length from which the sequence was ever appended to,
-  /// less CacheConfig::tokens_in_flight: the tokens of the last append, and so many before them. A truncation moves that
-  /// bound nowhere, for what has left the window does not come back. Throws Error, and changes nothing, when that is
-  /// more than there are, or when a window group no longer has what the next token would see.
+  /// less CacheConfig::tokens_in_flight: the tokens of the last append, and so many before them. A truncation moves
+  /// that bound nowhere, for what has left the window does not come back. Throws Error, and changes nothing, when that
+  /// is more than there are, or when a window group no longer has what the next token would see.
   void truncate(std::int32_t num_tokens) {
     SequenceState& s = state();
     store_->truncate(s, num_tokens);

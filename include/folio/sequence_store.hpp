@@ -66,11 +66,34 @@ class SequenceStore {
     --counters_.created;
   }
 
+  /// Throws Error where no sequence can have n tokens more than this one.
+  void check_append(SequenceState const& state, std::int32_t n) const {
+    if (n < 0 || n > std::numeric_limits<std::int32_t>::max() - state.num_tokens)
+      throw Error("folio: cannot append " + std::to_string(n) + " tokens to a sequence of " +
+                  std::to_string(state.num_tokens) + "; a sequence has at most 2147483647");
+  }
+
   /// How many blocks of group `g` an append of n tokens would take more than it gives back out of the window.
   [[nodiscard]] std::int64_t blocks_to_append(SequenceState const& state, int g, std::int32_t n) const {
     check_append(state, n);
     Growth const growth = plan_growth(state, g, n);
     return growth.asked() - growth.freed;
+  }
+
+  /// The fewest blocks of group `g` that must be obtainable so that an append of n tokens succeeds: where memory is
+  /// short, what can be evicted spares a copy, leaves the window free, or is given up by the tree.
+  [[nodiscard]] std::int64_t fewest_to_append(SequenceState const& state, int g, std::int32_t n) const {
+    check_append(state, n);
+    std::int64_t gain[max_groups] = {};
+    would_gain(state, n, gain);
+    return plan_growth(state, g, n).asked_at_least() - gain[g];
+  }
+
+  /// Blocks of group `g` that an append of n tokens takes more than its window leaves free or evictable: what is to be
+  /// held ahead for it.
+  [[nodiscard]] std::int64_t blocks_ahead(SequenceState const& state, int g, std::int32_t n) const {
+    check_append(state, n);
+    return plan_growth(state, g, n).asked_ahead();
   }
 
   /// Blocks of group `g` that can be had now: those that are free, and those of prefixes that nobody needs. O(1).
@@ -81,19 +104,14 @@ class SequenceStore {
   /// The group that has too few blocks for n more tokens, or -1. Changes nothing. Cost: O(groups + blocks that leave a
   /// window).
   [[nodiscard]] int group_short_of(SequenceState const& state, std::int32_t n) const {
-    check_append(state, n);
-    std::int64_t gain[max_groups] = {};
-    int const g = group_short_of(state, n, gain);
-    return g < 0 || !would_gain(state, n, gain) ? g : group_short_of(state, n, gain);
+    return short_of(state, n, all_asked).group;
   }
 
   /// Slots for n more tokens in every group; false, and nothing changed, when a group has not enough blocks.
   /// Cost: O(new blocks), and one block copy where the last block is partly filled and shared.
   [[nodiscard]] bool try_append(SequenceState& state, std::int32_t n) {
-    check_append(state, n);
-    std::int64_t gain[max_groups] = {};
-    bool const gives_up = group_short_of(state, n, gain) >= 0;
-    if (gives_up && (!would_gain(state, n, gain) || group_short_of(state, n, gain) >= 0)) {
+    Shortage const found = short_of(state, n, all_asked);
+    if (found.group >= 0) {
       ++counters_.out_of_blocks;
       return false;
     }
@@ -197,15 +215,16 @@ class SequenceStore {
     state.num_new_tokens = std::min(state.num_new_tokens, state.num_tokens - first);
   }
 
-  /// Makes num_blocks[g] blocks of every group free, evicting prefixes if need be. False, and nothing changed, when a
-  /// group has not so many.
-  [[nodiscard]] bool make_room(std::span<std::int64_t const> num_blocks) noexcept {
-    for (int g = 0; g < num_groups(); ++g)
-      if (num_blocks[static_cast<std::size_t>(g)] > num_obtainable(g)) return false;
-    for (int g = 0; g < num_groups(); ++g)
-      while (pool(g).num_free() < num_blocks[static_cast<std::size_t>(g)] &&
-             prefix_.evict(prefix_.owner, g, null_block)) {
-      }
+  /// Makes room ahead for n more tokens of a sequence: evicts, as an append would, until wanted(g, ahead) blocks of
+  /// each group are free, where `ahead` is blocks_ahead as it becomes meanwhile. False, and nothing changed, when a
+  /// group has not so many. `get_ready()` is called before anything changes, and may throw.
+  template <class Wanted, class GetReady>
+  [[nodiscard]] bool make_room(SequenceState& state, std::int32_t n, Wanted wanted, GetReady get_ready) {
+    Shortage const found = short_of(state, n, wanted);
+    if (found.group >= 0) return false;
+    get_ready();
+    if (found.gives_up) prefix_.prepare(prefix_.owner, state);
+    evict_for(state, n, found, wanted);
     return true;
   }
 
@@ -238,8 +257,16 @@ class SequenceStore {
     std::int32_t obtainable = 0;      // of them, those that are free or can be evicted then
     bool copy_can_be_spared = false;  // since what shares the last block can be evicted
     [[nodiscard]] std::int64_t asked() const { return std::int64_t{new_blocks} + (copies_last ? 1 : 0); }
-    [[nodiscard]] std::int64_t asked_at_least() const { return asked() - (copy_can_be_spared ? 1 : 0) - obtainable; }
+    [[nodiscard]] std::int64_t asked_ahead() const { return asked() - obtainable; }
+    [[nodiscard]] std::int64_t asked_at_least() const { return asked_ahead() - (copy_can_be_spared ? 1 : 0); }
   };
+  /// What lacks for an append: a group that has too few blocks, or -1; and whether the others have enough only if the
+  /// tree gives up the unit of which the sequence has a part.
+  struct Shortage {
+    int group = -1;
+    bool gives_up = false;
+  };
+  static std::int64_t all_asked(int, std::int64_t blocks) { return blocks; }
 
   static BlockList& list(SequenceState& s, int g) { return s.lists[g]; }
   static BlockList const& list(SequenceState const& s, int g) { return s.lists[g]; }
@@ -249,12 +276,6 @@ class SequenceStore {
   static void reserve(std::vector<T>& v, std::int64_t size) {
     auto const wanted = static_cast<std::size_t>(size);
     if (v.capacity() < wanted) v.reserve(std::max(wanted, v.capacity() + v.capacity() / 2));
-  }
-
-  void check_append(SequenceState const& state, std::int32_t n) const {
-    if (n < 0 || n > std::numeric_limits<std::int32_t>::max() - state.num_tokens)
-      throw Error("folio: cannot append " + std::to_string(n) + " tokens to a sequence of " +
-                  std::to_string(state.num_tokens) + "; a sequence has at most 2147483647");
   }
 
   [[nodiscard]] Growth plan_growth(SequenceState const& state, int g, std::int32_t n) const {
@@ -283,14 +304,21 @@ class SequenceStore {
     return prefix_.evicts ? pool(g).has_one_holder_or_evictable(block) : !pool(g).is_shared(block);
   }
 
-  /// Likewise, where `gain` blocks more of each group could be had.
-  [[nodiscard]] int group_short_of(SequenceState const& state, std::int32_t n, std::int64_t const* gain) const {
-    for (int g = 0; g < num_groups(); ++g)
-      if (plan_growth(state, g, n).asked_at_least() > num_obtainable(g) + gain[g]) return g;
-    return -1;
+  /// Whether there are wanted(g, blocks) blocks of each group, of those that n more tokens take at the least.
+  template <class Wanted>
+  [[nodiscard]] Shortage short_of(SequenceState const& state, std::int32_t n, Wanted wanted) const {
+    check_append(state, n);
+    std::int64_t gain[max_groups] = {};
+    auto const first_short = [&] {
+      for (int g = 0; g < num_groups(); ++g)
+        if (wanted(g, plan_growth(state, g, n).asked_at_least() - gain[g]) > num_obtainable(g)) return g;
+      return -1;
+    };
+    int const g = first_short();
+    return g < 0 ? Shortage{} : Shortage{would_gain(state, n, gain) ? first_short() : g, true};
   }
   /// Fills in what would be gained if the tree gave up the unit of which the sequence has a part; false when nothing.
-  [[nodiscard]] bool would_gain(SequenceState const& state, std::int32_t n, std::int64_t* gain) const {
+  bool would_gain(SequenceState const& state, std::int32_t n, std::int64_t* gain) const {
     if (n > 0 && prefix_.gain != nullptr) prefix_.gain(prefix_.owner, state, gain);
     return std::any_of(gain, gain + num_groups(), [](std::int64_t more) { return more > 0; });
   }
@@ -308,12 +336,15 @@ class SequenceStore {
     l.given_back_end = end;
   }
 
-  /// Evicts until there are blocks for n more tokens. Planned anew each time: evicting may leave the sequence alone
-  /// with its last block, so that it needs no copy.
-  void evict_for(SequenceState const& state, int g, std::int32_t n) noexcept {
-    for (Growth growth = plan_growth(state, g, n); growth.asked() > pool(g).num_free();
-         growth = plan_growth(state, g, n))
-      if (!prefix_.evict(prefix_.owner, g, growth.copies_last ? list(state, g).blocks.back() : null_block)) return;
+  /// Evicts until there are the blocks that are wanted for n more tokens. Planned anew each time: evicting may leave
+  /// the sequence alone with its last block, so that it needs no copy.
+  template <class Wanted>
+  void evict_for(SequenceState& state, std::int32_t n, Shortage const& found, Wanted wanted) noexcept {
+    if (found.gives_up) prefix_.give_up(prefix_.owner, state);
+    for (int g = 0; g < num_groups(); ++g)
+      for (Growth growth = plan_growth(state, g, n); wanted(g, growth.asked_ahead()) > pool(g).num_free();
+           growth = plan_growth(state, g, n))
+        if (!prefix_.evict(prefix_.owner, g, growth.copies_last ? list(state, g).blocks.back() : null_block)) break;
   }
 
   void grow(SequenceState& state, int g, Growth const& growth) noexcept {

@@ -166,7 +166,7 @@ class PrefixProgram {
     if (dice < 93) return pin();
     if (dice < 96) return unpin();
     if (dice < 97) return retain();
-    if (dice < 98) return cache_.prefixes().set_time(step_);
+    if (dice < 98) return any(3) == 0 ? cache_.prefixes().set_time(step_) : reserve(one);
     if (dice < 99) return bad(one);
     if (any(4) == 0) return clear();
     if (!ample_ && any(2) == 0) return fill_alone();
@@ -304,6 +304,10 @@ class PrefixProgram {
     bool const is_alone = running_.size() == 1 && pins_.empty();
     bool const must = can_be_had || (is_alone && fits_alone(sequence, n));
     bool const said = sequence.can_append(n);
+    bool enough = true;
+    for (int g = 0; g < Cache::num_groups; ++g)
+      enough = enough && sequence.fewest_blocks_to_append(n, g) <= cache_.num_obtainable_blocks(g);
+    expect(said == enough, "the fewest blocks of an append are not what it needs");
     std::int64_t const evicted = cache_.prefixes().counters().evicted_units;
     std::int32_t const found = one.story.size();
     if (!must) see(before_refusal_);
@@ -320,10 +324,6 @@ class PrefixProgram {
       for (std::size_t i = 0, changes = 0; i < now.size(); ++i)  // the count of refusals is one higher
         expect(now[i] == before_refusal_[i] || (now[i] == before_refusal_[i] + 1 && ++changes == 1),
                "a refused append changed something");
-    } else if (one.waits) {
-      one.waits = false;
-      ++num_lookups_;
-      num_hit_tokens_ += found;
     }
     return grown;
   }
@@ -366,6 +366,26 @@ class PrefixProgram {
   void append(Running& one) {
     what_ = "append";
     if (grow(one, some_symbols())) write({&one.story});
+  }
+  /// Blocks are held ahead wherever an append would get them, and the append succeeds then.
+  void reserve(Running& one) {
+    what_ = "reserve";
+    Symbols const more = some_symbols();
+    auto const n = static_cast<std::int32_t>(more.size());
+    bool const said = one.story.sequence().can_append(n);
+    std::vector<std::int64_t> now;
+    see(before_refusal_);
+    Reservation ahead;
+    bool held = false;
+    attempt([&] { held = ahead.try_reserve(one.story.sequence(), n, std::max(1, n)); });
+    expect(held == said, "a reservation and an append need unlike numbers of blocks");
+    see(now);
+    if (!held) return expect(now == before_refusal_, "a refused reservation changed something");
+    for (int g = 0; g < Cache::num_groups; ++g) expect(ahead.num_blocks(g) >= 0, "fewer than no blocks are held");
+    std::int32_t const found = one.story.size();
+    expect(ahead.try_append(one.story.sequence(), n), "an append was refused for which blocks were held");
+    note_growth(one, more, found);
+    write({&one.story});
   }
   void append_two() {  // in one step, so that where copies wait both do
     what_ = "append to two";

@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What every attention checks before it writes anything, on the host and before a launch: each check and its sentence
+// once. Host only; includes neither CUDA nor the host's kernels.
+
+#include <cmath>
+#include <cstdint>
+#include <folio/attention/params.hpp>
+#include <folio/error.hpp>
+#include <folio/model.hpp>
+#include <folio/quantizer/float_formats.hpp>
+#include <string>
+
+namespace folio::detail {
+
+/// The most query tokens of a sequence in a step with a tree mask: bits of a word.
+inline constexpr std::int32_t max_tree_tokens = 64;
+
+/// Query heads of a kv head. Throws Error where they do not fit.
+inline std::int32_t checked_query_heads(GroupShape const& shape, std::int32_t num_query_heads) {
+  if (num_query_heads < 1 || num_query_heads % shape.kv_heads != 0)
+    throw Error("folio: " + std::to_string(num_query_heads) + " query heads cannot share " +
+                std::to_string(shape.kv_heads) + " kv heads; give a multiple");
+  return num_query_heads / shape.kv_heads;
+}
+
+/// What scores are multiplied by: `scale`, or 1 / sqrt(key dim) where it is 0.
+[[nodiscard]] inline float score_scale(GroupShape const& shape, float scale) {
+  return scale != 0 ? scale : 1.0F / std::sqrt(static_cast<float>(shape.key_dim));
+}
+
+/// Throws Error for a soft-cap that bounds nothing.
+inline void check_params(AttentionParams const& params) {
+  float const cap = params.logit_soft_cap;
+  if (is_nan(cap) || cap < 0 || (to_bits(cap) & 0x7FFFFFFFU) == 0x7F800000U)
+    throw Error("folio: a logit soft-cap is positive and finite, or 0 for none; it is " + std::to_string(cap));
+}
+
+/// Throws Error for a step with a tree mask in which a sequence has `num_query_tokens`, if these are too many.
+inline void check_tree_tokens(AttentionParams const& params, std::int32_t num_query_tokens) {
+  if (params.tree_mask != nullptr && num_query_tokens > max_tree_tokens)
+    throw Error("folio: a tree mask has a bit for each of at most " + std::to_string(max_tree_tokens) +
+                " query tokens of a sequence, not for " + std::to_string(num_query_tokens) +
+                "; give the tree in several steps");
+}
+
+/// The elements from a token's row to the next: `stride`, or `row` where it is 0. Throws Error where rows overlap.
+inline std::int64_t checked_stride(std::int64_t stride, std::int64_t row, char const* what) {
+  if (stride != 0 && stride < row)
+    throw Error(std::string("folio: the rows of ") + what + " have " + std::to_string(row) +
+                " elements, so they cannot begin " + std::to_string(stride) + " apart; give 0 where they touch");
+  return stride != 0 ? stride : row;
+}
+
+/// Throws Error unless a step of `num_query_tokens` has queries and a place for its results.
+template <class T, class Out>
+void check_operands(AttentionIo<T, Out> const& io, std::int64_t num_query_tokens) {
+  if (num_query_tokens > 0 && (io.q == nullptr || io.out == nullptr))
+    throw Error(std::string("folio: attention needs queries and a place for its results; ") +
+                (io.q == nullptr ? "q" : "out") + " is null");
+}
+
+}  // namespace folio::detail

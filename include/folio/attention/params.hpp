@@ -40,5 +40,8 @@ struct AttentionIo {
   float* lse = nullptr;  ///< null, or [num_query_tokens][num_query_heads]: natural logarithm of the sum of exponentials
   std::int64_t q_stride = 0, out_stride = 0;
 };
+/// So `AttentionIo{q, num_query_heads, out, lse}` has its types from the pointers, whatever the compiler's age.
+template <class T, class Out>
+AttentionIo(T const*, std::int32_t, Out*, float* = nullptr, std::int64_t = 0, std::int64_t = 0) -> AttentionIo<T, Out>;
 
 }  // namespace folio

@@ -155,7 +155,7 @@ class MixedCache {
   /// Throws OutOfBlocks when the cold cache has too few blocks, Error for another cache's sequence, std::bad_alloc, and
   /// what a format throws; nothing is changed then. Cost: num_due() tokens decoded and encoded in each of these layers,
   /// shared over `threads`; nothing but a few comparisons where nothing is due. Call it behind each step.
-  std::int32_t seal(MixedSequence& sequence, std::int32_t num_accepted = all_tokens, ThreadPool* threads = nullptr) {
+  std::int32_t seal(MixedSequence& sequence, std::int32_t num_accepted = all_tokens, Executor threads = {}) {
     std::int32_t const due = num_due(sequence, num_accepted), before = sequence.num_demoted();
     if (sequence.hot().store() != &hot_.state()->store || sequence.cold().store() != &cold_.state()->store)
       throw Error("folio: seal needs a sequence of this cache");
@@ -262,7 +262,7 @@ class MixedCache {
     }
   }
 
-  void encode(MixedSequence const& sequence, std::int32_t before, std::int32_t due, ThreadPool* threads) {
+  void encode(MixedSequence const& sequence, std::int32_t before, std::int32_t due, Executor threads) {
     hot_.batch({{&sequence.hot(), 0}}, hot_step_);
     cold_.batch({{&sequence.cold(), 0}}, cold_step_);
     std::int32_t layers = 0;

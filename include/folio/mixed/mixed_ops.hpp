@@ -68,7 +68,7 @@ void attend_both(View const& view, std::int32_t layer, float const* q, std::int3
 /// Tokens of a layer without a window, from whichever cache has each.
 template <class View>
 void gather_both(View const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token,
-                 std::int32_t num_tokens, float* keys, float* values, ThreadPool* threads) {
+                 std::int32_t num_tokens, float* keys, float* values, Executor threads) {
   std::int32_t const demoted = view.num_demoted(i), length = view.num_tokens(i);
   if (first_token < 0 || num_tokens < 0 || first_token > length - num_tokens)
     throw Error("folio: the sequence has " + std::to_string(length) + " tokens, so not the " +
@@ -92,7 +92,7 @@ void gather_both(View const& view, std::int32_t i, std::int32_t layer, std::int3
 /// What append does for a view of one cache: new tokens are written to the hot one, or that of the windows.
 template <class Hot, class Cold, class Windows, class M>
 void append(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, float const* keys, float const* values,
-            ThreadPool* threads = nullptr) {
+            Executor threads = {}) {
   auto const append_to = [&](auto const& part, std::int32_t number) { append(part, number, keys, values, threads); };
   detail::with_part(view, layer, append_to, [&](std::int32_t number) { append_to(view.hot, number); });
 }
@@ -120,7 +120,7 @@ void attend(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, fl
 /// them, from whichever cache has each. Throws Error for tokens that a window gave back, as there.
 template <class Hot, class Cold, class Windows, class M>
 void gather(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token,
-            std::int32_t num_tokens, float* keys, float* values, ThreadPool* threads = nullptr) {
+            std::int32_t num_tokens, float* keys, float* values, Executor threads = {}) {
   check_sequence(view.hot, i);
   detail::with_part(
       view, layer,
@@ -135,7 +135,7 @@ void gather(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t i, std::i
 /// What append does, with `keys` and `values` in the model's basis. Cost besides: dim * dim multiplications a row.
 template <class View>
 void append(MatrixView<View> const& view, std::int32_t layer, float const* keys, float const* values,
-            ThreadPool* threads = nullptr) {
+            Executor threads = {}) {
   LayerMatrices const& m = view.matrices->layer(layer);
   std::int64_t const tokens = view.num_query_tokens();
   std::vector<float> turned_keys, turned_values;
@@ -183,7 +183,7 @@ void attend(MatrixView<View> const& view, std::int32_t layer, float const* q, st
 /// What gather does, to the model's basis.
 template <class View>
 void gather(MatrixView<View> const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token,
-            std::int32_t num_tokens, float* keys, float* values, ThreadPool* threads = nullptr) {
+            std::int32_t num_tokens, float* keys, float* values, Executor threads = {}) {
   LayerMatrices const& m = view.matrices->layer(layer);
   gather(view.stored, i, layer, first_token, num_tokens, keys, values, threads);
   auto const turn_back = [&](std::vector<float> const& matrices, std::int32_t dim, float* rows) {

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <folio/error.hpp>
+#include <folio/executor.hpp>
 #include <folio/mixed/mixed_sequence.hpp>
-#include <folio/ops/thread_pool.hpp>
 #include <span>
 #include <string>
 #include <utility>
@@ -77,7 +77,7 @@ class PrecisionLadder {
   /// a sequence that is null or empty. Where a seal throws anything else, those before it are done, and counted.
   template <class Cache>
   std::int64_t relieve(Cache& cache, std::span<MixedSequence* const> sequences,
-                       std::span<std::int32_t const> accepted = {}, ThreadPool* threads = nullptr) {
+                       std::span<std::int32_t const> accepted = {}, Executor threads = {}) {
     check(sequences, accepted);
     update(cache);
     return seal(cache, sequences, accepted, threads);
@@ -88,7 +88,7 @@ class PrecisionLadder {
   /// shares come back when the last of its holders is sealed. Throws as `relieve` does.
   template <class Cache, class Enough>
   bool relieve_until(Enough const& enough, Cache& cache, std::span<MixedSequence* const> sequences,
-                     std::span<std::int32_t const> accepted = {}, ThreadPool* threads = nullptr) {
+                     std::span<std::int32_t const> accepted = {}, Executor threads = {}) {
     check(sequences, accepted);
     update(cache);
     for (;;) {
@@ -138,7 +138,7 @@ class PrecisionLadder {
 
   template <class Cache>
   std::int64_t seal(Cache& cache, std::span<MixedSequence* const> sequences, std::span<std::int32_t const> accepted,
-                    ThreadPool* threads) {
+                    Executor threads) {
     std::int64_t const before = stats_.num_demoted_tokens;
     for (std::size_t i = 0; i < sequences.size(); ++i) {
       try {

@@ -3,7 +3,7 @@
 #pragma once
 // Writes a step's new keys and values into their slots. Host only.
 
-#include <folio/ops/thread_pool.hpp>
+#include <folio/executor.hpp>
 #include <folio/ops/with_group.hpp>
 
 namespace folio::ops {
@@ -18,7 +18,7 @@ namespace folio::ops {
 /// them.
 template <HostReadableView View>
 void append(View const& view, std::int32_t layer, float const* keys, float const* values,
-            ThreadPool* threads = nullptr) {
+            Executor threads = {}) {
   with_group(view, layer, [&](auto group, std::int32_t index) {
     LayerView<View, group()> const rows(view.group(group()), index);
     GroupShape const shape = rows.shape();

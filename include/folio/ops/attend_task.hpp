@@ -9,10 +9,10 @@
 #include <cstdint>
 #include <cstring>
 #include <folio/block.hpp>
+#include <folio/executor.hpp>
 #include <folio/ops/attend_layer.hpp>
 #include <folio/ops/attend_work.hpp>
 #include <folio/ops/rows.hpp>
-#include <folio/ops/thread_pool.hpp>
 #include <folio/ops/tile_attention.hpp>
 #include <limits>
 #include <memory>
@@ -29,7 +29,7 @@ struct AttendOptions {
   float const* sink_logits = nullptr;  ///< [num_query_heads] a score that takes part in the softmax without a value
   std::int32_t token_begin = 0;  ///< only tokens [token_begin, token_end): a part, to be merged by merge_attention
   std::int32_t token_end = std::numeric_limits<std::int32_t>::max();
-  ThreadPool* threads = nullptr;
+  Executor threads = {};
 };
 
 namespace detail {
@@ -330,7 +330,7 @@ class TaskStore {
 inline void attend(AttendCall const& call, float const* q, float* out, float* lse) {
   AttendOptions const& options = call.options;
   GroupShape const& shape = call.layer.shape;
-  int const num_threads = options.threads != nullptr ? options.threads->num_threads() : 1;
+  int const num_threads = options.threads.num_threads();
   auto works = share_out(call.sequences, shape.kv_heads, call.heads, num_threads, options.token_end);
   auto const pieces = pieces_of(works);
   TaskStore tasks;

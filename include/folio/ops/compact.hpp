@@ -8,7 +8,7 @@
 #include <cstring>
 #include <folio/device_view.hpp>
 #include <folio/error.hpp>
-#include <folio/ops/thread_pool.hpp>
+#include <folio/executor.hpp>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -120,7 +120,7 @@ void compact_rows(Sequence const& sequence, std::int32_t head, std::int32_t cons
 /// sequences that gave back tokens behind a window. Cost: one pass over the rows that move. Shared over `threads`.
 template <class View>
 void compact(View const& view, std::int32_t group, TokenLists const& lists,
-             ThreadPool* threads = nullptr) requires(!is_device_view<View>) {
+             Executor threads = {}) requires(!is_device_view<View>) {
   detail::with_group_number<View>(group, [&](auto g) {
     GroupShape const shape = LayerView<View, g()>(view.group(g()), 0).shape();
     detail::check_token_lists(shape, lists);
@@ -145,7 +145,7 @@ void compact(View const& view, std::int32_t group, TokenLists const& lists,
 /// `threads`.
 template <class T>
 void compact_elements(T* rows, std::int64_t num_rows, std::int32_t row_length, std::int32_t const* kept,
-                      std::int32_t const* counts, std::int32_t k, T rest, ThreadPool* threads = nullptr) {
+                      std::int32_t const* counts, std::int32_t k, T rest, Executor threads = {}) {
   static_assert(std::is_trivially_copyable_v<T>);
   parallel_for(threads, num_rows, [&](std::int64_t row) {
     T* const elements = rows + row * row_length;

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <folio/block.hpp>
-#include <folio/ops/thread_pool.hpp>
+#include <folio/executor.hpp>
 #include <span>
 
 namespace folio::ops {
@@ -24,7 +24,7 @@ struct BlockCopy {
 /// independent: no block is both a target and named again. Cost: memory bandwidth; one memcpy per block. Shared over
 /// `threads`.
 inline void copy_blocks(std::byte const* from_pool, std::byte* to_pool, std::int64_t block_bytes,
-                        std::span<BlockCopy const> copies, ThreadPool* threads = nullptr) {
+                        std::span<BlockCopy const> copies, Executor threads = {}) {
   parallel_for(threads, static_cast<std::int64_t>(copies.size()), [&](std::int64_t i) {
     BlockCopy const& copy = copies[static_cast<std::size_t>(i)];
     std::memcpy(to_pool + to_int(copy.to) * block_bytes, from_pool + to_int(copy.from) * block_bytes,

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <folio/executor.hpp>
 #include <folio/ops/rows.hpp>
-#include <folio/ops/thread_pool.hpp>
 #include <folio/ops/with_group.hpp>
 #include <span>
 #include <vector>
@@ -59,7 +59,7 @@ void gather_token(Sequence const& sequence, std::int32_t token, float* keys, flo
 /// busy.
 template <HostReadableView View>
 void gather(View const& view, std::int32_t layer, std::span<GatherRange const> ranges, float* keys, float* values,
-            ThreadPool* threads = nullptr) {
+            Executor threads = {}) {
   with_group(view, layer, [&](auto group, std::int32_t index) {
     struct Piece {
       GatherRange range;
@@ -97,7 +97,7 @@ void gather(View const& view, std::int32_t layer, std::span<GatherRange const> r
 /// above.
 template <HostReadableView View>
 void gather(View const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token, std::int32_t num_tokens,
-            float* keys, float* values, ThreadPool* threads = nullptr) {
+            float* keys, float* values, Executor threads = {}) {
   GatherRange const range{i, first_token, num_tokens};
   gather(view, layer, std::span(&range, 1), keys, values, threads);
 }

@@ -5,8 +5,8 @@
 // only.
 
 #include <cstdint>
+#include <folio/executor.hpp>
 #include <folio/ops/rows.hpp>
-#include <folio/ops/thread_pool.hpp>
 #include <folio/ops/token_range.hpp>
 #include <folio/ops/with_group.hpp>
 
@@ -25,7 +25,7 @@ template <class From, class To>
 requires(!is_device_view<From> && !is_device_view<To>)  // a stream that is nullptr is not taken for threads
     void requantize(From const& from, std::int32_t i, std::int32_t layer, std::int32_t first_token,
                     std::int32_t num_tokens, To const& to, std::int32_t j, std::int32_t to_token,
-                    ThreadPool* threads = nullptr) {
+                    Executor threads = {}) {
   check_sequence(from, i);
   check_sequence(to, j);
   detail::with_groups(from, to, layer, [&](auto from_group, std::int32_t from_index, auto to_group, auto to_index) {

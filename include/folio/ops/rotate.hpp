@@ -7,8 +7,8 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <folio/executor.hpp>
 #include <folio/ops/rows.hpp>
-#include <folio/ops/thread_pool.hpp>
 #include <folio/ops/token_range.hpp>
 #include <folio/ops/with_group.hpp>
 #include <span>
@@ -123,7 +123,7 @@ inline void turn_row(float* x, std::span<RopeTurn const> table, RopePairs pairs)
 /// Cost: one pass over the keys. Tokens are shared over `threads`; nobody else may use these keys meanwhile.
 template <class View>
 void rotate(View const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token, std::int32_t num_tokens,
-            std::span<RopeTurn const> table, RopePairs pairs = RopePairs::half_split, ThreadPool* threads = nullptr) {
+            std::span<RopeTurn const> table, RopePairs pairs = RopePairs::half_split, Executor threads = {}) {
   detail::require_keys_that_turn<typename View::KeyQuantizer>();
   check_sequence(view, i);
   with_group(view, layer, [&](auto group, std::int32_t index) {

@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <folio/executor.hpp>
 #include <folio/ops/attend.hpp>
 #include <folio/ops/rows.hpp>
-#include <folio/ops/thread_pool.hpp>
 #include <folio/ops/with_group.hpp>
 #include <folio/quantizer/float_formats.hpp>
 #include <limits>
@@ -87,7 +87,7 @@ void add_weights(Sequence const& sequence, std::int32_t kv_head, ScoreQueries co
 /// The queries of a step, scaled and turned to the basis of the stored keys: once, not for every key.
 template <class View>
 std::vector<float> turned_queries(GroupShape const& shape, float const* q, std::int64_t num_rows, float scale,
-                                  ThreadPool* threads) {
+                                  Executor threads) {
   std::vector<float> rows(static_cast<std::size_t>(num_rows * shape.key_dim));
   parallel_for(threads, num_rows, [&](std::int64_t row) {
     float* const to = rows.data() + row * shape.key_dim;
@@ -114,7 +114,7 @@ std::vector<float> turned_queries(GroupShape const& shape, float const* q, std::
 template <class View>
 void accumulate_scores(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads,
                        float const* lse, float* scores, ScoreOptions const& options,
-                       ThreadPool* threads = nullptr) requires(!is_device_view<View>) {
+                       Executor threads = {}) requires(!is_device_view<View>) {
   constexpr std::int32_t tokens_per_task = 32;
   with_group(view, layer, [&](auto group, std::int32_t index) {
     GroupShape const shape = LayerView<View, group()>(view.group(group()), index).shape();

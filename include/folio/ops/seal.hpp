@@ -8,8 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <folio/executor.hpp>
 #include <folio/ops/rows.hpp>
-#include <folio/ops/thread_pool.hpp>
 #include <folio/ops/token_range.hpp>
 #include <folio/ops/with_group.hpp>
 #include <string>
@@ -96,7 +96,7 @@ void check_tiles(std::int32_t to_token, std::int32_t num_tokens) {
 template <class From, class To>
 requires(!is_device_view<From> && !is_device_view<To>)  //
     void seal(From const& from, std::int32_t i, std::int32_t layer, std::int32_t first_token, std::int32_t num_tokens,
-              To const& to, std::int32_t j, std::int32_t to_token, ThreadPool* threads = nullptr) {
+              To const& to, std::int32_t j, std::int32_t to_token, Executor threads = {}) {
   using KeyFrom = typename From::KeyQuantizer;
   using ValueFrom = typename From::ValueQuantizer;
   using KeyTo = typename To::KeyQuantizer;

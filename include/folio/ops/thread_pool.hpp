@@ -7,14 +7,12 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <exception>
 #include <folio/error.hpp>
-#include <limits>
+#include <folio/executor.hpp>
 #include <mutex>
 #include <string>
 #include <system_error>
 #include <thread>
-#include <utility>
 #include <vector>
 
 namespace folio {
@@ -50,60 +48,17 @@ class ThreadPool {
 
   [[nodiscard]] int num_threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
 
-  /// Calls body(i) once for each i in [0, n), in any order, and returns when all are done. When bodies throw, the
-  /// others still run, and the exception of the least index comes out, with any number of threads.
+  /// Calls body(i) once for each i in [0, n): folio::parallel_for on these threads.
   template <class Body>
   void parallel_for(std::int64_t n, Body&& body) {
-    Loop loop = loop_of(n, body);
-    share(loop);
-    finish(loop);
+    folio::parallel_for(Executor(this), n, body);
   }
 
- private:
-  template <class Body>
-  friend void parallel_for(ThreadPool* threads, std::int64_t n, Body&& body);
-
-  /// A loop with its body's type forgotten: the body is compiled once, and what runs loops once for all of them.
-  struct Loop {
-    std::int64_t end;
-    void* body;
-    void (*call)(void*, std::int64_t);
-    std::atomic<std::int64_t> next{0};
-    std::atomic<int> helpers{0};                                     // workers inside; changed under the pool's mutex
-    std::mutex mutex = {};                                           // of what follows
-    std::int64_t failed = std::numeric_limits<std::int64_t>::max();  // the least index whose body threw
-    std::exception_ptr error = {};
-  };
-
-  template <class Body>
-  [[nodiscard]] static Loop loop_of(std::int64_t n, Body& body) {
-    return {n, const_cast<void*>(static_cast<void const*>(&body)),  // called as what it is, const or not
-            [](void* b, std::int64_t i) { (*static_cast<Body*>(b))(i); }};
-  }
-
-  static void run(Loop& loop) noexcept {
-    while (true) {
-      // Relaxed: indices order nothing, the mutexes do, and the thread sanitizer sees what bodies do not order
-      // themselves.
-      std::int64_t const i = loop.next.fetch_add(1, std::memory_order_relaxed);
-      if (i >= loop.end) return;
-      try {
-        loop.call(loop.body, i);
-      } catch (...) {
-        std::lock_guard const lock(loop.mutex);
-        if (i > loop.failed) continue;
-        loop.failed = i;
-        loop.error = std::current_exception();
-      }
-    }
-  }
-  static void finish(Loop& loop) {
-    if (loop.error) std::rethrow_exception(std::move(loop.error));
-  }
-
-  /// Runs a loop to its end, by this thread and those that wake in time.
-  void share(Loop& loop) noexcept {
-    if (loop.end <= 1 || workers_.empty()) return run(loop);
+  /// Calls task(i) once for each i in [0, n), by this thread and those that wake in time, and returns when all are
+  /// done.
+  void run(std::int64_t n, Executor::Task task) noexcept {
+    Loop loop{n, task};
+    if (n <= 1 || workers_.empty()) return run(loop);
     {
       std::lock_guard const lock(mutex_);
       loop_ = &loop;
@@ -118,6 +73,20 @@ class ThreadPool {
     stay_awake([&] { return loop.helpers.load(std::memory_order_relaxed) == 0; });
     std::unique_lock lock(mutex_);
     done_.wait(lock, [&] { return loop.helpers == 0; });
+  }
+
+ private:
+  struct Loop {
+    std::int64_t end;
+    Executor::Task task;
+    std::atomic<std::int64_t> next{0};
+    std::atomic<int> helpers{0};  // workers inside; changed under the pool's mutex
+  };
+
+  static void run(Loop& loop) noexcept {
+    // Relaxed: indices order nothing, the mutexes do, and the thread sanitizer sees what bodies do not order
+    // themselves.
+    for (std::int64_t i = 0; (i = loop.next.fetch_add(1, std::memory_order_relaxed)) < loop.end;) loop.task(i);
   }
 
   void end() noexcept {
@@ -168,14 +137,5 @@ class ThreadPool {
   bool stop_ = false;
   std::vector<std::thread> workers_;
 };
-
-/// parallel_for on `threads`, or in the calling thread when it is null.
-template <class Body>
-void parallel_for(ThreadPool* threads, std::int64_t n, Body&& body) {
-  if (threads != nullptr) return threads->parallel_for(n, body);
-  ThreadPool::Loop loop = ThreadPool::loop_of(n, body);
-  ThreadPool::run(loop);
-  ThreadPool::finish(loop);
-}
 
 }  // namespace folio

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <folio/device_view.hpp>
 #include <folio/error.hpp>
-#include <folio/ops/thread_pool.hpp>
+#include <folio/executor.hpp>
 #include <folio/quantizer/float_formats.hpp>
 #include <functional>
 #include <string>
@@ -81,7 +81,7 @@ inline std::int32_t top_k_of(float const* scores, std::int32_t num_tokens, TopKO
 /// `threads`.
 template <class View>
 void top_k(View const& view, float const* scores, TopKOptions const& options, std::int32_t* kept, std::int32_t* counts,
-           ThreadPool* threads = nullptr) requires(!is_device_view<View>) {
+           Executor threads = {}) requires(!is_device_view<View>) {
   detail::check_top_k(options);
   auto const num_tokens = [&](std::int32_t i) { return view.template sequence_in<0>(i, 0).num_tokens(); };
   for (std::int32_t i = 0; i < view.num_sequences(); ++i)

@@ -11,9 +11,10 @@
 /// group: 9 bits per element. The error is at most half a scale.
 struct Int8PerGroup {
   static constexpr char const* name = "int8_per_group";
-  static constexpr int bits = 8;                              // of one code
-  static constexpr folio::Basis basis = folio::Basis::model;  // decoded elements are the model's own
-  static constexpr std::int32_t params_dim = 32;              // elements that share what load_params reads
+  static constexpr int bits = 8;                                           // of one code
+  static constexpr folio::Basis basis = folio::Basis::model;               // decoded elements are the model's own
+  static constexpr std::int32_t params_dim = 32;                           // elements that share what load_params reads
+  static constexpr folio::RowFormat row_format{folio::Elements::decoded};  // attention on the host decodes rows first
   struct Params {
     float scale;
   };

@@ -6,6 +6,7 @@ struct Mine {
   static constexpr char const* name = "mine";
   static constexpr int bits = 8;
   static constexpr folio::Basis basis = folio::Basis::model;
+  static constexpr folio::RowFormat row_format{folio::Elements::decoded};
   struct Params {};
   static constexpr std::int32_t param_bytes(std::int32_t) { return 0; }
   static void encode(float const*, std::int32_t, std::byte*, std::byte*) {}

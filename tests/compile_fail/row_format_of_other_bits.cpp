@@ -8,12 +8,12 @@
 struct Own : folio::Int4PerToken {
   static constexpr char const* name = "own";
 #ifdef FOLIO_EXPECT_OK
-  static constexpr folio::simd::Elements elements = folio::simd::Elements::u4;
+  static constexpr folio::Elements elements = folio::Elements::u4;
 #else
   // expected-error: this quantizer's row_format names elements of other bits
-  static constexpr folio::simd::Elements elements = folio::simd::Elements::u6;
+  static constexpr folio::Elements elements = folio::Elements::u6;
 #endif
-  static constexpr folio::simd::RowFormat row_format{elements, folio::simd::RowParams::scale_and_minimum};
+  static constexpr folio::RowFormat row_format{elements, folio::RowParams::scale_and_minimum};
 };
 
 constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 16};

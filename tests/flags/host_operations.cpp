@@ -162,7 +162,7 @@ void check_rows(double loss) {
   for (std::size_t i = 0; i < row.size(); ++i)
     if (i != 3 && i != 70) finite = finite && (to_bits(decoded[i]) & 0x7FFFFFFFU) < to_bits(100.0F);
   check(finite, std::string(Q::name) + ": an infinity and a NaN touch other elements");
-  if (Q::bits >= 16 || simd::row_format<Q>.elements == simd::Elements::e4m3)
+  if (Q::bits >= 16 || Q::row_format.elements == Elements::e4m3)
     check(is_nan(decoded[3]), std::string(Q::name) + ": a NaN stays one");
 }
 

@@ -95,7 +95,7 @@ struct StoredRows<Q> {
     }
   }
   void fill(std::int32_t first, std::int32_t count, simd::TileRows& rows) const {
-    std::int32_t const bytes_of_token = simd::token_param_bytes(simd::row_format<Q>.params);
+    std::int32_t const bytes_of_token = token_param_bytes(Q::row_format.params);
     std::byte const* const stored = params.data() + first / tile * tile_param_stride;
     rows.tokens = stored + first % tile * bytes_of_token;
     rows.channels = stored + tile * bytes_of_token;
@@ -137,7 +137,7 @@ Errors errors_of(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_d
   for (std::int32_t r = 0; r < rows && outlier != 0; ++r) q[size(r * key_dim + 1)] = outlier;
   std::vector<float> q_in_f16;
   for (float const x : q) q_in_f16.push_back(f16_to_f32(f32_to_f16(x)));
-  auto const kernels = simd::row_kernels<simd::row_format<Q>>(rows > 8);
+  auto const kernels = simd::row_kernels<Q::row_format>(rows > 8);
   TileAttention attention(kernels, kernels, {key_dim, value_dim, 1, rows}, code_bytes<Q>(key_dim),
                           code_bytes<Q>(value_dim));
   QueryStore queries = attention.make_queries();
@@ -181,7 +181,7 @@ void check(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_dim, st
     UseIsa const use(isa);
     CAPTURE(Q::name, simd::name_of(isa), tokens, key_dim, value_dim, rows);
     Errors const errors = errors_of<Q>(tokens, key_dim, value_dim, rows);
-    bool const in_integers = simd::row_kernels<simd::row_format<Q>>(false).is_integer;  // of 16 bits
+    bool const in_integers = simd::row_kernels<Q::row_format>(false).is_integer;  // of 16 bits
     CHECK(errors.largest < (in_integers ? 7e-5 : 3e-6));
     CHECK(errors.mean < (in_integers ? 1.5e-5 : 4e-7));
   }
@@ -257,7 +257,7 @@ TEST_CASE("queries become the same integers of 16 bits on every set of instructi
   for (Isa const isa : machine_sets()) {
     UseIsa const use(isa);
     CAPTURE(simd::name_of(isa));
-    constexpr simd::RowFormat format{simd::Elements::s8, simd::RowParams::scale};
+    constexpr RowFormat format{Elements::s8, RowParams::scale};
     auto const kernels = simd::row_kernels<format>(false);
     TileAttention attention(kernels, kernels, {128, 128, 1, 1}, 128, 128);
     QueryStore queries = attention.make_queries();

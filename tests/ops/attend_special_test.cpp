@@ -95,7 +95,7 @@ struct Stored {
   template <class AnyRow>
   void spoil_row(AnyRow const& row, std::int32_t token, std::uint32_t pattern) {
     fill(const_cast<std::byte*>(row.codes()), code_bytes<Q>(dim), pattern);
-    std::int32_t const own = simd::token_param_bytes(simd::row_format<Q>.params);
+    std::int32_t const own = token_param_bytes(Q::row_format.params);
     std::byte* const params = const_cast<std::byte*>(row.param_bytes());
     if constexpr (is_tile_format<Q>)
       fill(params + token % block_size * own, own, pattern);
@@ -208,7 +208,7 @@ TEMPLATE_TEST_CASE("a NaN in keys makes the rows that see it NaN, whatever the t
 }
 
 TEST_CASE("the exponential is right to 2 units of the last place, and keeps a NaN") {
-  constexpr simd::RowFormat format{simd::Elements::f32, simd::RowParams::none};
+  constexpr RowFormat format{Elements::f32, RowParams::none};
   for (Isa const isa : machine_sets()) {
     UseIsa const use(isa);
     auto const kernels = simd::row_kernels<format>(false);

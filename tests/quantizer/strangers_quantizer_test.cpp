@@ -16,6 +16,7 @@ struct GroupedInt8 {
   static constexpr char const* name = "grouped_int8";
   static constexpr int bits = 8;
   static constexpr folio::Basis basis = folio::Basis::model;
+  static constexpr folio::RowFormat row_format{folio::Elements::decoded};
   static constexpr std::int32_t params_dim = 32;
   struct Params {
     float scale;
@@ -53,6 +54,7 @@ struct Int6 {
   static constexpr char const* name = "int6";
   static constexpr int bits = 6;
   static constexpr folio::Basis basis = folio::Basis::model;
+  static constexpr folio::RowFormat row_format{folio::Elements::decoded};
   struct Params {
     float scale;
   };

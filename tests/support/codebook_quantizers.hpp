@@ -83,6 +83,7 @@ struct SizeAndCodes {
   static constexpr char const* name = Codebook::name;
   static constexpr int bits = Codebook::bits;
   static constexpr Basis basis = Basis::randomized_hadamard;
+  static constexpr RowFormat row_format{Elements::decoded};
   struct Params {
     float size;
   };

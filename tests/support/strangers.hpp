@@ -54,6 +54,7 @@ struct GroupedInt8 {
   static constexpr char const* name = "grouped_int8";
   static constexpr int bits = 8;
   static constexpr Basis basis = Basis::model;
+  static constexpr RowFormat row_format{Elements::decoded};
   static constexpr std::int32_t params_dim = 32;
   struct Params {
     float scale;
@@ -88,6 +89,7 @@ struct Float24 {
   static constexpr char const* name = "float24";
   static constexpr int bits = 24;
   static constexpr Basis basis = Basis::model;
+  static constexpr RowFormat row_format{Elements::decoded};
   struct Params {};
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t param_bytes(std::int32_t) { return 0; }
   FOLIO_HOST_DEVICE static void encode(float const* row, std::int32_t dim, std::byte* codes, std::byte*) {

@@ -48,7 +48,7 @@ template <bool of_keys, class View, int Group>
   constexpr bool in_keys = of_keys || Layer::known.values_in_keys();
   using Quantizer = std::conditional_t<in_keys, typename View::KeyQuantizer, typename View::ValueQuantizer>;
   constexpr bool in_place = simd::reads_in_place<Quantizer, typename View::Layout>(in_keys ? Plane::key : Plane::value);
-  constexpr simd::RowFormat format = in_place ? simd::row_format<Quantizer> : simd::float_rows;
+  constexpr RowFormat format = in_place ? Quantizer::row_format : simd::float_rows;
   GroupShape const shape = layer.shape();
   AttendPlane plane{simd::row_kernels<format>, format.params, Quantizer::basis, 0, {}, nullptr};
   if constexpr (in_place) {
@@ -59,9 +59,9 @@ template <bool of_keys, class View, int Group>
       for (std::int32_t slot = 0; slot < shape.block_size; ++slot) {
         auto const row = row_in<of_keys>(layer, BlockId{0}, head, slot);
         offsets.codes.push_back(row.codes() - layer.base());
-        if constexpr (simd::are_of_tile(format.params))
+        if constexpr (are_of_tile(format.params))
           offsets.tile = row.param_bytes() - layer.base();
-        else if constexpr (format.params != simd::RowParams::none)
+        else if constexpr (format.params != RowParams::none)
           offsets.params.push_back(row.param_bytes() - layer.base());
       }
       ++head;

@@ -32,7 +32,7 @@ struct SlotRange {
 /// The keys or the values of a layer.
 struct AttendPlane {
   simd::RowKernels (*kernels)(bool many_rows);
-  simd::RowParams params;
+  RowParams params;
   Basis basis;
   std::int32_t code_bytes;          ///< of a row, to be asked for ahead
   std::vector<RowOffsets> offsets;  ///< of each kv head

@@ -271,10 +271,10 @@ class AttendTask {
     RowOffsets const& offsets = plane.offsets[to_size(slots.head)];
     add_offsets(base, offsets.codes.data() + slots.first, slots.count, rows.codes + t);
     if (!offsets.params.empty()) add_offsets(base, offsets.params.data() + slots.first, slots.count, rows.params + t);
-    if (simd::are_of_tile(plane.params)) {  // all tokens of the tile are in this block
+    if (are_of_tile(plane.params)) {  // all tokens of the tile are in this block
       std::byte const* const stored = base + offsets.tile;
-      rows.tokens = stored + (slots.first - t) * simd::token_param_bytes(plane.params);
-      rows.channels = stored + shape_.block_size * simd::token_param_bytes(plane.params);
+      rows.tokens = stored + (slots.first - t) * token_param_bytes(plane.params);
+      rows.channels = stored + shape_.block_size * token_param_bytes(plane.params);
     }
   }
 

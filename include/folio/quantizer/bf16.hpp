@@ -17,6 +17,7 @@ struct BF16 {
   static constexpr char const* name = "bf16";
   static constexpr int bits = 16;
   static constexpr Basis basis = Basis::model;
+  static constexpr RowFormat row_format{Elements::bf16};
   struct Params {};
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t param_bytes(std::int32_t) { return 0; }

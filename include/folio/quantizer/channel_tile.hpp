@@ -33,6 +33,7 @@ struct ChannelTile : TileFormat<ChannelGrids, Bits, Tokens> {
  public:
   static constexpr char const* name = full_name.text;
   static constexpr Basis basis = row_basis;
+  static constexpr RowFormat row_format = tile_rows(Bits, Tokens, RowParams::channel_grids);
   using Params = ChannelGrids;
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t tile_param_bytes(std::int32_t dim) { return 4 * dim; }

@@ -16,6 +16,7 @@ struct F16 {
   static constexpr char const* name = "f16";
   static constexpr int bits = 16;
   static constexpr Basis basis = Basis::model;
+  static constexpr RowFormat row_format{Elements::f16};
   struct Params {};
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t param_bytes(std::int32_t) { return 0; }

@@ -14,6 +14,7 @@ struct F32 {
   static constexpr char const* name = "f32";
   static constexpr int bits = 32;
   static constexpr Basis basis = Basis::model;
+  static constexpr RowFormat row_format{Elements::f32};
   struct Params {};
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t param_bytes(std::int32_t) { return 0; }

@@ -38,6 +38,7 @@ struct Fp4Quantizer {
   static constexpr char const* name = names[BlockScale::is_adaptive][static_cast<int>(scales)];
   static constexpr int bits = 4;
   static constexpr Basis basis = Basis::model;
+  static constexpr RowFormat row_format{Elements::decoded};  // the host's attention has no kernels for scales of blocks
   static constexpr std::int32_t params_dim = block;
   struct Params {
     float scale;

@@ -37,6 +37,8 @@ struct Fp8Quantizer {
       is_e4m3 ? (has_scale ? "fp8_e4m3" : "fp8_e4m3_static") : (has_scale ? "fp8_e5m2" : "fp8_e5m2_static");
   static constexpr int bits = 8;
   static constexpr Basis basis = Basis::model;
+  static constexpr RowFormat row_format{is_e4m3 ? Elements::e4m3 : Elements::e5m2,
+                                        has_scale ? RowParams::scale : RowParams::none};
   using Params = std::conditional_t<has_scale, Scale, None>;
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t param_bytes(std::int32_t) { return has_scale ? 4 : 0; }

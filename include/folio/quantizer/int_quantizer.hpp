@@ -61,6 +61,11 @@ struct IntQuantizer {
   static constexpr char const* name = full_name.text;
   static constexpr int bits = Bits;
   static constexpr Basis basis = row_basis;
+  /// The host's attention has no kernels for scales of groups, nor for grids of fewer than 8 bits without a minimum.
+  static constexpr RowFormat row_format = per_row && Grid::is_signed ? RowFormat{Elements::s8, RowParams::scale}
+                                          : per_row && levels == Levels::asymmetric
+                                              ? RowFormat{unsigned_elements(Bits), RowParams::scale_and_minimum}
+                                              : RowFormat{Elements::decoded};
   static constexpr std::int32_t params_dim = per_row ? max_row_dim : GroupSize;
   using Params = std::conditional_t<Grid::is_signed, Scale, ScaleAndMinimum>;
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <folio/config.hpp>
+#include <folio/quantizer/row_format.hpp>
 #include <type_traits>
 
 namespace folio {
@@ -39,6 +40,8 @@ inline constexpr std::int32_t max_row_dim = 1024;
 /// bytes, `row` and `out` to floats. Where a format has a cheaper way to halves than by floats, a second
 /// `decode<N>(codes, loaded, out)` gives the same numbers rounded to Half. Encode and decode are pure. A row of finite
 /// numbers decodes to finite numbers: what is too large saturates.
+///
+/// `row_format` says how the host's attention reads the rows: in place, or `{Elements::decoded}` (row_format.hpp).
 // One clause per line, because nvcc points at the clause that fails.
 // clang-format off
 template <class Q>
@@ -48,6 +51,7 @@ concept QuantizerPolicy =
     requires { requires std::same_as<decltype(Q::bits), int const>; } &&
     requires { requires Q::bits >= 1 && Q::bits <= 32; } &&
     requires { requires std::same_as<decltype(Q::basis), Basis const>; } &&
+    requires { requires std::same_as<decltype(Q::row_format), RowFormat const>; } &&
     requires { requires std::is_trivially_copyable_v<typename Q::Params>; } &&
     requires { requires std::same_as<decltype(Q::param_bytes(128)), std::int32_t>; } &&
     requires { requires Q::param_bytes(128) >= 0 && Q::param_bytes(128) % 4 == 0; } &&

@@ -48,6 +48,8 @@ struct TwoSidedTile
  public:
   static constexpr char const* name = full_name.text;
   static constexpr Basis basis = row_basis;
+  static constexpr RowFormat row_format =
+      tile_rows(Bits, Tokens, of_channels ? RowParams::scaled_channels : RowParams::scaled_tokens);
   using Params = typename Format::Params;
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t tile_param_bytes(std::int32_t dim) {

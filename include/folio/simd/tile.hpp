@@ -7,13 +7,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/quantizer/float_formats.hpp>
+#include <folio/quantizer/row_format.hpp>
 #include <limits>
 #include <vector>
 
 namespace folio::simd {
 
-inline constexpr std::int32_t tile_tokens = 64;  ///< tiles begin at multiples of this, whatever the block size
-inline constexpr std::int32_t block_rows = 4;    ///< query rows that share each load of a key or a value
+inline constexpr std::int32_t tile_tokens =
+    attention_tile_tokens;                     ///< tiles begin at multiples of this, whatever the block size
+inline constexpr std::int32_t block_rows = 4;  ///< query rows that share each load of a key or a value
 
 /// Queries and weights as integers of 16 bits, four of them in as many words of 4 bytes as this; what a word has is up
 /// to the instructions. In units of a row's largest they are finer than f16, whose numbers the kernels of others
@@ -159,27 +161,6 @@ struct RowState {
   float max, sum;
   /// Whether nothing was seen. By the bits of the sum, of which a NaN is none.
   [[nodiscard]] bool empty() const { return to_bits(sum) == 0; }
-};
-
-/// What a row's codes are, and what its parameters; `other` has no kernels of its own and is decoded row by row.
-enum class Elements : std::uint8_t { other, f32, f16, bf16, e4m3, e5m2, s8, u8, u7, u6, u5, u4, u3, u2 };
-enum class RowParams : std::uint8_t {
-  none,
-  scale,              ///< one f32
-  scale_and_minimum,  ///< two f16
-  channel_grids,      ///< of a tile: scale and minimum for each channel, two f16
-  scaled_channels,    ///< of a tile: a factor for each token, f16, then those
-  scaled_tokens,      ///< of a tile: scale and minimum for each token, two f16, then a factor for each channel, f16
-};
-[[nodiscard]] constexpr bool are_of_tile(RowParams params) { return params >= RowParams::channel_grids; }
-/// Bytes of a tile's parameters that are each token's; they come before the channels'.
-[[nodiscard]] constexpr std::int32_t token_param_bytes(RowParams params) {
-  return params == RowParams::scaled_channels ? 2 : params == RowParams::scaled_tokens ? 4 : 0;
-}
-struct RowFormat {
-  Elements elements = Elements::other;
-  RowParams params = RowParams::none;
-  friend bool operator==(RowFormat, RowFormat) = default;
 };
 
 /// The kernels for one format of rows on one set of instructions. What is null is not needed.

@@ -18,6 +18,7 @@ struct UpperByte {
   static constexpr char const* name = "upper_byte";
   static constexpr int bits = 8;
   static constexpr Basis basis = Basis::model;
+  static constexpr RowFormat row_format{Elements::e5m2};  // how attention on the host reads it
   struct Params {};
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t param_bytes(std::int32_t) { return 0; }

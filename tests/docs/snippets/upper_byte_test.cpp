@@ -26,12 +26,6 @@ TEST_CASE("upper_byte keeps powers of two") {
 }
 // [/test]
 
-// [fast_rows]
-template <>
-inline constexpr folio::simd::RowFormat folio::simd::row_format<folio::UpperByte>{folio::simd::Elements::e5m2,
-                                                                                  folio::simd::RowParams::none};
-// [/fast_rows]
-
 TEST_CASE("attend reads rows of upper_byte where they lie") {
   folio::KvCache<folio::Model<folio::ModelConfig{.layers = 1, .kv_heads = 2, .head_dim = 72}>, folio::UpperByte> cache(
       folio::CacheConfig{.num_blocks = {12}});

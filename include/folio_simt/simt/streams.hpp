@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// How a test steers the stand-in for the CUDA runtime (cuda_runtime/), and what it may ask of it. See README.md.
+// How a test steers the stand-in for the CUDA runtime (cuda_runtime/), and what it may ask of it. See docs/simt.md.
 
 #include <cstdint>
 #include <string>

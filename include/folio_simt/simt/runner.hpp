@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Runs CUDA kernels on the host, thread by thread. What a test includes, before the kernel's source. See README.md.
+// Runs CUDA kernels on the host, thread by thread. What a test includes, before the kernel's source. See docs/simt.md.
 
 #include <cstddef>
 #include <cstdint>

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // A stand-in for the CUDA runtime: as much of CUDA 13.0's API as whole programs need that allocate, copy, launch, wait
-// and capture, with CUDA's names and signatures, on the host runner. ../README.md says what it does with them, and
+// and capture, with CUDA's names and signatures, on the host runner. docs/simt.md says what it does with them, and
 // ../streams.hpp is how a test steers it.
 
 #include <cstddef>

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // CUDA's words for a host compiler: what a kernel's source needs in order to be run by simt::launch (runner.hpp).
-// README.md says how to write such a source. Included before it, as nvcc includes cuda_runtime.h before every source.
+// docs/simt.md says how to write such a source. Included before it, as nvcc includes cuda_runtime.h before each.
 // Under nvcc this header holds simt::shared_memory alone.
 
 #include <cstddef>

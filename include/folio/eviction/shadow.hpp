@@ -15,10 +15,11 @@
 
 namespace folio {
 
-/// Ranks an entry by its last use, and rewards what promises another one: how often it was found, up to most_hits; the share of
-/// the prefix up to it that its request found, which is high where a conversation goes on; and less the deeper it lies
-/// in what was new to its request, since deep units are found only with all above them. Time is counted in uses of the
-/// cache, and depth against what is new to a request on average, so that neither load nor the size of blocks matters.
+/// Ranks an entry by its last use, and rewards what promises another one: how often it was found, up to most_hits; the
+/// share of the prefix up to it that its request found, which is high where a conversation goes on; and less the deeper
+/// it lies in what was new to its request, since deep units are found only with all above them. Time is counted in uses
+/// of the cache, and depth against what is new to a request on average, so that neither load nor the size of blocks
+/// matters.
 struct RewardRule {
   static constexpr std::int32_t most_hits = 4;  ///< more are alike
 

@@ -17,8 +17,7 @@ namespace folio::ops {
 /// `threads`; nobody else may read or write these slots meanwhile. A step's tokens are written before attend reads
 /// them.
 template <HostReadableView View>
-void append(View const& view, std::int32_t layer, float const* keys, float const* values,
-            Executor threads = {}) {
+void append(View const& view, std::int32_t layer, float const* keys, float const* values, Executor threads = {}) {
   with_group(view, layer, [&](auto group, std::int32_t index) {
     LayerView<View, group()> const rows(view.group(group()), index);
     GroupShape const shape = rows.shape();

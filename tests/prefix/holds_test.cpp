@@ -445,6 +445,7 @@ TEST_CASE("a waiting request that lets go of what it found is counted when it ge
   cache.let_go(waiting);
   CHECK(cache.num_obtainable_blocks() == 6);
   waiting.append(1);
+  CHECK(cache.prefixes().sink().num_units() == 4);
   CHECK(cache.prefixes().counters().lookups == 2);
   CHECK(cache.prefixes().counters().hit_tokens == 32);
 }

@@ -129,6 +129,7 @@ class PrefixProgram {
     bool is_forgotten = false;  // the tree was cleared since it was created
     std::int32_t farthest = 0;  // the longest that it was when it got slots
     std::int32_t found = 0;     // tokens that it began with
+    std::int32_t asked = 0;     // tokens of the prompt that it was created for
   };
   struct Pinned {
     PrefixPin pin;
@@ -244,7 +245,7 @@ class PrefixProgram {
     story.sequence().state().retention = {any(101), any(2) == 0 ? step_ + 10.0 : 1e9};
     std::int32_t const found = whole(story.size());
     std::int32_t const began_with = story.size();
-    running_.push_back({std::move(story), found, std::make_shared<bool>(false), true, false, 0, began_with});
+    running_.push_back({std::move(story), found, std::make_shared<bool>(false), true, false, 0, began_with, size});
     Symbols const rest(symbols.begin() + running_.back().story.size(), symbols.end());
     if (any(8) == 0) return;  // it waits
     if (!grow(running_.back(), rest)) return running_.pop_back();
@@ -272,6 +273,7 @@ class PrefixProgram {
       running_.push_back({Story(cache_, prefix), 0, std::make_shared<bool>(false), true});
       Running& one = running_.back();
       one.found = one.story.size();
+      one.asked = static_cast<std::int32_t>(symbols.size());
       Symbols const rest(symbols.begin() + one.story.size(), symbols.end());
       expect(grow(one, rest), "a prompt that fits the cache was refused, though it was alone");
       write({&one.story});
@@ -336,6 +338,7 @@ class PrefixProgram {
       if (!std::exchange(*one.use, true)) {
         ++num_lookups_;
         num_hit_tokens_ += found;
+        num_asked_units_ += one.asked / unit_;
       }
     }
     PrefixCounters const& tree = cache_.prefixes().counters();
@@ -462,8 +465,14 @@ class PrefixProgram {
     attempt([&] { sequence = one.story.sequence().fork(); });
     expect(sequence.num_cached_tokens() == one.story.sequence().num_cached_tokens(),
            "a fork began with something else than what it is a fork of");
-    Running child{
-        one.story.with(std::move(sequence)), one.kept, one.use, one.waits, one.is_forgotten, one.farthest, one.found};
+    Running child{one.story.with(std::move(sequence)),
+                  one.kept,
+                  one.use,
+                  one.waits,
+                  one.is_forgotten,
+                  one.farthest,
+                  one.found,
+                  one.asked};
     running_.push_back(std::move(child));
   }
 
@@ -711,6 +720,9 @@ class PrefixProgram {
     counts.alone += num_alone_;
     counts.clearings += num_clearings_;
     expect(tree.lookups == num_lookups_ && tree.hit_tokens == num_hit_tokens_, "a use was not counted once");
+    if constexpr (requires { cache_.prefixes().sink().num_units(); })
+      expect(cache_.prefixes().sink().num_units() == num_asked_units_,
+             "somebody who listens did not hear each look-up");
     if (ample_) expect(tree.evicted_units == num_cleared_units_, "there was not as much memory as this program needs");
   }
 
@@ -739,7 +751,7 @@ class PrefixProgram {
   std::int64_t num_reservations_ = 0;
   std::size_t num_open_pins_ = 0;  // at the last check, as what follows
   std::int64_t num_pins_before_ = 0, num_pinned_blocks_ = 0;
-  std::int64_t num_lookups_ = 0, num_hit_tokens_ = 0, num_cleared_units_ = 0;
+  std::int64_t num_lookups_ = 0, num_hit_tokens_ = 0, num_asked_units_ = 0, num_cleared_units_ = 0;
   std::vector<std::int64_t> before_, after_, before_refusal_, seen_;
   std::vector<BatchItem> items_;
   struct InBatch {

@@ -4,7 +4,10 @@
 // FOLIO_SEED: the first seed; alone, the one program to run. A failure tells its seed.
 #include "prefix/prefix_programs.hpp"
 
+#include <chrono>
 #include <folio/eviction/fair.hpp>
+#include <folio/observe/hit_ceiling.hpp>
+#include <limits>
 
 #include "support/catch.hpp"
 
@@ -46,6 +49,35 @@ void run_programs(std::vector<std::int64_t> const& scarce, std::vector<std::int6
   CHECK(counts.clearings > 0);
 }
 
+/// Seconds for a unit that is evicted from a branch of so many tokens, in groups without and with a window: the least
+/// of many. Blocks of the window are there for its end and, for odd seeds, for random places before it.
+double seconds_to_evict(std::int32_t tokens, unsigned seed) {
+  constexpr std::int32_t block_size = 16, chunk = 4096;
+  std::mt19937 random(seed);
+  std::int64_t const num_blocks = tokens / block_size;
+  PrefixBooks<PrefixTree<>> books({group_of(block_size), group_of(block_size, 1024)}, {num_blocks, num_blocks});
+  Symbols symbols;
+  SequenceState& sequence = books.store.create();
+  for (std::int32_t t = 0; t < tokens; t += chunk) {
+    for (std::int32_t i = 0; i < chunk; ++i) symbols.push_back(below(random, 1000));
+    REQUIRE(books.store.try_append(sequence, chunk));
+    if (seed % 2 == 1 && below(random, 4) == 0) books.tree.insert(sequence, 0, symbols);
+  }
+  REQUIRE(books.tree.insert(sequence, 0, symbols) == tokens);
+  books.store.release(sequence);
+  double least = std::numeric_limits<double>::infinity();
+  for (int times = 0; times < 20; ++times) {
+    constexpr int units = 50;
+    auto const begin = std::chrono::steady_clock::now();
+    int evicted = 0;
+    while (evicted < units && books.tree.evict_unit()) ++evicted;
+    std::chrono::duration<double> const seconds = std::chrono::steady_clock::now() - begin;
+    REQUIRE(evicted == units);
+    least = std::min(least, seconds.count() / units);
+  }
+  return least;
+}
+
 }  // namespace
 
 TEST_CASE("random programs with prefixes: one full group, f32") {
@@ -57,8 +89,8 @@ TEST_CASE("random programs with prefixes: full, window with sinks and latent gro
 TEST_CASE("random programs with prefixes: a group is much shorter of blocks than the others") {
   run_programs<HybridPrefixCache<F32>>({60, 18, 40}, {16, 90, 50}, 500);
 }
-TEST_CASE("random programs with prefixes: int8") {
-  run_programs<FullPrefixCache<Int8PerToken>>({14}, {40}, 300);
+TEST_CASE("random programs with prefixes: int8, and somebody listens") {
+  run_programs<FullPrefixCache<Int8PerToken, HitCeiling>>({14}, {40}, 300);
   run_programs<HybridPrefixCache<Int8PerToken>>({20, 24, 14}, {50, 60, 32}, 200);
 }
 TEST_CASE("random programs with prefixes: copies wait for the next step") {
@@ -67,4 +99,11 @@ TEST_CASE("random programs with prefixes: copies wait for the next step") {
 }
 TEST_CASE("random programs with prefixes: tenants with weights and a quota") {
   run_programs<EvictingPrefixCache<FairEviction<WornLruEviction>>>({14}, {40}, 1000);
+}
+TEST_CASE("random programs with prefixes: with a window, eviction from a branch costs the same however long that is") {
+  for (unsigned seed = 1; seed <= 4; ++seed) {
+    double const of_short = seconds_to_evict(1 << 14, seed), of_long = seconds_to_evict(1 << 18, seed);
+    CAPTURE(seed, of_short * 1e6, of_long * 1e6);
+    CHECK(of_long < 8 * of_short);
+  }
 }

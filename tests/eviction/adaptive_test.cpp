@@ -8,6 +8,7 @@
 #include <folio/eviction/adaptive.hpp>
 #include <folio/eviction/fair.hpp>
 #include <folio/eviction/lru.hpp>
+#include <random>
 #include <span>
 #include <string>
 #include <utility>
@@ -16,12 +17,14 @@
 #include "../../bench/replay/generate.hpp"
 #include "../../bench/replay/replay.hpp"
 #include "support/prefix_books.hpp"
+#include "support/random.hpp"
 
 using namespace folio;
 using folio::bench::generate;
 using folio::bench::Replay;
 using folio::bench::ReplayResult;
 using folio::bench::Trace;
+using folio::test::below;
 using folio::test::count_from;
 using folio::test::PrefixBooks;
 using folio::test::Symbols;
@@ -42,13 +45,13 @@ ReplayResult replay(Trace const& trace, std::int64_t capacity) {
 /// How many blocks of the sample a ghost cache finds. A unit's id stands for its prefix in a trace.
 double shadow_hits(Trace const& trace, std::int64_t capacity, RewardRule rule, KeySample sample) {
   ShadowCache shadow;
-  shadow.rule = rule;
+  shadow.follow(rule);
   shadow.reserve(static_cast<std::size_t>(capacity + longest(trace)));
   double hits = 0;
   for (std::size_t i = 0; i < trace.size(); ++i) {
     std::vector<std::uint64_t> const keys(trace[i].ids.begin(), trace[i].ids.end());
     hits += static_cast<double>(shadow.serve({keys, 0, 0, static_cast<std::int64_t>(i), 0}, sample));
-    shadow.trim(static_cast<std::size_t>(capacity >> sample.shift), [](EvictionEntry const&) {});
+    shadow.trim(static_cast<std::size_t>(static_cast<double>(capacity) * sample.share()), [](EvictionEntry const&) {});
   }
   return hits;
 }
@@ -157,7 +160,9 @@ TEST_CASE("a ghost cache finds what a tree would find") {
     CHECK(lru == static_cast<double>(tree.hit_blocks));
     RewardRule const rule{400, 20};
     double const gain = shadow_hits(trace, capacity, rule, {}) - lru;
-    double const sampled = 4 * (shadow_hits(trace, capacity, rule, {2}) - shadow_hits(trace, capacity, {}, {2}));
+    KeySample const quarter = KeySample().times(0.25);
+    double const sampled =
+        4 * (shadow_hits(trace, capacity, rule, quarter) - shadow_hits(trace, capacity, {}, quarter));
     INFO("a rule finds " << gain << " blocks more than lru, and by a quarter of the keys " << sampled);
     CHECK(std::abs(gain - sampled) < 0.02 * static_cast<double>(tree.total_blocks));
     CHECK(gain * sampled > 0);
@@ -178,14 +183,90 @@ TEST_CASE("a ghost counts its hits no further than rewards tell them apart") {
 }
 
 TEST_CASE("a sample has its share of the keys, and a smaller one is part of it") {
-  for (int const shift : {0, 1, 5}) {
+  CHECK(KeySample().share() == 1.0);
+  CHECK(KeySample().times(2).share() == 1.0);
+  for (double const share : {1.0, 0.7, 0.5, 0.03}) {
+    KeySample const sample = KeySample().times(share), smaller = sample.times(0.9);
+    CHECK(sample.share() == Approx(share).epsilon(1e-6));
     int count = 0;
     for (std::uint64_t key = 0; key < 32'000; ++key) {
-      count += KeySample{shift}.has(key);
-      if (KeySample{shift + 1}.has(key)) REQUIRE(KeySample{shift}.has(key));
+      count += sample.has(key);
+      if (smaller.has(key)) REQUIRE(sample.has(key));
     }
-    CHECK(count == Approx(32'000 >> shift).epsilon(0.1));
+    CHECK(count == Approx(32'000 * share).epsilon(0.1));
   }
+}
+
+TEST_CASE("a queue whose rule changes ranks so many entries anew as it is told, and evicts by both ranks meanwhile") {
+  std::mt19937 random(1);
+  RewardRule const rule{1000, 5};
+  std::vector<EvictionEntry> entries(300);
+  RewardQueue queue;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    entries[i].order = static_cast<std::int64_t>(i);
+    entries[i].hits = below(random, 5);
+    queue.push(entries[i]);
+  }
+  CHECK(queue.is_settled());
+  queue.follow(rule);
+  auto const is_ranked = [&](EvictionEntry const& entry) { return entry.rank == rule.rank(entry); };
+  auto const unused = std::count_if(entries.begin(), entries.end(), is_ranked);  // rewards of 0 change nothing
+  CHECK(unused < 100);
+  for (std::int64_t settled = 0; !queue.is_settled(); settled += 7) {
+    // In the order of lru those that are settled are the first ones.
+    auto const next = entries.begin() + settled;
+    CHECK(std::all_of(entries.begin(), next, is_ranked));
+    CHECK(std::count_if(next, entries.end(), is_ranked) <= unused);
+    auto const lowest = std::min_element(entries.begin(), next + 1,
+                                         [&](auto const& a, auto const& b) { return rule.rank(a) < rule.rank(b); });
+    CHECK(queue.first() == &*lowest);
+    queue.settle(7);
+  }
+  CHECK(std::all_of(entries.begin(), entries.end(), is_ranked));
+  CHECK(queue.size() == entries.size());
+  for (double last = -1e9; !queue.empty(); queue.erase(*queue.first())) {
+    CHECK(queue.first()->rank >= last);
+    last = queue.first()->rank;
+  }
+}
+
+TEST_CASE("a request ranks few leaves anew, and forgets few ghosts, however many there are") {
+  constexpr std::size_t capacity = 3000;
+  constexpr std::int64_t most = 32;  // besides what it asks for
+  AdaptiveEviction policy(2);
+  std::vector<EvictionEntry> leaves(capacity);
+  std::vector<double> ranks(capacity);
+  std::int64_t order = 0, changed = 0;
+  auto const serve = [&](std::uint64_t key) {
+    std::size_t const ghosts = policy.num_ghosts();
+    std::span<std::uint64_t const> const keys(&key, 1);
+    policy.prepare(0, 1);
+    policy.inserted({}, keys, 0);
+    if (order >= static_cast<std::int64_t>(capacity)) policy.evicted({}, 0);
+    policy.served({keys, 0, 0, ++order, 0});
+    CHECK(ghosts <= policy.num_ghosts() + AdaptiveEviction::num_rules * (most + 2));
+    std::int64_t now_changed = 0;
+    for (std::size_t i = 0; i < capacity; ++i)
+      if (EvictionEntry::Links const& links = leaves[i].links[0];
+          links.right_height >= 0 && ranks[i] != leaves[i].rank) {
+        ranks[i] = leaves[i].rank;
+        ++now_changed;
+      }
+    changed += now_changed;
+    CHECK(now_changed <= most);
+  };
+  for (std::size_t i = 0; i < capacity; ++i) {
+    leaves[i].hits = 1;
+    leaves[i].order = static_cast<std::int64_t>(i);
+    policy.add(leaves[i]);
+    ranks[i] = leaves[i].rank;
+  }
+  for (std::uint64_t key = 0; policy.rule().scale == 0 && key < 5 * capacity; ++key) serve(key);
+  CHECK(policy.rule().scale > 0);
+  CHECK(changed == 0);
+  for (std::uint64_t key = 5 * capacity; key < 6 * capacity; ++key) serve(key);
+  CHECK(changed > static_cast<std::int64_t>(capacity) / 2);
+  for (EvictionEntry& leaf : leaves) policy.remove(leaf);
 }
 
 TEST_CASE("rewards: what was found, what belongs to much that was found, what is shallow") {

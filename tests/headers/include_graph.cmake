@@ -18,7 +18,7 @@ set(max_depth 10)
 set(device_world "^folio/((config|block|model|concepts|row|view)\\.hpp|(quantizer|layout)/.*)$")
 set(policy "^folio/(allocator|eviction|quantizer|layout|retention)/")
 set(policy_may_include "^folio/((config|block|model|concepts|error|fwd|keyed_hash|linear_table|segmented_array)\\.hpp|cuda_runtime\\.cuh\
-|allocator/allocator\\.hpp|eviction/(eviction|ghost_keys|ranked_queue|rising_level|shadow)\\.hpp|retention/retention\\.hpp\
+|allocator/allocator\\.hpp|eviction/(eviction|ghost_keys|ranked_queue|reward_queue|rising_level|shadow)\\.hpp|retention/retention\\.hpp\
 |quantizer/(quantizer|basis|float_formats|format_name|fp4_block|group_lanes|hadamard|int_quantizer|integer_grid|packing|scaling|tile|row_format|tile_balance|unpack)\\.hpp|layout/(layout|block_map)\\.hpp)$")
 # block_map.hpp is not a policy: it joins the quantizers and the layout of one model for the view.
 set(joins_policies "^folio/layout/block_map\\.hpp$")

@@ -23,8 +23,9 @@ namespace folio {
 /// more as well, or more than chance does; lru, with which it begins, as soon as it is ahead at all.
 ///
 /// Host only, not thread-safe. Entries: O(log leaves). A request: O(log) for each unit in the sample and each rule. A
-/// change of rule, or of the learned age by a tenth, ranks all leaves anew: O(leaves), a few nanoseconds each. Memory:
-/// about 2 MiB at most, whatever the cache's size. Takes the keys of units, a digest of each new token. Deterministic.
+/// change of rule, or of the learned age by a tenth, ranks all leaves and ghosts anew, 32 of each cache with each
+/// request, and the sample shrinks as slowly: no request pays for all. Memory: about 4 MiB at most, whatever the
+/// cache's size. Takes the keys of units, a digest of each new token. Deterministic.
 ///
 /// Take it where memory is short, or traffic changes. Where everything fits, it is lru, and costs more.
 ///
@@ -44,13 +45,13 @@ class AdaptiveEviction {
     for (ShadowCache& shadow : shadows_)
       shadow.reserve(std::clamp(2 * (shadow.size() + static_cast<std::size_t>(num_units)), fewest_ghosts, most_ghosts));
   }
-  void add(EvictionEntry& entry) noexcept { queue_.push(entry, rule().rank(entry)); }
+  void add(EvictionEntry& entry) noexcept { queue_.push(entry); }
   void remove(EvictionEntry& entry) noexcept { queue_.erase(entry); }
-  void shrunk(EvictionEntry& entry) noexcept { queue_.change(entry, rule().rank(entry)); }
+  void shrunk(EvictionEntry& entry) noexcept { queue_.change(entry); }
   [[nodiscard]] EvictionEntry* victim(double) const noexcept { return queue_.first(); }
 
   /// The rule that is followed; its scale is 0 while that is lru.
-  [[nodiscard]] RewardRule const& rule() const { return shadows_[chosen_].rule; }
+  [[nodiscard]] RewardRule const& rule() const noexcept { return queue_.rule(); }
 
   /// Keys that the ghost caches hold.
   [[nodiscard]] std::size_t num_ghosts() const {
@@ -77,9 +78,12 @@ class AdaptiveEviction {
       hits_[r] = hits_[r] * decay + hits;
       chance_[r] = chance_[r] * decay + (hits - lru_hits) * (hits - lru_hits);
     }
-    fit_sample();
+    fit_sample(asked);
     if (capacity_ > 0) trim(request.order);
     if (capacity_ > 0 && (judged_ += asked) >= memory()) choose();  // until then the rules have hardly differed
+    for (ShadowCache& shadow : shadows_) shadow.settle(most_settled);
+    queue_.settle(most_settled);
+    if (queue_.is_settled() && rule() != shadows_[chosen_].rule()) queue_.follow(shadows_[chosen_].rule());
   }
 
  private:
@@ -90,6 +94,7 @@ class AdaptiveEviction {
   static constexpr double margin = 0.02;     // more hits than those of the rule that is followed: less is chance
   static constexpr double deviations = 1.4;  // of what chance does, see needed()
   static constexpr double drift = 0.1;       // of what was learned, that ranks may be behind
+  static constexpr int most_settled = 32;    // entries that a request ranks anew, in each cache
 
   static void learn(double& mean, double value, double share) {
     mean = mean == 0 ? value : mean + (value - mean) * share;
@@ -101,17 +106,19 @@ class AdaptiveEviction {
     units_when_full_ = 0;
   }
 
-  [[nodiscard]] double sampled_capacity() const { return std::ldexp(capacity_, -sample_.shift); }
+  [[nodiscard]] double sampled_capacity() const { return capacity_ * sample_.share(); }
   [[nodiscard]] double memory() const { return turnovers * (capacity_ > 0 ? sampled_capacity() : most_sampled); }
 
-  /// Before anything was evicted, nobody knows how much fits.
-  void fit_sample() {
-    auto const size = [&] { return capacity_ > 0 ? sampled_capacity() : static_cast<double>(shadows_[0].size()); };
-    for (; size() > most_sampled && sample_.shift < 32; keep_sample()) ++sample_.shift;
-    if (sample_.shift > 0 && size() < most_sampled / 8) --sample_.shift;
-  }
-  void keep_sample() {
-    for (ShadowCache& shadow : shadows_) shadow.keep(sample_);
+  /// A request that asks for so many units of the sample makes it smaller by as many and a few more, at most. Before
+  /// anything was evicted, nobody knows how much fits.
+  void fit_sample(double asked) {
+    double const size = capacity_ > 0 ? sampled_capacity() : static_cast<double>(shadows_[0].size());
+    if (size > most_sampled) {
+      sample_ = sample_.times(std::max(most_sampled / size, 1 - (most_settled + asked) / size));
+      for (ShadowCache& shadow : shadows_) shadow.keep(sample_);
+    } else if (size < most_sampled / 8) {
+      sample_ = sample_.times(2);
+    }
   }
 
   void trim(std::int64_t now) {
@@ -119,8 +126,9 @@ class AdaptiveEviction {
     shadows_[0].trim(capacity, [&](EvictionEntry const& entry) {
       learn(age_, static_cast<double>(std::max<std::int64_t>(1, now - entry.order)), 1.0 / 256);
     });
-    if (std::abs(age_ - ranked_age_) > drift * ranked_age_ ||
-        std::abs(new_units_ - ranked_new_units_) > drift * ranked_new_units_)
+    bool const has_drifted = std::abs(age_ - ranked_age_) > drift * ranked_age_ ||
+                             std::abs(new_units_ - ranked_new_units_) > drift * ranked_new_units_;
+    if (has_drifted && std::all_of(shadows_.begin(), shadows_.end(), [](auto const& s) { return s.is_settled(); }))
       rescale();
     for (std::size_t r = 1; r < num_rules; ++r) shadows_[r].trim(capacity, [](EvictionEntry const&) {});
   }
@@ -128,11 +136,7 @@ class AdaptiveEviction {
   void rescale() {
     ranked_age_ = age_;
     ranked_new_units_ = new_units_;
-    for (std::size_t r = 1; r < num_rules; ++r) {
-      shadows_[r].rule = {scales[r] * age_, new_units_};
-      shadows_[r].rerank();
-    }
-    if (chosen_ != 0) rerank();
+    for (std::size_t r = 1; r < num_rules; ++r) shadows_[r].follow({scales[r] * age_, new_units_});
   }
 
   void choose() {
@@ -141,7 +145,6 @@ class AdaptiveEviction {
                           : static_cast<std::size_t>(std::max_element(hits_.begin(), hits_.end()) - hits_.begin());
     if (best == chosen_ || (best != only_ && hits_[best] - hits_[chosen_] <= needed(best))) return;
     chosen_ = best;
-    rerank();
   }
   /// How many hits more than the rule that is followed another one must find to be taken. To leave lru for a rule whose
   /// neighbours find less than lru takes more than what chance does: their scales are near enough that both gain, as a
@@ -153,11 +156,8 @@ class AdaptiveEviction {
     if (chosen_ != 0 || gains(rule - 1) || gains(rule + 1)) return usual;
     return std::max(usual, deviations * std::sqrt(chance_[rule]));
   }
-  void rerank() {
-    queue_.rerank([this](EvictionEntry const& entry) { return rule().rank(entry); });
-  }
 
-  RankedQueue queue_;
+  RewardQueue queue_;
   std::array<ShadowCache, num_rules> shadows_;  // lru first
   std::size_t chosen_ = 0, only_;
   std::array<double, num_rules> hits_{};    // of late

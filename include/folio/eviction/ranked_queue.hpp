@@ -59,36 +59,6 @@ class EntryHeap {
     --size_;
   }
 
-  /// Calls f(entry) for every entry, which may change what it is ordered by. O(entries).
-  template <class F>
-  void reorder(F f) noexcept {
-    if (root_ == nullptr) return;
-    EvictionEntry* last = root_;  // all in a line, each one's next one in the place of its parent
-    for (EvictionEntry* entry = root_; entry != nullptr; entry = links(*entry).parent) {
-      for (EvictionEntry* const child : {links(*entry).left, links(*entry).right}) {
-        if (child == nullptr) continue;
-        links(*last).parent = child;
-        last = child;
-      }
-      links(*last).parent = nullptr;
-      f(*entry);
-      EvictionEntry* const next = links(*entry).parent;
-      links(*entry) = single;
-      links(*entry).parent = next;
-    }
-    EvictionEntry* first = root_;
-    while (first != last) {  // the first two become one at the end, until there is one
-      EvictionEntry* const second = links(*first).parent;
-      EvictionEntry* const rest = links(*second).parent;
-      EvictionEntry* const merged = merge(first, second);
-      links(*merged).parent = nullptr;
-      if (rest != nullptr) links(*last).parent = merged;
-      first = rest != nullptr ? rest : merged;
-      last = merged;
-    }
-    root_ = first;
-  }
-
  private:
   static constexpr EvictionEntry::Links single{nullptr, nullptr, nullptr, 0, 0};
 
@@ -174,12 +144,6 @@ class RankedQueue : public EntryHeap<0, detail::RanksBefore> {
   void change(EvictionEntry& entry, double rank) noexcept {
     erase(entry);
     push(entry, rank);
-  }
-
-  /// Ranks every entry anew, by rank_of(entry). O(entries).
-  template <class F>
-  void rerank(F rank_of) noexcept {
-    reorder([&](EvictionEntry& entry) { entry.rank = rank_of(std::as_const(entry)); });
   }
 };
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <folio/eviction/ranked_queue.hpp>
+#include <folio/eviction/reward_queue.hpp>
 #include <folio/keyed_hash.hpp>
 #include <folio/linear_table.hpp>
 #include <folio/segmented_array.hpp>
@@ -15,29 +15,18 @@
 
 namespace folio {
 
-/// Ranks an entry by its last use, and rewards what promises another one: how often it was found, up to most_hits; the
-/// share of the prefix up to it that its request found, which is high where a conversation goes on; and less the deeper
-/// it lies in what was new to its request, since deep units are found only with all above them. Time is counted in uses
-/// of the cache, and depth against what is new to a request on average, so that neither load nor the size of blocks
-/// matters.
-struct RewardRule {
-  static constexpr std::int32_t most_hits = 4;  ///< more are alike
-
-  double scale = 0;      ///< how many uses later a reward of 1 makes an entry go; 0: lru
-  double new_units = 1;  ///< of a request, on average
-
-  [[nodiscard]] double rank(EvictionEntry const& entry) const noexcept {
-    double const length = entry.depth + 1.0, found = std::min<double>(entry.hit_depth, length);
-    double const reward = std::min(entry.hits, most_hits) + found / length - (length - found) / (2 * new_units);
-    return static_cast<double>(entry.order) + scale * reward;
-  }
-};
-
-/// A share of 2^-shift of all keys, the same at all times.
+/// A share of all keys, the same at all times: those whose digest is at most `last`. A smaller one is part of it.
 struct KeySample {
-  int shift = 0;
-  [[nodiscard]] bool has(std::uint64_t key) const noexcept {
-    return ((key * 0x9E3779B97F4A7C15U) >> 32) >> (32 - shift) == 0;  // keys of one prefix are not independent
+  std::uint32_t last = std::numeric_limits<std::uint32_t>::max();
+
+  [[nodiscard]] static std::uint32_t digest(std::uint64_t key) noexcept {
+    return static_cast<std::uint32_t>((key * 0x9E3779B97F4A7C15U) >> 32);  // keys of one prefix are not independent
+  }
+  [[nodiscard]] bool has(std::uint64_t key) const noexcept { return digest(key) <= last; }
+  [[nodiscard]] double share() const noexcept { return (last + 1.0) / 0x1p32; }
+  /// A sample `factor` times as large, at most everything.
+  [[nodiscard]] KeySample times(double factor) const noexcept {
+    return {static_cast<std::uint32_t>(std::clamp((last + 1.0) * factor - 1, 0.0, 0x1p32 - 1))};
   }
 };
 
@@ -48,12 +37,10 @@ struct KeySample {
 class ShadowCache {
  public:
   ShadowCache() = default;
-  ShadowCache(ShadowCache const& other) : rule(other.rule) {}
+  ShadowCache(ShadowCache const& other) : queue_(other.queue_) {}
   ShadowCache(ShadowCache&&) = default;
   ShadowCache& operator=(ShadowCache&&) = default;
   ~ShadowCache() = default;
-
-  RewardRule rule;
 
   [[nodiscard]] std::size_t size() const noexcept { return queue_.size(); }
 
@@ -84,10 +71,10 @@ class ShadowCache {
       ghost->hits = i < missing ? std::min(ghost->hits + 1, RewardRule::most_hits) : 0;
       ghost->order = request.order;
       ghost->hit_depth = found;
-      if (queue_.has(*ghost))
-        queue_.change(*ghost, rule.rank(*ghost));
+      if (RewardQueue::has(*ghost))
+        queue_.change(*ghost);
       else
-        queue_.push(*ghost, rule.rank(*ghost));
+        enter(*ghost);
     }
     return hits;
   }
@@ -97,22 +84,19 @@ class ShadowCache {
   void trim(std::size_t capacity, F f) noexcept {
     while (queue_.size() > capacity) {
       f(*queue_.first());
-      drop(first());
+      drop(as_ghost(*queue_.first()));
     }
   }
 
-  /// To be called when `rule` has changed. O(size).
-  void rerank() noexcept {
-    queue_.rerank([this](EvictionEntry const& entry) { return rule.rank(entry); });
-  }
+  /// The rule by which it evicts, at first lru, and how far a change of it has come: see RewardQueue.
+  [[nodiscard]] RewardRule const& rule() const noexcept { return queue_.rule(); }
+  [[nodiscard]] bool is_settled() const noexcept { return queue_.is_settled(); }
+  void follow(RewardRule const& rule) noexcept { queue_.follow(rule); }
+  void settle(std::int64_t most) noexcept { queue_.settle(most); }
 
-  /// Forgets what is not in the sample. O(size log size).
+  /// Forgets what is not in the sample. O(log size) for each.
   void keep(KeySample sample) noexcept {
-    queue_.rerank([&](EvictionEntry const& entry) {
-      bool const stays = sample.has(static_cast<Ghost const&>(entry).key);
-      return stays ? rule.rank(entry) : -std::numeric_limits<double>::infinity();
-    });
-    while (!queue_.empty() && !sample.has(first().key)) drop(first());
+    while (!by_digest_.empty() && !sample.has(as_ghost(*by_digest_.first()).key)) drop(as_ghost(*by_digest_.first()));
   }
 
  private:
@@ -120,6 +104,12 @@ class ShadowCache {
   struct Ghost : EvictionEntry {
     std::uint64_t key = 0;
     std::int32_t place = none;  // of an unused one: the next one's
+  };
+  /// The digests that leave a sample first.
+  struct Higher {
+    bool operator()(EvictionEntry const& a, EvictionEntry const& b) const noexcept {
+      return KeySample::digest(as_ghost(a).key) > KeySample::digest(as_ghost(b).key);
+    }
   };
 
   static std::int32_t size_of(ServedRequest const& request) noexcept {
@@ -129,13 +119,14 @@ class ShadowCache {
     return request.keys[static_cast<std::size_t>(i)];
   }
   [[nodiscard]] Ghost& at(std::int32_t place) noexcept { return ghosts_[static_cast<std::size_t>(place)]; }
-  [[nodiscard]] Ghost& first() noexcept { return static_cast<Ghost&>(*queue_.first()); }
+  static Ghost& as_ghost(EvictionEntry& entry) noexcept { return static_cast<Ghost&>(entry); }
+  static Ghost const& as_ghost(EvictionEntry const& entry) noexcept { return static_cast<Ghost const&>(entry); }
 
   /// The ghost of a key, a new one if need be; null where there is no room at all.
   [[nodiscard]] Ghost* ghost_of(std::uint64_t key) noexcept {
     std::int32_t place = places_.find(key);
     if (place != none) return &at(place);
-    if (unused_ == none && ghosts_.size() == ghosts_.capacity() && !queue_.empty()) drop(first());
+    if (unused_ == none && ghosts_.size() == ghosts_.capacity() && !queue_.empty()) drop(as_ghost(*queue_.first()));
     if (unused_ != none) {
       place = std::exchange(unused_, at(unused_).place);
       at(place) = Ghost();
@@ -150,8 +141,13 @@ class ShadowCache {
     places_.insert(key, place);
     return &at(place);
   }
+  void enter(Ghost& ghost) noexcept {
+    queue_.push(ghost);
+    by_digest_.push(ghost);
+  }
   void drop(Ghost& ghost) noexcept {
     queue_.erase(ghost);
+    by_digest_.erase(ghost);
     places_.erase(ghost.key);
     unused_ = std::exchange(ghost.place, unused_);
   }
@@ -159,7 +155,8 @@ class ShadowCache {
   SegmentedArray<Ghost> ghosts_;  // which stay where they are
   LinearTable<std::uint64_t, KeyedHash> places_;
   std::int32_t unused_ = none;
-  RankedQueue queue_;
+  RewardQueue queue_;
+  EntryHeap<1, Higher> by_digest_;
 };
 
 }  // namespace folio

@@ -1,7 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // What sequences and pins keep from eviction, and what a request may count on: with the numbers of engines in trouble.
+#include <folio/eviction/adaptive.hpp>
+#include <folio/eviction/fair.hpp>
 #include <folio/eviction/lfu.hpp>
+#include <folio/eviction/s3fifo.hpp>
 #include <folio/folio.hpp>
 #include <folio/growth.hpp>
 #include <folio/observe/hit_ceiling.hpp>
@@ -395,6 +398,32 @@ TEST_CASE("uses are counted as far as they can be") {
     serve(cache, count_from(0, 33));
     CHECK(UsedForever::hits == std::numeric_limits<std::int32_t>::max());
   }
+}
+
+TEMPLATE_TEST_CASE("a sequence that inserts as it goes on is one node, and what it found another", "", LruEviction,
+                   S3FifoEviction, AdaptiveEviction, FairEviction<LruEviction>) {
+  KvCache<Model<small>, BlockSize<16>, TestType> cache({.num_blocks = {200}});
+  Symbols const prompt = count_from(0, 1000);
+  auto const grow = [&](Sequence& sequence, std::int32_t end) {
+    while (sequence.num_tokens() < end) {
+      sequence.append(1);
+      cache.insert(sequence, std::span(prompt).first(static_cast<std::size_t>(sequence.num_tokens())));
+    }
+  };
+  Sequence first = cache.create();
+  grow(first, 800);
+  CHECK(cache.prefixes().num_nodes() == 2);  // with the root
+  Sequence second = cache.create(Prefix(std::span(prompt).first(401)));
+  REQUIRE(second.num_tokens() == 400);
+  second.append(1);
+  CHECK(cache.prefixes().num_nodes() == 3);  // what both use is apart from what one does
+  second.release();
+  grow(first, 1000);
+  CHECK(cache.prefixes().num_nodes() == 3);
+  first.release();
+  CHECK(cache.num_cached_tokens(prompt) == 992);
+  cache.prefixes().evict_all();
+  CHECK(cache.num_free_blocks() == 200);
 }
 
 TEST_CASE("lru: a request that gave up waiting did not use what it found, and an insertion does") {

@@ -145,14 +145,18 @@ class PrefixHolds : protected PrefixBlocks<Hash> {
     return head.index;
   }
 
-  /// Memory to join the nodes above `index` that need not be apart once they have been used by one request more.
-  void reserve_joins(std::int32_t index) {
+  /// Memory to join the nodes above `index` that need not be apart once they have been used by `next_hits` requests
+  /// more, and the lease on node `from` has moved to `index`. May throw std::bad_alloc.
+  void reserve_joins(std::int32_t index, std::int32_t next_hits, std::int32_t from) {
+    std::int32_t more = index == from ? 0 : 1;  // leases that the node gets; what `from` is or lies below has it
     for (std::size_t size = 0; index != no_node && !is_root(at(index)); index = at(index).parent) {
+      std::int32_t const parent = at(index).parent, more_above = parent == from ? 0 : more;
       size += at(index).symbols.size();
-      if (this->can_join_parent(at(index), 1))
-        this->reserve_join(at(at(index).parent), at(index), size);
+      if (this->will_be_like_parent(at(index), next_hits, more - more_above))
+        this->reserve_join(at(parent), at(index), size);
       else
         size = 0;
+      more = more_above;
     }
   }
   /// Joins the nodes above `index` that need not be apart, where there is memory for it.

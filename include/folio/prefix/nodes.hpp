@@ -142,7 +142,11 @@ class PrefixNodes {
       at(child.parent).first_child = child.next;
   }
 
-  [[nodiscard]] bool only_child(Node const& node) const { return node.next == no_node && node.previous == no_node; }
+  /// Also of one that is not linked yet: whether it would be the only one.
+  [[nodiscard]] bool only_child(Node const& node) const {
+    std::int32_t const first = at(node.parent).first_child;
+    return (first == node.index || first == no_node) && node.next == no_node;
+  }
 
   /// Whether a node ends after the first `position` symbols of the path to `node`, so that nothing is to be split.
   [[nodiscard]] bool ends_at(Node const& node, std::int32_t position) const {
@@ -187,27 +191,33 @@ class PrefixNodes {
     link(head, tail);
   }
 
-  /// Whether nothing tells a node from its parent any more: one path, the same uses, and nobody ends between. Or
-  /// nothing will, once both have been used by `next_hits` requests.
-  [[nodiscard]] bool can_join_parent(Node const& node, std::int32_t next_hits = 0) const {
-    if (is_root(node)) return false;
+  /// Whether nothing tells a node from its parent any more: one path, the same uses, and nobody ends between.
+  [[nodiscard]] bool can_join_parent(Node const& node) const {
+    return is_root(node) ? false : at(node.parent).order == node.order && will_be_like_parent(node, 0, 0);
+  }
+  /// Whether nothing will, once both have been used by `next_hits` requests, and the node has got so many leases more
+  /// than its parent.
+  [[nodiscard]] bool will_be_like_parent(Node const& node, std::int32_t next_hits, std::int32_t next_leases) const {
     Node const& parent = at(node.parent);
     auto const hits = [&](Node const& one) {
       constexpr std::int32_t many = 4;  // hits beyond this are alike
       return std::min(std::min(one.hits, many) + next_hits, many);
     };
-    return !is_root(parent) && only_child(node) && parent.pins == node.pins && parent.leases == node.leases &&
-           (next_hits > 0 || parent.order == node.order) && hits(parent) == hits(node) &&
+    return !is_root(parent) && only_child(node) && parent.pins == node.pins &&
+           parent.leases == node.leases + next_leases && hits(parent) == hits(node) &&
            parent.priority == node.priority && parent.expires == node.expires && parent.tenant == node.tenant;
   }
 
-  /// Memory to join a node, which then has so much in it, with its parent. May throw std::bad_alloc; nothing has
-  /// changed then.
+  /// Memory to join a node, which then has so much in it, with its parent: amortized, for a parent that is joined again
+  /// and again. May throw std::bad_alloc; nothing has changed then.
   void reserve_join(Node& parent, Node const& node, std::size_t num_symbols) {
+    auto const reserve = [](auto& all, std::size_t size) {
+      if (all.capacity() < size) all.reserve(std::max(size, all.capacity() + all.capacity() / 2));
+    };
     std::size_t const all = parent.symbols.size() + num_symbols;
-    parent.symbols.reserve(all);
-    for (int g = 0; g < num_groups(); ++g) parent.blocks[g].reserve(all / static_cast<std::size_t>(block_size(g)) + 1);
-    if (!node.keys.empty() || !parent.keys.empty()) parent.keys.reserve(all / static_cast<std::size_t>(unit_) + 1);
+    reserve(parent.symbols, all);
+    for (int g = 0; g < num_groups(); ++g) reserve(parent.blocks[g], all / static_cast<std::size_t>(block_size(g)) + 1);
+    if (!node.keys.empty() || !parent.keys.empty()) reserve(parent.keys, all / static_cast<std::size_t>(unit_) + 1);
   }
   /// Whether there is memory for it.
   [[nodiscard]] bool has_memory_to_join(Node const& node) const {

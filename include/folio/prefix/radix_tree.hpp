@@ -147,7 +147,10 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
       if constexpr (requires { eviction_.prepare(state.tenant, std::int32_t{}); })
         eviction_.prepare(state.tenant, is_new ? insertable / unit() - match.num_symbols / unit() : 0);
       last = is_new ? split(match.node, match.num_symbols) : cut(match.node, end);
-      if (is_new) last = make_leaf(last, state, symbols.first(static_cast<std::size_t>(end)), match.num_symbols);
+      if (is_new)
+        last = make_leaf(last, state, symbols.first(static_cast<std::size_t>(end)), match.num_symbols);
+      else
+        this->reserve_joins(last, 0, state.lease);
     } catch (...) {
       this->drop_if_empty(root);
       throw;
@@ -159,6 +162,7 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
       lease(state, last);
       state.num_leased_tokens = end;
       touch(last);
+      this->join_above(last);
     }
     if constexpr (policy_learns) tell_served(state, end / unit(), eviction_);
     this->drop_if_empty(root);
@@ -205,7 +209,7 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
   void prepare(SequenceState& state) {
     std::int32_t last = state.lease;
     if (leases_part(state)) last = cut(last, whole(state.num_leased_tokens));
-    if (state.pending != nullptr) this->reserve_joins(last);
+    if (state.pending != nullptr) this->reserve_joins(last, 1, last);
   }
 
   void gain(SequenceState const& state, std::int64_t* by_group) const noexcept {
@@ -309,8 +313,8 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
     return match;
   }
 
-  /// A leaf that is to hang below `parent`, for symbols [begin, symbols.size()), with the sequence's blocks. A node was
-  /// reserved. May throw std::bad_alloc; nothing has changed then.
+  /// A leaf that is to hang below `parent`, for symbols [begin, symbols.size()), with the sequence's blocks, and memory
+  /// to join it with what is above. A node was reserved. May throw std::bad_alloc; nothing has changed then.
   [[nodiscard]] std::int32_t make_leaf(std::int32_t parent, SequenceState const& state,
                                        std::span<std::int32_t const> symbols, std::int32_t begin) {
     Node& leaf = this->new_node();
@@ -323,15 +327,16 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
         leaf.blocks[g].assign(state.lists[g].blocks.begin() + begin / block_size(g),
                               state.lists[g].blocks.begin() + leaf.end() / block_size(g));
       this->measure(leaf);
+      leaf.hit_depth = std::min(begin, state.num_cached_tokens) / unit();
+      leaf.priority = state.retention.priority;
+      leaf.expires = state.retention.expires;
+      leaf.tenant = state.tenant;
       if constexpr (keeps_keys) leaf.keys.resize(static_cast<std::size_t>(leaf.units));
+      this->reserve_joins(leaf.index, 0, state.lease);
     } catch (...) {
       this->free_node(leaf);
       throw;
     }
-    leaf.hit_depth = std::min(begin, state.num_cached_tokens) / unit();
-    leaf.priority = state.retention.priority;
-    leaf.expires = state.retention.expires;
-    leaf.tenant = state.tenant;
     return leaf.index;
   }
 

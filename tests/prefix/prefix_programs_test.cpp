@@ -7,7 +7,6 @@
 #include <chrono>
 #include <folio/eviction/fair.hpp>
 #include <folio/observe/hit_ceiling.hpp>
-#include <limits>
 
 #include "support/catch.hpp"
 
@@ -49,8 +48,8 @@ void run_programs(std::vector<std::int64_t> const& scarce, std::vector<std::int6
   CHECK(counts.clearings > 0);
 }
 
-/// Seconds for a unit that is evicted from a branch of so many tokens, in groups without and with a window: the least
-/// of many. Blocks of the window are there for its end and, for odd seeds, for random places before it.
+/// Seconds for 1,000 units that are evicted from a branch of so many tokens, in groups without and with a window.
+/// Blocks of the window are there for its end and, for odd seeds, for random places before it.
 double seconds_to_evict(std::int32_t tokens, unsigned seed) {
   constexpr std::int32_t block_size = 16, chunk = 4096;
   std::mt19937 random(seed);
@@ -65,17 +64,12 @@ double seconds_to_evict(std::int32_t tokens, unsigned seed) {
   }
   REQUIRE(books.tree.insert(sequence, 0, symbols) == tokens);
   books.store.release(sequence);
-  double least = std::numeric_limits<double>::infinity();
-  for (int times = 0; times < 20; ++times) {
-    constexpr int units = 50;
-    auto const begin = std::chrono::steady_clock::now();
-    int evicted = 0;
-    while (evicted < units && books.tree.evict_unit()) ++evicted;
-    std::chrono::duration<double> const seconds = std::chrono::steady_clock::now() - begin;
-    REQUIRE(evicted == units);
-    least = std::min(least, seconds.count() / units);
-  }
-  return least;
+  int evicted = 0;
+  auto const begin = std::chrono::steady_clock::now();
+  while (evicted < 1000 && books.tree.evict_unit()) ++evicted;
+  std::chrono::duration<double> const seconds = std::chrono::steady_clock::now() - begin;
+  REQUIRE(evicted == 1000);
+  return seconds.count();
 }
 
 }  // namespace
@@ -102,7 +96,11 @@ TEST_CASE("random programs with prefixes: tenants with weights and a quota") {
 }
 TEST_CASE("random programs with prefixes: with a window, eviction from a branch costs the same however long that is") {
   for (unsigned seed = 1; seed <= 4; ++seed) {
-    double const of_short = seconds_to_evict(1 << 14, seed), of_long = seconds_to_evict(1 << 18, seed);
+    double of_short = 1, of_long = 1;
+    for (int times = 0; times < 3; ++times) {  // the least of three: others may run at the same time
+      of_short = std::min(of_short, seconds_to_evict(1 << 14, seed));
+      of_long = std::min(of_long, seconds_to_evict(1 << 18, seed));
+    }
     CAPTURE(seed, of_short * 1e6, of_long * 1e6);
     CHECK(of_long < 8 * of_short);
   }

@@ -22,6 +22,7 @@
 #include "support/prefix_books.hpp"
 
 using namespace folio;
+namespace test = folio::test;
 using folio::bench::generate;
 using folio::bench::OracleEviction;
 using folio::bench::Replay;
@@ -53,7 +54,32 @@ Symbols symbols_of(std::vector<std::int32_t> const& ids) {
   return symbols;
 }
 
+/// lru that notes when more entries came than it was told of.
+struct Counting : LruEviction {
+  void reserve(std::size_t num_entries) noexcept { told = std::max(told, num_entries); }
+  void add(EvictionEntry& entry) noexcept {
+    most = std::max(most, ++now);
+    surprised = surprised || now > told;
+    LruEviction::add(entry);
+  }
+  void remove(EvictionEntry& entry) noexcept {
+    --now;
+    LruEviction::remove(entry);
+  }
+  std::size_t told = 0, now = 0, most = 0;
+  bool surprised = false;
+};
+
 }  // namespace
+
+TEST_CASE("a policy is told how many entries there can be before they come") {
+  PrefixBooks<PrefixTree<Counting>> books(400, block_size);
+  test::RandomRequests requests(books, 1);
+  for (int i = 0; i < 3000; ++i) requests.step();
+  CHECK(books.tree.eviction().most > 10);
+  CHECK(books.tree.eviction().told < 1000);
+  CHECK_FALSE(books.tree.eviction().surprised);
+}
 
 TEMPLATE_TEST_CASE("requests that run keep what they hold, and the accounts close", "", NoneEviction, LruEviction,
                    LfuEviction, SlruEviction, S3FifoEviction, PriorityTtlEviction, CostAwareEviction, AdaptiveEviction,

@@ -4,8 +4,11 @@
 // What a cache is told when it is made. Host only.
 
 #include <cstdint>
+#include <folio/error.hpp>
 #include <folio/keyed_hash.hpp>
+#include <folio/model.hpp>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace folio {
@@ -25,5 +28,36 @@ struct CacheConfig {
   /// that are slow to find. It changes no result.
   std::optional<HashSecret> hash_secret = {};
 };
+
+namespace detail {
+
+inline void fill_in(std::int32_t& of_model, std::int32_t given, char const* name) {
+  if (of_model == dynamic && given < 1)
+    throw Error(std::string("folio: the model leaves ") + name + " dynamic: give CacheConfig::" + name +
+                ", at least 1");
+  if (of_model != dynamic && given != 0 && given != of_model)
+    throw Error(std::string("folio: CacheConfig::") + name + " is " + std::to_string(given) + ", but the model says " +
+                std::to_string(of_model) + "; leave it 0");
+  if (of_model == dynamic) of_model = given;
+}
+
+}  // namespace detail
+
+/// The model with its run-time numbers filled in. Throws Error when one is missing or contradicts the model.
+[[nodiscard]] inline ModelConfig resolve_model(ModelConfig model, CacheConfig const& config) {
+  detail::fill_in(model.layers, config.layers, "layers");
+  bool needs_kv_heads = false, open_window = false;
+  for (int g = 0; g < model.num_groups(); ++g) needs_kv_heads = needs_kv_heads || model.groups[g].kv_heads == 0;
+  if (needs_kv_heads) detail::fill_in(model.kv_heads, config.kv_heads, "kv_heads");  // latent groups have their own
+  for (int g = 0; g < model.num_groups(); ++g) {
+    if (model.groups[g].window != dynamic) continue;
+    detail::fill_in(model.groups[g].window, config.window, "window");
+    open_window = true;
+  }
+  if (config.window != 0 && !open_window)
+    throw Error("folio: CacheConfig gives a window of " + std::to_string(config.window) +
+                ", but no window of the model is dynamic; leave it 0");
+  return model;
+}
 
 }  // namespace folio

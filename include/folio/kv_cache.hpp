@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <folio/batch.hpp>
+#include <folio/block_memory.hpp>
 #include <folio/cache_config.hpp>
 #include <folio/cache_state.hpp>
 #include <folio/capacity.hpp>
@@ -249,19 +250,7 @@ class KvCache {
   /// The shapes of all groups with the run-time numbers filled in. Throws Error when one is missing or contradicts the
   /// model. For planning without a cache.
   [[nodiscard]] static std::vector<GroupShape> resolve(CacheConfig const& config) {
-    ModelConfig whole = model;
-    fill_in(whole.layers, config.layers, "layers");
-    if (needs_kv_heads()) fill_in(whole.kv_heads, config.kv_heads, "kv_heads");
-    bool open_window = false;
-    for (int g = 0; g < num_groups; ++g) {
-      LayerGroup& group = whole.groups[g];
-      if (group.window != dynamic) continue;
-      fill_in(group.window, config.window, "window");
-      open_window = true;
-    }
-    if (config.window != 0 && !open_window)
-      throw Error("folio: CacheConfig gives a window of " + std::to_string(config.window) +
-                  ", but no window of the model is dynamic; leave it 0");
+    ModelConfig const whole = resolve_model(model, config);
     std::vector<GroupShape> shapes;
     for (int g = 0; g < num_groups; ++g) {
       shapes.push_back(group_shape(whole, g, Blocks::block_size(g)));
@@ -315,38 +304,10 @@ class KvCache {
     return sizes;
   }
 
-  /// The memory of the blocks.
-  struct Memory {
-    Memory(Allocator a, std::vector<std::int64_t> const& bytes) : allocator(std::move(a)) {
-      begins.reserve(bytes.size());  // so that nothing can fail between an allocation and its entry
-      pool_bytes.reserve(bytes.size());
-      try {
-        for (std::int64_t const n : bytes) {
-          begins.push_back(allocator.allocate(n, Map::block_alignment));
-          pool_bytes.push_back(n);
-        }
-      } catch (...) {
-        free_all();
-        throw;
-      }
-    }
-    Memory(Memory const&) = delete;
-    Memory& operator=(Memory const&) = delete;
-    ~Memory() { free_all(); }
-
-    void free_all() noexcept {
-      for (std::size_t g = 0; g < begins.size(); ++g) allocator.deallocate(begins[g], pool_bytes[g]);
-    }
-
-    Allocator allocator;
-    std::vector<std::byte*> begins;        // by group
-    std::vector<std::int64_t> pool_bytes;  // by group
-  };
-
   /// Everything that sequences and batches keep alive: the memory, and then the state, whose tables may be large, too.
-  struct Core : Memory, CacheState {
+  struct Core : BlockMemory<Allocator>, CacheState {
     Core(Sizes sizes, CacheConfig const& config, Allocator a)
-        : Memory(std::move(a), sizes.pool_bytes),
+        : BlockMemory<Allocator>(std::move(a), sizes.pool_bytes, Map::block_alignment),
           CacheState(std::move(sizes.shapes), sizes.num_blocks, std::move(sizes.block_bytes), sizes.slack) {
       pools = this->begins;
       defers_copies = device_can_read<Allocator>;
@@ -395,23 +356,6 @@ class KvCache {
     static_assert(has_prefixes,
                   "folio: this cache keeps no prefixes: give it an eviction policy, such as folio::LruEviction");
     return *core.tree;
-  }
-
-  /// Latent groups have one head of their own; the model's number is for the others.
-  [[nodiscard]] static constexpr bool needs_kv_heads() {
-    for (int g = 0; g < num_groups; ++g)
-      if (model.groups[g].kv_heads == 0) return true;
-    return false;
-  }
-
-  static void fill_in(std::int32_t& of_model, std::int32_t given, char const* name) {
-    if (of_model == dynamic && given < 1)
-      throw Error(std::string("folio: the model leaves ") + name + " dynamic: give CacheConfig::" + name +
-                  ", at least 1");
-    if (of_model != dynamic && given != 0 && given != of_model)
-      throw Error(std::string("folio: CacheConfig::") + name + " is " + std::to_string(given) +
-                  ", but the model says " + std::to_string(of_model) + "; leave it 0");
-    if (of_model == dynamic) of_model = given;
   }
 
   std::shared_ptr<Core> core_;

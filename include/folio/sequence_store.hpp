@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <folio/append_plan.hpp>
 #include <folio/block.hpp>
 #include <folio/block_pool.hpp>
 #include <folio/error.hpp>
@@ -76,8 +77,8 @@ class SequenceStore {
   /// How many blocks of group `g` an append of n tokens would take more than it gives back out of the window.
   [[nodiscard]] std::int64_t blocks_to_append(SequenceState const& state, int g, std::int32_t n) const {
     check_append(state, n);
-    Growth const growth = plan_growth(state, g, n);
-    return growth.asked() - growth.freed;
+    AppendPlan const plan = this->plan(state, g, n);
+    return plan.asked() - plan.freed;
   }
 
   /// The fewest blocks of group `g` that must be obtainable so that an append of n tokens succeeds: where memory is
@@ -86,14 +87,14 @@ class SequenceStore {
     check_append(state, n);
     std::int64_t gain[max_groups] = {};
     would_gain(state, n, gain);
-    return plan_growth(state, g, n).asked_at_least() - gain[g];
+    return plan(state, g, n).asked_at_least() - gain[g];
   }
 
   /// Blocks of group `g` that an append of n tokens takes more than its window leaves free or evictable: what is to be
   /// held ahead for it.
   [[nodiscard]] std::int64_t blocks_ahead(SequenceState const& state, int g, std::int32_t n) const {
     check_append(state, n);
-    return plan_growth(state, g, n).asked_ahead();
+    return plan(state, g, n).asked_ahead();
   }
 
   /// Blocks of group `g` that can be had now: those that are free, and those of prefixes that nobody needs. O(1).
@@ -116,9 +117,9 @@ class SequenceStore {
       return false;
     }
     prepare(state, n);
-    for (int g = 0; g < num_groups(); ++g) give_back(state, g, plan_growth(state, g, n).give_back_end);
+    for (int g = 0; g < num_groups(); ++g) give_back(state, g, plan(state, g, n).give_back_end);
     evict_for(state, n, found, all_asked);
-    for (int g = 0; g < num_groups(); ++g) grow(state, g, plan_growth(state, g, n));
+    for (int g = 0; g < num_groups(); ++g) grow(state, g, plan(state, g, n));
     if (n > 0 && prefix_.appended != nullptr) prefix_.appended(prefix_.owner, state);
     state.num_tokens += n;
     state.num_new_tokens = n;
@@ -248,18 +249,6 @@ class SequenceStore {
   }
 
  private:
-  /// What an append does to one group.
-  struct Growth {
-    std::int32_t new_blocks = 0;
-    bool copies_last = false;         // copy on write of the partly filled last block
-    std::int32_t give_back_end = 0;   // blocks before this index leave the window
-    std::int32_t freed = 0;           // of them, those that are free then
-    std::int32_t obtainable = 0;      // of them, those that are free or can be evicted then
-    bool copy_can_be_spared = false;  // since what shares the last block can be evicted
-    [[nodiscard]] std::int64_t asked() const { return std::int64_t{new_blocks} + (copies_last ? 1 : 0); }
-    [[nodiscard]] std::int64_t asked_ahead() const { return asked() - obtainable; }
-    [[nodiscard]] std::int64_t asked_at_least() const { return asked_ahead() - (copy_can_be_spared ? 1 : 0); }
-  };
   /// What lacks for an append: a group that has too few blocks, or -1; and whether the others have enough only if the
   /// tree gives up the unit of which the sequence has a part.
   struct Shortage {
@@ -278,30 +267,9 @@ class SequenceStore {
     if (v.capacity() < wanted) v.reserve(std::max(wanted, v.capacity() + v.capacity() / 2));
   }
 
-  [[nodiscard]] Growth plan_growth(SequenceState const& state, int g, std::int32_t n) const {
-    GroupShape const& s = shape(g);
-    BlockList const& l = list(state, g);
-    Growth growth;
-    growth.give_back_end = l.given_back_end;
-    if (n <= 0) return growth;
-    growth.new_blocks = blocks_for(state.num_tokens + n, s.block_size) - static_cast<std::int32_t>(l.blocks.size());
-    growth.copies_last = state.num_tokens % s.block_size != 0 && pool(g).is_shared(l.blocks.back());
-    growth.copy_can_be_spared = growth.copies_last && can_be_alone_with(g, l.blocks.back());
-    if (s.window == 0) return growth;
-    // The first new token is the query that sees furthest back, but for those that may still be taken back.
-    std::int32_t const first_query = std::max(0, state.num_tokens - slack_);
-    growth.give_back_end = std::max(l.given_back_end, s.window_begin(first_query) / s.block_size);
-    for (std::int32_t i = first_after_sinks(l, s); i < growth.give_back_end; ++i) {
-      BlockId const block = l.blocks[static_cast<std::size_t>(i)];
-      growth.freed += pool(g).is_shared(block) ? 0 : 1;
-      growth.obtainable += can_be_alone_with(g, block) ? 1 : 0;
-    }
-    return growth;
-  }
-
-  /// Whether a sequence that holds `block` has it for itself, or would when what can be evicted was evicted.
-  [[nodiscard]] bool can_be_alone_with(int g, BlockId block) const {
-    return prefix_.evicts ? pool(g).has_one_holder_or_evictable(block) : !pool(g).is_shared(block);
+  [[nodiscard]] AppendPlan plan(SequenceState const& state, int g, std::int32_t n) const {
+    return AppendSource<BlockPool>{shape(g), pool(g), slack_, prefix_.evicts}.plan(
+        list(state, g).blocks, list(state, g).given_back_end, state.num_tokens, n);
   }
 
   /// Whether there are wanted(g, blocks) blocks of each group, of those that n more tokens take at the least.
@@ -311,7 +279,7 @@ class SequenceStore {
     std::int64_t gain[max_groups] = {};
     auto const first_short = [&] {
       for (int g = 0; g < num_groups(); ++g)
-        if (wanted(g, plan_growth(state, g, n).asked_at_least() - gain[g]) > num_obtainable(g)) return g;
+        if (wanted(g, plan(state, g, n).asked_at_least() - gain[g]) > num_obtainable(g)) return g;
       return -1;
     };
     int const g = first_short();
@@ -323,15 +291,10 @@ class SequenceStore {
     return std::any_of(gain, gain + num_groups(), [](std::int64_t more) { return more > 0; });
   }
 
-  /// The first block after the sinks that is still held.
-  static std::int32_t first_after_sinks(BlockList const& l, GroupShape const& s) {
-    return std::max(l.given_back_end, blocks_for(s.sinks, s.block_size));
-  }
-
   /// Gives back the blocks before index `end`, which have left the window.
   void give_back(SequenceState& state, int g, std::int32_t end) noexcept {
     BlockList& l = list(state, g);
-    for (std::int32_t i = first_after_sinks(l, shape(g)); i < end; ++i, ++state.generation)
+    for (std::int32_t i = first_after_sinks(shape(g), l.given_back_end); i < end; ++i, ++state.generation)
       pool(g).release_live(std::exchange(l.blocks[static_cast<std::size_t>(i)], null_block));
     l.given_back_end = end;
   }
@@ -342,15 +305,15 @@ class SequenceStore {
   void evict_for(SequenceState& state, std::int32_t n, Shortage const& found, Wanted wanted) noexcept {
     if (found.gives_up) prefix_.give_up(prefix_.owner, state);
     for (int g = 0; g < num_groups(); ++g)
-      for (Growth growth = plan_growth(state, g, n); wanted(g, growth.asked_ahead()) > pool(g).num_free();
-           growth = plan_growth(state, g, n))
-        if (!prefix_.evict(prefix_.owner, g, growth.copies_last ? list(state, g).blocks.back() : null_block)) break;
+      for (AppendPlan plan = this->plan(state, g, n); wanted(g, plan.asked_ahead()) > pool(g).num_free();
+           plan = this->plan(state, g, n))
+        if (!prefix_.evict(prefix_.owner, g, plan.copies_last ? list(state, g).blocks.back() : null_block)) break;
   }
 
-  void grow(SequenceState& state, int g, Growth const& growth) noexcept {
+  void grow(SequenceState& state, int g, AppendPlan const& plan) noexcept {
     BlockList& l = list(state, g);
     BlockPool& pool = this->pool(g);
-    if (growth.copies_last) {
+    if (plan.copies_last) {
       BlockId const shared = l.blocks.back();
       l.blocks.back() = *pool.allocate();
       copier_.copy(copier_.owner, g, shared, l.blocks.back());
@@ -359,7 +322,7 @@ class SequenceStore {
       ++counters_.copies;
     }
     std::size_t const before = l.blocks.size();
-    l.blocks.resize(before + static_cast<std::size_t>(growth.new_blocks));
+    l.blocks.resize(before + static_cast<std::size_t>(plan.new_blocks));
     [[maybe_unused]] bool const all = pool.allocate(std::span(l.blocks).subspan(before));
   }
 
@@ -380,8 +343,8 @@ class SequenceStore {
 
   void check_erase(SequenceState const& state, std::int32_t first, std::int32_t n) const {
     if (first < 0 || n < 0 || first > state.num_tokens - n)
-      throw Error("folio: cannot erase " + std::to_string(n) + " tokens from " + std::to_string(first) + " on of a " +
-                  "sequence of " + std::to_string(state.num_tokens));
+      throw Error("folio: cannot erase " + std::to_string(n) + " tokens from " + std::to_string(first) +
+                  " on of a sequence of " + std::to_string(state.num_tokens));
     if (prefix_.owner != nullptr)
       throw Error("folio: in a cache that keeps prefixes no tokens can be erased: the rest would be found as a prefix");
     for (int g = 0; g < num_groups(); ++g)

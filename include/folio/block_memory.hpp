@@ -1,0 +1,44 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The memory of a cache's blocks: one allocation for each layer group. Host only.
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace folio {
+
+/// The pools' bytes, from an allocator that it owns; given back when it goes. Neither copied nor moved.
+template <class Allocator>
+struct BlockMemory {
+  /// Allocates bytes[g] bytes for each group g, aligned to `alignment`. Throws what the allocator throws, and keeps
+  /// nothing then.
+  BlockMemory(Allocator a, std::vector<std::int64_t> const& bytes, std::int64_t alignment) : allocator(std::move(a)) {
+    begins.reserve(bytes.size());  // so that nothing can fail between an allocation and its entry
+    pool_bytes.reserve(bytes.size());
+    try {
+      for (std::int64_t const n : bytes) {
+        begins.push_back(allocator.allocate(n, alignment));
+        pool_bytes.push_back(n);
+      }
+    } catch (...) {
+      free_all();
+      throw;
+    }
+  }
+  BlockMemory(BlockMemory const&) = delete;
+  BlockMemory& operator=(BlockMemory const&) = delete;
+  ~BlockMemory() { free_all(); }
+
+  void free_all() noexcept {
+    for (std::size_t g = 0; g < begins.size(); ++g) allocator.deallocate(begins[g], pool_bytes[g]);
+  }
+
+  Allocator allocator;
+  std::vector<std::byte*> begins;        // by group
+  std::vector<std::int64_t> pool_bytes;  // by group
+};
+
+}  // namespace folio

@@ -117,7 +117,8 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
       node = cut(holder_of(match.node, match.num_tokens), end);
       this->reserve_lists(match.num_tokens, state);
     }
-    auto pending = std::make_shared<PendingLookup>(PendingLookup{prompt.size()});
+    auto pending = std::make_shared<PendingLookup>();
+    pending->num_symbols = prompt.size();
     if constexpr (hears_lookups) {
       pending->symbols.assign(prompt.symbols.begin(), prompt.symbols.end());
       pending->scope = prompt.scope;

@@ -111,15 +111,11 @@ class SequenceStore {
   /// Slots for n more tokens in every group; false, and nothing changed, when a group has not enough blocks.
   /// Cost: O(new blocks), and one block copy where the last block is partly filled and shared.
   [[nodiscard]] bool try_append(SequenceState& state, std::int32_t n) {
-    Shortage const found = short_of(state, n, all_asked);
-    if (found.group >= 0) {
-      ++counters_.out_of_blocks;
+    check_append(state, n);
+    if (fits_in_place(state, n))
+      prepare_tree(state, n);
+    else if (!take_slots(state, n))
       return false;
-    }
-    prepare(state, n);
-    for (int g = 0; g < num_groups(); ++g) give_back(state, g, plan(state, g, n).give_back_end);
-    evict_for(state, n, found, all_asked);
-    for (int g = 0; g < num_groups(); ++g) grow(state, g, plan(state, g, n));
     if (n > 0 && prefix_.appended != nullptr) prefix_.appended(prefix_.owner, state);
     state.num_tokens += n;
     state.num_new_tokens = n;
@@ -134,7 +130,7 @@ class SequenceStore {
       reserve(list(state, g).blocks, blocks_for(state.num_tokens + n, shape(g).block_size));
       if (state.num_tokens % shape(g).block_size != 0 && copier_.prepare != nullptr) copier_.prepare(copier_.owner, g);
     }
-    if (n > 0 && prefix_.prepare != nullptr) prefix_.prepare(prefix_.owner, state);
+    prepare_tree(state, n);
   }
 
   /// What `undo_append` needs to know of a sequence before an append.
@@ -267,9 +263,35 @@ class SequenceStore {
     if (v.capacity() < wanted) v.reserve(std::max(wanted, v.capacity() + v.capacity() / 2));
   }
 
+  [[nodiscard]] AppendSite<BlockPool> site(SequenceState const& state, int g) const {
+    BlockList const& l = list(state, g);
+    return {shape(g), pool(g), l.blocks, l.given_back_end, state.num_tokens, slack_, prefix_.evicts};
+  }
   [[nodiscard]] AppendPlan plan(SequenceState const& state, int g, std::int32_t n) const {
-    return AppendSource<BlockPool>{shape(g), pool(g), slack_, prefix_.evicts}.plan(
-        list(state, g).blocks, list(state, g).given_back_end, state.num_tokens, n);
+    return site(state, g).plan(n);
+  }
+  [[nodiscard]] bool fits_in_place(SequenceState const& state, std::int32_t n) const {
+    bool fits = true;
+    for (int g = 0; fits && g < num_groups(); ++g) fits = site(state, g).fits_in_place(n);
+    return fits;
+  }
+  void prepare_tree(SequenceState& state, std::int32_t n) {
+    if (n > 0 && prefix_.prepare != nullptr) prefix_.prepare(prefix_.owner, state);
+  }
+
+  /// Makes the lists those of a sequence that has got n tokens more; false, and nothing changed, when a group has not
+  /// enough blocks.
+  [[nodiscard]] bool take_slots(SequenceState& state, std::int32_t n) {
+    Shortage const found = short_of(state, n, all_asked);
+    if (found.group >= 0) {
+      ++counters_.out_of_blocks;
+      return false;
+    }
+    prepare(state, n);
+    for (int g = 0; g < num_groups(); ++g) give_back(state, g, plan(state, g, n).give_back_end);
+    evict_for(state, n, found, all_asked);
+    for (int g = 0; g < num_groups(); ++g) grow(state, g, plan(state, g, n));
+    return true;
   }
 
   /// Whether there are wanted(g, blocks) blocks of each group, of those that n more tokens take at the least.
@@ -294,7 +316,7 @@ class SequenceStore {
   /// Gives back the blocks before index `end`, which have left the window.
   void give_back(SequenceState& state, int g, std::int32_t end) noexcept {
     BlockList& l = list(state, g);
-    for (std::int32_t i = first_after_sinks(shape(g), l.given_back_end); i < end; ++i, ++state.generation)
+    for (std::int32_t i = site(state, g).first_after_sinks(); i < end; ++i, ++state.generation)
       pool(g).release_live(std::exchange(l.blocks[static_cast<std::size_t>(i)], null_block));
     l.given_back_end = end;
   }

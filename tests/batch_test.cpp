@@ -412,6 +412,101 @@ TEST_CASE("a copy of the tables to which each step's changes are made is the tab
   }
 }
 
+TEST_CASE("a step writes only what is new in the rows of sequences that keep their places") {
+  Cache cache({.num_blocks = {64}});
+  Sequence a = cache.create(10), b = cache.create(7), c = cache.create(5);
+  BatchPadding const padding{.num_tokens = 40};
+  auto batch = cache.batch({&a, &b}, padding);
+  std::size_t const width = 10;
+  // The words that a step writes: over blocks that were made -7, and into padding.
+  auto const marked = [&](std::vector<BatchItem> const& items) {
+    std::span<std::int32_t> const table(const_cast<std::int32_t*>(batch.block_table().data()), 2 * width);
+    for (std::int32_t& block : table) block = block == 0 ? 0 : -7;
+    std::vector<std::int32_t> const before(table.begin(), table.end());
+    cache.batch(items, batch, padding);
+    std::vector<std::size_t> written;
+    for (std::size_t i = 0; i < table.size(); ++i)
+      if (table[i] != before[i]) written.push_back(i);
+    cache.batch({&c}, batch, padding);  // all rows anew
+    cache.batch(items, batch, padding);
+    check_tables(batch, items, cache);
+    return written;
+  };
+  using Words = std::vector<std::size_t>;
+  std::vector<BatchItem> const both{&a, &b};
+  CHECK(marked(both).empty());
+  a.append(2);
+  CHECK(marked(both).empty());
+  a.append(1), b.append(6);  // a's fourth block, and b's third and fourth
+  CHECK(marked(both) == Words{3, width + 2, width + 3});
+  b.truncate(5);  // to two blocks: the others become padding
+  CHECK(marked(both) == Words{width + 2, width + 3});
+  b.append(5), b.truncate(6);  // as drafts come and go: a block that came, and went
+  CHECK(marked(both).empty());
+  b.append(8), b.truncate(11), b.append(3);  // the last block is another one
+  CHECK(marked(both) == Words{width + 2, width + 3});
+  {
+    Sequence const fork = b.fork();
+    b.append(1);  // copies its last block
+    CHECK(marked(both) == Words{width + 3});
+  }
+  CHECK(marked({&a, &c}) == Words{width, width + 1, width + 2, width + 3});  // and padding where b had more
+  b.truncate(3);
+  b.append(9);
+  b.truncate(6);
+  CHECK(marked(both) == Words{width, width + 1});  // two changes: all of it
+}
+
+TEST_CASE("rows stay where more query tokens come, or more sequences into the only group") {
+  Cache cache({.num_blocks = {64}});
+  Sequence a = cache.create(10), b = cache.create(7), c = cache.create(5);
+  auto batch = cache.batch({&a, &b});
+  auto const mark = [&] { const_cast<std::int32_t&>(batch.block_table()[4]) = -7; };  // b's second block
+  mark();
+  cache.batch({{&a, 10}, {&b, 3}}, batch);
+  CHECK(batch.block_table()[4] == -7);
+  cache.batch({&a, &b, &c}, batch);
+  CHECK(batch.block_table()[4] == -7);
+  CHECK(row(batch, 2) == std::vector<std::int32_t>{block_ids(c)[0], block_ids(c)[1], 0});
+  cache.batch({&a, &b}, batch);
+  CHECK(batch.block_table()[4] == -7);
+  a.append(3);  // rows of 4 blocks
+  cache.batch({&a, &b}, batch);
+  CHECK(contents(batch, 1) == contents(cache.batch({&a, &b}), 1));
+}
+
+TEST_CASE("a sequence that has the handle of one that is gone has a row of its own") {
+  Cache cache({.num_blocks = {64}});
+  Sequence const other = cache.create(9);
+  Sequence s = cache.create(9);
+  auto batch = cache.batch({&s});
+  for (int way = 0; way < 3; ++way) {
+    auto const id = s.id();
+    s.release();
+    Sequence const first = cache.create(1);  // takes the first block of those that came free
+    s = way == 2 ? other.fork() : cache.create(way == 0 ? 9 : 2);
+    CAPTURE(way);
+    if (s.id() != id) {  // `first` got it
+      cache.batch({&first}, batch);
+      CHECK(row(batch, 0)[0] == block_ids(first)[0]);
+    }
+    cache.batch({&s}, batch);
+    check_tables(batch, {&s}, cache);
+  }
+}
+
+TEST_CASE("tables that were moved from can be filled again") {
+  Cache cache({.num_blocks = {32}});
+  Sequence const a = cache.create(6);
+  for (std::vector<BatchItem> const& items : {std::vector<BatchItem>{&a}, std::vector<BatchItem>{}}) {
+    BatchTables tables(1);
+    tables.fill(cache.state()->store, items);
+    BatchTables const moved = std::move(tables);
+    tables.fill(cache.state()->store, items);  // NOLINT(bugprone-use-after-move): which is meant
+    CHECK(contents(tables, 1) == contents(moved, 1));
+  }
+}
+
 TEST_CASE("all tables are in one buffer, which a copy of can be viewed anywhere") {
   WindowCache cache(folio::CacheConfig{.num_blocks = {8, 8}});
   Sequence const a = cache.create(5), b = cache.create(3);

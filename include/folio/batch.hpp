@@ -11,6 +11,7 @@
 #include <folio/error.hpp>
 #include <folio/sequence.hpp>
 #include <folio/table_buffer.hpp>
+#include <folio/table_places.hpp>
 #include <folio/view.hpp>
 #include <limits>
 #include <memory>
@@ -31,21 +32,15 @@ struct BatchItem {
   std::int32_t num_query_tokens;  ///< `last_append`: the tokens of the sequence's last append
 };
 
-/// Fixed sizes for tables that must not change shape from step to step (captured graphs). 0 or 1: as small as they can
-/// be.
-struct BatchPadding {
-  std::int32_t num_sequences = 0;     ///< rows up to this number are empty: length 0, all blocks null
-  std::int32_t num_query_tokens = 0;  ///< slots up to this number are -1: nothing is written
-  std::int32_t num_tokens = 0;        ///< rows of block tables have room for sequences of this many tokens
-  std::int32_t row_blocks = 1;        ///< rows of block tables are a multiple of this many blocks
-};
-
 /// The tables of a step, all in one buffer, so that one copy takes them to a device.
 ///
-/// The buffer holds the slots of each group, the lengths, the query starts, and the block table of each group. Where
+/// The buffer holds the block table of each group, the lengths, the query starts, and the slots of each group. Where
 /// each begins follows from the numbers of sequences, query tokens and blocks of a row alone: with a padding that fixes
 /// them, every step's buffer is alike. Then what a smaller step leaves of a larger one is made padding again, and
 /// nothing else of the padding is touched.
+///
+/// Rows are kept from step to step: where a row is of the same sequence as before, only blocks that its list has got or
+/// exchanged since are written. So give each sequence the same place in every step.
 ///
 /// A row of a block table holds a sequence's blocks in their order; in a group with a window those of the sinks and
 /// those from the window of the step's first query on, without the hidden_blocks between them.
@@ -54,24 +49,26 @@ class BatchTables {
   explicit BatchTables(int num_groups) : num_groups_(num_groups) {}
 
   /// Writes the tables of `items`. Throws Error, and changes nothing, for an empty handle, another cache's sequence,
-  /// one that is given twice, or more queries than the sequence has tokens in memory; std::bad_alloc. Cost: O(blocks of
-  /// the sequences + query tokens), and O(buffer) where the last step's was another; no allocation once the buffer has
-  /// grown to the size of a step, and to the cache's number of sequences.
+  /// one that is given twice, or more queries than the sequence has tokens in memory; std::bad_alloc. Every step's
+  /// `store` is the same, and lives as long as the tables are used.
+  ///
+  /// Cost: O(sequences + query tokens + blocks that are new in a row). A row is new as a whole in the place of another
+  /// sequence, where its list changed twice before its end, and in tables whose rows got wider or, but for those of
+  /// group 0, more. No allocation once the buffer has grown to the size of a step, and to the cache's number of
+  /// sequences.
   ///
   /// `changes` is told which words of the buffer changed: see TableBuffer. It is told nothing where the buffer is
   /// another one than before.
   template <class Changes = NoChanges>
   void fill(SequenceStore const& store, std::span<BatchItem const> items, BatchPadding const& padding = {},
             Changes&& changes = {}) {
-    Places const places = prepared(store, items, padding);
-    if (!is_at(places)) move_to(places);
-    fill_slots(store, items, changes);
-    fill_lengths(items, changes);
-    for (int g = 0; g < num_groups_; ++g) fill_blocks(store.shape(g), g, items, changes);
-    num_items_ = items.size();
-    sources_.clear();
-    for (BatchItem const& item : items)
-      sources_.push_back({&item.sequence->state(), item.sequence->state().generation});
+    TablePlaces const places = prepared(store, items, padding);
+    if (places != places_ || buffer_.num_words() == 0) move_to(places);  // there is none after it was moved from
+    for (int g = 0; g < num_groups_; ++g) fill_blocks(store.shape(g), g, changes);
+    fill_lengths(changes);
+    for (int g = 0; g < num_groups_; ++g) fill_slots(store.shape(g).block_size, g, changes);
+    num_live_queries_ = static_cast<std::size_t>(query_starts()[items.size()]);
+    sources_.swap(next_sources_);
   }
 
   /// Whether a sequence gave back, copied or exchanged a block since the tables were written: by append, truncate,
@@ -92,9 +89,7 @@ class BatchTables {
   [[nodiscard]] static std::int32_t count_queries(SequenceStore const& store, std::span<BatchItem const> items) {
     std::int64_t total = 0;
     for (BatchItem const& item : items) total += checked_queries(store, item);
-    if (total > std::numeric_limits<std::int32_t>::max())
-      throw Error("folio: a batch has at most 2147483647 query tokens, not " + std::to_string(total));
-    return static_cast<std::int32_t>(total);
+    return checked_total(total);
   }
 
   [[nodiscard]] std::int32_t num_sequences() const noexcept { return places_.num_sequences; }
@@ -134,18 +129,7 @@ class BatchTables {
   }
 
  private:
-  /// One group's arrays: bytes from the buffer's beginning, and blocks in a row.
-  struct Group {
-    std::int64_t slots = 0, blocks = 0;
-    std::int32_t width = 0;
-  };
-  /// Where in the buffer each array begins, in bytes, and how large they are.
-  struct Places {
-    std::int32_t num_sequences = 0, num_query_tokens = 0;
-    std::int64_t lengths = 0, query_starts = 0;
-    std::array<Group, max_groups> groups;
-    std::int64_t num_words = 2;  // of the buffer: query_starts has one entry from the start
-  };
+  using Group = TablePlaces::Group;
 
   [[nodiscard]] Group const& checked_group(int group) const {
     check_group(group, num_groups_);
@@ -155,6 +139,12 @@ class BatchTables {
   struct Source {
     SequenceState const* state;  // lives as long as the store
     std::uint64_t generation;
+    std::int32_t num_tokens, num_queries;
+    [[nodiscard]] std::int32_t first_query() const { return num_tokens - num_queries; }
+  };
+  /// What is in a row of a block table before its padding.
+  struct Row {
+    std::int32_t size = 0, num_hidden = 0;
   };
 
   static std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
@@ -180,70 +170,73 @@ class BatchTables {
     if (n < 0 || n > s.num_tokens())
       throw Error("folio: sequence " + std::to_string(to_int(s.id())) + " has " + std::to_string(s.num_tokens()) +
                   " tokens, so it cannot have " + std::to_string(n) + " query tokens");
-    for (int g = 0; n > 0 && g < store.num_groups(); ++g) {
-      GroupShape const& shape = store.shape(g);
-      // Blocks are given back from the end of the sinks' on, so the first one after those tells.
-      std::int32_t const first = std::max(shape.window_begin(s.num_tokens() - n) / shape.block_size,
-                                          blocks_for(shape.sinks, shape.block_size));
-      std::span<BlockId const> const blocks = s.blocks(g);
-      if (index(first) < blocks.size() && blocks[index(first)] == null_block)
-        throw Error("folio: the first query token of sequence " + std::to_string(to_int(s.id())) +
-                    " sees tokens that layer group " + std::to_string(g) + " gave back when they left its window; " +
-                    "take fewer query tokens");
-    }
+    for (int g = 0; n > 0 && g < store.num_groups(); ++g)
+      if (store.shape(g).window != 0) check_window(store.shape(g), g, s, n);
     return n;
   }
+  static std::int32_t checked_total(std::int64_t num_queries) {
+    if (num_queries > std::numeric_limits<std::int32_t>::max())
+      throw Error("folio: a batch has at most 2147483647 query tokens, not " + std::to_string(num_queries));
+    return static_cast<std::int32_t>(num_queries);
+  }
+  static void check_window(GroupShape const& shape, int g, Sequence const& s, std::int32_t n) {
+    // Blocks are given back from the end of the sinks' on, so the first one after those tells.
+    std::int32_t const first =
+        std::max(shape.window_begin(s.num_tokens() - n) / shape.block_size, blocks_for(shape.sinks, shape.block_size));
+    std::span<BlockId const> const blocks = s.blocks(g);
+    if (index(first) < blocks.size() && blocks[index(first)] == null_block)
+      throw Error("folio: the first query token of sequence " + std::to_string(to_int(s.id())) +
+                  " sees tokens that layer group " + std::to_string(g) + " gave back when they left its window; " +
+                  "take fewer query tokens");
+  }
 
-  /// Checks all, and has memory for it.
-  [[nodiscard]] Places prepared(SequenceStore const& store, std::span<BatchItem const> items,
-                                BatchPadding const& padding) {
-    Places const places = place(store, items, padding);
-    check_once(items);
+  /// Checks all, and has memory for it. Leaves the step's sequences in next_sources_.
+  [[nodiscard]] TablePlaces prepared(SequenceStore const& store, std::span<BatchItem const> items,
+                                     BatchPadding const& padding) {
+    reserve(sources_, items.size());
+    reserve(next_sources_, items.size());
+    next_sources_.clear();
+    for (BatchItem const& item : items) {
+      std::int32_t const n = checked_queries(store, item);
+      SequenceState const& state = item.sequence->state();
+      next_sources_.push_back({&state, state.generation, state.num_tokens, n});
+    }
+    TablePlaces const places = place(store, padding);
+    check_once();
     buffer_.prepare(places.num_words);
-    live_.reserve(num_rows(places));
-    if (items.size() > sources_.capacity()) sources_.reserve(std::max(items.size(), 2 * sources_.capacity()));
+    reserve(rows_, num_rows(places));
     return places;
   }
 
-  /// Slots come first, since they need 8-byte alignment.
-  [[nodiscard]] Places place(SequenceStore const& store, std::span<BatchItem const> items,
-                             BatchPadding const& padding) const {
-    constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max(), most_bytes = std::int64_t{1} << 62;
-    Places p;
-    std::int64_t const rows = std::max(std::int64_t{padding.num_sequences}, static_cast<std::int64_t>(items.size()));
-    p.num_query_tokens = std::max(padding.num_query_tokens, count_queries(store, items));
-    p.num_sequences = static_cast<std::int32_t>(std::min(rows, most));
-    std::int64_t end = 0;
-    auto const take = [&](std::int64_t count, std::int64_t each) {
-      if (rows > most || count > (most_bytes - end) / each)
-        throw Error("folio: the tables of a step of " + std::to_string(rows) + " sequences and " +
-                    std::to_string(p.num_query_tokens) + " query tokens would take more than 2^62 bytes; make steps " +
-                    "smaller");
-      return std::exchange(end, end + count * each);
-    };
-    for (int g = 0; g < num_groups_; ++g) p.groups[index(g)].slots = take(p.num_query_tokens, 8);
-    p.lengths = take(p.num_sequences, 4);
-    p.query_starts = take(std::int64_t{p.num_sequences} + 1, 4);
+  /// Where the tables of next_sources_ are.
+  [[nodiscard]] TablePlaces place(SequenceStore const& store, BatchPadding const& padding) const {
+    std::int64_t queries = 0;
+    for (Source const& source : next_sources_) queries += source.num_queries;
+    std::int32_t const num_queries = std::max(padding.num_query_tokens, checked_total(queries));
+    std::array<std::int64_t, max_groups> widths{};
     for (int g = 0; g < num_groups_; ++g) {
       GroupShape const& shape = store.shape(g);
-      std::int64_t longest = std::max<std::int64_t>(1, padded_row(shape, padding, p.num_query_tokens));
-      for (BatchItem const& item : items)
-        longest = std::max(longest, static_cast<std::int64_t>(item.sequence->blocks(g).size()) - hidden(shape, item));
-      std::int64_t const step = std::max(padding.row_blocks, 1), width = (longest + step - 1) / step * step;
-      if (width > most)
-        throw Error("folio: a row of a block table has at most 2147483647 blocks, not " + std::to_string(width));
-      p.groups[index(g)].width = static_cast<std::int32_t>(width);
-      p.groups[index(g)].blocks = take(std::int64_t{p.num_sequences} * width, 4);
+      std::int64_t longest = 0;
+      for (Source const& source : next_sources_)
+        longest = std::max(longest, static_cast<std::int64_t>(source.state->lists[g].blocks.size()) -
+                                        hidden_blocks(shape, source.first_query()));
+      widths[index(g)] = row_width(shape, padding, num_queries, longest);
     }
-    p.num_words = end / 4;
-    return p;
+    std::int64_t const rows =
+        std::max(std::int64_t{padding.num_sequences}, static_cast<std::int64_t>(next_sources_.size()));
+    return {rows, num_queries, std::span(widths).first(index(num_groups_))};
+  }
+
+  template <class T>
+  static void reserve(std::vector<T>& v, std::size_t size) {
+    if (size > v.capacity()) v.reserve(std::max(size, 2 * v.capacity()));
   }
 
   /// Two rows of one sequence would be written by two threads at once.
-  void check_once(std::span<BatchItem const> items) {
+  void check_once() {
     if (++round_ == 0) std::fill(met_.begin(), met_.end(), round_++);
-    for (BatchItem const& item : items) {
-      std::size_t const id = index(to_int(item.sequence->id()));
+    for (Source const& source : next_sources_) {
+      std::size_t const id = index(to_int(source.state->id));
       if (id >= met_.size()) met_.resize(id + 1 + id / 2);
       if (std::exchange(met_[id], round_) == round_)
         throw Error("folio: sequence " + std::to_string(id) +
@@ -251,105 +244,110 @@ class BatchTables {
     }
   }
 
-  /// The blocks of a row that has room for any sequence of padding.num_tokens tokens: with a window those of the sinks,
-  /// and those that hold the step's query tokens and the window before the first of them.
-  static std::int64_t padded_row(GroupShape const& shape, BatchPadding const& padding, std::int32_t num_query_tokens) {
-    std::int64_t const all = blocks_for(padding.num_tokens, shape.block_size);
-    if (shape.window == 0) return all;
-    std::int64_t const seen = std::int64_t{shape.window} - 1 + num_query_tokens;
-    return std::min(all,
-                    blocks_for(shape.sinks, shape.block_size) + (seen + shape.block_size - 2) / shape.block_size + 1);
-  }
-
-  static std::int32_t hidden(GroupShape const& shape, BatchItem const& item) {
-    return hidden_blocks(shape, item.sequence->num_tokens() - num_queries(item));
-  }
-
-  [[nodiscard]] std::size_t num_rows(Places const& places) const {
+  [[nodiscard]] std::size_t num_rows(TablePlaces const& places) const {
     return index(num_groups_) * index(places.num_sequences);
   }
+  [[nodiscard]] Row& row(std::size_t i, int g) { return rows_[i * index(num_groups_) + index(g)]; }
 
-  [[nodiscard]] bool is_at(Places const& places) const {
-    bool same = is_filled_ && num_sequences() == places.num_sequences && num_query_tokens() == places.num_query_tokens;
-    for (int g = 0; g < num_groups_; ++g)
-      same = same && places_.groups[index(g)].width == places.groups[index(g)].width;
-    return same;
-  }
-
-  /// Makes the buffer one of padding alone, with the memory that `prepared` took.
-  void move_to(Places const& places) {
-    buffer_.reset(places.num_words);
-    NoChanges unseen;
-    buffer_.fill(unseen, 0, places.lengths / 4, static_cast<std::int32_t>(to_int(no_slot)));  // the slots come first
-    live_.assign(num_rows(places), 0);
-    places_ = places;
-    num_items_ = num_live_queries_ = 0;
-    is_filled_ = true;
-  }
-
-  template <class Changes>
-  void fill_slots(SequenceStore const& store, std::span<BatchItem const> items, Changes& changes) {
-    std::size_t n = 0;
+  /// Makes the buffer one of padding alone, but for rows that are where they were, with the memory that `prepared`
+  /// took.
+  void move_to(TablePlaces const& places) {
+    rows_.resize(num_rows(places));
+    bool stays = buffer_.num_words() > 0;  // everything up to here
+    std::int64_t num_kept = 0;
     for (int g = 0; g < num_groups_; ++g) {
-      GroupShape const& shape = store.shape(g);
-      TableBuffer::Writer<std::int64_t, Changes> slots(buffer_, changes, places_.groups[index(g)].slots / 4);
-      n = 0;
-      for (BatchItem const& item : items) {
-        std::span<BlockId const> const blocks = item.sequence->blocks(g);
-        std::int32_t const length = item.sequence->num_tokens();
-        for (std::int32_t token = length - num_queries(item); token < length; ++token, ++n)
-          slots.add(
-              to_int(slot_of(blocks[index(token / shape.block_size)], token % shape.block_size, shape.block_size)));
-      }
-      for (std::size_t i = n; i < num_live_queries_; ++i) slots.add(to_int(no_slot));
-      slots.flush();
+      Group const &from = places_.groups[index(g)], &to = places.groups[index(g)];
+      stays = stays && from.blocks == to.blocks && from.width == to.width;
+      std::int32_t const staying = stays ? std::min(num_sequences(), places.num_sequences) : 0;
+      if (stays) num_kept = to.blocks / 4 + std::int64_t{staying} * to.width;
+      for (std::int32_t i = staying; i < places.num_sequences; ++i) row(index(i), g) = {};
     }
-    num_live_queries_ = n;
+    buffer_.resize(places.num_words, num_kept);
+    places_ = places;
+    NoChanges unseen;
+    buffer_.fill(unseen, places.groups[0].slots / 4, std::int64_t{2} * num_groups_ * num_query_tokens(),
+                 static_cast<std::int32_t>(to_int(no_slot)));
+    if (sources_.size() > index(num_sequences())) sources_.erase(sources_.begin() + num_sequences(), sources_.end());
+    num_live_queries_ = 0;
   }
 
   template <class Changes>
-  void fill_lengths(std::span<BatchItem const> items, Changes& changes) {
+  void fill_blocks(GroupShape const& shape, int g, Changes& changes) {
+    Group const& group = places_.groups[index(g)];
+    for (std::size_t i = 0; i < std::max(next_sources_.size(), sources_.size()); ++i) {
+      std::int64_t const begin = group.blocks / 4 + static_cast<std::int64_t>(i) * group.width;
+      Row const now = i < next_sources_.size() ? fill_row(shape, g, i, begin, changes) : Row{};
+      Row const before = std::exchange(row(i, g), now);
+      if (now.size < before.size) buffer_.fill(changes, begin + now.size, before.size - now.size, to_int(null_block));
+    }
+  }
+
+  /// Writes what is new in row `i`, which begins at word `begin`, up to its padding.
+  template <class Changes>
+  Row fill_row(GroupShape const& shape, int g, std::size_t i, std::int64_t begin, Changes& changes) {
+    Source const& source = next_sources_[i];
+    std::vector<BlockId> const& blocks = source.state->lists[g].blocks;
+    std::int32_t const hidden = hidden_blocks(shape, source.first_query());
+    std::int32_t const sinks = hidden > 0 ? blocks_for(shape.sinks, shape.block_size) : 0;
+    Row const now{static_cast<std::int32_t>(blocks.size()) - hidden, hidden};
+    Row const& before = row(i, g);
+    std::int32_t done = 0;
+    if (i < sources_.size() && sources_[i].state == source.state && before.num_hidden == hidden) {
+      std::int32_t const unchanged = source.state->num_unchanged_since(sources_[i].generation, g);
+      done = std::min(before.size, std::max(std::min(unchanged, sinks), unchanged - hidden));
+    }
+    if (done < sinks) buffer_.put(changes, begin + done, blocks.data() + done, sinks - done);
+    done = std::max(done, sinks);
+    if (done < now.size) buffer_.put(changes, begin + done, blocks.data() + hidden + done, now.size - done);
+    return now;
+  }
+
+  template <class Changes>
+  void fill_lengths(Changes& changes) {
     TableBuffer::Writer<std::int32_t, Changes> lengths(buffer_, changes, places_.lengths / 4);
-    for (std::size_t i = 0; i < std::max(items.size(), num_items_); ++i)
-      lengths.add(i < items.size() ? items[i].sequence->num_tokens() : 0);
+    for (Source const& source : next_sources_) lengths.add(source.num_tokens);
+    for (std::size_t i = next_sources_.size(); i < sources_.size(); ++i) lengths.add(0);
     lengths.flush();
     TableBuffer::Writer<std::int32_t, Changes> query_starts(buffer_, changes, places_.query_starts / 4);
     std::int32_t start = 0;
-    for (std::size_t i = 0; i <= index(num_sequences()); ++i) {
-      query_starts.add(start);
-      start += i < items.size() ? num_queries(items[i]) : 0;
-    }
+    query_starts.add(start);
+    for (Source const& source : next_sources_) query_starts.add(start += source.num_queries);
+    for (std::size_t i = next_sources_.size(); i < index(num_sequences()); ++i) query_starts.add(start);
     query_starts.flush();
   }
 
   template <class Changes>
-  void fill_blocks(GroupShape const& shape, int g, std::span<BatchItem const> items, Changes& changes) {
-    Group const& group = places_.groups[index(g)];
-    std::int32_t* const live = live_.data() + g * std::int64_t{num_sequences()};
-    for (std::size_t i = 0; i < std::max(items.size(), num_items_); ++i) {
-      std::int64_t const row = group.blocks / 4 + static_cast<std::int64_t>(i) * group.width;
-      std::int32_t size = 0;
-      if (i < items.size()) {
-        std::span<BlockId const> const blocks = items[i].sequence->blocks(g);
-        std::int32_t const left_out = hidden(shape, items[i]);
-        std::int32_t const sinks = left_out > 0 ? blocks_for(shape.sinks, shape.block_size) : 0;
-        size = static_cast<std::int32_t>(blocks.size()) - left_out;
-        buffer_.put(changes, row, blocks.data(), sinks);
-        buffer_.put(changes, row + sinks, blocks.data() + sinks + left_out, size - sinks);
+  void fill_slots(std::int32_t block_size, int g, Changes& changes) {
+    TableBuffer::Writer<std::int64_t, Changes> slots(buffer_, changes, places_.groups[index(g)].slots / 4);
+    std::size_t n = 0;
+    for (Source const& source : next_sources_) {
+      std::vector<BlockId> const& blocks = source.state->lists[g].blocks;
+      std::size_t block = blocks.size() - 1;  // if the queries begin there, as they mostly do: without a division
+      std::int32_t slot = source.first_query() - static_cast<std::int32_t>(block) * block_size;
+      if (slot < 0) {
+        block = index(source.first_query() / block_size);
+        slot = source.first_query() % block_size;
       }
-      buffer_.fill(changes, row + size, live[i] - size, to_int(null_block));
-      live[i] = size;
+      for (std::int32_t left = source.num_queries; left > 0; --left, ++slot) {
+        if (slot == block_size) {
+          slot = 0;
+          ++block;
+        }
+        slots.add(to_int(slot_of(blocks[block], slot, block_size)));
+      }
+      n += index(source.num_queries);
     }
+    for (; n < num_live_queries_; ++n) slots.add(to_int(no_slot));
+    slots.flush();
   }
 
   int num_groups_;
-  Places places_;
-  std::vector<Source> sources_;  // by item
+  TablePlaces places_;
+  std::vector<Source> sources_, next_sources_;  // by item: of the last step, and of the one that is being made
   TableBuffer buffer_;
-  bool is_filled_ = false;
-  std::size_t num_items_ = 0, num_live_queries_ = 0;  // of the last step: what is no padding
-  std::vector<std::int32_t> live_;                    // [group][sequence] blocks of a row that are no padding
-  std::vector<std::uint32_t> met_;                    // by sequence: the round in which it was met last
+  std::size_t num_live_queries_ = 0;  // of the last step: slots that are no padding
+  std::vector<Row> rows_;             // [sequence][group]
+  std::vector<std::uint32_t> met_;    // by sequence: the round in which it was met last
   std::uint32_t round_ = 0;
 };
 

@@ -69,9 +69,8 @@ struct StepSize {
 /// made by uploads, and earlier steps may read.
 ///
 /// Host only, one owner thread. Movable. Keeps the cache's memory alive. Made and destroyed outside of graph captures:
-/// it takes device memory, and waits for the device when it goes. Cost of an upload: a look at each block and query
-/// token of the step's sequences, a memcpy of what changed, and a kernel that reads it; one more kernel for each group
-/// with blocks to copy.
+/// it takes device memory, and waits for the device when it goes. Cost of an upload: that of BatchTables::fill, a
+/// memcpy of what changed, and a kernel that reads it; one more kernel for each group with blocks to copy.
 template <class View>
 class DeviceBatch {
  public:
@@ -248,13 +247,13 @@ class DeviceBatch {
   /// Makes the tables those of a step without sequences.
   void clear_tables(cudaStream_t stream) {
     auto const bytes = static_cast<std::int64_t>(tables_.bytes().size());
-    std::int64_t const slots = std::int64_t{8} * size_.num_query_tokens * View::num_groups;  // these come first
+    std::int64_t const slots = bytes - std::int64_t{8} * size_.num_query_tokens * View::num_groups;  // these come last
     auto const set = [&](std::int64_t begin, std::int64_t end, int value) {
       check_cuda(cudaMemsetAsync(on_device_.begin() + begin, value, static_cast<std::size_t>(end - begin), stream),
                  "clearing a step's tables");
     };
-    set(0, slots, 0xFF);
-    set(slots, bytes, 0);
+    set(0, slots, 0);
+    set(slots, bytes, 0xFF);
   }
 
   void do_due_work(cudaStream_t stream) {

@@ -3,10 +3,12 @@
 #pragma once
 // What a sequence holds, and what its store calls: the memory's owner for copies, the prefix tree for room. Host only.
 
+#include <cstddef>
 #include <cstdint>
 #include <folio/block.hpp>
 #include <folio/model.hpp>
 #include <folio/prefix/prefix.hpp>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -37,6 +39,13 @@ struct BlockList {
   std::int32_t given_back_end = 0;
 };
 
+/// The last change of a block list that was not at its end, and when it was.
+struct BlockListChange {
+  std::int32_t first = 0;  ///< blocks before this index stayed
+  /// The sequence's generation since then, and since the change before it.
+  std::uint64_t generation = 0, earlier = 0;
+};
+
 /// One sequence: its length and its block list in each layer group. Owned by the SequenceStore, named by a Sequence.
 struct SequenceState {
   static constexpr std::int32_t none = -1;
@@ -45,10 +54,12 @@ struct SequenceState {
   bool live = false;
   std::int32_t num_tokens = 0;
   std::int32_t num_new_tokens = 0;  ///< of the last append that are still there: the default query of a batch
-  BlockList lists[max_groups];
-  /// Counts changes that took a block away from the lists: tables that were made before are stale.
+  /// Counts changes that took blocks away from the lists: tables that were made before are stale. Never set back, so
+  /// that a sequence is told from the one that had this state before.
   std::uint64_t generation = 0;
-  std::int32_t num_cached_tokens = 0;  ///< that it, or what it is a fork of, began with: found, and still there
+  BlockList lists[max_groups];
+  BlockListChange changes[max_groups];  ///< of `lists`; not set back either
+  std::int32_t num_cached_tokens = 0;   ///< that it, or what it is a fork of, began with: found, and still there
   /// The look-up of its prompt, until it gets slots. A fork waits for the same one.
   std::shared_ptr<PendingLookup> pending;
   std::int32_t num_told_units = 0;     ///< that it inserted, of which an eviction policy that learns was told
@@ -57,6 +68,19 @@ struct SequenceState {
   std::int64_t epoch = 0;              ///< the prefix tree was cleared so often when it was created
   std::int32_t tenant = 0;
   Retention retention;
+
+  /// Notes that blocks of layer group `g` from index `first` on were taken away or exchanged.
+  void note_change(int g, std::size_t first) noexcept {
+    BlockListChange& change = changes[g];
+    change = {static_cast<std::int32_t>(first), ++generation, change.generation};
+  }
+  /// Of a table row that was made of layer group `g` at an earlier generation, blocks before this index are still
+  /// right: all but what one change took, or none after two.
+  [[nodiscard]] std::int32_t num_unchanged_since(std::uint64_t row_generation, int g) const noexcept {
+    BlockListChange const& change = changes[g];
+    if (change.generation <= row_generation) return std::numeric_limits<std::int32_t>::max();
+    return change.earlier <= row_generation ? change.first : 0;
+  }
 };
 
 /// What a prefix tree does for the sequences of a store. Absent: nothing is kept, and nothing can be evicted. What is

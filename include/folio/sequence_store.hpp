@@ -154,7 +154,7 @@ class SequenceStore {
       if (list(state, g).blocks.empty() || list(state, g).blocks.back() == last) continue;
       pool(g).retain_live(last);  // who shared it still has it
       pool(g).release_live(std::exchange(list(state, g).blocks.back(), last));
-      ++state.generation;
+      state.note_change(g, list(state, g).blocks.size() - 1);
     }
     state.num_tokens = before.num_tokens;
     state.num_new_tokens = before.num_new_tokens;
@@ -206,8 +206,8 @@ class SequenceStore {
       auto const begin = blocks.begin() + first / shape(g).block_size, end = begin + n / shape(g).block_size;
       pool(g).release_live(std::span<BlockId const>(begin, end));
       blocks.erase(begin, end);
+      state.note_change(g, static_cast<std::size_t>(first / shape(g).block_size));
     }
-    ++state.generation;
     state.num_tokens -= n;
     state.num_new_tokens = std::min(state.num_new_tokens, state.num_tokens - first);
   }
@@ -316,7 +316,9 @@ class SequenceStore {
   /// Gives back the blocks before index `end`, which have left the window.
   void give_back(SequenceState& state, int g, std::int32_t end) noexcept {
     BlockList& l = list(state, g);
-    for (std::int32_t i = site(state, g).first_after_sinks(); i < end; ++i, ++state.generation)
+    std::int32_t const begin = site(state, g).first_after_sinks();
+    if (begin < end) state.note_change(g, static_cast<std::size_t>(begin));
+    for (std::int32_t i = begin; i < end; ++i)
       pool(g).release_live(std::exchange(l.blocks[static_cast<std::size_t>(i)], null_block));
     l.given_back_end = end;
   }
@@ -340,7 +342,7 @@ class SequenceStore {
       l.blocks.back() = *pool.allocate();
       copier_.copy(copier_.owner, g, shared, l.blocks.back());
       pool.release_live(shared);
-      ++state.generation;
+      state.note_change(g, l.blocks.size() - 1);
       ++counters_.copies;
     }
     std::size_t const before = l.blocks.size();
@@ -380,11 +382,9 @@ class SequenceStore {
     GroupShape const& s = shape(g);
     BlockList& l = list(state, g);
     auto const keep = static_cast<std::size_t>(blocks_for(n, s.block_size));
-    while (l.blocks.size() > keep) {
+    if (l.blocks.size() > keep) state.note_change(g, keep);
+    for (; l.blocks.size() > keep; l.blocks.pop_back())
       if (l.blocks.back() != null_block) pool(g).release_live(l.blocks.back());
-      l.blocks.pop_back();
-      ++state.generation;
-    }
     l.given_back_end = std::min(l.given_back_end, static_cast<std::int32_t>(l.blocks.size()));
   }
 

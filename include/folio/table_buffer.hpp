@@ -24,17 +24,27 @@ class TableBuffer {
  public:
   [[nodiscard]] std::span<std::byte const> bytes() const noexcept { return std::as_bytes(std::span(words_)); }
 
-  /// Takes the memory that `reset` needs, so that it cannot fail. Throws std::bad_alloc; what is there stays, where it
+  /// How many there are; none after it was moved from.
+  [[nodiscard]] std::int64_t num_words() const noexcept { return 2 * static_cast<std::int64_t>(words_.size()); }
+
+  /// Takes the memory that `resize` needs, so that it cannot fail. Throws std::bad_alloc; what is there stays, where it
   /// is.
   void prepare(std::int64_t num_words) {
     std::size_t const size = doubles(num_words), now = words_.capacity();
     if (size > now && size > next_.capacity()) next_.reserve(std::max(size, now + now / 2));
   }
 
-  /// The buffer becomes `num_words` zeros.
-  void reset(std::int64_t num_words) {
-    if (doubles(num_words) > words_.capacity()) words_ = std::exchange(next_, {});
-    words_.assign(doubles(num_words), 0);
+  /// The buffer becomes the first `num_kept` words that it has, which are no more than it has and than `num_words`, and
+  /// zeros after them.
+  void resize(std::int64_t num_words, std::int64_t num_kept) {
+    std::size_t const size = doubles(num_words), kept = doubles(num_kept);
+    if (size > words_.capacity()) {
+      next_.assign(words_.begin(), words_.begin() + static_cast<std::ptrdiff_t>(kept));
+      words_ = std::exchange(next_, {});
+    }
+    words_.resize(kept);
+    words_.resize(size);
+    if (num_kept % 2 != 0) std::memset(at(num_kept), 0, std::size_t{word_bytes});
   }
 
   /// Words from `first` on become the `count` at `from`.
@@ -55,15 +65,20 @@ class TableBuffer {
       put_piece(changes, first + done, reinterpret_cast<std::byte const*>(values), std::min(piece, count - done));
   }
 
-  /// Puts numbers one after another, a few at a time. What is left is put by `flush`.
+  /// Puts numbers one after another: where changes are told, a few at a time, and what is left by `flush`.
   template <class T, class Changes>
   class Writer {
    public:
     Writer(TableBuffer& buffer, Changes& changes, std::int64_t first)
-        : buffer_(buffer), changes_(changes), first_(first) {}
+        : buffer_(buffer), changes_(changes), first_(first), to_(buffer.at(first)) {}
     void add(T value) {
-      values_[count_++] = value;
-      if (count_ == capacity) flush();
+      if constexpr (std::is_same_v<Changes, NoChanges>) {
+        std::memcpy(to_, &value, sizeof value);
+        to_ += sizeof value;
+      } else {
+        values_[count_++] = value;
+        if (count_ == capacity) flush();
+      }
     }
     void flush() {
       auto const words = static_cast<std::int64_t>(count_ * sizeof(T)) / word_bytes;
@@ -77,6 +92,7 @@ class TableBuffer {
     TableBuffer& buffer_;
     Changes& changes_;
     std::int64_t first_;
+    std::byte* to_;
     std::size_t count_ = 0;
     T values_[capacity];
   };

@@ -207,7 +207,7 @@ TEST_CASE("an upload that came before the last step's kernels would be seen", "[
     auto const bytes = static_cast<std::int64_t>(f.steps.batch().tables().bytes().size());
     std::byte* const staging = pinned.allocate(bytes, 64);
     std::memset(staging, 0, static_cast<std::size_t>(bytes));
-    auto* const on_device = const_cast<std::int64_t*>(f.steps.batch().view().group(0).slots);  // the first array
+    auto* const on_device = const_cast<std::int32_t*>(f.steps.batch().view().group(0).blocks);  // the first array
     check_cuda(cudaMemcpyAsync(on_device, staging, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice, f.second),
                "a copy");
     folio_test::wait_for_device();

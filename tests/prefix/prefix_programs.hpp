@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/kept_batch.hpp"
 #include "support/prefix_story.hpp"
 #include "support/random.hpp"
 
@@ -593,6 +594,7 @@ class PrefixProgram {
   void check() {
     check_accounts();
     check_stale();
+    check_kept_batch();
     check_rows();
     check_policy();
     for (Running const& one : running_)
@@ -648,6 +650,15 @@ class PrefixProgram {
         most += (one.tenant < 1 || one.tenant > 2) && one.units > 0 ? 1 : 0;
       expect(cache_.prefixes().eviction().num_tenants() <= most, "a tenant of whom nothing is kept was not forgotten");
     }
+  }
+
+  /// The batch that was filled after every step has the tables of one that is made anew.
+  void check_kept_batch() {
+    all_.clear();
+    for (Running const& one : running_) all_.push_back(&one.story.sequence());
+    kept_batch_.fill(all_, static_cast<unsigned>(step_), [&](auto const& fill, auto const& check) {
+      num_failures_ += Attempt::run(fill, [&](std::int64_t) { check(); });
+    });
   }
 
   /// A few tokens of each sequence. Then free blocks get bytes that are NaN.
@@ -736,6 +747,7 @@ class PrefixProgram {
   }
 
   Cache cache_;
+  KeptBatch<Cache> kept_batch_{cache_};
   unsigned seed_;
   bool ample_;
   int check_every_;
@@ -760,6 +772,7 @@ class PrefixProgram {
   };
   std::optional<decltype(std::declval<Cache&>().batch(std::span<BatchItem const>()))> batch_;  // of the last check
   std::vector<InBatch> in_batch_;
+  std::vector<Sequence const*> all_;
   std::vector<std::uint32_t> holders_;
 };
 

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "random_programs/half.hpp"
+#include "support/kept_batch.hpp"
 
 namespace folio_test {
 
@@ -39,6 +40,9 @@ class HostHalf {
   }
 
   bool look(std::vector<folio::BatchItem> const& items) {
+    std::vector<folio::Sequence const*> sequences;
+    for (folio::BatchItem const& item : items) sequences.push_back(item.sequence);
+    kept_batch_.fill(sequences, num_looks_++);
     batch_ = cache_.batch(items);
     return true;
   }
@@ -72,6 +76,8 @@ class HostHalf {
   }
 
   Cache cache_;
+  folio::test::KeptBatch<Cache> kept_batch_{cache_};
+  unsigned num_looks_ = 0;
   std::optional<folio::Batch<typename Cache::View>> batch_;
 };
 

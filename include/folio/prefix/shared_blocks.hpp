@@ -125,14 +125,14 @@ class PrefixBlocks : protected PrefixNodes<Hash> {
       for (int g = 0; g < num_groups(); ++g) {
         std::int32_t const first = node.begin / block_size(g);
         for (std::int32_t i = first; i < end / block_size(g); ++i)
-          share_block(node, g, node.blocks[g][static_cast<std::size_t>(i - first)], state,
-                      state.lists[g].blocks[static_cast<std::size_t>(i)]);
+          share_block(node, g, node.blocks[g][static_cast<std::size_t>(i - first)], state, static_cast<std::size_t>(i));
       }
     }
   }
 
-  void share_block(Node const& node, int g, BlockId& of_tree, SequenceState& state, BlockId& of_sequence) noexcept {
+  void share_block(Node const& node, int g, BlockId& of_tree, SequenceState& state, std::size_t i) noexcept {
     BlockPool& pool = store_.pool(g);
+    BlockId& of_sequence = state.lists[g].blocks[i];
     if (of_tree == of_sequence || of_sequence == null_block) return;
     if (of_tree == null_block) {
       if (pool.is_cached(of_sequence)) return;  // it is another prefix's
@@ -143,7 +143,7 @@ class PrefixBlocks : protected PrefixNodes<Hash> {
     }
     pool.retain_live(of_tree);
     pool.release_live(std::exchange(of_sequence, of_tree));
-    ++state.generation;
+    state.note_change(g, i);
     ++counters_.merged_blocks;
   }
 

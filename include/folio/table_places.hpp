@@ -1,0 +1,88 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Where in a step's buffer each table is: it follows from sizes alone. Host only.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <folio/error.hpp>
+#include <folio/model.hpp>
+#include <limits>
+#include <span>
+#include <string>
+#include <utility>
+
+namespace folio {
+
+/// Fixed sizes for tables that must not change shape from step to step (captured graphs). 0 or 1: as small as they can
+/// be.
+struct BatchPadding {
+  std::int32_t num_sequences = 0;     ///< rows up to this number are empty: length 0, all blocks null
+  std::int32_t num_query_tokens = 0;  ///< slots up to this number are -1: nothing is written
+  std::int32_t num_tokens = 0;        ///< rows of block tables have room for sequences of this many tokens
+  std::int32_t row_blocks = 1;        ///< rows of block tables are a multiple of this many blocks
+};
+
+/// Blocks in a row of a group's block table: of the longest one, which has `num_blocks`, and of the padding.
+///
+/// The padding has room for any sequence of padding.num_tokens tokens: with a window for the blocks of its sinks, and
+/// those that hold the step's query tokens and the window before the first of them.
+[[nodiscard]] inline std::int64_t row_width(GroupShape const& shape, BatchPadding const& padding,
+                                            std::int32_t num_query_tokens, std::int64_t num_blocks) {
+  std::int64_t padded = blocks_for(padding.num_tokens, shape.block_size);
+  if (shape.window > 0) {
+    std::int64_t const seen = std::int64_t{shape.window} - 1 + num_query_tokens;
+    padded = std::min(padded,
+                      blocks_for(shape.sinks, shape.block_size) + (seen + shape.block_size - 2) / shape.block_size + 1);
+  }
+  std::int64_t const longest = std::max({std::int64_t{1}, padded, num_blocks});
+  return padding.row_blocks <= 1 ? longest
+                                 : (longest + padding.row_blocks - 1) / padding.row_blocks * padding.row_blocks;
+}
+
+/// Where in the buffer each array begins, in bytes, and how large they are.
+struct TablePlaces {
+  /// One group's arrays, and blocks in a row of its block table.
+  struct Group {
+    std::int64_t blocks = 0, slots = 0;
+    std::int32_t width = 0;
+    friend bool operator==(Group const&, Group const&) = default;
+  };
+
+  std::int32_t num_sequences = 0, num_query_tokens = 0;
+  std::int64_t lengths = 0, query_starts = 0;
+  std::array<Group, max_groups> groups;
+  std::int64_t num_words = 2;  ///< of the buffer: query_starts has one entry from the start
+
+  TablePlaces() = default;
+  /// One width for each group. Throws Error for sizes that no memory could hold.
+  TablePlaces(std::int64_t rows, std::int32_t query_tokens, std::span<std::int64_t const> widths)
+      : num_query_tokens(query_tokens) {
+    constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max(), most_bytes = std::int64_t{1} << 62;
+    std::int64_t end = 0;
+    auto const take = [&](std::int64_t count, std::int64_t each) {
+      if (rows > most || count > (most_bytes - end) / each)
+        throw Error("folio: the tables of a step of " + std::to_string(rows) + " sequences and " +
+                    std::to_string(query_tokens) + " query tokens would take more than 2^62 bytes; make steps smaller");
+      return std::exchange(end, end + count * each);
+    };
+    for (std::size_t g = 0; g < widths.size(); ++g) {
+      if (widths[g] > most)
+        throw Error("folio: a row of a block table has at most 2147483647 blocks, not " + std::to_string(widths[g]));
+      groups[g].width = static_cast<std::int32_t>(widths[g]);
+      groups[g].blocks = take(std::min(rows, most) * widths[g], 4);
+    }
+    lengths = take(rows, 4);
+    query_starts = take(rows + 1, 4);
+    end = (end + 7) / 8 * 8;  // slots have 8 bytes
+    for (std::size_t g = 0; g < widths.size(); ++g) groups[g].slots = take(query_tokens, 8);
+    num_sequences = static_cast<std::int32_t>(rows);
+    num_words = end / 4;
+  }
+
+  friend bool operator==(TablePlaces const&, TablePlaces const&) = default;
+};
+
+}  // namespace folio

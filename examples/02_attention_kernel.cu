@@ -19,11 +19,11 @@ template <int D, class View>
 __global__ void decode_attention(View view, int layer, float scale, float const* q, float* out) {
   using Lanes = folio::ops::Lanes<D>;  // who of the warp has which elements of a row
   constexpr int N = Lanes::per_lane;
+  constexpr folio::Basis key_basis = View::KeyQuantizer::basis, value_basis = View::ValueQuantizer::basis;
   Lanes const lanes;
   std::int64_t const row = (std::int64_t{blockIdx.x} * gridDim.y + blockIdx.y) * D;
   auto query = folio::ops::load_part<N>(lanes, q + row);
-  if constexpr (View::KeyQuantizer::basis == folio::Basis::hadamard)  // the query once, instead of every key
-    folio::hadamard_rotate_by(lanes, query, folio::hadamard_block(D));
+  folio::change_basis_by<key_basis>(lanes, query, D);  // the query once, instead of every key
 
   auto const sequence = view.sequence(static_cast<int>(blockIdx.x), layer);
   int const kv_head =
@@ -32,8 +32,8 @@ __global__ void decode_attention(View view, int layer, float scale, float const*
   float max = -INFINITY, weights = 0;
   for (auto const block : sequence.blocks()) {  // one look-up in the block table
     for (int slot = 0; slot < block.size(); ++slot) {
-      auto const key = block.key(kv_head, slot).template load<N>(lanes.rank() * N);  // one vector load, decoded
-      auto const value = block.value(kv_head, slot).template load<N>(lanes.rank() * N);
+      auto const key = block.key(kv_head, slot).template load_in<key_basis, N>(lanes.rank() * N);  // one vector load
+      auto const value = block.value(kv_head, slot).template load_in<value_basis, N>(lanes.rank() * N);
       float score = 0;
       for (int i = 0; i < N; ++i) score += query[i] * key[i];
       score = scale * lanes.sum(score);
@@ -44,8 +44,7 @@ __global__ void decode_attention(View view, int layer, float scale, float const*
     }
   }
   for (int i = 0; i < N; ++i) sum[i] = weights > 0 ? sum[i] / weights : 0;
-  if constexpr (View::ValueQuantizer::basis == folio::Basis::hadamard)  // the output once, instead of every value
-    folio::hadamard_rotate_by(lanes, sum, folio::hadamard_block(D));
+  folio::change_basis_by<value_basis>(lanes, sum, D);  // the output once, instead of every value
   folio::ops::store_part<N>(lanes, sum, out + row);
 }
 // [/kernel]

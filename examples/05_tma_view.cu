@@ -15,7 +15,7 @@
 #include "device_array.cuh"
 
 // [kernel]
-/// scores[kv head][token] = q . key of sequence 0 in layer `index` of the group; q: [kv head][D], in the keys' basis.
+/// scores[kv head][token] = q . key of sequence 0 in layer `index` of the group; q: [kv head][D].
 /// Grid (kv heads), 8 threads for each slot of a block.
 template <int D, class View>
 __global__ void scores_kernel(View view, __grid_constant__ folio::TensorMap const keys, int index, float const* q,

@@ -4,6 +4,7 @@
 #include <folio/allocator/device.cuh>
 #include <folio/ops/attend.cuh>
 #include <folio/ops/gather.cuh>
+#include <folio/ops/rows.hpp>
 
 #include "device/tensor_map_kernels.cuh"
 #include "pair.cuh"
@@ -65,8 +66,8 @@ void check_tiles(Pair<Policies...>& pair) {
           std::int64_t const block = std::int64_t{i} * view.group(Group).width + token / shape.block_size;
           float* const to =
               expected.data() + ((block * shape.kv_heads + head) * shape.block_size + token % shape.block_size) * width;
-          for (std::int32_t d = 0; d < shape.key_dim; ++d) to[d] = sequence.key(head, token)[d];
-          for (std::int32_t d = 0; d < shape.value_dim; ++d) to[shape.key_dim + d] = sequence.value(head, token)[d];
+          ops::load_row(sequence.key(head, token), shape.key_dim, to);
+          ops::load_row(sequence.value(head, token), shape.value_dim, to + shape.key_dim);
         }
     }
     expect_same("a row of a tile", expected, found);

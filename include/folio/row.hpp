@@ -21,12 +21,14 @@ class Row {
  public:
   using Params = typename Quantizer::Params;
   static constexpr bool params_of_tile = is_tile_format<Quantizer>;
+  static constexpr Basis basis = Quantizer::basis;  ///< of the decoded elements
 
   /// `tile`: the codes of this plane of the layer in the block; `params`: this row's parameters, or its whole tile's.
   FOLIO_HOST_DEVICE constexpr Row(std::byte* tile, Tile shape, std::byte* params, std::int32_t head, std::int32_t slot)
       : tile_(tile), params_(params), shape_(shape), head_(head), slot_(slot) {}
 
-  /// Elements [dim, dim + N), decoded, in the quantizer's basis. `dim` is a multiple of N, and N * bits of whole bytes.
+  /// Elements [dim, dim + N), decoded, of a format that does not rotate: in the model's basis. `dim` is a multiple of
+  /// N, and N * bits of whole bytes. A format that rotates does not compile: see load_in.
   ///
   /// One load of N * bits / 8 bytes where that is a power of two up to 16 and the layout and the parameters keep the
   /// elements together; several such loads otherwise. 16 bytes are N = 4 of F32, 8 of F16 and BF16, 16 of Int8PerToken
@@ -37,15 +39,30 @@ class Row {
   /// __half2: `reinterpret_cast<__half2 const*>(result.v)[i]` is elements 2 * i and 2 * i + 1.
   template <int N, class T = float>
   [[nodiscard]] FOLIO_HOST_DEVICE Pack<T, N> load(std::int32_t dim) const {
+    check_model_basis<N>();
+    return load_in<basis, N, T>(dim);
+  }
+  /// The same with the row's parameters at hand, for loops that read them once.
+  template <int N, class T = float>
+  [[nodiscard]] FOLIO_HOST_DEVICE Pack<T, N> load(std::int32_t dim, Params const& params) const {
+    check_model_basis<N>();
+    return load_in<basis, N, T>(dim, params);
+  }
+
+  /// The same in the quantizer's basis, which the kernel names: `load_in<Q::basis, N>(dim)`. For kernels that also read
+  /// formats that rotate. They turn the query to the keys' basis before the loop, and the output back from the values'
+  /// after it (change_basis, change_basis_by).
+  template <Basis named, int N, class T = float>
+  [[nodiscard]] FOLIO_HOST_DEVICE Pack<T, N> load_in(std::int32_t dim) const {
+    static_assert(named == basis, "folio: rows of this format are in another basis: name the quantizer's, Q::basis");
     constexpr int part = elements_together(N);
     Pack<T, N> result;
     for (int i = 0; i < N; i += part) decode<part>(dim + i, params(dim + i), result.v + i);
     return result;
   }
-
-  /// The same with the row's parameters at hand, for loops that read them once.
-  template <int N, class T = float>
-  [[nodiscard]] FOLIO_HOST_DEVICE Pack<T, N> load(std::int32_t dim, Params const& params) const {
+  template <Basis named, int N, class T = float>
+  [[nodiscard]] FOLIO_HOST_DEVICE Pack<T, N> load_in(std::int32_t dim, Params const& params) const {
+    static_assert(named == basis, "folio: rows of this format are in another basis: name the quantizer's, Q::basis");
     static_assert(N <= params_dim<Quantizer>,
                   "folio: this format has several parameters in N elements: use load<N>(dim)");
     constexpr int part = elements_together(N);
@@ -54,7 +71,7 @@ class Row {
     return result;
   }
 
-  /// One element, decoded. Convenient and slow: `load<N>` reads N at once.
+  /// One element, decoded, of a format that does not rotate. Convenient and slow: `load<N>` reads N at once.
   [[nodiscard]] FOLIO_HOST_DEVICE float operator[](std::int32_t dim) const {
     constexpr int together = Quantizer::bits >= 8 ? 1 : 8;  // the fewest elements that are whole bytes for any bits
     return load<together>(dim / together * together)[dim % together];
@@ -116,6 +133,14 @@ class Row {
   [[nodiscard]] FOLIO_HOST_DEVICE std::byte* param_bytes() const { return params_; }
 
  private:
+  template <int N>  // of a template, so that only those fail who call it
+  FOLIO_HOST_DEVICE static constexpr void check_model_basis() {
+    static_assert(
+        N > 0 && basis == Basis::model,
+        "folio: this format stores rows rotated: turn the query to its basis once (change_basis_by), and read "
+        "by load_in<Q::basis, N>(dim); docs/write_a_kernel.md, \"Formats that rotate\"");
+  }
+
   /// How many of N elements have their codes in one piece and share their parameters.
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr int elements_together(int n) {
     constexpr bool whole = Layout::run_bytes(plane) == whole_row;

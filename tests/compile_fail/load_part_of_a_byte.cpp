@@ -4,7 +4,7 @@
 #include <folio/quantizer/int_formats.hpp>
 
 constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 16};
-using View = folio::KvCache<folio::Model<tiny>, folio::Int4Rotated>::View;
+using View = folio::KvCache<folio::Model<tiny>, folio::Int4PerToken>::View;
 
 float second_element(View const& view) {
 #ifdef FOLIO_EXPECT_OK

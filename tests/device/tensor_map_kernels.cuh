@@ -44,11 +44,11 @@ __global__ void tiles_kernel(View view, __grid_constant__ folio::TensorMap const
       auto const key = key_tiles[b % 2].row(sequence.layer().key(block, head, slot), slot);
       auto const value = value_tiles[b % 2].row(sequence.layer().value(block, head, slot), slot);
       for (std::int32_t dim = 0; dim < shape.key_dim; dim += 8) {
-        auto const part = key.template load<8>(dim);
+        auto const part = key.template load_in<key.basis, 8>(dim);
         for (int k = 0; k < 8; ++k) to[dim + k] = part[k];
       }
       for (std::int32_t dim = 0; dim < shape.value_dim; dim += 8) {
-        auto const part = value.template load<8>(dim);
+        auto const part = value.template load_in<value.basis, 8>(dim);
         for (int k = 0; k < 8; ++k) to[shape.key_dim + dim + k] = part[k];
       }
     }

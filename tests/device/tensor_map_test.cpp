@@ -3,6 +3,7 @@
 // Tiles that a thread block brings to shared memory hold the rows that the view reads in the blocks.
 #include "device/simt_cache.hpp"
 //
+#include <folio/ops/rows.hpp>
 #include <folio/tensor_map.cuh>
 
 #include "device/tensor_map_kernels.cuh"
@@ -36,8 +37,8 @@ std::vector<float> rows_of_blocks(View const& view, std::int32_t layer, float un
         std::int64_t const block = std::int64_t{i} * view.group(Group).width + token / shape.block_size;
         std::int64_t const row = (block * shape.kv_heads + head) * shape.block_size + token % shape.block_size;
         float* const to = out.data() + row * width;
-        for (std::int32_t d = 0; d < shape.key_dim; ++d) to[d] = sequence.key(head, token)[d];
-        for (std::int32_t d = 0; d < shape.value_dim; ++d) to[shape.key_dim + d] = sequence.value(head, token)[d];
+        ops::load_row(sequence.key(head, token), shape.key_dim, to);
+        ops::load_row(sequence.value(head, token), shape.value_dim, to + shape.key_dim);
       }
   }
   return out;

@@ -139,11 +139,14 @@ TEST_CASE("rows of a tile are read as other rows are") {
   auto const sealed = cache.batch({{&s, 0}});
   auto const sequence = sealed.view().cold.sequence(0, 1);
   auto const key = sequence.key(1, 13);
-  auto const at_once = key.load<24>(0);
-  auto const halves = key.load<8, Half>(16);
+  constexpr Basis basis = decltype(key)::basis;
+  auto const at_once = key.load_in<basis, 24>(0);
+  auto const halves = key.load_in<basis, 8, Half>(16);
+  std::vector<float> row(40);
+  ops::load_row(key, 40, row.data());
   for (std::int32_t d = 0; d < 24; ++d) {
-    CHECK(at_once[d] == key[d]);
-    CHECK(at_once[d] == key.load<8>(d / 8 * 8, key.params(d / 8 * 8))[d % 8]);
+    CHECK(at_once[d] == row[static_cast<std::size_t>(d)]);
+    CHECK(at_once[d] == key.load_in<basis, 8>(d / 8 * 8, key.params(d / 8 * 8))[d % 8]);
     if (d >= 16) CHECK(halves[d - 16].bits == f32_to_f16(at_once[d]));
   }
   CHECK(sequence.key(1, 12).params().factor != key.params().factor);  // each token has its own

@@ -25,7 +25,7 @@ using View = folio::BlockTableView<folio::Model<model>, folio::BlockSize<16>, Q,
 /// Loads elements and stores them. T comes first: the checker reads it from the kernel's name.
 template <class T, int N, class Q>
 __global__ void load(folio::Row<Q, folio::LayoutHnd, folio::Plane::key> row, folio::Pack<T, N>* to) {
-  to[threadIdx.x] = row.template load<N, T>(threadIdx.x * N);
+  to[threadIdx.x] = row.template load_in<Q::basis, N, T>(threadIdx.x * N);
 }
 
 extern void const* const kernels[];

@@ -25,7 +25,7 @@ using OfAnyShape = View<folio::Int8PerToken, folio::LayoutHnd, unknown>;
 /// 16 bytes by loads of 4, and halves by way of floats.
 template <class T, int N, class Q>
 __global__ void load(folio::Row<Q, folio::BasicLayoutInterleaved<4>, folio::Plane::key> row, folio::Pack<T, N>* to) {
-  folio::Vec<N> const floats = row.template load<N>(threadIdx.x * N);
+  folio::Vec<N> const floats = row.template load_in<Q::basis, N>(threadIdx.x * N);
   if constexpr (sizeof(T) == sizeof(float))
     to[threadIdx.x] = floats;
   else

@@ -21,8 +21,8 @@ __global__ void decode_attention(View view, int layer, float scale, float const*
   for (auto const block : sequence.blocks()) {
 #pragma unroll 1  // as its twin
     for (int slot = 0; slot < block.size(); ++slot) {
-      folio::Vec<N> const k = block.key(head, slot).template load<N>(first);
-      folio::Vec<N> const v = block.value(head, slot).template load<N>(first);
+      folio::Vec<N> const k = block.key(head, slot).template load_in<View::KeyQuantizer::basis, N>(first);
+      folio::Vec<N> const v = block.value(head, slot).template load_in<View::ValueQuantizer::basis, N>(first);
       float score = 0;
       for (int i = 0; i < N; ++i) score += query[i] * k[i];
       for (int step = 16; step > 0; step /= 2) score += __shfl_xor_sync(0xffffffff, score, step);

@@ -20,7 +20,7 @@ __device__ void gather_row(RowType const& from, T* to) {
   RowLanes<Quantizer, Dim> const lanes;
   constexpr int n = RowLanes<Quantizer, Dim>::per_lane;
   Pack<float, n> part{};
-  if (lanes.active()) part = from.template load<n>(lanes.rank() * n);
+  if (lanes.active()) part = from.template load_in<Quantizer::basis, n>(lanes.rank() * n);
   change_basis_by<Quantizer::basis>(lanes, part, RowDim);
   store_part<n>(lanes, part, to);
 }

@@ -104,7 +104,10 @@ __device__ bool load_tokens(RowOf const& row_of, std::int32_t first, std::int32_
   for (int i = static_cast<int>(threadIdx.x); i < Tile::tokens * Chunks; i += prefill_threads) {
     int const t = i / Chunks, chunk = i % Chunks;
     Vec<8> elements{};
-    if (first + t < end) elements = row_of(first + t).template load<8>(chunk * 8);
+    if (first + t < end) {
+      auto const row = row_of(first + t);
+      elements = row.template load_in<row.basis, 8>(chunk * 8);
+    }
     for (int e = 0; e < 8; ++e) tile.stored[t][chunk * 2 + e / 4][e % 4] = elements[e];
     for (int e = 0; e < 8; ++e) zeros += elements[e] * 0.0F;
   }

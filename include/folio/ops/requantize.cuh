@@ -23,7 +23,7 @@ __device__ void requantize_row_by_lanes(FromRow const& from, ToRow const& to) {
   RowLanes const lanes;
   constexpr int n = RowLanes::per_lane;
   Pack<float, n> part{};
-  if (lanes.active()) part = from.template load<n>(lanes.rank() * n);
+  if (lanes.active()) part = from.template load_in<FromQuantizer::basis, n>(lanes.rank() * n);
   change_basis_by<FromQuantizer::basis>(lanes, part, Dim);
   to.store_by(lanes, part);
 }

@@ -17,11 +17,11 @@ void load_row(RowType const& row, std::int32_t dim, float* out) {
   constexpr int wide = 32, narrow = 8;  // every head dim is a multiple of 8, and 8 elements are whole bytes always
   std::int32_t d = 0;
   for (; d + wide <= dim; d += wide) {
-    auto const part = row.template load<wide>(d);
+    auto const part = row.template load_in<RowType::basis, wide>(d);
     std::copy(part.v, part.v + wide, out + d);
   }
   for (; d < dim; d += narrow) {
-    auto const part = row.template load<narrow>(d);
+    auto const part = row.template load_in<RowType::basis, narrow>(d);
     std::copy(part.v, part.v + narrow, out + d);
   }
 }

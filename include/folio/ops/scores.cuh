@@ -131,7 +131,7 @@ __device__ void observe_head(Sequence const& sequence, std::int32_t head, HeadQu
     std::int32_t const t = token + u * Shape::groups;
     // What lies behind every window may be given back, and is not read.
     if (t >= end || (t >= shape.sinks && t < seen_from) || !lanes.active()) return typename Shape::Key{};
-    return sequence.key(head, t).template load<Shape::per_lane>(lanes.rank() * Shape::per_lane);
+    return sequence.key(head, t).template load_in<Shape::key_basis, Shape::per_lane>(lanes.rank() * Shape::per_lane);
   });
   for (std::int64_t begin = 0; begin < num_rows; begin += Shape::rows) {
     auto const n = static_cast<std::int32_t>(num_rows - begin < Shape::rows ? num_rows - begin : Shape::rows);

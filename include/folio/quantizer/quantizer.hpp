@@ -19,8 +19,8 @@ static_assert(std::endian::native == std::endian::little, "folio: stored rows ar
 /// The basis that decoded elements are in. `model`: as they were given. `hadamard`: rotated by `hadamard_rotate`, which
 /// keeps dot products, so that a reader rotates its query once instead of each key, and its output once for the values.
 /// `randomized_hadamard`: the same between two turns of fixed random signs (basis.hpp), for rows that a Hadamard matrix
-/// alone would turn into spikes. Readers take the basis from the format's type, so that a query in another is not
-/// written by mistake.
+/// alone would turn into spikes. Readers take the basis from the format's type, and rows are read by its name
+/// (Row::load_in), so that no query in another is multiplied with them by mistake.
 enum class Basis : std::uint8_t { model, hadamard, randomized_hadamard };
 
 /// The longest row. Rows have a multiple of 8 elements, from 8 to this.

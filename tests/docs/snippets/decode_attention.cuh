@@ -8,7 +8,8 @@
 #include <folio/view.hpp>
 
 // [element]
-/// Writes element `dim` of the key of `token` in kv head `head`, of sequence 0 of the step. One thread.
+/// Writes element `dim` of the key of `token` in kv head `head`, of sequence 0 of the step. One thread. For formats
+/// that do not rotate.
 template <class View>
 __global__ void read_element(View view, int layer, int head, int token, int dim, float* to) {
   auto const sequence = view.sequence(0, layer);
@@ -22,6 +23,7 @@ __global__ void read_element(View view, int layer, int head, int token, int dim,
 template <int D, class View>
 __global__ void scores_kernel(View view, int layer, int head, float const* q, float* scores) {
   constexpr int N = 128 / View::KeyQuantizer::bits;  // as many elements as 16 bytes hold
+  constexpr folio::Basis basis = View::KeyQuantizer::basis;
   auto const sequence = view.sequence(0, layer);
   int const first = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   int const stride = static_cast<int>(gridDim.x * blockDim.x);
@@ -30,7 +32,7 @@ __global__ void scores_kernel(View view, int layer, int head, float const* q, fl
     auto const params = key.params();            // the row's scale, read once
     float score = 0;
     for (int d = 0; d < D; d += N) {
-      auto const elements = key.template load<N>(d, params);  // one load of 16 bytes, decoded to N floats
+      auto const elements = key.template load_in<basis, N>(d, params);  // one load of 16 bytes, decoded
       for (int i = 0; i < N; ++i) score += q[d + i] * elements[i];
     }
     scores[token] = score;

@@ -96,18 +96,22 @@ class Row {
   /// Encodes a row that several lanes hold together: see CooperativeQuantizer. Every lane calls it; those for which
   /// lanes.active() is false hold zeros behind the row's end, and write nothing.
   template <int N, class Lanes>
-  requires CooperativeQuantizer<Quantizer, Lanes> FOLIO_HOST_DEVICE void store_by(Lanes const& lanes,
-                                                                                  Vec<N> const& part) const {
-    constexpr std::int32_t bytes = code_bytes<Quantizer>(N);
-    Pack<std::uint8_t, bytes> encoded;
-    Quantizer::encode_by(lanes, part, encoded, params_);
-    if (!lanes.active()) return;
-    constexpr std::int32_t piece =
-        common_divisor(bytes, Layout::run_bytes(plane) == whole_row ? bytes : Layout::run_bytes(plane));
-    constexpr std::size_t alignment = code_alignment(piece);  // clang 14 dies of a call in its place
-    for (std::int32_t i = 0; i < bytes; i += piece)
-      std::memcpy(__builtin_assume_aligned(codes(lanes.rank() * bytes + i), alignment), encoded.v + i,
-                  std::size_t{piece});
+  FOLIO_HOST_DEVICE void store_by(Lanes const& lanes, Vec<N> const& part) const {
+    static_assert(CooperativeQuantizer<Quantizer, Lanes>,
+                  "folio: kernels (ops::append) write rows by encode_by(lanes, part, codes, params), which this format "
+                  "has not, or not of this form: docs/write_a_policy.md, \"A format in kernels\"");
+    if constexpr (CooperativeQuantizer<Quantizer, Lanes>) {
+      constexpr std::int32_t bytes = code_bytes<Quantizer>(N);
+      Pack<std::uint8_t, bytes> encoded;
+      Quantizer::encode_by(lanes, part, encoded, params_);
+      if (!lanes.active()) return;
+      constexpr std::int32_t piece =
+          common_divisor(bytes, Layout::run_bytes(plane) == whole_row ? bytes : Layout::run_bytes(plane));
+      constexpr std::size_t alignment = code_alignment(piece);  // clang 14 dies of a call in its place
+      for (std::int32_t i = 0; i < bytes; i += piece)
+        std::memcpy(__builtin_assume_aligned(codes(lanes.rank() * bytes + i), alignment), encoded.v + i,
+                    std::size_t{piece});
+    }
   }
 
   /// The row's decoded parameters for the elements from `dim` on; an empty struct when the format has none.

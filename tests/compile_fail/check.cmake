@@ -14,7 +14,9 @@
 cmake_minimum_required(VERSION 3.25)
 
 set(ENV{LC_ALL} C)  # English messages with plain quotes
-set(compile ${COMPILER} -std=c++20 -fsyntax-only -I${INCLUDE_DIR} ${SOURCE})
+# Device code is compiled by way of the host runner.
+set(compile ${COMPILER} -std=c++20 -fsyntax-only -I${INCLUDE_DIR} -I${INCLUDE_DIR}/folio_simt
+  -I${INCLUDE_DIR}/folio_simt/simt/cuda_runtime ${SOURCE})
 
 set(expected)
 file(STRINGS ${SOURCE} lines REGEX "// expected-error: ")

@@ -118,10 +118,17 @@ struct alignas(code_alignment(static_cast<int>(sizeof(T)) * N)) Pack {
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr T& operator[](int i) { return v[i]; }
 };
 
-/// A quantizer whose rows several threads encode together, as kernels do. `encode_by(lanes, part, codes, params)`: lane
-/// r of `lanes` holds elements [r * N, (r + 1) * N) of the row, N a power of two, in `part`, and gets their codes; one
-/// lane writes the parameters. The result is encode's, bit by bit. `lanes` has rank(), dim(), exchange(value, distance)
-/// with the lane whose rank differs by that bit, and max, min and sum of an integer over all lanes.
+/// Cooperative encoding: a quantizer whose rows several threads encode together, as kernels do.
+///
+/// `encode_by(lanes, part, codes, params)`, a template of N: lane r of `lanes` holds elements [r * N, (r + 1) * N) of
+/// the row in `part`, and gets their codes.
+/// - `part`: Pack<float, N>. N is 4 up to a dim of 128, 8 up to 256, 16 up to 512 and 32 above; at least 8 where `bits`
+///   is odd. Behind the row's end, where lanes.active() is false: zeros.
+/// - `codes`: Pack<std::uint8_t, N * bits / 8>, in the order of `encode`.
+/// - `params`: the row's param_bytes(dim) bytes, the same address in all lanes. Each byte is written by one lane.
+/// - `lanes`: rank(), active(), dim(), exchange(value, distance) with the lane whose rank differs by that bit, and max,
+///   min and sum of a std::int32_t over all lanes. Every lane makes every call.
+/// The result is encode's, bit by bit.
 template <class Q, class Lanes>
 concept CooperativeQuantizer = QuantizerPolicy<Q> &&
     requires(Lanes const& lanes, Pack<float, 8> const& part, Pack<std::uint8_t, Q::bits>& codes, std::byte* params) {

@@ -17,6 +17,7 @@ struct LayoutSkewed {
   static constexpr std::int32_t run = 16;  // bytes of a row that lie together, so the widest load
 
   FOLIO_HOST_DEVICE static constexpr std::int32_t run_bytes(folio::Plane) { return run; }
+  FOLIO_HOST_DEVICE static constexpr bool whole_heads(folio::Plane) { return true; }  // a head's rows lie together
 
   FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(folio::Plane plane, folio::Tile tile, std::int32_t head,
                                                               std::int32_t slot, std::int32_t byte) {

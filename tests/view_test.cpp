@@ -105,6 +105,25 @@ bool points_where(Row const& row, std::byte* pool, Map const& map, BlockId block
   return same;
 }
 
+/// Whether the tile of a head begins where the map says, has the bytes of its rows, and is those, where it is
+/// contiguous.
+template <class Layer>
+bool tile_is_right(Layer const& layer, std::byte* pool, BlockId block, std::int32_t index, Plane plane, RowPart part,
+                   std::int32_t head) {
+  auto const map = layer.map();
+  folio::Tile const rows = map.tile(plane, part);
+  auto const at = [&](std::int32_t slot, std::int32_t byte) {
+    return pool + map.offset(folio::to_int(block), index, plane, part, head, slot, byte);
+  };
+  folio::HeadTile const tile = layer.head_tile(plane, block, head, part);
+  bool right = tile.bytes == std::int64_t{rows.slots} * rows.row_bytes;
+  if (!tile.contiguous) return right && tile.begin == at(0, 0);
+  std::set<std::byte*> bytes;
+  for (std::int32_t slot = 0; slot < rows.slots; ++slot)
+    for (std::int32_t byte = 0; byte < rows.row_bytes; ++byte) bytes.insert(at(slot, byte));
+  return right && (bytes.empty() || (*bytes.begin() == tile.begin && *bytes.rbegin() == tile.begin + tile.bytes - 1));
+}
+
 /// Pointers of keys and values, rows of keys and values.
 void check_all(std::array<bool, 4> const& right) { CHECK(right == std::array{true, true, true, true}); }
 
@@ -132,6 +151,13 @@ void check_formats() {
       }
   for (std::int32_t layer = 0; layer < 3; ++layer) {
     auto const sequence = view.sequence(0, layer);
+    for (std::int32_t head = 0; head < 2; ++head) {
+      auto const tile = [&](Plane plane, RowPart part) {
+        return tile_is_right(sequence.layer(), cache.pool(), s.blocks()[1], layer, plane, part, head);
+      };
+      check_all({tile(Plane::key, RowPart::code), tile(Plane::key, RowPart::param), tile(Plane::value, RowPart::code),
+                 tile(Plane::value, RowPart::param)});
+    }
     for (std::int32_t head = 0; head < 2; ++head)
       for (std::int32_t token = 0; token < 7; ++token) {
         CAPTURE(layer, head, token);
@@ -447,6 +473,24 @@ TEST_CASE("a latent value is the beginning of its key") {
   CHECK(latent.value(0, 4).codes() == latent.key(0, 4).codes());
   CHECK(full.value(0, 4).codes() != full.key(0, 4).codes());
   STATIC_REQUIRE(std::is_same_v<decltype(latent.value(0, 4)), decltype(latent.key(0, 4))>);
+  CHECK(latent.layer().head_tile(Plane::value, latent.block_id(0), 0).bytes == 0);
+  CHECK(latent.layer().head_tile(Plane::key, latent.block_id(0), 0).begin == latent.key(0, 0).codes());
+}
+
+TEST_CASE("the rows of a head lie together where heads come before slots, or where there is one head") {
+  auto const is_contiguous = []<std::int32_t heads>(std::integral_constant<std::int32_t, heads>) {
+    constexpr ModelConfig model{.layers = 1, .kv_heads = heads, .head_dim = 16};
+    folio::KvCache<folio::Model<model>, folio::LayoutNhd, Int8PerToken> cache({.num_blocks = {4}});
+    Sequence const s = cache.create(1);
+    auto const batch = cache.batch({&s});
+    auto const view = batch.view();
+    auto const sequence = view.sequence(0, 0);
+    bool const of_codes = sequence.layer().head_tile(Plane::key, s.blocks()[0], heads - 1).contiguous;
+    CHECK(sequence.layer().head_tile(Plane::key, s.blocks()[0], heads - 1, RowPart::param).contiguous == of_codes);
+    return of_codes;
+  };
+  CHECK(is_contiguous(std::integral_constant<std::int32_t, 1>{}));
+  CHECK(!is_contiguous(std::integral_constant<std::int32_t, 2>{}));
 }
 
 TEST_CASE("a model of two groups can be asked by layer, and what they share is known at compile time") {

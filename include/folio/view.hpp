@@ -117,6 +117,22 @@ class LayerView {
       return row<ValueRow>(Plane::value, block, head, slot);
   }
 
+  /// The tile of a kv head in a block: its codes, or the parameters of these. In it rows are as the layout has them:
+  /// in LayoutHnd [slot][row bytes]. Begins at a multiple of 16 where it is contiguous and of codes, and of 4 else. The
+  /// values of a latent layer are in its keys, and have no bytes.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr HeadTile head_tile(Plane plane, BlockId block, std::int32_t head,
+                                                               RowPart part = RowPart::code) const {
+    using Layout = typename View::Layout;
+    auto const m = map();
+    Tile const tile = m.tile(plane, part);
+    std::byte* const begin = layer_begin_ + to_int(block) * m.block_bytes() + m.tile_offset(plane, part);
+    std::int64_t const bytes = std::int64_t{tile.slots} * tile.row_bytes;
+    if (Layout::whole_heads(plane) || tile.heads == 1) return {begin + head * bytes, bytes, true};
+    return {begin + (part == RowPart::code ? Layout::code_offset(plane, tile, head, 0, 0)
+                                           : Layout::param_offset(plane, tile, head, 0)),
+            bytes, false};
+  }
+
   /// The byte offsets inside a block, for those who address by themselves.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto map() const {
     return BlockMap<typename View::KeyQuantizer, typename View::ValueQuantizer, typename View::Layout>{shape()};

@@ -5,6 +5,7 @@
 struct Mine {
   static constexpr char const* name = "mine";
   static constexpr std::int32_t run_bytes(folio::Plane) { return folio::whole_row; }
+  static constexpr bool whole_heads(folio::Plane) { return true; }
   static constexpr std::int64_t code_offset(folio::Plane, folio::Tile, std::int32_t, std::int32_t, std::int32_t) {
     return 0;
   }

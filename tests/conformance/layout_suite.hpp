@@ -76,6 +76,20 @@ void check_params(Plane plane, Tile tile) {
   CHECK(aligned);
 }
 
+/// A head's bytes are one stretch, after those of the heads before it, where the layout says so, and not where it
+/// denies it. `offset(head, slot, byte)`
+template <class Offset>
+void check_heads(bool whole_heads, Tile tile, Offset const& offset) {
+  std::int64_t const of_head = std::int64_t{tile.slots} * tile.row_bytes;
+  bool in_place = true;
+  for (std::int32_t head = 0; head < tile.heads; ++head)
+    for (std::int32_t slot = 0; slot < tile.slots; ++slot)
+      for (std::int32_t byte = 0; byte < tile.row_bytes; ++byte)
+        in_place = in_place && offset(head, slot, byte) / of_head == head;
+  if (whole_heads || tile.heads == 1) CHECK(in_place);
+  if (!whole_heads && tile.heads > 1 && tile.slots > 1) CHECK(!in_place);
+}
+
 /// Offsets are 64-bit: a tile of 16 GiB (computed, not made) has no byte behind its end or at another's place.
 template <LayoutPolicy L>
 void check_large(Plane plane) {
@@ -106,10 +120,16 @@ void layout_suite() {
     for (Tile const tile : tiles_of_codes()) {
       CAPTURE(tile.heads, tile.slots, tile.row_bytes);
       check_codes<L>(plane, tile);
+      check_heads(L::whole_heads(plane), tile, [&](std::int32_t head, std::int32_t slot, std::int32_t byte) {
+        return L::code_offset(plane, tile, head, slot, byte);
+      });
     }
     for (Tile const tile : tiles_of_params()) {
       CAPTURE(tile.heads, tile.slots, tile.row_bytes);
       check_params<L>(plane, tile);
+      check_heads(L::whole_heads(plane), tile, [&](std::int32_t head, std::int32_t slot, std::int32_t byte) {
+        return L::param_offset(plane, tile, head, slot) + byte;
+      });
     }
     check_large<L>(plane);
   }

@@ -13,6 +13,7 @@ namespace {
 
 struct Nameless {
   static constexpr std::int32_t run_bytes(Plane) { return 16; }
+  static constexpr bool whole_heads(Plane) { return true; }
   static constexpr std::int64_t code_offset(Plane, Tile, std::int32_t, std::int32_t, std::int32_t) { return 0; }
   static constexpr std::int64_t param_offset(Plane, Tile, std::int32_t, std::int32_t) { return 0; }
 };
@@ -20,7 +21,15 @@ struct Nameless {
 struct With32BitOffsets {
   static constexpr char const* name = "small";
   static constexpr std::int32_t run_bytes(Plane) { return 16; }
+  static constexpr bool whole_heads(Plane) { return true; }
   static constexpr std::int32_t code_offset(Plane, Tile, std::int32_t, std::int32_t, std::int32_t) { return 0; }
+  static constexpr std::int64_t param_offset(Plane, Tile, std::int32_t, std::int32_t) { return 0; }
+};
+
+struct SilentOnHeads {
+  static constexpr char const* name = "silent";
+  static constexpr std::int32_t run_bytes(Plane) { return 16; }
+  static constexpr std::int64_t code_offset(Plane, Tile, std::int32_t, std::int32_t, std::int32_t) { return 0; }
   static constexpr std::int64_t param_offset(Plane, Tile, std::int32_t, std::int32_t) { return 0; }
 };
 
@@ -38,6 +47,7 @@ TEST_CASE("strangers' layouts run the suite") {
 TEST_CASE("what is not quite a layout is none") {
   STATIC_REQUIRE_FALSE(folio::LayoutPolicy<Nameless>);
   STATIC_REQUIRE_FALSE(folio::LayoutPolicy<With32BitOffsets>);
+  STATIC_REQUIRE_FALSE(folio::LayoutPolicy<SilentOnHeads>);
   STATIC_REQUIRE_FALSE(folio::LayoutPolicy<WithState>);
   STATIC_REQUIRE_FALSE(folio::LayoutPolicy<int>);
 }

@@ -19,6 +19,7 @@ namespace folio::test {
 struct SwizzledLayout {
   static constexpr char const* name = "swizzled";
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t run_bytes(Plane) { return 16; }
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr bool whole_heads(Plane) { return true; }
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(Plane plane, Tile tile, std::int32_t head,
                                                                             std::int32_t slot, std::int32_t byte) {
     std::int32_t const pieces = tile.row_bytes / 16;
@@ -36,6 +37,7 @@ static_assert(LayoutPolicy<SwizzledLayout>);
 struct ShreddedLayout {
   static constexpr char const* name = "shredded";
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t run_bytes(Plane) { return 4; }
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr bool whole_heads(Plane) { return false; }
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(Plane, Tile tile, std::int32_t head,
                                                                             std::int32_t slot, std::int32_t byte) {
     std::int64_t const rows = std::int64_t{tile.heads} * tile.slots, row = std::int64_t{slot} * tile.heads + head;

@@ -16,6 +16,13 @@ namespace folio {
 /// Codes or parameters (scales): kept in tiles of their own, so that both can be read with aligned 16-byte loads.
 enum class RowPart : std::uint8_t { code, param };
 
+/// The codes, or the parameters, of one head of one layer in one block: a tile for those who copy whole ones.
+struct HeadTile {
+  std::byte* begin = nullptr;  ///< where contiguous, the first byte; else where the row of slot 0 begins
+  std::int64_t bytes = 0;      ///< of the rows of all slots, their padding included
+  bool contiguous = false;     ///< whether the tile is [begin, begin + bytes)
+};
+
 /// The byte offsets of everything in a block, for one group of layers. All 64-bit; folds to constants where the shape
 /// does.
 template <QuantizerPolicy KeyQuantizer, QuantizerPolicy ValueQuantizer, LayoutPolicy Layout>

@@ -14,6 +14,7 @@ struct LayoutHnd {
   static constexpr char const* name = "hnd";
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t run_bytes(Plane) { return whole_row; }
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr bool whole_heads(Plane) { return true; }
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(Plane plane, Tile tile, std::int32_t head,
                                                                             std::int32_t slot, std::int32_t byte) {

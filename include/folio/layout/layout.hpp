@@ -34,12 +34,16 @@ inline constexpr std::int32_t whole_row = 0x7fffffff;
 /// (head, slot, byte of the row) one to one onto [0, tile.bytes()); a row's parameters always lie together.
 /// `run_bytes` is how many code bytes lie together at the least: `whole_row`, or a power of two from 4 to 16. Runs
 /// start at multiples of themselves.
+///
+/// `whole_heads` says whether the codes of a head are one stretch of their tile, and its parameters one of theirs, head
+/// after head; LayerView::head_tile hands them out.
 template <class L>
 concept LayoutPolicy =  //
     std::is_empty_v<L> && std::is_trivially_copyable_v<L> && requires {
   requires std::same_as<decltype(L::name), char const* const>;
 } && requires(Plane plane) {
   { L::run_bytes(plane) } -> std::same_as<std::int32_t>;
+  { L::whole_heads(plane) } -> std::same_as<bool>;
 } && requires(Plane plane, Tile tile, std::int32_t head, std::int32_t slot, std::int32_t byte) {
   { L::code_offset(plane, tile, head, slot, byte) } -> std::same_as<std::int64_t>;
 } && requires(Plane plane, Tile tile, std::int32_t head, std::int32_t slot) {

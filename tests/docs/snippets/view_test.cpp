@@ -48,6 +48,13 @@ TEST_CASE("a row is found by block and slot, or by token, or by its address") {
   folio::Tile const tile = map.tile(folio::Plane::value, folio::RowPart::code);
   std::int64_t const head_stride = std::int64_t{tile.slots} * tile.row_bytes, slot_stride = tile.row_bytes;
   // [/addresses]
+  // [head_tile]
+  folio::HeadTile const head_tile = layer.head_tile(folio::Plane::value, id, 1);  // the codes of head 1, all slots
+  bool const one_copy_will_do = head_tile.contiguous;                             // else row by row
+  // [/head_tile]
+  REQUIRE(one_copy_will_do);
+  REQUIRE(head_tile.begin == codes + 1 * head_stride);
+  REQUIRE(head_tile.bytes == head_stride);
   REQUIRE(codes + 1 * head_stride + 20 % 16 * slot_stride == row.codes());
   REQUIRE(scales + (1 * 16 + 20 % 16) * 4 == row.param_bytes());
 }

@@ -13,7 +13,7 @@ struct Own : folio::Int4PerToken {
   // expected-error: this quantizer's row_format names elements of other bits
   static constexpr folio::Elements elements = folio::Elements::u6;
 #endif
-  static constexpr folio::RowFormat row_format{elements, folio::RowParams::scale_and_minimum};
+  static constexpr folio::RowFormat row_format{elements, folio::RowParams::scale_and_offset};
 };
 
 constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 16};

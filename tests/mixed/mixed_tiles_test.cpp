@@ -160,6 +160,10 @@ TEST_CASE("rows of a tile are read as other rows are") {
   CHECK(key.param_bytes() == pool + map.offset(block, 1, Plane::key, RowPart::param, 1, 13, 0));
   CHECK(value.codes(3) == pool + map.offset(block, 1, Plane::value, RowPart::code, 1, 13, 3));
   CHECK(value.param_bytes() == pool + map.offset(block, 1, Plane::value, RowPart::param, 1, 13, 0));
+  HeadTile const params = sequence.layer().head_tile(Plane::key, BlockId{block}, 1, RowPart::param);
+  CHECK(params.begin == key.param_bytes());
+  CHECK(params.bytes == Cold::View::KeyQuantizer::tile_param_bytes(40));
+  CHECK(params.contiguous);
 }
 
 TEST_CASE("sealed tiles are cut between them only") {

@@ -133,7 +133,7 @@ TEST_CASE("Int4Rotated: a row on the grid is exact, the even element in the low 
   stored.encode(in_basis<Int4Rotated>(rotated).data());
   auto const params = Int4Rotated::load_params(stored.params(), 0);
   CHECK(params.scale == 0.25F);
-  CHECK(params.minimum == -1.0F);
+  CHECK(params.offset == -1.0F);
   for (int i = 0; i < 8; ++i) {
     CHECK(std::to_integer<int>(stored.codes()[i] & std::byte{15}) == 2 * i * 7 % 16);
     CHECK(std::to_integer<int>(stored.codes()[i] >> 4) == (2 * i + 1) * 7 % 16);
@@ -160,7 +160,7 @@ TEST_CASE("Int2Rotated: a row on the grid is exact, the first element in the low
   stored.encode(in_basis<Int2Rotated>(rotated).data());
   auto const params = Int2Rotated::load_params(stored.params(), 0);
   CHECK(params.scale == 1.0F);
-  CHECK(params.minimum == -1.5F);
+  CHECK(params.offset == -1.5F);
   for (int i = 0; i < 16; ++i)
     CHECK((std::to_integer<int>(stored.codes()[i / 4]) >> (i % 4 * 2) & 3) == (i * 3 + i / 4) % 4);
   CHECK(stored.decode() == rotated);
@@ -225,4 +225,26 @@ TEMPLATE_TEST_CASE("what was decoded is stored as the same codes", "", Int8PerTo
   first.encode(row.data());
   second.encode(in_basis<TestType>(first.decode()).data());
   CHECK(std::memcmp(first.codes(), second.codes(), std::size_t{128} * TestType::bits / 8) == 0);
+}
+
+TEMPLATE_TEST_CASE("a row's scale and offset are factors of its sums", "", folio::Int6PerToken, folio::Int4PerToken) {
+  // q . row = scale * (q . integers) + offset * sum(q): what a kernel may do that multiplies codes first.
+  StoredRow<TestType> stored(32, 0);
+  std::vector<float> row, q;
+  for (int i = 0; i < 32; ++i) row.push_back(std::sin(0.7F * static_cast<float>(i)));
+  for (int i = 0; i < 32; ++i) q.push_back(std::cos(0.3F * static_cast<float>(i)));
+  stored.encode(row.data());
+  auto const params = TestType::load_params(stored.params(), 0);
+  constexpr auto bytes = static_cast<std::size_t>(folio::code_bytes<TestType>(32));
+  folio::Pack<std::uint8_t, static_cast<int>(bytes)> codes;
+  std::memcpy(codes.v, stored.codes(), bytes);
+  auto const integers = folio::unpack_bits<TestType::bits, 32>(codes);
+  auto const decoded = stored.decode();
+  double of_integers = 0, of_q = 0, expected = 0;
+  for (std::size_t i = 0; i < 32; ++i) {
+    of_integers += double{q[i]} * double{static_cast<float>(integers[static_cast<int>(i)])};
+    of_q += double{q[i]};
+    expected += double{q[i]} * double{decoded[i]};
+  }
+  CHECK(double{params.scale} * of_integers + double{params.offset} * of_q == Approx(expected));
 }

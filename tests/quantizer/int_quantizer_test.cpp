@@ -103,7 +103,7 @@ TEST_CASE("five bits and a minimum for each 32 elements keep sixteenths exactly,
   StoredRow<Q> stored(32, 0);
   stored.encode(sixteenths().data());
   CHECK(Q::load_params(stored.params(), 0).scale == 0.0625F);
-  CHECK(Q::load_params(stored.params(), 0).minimum == -1.0F);
+  CHECK(Q::load_params(stored.params(), 0).offset == -1.0F);
   CHECK(stored.decode() == sixteenths());
 }
 

@@ -38,7 +38,7 @@ struct DecodedParams : Int8PerToken {
   static constexpr RowFormat row_format{Elements::decoded, RowParams::scale};
 };
 struct TileOfRows : Int4PerChannel<> {
-  static constexpr RowFormat row_format{Elements::u4, RowParams::scale_and_minimum};
+  static constexpr RowFormat row_format{Elements::u4, RowParams::scale_and_offset};
 };
 struct FormatIsNone : Int8PerToken {
   static constexpr Elements row_format = Elements::s8;
@@ -55,7 +55,7 @@ TEST_CASE("the formats of rows that attention on the host reads in place") {
   static_assert(are<Fp8E4M3Static>(Elements::e4m3, RowParams::none));
   static_assert(are<Fp8E5M2Static>(Elements::e5m2, RowParams::none));
   static_assert(are<Int8PerToken, Int<8, symmetric, 0, Basis::hadamard>>(Elements::s8, RowParams::scale));
-  constexpr RowParams both = RowParams::scale_and_minimum;
+  constexpr RowParams both = RowParams::scale_and_offset;
   static_assert(are<Int<8, asymmetric, 0>, Int<8, asymmetric, 0, Basis::hadamard, 90>>(Elements::u8, both));
   static_assert(are<Int<7, asymmetric, 0, Basis::randomized_hadamard>>(Elements::u7, both));
   static_assert(are<Int6PerToken, Int6Rotated>(Elements::u6, both));
@@ -99,5 +99,5 @@ TEST_CASE("the bytes of a tile's parameters that are each token's") {
   CHECK(token_param_bytes(RowParams::scaled_channels) == 2);
   CHECK(token_param_bytes(RowParams::scaled_tokens) == 4);
   CHECK(are_of_tile(RowParams::channel_grids));
-  CHECK(!are_of_tile(RowParams::scale_and_minimum));
+  CHECK(!are_of_tile(RowParams::scale_and_offset));
 }

@@ -51,7 +51,7 @@ struct ChannelTile : TileFormat<ChannelGrids, Bits, Tokens> {
   template <int N>
   FOLIO_HOST_DEVICE static void decode(std::byte const* codes, Params const& params, float* out) {
     auto const integers = unpack_bits<Bits, N>(load_codes<std::uint8_t, N * Bits / 8>(codes));
-    for (int i = 0; i < N; ++i) out[i] = static_cast<float>(integers[i]) * params.scale[i] + params.minimum[i];
+    for (int i = 0; i < N; ++i) out[i] = static_cast<float>(integers[i]) * params.scale[i] + params.offset[i];
   }
 };
 

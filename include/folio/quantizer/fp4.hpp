@@ -40,9 +40,7 @@ struct Fp4Quantizer {
   static constexpr Basis basis = Basis::model;
   static constexpr RowFormat row_format{Elements::decoded};  // the host's attention has no kernels for scales of blocks
   static constexpr std::int32_t params_dim = block;
-  struct Params {
-    float scale;
-  };
+  using Params = RowScale;
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t param_bytes(std::int32_t dim) {
     return row_scale_bytes + (dim + 4 * block - 1) / (4 * block) * 4;

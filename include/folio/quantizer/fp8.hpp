@@ -27,9 +27,6 @@ struct Fp8Quantizer {
  private:
   static constexpr bool is_e4m3 = format == Fp8Format::e4m3, has_scale = scaled_by == Fp8Scale::row;
   static constexpr float largest_number = is_e4m3 ? e4m3_max : e5m2_max;
-  struct Scale {
-    float scale;
-  };
   struct None {};
 
  public:
@@ -39,7 +36,7 @@ struct Fp8Quantizer {
   static constexpr Basis basis = Basis::model;
   static constexpr RowFormat row_format{is_e4m3 ? Elements::e4m3 : Elements::e5m2,
                                         has_scale ? RowParams::scale : RowParams::none};
-  using Params = std::conditional_t<has_scale, Scale, None>;
+  using Params = std::conditional_t<has_scale, RowScale, None>;
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t param_bytes(std::int32_t) { return has_scale ? 4 : 0; }
 

@@ -40,12 +40,6 @@ struct IntQuantizer {
  private:
   static constexpr bool per_row = GroupSize == 0;
   using Grid = IntegerGrid<Bits, levels, std::conditional_t<per_row && levels != Levels::asymmetric, float, Half>>;
-  struct Scale {
-    float scale;
-  };
-  struct ScaleAndMinimum {
-    float scale, minimum;
-  };
   static constexpr FormatName full_name = [] {
     FormatName made;
     made.add("int").add(Bits);
@@ -64,10 +58,10 @@ struct IntQuantizer {
   /// The host's attention has no kernels for scales of groups, nor for grids of fewer than 8 bits without a minimum.
   static constexpr RowFormat row_format = per_row && Grid::is_signed ? RowFormat{Elements::s8, RowParams::scale}
                                           : per_row && levels == Levels::asymmetric
-                                              ? RowFormat{unsigned_elements(Bits), RowParams::scale_and_minimum}
+                                              ? RowFormat{unsigned_elements(Bits), RowParams::scale_and_offset}
                                               : RowFormat{Elements::decoded};
   static constexpr std::int32_t params_dim = per_row ? max_row_dim : GroupSize;
-  using Params = std::conditional_t<Grid::is_signed, Scale, ScaleAndMinimum>;
+  using Params = std::conditional_t<Grid::is_signed, RowScale, RowScaleAndOffset>;
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t param_bytes(std::int32_t dim) {
     return ((dim + params_dim - 1) / params_dim * Grid::param_bytes + 3) / 4 * 4;
@@ -132,7 +126,7 @@ struct IntQuantizer {
       if constexpr (Grid::is_signed)
         out[i] = signed_byte_to_f32(words[i / 4], i % 4) * loaded.scale;
       else
-        out[i] = unsigned_to_f32<Bits>(words, i) * loaded.scale + loaded.minimum;
+        out[i] = unsigned_to_f32<Bits>(words, i) * loaded.scale + loaded.offset;
     }
 #else
     auto const integers = unpack_bits<Bits, N>(load_codes<std::uint8_t, N * Bits / 8>(codes));
@@ -140,7 +134,7 @@ struct IntQuantizer {
       if constexpr (Grid::is_signed)
         out[i] = static_cast<float>(static_cast<std::int8_t>(integers[i])) * loaded.scale;
       else
-        out[i] = static_cast<float>(integers[i]) * loaded.scale + loaded.minimum;
+        out[i] = static_cast<float>(integers[i]) * loaded.scale + loaded.offset;
     }
 #endif
   }

@@ -66,6 +66,16 @@ concept QuantizerPolicy =
     };
 // clang-format on
 
+/// The parameters of a row or of a group of its elements, as `Params` of the library's formats and in kernels that fold
+/// them into sums: element = scale * number, the number that the code stands for (an integer, an fp8 or fp4 number).
+struct RowScale {
+  float scale;
+};
+/// element = scale * integer + offset, the integer from 0 to 2^bits - 1: the offset is the value of code 0.
+struct RowScaleAndOffset {
+  float scale, offset;
+};
+
 /// How many elements share what one `load_params` reads: `Q::params_dim` where Q has it, else the whole row.
 template <QuantizerPolicy Q>
 inline constexpr std::int32_t params_dim = [] {

@@ -12,14 +12,14 @@ namespace folio {
 /// all but `decoded`: rows of such a format are decoded to floats first, which takes several times as long.
 enum class Elements : std::uint8_t { decoded, f32, f16, bf16, e4m3, e5m2, s8, u8, u7, u6, u5, u4, u3, u2 };
 
-/// The quantization parameters of a row: element = scale * code + minimum.
+/// The quantization parameters of a row: element = scale * code + offset.
 enum class RowParams : std::uint8_t {
   none,
-  scale,              ///< one f32
-  scale_and_minimum,  ///< two f16
-  channel_grids,      ///< of a tile: scale and minimum for each channel, two f16
-  scaled_channels,    ///< of a tile: a factor for each token, f16, then those
-  scaled_tokens,      ///< of a tile: scale and minimum for each token, two f16, then a factor for each channel, f16
+  scale,             ///< one f32
+  scale_and_offset,  ///< two f16
+  channel_grids,     ///< of a tile: scale and offset for each channel, two f16
+  scaled_channels,   ///< of a tile: a factor for each token, f16, then those
+  scaled_tokens,     ///< of a tile: scale and offset for each token, two f16, then a factor for each channel, f16
 };
 
 /// How attention on the host reads a format's rows: a member `static constexpr RowFormat row_format` of each quantizer.

@@ -64,9 +64,9 @@ struct TileFormat {
 /// Which side of a two-sided tile has grids; the other side has factors.
 enum class GridSide : std::uint8_t { channels, tokens };
 
-/// The grids of 8 neighbouring channels, as decode uses them.
+/// The grids of 8 neighbouring channels, as decode uses them: element i = scale[i] * integer + offset[i].
 struct ChannelGrids {
-  float scale[8], minimum[8];
+  float scale[8], offset[8];
 
   /// Of 8 grids that IntegerGrid::store wrote, one behind the other.
   [[nodiscard]] FOLIO_HOST_DEVICE static ChannelGrids load(std::byte const* grids) {
@@ -74,7 +74,7 @@ struct ChannelGrids {
     auto const both = load_codes<std::uint32_t, 8>(grids);
     ChannelGrids result;
     for (int i = 0; i < 8; ++i) result.scale[i] = f16_to_f32(static_cast<std::uint16_t>(both[i]));
-    for (int i = 0; i < 8; ++i) result.minimum[i] = f16_to_f32(static_cast<std::uint16_t>(both[i] >> 16));
+    for (int i = 0; i < 8; ++i) result.offset[i] = f16_to_f32(static_cast<std::uint16_t>(both[i] >> 16));
     return result;
   }
 };

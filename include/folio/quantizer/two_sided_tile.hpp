@@ -8,13 +8,14 @@
 
 namespace folio {
 
-/// The grids of 8 channels and the factor of a token, or the grid of a token and the factors of 8 channels.
+/// The grids of 8 channels and the factor of a token, or the grid of a token and the factors of 8 channels: element i =
+/// (grids.scale[i] * integer + grids.offset[i]) * factor, or (scale * integer + offset) * factor[i].
 struct ScaledChannelGrids {
   ChannelGrids grids;
   float factor;
 };
 struct ScaledTokenGrid {
-  float scale, minimum;
+  float scale, offset;
   float factor[8];
 };
 
@@ -87,7 +88,7 @@ struct TwoSidedTile
     } else {
       auto const both = load_param<std::uint32_t>(params + 4 * slot);
       loaded.scale = f16_to_f32(static_cast<std::uint16_t>(both));
-      loaded.minimum = f16_to_f32(static_cast<std::uint16_t>(both >> 16));
+      loaded.offset = f16_to_f32(static_cast<std::uint16_t>(both >> 16));
       auto const factors = load_codes<std::uint16_t, 8>(of_channel);
       for (int i = 0; i < 8; ++i) loaded.factor[i] = f16_to_f32(factors[i]);
     }
@@ -101,9 +102,9 @@ struct TwoSidedTile
     for (int i = 0; i < N; ++i) {
       auto const integer = static_cast<float>(integers[i]);
       if constexpr (of_channels)
-        out[i] = (integer * params.grids.scale[i] + params.grids.minimum[i]) * params.factor;
+        out[i] = (integer * params.grids.scale[i] + params.grids.offset[i]) * params.factor;
       else
-        out[i] = (integer * params.scale + params.minimum) * params.factor[i];
+        out[i] = (integer * params.scale + params.offset) * params.factor[i];
     }
   }
 

@@ -129,7 +129,7 @@ class Steps {
   /// One step; returns its seconds.
   double run() {
     auto const start = Clock::now();
-    ops::attend(batch_->view(), layer_, q_.data(), query_heads, out_.data(), nullptr, {.threads = &threads()});
+    ops::attend(batch_->view(), layer_, AttentionIo{q_.data(), query_heads, out_.data()}, {}, {.threads = &threads()});
     benchmark::DoNotOptimize(out_.data());
     double const seconds = seconds_since(start);
     layer_ = (layer_ + 1) % layers_;
@@ -239,7 +239,7 @@ bool baseline_is_right(std::vector<float> const& keys, std::int32_t context, std
     for (std::int64_t head = 0; head < kv_heads; ++head)
       std::copy_n(keys.begin() + (head * context + token) * dim, dim, rows.begin() + (token * kv_heads + head) * dim);
   ops::append(cache.batch({&sequence}).view(), 0, rows.data(), rows.data());
-  ops::attend(cache.batch({{&sequence, 1}}).view(), 0, q.data(), query_heads, expected.data());
+  ops::attend(cache.batch({{&sequence, 1}}).view(), 0, AttentionIo{q.data(), query_heads, expected.data()});
   for (std::size_t i = 0; i < out.size(); ++i)
     if (!(std::abs(out[i] - expected[i]) < 1e-4F * (1 + std::abs(expected[i])))) return false;
   return true;

@@ -129,7 +129,9 @@ class Step {
         out_(q_.size()) {
     auto const memory = std::make_shared<Memory<View>>(tokens_, queries, block_size);
     memory->fill();
-    run_ = [this, memory, heads] { ops::attend(memory->view(), 0, q_.data(), kv_heads * heads, out_.data()); };
+    run_ = [this, memory, heads] {
+      ops::attend(memory->view(), 0, AttentionIo{q_.data(), kv_heads * heads, out_.data()});
+    };
   }
 
   Step(Step const&) = delete;

@@ -85,7 +85,8 @@ float difference_to_host() {
   std::vector<float> const q = random_rows(3 * num_query_heads * 128, 3);
   std::vector<float> expected(q.size());
   folio::ops::append(on_host.batch(host_prefill).view(), 0, keys.data(), values.data());
-  folio::ops::attend(on_host.batch(host_decode).view(), 0, q.data(), num_query_heads, expected.data());
+  folio::ops::attend(on_host.batch(host_decode).view(), 0,
+                     folio::AttentionIo{q.data(), num_query_heads, expected.data()});
 
   DeviceArray<float> const device_keys(keys, stream), device_values(values, stream), device_q(q, stream);
   DeviceArray<float> const out(q.size(), stream);

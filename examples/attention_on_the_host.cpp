@@ -88,7 +88,7 @@ int main() {
         decode_attention(view, i, layer, head / heads_per_kv_head, q.data() + row, mine.data() + row);
       }
     }
-    folio::ops::attend(view, layer, q.data(), num_query_heads, theirs.data());
+    folio::ops::attend(view, layer, folio::AttentionIo{q.data(), num_query_heads, theirs.data()});
     for (std::size_t j = 0; j < mine.size(); ++j) {
       if (std::abs(mine[j] - theirs[j]) < 1e-5F) continue;
       if (num_wrong++ == 0)

@@ -16,9 +16,10 @@ int main() {
   auto const batch = cache.batch({&prompt});  // the step's block tables
   std::vector<float> const keys(37 * 8 * 128, 1.0F), values(37 * 8 * 128, 0.5F), q(37 * 32 * 128, 1.0F);
   std::vector<float> out(q.size());
+  folio::AttentionIo const io{q.data(), 32, out.data()};  // 32 query heads share 8 kv heads
   for (int layer = 0; layer < 32; ++layer) {
     folio::ops::append(batch.view(), layer, keys.data(), values.data());  // stores [token][kv head][dim] in the blocks
-    folio::ops::attend(batch.view(), layer, q.data(), 32, out.data());    // 32 query heads share 8 kv heads
+    folio::ops::attend(batch.view(), layer, io);
   }
   folio::Sequence draft = prompt.fork();  // shares the prompt's three blocks
   draft.append(5);                        // the last of them is partly filled: draft gets a copy to write to

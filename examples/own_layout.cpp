@@ -64,7 +64,7 @@ std::vector<float> attend(std::vector<float> const& rows) {
   folio::ops::append(whole.view(), layer, rows.data(), rows.data());
   std::vector<float> const q(num_query_heads * 64, 0.1F);
   std::vector<float> out(q.size());
-  folio::ops::attend(batch.view(), layer, q.data(), num_query_heads, out.data());
+  folio::ops::attend(batch.view(), layer, folio::AttentionIo{q.data(), num_query_heads, out.data()});
   return out;
 }
 

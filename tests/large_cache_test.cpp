@@ -75,7 +75,7 @@ TEST_CASE("blocks beyond 2^32 bytes and elements are their own, and no low block
   // Attention and copy on write find these blocks, too.
   auto const q = random_floats(20 * 8 * 128, 3);
   std::vector<float> out(q.size(), -7.0F), lse(20 * 8, -7.0F);
-  folio::ops::attend(view, 31, q.data(), 8, out.data(), lse.data());
+  folio::ops::attend(view, 31, folio::AttentionIo{q.data(), 8, out.data(), lse.data()});
   CHECK(folio::test::difference(folio::test::naive_attention(view, 31, q.data(), 8), out, lse) == "");
   low.release();
   Sequence child = high.fork();
@@ -99,7 +99,7 @@ constexpr folio::ModelConfig small_model{
 
 /// The last tokens of a sequence of almost 2^31 are, for attention, those of one that ends in the same two blocks.
 template <bool in_window>
-void check_longest(folio::ops::AttendOptions options) {
+void check_longest(folio::AttentionParams params) {
   using Small = folio::KvCache<folio::Model<small_model<in_window>>, folio::BlockSize<large_block>, folio::F16>;
   Small cache({.num_blocks = {2}});
   std::memset(cache.pool(), 0, static_cast<std::size_t>(cache.memory_bytes()));
@@ -121,9 +121,9 @@ void check_longest(folio::ops::AttendOptions options) {
 
   auto const q = random_floats(2 * 8, 2);
   std::vector<float> out(2 * 8), expected(2 * 8);
-  folio::ops::attend(view, 0, q.data(), 1, expected.data(), nullptr, options);
-  if (options.token_begin != 0) options.token_begin += longest - s.num_tokens();
-  folio::ops::attend(long_view, 0, q.data(), 1, out.data(), nullptr, options);
+  folio::ops::attend(view, 0, folio::AttentionIo{q.data(), 1, expected.data()}, params);
+  if (params.token_begin != 0) params.token_begin += longest - s.num_tokens();
+  folio::ops::attend(long_view, 0, folio::AttentionIo{q.data(), 1, out.data()}, params);
   CHECK(out == expected);
 
   std::vector<float> keys(20 * 8), expected_keys(20 * 8);

@@ -89,7 +89,7 @@ void smoke_retention(Run const&) {
   std::int64_t const queries = std::int64_t{pair.max_queries} * heads;
   std::vector<float> const q = random_rows(queries * 128, 9), zeros(device_rows * max_tokens);
   std::vector<float> out(q.size()), lse(static_cast<std::size_t>(queries), 1.0F), scores(rows * max_tokens);
-  ops::attend(on_host.view(), 0, q.data(), heads, out.data(), lse.data(), {});
+  ops::attend(on_host.view(), 0, AttentionIo{q.data(), heads, out.data(), lse.data()});
   Array<float> const device_q(q), device_lse(lse), device_scores(zeros);
   ops::ScoreOptions const score{.max_tokens = max_tokens, .decay = 0};
   ops::accumulate_scores(on_host.view(), 0, q.data(), heads, lse.data(), scores.data(), score);

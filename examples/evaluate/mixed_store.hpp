@@ -55,7 +55,7 @@ class MixedStore final : public Store {
 
   void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) override {
     folio::ops::append(batch_.view(), layer, k, v, threads_);
-    folio::ops::attend(batch_.view(), layer, q, num_query_heads_, out, nullptr, {.threads = threads_});
+    folio::ops::attend(batch_.view(), layer, folio::AttentionIo{q, num_query_heads_, out}, {}, {.threads = threads_});
   }
 
  private:

@@ -15,5 +15,5 @@ using Hot = folio::KvCache<folio::Model<tiny>, folio::F16>;
 using Cold = folio::KvCache<folio::Model<tiny>, folio::Int4Rotated>;
 
 void read(folio::MixedView<Hot::View, Cold::View> const& view, float const* q, float* out) {
-  folio::ops::attend(view, 0, q, 4, out);
+  folio::ops::attend(view, 0, folio::AttentionIo{q, 4, out});
 }

@@ -19,4 +19,6 @@ struct Own : folio::Int4PerToken {
 constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 16};
 using Cache = folio::KvCache<folio::Model<tiny>, Own, folio::LayoutHnd>;
 
-void read(Cache::View const& view, float const* q, float* out) { folio::ops::attend_fast(view, 0, q, 4, out); }
+void read(Cache::View const& view, float const* q, float* out) {
+  folio::ops::attend(view, 0, folio::AttentionIo{q, 4, out});
+}

@@ -22,4 +22,5 @@ using View = BlockTableView<Model<config>, BlockSize<16>, F16, F16, Layout>;
 }  // namespace compile_time
 
 template void folio::ops::attend(compile_time::View<compile_time::llama, folio::LayoutHnd> const&, std::int32_t,
-                                 float const*, std::int32_t, float*, float*, folio::ops::AttendOptions const&);
+                                 folio::AttentionIo<float> const&, folio::AttentionParams const&,
+                                 folio::HostExecution const&);

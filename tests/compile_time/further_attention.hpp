@@ -8,7 +8,7 @@ namespace compile_time {
 
 template <class Layout>
 void attend(View<hybrid, Layout> const& view, float const* q, float* out) {
-  ops::attend(view, 0, q, 2, out);
+  ops::attend(view, 0, AttentionIo{q, 2, out});
 }
 template void attend<LayoutHnd>(View<hybrid, LayoutHnd> const&, float const*, float*);
 template void attend<LayoutNhd>(View<hybrid, LayoutNhd> const&, float const*, float*);

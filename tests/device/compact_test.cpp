@@ -179,7 +179,7 @@ TEST_CASE("scored, chosen and compacted in one stream, a sequence holds exactly 
     auto const q = folio_test::random_rows(queries * heads * 128, 7 + static_cast<std::uint32_t>(layer));
     std::vector<float> out(q.size()), lse(queries * heads);
     ops::append(host.view(), layer, rows.data(), rows.data());
-    ops::attend(host.view(), layer, q.data(), heads, out.data(), lse.data(), {.scale = 0.02F});
+    ops::attend(host.view(), layer, AttentionIo{q.data(), heads, out.data(), lse.data()}, {.scale = 0.02F});
     inputs.emplace_back(rows, "rows");
     inputs.emplace_back(q, "q");
     inputs.emplace_back(lse, "lse");

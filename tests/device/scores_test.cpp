@@ -53,7 +53,7 @@ struct Step {
     }
     GroupShape const& shape = view.group(view.place(layer).group).shape;
     std::vector<float> out(lse.size() * static_cast<std::size_t>(shape.value_dim));
-    ops::attend(view, layer, q.data(), heads, out.data(), lse.data(), {.scale = 0.05F});
+    ops::attend(view, layer, AttentionIo{q.data(), heads, out.data(), lse.data()}, {.scale = 0.05F});
     lse[1] = -INFINITY;  // as of a query that saw nothing
     lse[2] = NAN;        // and of one that is no number, which tokens get no weight of
     std::size_t const third = static_cast<std::size_t>(shape.key_dim) * 2;

@@ -60,10 +60,10 @@ struct Result {
 constexpr std::int32_t dim = 64, kv_heads = 2, heads = 4;
 
 template <class View>
-Result attend(View const& view, std::vector<float> const& q, ops::AttendOptions const& options = {}) {
+Result attend(View const& view, std::vector<float> const& q, AttentionParams const& params = {}) {
   auto const rows = static_cast<std::size_t>(view.num_query_tokens() * heads);
   Result result{std::vector<float>(rows * std::size_t{dim}, 7.0F), std::vector<float>(rows, 7.0F)};
-  ops::attend(view, 0, q.data(), heads, result.out.data(), result.lse.data(), options);
+  ops::attend(view, 0, AttentionIo{q.data(), heads, result.out.data(), result.lse.data()}, params);
   return result;
 }
 
@@ -108,7 +108,7 @@ void check_attention(char const* name, View const& view) {
           std::string(name) + ": out, by " + std::to_string(out_error));
     check(lse_error <= bound, std::string(name) + ": lse, by " + std::to_string(lse_error));
 
-    Result parts = attend(view, q, {.sink_logits = logits, .token_end = 70});
+    Result parts = attend(view, q, {.token_end = 70, .sink_logits = logits});
     for (std::int32_t const begin : {70, 71, 1000}) {  // the last one is empty
       std::int32_t const end = begin == 70 ? 71 : 1000;
       Result const part = attend(view, q, {.token_begin = begin, .token_end = end});

@@ -72,7 +72,8 @@ std::vector<float> serve(ThreadPool* threads) {
     for (std::int32_t layer = 0; layer < num_layers; ++layer) {
       auto const rows = static_cast<std::size_t>(few.num_query_tokens()) * query_heads;
       std::vector<float> out(rows * dim), lse(rows);
-      ops::attend(few.view(), layer, q.data(), query_heads, out.data(), lse.data(), {.threads = threads});
+      ops::attend(few.view(), layer, AttentionIo{q.data(), query_heads, out.data(), lse.data()}, {},
+                  {.threads = threads});
       all.insert(all.end(), out.begin(), out.end());
       all.insert(all.end(), lse.begin(), lse.end());
     }

@@ -115,11 +115,11 @@ TEST_CASE("what the parts of a hybrid model refuse, they say, and change nothing
   auto const batch = cache.batch({{&s, 1}});
   std::vector<float> q(64), out(64);
   for (std::int32_t const layer : {-1, 3, 1000})
-    CHECK_THROWS_WITH(ops::attend(batch.view(), layer, q.data(), 2, out.data()),
+    CHECK_THROWS_WITH(ops::attend(batch.view(), layer, AttentionIo{q.data(), 2, out.data()}),
                       contains("no layer " + std::to_string(layer)));
   CHECK_THROWS_WITH(ops::append(batch.view(), 3, q.data(), q.data()), contains("folio: the model has no layer 3"));
-  CHECK_THROWS_WITH(ops::attend(batch.view(), 1, q.data(), 3, out.data()), contains("3 query heads"));
-  CHECK_THROWS_WITH(ops::attend(batch.view(), 1, q.data(), 2, out.data(), nullptr, {.token_begin = 1}),
+  CHECK_THROWS_WITH(ops::attend(batch.view(), 1, AttentionIo{q.data(), 3, out.data()}), contains("3 query heads"));
+  CHECK_THROWS_WITH(ops::attend(batch.view(), 1, AttentionIo{q.data(), 2, out.data()}, {.token_begin = 1}),
                     contains("no range of tokens"));
   CHECK_THROWS_WITH(ops::gather(batch.view(), 0, 1, 10, 1, q.data(), nullptr), contains("given back behind"));
   CHECK_THROWS_WITH(ops::gather(batch.view(), 0, 1, 30, 2, q.data(), nullptr), contains("31 tokens, so not the 2"));
@@ -209,8 +209,8 @@ TEST_CASE("matrices go with hybrid models as well") {
     std::vector<float> out_a(rows.size()), out_b(rows.size(), 1.0F);
     ops::append(batch_a.view(), layer, rows.data(), rows.data());
     ops::append(batch_b.view(), layer, rows.data(), rows.data());
-    ops::attend(batch_a.view(), layer, rows.data(), 2, out_a.data());
-    ops::attend(batch_b.view(), layer, rows.data(), 2, out_b.data());
+    ops::attend(batch_a.view(), layer, AttentionIo{rows.data(), 2, out_a.data()});
+    ops::attend(batch_b.view(), layer, AttentionIo{rows.data(), 2, out_b.data()});
     CHECK(out_a == out_b);
   }
 }

@@ -87,8 +87,8 @@ void check_alike(Cache plain, MatrixCache<Cache> turned, double tolerance) {
       ops::append(batch_b.view(), layer, padded.keys.data(), padded.values.data(), &threads);
       std::vector<float> out_a(static_cast<std::size_t>(n * query_heads * value_dim)), lse_a(out_a.size() / value_dim);
       std::vector<float> out_b(30 * query_heads * value_dim, 7.0F), lse_b(30 * query_heads, 7.0F);
-      ops::attend(batch_a.view(), layer, rows.q.data(), query_heads, out_a.data(), lse_a.data());
-      ops::attend(batch_b.view(), layer, padded.q.data(), query_heads, out_b.data(), lse_b.data(),
+      ops::attend(batch_a.view(), layer, AttentionIo{rows.q.data(), query_heads, out_a.data(), lse_a.data()});
+      ops::attend(batch_b.view(), layer, AttentionIo{padded.q.data(), query_heads, out_b.data(), lse_b.data()}, {},
                   {.threads = &threads});
       CHECK(out_b.back() == 7.0F);  // padding
       out_b.resize(out_a.size());
@@ -159,8 +159,8 @@ TEST_CASE("matrices that would change dot products, or are for another model, ar
   auto s = good.create(1);
   auto const batch = good.batch({{&s}});
   std::vector<float> rows(200);
-  CHECK_THROWS_WITH(ops::attend(batch.view(), 2, rows.data(), 2, rows.data()),
+  CHECK_THROWS_WITH(ops::attend(batch.view(), 2, AttentionIo{rows.data(), 2, rows.data()}),
                     contains("folio: the model has no layer 2"));
-  CHECK_THROWS_WITH(ops::attend(batch.view(), 0, rows.data(), 3, rows.data()), contains("3 query heads"));
+  CHECK_THROWS_WITH(ops::attend(batch.view(), 0, AttentionIo{rows.data(), 3, rows.data()}), contains("3 query heads"));
   CHECK_THROWS_WITH(ops::append(batch.view(), 0, nullptr, rows.data()), contains("append needs keys"));
 }

@@ -174,10 +174,11 @@ TEST_CASE("what a mixed cache refuses, it says, and changes nothing") {
   CHECK_THROWS_WITH(small_cache(0, -1), contains("MixedConfig::newest"));
   auto const batch = cache.batch({{&s, 1}});
   std::vector<float> q(64), out(64);
-  CHECK_THROWS_WITH(ops::attend(batch.view(), 0, q.data(), 2, out.data(), nullptr, {.token_begin = 1}),
+  CHECK_THROWS_WITH(ops::attend(batch.view(), 0, AttentionIo{q.data(), 2, out.data()}, {.token_begin = 1}),
                     contains("no range of tokens"));
-  CHECK_THROWS_WITH(ops::attend(batch.view(), 2, q.data(), 2, out.data()), contains("folio: the model has no layer 2"));
-  CHECK_THROWS_WITH(ops::attend(batch.view(), 0, q.data(), 3, out.data()), contains("3 query heads"));
+  CHECK_THROWS_WITH(ops::attend(batch.view(), 2, AttentionIo{q.data(), 2, out.data()}),
+                    contains("folio: the model has no layer 2"));
+  CHECK_THROWS_WITH(ops::attend(batch.view(), 0, AttentionIo{q.data(), 3, out.data()}), contains("3 query heads"));
   CHECK_THROWS_WITH(ops::gather(batch.view(), 0, 0, 20, 2, q.data(), nullptr), contains("21 tokens, so not the 2"));
   CHECK_THROWS_WITH(ops::gather(batch.view(), 1, 0, 0, 1, q.data(), nullptr), contains("no sequence 1"));
   CHECK(out == std::vector<float>(64));
@@ -197,8 +198,8 @@ TEST_CASE("padded batches attend in both caches") {
   auto const padded = stories.cache.batch(items, {.num_sequences = 3, .num_query_tokens = 4, .num_tokens = 64});
   auto const q = test::random_floats(4 * 4 * 16, 1);
   std::vector<float> expected(4 * 4 * 16, 7.0F), out(4 * 4 * 16, 7.0F);
-  ops::attend(plain_batch.view(), 1, q.data(), 4, expected.data());
-  ops::attend(padded.view(), 1, q.data(), 4, out.data());
+  ops::attend(plain_batch.view(), 1, AttentionIo{q.data(), 4, expected.data()});
+  ops::attend(padded.view(), 1, AttentionIo{q.data(), 4, out.data()});
   CHECK(out == expected);
   CHECK(expected[0] != 7.0F);
 }

@@ -238,19 +238,21 @@ class MixedStories {
       auto const q = random_floats(static_cast<std::int64_t>(rows) * shape.key_dim, next_ + 7, 1.0F);
       auto const logits = random_floats(heads, next_ + 8, 2.0F);
       for (bool const with_logits : {false, true}) {
-        ops::AttendOptions options{.sink_logits = with_logits ? logits.data() : nullptr, .threads = threads};
+        AttentionParams const params{.sink_logits = with_logits ? logits.data() : nullptr};
+        HostExecution const execution{threads};
         std::vector<float> out(rows * static_cast<std::size_t>(shape.value_dim), -1.0F), lse(rows, -1.0F);
-        ops::attend(batch.view(), layer, q.data(), heads, out.data(), lse.data(), options);
+        ops::attend(batch.view(), layer, AttentionIo{q.data(), heads, out.data(), lse.data()}, params, execution);
         std::vector<float> alone(out.size(), -1.0F);  // without an lse
-        ops::attend(batch.view(), layer, q.data(), heads, alone.data(), nullptr, options);
+        ops::attend(batch.view(), layer, AttentionIo{q.data(), heads, alone.data()}, params, execution);
         expect(alone == out, "the output depends on whether the lse is asked for");
         if constexpr (has_windows)
           if (has_window(layer)) {
             std::vector<float> its_out(out.size(), -1.0F), its_lse(rows, -1.0F);
-            ops::attend(plain.view(), layer, q.data(), heads, its_out.data(), its_lse.data(), options);
+            ops::attend(plain.view(), layer, AttentionIo{q.data(), heads, its_out.data(), its_lse.data()}, params,
+                        execution);
             expect(out == its_out && lse == its_lse, "a plain cache attends to a window by other numbers");
           }
-        std::string const wrong = difference(naive(stories, queries, layer, heads, q, options), out, lse);
+        std::string const wrong = difference(naive(stories, queries, layer, heads, q, params), out, lse);
         expect(wrong.empty(), wrong);
       }
     }
@@ -340,7 +342,7 @@ class MixedStories {
   }
 
   NaiveAttention naive(std::vector<MixedStory const*> const& stories, std::int32_t queries, std::int32_t layer,
-                       std::int32_t heads, std::vector<float> const& q, ops::AttendOptions const& options) const {
+                       std::int32_t heads, std::vector<float> const& q, AttentionParams const& params) const {
     GroupShape const& shape = shape_of(layer);
     NaiveAttention result;
     result.unit = 2e-5;  // of integers of 16 bits, which some of the formats are multiplied with
@@ -357,9 +359,9 @@ class MixedStories {
           std::vector<std::int32_t> seen;
           for (std::int32_t t = 0; t <= query; ++t)
             if (shape.visible(query, t)) seen.push_back(t);
-          double const logit = options.sink_logits != nullptr ? double{options.sink_logits[h]} : 0.0;
-          attend_naively(result, seen, row, keys, values, shape.kv_heads, h / (heads / shape.kv_heads), shape,
-                         1.0 / std::sqrt(double(shape.key_dim)), options.sink_logits != nullptr ? &logit : nullptr);
+          double const logit = params.sink_logits != nullptr ? double{params.sink_logits[h]} : 0.0;
+          attend_naively(result, seen, query, row, keys, values, shape.kv_heads, h / (heads / shape.kv_heads), shape,
+                         {1.0 / std::sqrt(double(shape.key_dim))}, params.sink_logits != nullptr ? &logit : nullptr);
         }
     }
     return result;

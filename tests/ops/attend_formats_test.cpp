@@ -153,7 +153,7 @@ Errors errors_of(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_d
       TilePlanes planes;
       keys.fill(first, count, planes.keys);
       values.fill(first, count, planes.values);
-      attention.add(entered, tile, planes, &planes, queries, sums);
+      attention.add(entered, tile, planes, &planes, nullptr, queries, sums);
     }
   }
   Errors errors;
@@ -240,9 +240,9 @@ TEST_CASE("a query's bits do not depend on whether its neighbours have outliers"
     ops::append(cache.batch({{&s, 100}}).view(), 0, rows.data(), rows.data());
     std::vector<float> q = random_floats(4 * 32, 2), out(4 * 32), other_out(4 * 32);
     auto const batch = cache.batch({{&s, 1}});
-    ops::attend(batch.view(), 0, q.data(), 4, out.data());
+    ops::attend(batch.view(), 0, AttentionIo{q.data(), 4, out.data()});
     q[32 + 5] = 1e4F;
-    ops::attend(batch.view(), 0, q.data(), 4, other_out.data());
+    ops::attend(batch.view(), 0, AttentionIo{q.data(), 4, other_out.data()});
     for (std::size_t d = 0; d < 4 * 32; ++d)
       if (d / 32 != 1) CHECK(out[d] == other_out[d]);
     CHECK(out[32] != other_out[32]);
@@ -301,7 +301,7 @@ namespace {
 
 /// Long contexts: several parts, of which threads share the work in different ways.
 template <class Cache>
-void check_threads(Cache cache, std::int32_t num_query_heads, ops::AttendOptions options) {
+void check_threads(Cache cache, std::int32_t num_query_heads, AttentionParams const& params) {
   std::vector<Sequence> sequences;
   for (std::int32_t const length : {2600, 1, 0, 1024}) {
     Sequence s = cache.create(length);
@@ -320,14 +320,13 @@ void check_threads(Cache cache, std::int32_t num_query_heads, ops::AttendOptions
   std::vector<float> first, first_lse;
   for (int const num_threads : {1, 2, 3}) {
     ThreadPool threads(num_threads);
-    options.threads = &threads;
     auto const rows = size(view.num_query_tokens() * num_query_heads);
     std::vector<float> out(rows * size(cache.shape().value_dim)), lse(rows);
-    ops::attend(view, 0, q.data(), num_query_heads, out.data(), lse.data(), options);
+    ops::attend(view, 0, AttentionIo{q.data(), num_query_heads, out.data(), lse.data()}, params, {.threads = &threads});
     if (num_threads == 1) {
       first = out;
       first_lse = lse;
-      auto const expected = folio::test::naive_attention(view, 0, q.data(), num_query_heads, options);
+      auto const expected = folio::test::naive_attention(view, 0, q.data(), num_query_heads, params);
       CHECK(folio::test::difference(expected, out, lse) == "");
     }
     CHECK(std::memcmp(out.data(), first.data(), out.size() * sizeof(float)) == 0);

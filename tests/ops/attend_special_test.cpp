@@ -107,7 +107,7 @@ struct Stored {
     auto const batch = cache.batch({{&sequence, num_queries}});
     Result result{std::vector<float>(std::size_t{num_queries} * heads * dim),
                   std::vector<float>(std::size_t{num_queries} * heads)};
-    ops::attend(batch.view(), 0, q.data(), heads, result.out.data(), result.lse.data());
+    ops::attend(batch.view(), 0, AttentionIo{q.data(), heads, result.out.data(), result.lse.data()});
     return result;
   }
 };
@@ -197,7 +197,7 @@ TEMPLATE_TEST_CASE("a NaN in keys makes the rows that see it NaN, whatever the t
         std::vector<float> out(std::size_t{heads} * dim), lse(std::size_t{heads});
         ThreadPool threads(num_threads);
         auto const batch = cache.batch({{&sequence, 1}});
-        ops::attend(batch.view(), 0, q.data(), heads, out.data(), lse.data(), {.threads = &threads});
+        ops::attend(batch.view(), 0, AttentionIo{q.data(), heads, out.data(), lse.data()}, {}, {.threads = &threads});
         CAPTURE(TestType::name, simd::name_of(isa), num_nan, num_threads);
         for (std::size_t row = 0; row < heads; ++row) {
           CHECK(std::isnan(out[row * dim]) == (row < 2 && num_nan > 0));

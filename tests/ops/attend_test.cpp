@@ -10,11 +10,12 @@
 #include "support/story.hpp"
 #include "support/strangers.hpp"
 
+using folio::AttentionParams;
 using folio::BatchItem;
 using folio::GroupShape;
+using folio::HostExecution;
 using folio::ModelConfig;
 using folio::Sequence;
-using folio::ops::AttendOptions;
 using folio::test::contains;
 using folio::test::random_floats;
 
@@ -82,26 +83,27 @@ std::vector<float> queries_for(View const& view, GroupShape const& shape, std::i
 
 template <class View>
 Result attend(View const& view, std::int32_t layer, std::vector<float> const& q, std::int32_t num_query_heads,
-              AttendOptions const& options = {}) {
+              AttentionParams const& params = {}, HostExecution const& execution = {}) {
   GroupShape const shape = view.group(view.place(layer).group).shape;
   auto const rows = static_cast<std::size_t>(view.num_query_tokens()) * static_cast<std::size_t>(num_query_heads);
   Result result{std::vector<float>(rows * static_cast<std::size_t>(shape.value_dim), not_a_number),
                 std::vector<float>(rows, not_a_number)};
-  folio::ops::attend(view, layer, q.data(), num_query_heads, result.out.data(), result.lse.data(), options);
+  folio::ops::attend(view, layer, folio::AttentionIo{q.data(), num_query_heads, result.out.data(), result.lse.data()},
+                     params, execution);
   return result;
 }
 
 /// Attends in both layers and compares with the formula. `query_tokens`: -1 for those of the last append.
 template <class Cache>
 void check_against_formula(Cache const& cache, std::vector<BatchItem> const& items, std::int32_t num_query_heads,
-                           AttendOptions const& options = {}) {
+                           AttentionParams const& params = {}) {
   auto const batch = cache.batch(items);
   auto const view = batch.view();
   for (std::int32_t layer = 0; layer < cache.shape().layers; ++layer) {
     CAPTURE(layer, num_query_heads);
     auto const q = queries_for(view, cache.shape(), num_query_heads);
-    Result const found = attend(view, layer, q, num_query_heads, options);
-    auto const expected = folio::test::naive_attention(view, layer, q.data(), num_query_heads, options);
+    Result const found = attend(view, layer, q, num_query_heads, params);
+    auto const expected = folio::test::naive_attention(view, layer, q.data(), num_query_heads, params);
     CHECK(folio::test::difference(expected, found.out, found.lse) == "");
   }
 }
@@ -182,9 +184,9 @@ TEMPLATE_TEST_CASE("latent attention: values are the beginning of the keys, for 
   append_tokens(cache, {&a}, 9, 1);
   append_tokens(small, {&b}, 13, 1);
   append_tokens(small, {&b}, 2, 2);
-  AttendOptions const options{.scale = 0.07F};
-  check_against_formula(cache, {&a}, 16, options);
-  check_against_formula(small, {&b}, 5, options);
+  AttentionParams const params{.scale = 0.07F};
+  check_against_formula(cache, {&a}, 16, params);
+  check_against_formula(small, {&b}, 5, params);
 }
 
 TEST_CASE("every length and every fill of the last block, one query token") {
@@ -296,7 +298,7 @@ TEST_CASE("a query that sees nothing gives zeros and an lse of -infinity, or its
   auto const q = queries_for(batch.view(), cache.shape(), 4);
   float const logits[] = {1.5F, -2.0F, 0.0F, 7.0F};
   Result const nothing = attend(batch.view(), 0, q, 4, {.token_begin = 3, .token_end = 3});
-  Result const sink = attend(batch.view(), 0, q, 4, {.sink_logits = logits, .token_begin = 100});
+  Result const sink = attend(batch.view(), 0, q, 4, {.token_begin = 100, .sink_logits = logits});
   for (float const x : nothing.out) CHECK(x == 0.0F);
   for (float const x : nothing.lse) CHECK(x == -INFINITY);
   for (float const x : sink.out) CHECK(x == 0.0F);
@@ -383,7 +385,7 @@ TEST_CASE("a query's bits do not depend on the rest of the batch or on threads")
   auto const q = queries_for(batch.view(), cache.shape(), 4);
   for (int const num_threads : {1, 2, 5}) {
     folio::ThreadPool threads(num_threads);
-    CHECK(attend(batch.view(), 1, q, 4, {.threads = &threads}) == expected);
+    CHECK(attend(batch.view(), 1, q, 4, {}, {.threads = &threads}) == expected);
   }
   CHECK(attend(batch.view(), 1, q, 4) == expected);
 }
@@ -462,7 +464,7 @@ TEST_CASE("lse may be left out") {
   auto const batch = cache.batch({&s});
   auto const q = queries_for(batch.view(), cache.shape(), 4);
   std::vector<float> out(10 * 4 * 32);
-  folio::ops::attend(batch.view(), 0, q.data(), 4, out.data());
+  folio::ops::attend(batch.view(), 0, folio::AttentionIo{q.data(), 4, out.data()});
   CHECK(out == attend(batch.view(), 0, q, 4).out);
 }
 
@@ -509,7 +511,7 @@ TEST_CASE("what does not fit is refused before anything is written") {
   std::vector<float> const q(3 * 4 * 32);
   std::vector<float> out(3 * 4 * 32, 7.0F), lse(3 * 4, 7.0F);
   auto const ask = [&](std::int32_t layer, std::int32_t num_query_heads) {
-    folio::ops::attend(batch.view(), layer, q.data(), num_query_heads, out.data(), lse.data());
+    folio::ops::attend(batch.view(), layer, folio::AttentionIo{q.data(), num_query_heads, out.data(), lse.data()});
   };
   REQUIRE_THROWS_AS(ask(0, 3), folio::Error);
   REQUIRE_THROWS_WITH(ask(0, 3), contains("3 query heads cannot share 2 kv heads"));

@@ -203,7 +203,7 @@ TEST_CASE("scored, chosen, compacted and truncated, a sequence holds exactly the
     folio::ops::append(prompt.view(), layer, rows.data(), rows.data() + 7);
     before.push_back(gathered(prompt.view(), layer, length));
     std::vector<float> out(length * heads * 16), lse(length * heads);
-    folio::ops::attend(prompt.view(), layer, q.data(), heads, out.data(), lse.data());
+    folio::ops::attend(prompt.view(), layer, folio::AttentionIo{q.data(), heads, out.data(), lse.data()});
     folio::ops::accumulate_scores(prompt.view(), layer, q.data(), heads, lse.data(), scores.data() + layer * 2 * length,
                                   {.max_tokens = length});
   }

@@ -57,13 +57,12 @@ struct Queries {
   std::vector<float> q, lse;
 };
 template <class View>
-Queries attend(View const& view, std::int32_t layer, std::int32_t heads,
-               folio::ops::AttendOptions const& options = {}) {
+Queries attend(View const& view, std::int32_t layer, std::int32_t heads, folio::AttentionParams const& params = {}) {
   GroupShape const shape = view.group(view.place(layer).group).shape;
   auto const rows = std::int64_t{view.num_query_tokens()} * heads;
   Queries queries{random_floats(rows * shape.key_dim, 77, 2.0F), std::vector<float>(static_cast<std::size_t>(rows))};
   std::vector<float> out(static_cast<std::size_t>(rows * shape.value_dim));
-  folio::ops::attend(view, layer, queries.q.data(), heads, out.data(), queries.lse.data(), options);
+  folio::ops::attend(view, layer, folio::AttentionIo{queries.q.data(), heads, out.data(), queries.lse.data()}, params);
   return queries;
 }
 
@@ -185,7 +184,7 @@ TEST_CASE("even attention over four tokens gives the sums that one can count by 
   auto const step = [&](folio::Batch<decltype(cache)::View> const& batch, float decay) {
     std::vector<float> out(4 * 8);
     folio::ops::append(batch.view(), 0, zeros.data(), zeros.data());
-    folio::ops::attend(batch.view(), 0, zeros.data(), 1, out.data(), lse.data());
+    folio::ops::attend(batch.view(), 0, folio::AttentionIo{zeros.data(), 1, out.data(), lse.data()});
     folio::ops::accumulate_scores(batch.view(), 0, zeros.data(), 1, lse.data(), scores.data(),
                                   {.max_tokens = 4, .decay = decay});
   };

@@ -56,7 +56,7 @@ std::vector<float> attended(std::vector<float> const& keys, std::vector<float> c
   folio::ops::append(cache.batch({&sequence}).view(), 0, keys.data(), values.data());
   std::vector<float> out(std::size_t{num_query_heads} * dim);
   auto const batch = cache.batch({{&sequence, 1}});
-  folio::ops::attend(batch.view(), 0, q.data(), num_query_heads, out.data(), nullptr, {.scale = scale});
+  folio::ops::attend(batch.view(), 0, folio::AttentionIo{q.data(), num_query_heads, out.data()}, {.scale = scale});
   return out;
 }
 

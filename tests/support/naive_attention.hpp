@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <folio/ops/attend.hpp>
+#include <folio/attention/params.hpp>
 #include <folio/ops/gather.hpp>
 #include <limits>
 #include <string>
@@ -22,25 +22,46 @@ struct NaiveAttention {
   double unit = 4e-6;                           ///< of errors, for a score of 1
 };
 
-/// Whether the query at `position` takes `token` into its softmax.
-inline bool takes_part(GroupShape const& shape, ops::AttendOptions const& options, std::int32_t position,
+/// A step of one sequence, and which of its query tokens asks.
+struct NaiveQuery {
+  std::int32_t position, first_query;  ///< in the sequence: of the query, and of the step's first
+  std::uint64_t tree_word = 0;         ///< the query's, where there is a tree mask
+};
+
+/// Whether a query takes `token` into its softmax.
+inline bool takes_part(GroupShape const& shape, AttentionParams const& params, NaiveQuery const& query,
                        std::int32_t token) {
-  if (token < options.token_begin || token >= options.token_end) return false;
-  if (options.causal) return shape.visible(position, token);
-  return token >= shape.window_begin(position) || token < shape.sinks;
+  if (token < params.token_begin || token >= params.token_end) return false;
+  if (params.tree_mask != nullptr) {
+    if (token >= query.first_query && (query.tree_word >> (token - query.first_query) & 1U) == 0) return false;
+  } else if (params.causal && token > query.position) {
+    return false;
+  }
+  return token >= shape.window_begin(query.position) || token < shape.sinks;
 }
 
-/// One query head: softmax over the scores of `tokens`, which are rows of `keys` and `values`.
-inline void attend_naively(NaiveAttention& result, std::vector<std::int32_t> const& tokens, float const* q,
-                           std::vector<float> const& keys, std::vector<float> const& values, std::int32_t stride,
-                           std::int32_t head, GroupShape const& shape, double scale, double const* sink) {
+/// How the score of a query head with a token is made from their dot product.
+struct NaiveScore {
+  double scale = 1, soft_cap = 0, slope = 0;
+  [[nodiscard]] double operator()(double product, std::int32_t distance) const {
+    double const score = product * scale;
+    return (soft_cap != 0 ? soft_cap * std::tanh(score / soft_cap) : score) + slope * distance;
+  }
+};
+
+/// One query head: softmax over the scores of `tokens`, which are rows of `keys` and `values`. `position`: the query's.
+inline void attend_naively(NaiveAttention& result, std::vector<std::int32_t> const& tokens, std::int32_t position,
+                           float const* q, std::vector<float> const& keys, std::vector<float> const& values,
+                           std::int32_t stride, std::int32_t head, GroupShape const& shape, NaiveScore const& score_of,
+                           double const* sink) {
   std::vector<double> scores;
   for (std::int32_t const t : tokens) {
-    double score = 0;
+    double product = 0;
     for (std::int32_t d = 0; d < shape.key_dim; ++d)
-      score += double{q[d]} * double{keys[static_cast<std::size_t>((t * stride + head) * shape.key_dim + d)]};
-    scores.push_back(score * scale);
-    result.largest_score = std::max(result.largest_score, std::fabs(scores.back()));
+      product += double{q[d]} * double{keys[static_cast<std::size_t>((t * stride + head) * shape.key_dim + d)]};
+    scores.push_back(score_of(product, t - position));
+    result.largest_score =
+        std::max({result.largest_score, std::fabs(product * score_of.scale), std::fabs(scores.back())});
   }
   double max = sink != nullptr ? *sink : -std::numeric_limits<double>::infinity();
   for (double const s : scores) max = std::max(max, s);
@@ -62,9 +83,9 @@ inline void attend_naively(NaiveAttention& result, std::vector<std::int32_t> con
 /// What ops::attend should give for these arguments.
 template <class View>
 NaiveAttention naive_attention(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads,
-                               ops::AttendOptions const& options = {}) {
+                               AttentionParams const& params = {}) {
   GroupShape const shape = view.group(view.place(layer).group).shape;
-  double const scale = options.scale != 0 ? options.scale : 1.0 / std::sqrt(double(shape.key_dim));
+  NaiveScore score{params.scale != 0 ? params.scale : 1.0 / std::sqrt(double(shape.key_dim)), params.logit_soft_cap};
   NaiveAttention result;
   if (attends_in_integers<View>()) result.unit = 2e-5;
   for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
@@ -78,15 +99,18 @@ NaiveAttention naive_attention(View const& view, std::int32_t layer, float const
                   values.data() + t * shape.kv_heads * shape.value_dim);
     }
     for (std::int32_t query = 0; query < queries; ++query) {
+      std::int32_t const token = view.query_start(i) + query;
+      NaiveQuery const asks{length - queries + query, length - queries,
+                            params.tree_mask != nullptr ? params.tree_mask[token] : 0};
       std::vector<std::int32_t> tokens;
       for (std::int32_t t = 0; t < length; ++t)
-        if (takes_part(shape, options, length - queries + query, t)) tokens.push_back(t);
+        if (takes_part(shape, params, asks, t)) tokens.push_back(t);
       for (std::int32_t h = 0; h < num_query_heads; ++h) {
-        std::int64_t const row = std::int64_t{view.query_start(i) + query} * num_query_heads + h;
-        double const sink = options.sink_logits != nullptr ? double{options.sink_logits[h]} : 0.0;
-        attend_naively(result, tokens, q + row * shape.key_dim, keys, values, shape.kv_heads,
-                       h / (num_query_heads / shape.kv_heads), shape, scale,
-                       options.sink_logits != nullptr ? &sink : nullptr);
+        double const sink = params.sink_logits != nullptr ? double{params.sink_logits[h]} : 0.0;
+        score.slope = params.alibi_slopes != nullptr ? double{params.alibi_slopes[h]} : 0.0;
+        attend_naively(result, tokens, asks.position, q + (std::int64_t{token} * num_query_heads + h) * shape.key_dim,
+                       keys, values, shape.kv_heads, h / (num_query_heads / shape.kv_heads), shape, score,
+                       params.sink_logits != nullptr ? &sink : nullptr);
       }
     }
   }

@@ -19,7 +19,7 @@ namespace folio {
 
 /// Both parts of a step's sequences: two ordinary views whose sequence i is the same, with the same query tokens. In
 /// `hot` these are the sequence's last tokens, as ever, behind its sinks and newest tokens. In `cold` they are none of
-/// its tokens: all of those come before every query, which sees them all (AttendOptions::causal = false).
+/// its tokens: all of those come before every query, which sees them all (AttentionParams::causal = false).
 ///
 /// Layers of the model `M` that have a window are in neither: `windows` is the view of a plain cache of those layers,
 /// with all tokens that the windows keep. A layer's number in a part is layer_in_part's.

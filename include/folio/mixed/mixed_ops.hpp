@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <folio/attention/checks.hpp>
+#include <folio/attention/params.hpp>
 #include <folio/error.hpp>
 #include <folio/mixed/layer_parts.hpp>
 #include <folio/mixed/mixed_batch.hpp>
@@ -15,9 +17,11 @@
 #include <folio/ops/gather.hpp>
 #include <folio/ops/matrix_basis.hpp>
 #include <folio/ops/merge_attention.hpp>
+#include <folio/ops/rows.hpp>
 #include <folio/ops/token_range.hpp>
 #include <limits>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace folio::ops {
@@ -40,28 +44,62 @@ void with_part(View const& view, std::int32_t layer, OfWindows const& of_windows
   }
 }
 
-/// Attention of a layer without a window over what both caches have of it.
-template <class View>
-void attend_both(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads, float* out,
-                 float* lse, AttendOptions const& options) {
-  if (!view.any_demoted) return attend(view.hot, layer, q, num_query_heads, out, lse, options);
-  constexpr float empty = -std::numeric_limits<float>::infinity();
-  auto const rows =
-      static_cast<std::size_t>(view.num_query_tokens()) * static_cast<std::size_t>(std::max(num_query_heads, 0));
-  std::vector<float> own_lse(lse != nullptr ? 0 : rows, empty), cold_lse(rows, empty);
-  if (lse == nullptr) lse = own_lse.data();
-  attend(view.hot, layer, q, num_query_heads, out, lse, options);
+/// Rows of results in floats: those of `io` where it has floats, else some of its own that `finish` stores there.
+template <class T, class Out>
+class FloatResults {
+ public:
+  FloatResults(AttentionIo<T, Out> const& io, std::int64_t tokens, std::int32_t dim)
+      : io_(io), dim_(dim), row_(std::int64_t{io.num_query_heads} * dim) {
+    folio::detail::check_operands(io, tokens);
+    stride_ = folio::detail::checked_stride(io.out_stride, row_, "out");
+    if constexpr (!std::is_same_v<Out, float>) own_.resize(static_cast<std::size_t>(tokens * row_));
+  }
+  [[nodiscard]] float* row(std::int64_t token) {
+    if constexpr (std::is_same_v<Out, float>)
+      return io_.out + token * stride_;
+    else
+      return own_.data() + token * row_;
+  }
+  [[nodiscard]] std::int64_t stride() const { return own_.empty() ? stride_ : row_; }
+  void finish(std::int64_t token) {
+    if constexpr (!std::is_same_v<Out, float>)
+      store_activations(row(token), io_.num_query_heads * dim_, io_.out + token * stride_);
+  }
 
-  std::int32_t const dim = view.cold.group(view.cold.place(layer).group).shape.value_dim;
+ private:
+  AttentionIo<T, Out> io_;
+  std::int32_t dim_;
+  std::int64_t row_, stride_ = 0;
+  std::vector<float> own_;
+};
+
+/// Attention of a layer without a window over what both caches have of it.
+template <class View, class T, class Out>
+void attend_both(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io, AttentionParams const& params,
+                 HostExecution const& execution) {
+  if (!view.any_demoted) return attend(view.hot, layer, io, params, execution);
+  GroupShape const& shape = view.cold.group(view.cold.place(layer).group).shape;
+  folio::detail::checked_query_heads(shape, io.num_query_heads);
+  constexpr float empty = -std::numeric_limits<float>::infinity();
+  std::int64_t const tokens = view.num_query_tokens();
+  std::int32_t const heads = io.num_query_heads, dim = shape.value_dim;
+  auto const rows = static_cast<std::size_t>(tokens * heads);
+  FloatResults<T, Out> results(io, tokens, dim);
+  std::vector<float> own_lse(io.lse != nullptr ? 0 : rows, empty), cold_lse(rows, empty);
   std::vector<float> cold_out(rows * static_cast<std::size_t>(dim));
-  AttendOptions cold_options = options;
-  cold_options.causal = false;
-  cold_options.sink_logits = nullptr;  // in the softmax once, with the hot part
-  attend(view.cold, layer, q, num_query_heads, cold_out.data(), cold_lse.data(), cold_options);
-  parallel_for(options.threads, view.num_query_tokens(), [&](std::int64_t token) {
-    std::int64_t const row = token * num_query_heads;
-    merge_attention(out + row * dim, lse + row, cold_out.data() + row * dim, cold_lse.data() + row, num_query_heads,
-                    dim);
+  float* const lse = io.lse != nullptr ? io.lse : own_lse.data();
+  attend(view.hot, layer, AttentionIo<T, float>{io.q, heads, results.row(0), lse, io.q_stride, results.stride()},
+         params, execution);
+  AttentionParams cold_params = params;
+  cold_params.causal = false;
+  cold_params.tree_mask = nullptr;    // demoted tokens come before all of the step's
+  cold_params.sink_logits = nullptr;  // in the softmax once, with the hot part
+  attend(view.cold, layer, AttentionIo<T, float>{io.q, heads, cold_out.data(), cold_lse.data(), io.q_stride},
+         cold_params, execution);
+  parallel_for(execution.threads, view.query_start(view.num_sequences()), [&](std::int64_t token) {  // but for padding
+    std::int64_t const row = token * heads;
+    merge_attention(results.row(token), lse + row, cold_out.data() + row * dim, cold_lse.data() + row, heads, dim);
+    results.finish(token);
   });
 }
 
@@ -100,20 +138,22 @@ void append(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, fl
 /// Softmax attention of a step's query tokens over everything that their sequences have in both caches: what attend
 /// gives for one cache, of the tokens as each cache decodes them. Arguments and result are those of attend.
 ///
-/// Two partial attentions over disjoint tokens, merged by their log-sum-exp: over sinks and newest tokens, causal, and
-/// over the demoted ones, which every query sees. A view without demoted tokens costs one attend, and a layer with a
-/// window always does: it gives the same bits as a plain cache of the hot format. Takes the
+/// Two partial attentions over disjoint tokens, merged by their log-sum-exp: over sinks and newest tokens, causal or by
+/// the tree mask, and over the demoted ones, which every query sees. A view without demoted tokens costs one attend,
+/// and a layer with a window always does: it gives the same bits as a plain cache of the hot format. Takes the
 /// num_query_tokens * num_query_heads * (value_dim + 2) floats of the second part from the heap. Throws Error, before
-/// anything is written, as attend does, and for a range of tokens, which is for parts of one cache.
-template <class Hot, class Cold, class Windows, class M>
-void attend(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, float const* q,
-            std::int32_t num_query_heads, float* out, float* lse = nullptr, AttendOptions const& options = {}) {
-  if (options.token_begin > 0 || options.token_end != std::numeric_limits<std::int32_t>::max())
+/// anything is written, as attend does, for a range of tokens, which is for parts of one cache, and for ALiBi: a
+/// token's place in one of the caches is not its position.
+template <class Hot, class Cold, class Windows, class M, class T, class Out>
+void attend(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
+            AttentionParams const& params = {}, HostExecution const& execution = {}) {
+  if (params.token_begin > 0 || params.token_end != std::numeric_limits<std::int32_t>::max())
     throw Error("folio: attend over two caches takes no range of tokens; attend over view.hot or view.cold for a part");
+  if (params.alibi_slopes != nullptr)
+    throw Error("folio: attend over two caches has no ALiBi: a token's place in one of them is not its position");
   detail::with_part(
-      view, layer,
-      [&](auto const& windows, std::int32_t number) { attend(windows, number, q, num_query_heads, out, lse, options); },
-      [&](std::int32_t number) { detail::attend_both(view, number, q, num_query_heads, out, lse, options); });
+      view, layer, [&](auto const& windows, std::int32_t number) { attend(windows, number, io, params, execution); },
+      [&](std::int32_t number) { detail::attend_both(view, number, io, params, execution); });
 }
 
 /// What gather does for one cache: tokens [first_token, first_token + num_tokens) of sequence `i`, as the model counts
@@ -156,27 +196,40 @@ void append(MatrixView<View> const& view, std::int32_t layer, float const* keys,
 
 /// What attend does, with `q` and `out` in the model's basis. Cost besides: dim * dim multiplications for each query
 /// and output.
-template <class View>
-void attend(MatrixView<View> const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads, float* out,
-            float* lse = nullptr, AttendOptions const& options = {}) {
+template <class View, class T, class Out>
+void attend(MatrixView<View> const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
+            AttentionParams const& params = {}, HostExecution const& execution = {}) {
   LayerMatrices const& m = view.matrices->layer(layer);
-  bool const fits = num_query_heads > 0 && num_query_heads % m.kv_heads == 0;  // attend says so if it does not
-  std::int64_t const tokens = fits ? view.num_query_tokens() : 0;
-  std::vector<float> turned;
-  if (!m.keys.empty()) {
-    turned.resize(static_cast<std::size_t>(tokens * num_query_heads * m.key_dim));
-    parallel_for(options.threads, tokens, [&](std::int64_t t) {
-      std::int64_t const at = t * num_query_heads * m.key_dim;
-      turn_rows(m.keys, m.kv_heads, m.key_dim, q + at, 1, num_query_heads, false, turned.data() + at);
+  std::int32_t const heads = io.num_query_heads;
+  bool const fits = heads > 0 && heads % m.kv_heads == 0;  // attend says so if it does not
+  std::int64_t const tokens = fits ? view.num_query_tokens() : 0, row = std::int64_t{heads} * m.key_dim;
+  detail::FloatResults<T, Out> results(io, tokens, m.value_dim);
+  auto const stored = [&](auto const* q, std::int64_t q_stride) {
+    attend(view.stored, layer,
+           AttentionIo<std::remove_cvref_t<decltype(*q)>, float>{q, heads, tokens > 0 ? results.row(0) : nullptr,
+                                                                 io.lse, q_stride, results.stride()},
+           params, execution);
+  };
+  if (m.keys.empty()) {
+    stored(io.q, io.q_stride);
+  } else {
+    std::int64_t const stride = folio::detail::checked_stride(io.q_stride, row, "q");
+    std::vector<float> turned(static_cast<std::size_t>(tokens * row));
+    parallel_for(execution.threads, tokens, [&](std::int64_t t) {
+      std::vector<float> given(static_cast<std::size_t>(row));
+      load_activations(io.q + t * stride, static_cast<std::int32_t>(row), given.data());
+      turn_rows(m.keys, m.kv_heads, m.key_dim, given.data(), 1, heads, false, turned.data() + t * row);
     });
-    q = turned.data();
+    stored(static_cast<float const*>(turned.data()), 0);
   }
-  attend(view.stored, layer, q, num_query_heads, out, lse, options);
-  if (m.values.empty()) return;
-  parallel_for(options.threads, view.query_start(view.num_sequences()), [&](std::int64_t t) {  // but for padding
-    float* const rows = out + t * num_query_heads * m.value_dim;
-    std::vector<float> const stored(rows, rows + std::int64_t{num_query_heads} * m.value_dim);
-    turn_rows(m.values, m.kv_heads, m.value_dim, stored.data(), 1, num_query_heads, true, rows);
+  if (m.values.empty() && std::is_same_v<Out, float>) return;
+  parallel_for(execution.threads, view.query_start(view.num_sequences()), [&](std::int64_t t) {  // but for padding
+    float* const rows = results.row(t);
+    if (!m.values.empty()) {
+      std::vector<float> const as_stored(rows, rows + std::int64_t{heads} * m.value_dim);
+      turn_rows(m.values, m.kv_heads, m.value_dim, as_stored.data(), 1, heads, true, rows);
+    }
+    results.finish(t);
   });
 }
 

@@ -9,8 +9,10 @@
 // long sequence are merged at the end.
 
 #include <cstdint>
+#include <folio/attention/checks.hpp>
+#include <folio/attention/host/execution.hpp>
+#include <folio/attention/params.hpp>
 #include <folio/block.hpp>
-#include <folio/error.hpp>
 #include <folio/ops/attend_layer.hpp>
 #include <folio/ops/attend_task.hpp>
 #include <folio/ops/attend_work.hpp>
@@ -18,7 +20,6 @@
 #include <folio/ops/with_group.hpp>
 #include <folio/simd/kernels.hpp>
 #include <folio/simd/row_format.hpp>
-#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -99,18 +100,38 @@ template <int Group, class View>
   return sequences;
 }
 
+template <class T, class Out>
+[[nodiscard]] AttendOperands make_operands(AttentionIo<T, Out> const& io, GroupShape const& shape) {
+  static_assert(Activation<T> && Activation<Out>,
+                "folio: attend reads queries and writes results of float, folio::Half or folio::BFloat16");
+  AttendOperands operands{};
+  operands.q = io.q;
+  if constexpr (!std::is_same_v<T, float>)
+    operands.load = [](void const* q, std::int64_t at, std::int32_t n, float* to) {
+      load_activations(static_cast<T const*>(q) + at, n, to);
+    };
+  operands.q_stride = folio::detail::checked_stride(io.q_stride, std::int64_t{io.num_query_heads} * shape.key_dim, "q");
+  operands.out = io.out;
+  operands.store = [](float const* from, std::int32_t n, void* out, std::int64_t at) {
+    store_activations(from, n, static_cast<Out*>(out) + at);
+  };
+  operands.out_stride =
+      folio::detail::checked_stride(io.out_stride, std::int64_t{io.num_query_heads} * shape.value_dim, "out");
+  operands.lse = io.lse;
+  return operands;
+}
+
 }  // namespace detail
 
 /// Softmax attention of a step's query tokens over everything their sequences have stored in one layer.
 ///
-/// `q`: [view.num_query_tokens()][num_query_heads][key_dim], `out`: [..][num_query_heads][value_dim], `lse` (or null):
-/// [..][num_query_heads] natural logarithm of the sum of exponentiated scores. num_query_heads is a multiple of
-/// kv_heads; query head h reads kv head h / (num_query_heads / kv_heads): MHA, GQA, MQA, and MLA with the absorbed
-/// query of rank + rope dims. Causal: the query at position p sees tokens up to p, in a window layer those of its
-/// window and the sinks. A query that sees nothing gives zeros and an lse of -infinity, which merge_attention takes. A
-/// NaN in a query, or in a key that it sees, makes its `out` and `lse` NaN, and nobody else's.
-/// The result of a query does not depend on the other queries, on how a prompt was cut into steps, or on `threads`. It
-/// does on the machine's instructions, in the last bits.
+/// Operands: see AttentionIo; T and Out are float, Half or BFloat16. num_query_heads is a multiple of kv_heads; query
+/// head h reads kv head h / (num_query_heads / kv_heads): MHA, GQA, MQA, and MLA with the absorbed query of rank + rope
+/// dims. Which tokens a query sees and what becomes of scores: see AttentionParams. Positions are indices in the
+/// sequence, also under a tree mask. A query that sees nothing gives zeros and an lse of -infinity, which
+/// merge_attention takes. A NaN in a query, or in a key that it sees, makes its `out` and `lse` NaN, and nobody else's.
+/// The result of a query does not depend on the other queries, on how a prompt was cut into steps, or on `execution`.
+/// It does on the machine's instructions, in the last bits.
 ///
 /// Each key and value is read once for all query heads of its kv head and up to 32 query tokens. Integers of 2 to 8
 /// bits (8 symmetric ones; asymmetric ones; one scale for a row, or those of a tile of a multiple of 64 tokens) are not
@@ -123,30 +144,26 @@ template <int Group, class View>
 /// registers, or, for more than 8 query rows, once for each tile. `has_fast_attend` tells which views that holds for.
 /// Others decode tile by tile. Thread-safe as far as its `threads` are one caller's. Memory: about 100 KiB for each
 /// thread, and for long contexts shared by threads the sums of each 1,024 tokens. Throws Error, before anything is
-/// written, for a layer or head count that does not fit.
-template <HostReadableView View>
-void attend(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads, float* out,
-            float* lse = nullptr, AttendOptions const& options = {}) {
+/// written, for a layer, a head count or a stride that does not fit, a null q or out, a soft-cap that is no number, and
+/// more than 64 query tokens of a sequence under a tree mask.
+template <HostReadableView View, class T, class Out>
+void attend(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io, AttentionParams const& params = {},
+            HostExecution const& execution = {}) {
   with_group(view, layer, [&](auto group, std::int32_t index) {
-    std::int32_t const kv_heads = LayerView<View, group()>(view.group(group()), index).shape().kv_heads;
-    if (num_query_heads < 1 || num_query_heads % kv_heads != 0)
-      throw Error("folio: " + std::to_string(num_query_heads) + " query heads cannot share " +
-                  std::to_string(kv_heads) + " kv heads; give a multiple");
+    GroupShape const& shape = view.group(group()).shape;
+    std::int32_t const heads = folio::detail::checked_query_heads(shape, io.num_query_heads);
+    folio::detail::check_params(params);
+    folio::detail::check_operands(io, view.num_query_tokens());
     detail::AttendCall const call{detail::make_attend_layer<group()>(view, index),
-                                  detail::make_attend_sequences<group()>(view), num_query_heads,
-                                  num_query_heads / kv_heads, options};
-    detail::attend(call, q, out, lse);
+                                  detail::make_attend_sequences<group()>(view),
+                                  io.num_query_heads,
+                                  heads,
+                                  params,
+                                  detail::make_operands(io, shape)};
+    for (detail::AttendSequence const& sequence : call.sequences)
+      folio::detail::check_tree_tokens(params, sequence.num_query_tokens);
+    detail::run_attend(call, execution.threads);
   });
-}
-
-/// attend, for those who rely on its speed: does not compile where a plane has no kernels that read it in place.
-template <HostReadableView View>
-void attend_fast(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads, float* out,
-                 float* lse = nullptr, AttendOptions const& options = {}) {
-  static_assert(has_fast_attend<View>,
-                "folio: attend has no fast kernels for this view: take a layout that keeps rows whole, and quantizers "
-                "with a row_format, or ops::attend, which decodes other rows first");
-  attend(view, layer, q, num_query_heads, out, lse, options);
 }
 
 }  // namespace folio::ops

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <folio/attention/checks.hpp>
+#include <folio/attention/params.hpp>
 #include <folio/block.hpp>
 #include <folio/executor.hpp>
 #include <folio/ops/attend_layer.hpp>
@@ -21,25 +23,26 @@
 #include <utility>
 #include <vector>
 
-namespace folio::ops {
+namespace folio::ops::detail {
 
-struct AttendOptions {
-  float scale = 0;                     ///< of the scores; 0: 1 / sqrt(key dim), which a latent layer must not rely on
-  bool causal = true;                  ///< false: every query sees all tokens (a window still counts back from it)
-  float const* sink_logits = nullptr;  ///< [num_query_heads] a score that takes part in the softmax without a value
-  std::int32_t token_begin = 0;  ///< only tokens [token_begin, token_end): a part, to be merged by merge_attention
-  std::int32_t token_end = std::numeric_limits<std::int32_t>::max();
-  Executor threads = {};
+/// An AttentionIo with its types forgotten. Strides count elements, and are not 0.
+struct AttendOperands {
+  void const* q;
+  void (*load)(void const* q, std::int64_t at, std::int32_t n, float* to);  ///< null: q is of floats
+  std::int64_t q_stride;
+  void* out;
+  void (*store)(float const* from, std::int32_t n, void* out, std::int64_t at);
+  std::int64_t out_stride;
+  float* lse;
 };
-
-namespace detail {
 
 /// What all tasks of a call share.
 struct AttendCall {
   AttendLayer layer;
   std::vector<AttendSequence> sequences;
   std::int32_t num_query_heads, heads;  ///< heads: query heads of a kv head
-  AttendOptions const& options;
+  AttentionParams const& params;
+  AttendOperands io;
 };
 
 /// Works, one after another, with the memory that takes: for each, some kv heads of a few query tokens of one sequence.
@@ -47,10 +50,10 @@ struct AttendCall {
 /// tile by tile in turn, because they are neighbours in memory.
 class AttendTask {
  public:
-  explicit AttendTask(AttendCall const& call) : call_(call), shape_(call.layer.shape), options_(call.options) {}
+  explicit AttendTask(AttendCall const& call) : call_(call), shape_(call.layer.shape), params_(call.params) {}
 
-  /// Makes ready for a work; nothing where it is the one before. `q` begins at the work's first query token.
-  void begin(AttendWork const& work, float const* q) {
+  /// Makes ready for a work; nothing where it is the one before.
+  void begin(AttendWork const& work) {
     if (work_ == &work) return;
     AttentionShape const shape{shape_.key_dim, shape_.value_dim, work.count, call_.heads};
     if (!attention_.has_value() || shape.rows() != rows_) {
@@ -62,7 +65,8 @@ class AttendTask {
     }
     sequence_ = &call_.sequences[to_size(work.sequence)];
     work_ = &work;
-    load_queries(q);
+    load_queries();
+    load_shapes();
   }
 
   [[nodiscard]] bool knows(AttendWork const& work) const { return work_ == &work; }
@@ -94,22 +98,22 @@ class AttendTask {
     if (current >= 0) merge(parts_);
   }
 
-  /// `out` and `lse` begin where `q` does.
-  void store(float* out, float* lse) {
-    std::vector<float> value(to_size(shape_.value_dim));
+  void store() {
     for (std::int32_t h = 0; h < work_->kv_heads; ++h)
       for (std::int32_t row = 0; row < rows_; ++row) {
         simd::RowState const state = total_[to_size(h)].states[to_size(row)];
         float const norm = state.empty() ? 0.0F : 1.0F / state.sum;  // a query that saw nothing gives zeros
-        attention_->read_row(total_[to_size(h)], row, norm, value.data());
-        change_value_basis(call_.layer.values.basis, shape_, value.data());
-        std::int64_t const to = row_of(h, row);
-        std::copy(value.begin(), value.end(), out + to * shape_.value_dim);
-        if (lse == nullptr) continue;
+        float value[max_row_dim];
+        attention_->read_row(total_[to_size(h)], row, norm, value);
+        change_value_basis(call_.layer.values.basis, shape_, value);
+        std::int32_t const head = query_head(h, row);
+        call_.io.store(value, shape_.value_dim, call_.io.out,
+                       query_token(row) * call_.io.out_stride + std::int64_t{head} * shape_.value_dim);
+        if (call_.io.lse == nullptr) continue;
         // By the bits: told that there is no infinity, a compiler takes the other of two values.
         float const sum = state.max + std::log(state.sum);
         std::uint32_t const bits = select_bits(state.empty(), 0xFF800000U, to_bits(sum));
-        std::memcpy(lse + to, &bits, sizeof(bits));
+        std::memcpy(call_.io.lse + query_token(row) * call_.num_query_heads + head, &bits, sizeof(bits));
       }
   }
 
@@ -119,9 +123,8 @@ class AttendTask {
     total_.resize(to_size(work_->kv_heads));
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
       attention_->clear(total_[to_size(h)]);
-      for (std::int32_t row = 0; options_.sink_logits != nullptr && row < rows_; ++row)
-        total_[to_size(h)].states[to_size(row)] = {
-            options_.sink_logits[(work_->first_head + h) * call_.heads + row % call_.heads], 1.0F};
+      for (std::int32_t row = 0; params_.sink_logits != nullptr && row < rows_; ++row)
+        total_[to_size(h)].states[to_size(row)] = {params_.sink_logits[query_head(h, row)], 1.0F};
     }
   }
   void merge(std::vector<PartialSums> const& part) {
@@ -131,22 +134,44 @@ class AttendTask {
   [[nodiscard]] std::int32_t position(std::int32_t query) const {
     return sequence_->first_query() + work_->first + query;
   }
-  [[nodiscard]] std::int64_t row_of(std::int32_t kv_head, std::int32_t row) const {
-    return std::int64_t{row / call_.heads} * call_.num_query_heads + (work_->first_head + kv_head) * call_.heads +
-           row % call_.heads;
+  /// Of the step.
+  [[nodiscard]] std::int64_t query_token(std::int32_t row) const {
+    return std::int64_t{sequence_->first_row} + work_->first + row / call_.heads;
+  }
+  [[nodiscard]] std::int32_t query_head(std::int32_t kv_head, std::int32_t row) const {
+    return (work_->first_head + kv_head) * call_.heads + row % call_.heads;
   }
 
-  void load_queries(float const* q) {
-    float const scale = options_.scale != 0 ? options_.scale : 1.0F / std::sqrt(static_cast<float>(shape_.key_dim));
+  void load_queries() {
+    float const scale = folio::detail::score_scale(shape_, params_.scale);
     while (queries_.size() < to_size(work_->kv_heads)) queries_.push_back(attention_->make_queries());
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
       QueryStore& queries = queries_[to_size(h)];
       for (std::int32_t row = 0; row < rows_; ++row) {
-        float* const stored = queries.set_row(row, q + row_of(h, row) * shape_.key_dim, scale);
+        float converted[max_row_dim];
+        float* const stored = queries.set_row(row, query(h, row, converted), scale);
         change_basis(call_.layer.keys.basis, stored, shape_.key_dim, shape_.key_dim);  // instead of every key
       }
       queries.finish();
     }
+  }
+  /// Where it is, or put into `room` as floats.
+  [[nodiscard]] float const* query(std::int32_t kv_head, std::int32_t row, float* room) const {
+    std::int64_t const at =
+        query_token(row) * call_.io.q_stride + std::int64_t{query_head(kv_head, row)} * shape_.key_dim;
+    if (call_.io.load == nullptr) return static_cast<float const*>(call_.io.q) + at;
+    call_.io.load(call_.io.q, at, shape_.key_dim, room);
+    return room;
+  }
+
+  void load_shapes() {
+    shapes_.clear();
+    if (params_.logit_soft_cap == 0 && params_.alibi_slopes == nullptr) return;
+    slopes_.clear();
+    for (std::int32_t h = 0; params_.alibi_slopes != nullptr && h < work_->kv_heads; ++h)
+      for (std::int32_t row = 0; row < rows_; ++row) slopes_.push_back(params_.alibi_slopes[query_head(h, row)]);
+    for (std::int32_t h = 0; h < work_->kv_heads; ++h)
+      shapes_.push_back({params_.logit_soft_cap, slopes_.empty() ? nullptr : slopes_.data() + h * rows_, position(0)});
   }
 
   /// A tile in one of the kv heads.
@@ -160,9 +185,10 @@ class AttendTask {
   /// items ahead, and the kernels ask memory for them.
   template <class F>
   void add_tiles(std::int32_t begin, std::int32_t end, std::vector<PartialSums>& sums, F const& before) {
-    std::int32_t const last_seen = options_.causal ? position(work_->count - 1) : sequence_->num_tokens - 1;
-    end = std::min({end, std::max(0, options_.token_end), last_seen + 1});
-    begin = std::max(begin, std::max(0, options_.token_begin)) / simd::tile_tokens * simd::tile_tokens;
+    std::int32_t const last_seen =
+        params_.causal && params_.tree_mask == nullptr ? position(work_->count - 1) : sequence_->num_tokens - 1;
+    end = std::min({end, std::max(0, params_.token_end), last_seen + 1});
+    begin = std::max(begin, std::max(0, params_.token_begin)) / simd::tile_tokens * simd::tile_tokens;
     int found = find_tile(begin, end, items_[0].tile) ? 1 : 0;
     if (found == 0) return;
     items_[0].kv_head = 0;
@@ -175,7 +201,8 @@ class AttendTask {
       if (item.kv_head == 0) before(item.tile.first);
       attention_->add(entered, item.tile, item.planes,
                       i + ahead < found ? &items_[(i + ahead) % (ahead + 1)].planes : nullptr,
-                      queries_[to_size(item.kv_head)], sums[to_size(item.kv_head)]);
+                      shapes_.empty() ? nullptr : &shapes_[to_size(item.kv_head)], queries_[to_size(item.kv_head)],
+                      sums[to_size(item.kv_head)]);
     }
   }
 
@@ -203,18 +230,25 @@ class AttendTask {
 
   /// A window and the sinks leave at most two stretches of a tile visible.
   bool find_visible(std::int32_t first, std::int32_t end, TileTokens& tile) const {
-    std::int32_t const begin = std::clamp(std::max(0, options_.token_begin) - first, 0, simd::tile_tokens);
+    std::int32_t const begin = std::clamp(std::max(0, params_.token_begin) - first, 0, simd::tile_tokens);
     TileStretches all{simd::tile_tokens, 0, simd::tile_tokens, 0};
     tile.visible.resize(to_size(work_->count));
+    // Draft tokens: those of this step, from bit `draft` on.
+    std::int32_t const draft = sequence_->first_query() - first;
+    tile.bits.resize(params_.tree_mask != nullptr && draft < simd::tile_tokens ? to_size(work_->count) : 0);
     for (std::int32_t i = 0; i < work_->count; ++i) {
       std::int32_t const at = position(i);
       TileStretches& v = tile.visible[to_size(i)];
       v.begin = begin;
       v.end = std::min(end - first, simd::tile_tokens);
-      if (options_.causal) v.end = std::min(v.end, at + 1 - first);
+      if (params_.causal && params_.tree_mask == nullptr) v.end = std::min(v.end, at + 1 - first);
       v.end = std::max(v.end, begin);
       v.window = std::clamp(shape_.window_begin(at) - first, begin, v.end);
       v.sinks = std::clamp(shape_.sinks - first, begin, v.window);
+      if (!tile.bits.empty()) {
+        tile.bits[to_size(i)] = stretch_bits(v) & tree_bits(i, draft);
+        if (tile.bits[to_size(i)] == 0) v = {begin, begin, begin, begin};
+      }
       all.begin = std::min(all.begin, v.begin);
       all.sinks = std::max(all.sinks, v.sinks);
       if (v.window < v.end) all.window = std::min(all.window, v.window);
@@ -223,6 +257,19 @@ class AttendTask {
     tile.first = first;
     tile.all = all;
     return !all.none();
+  }
+
+  [[nodiscard]] static std::uint64_t stretch_bits(TileStretches const& v) {
+    auto const below = [](std::int32_t n) {
+      return n < simd::tile_tokens ? (std::uint64_t{1} << n) - 1 : ~std::uint64_t{0};
+    };
+    return (below(v.sinks) & ~below(v.begin)) | (below(v.end) & ~below(v.window));
+  }
+  /// The tokens of a tile that the tree mask leaves query `i` of the work; bit `draft` is the step's first token.
+  [[nodiscard]] std::uint64_t tree_bits(std::int32_t i, std::int32_t draft) const {
+    std::uint64_t const word = params_.tree_mask[sequence_->first_row + work_->first + i];
+    if (draft < 0) return -draft < simd::tile_tokens ? word >> -draft : 0;
+    return word << draft | ((std::uint64_t{1} << draft) - 1);
   }
 
   /// Where the tokens' rows are; tokens that nobody sees are given those of one that is there.
@@ -287,12 +334,14 @@ class AttendTask {
 
   AttendCall const& call_;
   GroupShape const& shape_;
-  AttendOptions const& options_;
+  AttentionParams const& params_;
   AttendWork const* work_ = nullptr;
   std::int32_t rows_ = 0;  // query rows of a kv head
   AttendSequence const* sequence_ = nullptr;
   std::optional<TileAttention> attention_;
-  std::vector<QueryStore> queries_;         // of each kv head of the work
+  std::vector<QueryStore> queries_;  // of each kv head of the work
+  std::vector<ScoreShapes> shapes_;  // the same, or empty
+  std::vector<float> slopes_;
   std::vector<PartialSums> parts_, total_;  // of each kv head
   static constexpr int ahead = 2;
   Item items_[ahead + 1];
@@ -326,21 +375,17 @@ class TaskStore {
   std::vector<std::unique_ptr<AttendTask>> idle_;
 };
 
-/// The whole call. Pointers as for ops::attend.
-inline void attend(AttendCall const& call, float const* q, float* out, float* lse) {
-  AttendOptions const& options = call.options;
-  GroupShape const& shape = call.layer.shape;
-  int const num_threads = options.threads.num_threads();
-  auto works = share_out(call.sequences, shape.kv_heads, call.heads, num_threads, options.token_end);
+/// The whole call.
+inline void run_attend(AttendCall const& call, Executor threads) {
+  auto works =
+      share_out(call.sequences, call.layer.shape.kv_heads, call.heads, threads.num_threads(), call.params.token_end);
   auto const pieces = pieces_of(works);
   TaskStore tasks;
-  parallel_for(options.threads, static_cast<std::int64_t>(pieces.size()), [&](std::int64_t i) {
+  parallel_for(threads, static_cast<std::int64_t>(pieces.size()), [&](std::int64_t i) {
     AttendPiece const& piece = pieces[static_cast<std::size_t>(i)];
     AttendWork& work = works[piece.work];
-    std::int64_t const row =
-        std::int64_t{call.sequences[to_size(work.sequence)].first_row + work.first} * call.num_query_heads;
     auto task = tasks.take(work, call);
-    task->begin(work, q + row * shape.key_dim);
+    task->begin(work);
     bool last = piece.part < 0;
     if (piece.part < 0) {
       task->sum_all();
@@ -349,11 +394,9 @@ inline void attend(AttendCall const& call, float const* q, float* out, float* ls
       last = tasks.finish_part(work);
       if (last) task->merge_parts();
     }
-    if (last) task->store(out + row * shape.value_dim, lse != nullptr ? lse + row : nullptr);
+    if (last) task->store();
     tasks.give_back(std::move(task));
   });
 }
 
-}  // namespace detail
-
-}  // namespace folio::ops
+}  // namespace folio::ops::detail

@@ -4,12 +4,37 @@
 // Whole rows: decoding them, and turning them between the model's basis and the quantizer's. Host only.
 
 #include <algorithm>
+#include <concepts>
 #include <cstdint>
 #include <folio/model.hpp>
 #include <folio/quantizer/basis.hpp>
+#include <folio/quantizer/float_formats.hpp>
 #include <folio/quantizer/quantizer.hpp>
 
 namespace folio::ops {
+
+/// Activation: an element of an engine's queries, keys, values and results.
+template <class T>
+concept Activation = std::same_as<T, float> || std::same_as<T, Half> || std::same_as<T, BFloat16>;
+
+/// `n` activations as floats, exactly.
+template <Activation T>
+void load_activations(T const* from, std::int32_t n, float* to) {
+  if constexpr (std::same_as<T, float>) std::copy_n(from, n, to);
+  if constexpr (std::same_as<T, Half>)
+    for (std::int32_t i = 0; i < n; ++i) to[i] = f16_to_f32(from[i].bits);
+  if constexpr (std::same_as<T, BFloat16>)
+    for (std::int32_t i = 0; i < n; ++i) to[i] = bf16_to_f32(from[i].bits);
+}
+/// `n` floats as the nearest activations, ties to even.
+template <Activation T>
+void store_activations(float const* from, std::int32_t n, T* to) {
+  if constexpr (std::same_as<T, float>) std::copy_n(from, n, to);
+  if constexpr (std::same_as<T, Half>)
+    for (std::int32_t i = 0; i < n; ++i) to[i].bits = f32_to_f16(from[i]);
+  if constexpr (std::same_as<T, BFloat16>)
+    for (std::int32_t i = 0; i < n; ++i) to[i].bits = f32_to_bf16(from[i]);
+}
 
 /// Decodes the first `dim` elements of a row into `out`, in the quantizer's basis.
 template <class RowType>

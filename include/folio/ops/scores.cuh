@@ -207,7 +207,7 @@ void accumulate_scores(DeviceView<View> const& view, std::int32_t layer, T const
     detail::checked_score_heads(shape, num_query_heads, options);
     if (plain.num_sequences() == 0) return;
     check_aligned(q, "q");
-    options.scale = detail::score_scale(shape, options);
+    options.scale = folio::detail::score_scale(shape, options.scale);
     constexpr std::int64_t tile = detail::ScoreShape<View, group()>::tile;
     std::int64_t const blocks =
         (options.max_tokens + tile - 1) / tile * plain.num_sequences() * (options.per_head ? shape.kv_heads : 1);

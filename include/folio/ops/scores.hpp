@@ -7,8 +7,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <folio/attention/checks.hpp>
+#include <folio/block.hpp>
+#include <folio/device_view.hpp>
+#include <folio/error.hpp>
 #include <folio/executor.hpp>
-#include <folio/ops/attend.hpp>
+#include <folio/model.hpp>
 #include <folio/ops/rows.hpp>
 #include <folio/ops/with_group.hpp>
 #include <folio/quantizer/float_formats.hpp>
@@ -38,17 +42,11 @@ inline float dot(float const* a, float const* b, std::int32_t n) {
 /// Query heads of a kv head; what is wrong with them or with the rows of scores is thrown as Error.
 inline std::int32_t checked_score_heads(GroupShape const& shape, std::int32_t num_query_heads,
                                         ScoreOptions const& options) {
-  if (num_query_heads < 1 || num_query_heads % shape.kv_heads != 0)
-    throw Error("folio: " + std::to_string(num_query_heads) + " query heads cannot share " +
-                std::to_string(shape.kv_heads) + " kv heads; give a multiple");
+  std::int32_t const heads = folio::detail::checked_query_heads(shape, num_query_heads);
   if (options.max_tokens < 1)
     throw Error("folio: ScoreOptions::max_tokens is " + std::to_string(options.max_tokens) +
                 "; give the floats from one row of scores to the next");
-  return num_query_heads / shape.kv_heads;
-}
-
-[[nodiscard]] inline float score_scale(GroupShape const& shape, ScoreOptions const& options) {
-  return options.scale != 0 ? options.scale : 1.0F / std::sqrt(static_cast<float>(shape.key_dim));
+  return heads;
 }
 
 /// The query tokens of one sequence: scaled rows in the basis of the stored keys, and their log-sum-exps.
@@ -127,7 +125,7 @@ void accumulate_scores(View const& view, std::int32_t layer, float const* q, std
                   std::to_string(options.max_tokens) + " scores");
     std::vector<float> const rows =
         detail::turned_queries<View>(shape, q, std::int64_t{view.query_start(view.num_sequences())} * num_query_heads,
-                                     detail::score_scale(shape, options), threads);
+                                     folio::detail::score_scale(shape, options.scale), threads);
     std::int64_t const tasks = blocks_for(longest, tokens_per_task);
     std::int32_t const score_heads = options.per_head ? shape.kv_heads : 1;
     parallel_for(threads, tasks * view.num_sequences() * score_heads, [&](std::int64_t task) {

@@ -8,6 +8,7 @@
 // the same whether one thread works through them or many do.
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <folio/ops/query_store.hpp>
@@ -31,6 +32,15 @@ struct TileTokens {
   std::int32_t first = 0;
   TileStretches all;                   ///< by any query
   std::vector<TileStretches> visible;  ///< by each query
+  /// Of each query, the tokens of its stretches that it sees, as bits; empty where it sees all of them. For tree masks.
+  std::vector<std::uint64_t> bits;
+};
+
+/// What attention makes of scores before their softmax.
+struct ScoreShapes {
+  float soft_cap = 0;
+  float const* slopes = nullptr;    ///< of each row, or null
+  std::int32_t first_position = 0;  ///< of the first query
 };
 
 /// A tile's keys and values in one kv head, and floats for rows that have no kernels of their own.
@@ -149,16 +159,18 @@ class TileAttention {
     void (*leave_)();
   };
 
-  /// Takes a tile into the sums; `next`, or null, is fetched into the caches meanwhile.
+  /// Takes a tile into the sums; `next`, or null, is fetched into the caches meanwhile. `shapes`: null where scores
+  /// stay as they are.
   void add(Entered const&, TileTokens const& tile, TilePlanes const& planes, TilePlanes const* next,
-           QueryStore& queries, PartialSums& sums) {
+           ScoreShapes const* shapes, QueryStore& queries, PartialSums& sums) {
     keys_.tokens = values_.tokens = std::max(tile.all.sinks, tile.all.end);
     simd::RowsAhead ahead;
     if (next != nullptr) ahead = {&next->keys, &next->values, row_bytes_[0], row_bytes_[1]};
     keys_.ahead = values_.ahead = next != nullptr ? &ahead : nullptr;
     prepare(keys_, key_kernels_.load_key_params, key_kernels_.prepare_keys, planes.keys, wide_keys_);
     prepare(values_, value_kernels_.load_value_params, value_kernels_.prepare_values, planes.values, wide_values_);
-    for (std::int32_t row = 0; row < shape_.rows(); row += simd::block_rows) add_block(tile, row, queries, sums);
+    for (std::int32_t row = 0; row < shape_.rows(); row += simd::block_rows)
+      add_block(tile, row, shapes, queries, sums);
   }
 
  private:
@@ -196,7 +208,8 @@ class TileAttention {
     if (wide.used) to.rows = &wide.rows;
   }
 
-  void add_block(TileTokens const& tile, std::int32_t row, QueryStore& queries, PartialSums& sums) {
+  void add_block(TileTokens const& tile, std::int32_t row, ScoreShapes const* shapes, QueryStore& queries,
+                 PartialSums& sums) {
     std::int32_t const rows = std::min(simd::block_rows, shape_.rows() - row);
     keys_.tokens = 0;  // after the last token that one of these rows sees, scores are not needed
     for (std::int32_t r = 0; r < rows; ++r)
@@ -207,7 +220,11 @@ class TileAttention {
     simd::WeightIntegers integers;
     alignas(16) float keep[simd::block_rows];
     score(queries.block(row, keys_), scores);
-    for (std::int32_t r = 0; r < simd::block_rows; ++r) hide(visible(tile, row + std::min(r, rows - 1)), scores[r]);
+    for (std::int32_t r = 0; r < simd::block_rows; ++r) {
+      std::int32_t const as_row = row + std::min(r, rows - 1);
+      if (shapes != nullptr) shape_scores(*shapes, tile.first, as_row, scores[r]);
+      hide(tile, as_row, scores[r]);
+    }
     key_kernels_.soften(keys_, scores[0], sums.states.data() + row, keep);
     if (value_kernels_.weigh != nullptr) value_kernels_.weigh(values_, scores[0], integers);
     simd::WeightRows weights;
@@ -232,21 +249,34 @@ class TileAttention {
       for (std::int32_t t = 0; t < keys_.tokens && queries.outliers[r] != 0; ++t) scores[r][t] += rest[r][t];
   }
 
+  void shape_scores(ScoreShapes const& shapes, std::int32_t first, std::int32_t row, float* scores) const {
+    std::int32_t const position = shapes.first_position + row / shape_.heads;
+    float const slope = shapes.slopes != nullptr ? shapes.slopes[row] : 0.0F;
+    key_kernels_.shape_scores(keys_, {shapes.soft_cap, slope, first - position}, scores);
+  }
+
   [[nodiscard]] TileStretches const& visible(TileTokens const& tile, std::int32_t row) const {
     return tile.visible[to_size(row / shape_.heads)];
   }
 
-  static void hide(TileStretches const& visible, float* scores) {
-    if (visible.all()) return;
-    std::fill(scores, scores + visible.begin, simd::hidden_score);
-    std::fill(scores + visible.sinks, scores + visible.window, simd::hidden_score);
-    std::fill(scores + visible.end, scores + simd::tile_tokens, simd::hidden_score);
+  void hide(TileTokens const& tile, std::int32_t row, float* scores) const {
+    TileStretches const& seen = visible(tile, row);
+    if (!tile.bits.empty()) {
+      std::uint64_t const bits = tile.bits[to_size(row / shape_.heads)];
+      for (std::int32_t t = 0; t < simd::tile_tokens; ++t)
+        if ((bits >> t & 1U) == 0) scores[t] = simd::hidden_score;
+      return;
+    }
+    if (seen.all()) return;
+    std::fill(scores, scores + seen.begin, simd::hidden_score);
+    std::fill(scores + seen.sinks, scores + seen.window, simd::hidden_score);
+    std::fill(scores + seen.end, scores + simd::tile_tokens, simd::hidden_score);
   }
 
   /// Integers of hidden tokens weigh nothing; a stored NaN would. So floats are read where they are seen: at once where
   /// all rows see the same, else row by row.
   void add_values(TileTokens const& tile, std::int32_t row, std::int32_t rows, simd::WeightRows weights) {
-    bool same = true;
+    bool same = tile.bits.empty();
     for (std::int32_t r = 1; r < rows; ++r) same = same && visible(tile, row + r) == visible(tile, row);
     if (value_kernels_.is_integer) {
       weights.end = values_.tokens;
@@ -262,22 +292,35 @@ class TileAttention {
         single.keep = keep;
         single.num_rows = 1;
         single.out = weights.out + std::int64_t{r} * places_;
-        add_stretches(visible(tile, row + r), single);
+        if (tile.bits.empty())
+          add_stretches(visible(tile, row + r), single);
+        else
+          add_bits(tile.bits[to_size((row + r) / shape_.heads)], single);
       }
     }
   }
 
   void add_stretches(TileStretches const& visible, simd::WeightRows weights) {
-    static constexpr float keep_all[simd::block_rows] = {1.0F, 1.0F, 1.0F, 1.0F};
-    weights.begin = visible.begin;
-    weights.end = visible.sinks;
-    if (visible.sinks > visible.begin) {
-      value_kernels_.add(values_, weights);
-      weights.keep = keep_all;
+    add_stretch(visible.begin, visible.sinks, weights);
+    add_stretch(visible.window, visible.end, weights);
+  }
+  /// Stretch by stretch of neighbouring tokens.
+  void add_bits(std::uint64_t bits, simd::WeightRows weights) {
+    for (std::int32_t end = 0; bits != 0;) {
+      std::int32_t const begin = std::countr_zero(bits);
+      end = begin + std::countr_one(bits >> begin);
+      add_stretch(begin, end, weights);
+      bits = end < simd::tile_tokens ? bits >> end << end : 0;
     }
-    weights.begin = visible.window;
-    weights.end = visible.end;
-    if (visible.end > visible.window) value_kernels_.add(values_, weights);
+  }
+  /// What the sums so far are multiplied by is done by the first stretch that is not empty.
+  void add_stretch(std::int32_t begin, std::int32_t end, simd::WeightRows& weights) {
+    static constexpr float keep_all[simd::block_rows] = {1.0F, 1.0F, 1.0F, 1.0F};
+    if (end <= begin) return;
+    weights.begin = begin;
+    weights.end = end;
+    value_kernels_.add(values_, weights);
+    weights.keep = keep_all;
   }
 
   std::int32_t row_bytes_[2];

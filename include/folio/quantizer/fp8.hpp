@@ -100,7 +100,7 @@ using Fp8E4M3 = Fp8Quantizer<Fp8Format::e4m3, Fp8Scale::row>;
 using Fp8E5M2 = Fp8Quantizer<Fp8Format::e5m2, Fp8Scale::row>;
 
 /// Nothing but fp8: 8 bits per element. With scales of their own, per tensor or per head, callers divide keys and
-/// values by them before `append`, multiply AttendOptions::scale (or each query) by the keys' and outputs by the
+/// values by them before `append`, multiply AttentionParams::scale (or each query) by the keys' and outputs by the
 /// values': powers of two add no rounding of their own. Without, large elements saturate and small ones lose precision:
 /// on values 100 times too small the mean squared error is five times as large. Choose the formats above unless such
 /// scales are known.

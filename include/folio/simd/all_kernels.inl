@@ -22,6 +22,7 @@ namespace folio::simd::FOLIO_SIMD_ISA {
 template <class E>
 [[nodiscard]] RowKernels float_kernels(bool many_rows) {
   RowKernels k;
+  k.shape_scores = shape_scores;
   k.soften = soften;
   k.key_places = k.value_places = float_places;
   k.key_dim_at = k.value_dim_at = same_dim;
@@ -41,6 +42,7 @@ template <class C, bool Channels>
   RowKernels k;
   k.load_key_params = load_grids<C::bias>;  // of two f16, as all unsigned codes have today
   k.load_value_params = load_grids<C::value_bias>;
+  k.shape_scores = shape_scores;
   k.soften = soften;
   k.is_integer = true;
   k.quantize_queries = quantize_queries<false>;

@@ -33,6 +33,33 @@ inline void load_grids(Tile const& tile) {
   }
 }
 
+/// tanh to 3 units of the last place; NaN for a NaN. Near 0 by the polynomial of Cephes (Moshier), which loses nothing
+/// to a difference from 1.
+[[nodiscard]] inline Floats tanh(Floats x) {
+  Ints const sign = as<Ints>(x) & std::numeric_limits<std::int32_t>::min(), size = as<Ints>(x) ^ sign;
+  Floats const z = x * x;
+  Floats p = z * -5.70498872745e-3F + 2.06390887954e-2F;
+  p = p * z - 5.37397155531e-2F;
+  p = p * z + 1.33314422036e-1F;
+  p = p * z - 3.33332819422e-1F;
+  Floats const near_zero = x + x * (z * p), e = exp(as<Floats>(size) * -2.0F);
+  Ints const other = as<Ints>((1.0F - e) / (1.0F + e)) | sign;
+  return as<Floats>(size < 0x3F200000 ? as<Ints>(near_zero) : other);  // 0.625
+}
+
+/// See ScoreShape. A score of the row says nothing of another token's, so what is hidden may be any.
+inline void shape_scores(Tile const& tile, ScoreShape const& shape, float* scores) {
+  float const inverse = shape.soft_cap != 0 ? 1.0F / shape.soft_cap : 0.0F;
+  Ints distance;
+  for (int i = 0; i < lanes; ++i) distance[i] = shape.distance + i;
+  for (std::int32_t t = 0; t < tile.tokens; t += lanes, distance += lanes) {
+    Floats score = load<Floats>(scores + t);
+    if (shape.soft_cap != 0) score = tanh(score * inverse) * shape.soft_cap;
+    if (shape.slope != 0) score += __builtin_convertvector(distance, Floats) * shape.slope;
+    store(scores + t, score);
+  }
+}
+
 /// The running softmax of 4 rows (Milakov and Gimelshein, arXiv:1805.02867): takes in the scores of a tile, of which
 /// those of hidden tokens are `hidden_score`, and leaves weights. `keep`: what the rows' sums so far are multiplied by.
 /// A NaN among the scores that are seen makes the row's sum one, whichever of two a comparison takes.

@@ -156,6 +156,13 @@ struct WeightRows {
   std::int32_t out_stride = 0;
 };
 
+/// What becomes of a row's scores before the softmax: capped, then biased in proportion to the distance.
+struct ScoreShape {
+  float soft_cap = 0;         ///< cap * tanh(score / cap); 0: they stay
+  float slope = 0;            ///< ALiBi
+  std::int32_t distance = 0;  ///< of the tile's first token from the query
+};
+
 /// The softmax of a row so far: the largest score, and the sum of the weights in units of its exponential.
 struct RowState {
   float max, sum;
@@ -178,6 +185,7 @@ struct RowKernels {
   void (*prepare_keys)(Tile const&) = nullptr;  ///< lays the tile out in `unpacked`: floats row by row
   void (*prepare_values)(Tile const&) = nullptr;
   void (*score)(Tile const&, QueryRows const&, float* scores) = nullptr;
+  void (*shape_scores)(Tile const&, ScoreShape const&, float* scores) = nullptr;  ///< of one row
   void (*soften)(Tile const&, float* scores, RowState* states, float* keep) = nullptr;
   void (*weigh)(Tile const&, float* weights, WeightIntegers&) = nullptr;
   void (*add)(Tile const&, WeightRows const&) = nullptr;

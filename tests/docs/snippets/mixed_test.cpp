@@ -38,7 +38,7 @@ TEST_CASE("a step of a mixed cache over a hybrid model") {
     auto const batch = cache.batch({{&sequence}});
     for (std::int32_t layer = 0; layer < 24; ++layer) {  // computes keys, values and q of the layer
       folio::ops::append(batch.view(), layer, keys, values);
-      folio::ops::attend(batch.view(), layer, q, heads, out.data());
+      folio::ops::attend(batch.view(), layer, folio::AttentionIo{q, heads, out.data()});
     }
     cache.seal(sequence);  // demotes whole tiles of 16 tokens that have left the newest 64
   }

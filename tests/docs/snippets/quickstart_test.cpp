@@ -36,7 +36,7 @@ std::vector<float> run_step(Cache::View const& view, float seed) {
   for (std::int32_t layer = 0; layer < model.layers; ++layer) {
     // keys, values: [query token][kv head][dim], rotary embedding applied; q, out: [query token][query head][dim]
     folio::ops::append(view, layer, keys.data(), values.data());
-    folio::ops::attend(view, layer, q.data(), num_query_heads, out.data());
+    folio::ops::attend(view, layer, folio::AttentionIo{q.data(), num_query_heads, out.data()});
   }
   // [/step]
   return out;
@@ -150,7 +150,7 @@ TEST_CASE("quickstart: threads, read-back and stats") {
   std::vector<float> out(q.size());
   // [threads]
   folio::ThreadPool threads(2);  // the calling thread and one more
-  folio::ops::attend(view, 3, q.data(), 4, out.data(), nullptr, {.threads = &threads});
+  folio::ops::attend(view, 3, folio::AttentionIo{q.data(), 4, out.data()}, {}, {.threads = &threads});
   // [/threads]
   REQUIRE(out == expected);  // to the last bit: threads change no result
 

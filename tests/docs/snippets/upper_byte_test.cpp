@@ -34,7 +34,7 @@ TEST_CASE("attend reads rows of upper_byte where they lie") {
   folio::ops::append(cache.batch({&sequence}).view(), 0, rows.data(), rows.data());
   auto const batch = cache.batch({{&sequence, 1}});
   std::vector<float> out(4 * 72), lse(4);
-  folio::ops::attend_fast(batch.view(), 0, q.data(), 4, out.data(), lse.data());
+  folio::ops::attend(batch.view(), 0, folio::AttentionIo{q.data(), 4, out.data(), lse.data()});
   REQUIRE(folio::test::difference(folio::test::naive_attention(batch.view(), 0, q.data(), 4, {}), out, lse) == "");
 }
 

@@ -382,6 +382,7 @@ class PrefixProgram {
     Reservation ahead;
     bool held = false;
     attempt([&] { held = ahead.try_reserve(one.story.sequence(), n, std::max(1, n)); });
+    num_reservations_ += held ? 1 : 0;
     expect(held == said, "a reservation and an append need unlike numbers of blocks");
     see(now);
     if (!held) return expect(now == before_refusal_, "a refused reservation changed something");
@@ -442,21 +443,6 @@ class PrefixProgram {
       }
     }
     return true;
-  }
-
-  /// Blocks are held ahead where they can be had; a refusal changes nothing.
-  void reserve(Running& one) {
-    what_ = "reserve";
-    std::int32_t const n = any(60);
-    Reservation ahead;
-    bool is_held = false;
-    see(before_refusal_);
-    attempt([&] { is_held = ahead.try_reserve(one.story.sequence(), n); });
-    num_reservations_ += is_held ? 1 : 0;
-    if (is_held) return;
-    std::vector<std::int64_t> now;
-    see(now);
-    expect(now == before_refusal_, "a reservation that was refused changed something");
   }
 
   void fork(Running& one) {

@@ -156,6 +156,18 @@ TEST_CASE("releasing twice is refused and changes nothing") {
   CHECK(state_of(pool) == before);
 }
 
+TEST_CASE("a block that is only cached has no holder who could release or share it") {
+  BlockPool pool(3);
+  BlockId const block = *pool.allocate();
+  pool.cache_live(block);
+  pool.release(block);
+  auto const before = state_of(pool);
+  REQUIRE_THROWS_WITH(pool.release(block), contains("cannot release block 1"));
+  REQUIRE_THROWS_WITH(pool.retain(block), contains("cannot retain block 1"));
+  CHECK(state_of(pool) == before);
+  CHECK(pool.num_cached() == 1);
+}
+
 TEST_CASE("retaining a free block is refused and changes nothing") {
   BlockPool pool(3);
   auto const before = state_of(pool);

@@ -55,6 +55,49 @@ TEST_CASE("the order of policies makes the same view") {
   STATIC_REQUIRE(std::is_same_v<A::View, B::View>);
 }
 
+namespace {
+
+/// An allocator, an eviction policy and a sink with state, and without a default constructor.
+struct NamedAllocator : folio::HostAllocator {
+  explicit NamedAllocator(int n) : number(n) {}
+  int number;
+};
+struct LruOf : folio::LruEviction {
+  explicit LruOf(int n) : number(n) {}
+  LruOf(LruOf&&) = default;  // only moved
+  LruOf& operator=(LruOf&&) = default;
+  int number;
+};
+struct SinkOf : folio::NoEvents {
+  explicit SinkOf(std::vector<int>* numbers) : cleared_at(numbers) {}
+  void cleared(folio::PrefixCleared const&) noexcept { ++*cleared_at->begin(); }
+  std::vector<int>* cleared_at;
+};
+using StatefulCache = KvCache<Model<tiny>, NamedAllocator, LruOf, SinkOf>;
+
+template <class... Given>
+void check_given(Given... given) {
+  StatefulCache cache({.num_blocks = {4}}, std::move(given)...);
+  CHECK(cache.allocator().number == 7);
+  CHECK(cache.prefixes().eviction().number == 8);
+  cache.prefixes().clear();
+}
+
+}  // namespace
+
+TEST_CASE("policies with state are given to the constructor, in any order") {
+  std::vector<int> clearings{0};
+  check_given(NamedAllocator(7), LruOf(8), SinkOf(&clearings));
+  check_given(SinkOf(&clearings), LruOf(8), NamedAllocator(7));
+  check_given(LruOf(8), NamedAllocator(7), SinkOf(&clearings));
+  CHECK(clearings.front() == 3);
+  using SomeCache = KvCache<Model<tiny>, folio::LruEviction, NamedAllocator>;  // the others have defaults
+  CHECK(SomeCache({.num_blocks = {4}}, NamedAllocator(3)).allocator().number == 3);
+  STATIC_REQUIRE(std::is_constructible_v<TinyCache, CacheConfig, folio::HostAllocator>);
+  STATIC_REQUIRE(!std::is_constructible_v<TinyCache, CacheConfig, folio::LruEviction>);  // it keeps no prefixes
+  STATIC_REQUIRE(!std::is_constructible_v<SomeCache, CacheConfig, folio::HugePageAllocator>);
+}
+
 TEST_CASE("the allocator is no part of the view's type") {
   using A = KvCache<Model<tiny>, folio::HostAllocator>;
   using B = KvCache<Model<tiny>, folio::HugePageAllocator>;

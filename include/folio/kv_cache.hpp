@@ -108,8 +108,15 @@ class KvCache {
   /// Allocates all blocks, and then what keeps account of them. Throws Error for a config that does not fit the model,
   /// names what is missing, or has a budget that is too small or more than there can be; OutOfMemory when the allocator
   /// has not enough.
-  explicit KvCache(CacheConfig const& config, Allocator allocator = Allocator())
-      : core_(std::make_shared<Core>(sizes_for(config), config, std::move(allocator))) {}
+  ///
+  /// `policies`: objects of the cache's allocator, eviction policy and event sink, in any order, where they have state.
+  /// What is not given is made by its default constructor.
+  template <class... Given>
+  requires(Set::template has_object<Given>&&...) explicit KvCache(CacheConfig const& config, Given... policies)
+      : core_(std::make_shared<Core>(sizes_for(config), config, policies...)) {
+    static_assert((... && detail::is_once<Given, Given...>),
+                  "folio::KvCache: two objects of one policy are given to the constructor; keep one");
+  }
 
   /// A new sequence without tokens.
   [[nodiscard]] Sequence create() { return {core_, core_->store, core_->store.create()}; }
@@ -306,14 +313,16 @@ class KvCache {
 
   /// Everything that sequences and batches keep alive: the memory, and then the state, whose tables may be large, too.
   struct Core : BlockMemory<Allocator>, CacheState {
-    Core(Sizes sizes, CacheConfig const& config, Allocator a)
-        : BlockMemory<Allocator>(std::move(a), sizes.pool_bytes, Map::block_alignment),
+    template <class... Given>
+    Core(Sizes sizes, CacheConfig const& config, Given&... given)
+        : BlockMemory<Allocator>(detail::given_or_default<Allocator>(given...), sizes.pool_bytes, Map::block_alignment),
           CacheState(std::move(sizes.shapes), sizes.num_blocks, std::move(sizes.block_bytes), sizes.slack) {
       pools = this->begins;
       defers_copies = device_can_read<Allocator>;
       if (!defers_copies) do_due_work();
       if constexpr (has_prefixes) {
-        tree = std::make_unique<Tree>(store, block_bytes, Eviction(), Events(),
+        tree = std::make_unique<Tree>(store, block_bytes, detail::given_or_default<Eviction>(given...),
+                                      detail::given_or_default<Events>(given...),
                                       ChildHash{config.hash_secret.value_or(HashSecret::random())});
         store.set_prefix_hooks(tree->hooks());
       }

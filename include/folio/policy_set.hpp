@@ -12,6 +12,7 @@
 #include <folio/quantizer/f16.hpp>
 #include <folio/quantizer/hadamard.hpp>
 #include <type_traits>
+#include <utility>
 
 namespace folio {
 
@@ -94,6 +95,26 @@ constexpr auto pick() {
     return first(first, Type<Policies>{}...);
 }
 
+template <class T, class... All>
+inline constexpr bool is_once = (0 + ... + (std::is_same_v<T, All> ? 1 : 0)) == 1;
+
+/// Of objects that were given, the one of type T; else one that is made by T's default constructor.
+template <class T>
+[[nodiscard]] T given_or_default() {
+  static_assert(
+      std::is_default_constructible_v<T>,
+      "folio::KvCache: a policy of this cache has no default constructor: give an object of it to the cache's "
+      "constructor, KvCache(config, policy)");
+  return T();
+}
+template <class T, class First, class... Rest>
+[[nodiscard]] T given_or_default(First& first, Rest&... rest) {
+  if constexpr (std::is_same_v<T, First>)
+    return std::move(first);
+  else
+    return given_or_default<T>(rest...);
+}
+
 template <PolicyKind kind, class Default, class... Policies>
 using Pick = typename decltype(pick<kind, Default, Policies...>())::type;
 
@@ -132,6 +153,11 @@ struct PolicySet {
   static constexpr bool has_prefixes = count<PolicyKind::eviction> > 0;
   using Eviction = detail::Pick<PolicyKind::eviction, void, Policies...>;
   using Events = detail::Pick<PolicyKind::events, NoEvents, Policies...>;
+
+  /// Whether an object of type P can be given to the cache's constructor.
+  template <class P>
+  static constexpr bool has_object = std::is_same_v<P, Allocator> ||
+                                     (has_prefixes && (std::is_same_v<P, Eviction> || std::is_same_v<P, Events>));
 
   /// Whether a bare quantizer is given although keys and values both have one of their own.
   static constexpr bool has_idle_quantizer =

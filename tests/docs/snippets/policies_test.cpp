@@ -3,7 +3,9 @@
 // The figures and defaults in docs/policies.md, and the allocators of docs/write_a_policy.md.
 #include <cstdlib>
 #include <folio/allocator/functions.hpp>
+#include <folio/eviction/slru.hpp>
 #include <folio/folio.hpp>
+#include <folio/observe/prefix_events.hpp>
 #include <type_traits>
 
 #include "support/catch.hpp"
@@ -57,6 +59,22 @@ double bytes_per_token() {
 }
 
 }  // namespace
+
+TEST_CASE("policies: objects with state go to the constructor, in any order") {
+  alignas(64) static std::byte arena[1 << 20];
+  constexpr folio::ModelConfig small{.layers = 2, .kv_heads = 1, .head_dim = 16};
+  // [with_state]
+  using Recorded = folio::EventSinks<folio::PrefixRecorder>;
+  folio::KvCache<folio::Model<small>, ArenaAllocator, folio::SlruEviction, Recorded> cache(
+      {.num_blocks = {64}}, folio::SlruEviction(0.6),  // protects six tenths of the blocks
+      ArenaAllocator(arena, sizeof arena), Recorded(folio::PrefixRecorder(1000)));
+  // [/with_state]
+  CHECK(cache.pool() >= arena);
+  CHECK(cache.pool() < arena + sizeof arena);
+  auto sequence = cache.create(16);
+  cache.insert(sequence, std::vector<std::int32_t>(16));
+  CHECK(cache.prefixes().sink().get<folio::PrefixRecorder>().events().size() == 1);
+}
 
 TEST_CASE("policies: bits per element at a head dim of 128") {
   STATIC_REQUIRE(folio::bits_per_element<folio::F32>(128) == 32);

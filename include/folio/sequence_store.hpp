@@ -11,6 +11,7 @@
 #include <folio/block_pool.hpp>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
+#include <folio/sequence_checks.hpp>
 #include <folio/sequence_state.hpp>
 #include <limits>
 #include <memory>
@@ -188,7 +189,7 @@ class SequenceStore {
     if (n < 0 || n > state.num_tokens)
       throw Error("folio: cannot truncate a sequence of " + std::to_string(state.num_tokens) + " tokens to " +
                   std::to_string(n) + "; give a length from 0 to that");
-    for (int g = 0; g < num_groups(); ++g) check_truncate(state, g, n);
+    for (int g = 0; g < num_groups(); ++g) detail::check_truncate(shape(g), g, list(state, g).given_back_end, n);
     for (int g = 0; g < num_groups(); ++g) shrink(state, g, n);
     state.num_new_tokens = std::max(0, state.num_new_tokens - (state.num_tokens - n));
     state.num_cached_tokens = std::min(state.num_cached_tokens, n);
@@ -200,7 +201,7 @@ class SequenceStore {
   /// Takes tokens [first, first + n) out, whole blocks of every group; those after them close up. Throws Error, and
   /// changes nothing, for tokens that there are not, parts of blocks, windows, and caches that keep prefixes.
   void erase(SequenceState& state, std::int32_t first, std::int32_t n) {
-    check_erase(state, first, n);
+    detail::check_erase(shapes_, prefix_.owner != nullptr, state.num_tokens, first, n);
     for (int g = 0; g < num_groups(); ++g) {
       auto& blocks = list(state, g).blocks;
       auto const begin = blocks.begin() + first / shape(g).block_size, end = begin + n / shape(g).block_size;
@@ -348,34 +349,6 @@ class SequenceStore {
     std::size_t const before = l.blocks.size();
     l.blocks.resize(before + static_cast<std::size_t>(plan.new_blocks));
     [[maybe_unused]] bool const all = pool.allocate(std::span(l.blocks).subspan(before));
-  }
-
-  void check_truncate(SequenceState const& state, int g, std::int32_t n) const {
-    GroupShape const& s = shape(g);
-    BlockList const& l = list(state, g);
-    std::int32_t const sink_blocks = blocks_for(s.sinks, s.block_size);
-    bool const gave_back = l.given_back_end > sink_blocks;
-    if (!gave_back || blocks_for(n, s.block_size) <= sink_blocks) return;
-    std::int64_t const first_held = std::int64_t{l.given_back_end} * s.block_size;
-    if (s.window_begin(n) >= first_held) return;
-    throw Error("folio: cannot truncate to " + std::to_string(n) + " tokens: layer group " + std::to_string(g) +
-                ", with a window of " + std::to_string(s.window) + ", gave back the tokens before " +
-                std::to_string(first_held) + "; truncate to 0 or to at least " +
-                std::to_string(first_held + s.window - 1) +
-                ", or let the cache keep more (CacheConfig::tokens_in_flight)");
-  }
-
-  void check_erase(SequenceState const& state, std::int32_t first, std::int32_t n) const {
-    if (first < 0 || n < 0 || first > state.num_tokens - n)
-      throw Error("folio: cannot erase " + std::to_string(n) + " tokens from " + std::to_string(first) +
-                  " on of a sequence of " + std::to_string(state.num_tokens));
-    if (prefix_.owner != nullptr)
-      throw Error("folio: in a cache that keeps prefixes no tokens can be erased: the rest would be found as a prefix");
-    for (int g = 0; g < num_groups(); ++g)
-      if (shape(g).window != 0 || first % shape(g).block_size != 0 || n % shape(g).block_size != 0)
-        throw Error("folio: erase takes whole blocks, of " + std::to_string(shape(g).block_size) + " tokens in layer " +
-                    "group " + std::to_string(g) + ", of groups without a window, not " + std::to_string(n) +
-                    " tokens from " + std::to_string(first) + " on");
   }
 
   void shrink(SequenceState& state, int g, std::int32_t n) noexcept {

@@ -54,6 +54,11 @@ class OutOfMemory : public Error {
   std::int64_t asked_bytes_;
 };
 
+/// For a layer that there is not.
+[[nodiscard]] inline Error no_such_layer(std::int32_t layer) {
+  return Error("folio: the model has no layer " + std::to_string(layer));
+}
+
 /// Throws Error unless `group` is the number of one of `num_groups` layer groups.
 inline void check_group(int group, int num_groups) {
   if (group < 0 || group >= num_groups)

@@ -138,9 +138,10 @@ Errors errors_of(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_d
   std::vector<float> q_in_f16;
   for (float const x : q) q_in_f16.push_back(f16_to_f32(f32_to_f16(x)));
   auto const kernels = simd::row_kernels<Q::row_format>(rows > 8);
-  TileAttention attention(kernels, kernels, {key_dim, value_dim, 1, rows}, code_bytes<Q>(key_dim),
-                          code_bytes<Q>(value_dim));
-  QueryStore queries = attention.make_queries();
+  TileAttention attention(
+      {kernels, kernels, {key_dim, value_dim, 1, rows}, code_bytes<Q>(key_dim), code_bytes<Q>(value_dim)});
+  QueryStore queries;
+  attention.begin(queries);
   for (std::int32_t r = 0; r < rows; ++r) queries.set_row(r, q.data() + r * key_dim, 1.0F);
   queries.finish();
   PartialSums sums;
@@ -151,6 +152,7 @@ Errors errors_of(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_d
       std::int32_t const count = std::min(tokens - first, simd::tile_tokens);
       TileTokens const tile{first, {0, 0, 0, count}, {{0, 0, 0, count}}};
       TilePlanes planes;
+      planes.rows_end = simd::tile_tokens;
       keys.fill(first, count, planes.keys);
       values.fill(first, count, planes.values);
       attention.add(entered, tile, planes, &planes, nullptr, queries, sums);
@@ -259,8 +261,9 @@ TEST_CASE("queries become the same integers of 16 bits on every set of instructi
     CAPTURE(simd::name_of(isa));
     constexpr RowFormat format{Elements::s8, RowParams::scale};
     auto const kernels = simd::row_kernels<format>(false);
-    TileAttention attention(kernels, kernels, {128, 128, 1, 1}, 128, 128);
-    QueryStore queries = attention.make_queries();
+    TileAttention attention({kernels, kernels, {128, 128, 1, 1}, 128, 128});
+    QueryStore queries;
+    attention.begin(queries);
     queries.set_row(0, row.data(), 1.0F);
     queries.finish();
     simd::QueryRows const block = queries.block(0, {}).rows;

@@ -53,6 +53,19 @@ inline std::int64_t checked_stride(std::int64_t stride, std::int64_t row, char c
   return stride != 0 ? stride : row;
 }
 
+/// Throws Error where a layer asks for what the step's plan was not made for.
+inline void check_planned(std::int32_t planned_heads, std::int32_t num_query_heads, AttentionParams const& planned,
+                          AttentionParams const& params) {
+  if (num_query_heads != planned_heads)
+    throw Error("folio: the step was planned for " + std::to_string(planned_heads) + " query heads, not for " +
+                std::to_string(num_query_heads));
+  if (params.causal != planned.causal || params.token_begin != planned.token_begin ||
+      params.token_end != planned.token_end || params.tree_mask != planned.tree_mask)
+    throw Error(
+        "folio: layers of a planned step differ in scale, soft-cap, sink logits and slopes at most; plan again for "
+        "another mask or range of tokens");
+}
+
 /// Throws Error unless a step of `num_query_tokens` has queries and a place for its results.
 template <class T, class Out>
 void check_operands(AttentionIo<T, Out> const& io, std::int64_t num_query_tokens) {

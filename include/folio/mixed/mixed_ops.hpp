@@ -35,7 +35,7 @@ void with_part(View const& view, std::int32_t layer, OfWindows const& of_windows
   if constexpr (!View::has_windows) {
     of_both(layer);
   } else {
-    if (layer < 0 || layer >= view.num_layers()) throw Error("folio: the model has no layer " + std::to_string(layer));
+    if (layer < 0 || layer >= view.num_layers()) throw no_such_layer(layer);
     PartPlace const at = layer_in_part(View::model, layer);
     if (at.part == LayerPart::with_window)
       of_windows(view.windows, at.number);

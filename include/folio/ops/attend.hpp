@@ -4,15 +4,17 @@
 // Attention over paged, quantized keys and values: decode, chunked prefill and anything between. Host only.
 //
 // Here the types of the view become numbers and function pointers (attend_layer.hpp). What follows is compiled once:
-// the work is shared out (attend_work.hpp), threads find the rows of one tile after another (attend_task.hpp) and run
-// them through the kernels of their formats on this machine (tile_attention.hpp, simd/kernels.hpp), and the parts of a
-// long sequence are merged at the end.
+// the work is shared out (attend_work.hpp), for all layers of a step at once (attention/host/plan.hpp), threads
+// find the rows of one tile after another (attend_task.hpp) and run them through the kernels of their formats on this
+// machine (tile_attention.hpp, simd/kernels.hpp), and the parts of a long sequence are merged at the end.
 
 #include <cstdint>
 #include <folio/attention/checks.hpp>
 #include <folio/attention/host/execution.hpp>
+#include <folio/attention/host/plan.hpp>
 #include <folio/attention/params.hpp>
 #include <folio/block.hpp>
+#include <folio/error.hpp>
 #include <folio/ops/attend_layer.hpp>
 #include <folio/ops/attend_task.hpp>
 #include <folio/ops/attend_work.hpp>
@@ -21,7 +23,7 @@
 #include <folio/simd/kernels.hpp>
 #include <folio/simd/row_format.hpp>
 #include <type_traits>
-#include <vector>
+#include <utility>
 
 namespace folio::ops {
 
@@ -42,31 +44,35 @@ template <bool of_keys, class Layer>
     return layer.value(block, head, slot);
 }
 
-/// The keys of a layer, or its values. In a latent layer these are in the keys, and nobody asks memory for them twice.
+/// The keys of a group's layers, or their values. In a latent layer these are in the keys, and nobody asks memory for
+/// them twice.
 template <bool of_keys, class View, int Group>
-[[nodiscard]] AttendPlane make_plane(LayerView<View, Group> const& layer) {
+void make_plane(LayerView<View, Group> const& layer, AttendPlane& plane) {
   using Layer = LayerView<View, Group>;
   constexpr bool in_keys = of_keys || Layer::known.values_in_keys();
   using Quantizer = std::conditional_t<in_keys, typename View::KeyQuantizer, typename View::ValueQuantizer>;
   constexpr bool in_place = simd::reads_in_place<Quantizer, typename View::Layout>(in_keys ? Plane::key : Plane::value);
   constexpr RowFormat format = in_place ? Quantizer::row_format : simd::float_rows;
   GroupShape const shape = layer.shape();
-  AttendPlane plane{simd::row_kernels<format>, format.params, Quantizer::basis, 0, {}, nullptr};
+  plane.params = format.params;
+  plane.basis = Quantizer::basis;
+  plane.code_bytes = 0;
+  plane.codes.clear();
+  plane.slot_params.clear();
+  plane.tile_params.clear();
+  plane.decode = nullptr;
   if constexpr (in_place) {
     if (of_keys || !in_keys) plane.code_bytes = code_bytes<Quantizer>(of_keys ? shape.key_dim : shape.value_dim);
-    plane.offsets.resize(static_cast<std::size_t>(shape.kv_heads));
-    std::int32_t head = 0;
-    for (RowOffsets& offsets : plane.offsets) {
+    for (std::int32_t head = 0; head < shape.kv_heads; ++head)
       for (std::int32_t slot = 0; slot < shape.block_size; ++slot) {
         auto const row = row_in<of_keys>(layer, BlockId{0}, head, slot);
-        offsets.codes.push_back(row.codes() - layer.base());
-        if constexpr (are_of_tile(format.params))
-          offsets.tile = row.param_bytes() - layer.base();
-        else if constexpr (format.params != RowParams::none)
-          offsets.params.push_back(row.param_bytes() - layer.base());
+        plane.codes.push_back(row.codes() - layer.base());
+        if constexpr (are_of_tile(format.params)) {
+          if (slot == 0) plane.tile_params.push_back(row.param_bytes() - layer.base());
+        } else if constexpr (format.params != RowParams::none) {
+          plane.slot_params.push_back(row.param_bytes() - layer.base());
+        }
       }
-      ++head;
-    }
   } else {
     plane.decode = [](GroupTable const& table, std::int32_t index, SlotRange slots, float* out, std::int32_t stride) {
       Layer const from(table, index);
@@ -75,29 +81,49 @@ template <bool of_keys, class View, int Group>
         load_row(row_in<of_keys>(from, slots.block, slots.head, slots.first + i), dim, out + std::int64_t{i} * stride);
     };
   }
-  return plane;
+}
+/// The kernels of a plane on the instructions in use.
+template <bool of_keys, class View, int Group>
+void choose_kernels(AttendPlane& plane) {
+  constexpr bool in_keys = of_keys || LayerView<View, Group>::known.values_in_keys();
+  using Quantizer = std::conditional_t<in_keys, typename View::KeyQuantizer, typename View::ValueQuantizer>;
+  constexpr bool in_place = simd::reads_in_place<Quantizer, typename View::Layout>(in_keys ? Plane::key : Plane::value);
+  constexpr RowFormat format = in_place ? simd::row_format<Quantizer> : simd::float_rows;
+  plane.few_rows = simd::row_kernels<format>(false);
+  plane.many_rows = simd::row_kernels<format>(true);
 }
 
-/// Layer `index` of a group. `view` must outlive it.
-template <int Group, class View>
-[[nodiscard]] AttendLayer make_attend_layer(View const& view, std::int32_t index) {
-  LayerView<View, Group> const layer(view.group(Group), index);
-  return {layer.shape(),           view.group(Group),       index, layer.base(), layer.map().block_bytes(),
-          make_plane<true>(layer), make_plane<false>(layer)};
-}
+/// An address for each type of view and group.
+template <class View, int Group>
+inline constexpr char type_of_group = 0;
 
-/// A step's sequences, as the layers of one group see them.
+/// One group of layers in a step. Offsets are made anew only for a view of another type or shape.
 template <int Group, class View>
-[[nodiscard]] std::vector<AttendSequence> make_attend_sequences(View const& view) {
-  std::vector<AttendSequence> sequences;
+void plan_group(View const& view, StepPlan& step, GroupPlan& plan) {
   GroupTable const& table = view.group(Group);
+  LayerView<View, Group> const layer(table, 0);
+  AttendLayers& layers = plan.layers;
+  bool const known = plan.type == &type_of_group<View, Group> && layers.shape == layer.shape();
+  plan.type = nullptr;
+  layers.table = table;
+  layers.shape = layer.shape();
+  layers.block_bytes = layer.map().block_bytes();
+  layers.layer_bytes = layer.map().layer_bytes();
+  choose_kernels<true, View, Group>(layers.keys);
+  choose_kernels<false, View, Group>(layers.values);
+  if (!known) {
+    make_plane<true>(layer, layers.keys);
+    make_plane<false>(layer, layers.values);
+  }
+  plan.sequences.clear();
   for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
     auto const sequence = view.template sequence_in<Group>(i, 0);
-    sequences.push_back({table.blocks + std::int64_t{i} * table.width, sequence.num_tokens(),
-                         sequence.num_query_tokens(), view.query_start(i),
-                         hidden_blocks(sequence.shape(), sequence.first_query())});
+    plan.sequences.push_back({table.blocks + std::int64_t{i} * table.width, sequence.num_tokens(),
+                              sequence.num_query_tokens(), view.query_start(i),
+                              hidden_blocks(layers.shape, sequence.first_query())});
   }
-  return sequences;
+  plan.share(step.num_query_heads, step.params, step.threads.num_threads());
+  plan.type = &type_of_group<View, Group>;
 }
 
 template <class T, class Out>
@@ -112,13 +138,21 @@ template <class T, class Out>
     };
   operands.q_stride = folio::detail::checked_stride(io.q_stride, std::int64_t{io.num_query_heads} * shape.key_dim, "q");
   operands.out = io.out;
-  operands.store = [](float const* from, std::int32_t n, void* out, std::int64_t at) {
-    store_activations(from, n, static_cast<Out*>(out) + at);
-  };
+  if constexpr (!std::is_same_v<Out, float>)
+    operands.store = [](float const* from, std::int32_t n, void* out, std::int64_t at) {
+      store_activations(from, n, static_cast<Out*>(out) + at);
+    };
   operands.out_stride =
       folio::detail::checked_stride(io.out_stride, std::int64_t{io.num_query_heads} * shape.value_dim, "out");
   operands.lse = io.lse;
   return operands;
+}
+
+template <class View>
+void check_step(View const& view, AttentionParams const& params) {
+  folio::detail::check_params(params);
+  for (std::int32_t i = 0; i < view.num_sequences(); ++i)
+    folio::detail::check_tree_tokens(params, view.query_start(i + 1) - view.query_start(i));
 }
 
 }  // namespace detail
@@ -142,28 +176,68 @@ template <class T, class Out>
 /// largest value. The sums are exact and the same on every machine; scales and minima are applied to them, those of
 /// channels to the query before it becomes integers and to the sums of values. Floating-point rows are widened in
 /// registers, or, for more than 8 query rows, once for each tile. `has_fast_attend` tells which views that holds for.
-/// Others decode tile by tile. Thread-safe as far as its `threads` are one caller's. Memory: about 100 KiB for each
-/// thread, and for long contexts shared by threads the sums of each 1,024 tokens. Throws Error, before anything is
-/// written, for a layer, a head count or a stride that does not fit, a null q or out, a soft-cap that is no number, and
-/// more than 64 query tokens of a sequence under a tree mask.
+/// Others decode tile by tile. Thread-safe as far as its threads and workspace are one caller's. Memory: about 100 KiB
+/// for each thread, and for long contexts shared by threads the sums of each 1,024 tokens. Throws Error, before
+/// anything is written, for a layer, a head count or a stride that does not fit, a null q or out, a soft-cap that is no
+/// number, and more than 64 query tokens of a sequence under a tree mask.
 template <HostReadableView View, class T, class Out>
 void attend(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io, AttentionParams const& params = {},
             HostExecution const& execution = {}) {
   with_group(view, layer, [&](auto group, std::int32_t index) {
-    GroupShape const& shape = view.group(group()).shape;
-    std::int32_t const heads = folio::detail::checked_query_heads(shape, io.num_query_heads);
-    folio::detail::check_params(params);
+    folio::detail::checked_query_heads(view.group(group()).shape, io.num_query_heads);
+    detail::check_step(view, params);
     folio::detail::check_operands(io, view.num_query_tokens());
-    detail::AttendCall const call{detail::make_attend_layer<group()>(view, index),
-                                  detail::make_attend_sequences<group()>(view),
-                                  io.num_query_heads,
-                                  heads,
-                                  params,
-                                  detail::make_operands(io, shape)};
-    for (detail::AttendSequence const& sequence : call.sequences)
-      folio::detail::check_tree_tokens(params, sequence.num_query_tokens);
-    detail::run_attend(call, execution.threads);
+    AttentionPlan const plan(execution);
+    detail::StepPlan& step = plan.step();
+    step.num_query_heads = io.num_query_heads;
+    step.params = params;
+    detail::GroupPlan& part = step.groups[group()];
+    auto const operands = detail::make_operands(io, view.group(group()).shape);
+    detail::plan_group<group()>(view, step, part);
+    part.run(index, io.num_query_heads, params, operands, step.threads);
   });
+}
+
+/// Plans the attention of a step, once for all layers, for calls of attend(plan, layer, io). In a workspace of
+/// `execution` that has seen a step as large it takes nothing from the heap, nor do these calls, and they cannot fail
+/// for want of memory. Cost: a microsecond or so for a few sequences. Throws Error as attend does.
+template <HostReadableView View>
+[[nodiscard]] AttentionPlan plan_attention(View const& view, std::int32_t num_query_heads,
+                                           AttentionParams const& params = {}, HostExecution const& execution = {}) {
+  for (int g = 0; g < View::num_groups; ++g) folio::detail::checked_query_heads(view.group(g).shape, num_query_heads);
+  detail::check_step(view, params);
+  AttentionPlan plan(execution);
+  detail::StepPlan& step = plan.step();
+  step.num_query_heads = num_query_heads;
+  step.num_query_tokens = view.num_query_tokens();
+  step.params = params;
+  step.place = [](std::int32_t layer) {
+    return View::num_groups == 1 ? LayerPlace{0, layer} : View::ModelType::config.pattern.place(layer);
+  };
+  [&]<int... Group>(std::integer_sequence<int, Group...>) {
+    (detail::plan_group<Group>(view, step, step.groups[Group]), ...);
+  }
+  (std::make_integer_sequence<int, View::num_groups>{});
+  return plan;
+}
+
+/// attend for a layer of a step that was planned. `params` may differ from the plan's in scale, soft-cap, sink logits
+/// and slopes, which are a layer's own in some models.
+template <class T, class Out>
+void attend(AttentionPlan const& plan, std::int32_t layer, AttentionIo<T, Out> const& io,
+            AttentionParams const& params) {
+  detail::StepPlan& step = plan.step();
+  LayerPlace const at = layer >= 0 ? step.place(layer) : LayerPlace{};
+  detail::GroupPlan& part = step.groups[at.group];
+  if (layer < 0 || at.index >= part.layers.shape.layers) throw no_such_layer(layer);
+  folio::detail::check_planned(step.num_query_heads, io.num_query_heads, step.params, params);
+  folio::detail::check_params(params);
+  folio::detail::check_operands(io, step.num_query_tokens);
+  part.run(at.index, io.num_query_heads, params, detail::make_operands(io, part.layers.shape), step.threads);
+}
+template <class T, class Out>
+void attend(AttentionPlan const& plan, std::int32_t layer, AttentionIo<T, Out> const& io) {
+  attend(plan, layer, io, plan.params());
 }
 
 }  // namespace folio::ops

@@ -40,7 +40,7 @@ class BasisMatrices {
   [[nodiscard]] std::int32_t num_layers() const noexcept { return static_cast<std::int32_t>(layers_.size()); }
   /// Throws Error for a layer that there is not.
   [[nodiscard]] LayerMatrices const& layer(std::int32_t layer) const {
-    if (layer < 0 || layer >= num_layers()) throw Error("folio: the model has no layer " + std::to_string(layer));
+    if (layer < 0 || layer >= num_layers()) throw no_such_layer(layer);
     return layers_[static_cast<std::size_t>(layer)];
   }
 

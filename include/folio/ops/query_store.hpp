@@ -47,20 +47,23 @@ using Lines = std::vector<T, LineAllocator<T>>;
 /// The queries of a task, as the key format's kernels take them, in whole blocks of rows.
 class QueryStore {
  public:
-  /// `dims`: whose code is at each place, where the kernels take integers.
-  QueryStore(simd::RowKernels const& kernels, std::int32_t const* dims, std::int32_t rows, std::int32_t dim)
-      : quantize_(kernels.quantize_queries),
-        for_each_tile_(kernels.has_channels),
-        dims_(dims),
-        dim_(dim),
-        stride_((dim + 15) / 16 * 16),
-        rows_((rows + simd::block_rows - 1) / simd::block_rows * simd::block_rows) {
+  /// Makes room for rows of `dim` elements. `dims`: whose code is at each place, where the kernels take integers. Takes
+  /// from the heap only what is more than ever before.
+  void begin(simd::RowKernels const& kernels, std::int32_t const* dims, std::int32_t rows, std::int32_t dim) {
+    quantize_ = kernels.quantize_queries;
+    for_each_tile_ = kernels.has_channels;
+    dims_ = dims;
+    dim_ = dim;
+    stride_ = (dim + 15) / 16 * 16;
+    rows_ = (rows + simd::block_rows - 1) / simd::block_rows * simd::block_rows;
+    places_ = kernels.is_integer ? kernels.key_places(dim) : 0;
     floats_.resize(to_size(rows_) * to_size(stride_));
-    if (!kernels.is_integer) return;
-    places_ = kernels.key_places(dim);
+    std::fill(floats_.begin() + std::int64_t{rows} * stride_, floats_.end(), 0.0F);  // what fills the last block
+    if (places_ == 0) return;
     placed_.resize(to_size(for_each_tile_ ? rows_ : simd::block_rows) * to_size(places_));
-    outliers_.resize(to_size(rows_));
+    outliers_.assign(to_size(rows_), 0);
     first_.resize(rows_, places_);
+    rest_.resize(rows_, places_);
   }
 
   /// Row `i`: a query of the model's basis times `scale`. Returns the row, to be turned to the keys' basis.
@@ -73,7 +76,6 @@ class QueryStore {
 
   /// After all rows are set.
   void finish() {
-    if (std::find(outliers_.begin(), outliers_.end(), 1) != outliers_.end()) rest_.resize(rows_, places_);
     for (std::int32_t i = 0; places_ != 0 && i < rows_; ++i) {
       float const* const from = floats_.data() + to_size(i) * to_size(stride_);
       float* const to = placed_row(i);
@@ -138,10 +140,10 @@ class QueryStore {
   }
 
   void (*quantize_)(simd::Tile const&, float const*, std::int32_t, simd::QueryIntegers const&,
-                    simd::QueryIntegers const*);
-  bool for_each_tile_;
-  std::int32_t const* dims_;
-  std::int32_t dim_, stride_, rows_, places_ = 0;
+                    simd::QueryIntegers const*) = nullptr;
+  bool for_each_tile_ = false;
+  std::int32_t const* dims_ = nullptr;
+  std::int32_t dim_ = 0, stride_ = 0, rows_ = 0, places_ = 0;
   Lines<float> floats_, placed_;  // by dims, and by places
   std::vector<std::uint8_t> outliers_;
   Integers first_, rest_;  // the second of rows with outliers

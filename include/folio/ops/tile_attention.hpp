@@ -46,6 +46,7 @@ struct ScoreShapes {
 /// A tile's keys and values in one kv head, and floats for rows that have no kernels of their own.
 struct TilePlanes {
   simd::TileRows keys, values;
+  std::int32_t rows_end = 0;  ///< tokens that have rows
   std::vector<float> decoded_keys, decoded_values;
 };
 
@@ -60,11 +61,20 @@ struct PartialSums {
   std::vector<simd::RowState> states;
   Lines<float> sums;  ///< [rows][places]; the kernels read up to a block of rows from any row
 
-  void clear(std::int32_t num_rows, std::int32_t num_places) {
+  void reserve(std::int32_t num_rows, std::int32_t num_places) {
+    states.reserve(to_size(num_rows));
+    sums.reserve(to_size(num_rows + simd::block_rows) * to_size(num_places));
+  }
+  /// Of rows that saw nothing the sums say nothing, until a part is merged into them.
+  void clear_states(std::int32_t num_rows, std::int32_t num_places) {
     rows = num_rows;
     places = num_places;
     states.assign(to_size(rows), {simd::hidden_score, 0.0F});
-    sums.assign(to_size(rows + simd::block_rows) * to_size(places), 0.0F);
+    sums.resize(to_size(rows + simd::block_rows) * to_size(places));
+  }
+  void clear(std::int32_t num_rows, std::int32_t num_places) {
+    clear_states(num_rows, num_places);
+    std::fill_n(sums.begin(), rows * places, 0.0F);
   }
   [[nodiscard]] float* row(std::int32_t i) { return sums.data() + to_size(i) * to_size(places); }
 
@@ -74,67 +84,100 @@ struct PartialSums {
       simd::RowState& mine = states[to_size(i)];
       simd::RowState const other = next.states[to_size(i)];
       if (other.empty()) continue;
+      float* const sum = row(i);
+      float const* const add = next.sums.data() + to_size(i) * to_size(places);
+      if (mine.empty()) {
+        mine = other;
+        std::copy_n(add, places, sum);
+        continue;
+      }
       float const max = mine.max > other.max ? mine.max : other.max;
       float const keep = std::exp(mine.max - max), take = std::exp(other.max - max);
       mine = {max, mine.sum * keep + other.sum * take};
-      float* const sum = row(i);
-      float const* const add = next.sums.data() + to_size(i) * to_size(places);
       for (std::int32_t p = 0; p < places; ++p) sum[p] = sum[p] * keep + add[p] * take;
     }
   }
 };
 
+/// What a TileAttention is for.
+struct TileAttentionSetup {
+  simd::RowKernels keys, values;
+  AttentionShape shape;
+  std::int32_t key_bytes, value_bytes;  ///< of a row's codes, for those who ask memory for it
+};
+
 /// Runs tiles through the kernels, with the memory that takes. Not for several threads at once.
 class TileAttention {
  public:
-  /// `key_bytes`, `value_bytes`: of a row's codes, for those who ask memory for it.
-  TileAttention(simd::RowKernels const& keys, simd::RowKernels const& values, AttentionShape shape,
-                std::int32_t key_bytes, std::int32_t value_bytes)
-      : row_bytes_{key_bytes, value_bytes},
-        key_kernels_(keys),
-        value_kernels_(values),
-        shape_(shape),
-        places_(values.value_places(shape.value_dim)) {
+  TileAttention() = default;
+  explicit TileAttention(TileAttentionSetup const& setup) { begin(setup); }
+  TileAttention(TileAttention const&) = delete;
+  TileAttention& operator=(TileAttention const&) = delete;
+
+  /// Makes ready for other kernels, dims or rows. Takes from the heap only what is more than ever before.
+  void begin(TileAttentionSetup const& setup) {
+    AttentionShape const& shape = setup.shape;
+    bool const same = key_kernels_ == setup.keys && value_kernels_ == setup.values && shape_.key_dim == shape.key_dim &&
+                      shape_.value_dim == shape.value_dim;
+    shape_ = shape;
+    row_bytes_[0] = setup.key_bytes;
+    row_bytes_[1] = setup.value_bytes;
+    if (same) return;
+    key_kernels_ = {};  // ready for none, should there be no memory
+    simd::RowKernels const &keys = setup.keys, &values = setup.values;
+    places_ = values.value_places(shape.value_dim);
+    keys_ = {};
     keys_.dim = shape.key_dim;
     keys_.scales = keys.load_key_params != nullptr ? key_scales_ : nullptr;
     keys_.offsets = key_offsets_;
+    values_ = {};
     values_.dim = shape.value_dim;
     values_.scales = values.load_value_params != nullptr ? value_scales_ : nullptr;
     values_.offsets = value_offsets_;
+    std::fill_n(key_offsets_, simd::tile_tokens, 0.0F);
+    std::fill_n(value_offsets_, simd::tile_tokens, 0.0F);
+    wide_keys_.used = wide_values_.used = false;
     if (keys.prepare_keys != nullptr)
       make_room(keys.is_integer, keys.key_places(shape.key_dim), keys_, unpacked_keys_, wide_keys_);
     if (values.prepare_values != nullptr)
       make_room(values.is_integer, places_, values_, unpacked_values_, wide_values_);
     value_dims_.resize(to_size(places_));
-    for (std::int32_t place = 0; place < places_; ++place)
-      value_dims_[to_size(place)] = values.value_dim_at(place, shape.value_dim);
+    values_in_order_ = true;
+    for (std::int32_t place = 0; place < places_; ++place) {
+      std::int32_t const d = value_dims_[to_size(place)] = values.value_dim_at(place, shape.value_dim);
+      values_in_order_ = values_in_order_ && d == place;
+    }
     key_dims_.resize(to_size(keys.is_integer ? keys.key_places(shape.key_dim) : 0));
     for (std::size_t place = 0; place < key_dims_.size(); ++place)
       key_dims_[place] = keys.key_dim_at(static_cast<std::int32_t>(place), shape.key_dim);
     if (keys.has_channels) make_channels(key_dims_, keys_, key_channels_);
     if (values.has_channels) make_channels(value_dims_, values_, value_channels_);
     if (keys.spread_bits != 0) {
-      spread_keys_ = {shape.key_dim, keys.spread_bits};
+      spread_keys_.make(shape.key_dim, keys.spread_bits);
       keys_.spread = &spread_keys_;
     }
     if (values.spread_bits != 0) {
-      spread_values_ = {shape.value_dim, values.spread_bits};
+      spread_values_.make(shape.value_dim, values.spread_bits);
       values_.spread = &spread_values_;
     }
+    key_kernels_ = keys;
+    value_kernels_ = values;
   }
-  TileAttention(TileAttention const&) = delete;
-  TileAttention& operator=(TileAttention const&) = delete;
 
-  [[nodiscard]] QueryStore make_queries() const {
-    return {key_kernels_, key_dims_.data(), shape_.rows(), shape_.key_dim};
+  void begin(QueryStore& queries) const {
+    queries.begin(key_kernels_, key_dims_.data(), shape_.rows(), shape_.key_dim);
   }
-  void clear(PartialSums& sums) const {
-    sums.clear((shape_.rows() + simd::block_rows - 1) / simd::block_rows * simd::block_rows, places_);
-  }
+  void reserve(PartialSums& sums) const { sums.reserve(padded_rows(), places_); }
+  void clear(PartialSums& sums) const { sums.clear(padded_rows(), places_); }
+  void clear_states(PartialSums& sums) const { sums.clear_states(padded_rows(), places_); }
 
   /// The sums of a row times `norm`, in the order of the dims.
   void read_row(PartialSums& sums, std::int32_t row, float norm, float* out) const {
     float const* const sum = sums.row(row);
+    if (values_in_order_) {
+      for (std::int32_t d = 0; d < shape_.value_dim; ++d) out[d] = sum[d] * norm;
+      return;
+    }
     for (std::int32_t place = 0; place < places_; ++place) {
       std::int32_t const d = value_dims_[to_size(place)];
       if (d < shape_.value_dim) out[d] = sum[place] * norm;
@@ -165,7 +208,7 @@ class TileAttention {
            ScoreShapes const* shapes, QueryStore& queries, PartialSums& sums) {
     keys_.tokens = values_.tokens = std::max(tile.all.sinks, tile.all.end);
     simd::RowsAhead ahead;
-    if (next != nullptr) ahead = {&next->keys, &next->values, row_bytes_[0], row_bytes_[1]};
+    if (next != nullptr) ahead = {&next->keys, &next->values, row_bytes_[0], row_bytes_[1], next->rows_end};
     keys_.ahead = values_.ahead = next != nullptr ? &ahead : nullptr;
     prepare(keys_, key_kernels_.load_key_params, key_kernels_.prepare_keys, planes.keys, wide_keys_);
     prepare(values_, value_kernels_.load_value_params, value_kernels_.prepare_values, planes.values, wide_values_);
@@ -174,6 +217,10 @@ class TileAttention {
   }
 
  private:
+  [[nodiscard]] std::int32_t padded_rows() const {
+    return (shape_.rows() + simd::block_rows - 1) / simd::block_rows * simd::block_rows;
+  }
+
   struct Wide {
     simd::TileRows rows;
     bool used = false;
@@ -225,7 +272,7 @@ class TileAttention {
       if (shapes != nullptr) shape_scores(*shapes, tile.first, as_row, scores[r]);
       hide(tile, as_row, scores[r]);
     }
-    key_kernels_.soften(keys_, scores[0], sums.states.data() + row, keep);
+    key_kernels_.soften(values_, scores[0], sums.states.data() + row, keep);  // all of the tile that has weights
     if (value_kernels_.weigh != nullptr) value_kernels_.weigh(values_, scores[0], integers);
     simd::WeightRows weights;
     weights.weights = scores[0];
@@ -261,16 +308,17 @@ class TileAttention {
 
   void hide(TileTokens const& tile, std::int32_t row, float* scores) const {
     TileStretches const& seen = visible(tile, row);
+    std::int32_t const end = values_.rows_end();
     if (!tile.bits.empty()) {
       std::uint64_t const bits = tile.bits[to_size(row / shape_.heads)];
-      for (std::int32_t t = 0; t < simd::tile_tokens; ++t)
+      for (std::int32_t t = 0; t < end; ++t)
         if ((bits >> t & 1U) == 0) scores[t] = simd::hidden_score;
       return;
     }
     if (seen.all()) return;
     std::fill(scores, scores + seen.begin, simd::hidden_score);
     std::fill(scores + seen.sinks, scores + seen.window, simd::hidden_score);
-    std::fill(scores + seen.end, scores + simd::tile_tokens, simd::hidden_score);
+    if (seen.end < end) std::fill(scores + seen.end, scores + end, simd::hidden_score);
   }
 
   /// Integers of hidden tokens weigh nothing; a stored NaN would. So floats are read where they are seen: at once where
@@ -323,18 +371,19 @@ class TileAttention {
     weights.keep = keep_all;
   }
 
-  std::int32_t row_bytes_[2];
+  std::int32_t row_bytes_[2] = {};
   simd::RowKernels key_kernels_, value_kernels_;
-  AttentionShape shape_;
-  std::int32_t places_;
+  AttentionShape shape_{};
+  std::int32_t places_ = 0;
+  bool values_in_order_ = false;
   std::vector<std::int32_t> key_dims_, value_dims_;  // of the places
   simd::Tile keys_, values_;
   Lines<std::byte> unpacked_keys_, unpacked_values_;
   Wide wide_keys_, wide_values_;
   simd::SpreadPlan spread_keys_, spread_values_;
   Lines<float> key_channels_, value_channels_;
-  alignas(64) float key_scales_[simd::tile_tokens], key_offsets_[simd::tile_tokens] = {};
-  alignas(64) float value_scales_[simd::tile_tokens], value_offsets_[simd::tile_tokens] = {};
+  alignas(64) float key_scales_[simd::tile_tokens], key_offsets_[simd::tile_tokens];
+  alignas(64) float value_scales_[simd::tile_tokens], value_offsets_[simd::tile_tokens];
 };
 
 }  // namespace folio::ops::detail

@@ -20,8 +20,7 @@ void with_group(View const& view, std::int32_t layer, F&& f) {
       !is_device_view<View>,
       "folio: this view's tables are in device memory: give the operation of ops/*.cuh, which takes a stream");
   LayerPlace const at = layer >= 0 ? view.place(layer) : LayerPlace{};
-  if (layer < 0 || at.index >= view.group(at.group).shape.layers)
-    throw Error("folio: the model has no layer " + std::to_string(layer));
+  if (layer < 0 || at.index >= view.group(at.group).shape.layers) throw no_such_layer(layer);
   [&]<int... Group>(std::integer_sequence<int, Group...>) {
     ((at.group == Group ? f(std::integral_constant<int, Group>{}, at.index) : void()), ...);
   }

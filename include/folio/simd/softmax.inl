@@ -19,13 +19,15 @@ namespace folio::simd::FOLIO_SIMD_ISA {
 
 /// Element = scale * code: one float. The codes are used less `Bias`.
 inline void load_scales(Tile const& tile) {
-  for (std::int32_t t = 0; t < tile_tokens; t += lanes) store(tile.scales + t, load_params(tile, t));
+  std::int32_t const end = tile.rows_end();
+  for (std::int32_t t = 0; t < end; t += lanes) store(tile.scales + t, load_params(tile, t));
 }
 
 /// Element = minimum + scale * code, both f16: turned to scale * (code - Bias) + offset.
 template <int Bias>
 inline void load_grids(Tile const& tile) {
-  for (std::int32_t t = 0; t < tile_tokens; t += lanes) {
+  std::int32_t const end = tile.rows_end();
+  for (std::int32_t t = 0; t < end; t += lanes) {
     Words const params = load_params(tile, t);
     Floats const scale = lower_numbers(params);
     store(tile.scales + t, scale);
@@ -64,10 +66,11 @@ inline void shape_scores(Tile const& tile, ScoreShape const& shape, float* score
 /// those of hidden tokens are `hidden_score`, and leaves weights. `keep`: what the rows' sums so far are multiplied by.
 /// A NaN among the scores that are seen makes the row's sum one, whichever of two a comparison takes.
 inline void soften(Tile const& tile, float* scores, RowState* states, float* keep) {
+  std::int32_t const end = tile.rows_end();
   Floats most[4], weights[4] = {};
   FOLIO_UNROLL
   for (int r = 0; r < block_rows; ++r) most[r] = load<Floats>(scores + r * tile_tokens);
-  for (std::int32_t t = lanes; t < tile_tokens; t += lanes) {
+  for (std::int32_t t = lanes; t < end; t += lanes) {
     FOLIO_UNROLL
     for (int r = 0; r < block_rows; ++r) most[r] = larger(load<Floats>(scores + r * tile_tokens + t), most[r]);
   }
@@ -75,12 +78,12 @@ inline void soften(Tile const& tile, float* scores, RowState* states, float* kee
   float next[4];
   for (int r = 0; r < block_rows; ++r) {
     float const before = states[r].max, now = before > best[r] ? before : best[r];
-    keep[r] = before == now ? 1.0F : std::exp(before - now);
+    keep[r] = before == now ? 1.0F : before == hidden_score ? 0.0F : std::exp(before - now);
     states[r].max = now;
     next[r] = now == hidden_score ? 0.0F : now;  // all are hidden, and so they stay
   }
   ask_ahead(tile, 16);
-  for (std::int32_t t = 0; t < tile_tokens; t += lanes) {
+  for (std::int32_t t = 0; t < end; t += lanes) {
     FOLIO_UNROLL
     for (int r = 0; r < block_rows; ++r) {
       Floats const weight = exp(load<Floats>(scores + r * tile_tokens + t) - next[r]);
@@ -94,7 +97,8 @@ inline void soften(Tile const& tile, float* scores, RowState* states, float* kee
 
 /// Weights of 4 rows times the scales of their values, for rows whose elements the kernels leave unscaled.
 inline void scale_weights(Tile const& tile, float* weights, WeightIntegers&) {
-  for (std::int32_t t = 0; t < tile_tokens; t += lanes)
+  std::int32_t const end = tile.rows_end();
+  for (std::int32_t t = 0; t < end; t += lanes)
     for (int r = 0; r < block_rows; ++r) {
       float* const at = weights + r * tile_tokens + t;
       store(at, load<Floats>(at) * load<Floats>(tile.scales + t));
@@ -118,9 +122,10 @@ inline void store_words(Ints const& weights, std::uint8_t* to) {
 /// same side, and a rotation would add that up. Where channels have scales it has to wait for them.
 template <class C, bool Channels>
 inline void quantize_weights(Tile const& tile, float* weights, WeightIntegers& to) {
+  std::int32_t const end = tile.rows_end();
   Ints most[4] = {};
   Floats shifts[4] = {};
-  for (std::int32_t t = 0; t < tile_tokens; t += lanes) {
+  for (std::int32_t t = 0; t < end; t += lanes) {
     Floats const scale = load<Floats>(tile.scales + t), offset = load<Floats>(tile.offsets + t);
     FOLIO_UNROLL
     for (int r = 0; r < block_rows; ++r) {
@@ -136,7 +141,7 @@ inline void quantize_weights(Tile const& tile, float* weights, WeightIntegers& t
   FourFloats const inverse = weight_limit / best, scales = best * (1.0F / weight_limit);
   store(to.scales, scales);
   Floats totals[4] = {};
-  for (std::int32_t t = 0; t < tile_tokens; t += lanes) {
+  for (std::int32_t t = 0; t < end; t += lanes) {
     FOLIO_UNROLL
     for (int r = 0; r < block_rows; ++r) {
       Floats const weight = load<Floats>(weights + r * tile_tokens + t) * inverse[r] + 0.5F;
@@ -145,6 +150,8 @@ inline void quantize_weights(Tile const& tile, float* weights, WeightIntegers& t
       if (C::value_excess != 0) totals[r] += __builtin_convertvector(integers, Floats);
     }
   }
+  for (int row = 0; row < block_rows * weight_words && end < tile_tokens; ++row)  // some kernels take all tokens
+    std::memset(to.words + row * tile_tokens + end, 0, static_cast<std::size_t>(tile_tokens - end));
   FourFloats const excess = sums(totals[0], totals[1], totals[2], totals[3]) * static_cast<float>(C::value_excess);
   FourFloats const shift = sums(shifts[0], shifts[1], shifts[2], shifts[3]);
   store(to.excesses, excess);

@@ -13,8 +13,9 @@
 
 namespace folio::simd {
 
-inline constexpr std::int32_t tile_tokens =
-    attention_tile_tokens;                     ///< tiles begin at multiples of this, whatever the block size
+/// Tiles begin at multiples of this, whatever the block size.
+inline constexpr std::int32_t tile_tokens = attention_tile_tokens;
+inline constexpr std::int32_t row_group = 16;  ///< tokens whose rows the kernels load at once, at most
 inline constexpr std::int32_t block_rows = 4;  ///< query rows that share each load of a key or a value
 
 /// Queries and weights as integers of 16 bits, four of them in as many words of 4 bytes as this; what a word has is up
@@ -31,7 +32,8 @@ inline constexpr float query_rest_units = 64000.0F;
 inline constexpr float hidden_score = std::numeric_limits<float>::lowest();
 
 /// The rows of up to 64 neighbouring tokens in one plane and head, by their addresses: so any layout that keeps rows
-/// whole, and any block size, has the same kernels. Tokens that nobody sees have the address of one that is seen.
+/// whole, and any block size, has the same kernels. Tokens that nobody sees have the address of one that is seen, up to
+/// a multiple of `row_group`; there are none after.
 struct TileRows {
   std::byte const* codes[tile_tokens] = {};
   std::byte const* params[tile_tokens] = {};
@@ -43,15 +45,16 @@ struct TileRows {
 struct RowsAhead {
   TileRows const *keys = nullptr, *values = nullptr;
   std::int32_t key_bytes = 0, value_bytes = 0;
-  std::int32_t at = 0;  ///< of the keys, then of the values
+  std::int32_t tokens = tile_tokens;  ///< that have rows
+  std::int32_t at = 0;                ///< of the keys, then of the values
 
   /// Always inlined: a call in a loop would cost it its registers.
   [[gnu::always_inline]] inline void ask(std::int32_t rows) {
-    for (std::int32_t const end = at + rows; at < end && at < 2 * tile_tokens; ++at)
-      if (at < tile_tokens)
+    for (std::int32_t const end = at + rows; at < end && at < 2 * tokens; ++at)
+      if (at < tokens)
         ask_for(*keys, at, key_bytes);
       else
-        ask_for(*values, at - tile_tokens, value_bytes);
+        ask_for(*values, at - tokens, value_bytes);
   }
 
   /// For formats that have them; apart from the rows, because all others would pay for the question.
@@ -74,9 +77,10 @@ struct SpreadPlan {
   std::vector<std::int32_t> starts;  ///< [padded dim / 16] where in the row those 16 bytes begin
   std::vector<std::uint8_t> places;  ///< [padded dim] each 8 codes together, from a multiple of 8 on; 128: a zero
 
-  SpreadPlan() = default;
   /// For rows of `dim` codes of `bits` bits, padded to multiples of 16 bytes.
-  SpreadPlan(std::int32_t dim, int bits) {
+  void make(std::int32_t dim, int bits) {
+    starts.clear();
+    places.clear();
     std::int32_t const row_bytes = (dim * bits / 8 + 15) / 16 * 16;
     for (std::int32_t first = 0; first < (dim + 63) / 64 * 64; first += 16) {
       std::int32_t const begin = first * bits / 8, end = begin + 2 * bits;
@@ -96,9 +100,11 @@ struct Tile {
   RowsAhead* ahead = nullptr;  ///< what to ask memory for meanwhile, or null
   std::int32_t dim = 0;
   std::int32_t tokens = tile_tokens;  ///< behind these is nothing that anybody sees
-  float* scales = nullptr;            ///< [tile_tokens]
-  float* offsets = nullptr;           ///< [tile_tokens]
-  float* channel_scales = nullptr;    ///< [place], or null; those of padding are 0
+  /// Tokens that have rows, scores and weights.
+  [[nodiscard]] std::int32_t rows_end() const { return (tokens + row_group - 1) / row_group * row_group; }
+  float* scales = nullptr;          ///< [tile_tokens]
+  float* offsets = nullptr;         ///< [tile_tokens]
+  float* channel_scales = nullptr;  ///< [place], or null; those of padding are 0
   float* channel_offsets = nullptr;
   std::int32_t const* place_dims = nullptr;  ///< whose code is at each place
   std::int32_t places = 0;
@@ -194,6 +200,7 @@ struct RowKernels {
   std::int32_t (*key_dim_at)(std::int32_t place,
                              std::int32_t dim) = nullptr;  ///< whose code it is; dim or more: padding
   std::int32_t (*value_dim_at)(std::int32_t place, std::int32_t dim) = nullptr;  ///< whose sum it is
+  friend bool operator==(RowKernels const&, RowKernels const&) = default;
 };
 
 }  // namespace folio::simd

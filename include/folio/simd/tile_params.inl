@@ -29,7 +29,8 @@ inline void load_channels(Tile const& tile) {
 template <RowParams params, int Bias>
 inline void load_tile_params(Tile const& tile) {
   std::byte const* const tokens = tile.rows->tokens;
-  for (std::int32_t t = 0; t < tile_tokens; t += lanes) {
+  std::int32_t const end = tile.rows_end();
+  for (std::int32_t t = 0; t < end; t += lanes) {
     Floats scale = splat(1.0F), offset = scale;
     if constexpr (params == RowParams::scaled_channels) scale = offset = from_halves(load<Halves>(tokens + 2 * t));
     if constexpr (params == RowParams::scaled_tokens) {

@@ -162,7 +162,7 @@ TEST_CASE("soft-cap, ALiBi and tree masks over rows that the layout cuts") {
 }
 
 TEST_CASE("tanh of every size, its sign and its NaN are kept") {
-  constexpr simd::RowFormat format{simd::Elements::f32, simd::RowParams::none};
+  constexpr RowFormat format{Elements::f32, RowParams::none};
   for (simd::Isa const isa : machine_sets()) {
     UseIsa const use(isa);
     CAPTURE(simd::name_of(isa));

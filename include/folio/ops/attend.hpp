@@ -88,7 +88,7 @@ void choose_kernels(AttendPlane& plane) {
   constexpr bool in_keys = of_keys || LayerView<View, Group>::known.values_in_keys();
   using Quantizer = std::conditional_t<in_keys, typename View::KeyQuantizer, typename View::ValueQuantizer>;
   constexpr bool in_place = simd::reads_in_place<Quantizer, typename View::Layout>(in_keys ? Plane::key : Plane::value);
-  constexpr RowFormat format = in_place ? simd::row_format<Quantizer> : simd::float_rows;
+  constexpr RowFormat format = in_place ? Quantizer::row_format : simd::float_rows;
   plane.few_rows = simd::row_kernels<format>(false);
   plane.many_rows = simd::row_kernels<format>(true);
 }

@@ -480,7 +480,7 @@ TEST_CASE("a latent value is the beginning of its key") {
 TEST_CASE("the rows of a head lie together where heads come before slots, or where there is one head") {
   auto const is_contiguous = []<std::int32_t heads>(std::integral_constant<std::int32_t, heads>) {
     constexpr ModelConfig model{.layers = 1, .kv_heads = heads, .head_dim = 16};
-    folio::KvCache<folio::Model<model>, folio::LayoutNhd, Int8PerToken> cache({.num_blocks = {4}});
+    folio::KvCache<folio::Model<model>, folio::LayoutNhd, folio::Int8PerToken> cache({.num_blocks = {4}});
     Sequence const s = cache.create(1);
     auto const batch = cache.batch({&s});
     auto const view = batch.view();

@@ -151,7 +151,7 @@ class BatchTables {
 
   template <class T>
   static T const* at(std::byte const* begin, std::int64_t offset) {
-    return reinterpret_cast<T const*>(begin + offset);
+    return aligned_cast<T const>(begin + offset);
   }
   template <class T>
   [[nodiscard]] std::span<T const> array(std::int64_t offset, std::int64_t size) const {

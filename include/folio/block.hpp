@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstdint>
 #include <folio/config.hpp>
+#include <type_traits>
 
 namespace folio {
 
@@ -27,6 +28,13 @@ inline constexpr Slot no_slot{-1};
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t to_int(BlockId id) { return static_cast<std::int32_t>(id); }
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t to_int(SequenceId id) { return static_cast<std::int32_t>(id); }
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int64_t to_int(Slot slot) { return static_cast<std::int64_t>(slot); }
+
+/// reinterpret_cast<T*> of memory that the caller knows to be aligned for T: users' -Wcast-align does not know it.
+template <class T, class From>
+[[nodiscard]] FOLIO_HOST_DEVICE T* aligned_cast(From* from) {
+  using Void = std::conditional_t<std::is_const_v<From>, void const, void>;
+  return static_cast<T*>(static_cast<Void*>(from));
+}
 
 /// The slot of offset `offset` in block `id`.
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr Slot slot_of(BlockId id, std::int32_t offset, std::int32_t block_size) {

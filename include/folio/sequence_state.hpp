@@ -26,7 +26,7 @@ struct BlockCopier {
 struct PendingLookup {
   std::int32_t num_symbols = 0;  ///< of the prompt
   bool counted = false;
-  std::vector<std::int32_t> symbols;  ///< the prompt, where a sink hears of look-ups
+  std::vector<std::int32_t> symbols = {};  ///< the prompt, where a sink hears of look-ups
   std::int32_t scope = 0;
 };
 

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <folio/block.hpp>
 #include <folio/ops/launch.cuh>
 
 namespace folio {
@@ -68,8 +69,8 @@ class TablePatch {
   void apply(std::byte* tables, cudaStream_t stream) const {
     if (num_runs_ == 0) return;
     ops::launch(patch_tables_kernel<>, ops::grid_for(std::int64_t{256} * num_runs_), 256, 0, stream,
-                reinterpret_cast<std::int32_t*>(tables), reinterpret_cast<std::int32_t const*>(words_),
-                reinterpret_cast<TableRun const*>(runs_end_), num_runs_);
+                aligned_cast<std::int32_t>(tables), aligned_cast<std::int32_t const>(words_),
+                aligned_cast<TableRun const>(runs_end_), num_runs_);
   }
 
  private:

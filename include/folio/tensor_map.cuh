@@ -168,8 +168,8 @@ __device__ inline void copy_tile(TensorMap const& map, TileIndex at, std::byte* 
   std::int32_t const chunks_of_line = shape.line_bytes() / 16;
   auto const step = static_cast<std::int32_t>(blockDim.x * blockDim.y * blockDim.z);
   for (auto i = static_cast<std::int32_t>(thread_in_block()); i < shape.tile_bytes() / 16; i += step)
-    reinterpret_cast<TileChunk*>(to)[i] =
-        *reinterpret_cast<TileChunk const*>(from + i / chunks_of_line * shape.strides[0] + i % chunks_of_line * 16);
+    aligned_cast<TileChunk>(to)[i] =
+        *aligned_cast<TileChunk const>(from + i / chunks_of_line * shape.strides[0] + i % chunks_of_line * 16);
 }
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900

@@ -168,7 +168,7 @@ __device__ void attend_range(Sequence const& sequence, std::int32_t kv_head, Tok
   auto const value = [&](BlockId block, std::int32_t slot) { return layer.value(block, kv_head, slot); };
   typename Shape::Key keys[std::size_t{Shape::tokens}] = {};
   typename Shape::Value values[std::size_t{Shape::tokens}] = {};
-  auto i = static_cast<std::int32_t>(range.begin / Shape::tokens + threadIdx.x / Shape::lanes);
+  std::int32_t i = range.begin / Shape::tokens + static_cast<std::int32_t>(threadIdx.x / Shape::lanes);
   Step step(sequence, range, i);
   load_step(step, key, keys);
   if constexpr (!Shape::latent) load_step(step, value, values);

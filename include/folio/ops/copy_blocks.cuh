@@ -39,8 +39,8 @@ __global__ void copy_blocks_kernel(std::byte const* from_pool, std::byte* to_poo
                                    __grid_constant__ BlockCopies const copies) {
   std::int64_t const chunks = block_bytes / static_cast<std::int64_t>(sizeof(Unit));
   for (auto i = static_cast<std::int32_t>(blockIdx.y); i < copies.size; i += static_cast<std::int32_t>(gridDim.y)) {
-    auto const* const source = reinterpret_cast<Unit const*>(from_pool + to_int(copies.copies[i].from) * block_bytes);
-    auto* const target = reinterpret_cast<Unit*>(to_pool + to_int(copies.copies[i].to) * block_bytes);
+    auto const* const source = aligned_cast<Unit const>(from_pool + to_int(copies.copies[i].from) * block_bytes);
+    auto* const target = aligned_cast<Unit>(to_pool + to_int(copies.copies[i].to) * block_bytes);
     for (std::int64_t c = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; c < chunks;
          c += std::int64_t{gridDim.x} * blockDim.x)
       target[c] = source[c];

@@ -4,6 +4,7 @@
 // The number formats that a model computes in, for kernels that read or write activations. Device code.
 
 #include <cstdint>
+#include <folio/block.hpp>
 #include <folio/config.hpp>
 #include <folio/quantizer/float_formats.hpp>
 #include <folio/quantizer/quantizer.hpp>
@@ -22,7 +23,7 @@ FOLIO_HOST_DEVICE inline void store_element(float x, BFloat16& to) { to.bits = f
 /// them aligned to that, or to 16 bytes where it is more, and are one access then, or several of 16 bytes.
 template <int N, class T>
 [[nodiscard]] FOLIO_HOST_DEVICE inline Pack<float, N> load_elements(T const* from) {
-  auto const elements = *reinterpret_cast<Pack<T, N> const*>(from);
+  auto const elements = *aligned_cast<Pack<T, N> const>(from);
   Pack<float, N> floats;
   for (int i = 0; i < N; ++i) floats[i] = load_element(elements[i]);
   return floats;
@@ -31,7 +32,7 @@ template <int N, class T>
 FOLIO_HOST_DEVICE inline void store_elements(Pack<float, N> const& floats, T* to) {
   Pack<T, N> elements;
   for (int i = 0; i < N; ++i) store_element(floats[i], elements[i]);
-  *reinterpret_cast<Pack<T, N>*>(to) = elements;
+  *aligned_cast<Pack<T, N>>(to) = elements;
 }
 
 /// The part of a row that a lane holds: zeros after the row's end. The row is aligned to 16 bytes.

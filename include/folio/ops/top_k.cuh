@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cub/device/device_segmented_radix_sort.cuh>
+#include <folio/block.hpp>
 #include <folio/ops/launch.cuh>
 #include <folio/ops/top_k.hpp>
 
@@ -39,7 +40,7 @@ struct TopKStorage {
  private:
   template <class T>
   void take(void* memory, std::int64_t bytes, T*& part) {
-    if (memory != nullptr) part = reinterpret_cast<T*>(static_cast<std::byte*>(memory) + num_bytes);
+    if (memory != nullptr) part = aligned_cast<T>(static_cast<std::byte*>(memory) + num_bytes);
     num_bytes += (bytes + alignment - 1) / alignment * alignment;
   }
 };

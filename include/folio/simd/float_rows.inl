@@ -190,7 +190,7 @@ inline void add_floats(Tile const& tile, WeightRows const& w) {
 template <class E>
 inline void widen_rows(Tile const& tile) {
   std::int32_t const stride = (tile.dim + 15) / 16 * 16;
-  auto* to = reinterpret_cast<float*>(tile.unpacked);
+  auto* to = aligned_cast<float>(tile.unpacked);
   for (std::int32_t t = 0; t < tile.tokens; ++t, to += stride) {
     ask_ahead(tile, 1);
     std::byte const* const row = tile.rows->codes[t];

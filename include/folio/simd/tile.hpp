@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <folio/block.hpp>
 #include <folio/quantizer/float_formats.hpp>
 #include <folio/quantizer/row_format.hpp>
 #include <limits>

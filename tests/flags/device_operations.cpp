@@ -1,0 +1,26 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// Every header of CUDA's, and its operations for two formats, for compilers that warn of more than ours are told to.
+// Only compiled, by way of the host runner.
+#include <cuda_runtime.h>
+
+#include <folio/allocator/managed.cuh>
+#include <folio/allocator/pinned.cuh>
+#include <folio/allocator/virtual.cuh>
+#include <folio/cuda.cuh>
+#include <folio/ops/top_k.cuh>
+#include <folio/tensor_map.cuh>
+
+constexpr folio::ModelConfig model{.layers = 2, .kv_heads = 2, .head_dim = 128};
+using Cache = folio::KvCache<folio::Model<model>, folio::Keys<folio::Int4Rotated>, folio::Values<folio::Int8PerToken>,
+                             folio::DeviceAllocator>;
+
+void step(Cache const& cache, folio::DeviceView<Cache::View> const& view, float const* rows, float* out,
+          std::byte* work, cudaStream_t stream) {
+  folio::ops::append(view, 0, rows, rows, stream);
+  folio::ops::gather(view, 0, 0, 0, 1, out, out, stream);
+  folio::ops::attend(view, 0, rows, 4, out, nullptr, {}, work, 0, stream);
+  folio::ops::prefill(view, 0, rows, 4, out, nullptr, {}, stream);
+  folio::ops::copy_blocks(nullptr, nullptr, 16, {}, stream);
+  static_cast<void>(folio::make_tensor_map(view, 0, folio::Plane::value, cache.num_blocks()));
+}

@@ -1,10 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The storage format of a row in words: what a quantizer tells the host's attention. Host and device.
+// The storage format of a row in words: what a quantizer tells the host's attention. For constants, on both sides.
 
 #include <cstdint>
-#include <folio/config.hpp>
 
 namespace folio {
 
@@ -34,30 +33,28 @@ struct RowFormat {
 inline constexpr std::int32_t attention_tile_tokens = 64;
 
 /// The unsigned integers of `bits` bits, from 2 to 8.
-[[nodiscard]] FOLIO_HOST_DEVICE constexpr Elements unsigned_elements(int bits) {
+[[nodiscard]] constexpr Elements unsigned_elements(int bits) {
   return static_cast<Elements>(static_cast<int>(Elements::u8) + 8 - bits);
 }
 
 /// Bits of one element; 0 of `decoded`.
-[[nodiscard]] FOLIO_HOST_DEVICE constexpr int bits_of(Elements elements) {
+[[nodiscard]] constexpr int bits_of(Elements elements) {
   if (elements >= Elements::u8) return 8 - (static_cast<int>(elements) - static_cast<int>(Elements::u8));
   if (elements >= Elements::e4m3) return 8;
   return elements == Elements::decoded ? 0 : elements == Elements::f32 ? 32 : 16;
 }
 
 /// The format of tiles of `tokens` tokens of unsigned integers.
-[[nodiscard]] FOLIO_HOST_DEVICE constexpr RowFormat tile_rows(int bits, std::int32_t tokens, RowParams params) {
+[[nodiscard]] constexpr RowFormat tile_rows(int bits, std::int32_t tokens, RowParams params) {
   if (tokens % attention_tile_tokens != 0) return {Elements::decoded};
   return {unsigned_elements(bits), params};
 }
 
 /// Whether the parameters are of a tile of tokens.
-[[nodiscard]] FOLIO_HOST_DEVICE constexpr bool are_of_tile(RowParams params) {
-  return params >= RowParams::channel_grids;
-}
+[[nodiscard]] constexpr bool are_of_tile(RowParams params) { return params >= RowParams::channel_grids; }
 
 /// Bytes of a tile's parameters that are each token's; they come before the channels'.
-[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t token_param_bytes(RowParams params) {
+[[nodiscard]] constexpr std::int32_t token_param_bytes(RowParams params) {
   return params == RowParams::scaled_channels ? 2 : params == RowParams::scaled_tokens ? 4 : 0;
 }
 

@@ -1,55 +1,32 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// Runs the kernels of docs/write_a_kernel.md without a GPU, a thread for each of theirs: what they read is what was
-// stored.
-#include <barrier>
+// Runs the kernels of docs/write_a_kernel.md without a GPU: what they read is what was stored.
+#include "simt/runner.hpp"
+
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <folio/folio.hpp>
-#include <memory>
-#include <thread>
 #include <vector>
 
 #include "support/catch.hpp"
 
 namespace {
 
-struct Index {
-  unsigned x = 0;
-};
-thread_local Index threadIdx, blockIdx;
-Index blockDim, gridDim;
-std::unique_ptr<std::barrier<>> block_barrier;
-
-void __syncthreads() { block_barrier->arrive_and_wait(); }
+// CUDA's asynchronous copies, which the runner has not: at once, as they may be.
 void __pipeline_memcpy_async(void* to, void const* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
 void __pipeline_commit() {}
 void __pipeline_wait_prior(int) {}
 
 }  // namespace
 
-#define __global__
-#define __shared__ static
 #include "decode_attention.cuh"
 
 namespace {
 
-/// The blocks of a grid run one after the other, the threads of a block side by side.
 template <class Kernel>
 void launch(unsigned grid, unsigned block, Kernel const& kernel) {
-  gridDim = {grid};
-  blockDim = {block};
-  block_barrier = std::make_unique<std::barrier<>>(block);
-  for (unsigned b = 0; b < grid; ++b) {
-    std::vector<std::jthread> threads;
-    for (unsigned t = 0; t < block; ++t)
-      threads.emplace_back([&kernel, b, t] {
-        blockIdx.x = b;
-        threadIdx.x = t;
-        kernel();
-      });
-  }
+  simt::launch({.grid = grid, .block = block, .seed = 1}, kernel);
 }
 
 constexpr folio::ModelConfig model{.layers = 2, .kv_heads = 2, .head_dim = 128};

@@ -162,5 +162,6 @@ TEST_CASE("matrices that would change dot products, or are for another model, ar
   CHECK_THROWS_WITH(ops::attend(batch.view(), 2, AttentionIo{rows.data(), 2, rows.data()}),
                     contains("folio: the model has no layer 2"));
   CHECK_THROWS_WITH(ops::attend(batch.view(), 0, AttentionIo{rows.data(), 3, rows.data()}), contains("3 query heads"));
-  CHECK_THROWS_WITH(ops::append(batch.view(), 0, nullptr, rows.data()), contains("append needs keys"));
+  CHECK_THROWS_WITH(ops::append(batch.view(), 0, static_cast<float const*>(nullptr), rows.data()),
+                    contains("append needs keys"));
 }

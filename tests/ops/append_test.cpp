@@ -23,6 +23,8 @@ constexpr ModelConfig latent_model{.layers = 2, .kv_heads = 1, .groups = {folio:
 template <class Q, class L = folio::LayoutHnd>
 using CacheOf = folio::KvCache<folio::Model<model>, folio::BlockSize<4>, Q, L>;
 
+constexpr float const* no_rows = nullptr;
+
 /// A row stored alone and read back in the model's basis.
 template <class Q>
 std::vector<float> through(float const* row, std::int32_t dim) {
@@ -135,6 +137,44 @@ TEST_CASE("a latent layer takes keys and no values") {
                      keys.begin() + static_cast<std::ptrdiff_t>(t * 40)));
 }
 
+namespace {
+
+/// Rows of activations that are further apart than they are long give the bytes of the floats that they are.
+template <class Cache, class T>
+void check_strides() {
+  Cache cache({.num_blocks = {8}});
+  Sequence const a = cache.create(7);
+  auto const batch = cache.batch({&a});
+  std::int64_t const key_stride = 2 * 40 + 2 * 24, value_stride = 53;
+  std::vector<T> keys(7 * 128), values(7 * 53);
+  std::vector<float> float_keys, float_values;
+  auto const fill = [](std::vector<T>& rows, std::int64_t stride, std::int64_t row, std::vector<float>& floats) {
+    auto const given = random_floats(static_cast<std::int64_t>(rows.size()), 9, 3.0F);
+    folio::ops::store_activations(given.data(), static_cast<std::int32_t>(given.size()), rows.data());
+    for (std::int64_t t = 0; t < 7; ++t) {
+      floats.resize(static_cast<std::size_t>((t + 1) * row));
+      folio::ops::load_activations(rows.data() + t * stride, static_cast<std::int32_t>(row), floats.data() + t * row);
+    }
+  };
+  fill(keys, key_stride, 2 * 40, float_keys);
+  fill(values, value_stride, 2 * 24, float_values);
+  std::memset(cache.pool(), 0, static_cast<std::size_t>(cache.memory_bytes()));
+  folio::ops::append(batch.view(), 1, float_keys.data(), float_values.data());
+  auto const expected = bytes_of(cache);
+  std::memset(cache.pool(), 0, static_cast<std::size_t>(cache.memory_bytes()));
+  folio::ops::append(batch.view(), 1, keys.data(), values.data(), nullptr, {key_stride, value_stride});
+  CHECK(bytes_of(cache) == expected);
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("rows of any type and at any distance are written as their floats are", "", float, folio::Half,
+                   folio::BFloat16) {
+  check_strides<CacheOf<folio::F32>, TestType>();
+  check_strides<CacheOf<folio::F16, folio::LayoutInterleaved>, TestType>();
+  check_strides<CacheOf<folio::Int4Rotated>, TestType>();
+}
+
 TEST_CASE("threads write the same bytes") {
   auto const play = [](folio::ThreadPool* threads) {
     CacheOf<folio::Int4Rotated, folio::LayoutInterleaved> cache({.num_blocks = {32}});
@@ -159,10 +199,14 @@ TEST_CASE("what is missing is refused before anything is written") {
   folio::test::poison(cache);
   auto const before = bytes_of(cache);
   auto const view = batch.view();
-  REQUIRE_THROWS_AS(folio::ops::append(view, 0, nullptr, rows.data()), folio::Error);
-  REQUIRE_THROWS_WITH(folio::ops::append(view, 0, nullptr, rows.data()), contains("append needs keys"));
+  REQUIRE_THROWS_AS(folio::ops::append(view, 0, no_rows, rows.data()), folio::Error);
+  REQUIRE_THROWS_WITH(folio::ops::append(view, 0, no_rows, rows.data()), contains("append needs keys"));
   REQUIRE_THROWS_WITH(folio::ops::append(view, 0, rows.data(), nullptr), contains("append needs keys, and values"));
-  REQUIRE_THROWS_WITH(folio::ops::append(latent_batch.view(), 0, nullptr, nullptr), contains("append needs keys"));
+  REQUIRE_THROWS_WITH(folio::ops::append(latent_batch.view(), 0, no_rows, nullptr), contains("append needs keys"));
+  REQUIRE_THROWS_WITH(folio::ops::append(view, 0, rows.data(), rows.data(), {}, {79, 0}),
+                      contains("the rows of keys have 80 elements, so they cannot begin 79 apart"));
+  REQUIRE_THROWS_WITH(folio::ops::append(view, 0, rows.data(), rows.data(), {}, {0, 47}),
+                      contains("the rows of values have 48"));
   REQUIRE_THROWS_WITH(folio::ops::append(view, 2, rows.data(), rows.data()),
                       contains("folio: the model has no layer 2"));
   REQUIRE_THROWS_WITH(folio::ops::append(view, -1, rows.data(), rows.data()),
@@ -174,5 +218,5 @@ TEST_CASE("a batch without query tokens needs no rows") {
   CacheOf<folio::F32> cache({.num_blocks = {4}});
   Sequence const a = cache.create(2);
   auto const batch = cache.batch({{&a, 0}});
-  CHECK_NOTHROW(folio::ops::append(batch.view(), 0, nullptr, nullptr));
+  CHECK_NOTHROW(folio::ops::append(batch.view(), 0, no_rows, nullptr));
 }

@@ -128,10 +128,12 @@ void gather_both(View const& view, std::int32_t i, std::int32_t layer, std::int3
 }  // namespace detail
 
 /// What append does for a view of one cache: new tokens are written to the hot one, or that of the windows.
-template <class Hot, class Cold, class Windows, class M>
-void append(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, float const* keys, float const* values,
-            Executor threads = {}) {
-  auto const append_to = [&](auto const& part, std::int32_t number) { append(part, number, keys, values, threads); };
+template <class Hot, class Cold, class Windows, class M, Activation T>
+void append(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, T const* keys,
+            std::type_identity_t<T> const* values, Executor threads = {}, RowStrides const& strides = {}) {
+  auto const append_to = [&](auto const& part, std::int32_t number) {
+    append(part, number, keys, values, threads, strides);
+  };
   detail::with_part(view, layer, append_to, [&](std::int32_t number) { append_to(view.hot, number); });
 }
 
@@ -172,26 +174,32 @@ void gather(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t i, std::i
       });
 }
 
-/// What append does, with `keys` and `values` in the model's basis. Cost besides: dim * dim multiplications a row.
-template <class View>
-void append(MatrixView<View> const& view, std::int32_t layer, float const* keys, float const* values,
-            Executor threads = {}) {
+/// What append does, with `keys` and `values` in the model's basis. Cost besides: dim * dim multiplications a row, and
+/// a copy of the rows.
+template <class View, Activation T>
+void append(MatrixView<View> const& view, std::int32_t layer, T const* keys, std::type_identity_t<T> const* values,
+            Executor threads = {}, RowStrides const& strides = {}) {
   LayerMatrices const& m = view.matrices->layer(layer);
   std::int64_t const tokens = view.num_query_tokens();
-  std::vector<float> turned_keys, turned_values;
-  auto const turn = [&](std::vector<float> const& matrices, std::int32_t dim, std::vector<float>& turned,
-                        float const*& rows) {
-    if (matrices.empty() || rows == nullptr) return;
-    turned.resize(static_cast<std::size_t>(tokens * m.kv_heads * dim));
+  if (keys == nullptr || values == nullptr || (m.keys.empty() && m.values.empty()))
+    return append(view.stored, layer, keys, values, threads, strides);  // which says what is missing
+  auto const turn = [&](std::vector<float> const& matrices, std::int32_t dim, T const* rows, std::int64_t stride,
+                        char const* what) {
+    std::int64_t const row = std::int64_t{m.kv_heads} * dim;
+    stride = folio::detail::checked_stride(stride, row, what);
+    std::vector<float> turned(static_cast<std::size_t>(tokens * row));
     parallel_for(threads, tokens, [&](std::int64_t t) {
-      std::int64_t const at = t * m.kv_heads * dim;
-      turn_rows(matrices, m.kv_heads, dim, rows + at, 1, m.kv_heads, false, turned.data() + at);
+      float* const to = turned.data() + t * row;
+      if (matrices.empty()) return load_activations(rows + t * stride, static_cast<std::int32_t>(row), to);
+      std::vector<float> given(static_cast<std::size_t>(row));
+      load_activations(rows + t * stride, static_cast<std::int32_t>(row), given.data());
+      turn_rows(matrices, m.kv_heads, dim, given.data(), 1, m.kv_heads, false, to);
     });
-    rows = turned.data();
+    return turned;
   };
-  turn(m.keys, m.key_dim, turned_keys, keys);
-  turn(m.values, m.value_dim, turned_values, values);
-  append(view.stored, layer, keys, values, threads);
+  std::vector<float> const turned_keys = turn(m.keys, m.key_dim, keys, strides.keys, "keys");
+  std::vector<float> const turned_values = turn(m.values, m.value_dim, values, strides.values, "values");
+  append(view.stored, layer, turned_keys.data(), turned_values.data(), threads);
 }
 
 /// What attend does, with `q` and `out` in the model's basis. Cost besides: dim * dim multiplications for each query

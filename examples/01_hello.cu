@@ -26,14 +26,14 @@ int main() {
   DeviceArray<float> const values(std::vector<float>(64 * 2 * 128, 0.5F), stream);  // likewise
   DeviceArray<float> const q(std::vector<float>(64 * 8 * 128, 1.0F), stream);       // [token][query head][dim]
   DeviceArray<float> const out(64 * 8 * 128, stream);
-  std::int64_t const workspace_bytes = folio::ops::attend_workspace_bytes(batch.view(), 8);
-  DeviceArray<std::byte> const workspace(static_cast<std::size_t>(workspace_bytes), stream);
+  auto plan = folio::ops::plan_attention(batch.view(), 8, {}, {.stream = stream});  // for every step of the batch
+  DeviceArray<std::byte> const workspace(static_cast<std::size_t>(plan.workspace_bytes()), stream);
+  plan.set_workspace({workspace.data(), workspace.size()});
   auto const step = [&](folio::Sequence const& sequence) {
     batch.upload({&sequence}, stream);  // what the step changes in the tables
     for (int layer = 0; layer < 2; ++layer) {
       folio::ops::append(batch.view(), layer, keys.data(), values.data(), stream);
-      folio::ops::attend(batch.view(), layer, q.data(), 8, out.data(), nullptr, {}, workspace.data(), workspace_bytes,
-                         stream);
+      folio::ops::attend(plan, layer, folio::AttentionIo{q.data(), 8, out.data()});
     }
   };
 

@@ -57,13 +57,14 @@ int main() {
   // Every step is padded to this size, so that one graph serves them all.
   folio::DeviceBatch batch(cache,
                            {.num_sequences = max_sequences, .num_query_tokens = max_sequences, .num_tokens = 128});
-  std::int64_t const workspace_bytes = folio::ops::attend_workspace_bytes(batch.view(), num_query_heads);
-  DeviceArray<std::byte> const workspace(static_cast<std::size_t>(workspace_bytes), stream);
+  auto plan =
+      folio::ops::plan_attention(batch.view(), num_query_heads, {}, {.stream = stream});  // for every step of the batch
+  DeviceArray<std::byte> const workspace(static_cast<std::size_t>(plan.workspace_bytes()), stream);
+  plan.set_workspace({workspace.data(), workspace.size()});
   auto const launch_step = [&] {
     for (int layer = 0; layer < model.layers; ++layer) {
       folio::ops::append(batch.view(), layer, keys.data(), values.data(), stream);
-      folio::ops::attend(batch.view(), layer, q.data(), num_query_heads, out.data(), nullptr, {}, workspace.data(),
-                         workspace_bytes, stream);
+      folio::ops::attend(plan, layer, folio::AttentionIo{q.data(), num_query_heads, out.data()});
     }
   };
   // CUDA loads a kernel when it is first launched, which may not be in a capture: so one empty step comes before.

@@ -8,7 +8,7 @@
 #include <folio/device_batch.cuh>
 #include <folio/folio.hpp>
 #include <folio/ops/append.cuh>
-#include <folio/ops/attend.cuh>
+#include <folio/ops/decode.cuh>
 #include <folio/ops/gather.cuh>
 #include <memory>
 #include <numeric>
@@ -170,21 +170,23 @@ struct DecodeStep {
   Fill filled;
   DeviceBatch<typename Fill::View> batch;
   Array<Half> q, out;
-  Array<float> workspace;
+  Array<std::byte> workspace;
 };
 
 inline constexpr double half_tolerance = 2e-3;  ///< of results in half precision, relative to a row's largest
 
-/// ops::attend of all layers.
+/// ops::decode of all layers.
 template <class Step>
 Candidate attend_candidate(std::string name, std::shared_ptr<Step> step) {
-  ops::AttendDeviceOptions const options{.scale = Step::scale()};
-  std::int64_t const bytes = ops::attend_workspace_bytes(step->batch.view(), step->shape.num_query_heads, options);
-  step->workspace = Array<float>(bytes / 4);
-  auto const work = [step, options, bytes](cudaStream_t stream) {
+  AttentionParams const params{.scale = Step::scale()};
+  step->workspace =
+      Array<std::byte>(ops::plan_attention(step->batch.view(), step->shape.num_query_heads, params).workspace_bytes());
+  auto const work = [step, params](cudaStream_t stream) {
+    DeviceExecution const execution{
+        .stream = stream, .workspace = {step->workspace.data(), static_cast<std::size_t>(step->workspace.size())}};
     for (std::int32_t layer = 0; layer < step->filled.layers; ++layer)
-      ops::attend(step->batch.view(), layer, step->q.data(), step->shape.num_query_heads, step->out.data(), nullptr,
-                  options, step->workspace.data(), bytes, stream);
+      ops::decode(step->batch.view(), layer, AttentionIo{step->q.data(), step->shape.num_query_heads, step->out.data()},
+                  params, execution);
   };
   return {.name = std::move(name),
           .work = work,

@@ -192,8 +192,9 @@ Candidate prefill_candidate(Run const& run, cudaStream_t stream) {
           .work =
               [step, layers](cudaStream_t s) {
                 for (std::int32_t layer = step->filled.layers - layers; layer < step->filled.layers; ++layer)
-                  ops::prefill(step->batch.view(), layer, step->q.data(), step->shape.num_query_heads, step->out.data(),
-                               nullptr, {}, s);
+                  ops::prefill(step->batch.view(), layer,
+                               AttentionIo{step->q.data(), step->shape.num_query_heads, step->out.data()}, {},
+                               {.stream = s});
               },
           .repeats = layers,
           // Scores and weighted values, of half of all pairs: 4 * dim operations a pair.

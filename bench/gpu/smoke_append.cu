@@ -90,10 +90,12 @@ void smoke_graph(Run const& run) {
   std::int32_t const heads = 4, layers = Policies::Host::model.layers;
   Array<float> const rows(4 * 256, 5, stream), q(std::int64_t{4} * heads * 128, 6, stream), out(q.size()),
       again(q.size());
-  std::int64_t const bytes = ops::attend_workspace_bytes(batch.view(), heads, {.num_parts = 3});
-  Array<float> const workspace(bytes / 4);
+  auto plan = ops::plan_attention(batch.view(), heads, {}, {.num_parts = 3});
+  Array<std::byte> const workspace(plan.workspace_bytes());
+  plan.set_workspace({workspace.data(), static_cast<std::size_t>(workspace.size())});
   auto const attend = [&](float* to, cudaStream_t s) {
-    ops::attend(batch.view(), layers - 1, q.data(), heads, to, nullptr, {.num_parts = 3}, workspace.data(), bytes, s);
+    plan.set_stream(s);
+    ops::attend(plan, layers - 1, AttentionIo{q.data(), heads, to});
   };
   auto const step = [&](cudaStream_t s) {
     for (std::int32_t layer = 0; layer < layers; ++layer) ops::append(batch.view(), layer, rows.data(), rows.data(), s);

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // Smoke tests: decoding, prompts and merging against sums in double over what the host's cache holds.
-#include <folio/ops/attend.cuh>
+#include <folio/ops/decode.cuh>
 #include <folio/ops/merge_attention.cuh>
 #include <folio/ops/prefill.cuh>
 
@@ -110,14 +110,15 @@ void check_attention(std::string const& what, Pair<Policies...>& pair, std::int3
   }
 }
 
-/// ops::attend in `parts` parts.
+/// ops::decode in `parts` parts.
 auto attend_in(std::int32_t parts) {
   return [parts]<class View, class T>(DeviceView<View> const& view, std::int32_t layer, T const* q, std::int32_t heads,
                                       float const* sinks, T* out, float* lse, cudaStream_t stream) {
-    ops::AttendDeviceOptions const options{.scale = scale, .sink_logits = sinks, .num_parts = parts};
-    std::int64_t const bytes = ops::attend_workspace_bytes(view, heads, options);
-    Array<float> const workspace(bytes / 4);
-    ops::attend(view, layer, q, heads, out, lse, options, workspace.data(), bytes, stream);
+    AttentionParams const params{.scale = scale, .sink_logits = sinks};
+    DeviceExecution execution{.stream = stream, .num_parts = parts};
+    Array<std::byte> const workspace(ops::plan_attention(view, heads, params, execution).workspace_bytes());
+    execution.workspace = {workspace.data(), static_cast<std::size_t>(workspace.size())};
+    ops::decode(view, layer, AttentionIo{q, heads, out, lse}, params, execution);
     check_cuda(cudaStreamSynchronize(stream), "attention");
   };
 }
@@ -125,7 +126,8 @@ auto attend_in(std::int32_t parts) {
 auto prefill() {
   return []<class View, class T>(DeviceView<View> const& view, std::int32_t layer, T const* q, std::int32_t heads,
                                  float const* sinks, T* out, float* lse, cudaStream_t stream) {
-    ops::prefill(view, layer, q, heads, out, lse, {.scale = scale, .sink_logits = sinks}, stream);
+    ops::prefill(view, layer, AttentionIo{q, heads, out, lse}, {.scale = scale, .sink_logits = sinks},
+                 {.stream = stream});
   };
 }
 

@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/cuda.cuh>
-#include <folio/ops/prefill.cuh>
 #include <span>
 #include <string>
 #include <utility>
@@ -58,8 +57,13 @@ class DeviceCache final : public PagedCacheOf<Cache> {
         out_(most_tokens() * query_size_, this->cache_.allocator()),
         pinned_in_(most_tokens() * (query_size_ + 2 * key_size_)),
         pinned_out_(most_tokens() * query_size_),
-        workspace_bytes_(folio::ops::attend_workspace_bytes(decode_.view(), num_query_heads_)),
-        workspace_(static_cast<std::size_t>(workspace_bytes_), this->cache_.allocator()) {}
+        chunk_plan_(folio::ops::plan_attention(chunks_.view(), num_query_heads_, {}, {.stream = stream})),
+        decode_plan_(folio::ops::plan_attention(decode_.view(), num_query_heads_, {}, {.stream = stream})),
+        workspace_bytes_(
+            static_cast<std::size_t>(std::max(chunk_plan_.workspace_bytes(), decode_plan_.workspace_bytes()))),
+        workspace_(workspace_bytes_, this->cache_.allocator()) {
+    for (Plan* const plan : {&chunk_plan_, &decode_plan_}) plan->set_workspace({workspace_.data(), workspace_bytes_});
+  }
 
   [[nodiscard]] std::string device() const override { return "cuda: " + cuda_device_name(); }
 
@@ -79,17 +83,15 @@ class DeviceCache final : public PagedCacheOf<Cache> {
     auto const view = step_->view();
     float const* const keys = in_.data() + num_q;
     folio::ops::append(view, layer, keys, keys + num_k, stream);
-    if (step_ == &decode_)
-      folio::ops::attend(view, layer, in_.data(), num_query_heads_, out_.data(), nullptr, {}, workspace_.data(),
-                         workspace_bytes_, stream);
-    else
-      folio::ops::prefill(view, layer, in_.data(), num_query_heads_, out_.data(), nullptr, {}, stream);
+    Plan const& plan = step_ == &decode_ ? decode_plan_ : chunk_plan_;
+    folio::ops::attend(plan, layer, folio::AttentionIo{in_.data(), num_query_heads_, out_.data()});
     copy(pinned_out_.data(), out_.data(), num_q, cudaMemcpyDeviceToHost);
     folio::check_cuda(cudaStreamSynchronize(stream), "waiting for a layer's attention");
     std::copy_n(pinned_out_.data(), num_q, out);
   }
 
  private:
+  using Plan = folio::ops::DeviceAttentionPlan<typename Cache::View>;
   static constexpr cudaStream_t stream = nullptr;  // CUDA's own: all that happens here happens in one order
 
   /// Steps of any kind: of no more tokens than batch_tokens, nor than all samples ever have.
@@ -130,7 +132,8 @@ class DeviceCache final : public PagedCacheOf<Cache> {
   // q, k and v of a layer one behind the other, so that they are one copy.
   Array<float, folio::DeviceAllocator> in_, out_;
   Array<float, folio::PinnedAllocator> pinned_in_, pinned_out_;
-  std::int64_t workspace_bytes_;
+  Plan chunk_plan_, decode_plan_;
+  std::size_t workspace_bytes_;
   Array<std::byte, folio::DeviceAllocator> workspace_;
 };
 

@@ -8,8 +8,9 @@
 //
 #include <algorithm>
 #include <cmath>
+#include <folio/attention/params.hpp>
 #include <folio/cuda_runtime.cuh>
-#include <folio/ops/attend.cuh>
+#include <folio/ops/decode.cuh>
 #include <functional>
 
 #include "simt/streams.hpp"
@@ -35,7 +36,24 @@ struct AttendCase {
   std::int32_t num_query_heads;
   bool sink_logits = false;
   float scale = 0.05F;
+  bool causal = true;
+  float logit_soft_cap = 0;
+  bool alibi = false;
+  bool tree_mask = false;
+  std::int32_t token_begin = 0, token_end = INT32_MAX;
+  std::int32_t gap = 0;  ///< elements between two tokens' rows of q, and of out
 };
+
+/// A word for each query token: most see themselves and some others; every seventh sees no token of the step.
+inline std::vector<std::uint64_t> random_tree(std::size_t num_query_tokens) {
+  std::vector<std::uint64_t> words(num_query_tokens);
+  std::uint64_t x = 0x9E3779B97F4A7C15U;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    x = x * 6364136223846793005U + 1442695040888963407U;
+    words[i] = i % 7 == 3 ? 0 : x ^ (x >> 29);
+  }
+  return words;
+}
 
 /// Largest difference, relative to the largest magnitude; huge where only one is a number, or infinities differ.
 template <class Wanted>
@@ -72,18 +90,24 @@ struct Activations {
   simt::Buffer<T> device;
 };
 
-/// The first `size` elements as floats. The rest is padding, which must be as it was: bytes 0xff.
+/// The first `num_rows` rows of `row` elements as floats. What lies between them and after is padding, which must be as
+/// it was: bytes 0xff.
 template <class T>
-std::vector<float> written(simt::Buffer<T> const& buffer, std::size_t size) {
-  std::vector<float> floats(size);
-  for (std::size_t i = 0; i < size; ++i) floats[i] = folio::ops::load_element(buffer[i]);
-  auto const* const bytes = reinterpret_cast<unsigned char const*>(buffer.data());
-  CHECK(std::all_of(bytes + size * sizeof(T), bytes + buffer.size() * sizeof(T), [](auto b) { return b == 0xFF; }));
+std::vector<float> written(simt::Buffer<T> const& buffer, std::size_t num_rows, std::size_t row, std::size_t gap = 0) {
+  std::vector<float> floats;
+  bool is_kept = true;
+  for (std::size_t i = 0; i < buffer.size(); ++i) {
+    bool const is_written = i / (row + gap) < num_rows && i % (row + gap) < row;
+    if (is_written) floats.push_back(folio::ops::load_element(buffer[i]));
+    auto const* const bytes = reinterpret_cast<unsigned char const*>(buffer.data() + i);
+    is_kept = is_kept && (is_written || std::all_of(bytes, bytes + sizeof(T), [](auto b) { return b == 0xFF; }));
+  }
+  CHECK(is_kept);
   return floats;
 }
 
-/// Runs `op(view, layer, q, out, lse, num_query_heads, scale, sink_logits)` for every layer, with queries of T and
-/// results of Out, and compares with the formula. `change` may change the queries first.
+/// Runs `op(view, layer, io, params)` for every layer, with queries of T and results of Out, and compares with the
+/// formula. `change` may change the queries first.
 template <class T, class Out, class TwinCaches, class Op>
 void is_attention(TwinCaches const& twins, AttendCase const& c, Op const& op, folio::BatchPadding const& padding = {},
                   std::function<void(Activations<T>&, std::int32_t key_dim)> const& change = {}) {
@@ -91,29 +115,69 @@ void is_attention(TwinCaches const& twins, AttendCase const& c, Op const& op, fo
   auto const host = twins.host_batch();
   SimtBatch<View> const on_device(twins.device_batch(padding));
   folio::DeviceView<View> const device(on_device.view());
-  auto const rows = static_cast<std::size_t>(host.num_query_tokens() * c.num_query_heads);
-  auto const padded_rows = static_cast<std::size_t>(device.num_query_tokens() * c.num_query_heads);
-  std::vector<float> const sinks = random_rows(static_cast<std::size_t>(c.num_query_heads), 5);
-  simt::Buffer<float> const device_sinks(sinks, "sink logits");
+  auto const heads = static_cast<std::size_t>(c.num_query_heads), gap = static_cast<std::size_t>(c.gap);
+  auto const tokens = static_cast<std::size_t>(host.num_query_tokens());
+  auto const padded_tokens = static_cast<std::size_t>(device.num_query_tokens());
+  std::vector<float> const sinks = random_rows(heads, 5), slopes = random_rows(heads, 15);
+  std::vector<std::uint64_t> const tree = random_tree(padded_tokens);
+  simt::Buffer<float> const device_sinks(sinks, "sink logits"), device_slopes(slopes, "slopes");
+  simt::Buffer<std::uint64_t> const device_tree(tree, "tree mask");
+  auto const params = [&](float const* sink_logits, float const* alibi_slopes, std::uint64_t const* tree_mask) {
+    return folio::AttentionParams{.scale = c.scale,
+                                  .causal = c.causal,
+                                  .logit_soft_cap = c.logit_soft_cap,
+                                  .token_begin = c.token_begin,
+                                  .token_end = c.token_end,
+                                  .sink_logits = c.sink_logits ? sink_logits : nullptr,
+                                  .alibi_slopes = c.alibi ? alibi_slopes : nullptr,
+                                  .tree_mask = c.tree_mask ? tree_mask : nullptr};
+  };
   for (std::int32_t layer = 0; layer < TwinCaches::Host::model.layers; ++layer) {
     folio::GroupShape const& shape = twins.host().shape(host.view().place(layer).group);
     if (c.num_query_heads % shape.kv_heads != 0) continue;
     CAPTURE(layer, c.num_query_heads, c.sink_logits);
     auto const key_dim = static_cast<std::size_t>(shape.key_dim), value_dim = static_cast<std::size_t>(shape.value_dim);
-    Activations<T> q(padded_rows * key_dim, 9);
+    std::size_t const q_row = heads * key_dim, out_row = heads * value_dim;
+    Activations<T> q(padded_tokens * (q_row + gap), 9);
     if (change) change(q, shape.key_dim);
-    auto const wanted =
-        folio::test::naive_attention(host.view(), layer, q.floats.data(), c.num_query_heads,
-                                     {.scale = c.scale, .sink_logits = c.sink_logits ? sinks.data() : nullptr});
-    simt::Buffer<Out> const device_out(padded_rows * value_dim, "out");
-    simt::Buffer<float> const device_lse(padded_rows, "lse");
+    std::vector<float> queries;
+    for (std::size_t token = 0; token < tokens; ++token) {
+      auto const row = q.floats.begin() + static_cast<std::ptrdiff_t>(token * (q_row + gap));
+      queries.insert(queries.end(), row, row + static_cast<std::ptrdiff_t>(q_row));
+    }
+    auto const wanted = folio::test::naive_attention(host.view(), layer, queries.data(), c.num_query_heads,
+                                                     params(sinks.data(), slopes.data(), tree.data()));
+    simt::Buffer<Out> const device_out(padded_tokens * (out_row + gap), "out");
+    simt::Buffer<float> const device_lse(padded_tokens * heads, "lse");
+    folio::AttentionIo<T, Out> io{q.device.data(), c.num_query_heads, device_out.data(), device_lse.data()};
+    if (gap != 0) io.q_stride = std::int64_t(q_row + gap), io.out_stride = std::int64_t(out_row + gap);
     simt::streams(11);  // threads and blocks take turns in an order drawn with this
-    op(device, layer, q.device.data(), device_out.data(), device_lse.data(), c.num_query_heads, c.scale,
-       c.sink_logits ? device_sinks.data() : nullptr);
+    op(device, layer, io, params(device_sinks.data(), device_slopes.data(), device_tree.data()));
     folio::check_cuda(cudaDeviceSynchronize(), "waiting for the device");
-    CHECK(difference(wanted.out, written(device_out, rows * value_dim)) < tolerance<Out>);
-    CHECK(difference(wanted.lse, written(device_lse, rows)) < 2e-5);
+    CHECK(difference(wanted.out, written(device_out, tokens, out_row, gap)) < tolerance<Out>);
+    CHECK(difference(wanted.lse, written(device_lse, tokens, heads)) < 2e-5);
   }
+}
+
+/// Masks and score modifications, one by one and together, for the sequences of `fill`: with a chunk of 7, a step of up
+/// to 11 query tokens of a sequence, which a range of tokens leaves nothing for here and there.
+inline std::vector<AttendCase> modified_cases(std::int32_t heads) {
+  return {{.num_query_heads = heads, .causal = false},
+          {.num_query_heads = heads, .sink_logits = true, .token_begin = 3, .token_end = 30},
+          {.num_query_heads = heads, .causal = false, .token_begin = 17},
+          {.num_query_heads = heads, .sink_logits = true, .logit_soft_cap = 2.5F},
+          {.num_query_heads = heads, .scale = 0.03F, .alibi = true},
+          {.num_query_heads = heads, .tree_mask = true},
+          {.num_query_heads = heads, .gap = 24},
+          {.num_query_heads = heads,
+           .sink_logits = true,
+           .causal = false,
+           .logit_soft_cap = 4,
+           .alibi = true,
+           .tree_mask = true,
+           .token_begin = 1,
+           .token_end = 70,
+           .gap = 8}};
 }
 
 /// Writes keys and values of the last appends, the same into both caches.

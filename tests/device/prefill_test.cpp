@@ -14,9 +14,9 @@ using folio_test::AttendCase, folio_test::HybridBlocks, folio_test::is_attention
 
 struct Prefill {
   template <class View, class T, class Out>
-  void operator()(DeviceView<View> const& view, std::int32_t layer, T const* q, Out* out, float* lse,
-                  std::int32_t num_query_heads, float scale, float const* sink_logits) const {
-    ops::prefill(view, layer, q, num_query_heads, out, lse, {.scale = scale, .sink_logits = sink_logits}, nullptr);
+  void operator()(DeviceView<View> const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
+                  AttentionParams const& params) const {
+    ops::prefill(view, layer, io, params);
   }
 };
 
@@ -80,6 +80,21 @@ TEST_CASE("prefill on the device: any number of heads, chunks and formats of act
   is_attention<BFloat16, Half>(twins, {6, false}, Prefill(), {.num_query_tokens = 200});
 }
 
+TEST_CASE("prefill on the device: masks, score modifications and rows apart") {
+  Twins<Model<folio_test::hybrid_model>, HybridBlocks, F16> twins({.num_blocks = {40, 120, 150}});
+  fill(twins, 7);
+  for (AttendCase const& c : folio_test::modified_cases(6)) is_attention<float, float>(twins, c, Prefill());
+}
+
+TEST_CASE("prefill on the device: the same of a rotated format, of many heads, in other formats") {
+  Twins<Model<folio_test::llama_model>, Int4Rotated> twins({.num_blocks = {40}});
+  fill(twins, 20);
+  AttendCase c = folio_test::modified_cases(140).back();  // 70 of a kv head do not fit into one tile
+  is_attention<Half, BFloat16>(twins, c, Prefill(), {.num_query_tokens = 200});
+  c.num_query_heads = 10;
+  is_attention<BFloat16, Half>(twins, c, Prefill());
+}
+
 TEMPLATE_TEST_CASE("prefill on the device: a NaN stays with the heads and queries that it is in, or that see it", "",
                    F32, BF16) {
   Twins<Model<folio_test::hybrid_model>, HybridBlocks, TestType> twins({.num_blocks = {40, 120, 150}});
@@ -88,8 +103,11 @@ TEMPLATE_TEST_CASE("prefill on the device: a NaN stays with the heads and querie
     folio_test::spoil_a_query(q, key_dim, 1);
     folio_test::spoil_a_query(q, key_dim, 4 * 3 + 2);
   };
+  AttendCase const tree{.num_query_heads = 4, .logit_soft_cap = 3, .alibi = true, .tree_mask = true};
   is_attention<float, float>(twins, {4, false}, Prefill(), {}, spoil);
+  is_attention<float, float>(twins, tree, Prefill(), {}, spoil);
   folio_test::poison_unseen(twins);
+  is_attention<float, float>(twins, tree, Prefill());  // the last token hidden from some, seen by others
   is_attention<float, float>(twins, {4, true}, Prefill());
   // All keys of sequence 4 in the last head, and of sequence 0 one key.
   change_rows(twins, [](GroupShape const& shape, std::int32_t i, std::int32_t first_query, std::int32_t num_tokens,
@@ -109,7 +127,7 @@ TEST_CASE("prefill on the device says what is wrong, and launches nothing") {
   std::vector<float> floats(3 * 4 * 16);
   float* const data = floats.data();
   auto const prefill = [&](std::int32_t layer, std::int32_t heads, float const* q, float* out) {
-    ops::prefill(DeviceView<Cache::View>(batch.view()), layer, q, heads, out, nullptr, {}, nullptr);
+    ops::prefill(DeviceView<Cache::View>(batch.view()), layer, AttentionIo<float>{q, heads, out});
   };
   using folio::test::contains;
   simt::streams(0);

@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What attention kernels are given, and what their launchers check. For attend.cuh and prefill.cuh.
+// What attention kernels are given, and what their launchers check. For decode.cuh and prefill.cuh.
 
-#include <cmath>
 #include <cstdint>
+#include <folio/attention/checks.hpp>
+#include <folio/attention/params.hpp>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
 #include <folio/ops/launch.cuh>
@@ -12,23 +13,19 @@
 
 namespace folio::ops {
 
-/// What an attention reads and writes beside the cache: device pointers.
+/// Arguments of an attention kernel: what it reads and writes beside the cache, in device memory.
 template <class T, class Out>
 struct AttendArguments {
-  T const* q = nullptr;  ///< [query tokens][num_query_heads][key_dim]
-  std::int32_t num_query_heads = 0;
-  float scale = 1;                     ///< of the scores
-  float const* sink_logits = nullptr;  ///< [num_query_heads] scores without a value, or null
-  Out* out = nullptr;                  ///< [query tokens][num_query_heads][value_dim]
-  float* lse = nullptr;                ///< [query tokens][num_query_heads], natural logarithm, or null
-  float* parts_out = nullptr;  ///< [parts][query tokens][num_query_heads][value_dim], where a grid has several parts
-  float* parts_lse = nullptr;  ///< [parts][query tokens][num_query_heads]
+  AttentionIo<T, Out> io;        ///< strides are not 0
+  AttentionParams params;        ///< nor is the scale
+  bool modifies_scores = false;  ///< a soft-cap, ALiBi or a tree mask: steps aside from the loop that others run in
+  float* parts_out = nullptr;    ///< [parts][query tokens][num_query_heads][value_dim], where a grid has several parts
+  float* parts_lse = nullptr;    ///< [parts][query tokens][num_query_heads]
 };
 
 namespace detail {
 
 inline constexpr unsigned whole_warp = 0xFFFFFFFFU;
-inline constexpr float log2_of_e = 1.44269504F, ln_of_2 = 0.693147181F;
 
 /// Which query heads a thread block works for.
 struct HeadRange {
@@ -44,24 +41,19 @@ struct HeadRange {
   }
 };
 
-/// The query heads of one kv head, or Error where they do not fit.
-inline std::int32_t checked_query_heads(GroupShape const& shape, std::int32_t num_query_heads) {
-  if (num_query_heads < 1 || num_query_heads % shape.kv_heads != 0)
-    throw Error("folio: " + std::to_string(num_query_heads) + " query heads cannot share " +
-                std::to_string(shape.kv_heads) + " kv heads; give a multiple");
-  return num_query_heads / shape.kv_heads;
-}
-
-inline float checked_scale(GroupShape const& shape, float scale) {
-  return scale != 0 ? scale : 1.0F / std::sqrt(static_cast<float>(shape.key_dim));
-}
-
-inline void check_activations(void const* q, void const* out) {
-  if (q == nullptr || out == nullptr)
-    throw Error(std::string("folio: attention on the device needs queries and a place for its results; ") +
-                (q == nullptr ? "q" : "out") + " is null");
-  check_aligned(q, "q");
-  check_aligned(out, "out");
+/// The arguments of a layer's kernel. Throws Error for what does not fit.
+template <class T, class Out>
+[[nodiscard]] AttendArguments<T, Out> checked_arguments(GroupShape const& shape, AttentionIo<T, Out> io,
+                                                        AttentionParams params) {
+  folio::detail::checked_query_heads(shape, io.num_query_heads);
+  folio::detail::check_params(params);
+  folio::detail::check_operands(io, 1);
+  check_aligned(io.q, "q");
+  check_aligned(io.out, "out");
+  io.q_stride = checked_device_stride<T>(io.q_stride, std::int64_t{io.num_query_heads} * shape.key_dim, "q");
+  io.out_stride = checked_device_stride<Out>(io.out_stride, std::int64_t{io.num_query_heads} * shape.value_dim, "out");
+  params.scale = folio::detail::score_scale(shape, params.scale);
+  return {io, params, params.logit_soft_cap != 0 || params.alibi_slopes != nullptr || params.tree_mask != nullptr};
 }
 
 }  // namespace detail

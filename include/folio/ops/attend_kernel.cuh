@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The kernel of attend.cuh: attention of one query token at a time. Device code.
+// The kernel of decode.cuh: attention of one query token at a time. Device code.
 
 #include <cmath>
 #include <cstdint>
@@ -64,6 +64,8 @@ struct AttendShape {
     alignas(16) float queries[std::size_t{Heads}][std::size_t{key_dim}];
     alignas(16) float out[std::size_t{groups}][std::size_t{Heads}][std::size_t{value_dim}];
     float max[std::size_t{groups}][std::size_t{Heads}], sum[std::size_t{groups}][std::size_t{Heads}];
+    std::int32_t position;  // of the query; with what follows, where scores are modified: so it takes no registers
+    TreeMask tree;
   };
 };
 
@@ -116,6 +118,16 @@ __device__ Vec<Shape::owned> step_scores(typename Shape::Key const (&keys)[std::
   return share_sums<Shape::lanes / 2>(dots);
 }
 
+/// What soft-cap and ALiBi make of the scores of tokens from `first` on.
+template <class Shape, int Heads>
+__device__ void modify_scores(AttentionParams const& params, HeadRange const& heads, std::int32_t position,
+                              std::int32_t first, Vec<Shape::owned>& scores) {
+  int const number = Shape::rank() / Shape::copies * Shape::owned, head = number / Shape::tokens;
+  ScoreModification const modified(params, heads.first + (head < heads.count ? head : 0));
+  for (int i = 0; i < Shape::owned; ++i)
+    scores[i] = modified(scores[i], first + (number + i) % Shape::tokens - position);
+}
+
 /// Takes a step's scores into the running softmax, in powers of 2. Scores become weights.
 template <class Shape, int Heads>
 __device__ void add_scores(unsigned seen, Vec<Shape::owned>& scores, typename Shape::State& state) {
@@ -159,27 +171,36 @@ __device__ void add_values(Vec<Shape::owned> const& weights,
 
 /// Takes in the tokens of a range. The groups of lanes take turns; those of a warp take neighbouring steps, and all the
 /// same number of turns.
-template <class Shape, int Heads, class Sequence>
-__device__ void attend_range(Sequence const& sequence, std::int32_t kv_head, TokenRange const& range,
+template <class Shape, int Heads, class Sequence, class Arguments>
+__device__ void attend_range(Sequence const& sequence, Arguments const& arguments, HeadRange const& heads,
+                             typename Shape::Shared const& shared, TokenRange const& range,
                              Vec<Shape::key_part> const (&q)[std::size_t{Heads}], typename Shape::State& state) {
   using Step = AttendStep<Shape::tokens, Shape::Layer::known.block_size>;
   auto const& layer = sequence.layer();
-  auto const key = [&](BlockId block, std::int32_t slot) { return layer.key(block, kv_head, slot); };
-  auto const value = [&](BlockId block, std::int32_t slot) { return layer.value(block, kv_head, slot); };
+  auto const key = [&](BlockId block, std::int32_t slot) { return layer.key(block, heads.kv_head, slot); };
+  auto const value = [&](BlockId block, std::int32_t slot) { return layer.value(block, heads.kv_head, slot); };
+  auto const make_step = [&](std::int32_t i) {
+    Step step(sequence, range, i);
+    if (arguments.modifies_scores) step.hide(shared.tree);
+    return step;
+  };
   typename Shape::Key keys[std::size_t{Shape::tokens}] = {};
   typename Shape::Value values[std::size_t{Shape::tokens}] = {};
   std::int32_t i = range.begin / Shape::tokens + static_cast<std::int32_t>(threadIdx.x / Shape::lanes);
-  Step step(sequence, range, i);
+  Step step = make_step(i);
   load_step(step, key, keys);
   if constexpr (!Shape::latent) load_step(step, value, values);
   unsigned seen = step.seen();
   i += Shape::groups;
-  step = Step(sequence, range, i);
+  step = make_step(i);
   auto const behind = static_cast<std::int32_t>(Shape::groups + threadIdx.x % 32 / Shape::lanes);
   while ((i - behind) * Shape::tokens < range.end) {  // while the warp's first group has a step
     __syncwarp();  // tells the compiler that the warp is together: without it each exchange has a slow second version
     auto scores = step_scores<Shape, Heads>(keys, q);
     if constexpr (!Shape::latent) load_step(step, key, keys);
+    if (arguments.modifies_scores)
+      modify_scores<Shape, Heads>(arguments.params, heads, shared.position, (i - Shape::groups) * Shape::tokens,
+                                  scores);
     add_scores<Shape, Heads>(seen, scores, state);
     if constexpr (Shape::latent) {
       add_values<Shape, Heads>(scores, keys, state);
@@ -190,7 +211,7 @@ __device__ void attend_range(Sequence const& sequence, std::int32_t kv_head, Tok
     }
     seen = step.seen();
     i += Shape::groups;
-    step = Step(sequence, range, i);
+    step = make_step(i);
   }
 }
 
@@ -242,18 +263,19 @@ __device__ void store_results(AttendArguments<T, Out> const& arguments, std::int
   using RowLanes = Lanes<Shape::value_dim>;
   RowLanes const lanes;
   constexpr int n = RowLanes::per_lane;
-  bool const has_sink = arguments.sink_logits != nullptr && blockIdx.z == 0;
+  bool const has_sink = arguments.params.sink_logits != nullptr && blockIdx.z == 0;
+  AttentionIo<T, Out> const& io = arguments.io;
   for (int head = static_cast<int>(threadIdx.x) / RowLanes::count; head < heads.count;
        head += attend_threads / RowLanes::count) {
-    float const sink = has_sink ? arguments.sink_logits[heads.first + head] * log2_of_e : -INFINITY;
+    float const sink = has_sink ? arguments.params.sink_logits[heads.first + head] * log2_of_e : -INFINITY;
     Vec<n> row{};
     float const lse = join_groups<View, Shape>(lanes, head, sink, shared, row);
-    std::int64_t to = query * arguments.num_query_heads + heads.first + head;
+    std::int64_t to = query * io.num_query_heads + heads.first + head;
     if (gridDim.z == 1) {
-      store_part<n>(lanes, row, arguments.out + to * Shape::value_dim);
-      if (arguments.lse != nullptr && lanes.rank() == 0) arguments.lse[to] = lse;
+      store_part<n>(lanes, row, io.out + query * io.out_stride + std::int64_t{heads.first + head} * Shape::value_dim);
+      if (io.lse != nullptr && lanes.rank() == 0) io.lse[to] = lse;
     } else {
-      to += std::int64_t{blockIdx.z} * gridDim.x * arguments.num_query_heads;
+      to += std::int64_t{blockIdx.z} * gridDim.x * io.num_query_heads;
       store_part<n>(lanes, row, arguments.parts_out + to * Shape::value_dim);
       if (lanes.rank() == 0) arguments.parts_lse[to] = lse;
     }
@@ -285,23 +307,29 @@ __global__ void __launch_bounds__(detail::attend_threads, detail::AttendShape<Vi
   if (query >= view.query_start(view.num_sequences())) return;
   std::int32_t const i = detail::sequence_of(view, query);
   auto const sequence = view.template sequence_in<Group>(i, index);
-  detail::HeadRange const heads(arguments.num_query_heads, sequence.shape().kv_heads, Heads);
+  detail::HeadRange const heads(arguments.io.num_query_heads, sequence.shape().kv_heads, Heads);
+  std::int32_t const position = sequence.first_query() + query - view.query_start(i);
+  if (arguments.modifies_scores && threadIdx.x == 0) {
+    shared.position = position;
+    shared.tree = detail::TreeMask(arguments.params, query, sequence.first_query());
+  }
 
-  std::int64_t const first_row = std::int64_t{query} * arguments.num_query_heads + heads.first;
-  detail::share_queries<View, Shape, Heads>(arguments.q + first_row * Shape::key_dim, heads.count,
-                                            arguments.scale * detail::log2_of_e, shared);
+  std::int64_t const first_row = std::int64_t{heads.first} * Shape::key_dim;
+  detail::share_queries<View, Shape, Heads>(arguments.io.q + query * arguments.io.q_stride + first_row, heads.count,
+                                            arguments.params.scale * detail::log2_of_e, shared);
   Vec<Shape::key_part> q[std::size_t{Heads}];
   for (int head = 0; head < Heads; ++head)
     for (int d = 0; d < Shape::key_part; ++d)
       q[head][d] =
           shared.queries[head][Shape::Key::chunk(d / detail::chunk_dim) * detail::chunk_dim + d % detail::chunk_dim];
 
-  detail::VisibleTokens const visible(sequence.shape(), sequence.first_query() + query - view.query_start(i),
-                                      Shape::tokens, blockIdx.z, gridDim.z);
+  detail::VisibleTokens visible(sequence.shape(), arguments.params, position,
+                                detail::visible_end(arguments.params, position, sequence.num_tokens()));
+  detail::keep_part(visible, Shape::tokens, blockIdx.z, gridDim.z);
   typename Shape::State state;
   if constexpr (Shape::Layer::known.sinks > 0)
-    detail::attend_range<Shape, Heads>(sequence, heads.kv_head, visible.sinks, q, state);
-  detail::attend_range<Shape, Heads>(sequence, heads.kv_head, visible.window, q, state);
+    detail::attend_range<Shape, Heads>(sequence, arguments, heads, shared, visible.sinks, q, state);
+  detail::attend_range<Shape, Heads>(sequence, arguments, heads, shared, visible.window, q, state);
   detail::share_state<Shape, Heads>(state, shared);
   detail::store_results<View, Shape>(arguments, query, heads, shared);
 }

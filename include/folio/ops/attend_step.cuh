@@ -4,6 +4,7 @@
 // What attend_kernel.cuh reads: which tokens a query sees, and their rows on the way to registers. Device code.
 
 #include <cstdint>
+#include <folio/attention/device/visible.cuh>
 #include <folio/quantizer/unpack.hpp>
 #include <folio/view.hpp>
 #include <type_traits>
@@ -27,33 +28,23 @@ __device__ std::int32_t sequence_of(View const& view, std::int32_t query) {
   return low;
 }
 
-/// Tokens [begin, end) of a sequence.
-struct TokenRange {
-  std::int32_t begin, end;
-};
-
-/// The tokens that a query at `position` sees: the sinks before its window, and the window up to itself. Cut into
-/// aligned steps of `tokens` tokens, of which part `part` of `parts` has its share.
-struct VisibleTokens {
-  TokenRange sinks, window;
-
-  __device__ VisibleTokens(GroupShape const& shape, std::int32_t position, std::int32_t tokens, unsigned part,
-                           unsigned parts) {
-    window = {shape.window_begin(position), position + 1};
-    sinks = {0, shape.sinks < window.begin ? shape.sinks : window.begin};
-    std::int32_t const sink_steps = (sinks.end + tokens - 1) / tokens, first = window.begin / tokens;
-    std::int64_t const steps = sink_steps + (window.end + tokens - 1) / tokens - first;
-    auto const begin = static_cast<std::int32_t>(steps * part / parts);
-    auto const end = static_cast<std::int32_t>(steps * (part + 1) / parts);
-    sinks = cut(sinks, begin * tokens, end * tokens);
-    window = cut(window, (begin - sink_steps + first) * tokens, (end - sink_steps + first) * tokens);
-  }
-
- private:
-  __device__ static TokenRange cut(TokenRange range, std::int32_t begin, std::int32_t end) {
-    return {range.begin > begin ? range.begin : begin, range.end < end ? range.end : end};
-  }
-};
+/// Cuts tokens into aligned steps of `tokens` tokens, of which part `part` of `parts` keeps its share.
+__device__ inline void keep_part(VisibleTokens& visible, std::int32_t tokens, unsigned part, unsigned parts) {
+  auto const first_step = [&](TokenRange const& range) { return range.begin / tokens; };
+  auto const steps = [&](TokenRange const& range) {
+    return range.end > range.begin ? (range.end + tokens - 1) / tokens - first_step(range) : 0;
+  };
+  auto const cut = [&](TokenRange& range, std::int32_t begin, std::int32_t end) {
+    range = {larger(range.begin, begin * tokens), smaller(range.end, end * tokens)};
+  };
+  std::int32_t const sink_steps = steps(visible.sinks);
+  std::int64_t const all = std::int64_t{sink_steps} + steps(visible.window);
+  auto const begin = static_cast<std::int32_t>(all * part / parts);
+  auto const end = static_cast<std::int32_t>(all * (part + 1) / parts);
+  std::int32_t const to_sinks = first_step(visible.sinks), to_window = first_step(visible.window) - sink_steps;
+  cut(visible.sinks, begin + to_sinks, smaller(end, sink_steps) + to_sinks);
+  cut(visible.window, larger(begin, sink_steps) + to_window, end + to_window);
+}
 
 /// Step `i`: tokens from i * Tokens on. Which of them are to be seen, and where they are stored: one look-up in the
 /// block table, where a block holds whole steps.
@@ -69,6 +60,8 @@ class AttendStep {
   }
 
   [[nodiscard]] __device__ unsigned seen() const { return seen_; }  ///< a bit for each token
+  /// Leaves out what a tree mask hides.
+  __device__ void hide(TreeMask const& tree) { seen_ &= tree.seen_from(first_); }
   [[nodiscard]] __device__ bool sees(int u) const { return (seen_ >> u & 1U) != 0; }
   [[nodiscard]] __device__ BlockId block(int u) const { return blocks_[one_block ? 0 : u]; }
   [[nodiscard]] __device__ std::int32_t slot(int u) const {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <folio/attention/checks.hpp>
 #include <folio/cuda_runtime.cuh>
 #include <folio/device_view.hpp>
 #include <folio/ops/with_group.hpp>
@@ -23,6 +24,17 @@ inline void check_aligned(void const* rows, char const* name) {
   if (reinterpret_cast<std::uintptr_t>(rows) % 16 != 0)
     throw Error(std::string("folio: ") + name +
                 " must begin at a multiple of 16 bytes: kernels read and write as many");
+}
+
+/// The elements from a token's row to the next: `stride`, or `row` where it is 0. Throws Error where rows would
+/// overlap, or could not be read 16 bytes at a time.
+template <class T>
+[[nodiscard]] std::int64_t checked_device_stride(std::int64_t stride, std::int64_t row, char const* name) {
+  stride = folio::detail::checked_stride(stride, row, name);
+  if (stride * std::int64_t{sizeof(T)} % 16 != 0)
+    throw Error(std::string("folio: the rows of ") + name + " begin " + std::to_string(stride) +
+                " elements apart, which is no multiple of 16 bytes: kernels read and write as many");
+  return stride;
 }
 
 /// Launches `kernel` on `stream` and throws CudaError when it could not be launched. Does not wait for it.

@@ -27,6 +27,20 @@ struct MergeParts {
   }
 };
 
+/// Where merged rows go: `rows_each` of them for each token, side by side, whose rows begin `stride` elements apart.
+template <class Out>
+struct MergedRows {
+  Out* out;
+  float* lse;
+  std::int32_t rows_each;
+  std::int64_t stride;
+
+  [[nodiscard]] __device__ Out* row(std::int64_t i, std::int32_t dim) const {
+    if (rows_each == 1) return out + i * stride;
+    return out + i / rows_each * stride + i % rows_each * dim;
+  }
+};
+
 /// Warps that share a row: as many as leave each some 8 parts. The loads of a warp's parts are on their way together.
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr int warps_for_row(std::int32_t num_parts, int most) {
   int warps = 1;
@@ -88,7 +102,7 @@ __device__ Pack<float, N> add_parts(MergeParts const& parts, MergeWeights const&
 
 /// Merges rows [0, end_row), a few at a time, of N elements in each lane. Called by whole blocks.
 template <int N, class Out>
-__device__ void merge_rows_by(MergeParts const& parts, std::int64_t end_row, Out* out, float* lse) {
+__device__ void merge_rows_by(MergeParts const& parts, std::int64_t end_row, MergedRows<Out> const& to) {
   __shared__ Pack<float, N> sums[std::size_t{most_merge_warps}][std::size_t{32}];
   auto const lane = static_cast<std::int32_t>(threadIdx.x % 32), warp = static_cast<std::int32_t>(threadIdx.x / 32);
   auto const warps = static_cast<std::int32_t>(blockDim.x / 32);
@@ -107,20 +121,20 @@ __device__ void merge_rows_by(MergeParts const& parts, std::int64_t end_row, Out
           for (int e = 0; e < N; ++e) total[e] += sums[warp + w][lane][e];
         __syncthreads();
       }
-      if (has && rank == 0 && d < parts.dim) store_elements(total, out + row * parts.dim + d);
+      if (has && rank == 0 && d < parts.dim) store_elements(total, to.row(row, parts.dim) + d);
     }
-    if (lse != nullptr && has && rank == 0 && lane == 0)
-      lse[row] = weights.sum == 0 ? -INFINITY : weights.max + logf(weights.sum);
+    if (to.lse != nullptr && has && rank == 0 && lane == 0)
+      to.lse[row] = weights.sum == 0 ? -INFINITY : weights.max + logf(weights.sum);
   }
 }
 
 template <class Out>
-__device__ void merge_rows(MergeParts const& parts, std::int64_t end_row, Out* out, float* lse) {
+__device__ void merge_rows(MergeParts const& parts, std::int64_t end_row, MergedRows<Out> const& to) {
   auto const aligned = [](void const* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; };
-  if (parts.dim % 4 == 0 && aligned(parts.out) && aligned(out))
-    merge_rows_by<4>(parts, end_row, out, lse);
+  if (parts.dim % 4 == 0 && aligned(parts.out) && aligned(to.out))
+    merge_rows_by<4>(parts, end_row, to);
   else
-    merge_rows_by<1>(parts, end_row, out, lse);
+    merge_rows_by<1>(parts, end_row, to);
 }
 
 }  // namespace detail
@@ -134,7 +148,8 @@ __device__ void merge_rows(MergeParts const& parts, std::int64_t end_row, Out* o
 template <class Out>
 __global__ void merge_attention_kernel(float const* parts_out, float const* parts_lse, std::int32_t num_parts,
                                        std::int64_t num_rows, std::int32_t dim, Out* out, float* lse) {
-  detail::merge_rows(detail::MergeParts{parts_out, parts_lse, num_parts, num_rows, dim}, num_rows, out, lse);
+  detail::merge_rows(detail::MergeParts{parts_out, parts_lse, num_parts, num_rows, dim}, num_rows,
+                     detail::MergedRows<Out>{out, lse, 1, dim});
 }
 
 /// ops::merge_attention on the device, of any number of parts: what the ranks of a context-parallel group, or a shared

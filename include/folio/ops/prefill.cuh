@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <folio/attention/device/execution.cuh>
+#include <folio/attention/device/visible.cuh>
 #include <folio/ops/attend_arguments.cuh>
 #include <folio/ops/element.cuh>
 #include <folio/ops/lanes.cuh>
@@ -16,11 +18,6 @@
 #include <type_traits>
 
 namespace folio::ops {
-
-struct PrefillOptions {
-  float scale = 0;                     ///< of the scores; 0: 1 / sqrt(key dim), which a latent layer must not rely on
-  float const* sink_logits = nullptr;  ///< [num_query_heads] on the device: scores without a value
-};
 
 namespace detail {
 
@@ -45,7 +42,8 @@ struct PrefillTile {
 
   /// What a thread knows of its rows. `max` is the whole row's, `sum` of the thread's own tokens.
   struct State {
-    std::int32_t position = -1;  // of the query token; -1, which sees nothing, where there is none
+    std::int32_t position = 0;  // of the query token
+    std::int32_t end = 0;       // of the tokens that it sees: none, where there is no query token
     float max = -INFINITY, sum = 0;
     Quad out[std::size_t{quads_each}] = {};
   };
@@ -78,14 +76,12 @@ struct PrefillRows {
     count = left < tokens ? left : tokens;
   }
 
-  // Which rows there are; a row's head; its place among the rows of q, out and lse.
+  // Which rows there are; a row's head; its query token in the step.
   [[nodiscard]] __device__ bool has(int row) const {
     return row / heads_each < count && row % heads_each < heads.count;
   }
   [[nodiscard]] __device__ std::int32_t head(int row) const { return heads.first + row % heads_each; }
-  [[nodiscard]] __device__ std::int64_t index(int row) const {
-    return (std::int64_t{first_query} + row / heads_each) * num_query_heads + head(row);
-  }
+  [[nodiscard]] __device__ std::int32_t query(int row) const { return first_query + row / heads_each; }
 };
 
 /// Calls f(row, lanes) for every row of a tile, with the lanes that hold its `Dim` elements together.
@@ -129,6 +125,12 @@ __device__ void multiply_keys(Tile const& tile, int y, int x,
   }
 }
 
+/// Whether a row sees `token`, but for a tree mask.
+template <class State>
+__device__ bool sees(GroupShape const& shape, State const& state, std::int32_t token) {
+  return token < state.end && (token >= shape.window_begin(state.position) || token < shape.sinks);
+}
+
 /// Takes the scores of tokens [first, end) into a row's running softmax, in powers of 2, and shares their weights.
 template <class Tile>
 __device__ void add_scores(GroupShape const& shape, std::int32_t first, std::int32_t end, int x,
@@ -136,7 +138,7 @@ __device__ void add_scores(GroupShape const& shape, std::int32_t first, std::int
   float max = state.max;
   for (int j = 0; j < Tile::tokens_each; ++j) {
     std::int32_t const token = first + x + 8 * j;
-    if (token >= end || !shape.visible(state.position, token)) scores[j] = -INFINITY;
+    if (token >= end || !sees(shape, state, token)) scores[j] = -INFINITY;
     max = fmaxf(max, scores[j]);
   }
   for (int d = 1; d < 8; d *= 2) max = fmaxf(max, __shfl_xor_sync(whole_warp, max, d));  // of the row's 8 threads
@@ -168,30 +170,59 @@ __device__ void multiply_values(Tile const& tile, int y, int x, typename Tile::S
   }
 }
 
+/// Soft-cap, ALiBi and the tree mask, for the scores of tokens from `first` on. By way of shared memory, so that it is
+/// a loop over scores and little code in the loop over tokens that all steps run.
+template <class Tile>
+__device__ void modify_scores(AttentionParams const& params, PrefillRows const& rows, std::int32_t first_query,
+                              std::int32_t first, int y, int x, Tile& tile,
+                              Vec<Tile::tokens_each> (&scores)[std::size_t{Tile::rows_each}]) {
+  auto const place = [&](int row, int j) -> float& { return tile.weights[row][(x + 8 * j) / 4][x % 4]; };
+  for (int i = 0; i < Tile::rows_each; ++i)
+    for (int j = 0; j < Tile::tokens_each; ++j) place(y + 16 * i, j) = scores[i][j];
+  for (int row = y; row < rows.count * rows.heads_each; row += 16) {
+    if (!rows.has(row)) continue;
+    ScoreModification const modified(params, rows.head(row));
+    TreeMask const tree(params, rows.query(row), first_query);
+    std::int32_t const position = first_query + rows.first + row / rows.heads_each;
+    for (int j = 0; j < Tile::tokens_each; ++j) {
+      std::int32_t const token = first + x + 8 * j;
+      place(row, j) = tree.hides(token) ? -INFINITY : modified(place(row, j), token - position);
+    }
+  }
+  for (int i = 0; i < Tile::rows_each; ++i)
+    for (int j = 0; j < Tile::tokens_each; ++j) scores[i][j] = place(y + 16 * i, j);
+}
+
 /// The same where a value may be infinite or no number: of those that a row does not see, nothing must come into it.
 template <class Tile>
-__device__ void multiply_seen_values(Tile const& tile, GroupShape const& shape, std::int32_t first, int y, int x,
-                                     typename Tile::States& states) {
+__device__ void multiply_seen_values(Tile const& tile, GroupShape const& shape, AttentionParams const& params,
+                                     PrefillRows const& rows, std::int32_t first_query, std::int32_t first, int y,
+                                     int x, typename Tile::States& states) {
   for (int t = 0; t < Tile::tokens; ++t)
     for (int i = 0; i < Tile::rows_each; ++i) {
-      if (!shape.visible(states[i].position, first + t)) continue;
-      float const weight = tile.weights[y + 16 * i][t / 4][t % 4];
+      int const row = y + 16 * i;
+      if (!sees(shape, states[i], first + t)) continue;  // a row that is not there sees nothing
+      if (params.tree_mask != nullptr && TreeMask(params, rows.query(row), first_query).hides(first + t)) continue;
+      float const weight = tile.weights[row][t / 4][t % 4];
       for (int c = 0; c < Tile::quads_each && x + 8 * c < Tile::value_quads; ++c)
         for (int e = 0; e < 4; ++e) states[i].out[c][e] += weight * tile.stored[t][x + 8 * c][e];
     }
 }
 
-/// Takes in tokens [first, end), a tile of them at a time.
-template <class Tile, class Sequence>
-__device__ void add_tokens(Sequence const& sequence, std::int32_t kv_head, std::int32_t first, std::int32_t end,
-                           Tile& tile, typename Tile::States& states) {
+/// Takes in the tokens of a range, a tile of them at a time.
+template <class Tile, class Sequence, class Arguments>
+__device__ void add_tokens(Sequence const& sequence, Arguments const& arguments, PrefillRows const& rows,
+                           TokenRange const& range, Tile& tile, typename Tile::States& states) {
   int const y = static_cast<int>(threadIdx.x) / 8, x = static_cast<int>(threadIdx.x) % 8;
-  for (; first < end; first += Tile::tokens) {
+  std::int32_t const kv_head = rows.heads.kv_head, end = range.end;
+  for (std::int32_t first = range.begin; first < end; first += Tile::tokens) {
     __syncthreads();  // the queries are there, and nobody needs the last tile's values any more
     load_tokens<Tile::key_quads / 2>([&](std::int32_t t) { return sequence.key(kv_head, t); }, first, end, tile);
     __syncthreads();
     Vec<Tile::tokens_each> scores[std::size_t{Tile::rows_each}] = {};
     multiply_keys(tile, y, x, scores);
+    if (arguments.modifies_scores)
+      modify_scores(arguments.params, rows, sequence.first_query(), first, y, x, tile, scores);
     for (int i = 0; i < Tile::rows_each; ++i)
       add_scores<Tile>(sequence.shape(), first, end, x, scores[i], states[i], tile.weights[y + 16 * i]);
     __syncthreads();
@@ -200,13 +231,13 @@ __device__ void add_tokens(Sequence const& sequence, std::int32_t kv_head, std::
     if (__syncthreads_and(finite ? 1 : 0) != 0)
       multiply_values(tile, y, x, states);
     else
-      multiply_seen_values(tile, sequence.shape(), first, y, x, states);
+      multiply_seen_values(tile, sequence.shape(), arguments.params, rows, sequence.first_query(), first, y, x, states);
   }
 }
 
 }  // namespace detail
 
-/// Kernel. Causal attention of a tile of query tokens, for the query heads of one kv head, in layer `index` of `Group`.
+/// Kernel. Attention of a tile of query tokens, for the query heads of one kv head, in layer `index` of `Group`.
 ///
 /// Grid: as ops::prefill computes it; 128 threads; 35 to 48 KiB of shared memory. Arguments as of attend_kernel. Each
 /// key and value that a tile sees is read and decoded once for its 64 rows (32 above a dim of 128, 16 above 256): 64
@@ -223,16 +254,19 @@ __global__ void __launch_bounds__(detail::prefill_threads, 3)
   using ValueQuantizer = std::conditional_t<latent, typename View::KeyQuantizer, typename View::ValueQuantizer>;
   using Tile = detail::PrefillTile<key_dim, value_dim>;
   __shared__ Tile tile;
-  detail::PrefillRows const rows(view, view.group(Group).shape.kv_heads, arguments.num_query_heads, Tile::rows);
+  detail::PrefillRows const rows(view, view.group(Group).shape.kv_heads, arguments.io.num_query_heads, Tile::rows);
   if (rows.count <= 0) return;
   auto const sequence = view.template sequence_in<Group>(rows.sequence, index);
+  AttentionIo<T, Out> const& io = arguments.io;
+  AttentionParams const& params = arguments.params;
 
   // 1. Queries: scaled, and turned to the keys' basis, which is cheaper than turning every key back.
   detail::for_each_row<key_dim, Tile::rows>([&]<class RowLanes>(int row, RowLanes const& lanes) {
     constexpr int n = RowLanes::per_lane;
     Vec<n> part{};
-    if (rows.has(row)) part = load_part<n>(lanes, arguments.q + rows.index(row) * key_dim);
-    for (int d = 0; d < n; ++d) part[d] *= arguments.scale * detail::log2_of_e;
+    if (rows.has(row))
+      part = load_part<n>(lanes, io.q + rows.query(row) * io.q_stride + std::int64_t{rows.head(row)} * key_dim);
+    for (int d = 0; d < n; ++d) part[d] *= params.scale * detail::log2_of_e;
     change_basis_by<View::KeyQuantizer::basis>(lanes, part, key_dim);
     store_part<n>(lanes, part, tile.queries[row]->v);
   });
@@ -244,13 +278,16 @@ __global__ void __launch_bounds__(detail::prefill_threads, 3)
   for (int i = 0; i < Tile::rows_each; ++i) {
     if (!rows.has(y + 16 * i)) continue;
     states[i].position = position + (y + 16 * i) / rows.heads_each;
-    if (arguments.sink_logits == nullptr) continue;
-    states[i].max = arguments.sink_logits[rows.head(y + 16 * i)] * detail::log2_of_e;
+    states[i].end = detail::visible_end(params, states[i].position, sequence.num_tokens());
+    if (params.sink_logits == nullptr) continue;
+    states[i].max = params.sink_logits[rows.head(y + 16 * i)] * detail::log2_of_e;
     states[i].sum = x == 0 ? 1.0F : 0.0F;
   }
-  std::int32_t const begin = sequence.shape().window_begin(position), sinks = sequence.shape().sinks;
-  if (sinks > 0) detail::add_tokens(sequence, rows.heads.kv_head, 0, sinks < begin ? sinks : begin, tile, states);
-  detail::add_tokens(sequence, rows.heads.kv_head, begin, position + rows.count, tile, states);
+  detail::VisibleTokens const visible(sequence.shape(), params, position,
+                                      detail::visible_end(params, position + rows.count - 1, sequence.num_tokens()));
+  if (sequence.shape().sinks > 0) detail::add_tokens(sequence, arguments, rows, visible.sinks, tile, states);
+  detail::add_tokens(sequence, arguments, rows, visible.window, tile, states);
+  __syncthreads();  // where there were no tokens, the queries are written over, too
 
   // 3. Results: by way of shared memory, where lanes that hold whole rows turn them back and store them.
   for (int i = 0; i < Tile::rows_each; ++i) {
@@ -261,45 +298,59 @@ __global__ void __launch_bounds__(detail::prefill_threads, 3)
       for (float& element : states[i].out[c].v) element = sum != 0 ? element / sum : 0.0F;
       if (x + 8 * c < Tile::value_quads) tile.queries[row][x + 8 * c] = states[i].out[c];
     }
-    if (arguments.lse != nullptr && x == 0 && rows.has(row))
-      arguments.lse[rows.index(row)] = sum != 0 ? (states[i].max + log2f(sum)) * detail::ln_of_2 : -INFINITY;
+    if (io.lse != nullptr && x == 0 && rows.has(row))
+      io.lse[std::int64_t{rows.query(row)} * io.num_query_heads + rows.head(row)] =
+          sum != 0 ? (states[i].max + log2f(sum)) * detail::ln_of_2 : -INFINITY;
   }
   __syncthreads();
   detail::for_each_row<value_dim, Tile::rows>([&]<class RowLanes>(int row, RowLanes const& lanes) {
     constexpr int n = RowLanes::per_lane;
     auto part = load_part<n>(lanes, tile.queries[row]->v);
     change_basis_by<ValueQuantizer::basis>(lanes, part, latent ? key_dim : value_dim);
-    if (rows.has(row)) store_part<n>(lanes, part, arguments.out + rows.index(row) * value_dim);
+    if (rows.has(row))
+      store_part<n>(lanes, part, io.out + rows.query(row) * io.out_stride + std::int64_t{rows.head(row)} * value_dim);
   });
 }
 
-/// ops::attend for many query tokens: prompts, whole or in chunks, of any number of sequences. Its arguments and
-/// results, without a workspace. Latent layers too where rows are short enough for shared memory, of a dim of at most
-/// 496; others do not compile. For some ten query tokens of a sequence and fewer, attend is faster: it splits contexts.
+namespace detail {
+
+/// Whether rows are short enough for shared memory.
+template <class View, int Group>
+inline constexpr bool prefill_fits =
+    sizeof(PrefillTile<LayerView<View, Group>::known.key_dim, LayerView<View, Group>::known.value_dim>) <= 48 * 1024;
+
+template <class View, int Group, class T, class Out>
+void launch_prefill(View const& view, std::int32_t index, AttentionIo<T, Out> const& io, AttentionParams const& params,
+                    cudaStream_t stream) {
+  using Tile = PrefillTile<LayerView<View, Group>::known.key_dim, LayerView<View, Group>::known.value_dim>;
+  GroupShape const& shape = view.group(Group).shape;
+  std::int32_t const heads = folio::detail::checked_query_heads(shape, io.num_query_heads);
+  if (view.num_query_tokens() == 0 || view.num_sequences() == 0) return;
+  std::int32_t const heads_each = std::min(heads, std::int32_t{Tile::rows}), tokens = Tile::rows / heads_each;
+  dim3 const grid(static_cast<unsigned>(view.num_query_tokens() / tokens + view.num_sequences()),
+                  static_cast<unsigned>(shape.kv_heads * ((heads + heads_each - 1) / heads_each)));
+  launch(prefill_kernel<View, Group, T, Out>, grid, prefill_threads, 0, stream, view, index,
+         checked_arguments(shape, io, params));
+}
+
+}  // namespace detail
+
+/// Prefill attention: ops::attend for many query tokens, prompts, whole or in chunks, of any number of sequences. Its
+/// arguments and results; of `execution` it takes the stream only. Latent layers too where rows are short enough for
+/// shared memory, of a dim of at most 496; others do not compile. For few query tokens of a sequence decode is faster:
+/// it splits contexts.
 ///
-/// Asynchronous on `stream`. Throws Error, and launches nothing, for a layer or number of heads that does not fit or a
-/// null q or out; CudaError when the launch fails.
+/// Asynchronous on the stream. Throws as attend does, and launches nothing then.
 template <class View, class T, class Out>
-void prefill(DeviceView<View> const& view, std::int32_t layer, T const* q, std::int32_t num_query_heads, Out* out,
-             float* lse, PrefillOptions const& options, cudaStream_t stream) {
+void prefill(DeviceView<View> const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
+             AttentionParams const& params = {}, DeviceExecution const& execution = {}) {
   View const& plain = view;
   with_group(plain, layer, [&](auto group, std::int32_t index) {
-    GroupShape const& shape = plain.group(group()).shape;
-    constexpr GroupShape known = LayerView<View, group()>::known;
-    using Tile = detail::PrefillTile<known.key_dim, known.value_dim>;
     static_assert(
-        sizeof(Tile) <= 48 * 1024,
+        detail::prefill_fits<View, group()>,
         "folio: ops::prefill keeps queries and keys in shared memory, which holds rows of up to 496 elements; "
-        "take ops::attend for longer ones, such as latents");
-    std::int32_t const heads = detail::checked_query_heads(shape, num_query_heads);
-    if (plain.num_query_tokens() == 0 || plain.num_sequences() == 0) return;
-    detail::check_activations(q, out);
-    std::int32_t const heads_each = std::min(heads, std::int32_t{Tile::rows}), tokens = Tile::rows / heads_each;
-    dim3 const grid(static_cast<unsigned>(plain.num_query_tokens() / tokens + plain.num_sequences()),
-                    static_cast<unsigned>(shape.kv_heads * ((heads + heads_each - 1) / heads_each)));
-    launch(prefill_kernel<View, group(), T, Out>, grid, detail::prefill_threads, 0, stream, plain, index,
-           AttendArguments<T, Out>{q, num_query_heads, detail::checked_scale(shape, options.scale), options.sink_logits,
-                                   out, lse});
+        "take ops::decode, or ops::attend, which chooses, for longer ones, such as latents");
+    detail::launch_prefill<View, group()>(plain, index, io, params, execution.stream);
   });
 }
 

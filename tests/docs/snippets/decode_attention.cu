@@ -44,7 +44,7 @@ void first_kernels(float const* keys, float const* values, float const* q, __hal
   for (int layer = 0; layer < model.layers; ++layer) {
     // All in device memory. keys, values: [query token][kv head][dim]; q, out: [query token][query head][dim]
     folio::ops::append(view, layer, keys, values, stream);
-    folio::ops::prefill(view, layer, q, 8, out, nullptr, {}, stream);  // 8 query heads
+    folio::ops::prefill(view, layer, folio::AttentionIo{q, 8, out}, {}, {.stream = stream});  // 8 query heads
   }
   // [/step]
 

@@ -59,7 +59,8 @@ void append_everywhere(TwinCaches& twins, std::int32_t padding) {
       bool const latent = shape.values_in_keys();
       ops::append(host.view(), layer, keys.floats.data(), latent ? nullptr : values.floats.data());
       simt::launch({.grid = 3, .block = 64, .name = "append_kernel", .seed = 7}, ops::append_kernel<View, group(), T>,
-                   on_device.view(), index, keys.memory.data(), latent ? nullptr : values.memory.data());
+                   on_device.view(), index, keys.memory.data(), latent ? nullptr : values.memory.data(),
+                   RowStrides{shape.kv_heads * shape.key_dim, shape.kv_heads * shape.value_dim});
     });
   }
   REQUIRE(twins.same_bytes());

@@ -3,8 +3,10 @@
 // The kernels that move rows, run thread by thread on the host, against the host's operations: same bytes, same floats.
 #include "device/copy_cases.hpp"
 //
+#include <folio/cuda_runtime.cuh>
 #include <folio/ops/copy_blocks.cuh>
 
+#include "simt/streams.hpp"
 #include "support/catch.hpp"
 
 namespace {
@@ -12,6 +14,7 @@ namespace {
 using namespace folio;
 using folio_test::append_and_gather;
 using folio_test::hybrid;
+using folio_test::Twins;
 using folio_test::wide;
 
 template <class T, class... Quantizers>
@@ -33,6 +36,33 @@ TEST_CASE("rows move on the device as on the host: int4") { every_layout_and_mod
 TEST_CASE("rows move on the device as on the host: int2") { every_layout_and_model<float, Int2Rotated>(); }
 TEST_CASE("rows move on the device as on the host: int8 keys, int4 values, from half precision") {
   every_layout_and_model<Half, Keys<Int8PerToken>, Values<Int4Rotated>>();
+}
+
+TEST_CASE("keys and values are appended on the device from where a fused projection wrote them") {
+  Twins<Model<wide>, Int8PerToken> twins({.num_blocks = {20}});
+  for (std::int32_t const length : {1, 0, 19}) twins.add(length);
+  constexpr std::int64_t dims = 2 * 128, row = 512 + 2 * dims;  // queries of 512 elements, keys, values
+  folio_test::Rows<Half> const projected(20 * row, 1);
+  std::vector<float> keys, values;
+  for (std::int64_t token = 0; token < 20; ++token) {
+    float const* const begin = projected.floats.data() + token * row + 512;
+    keys.insert(keys.end(), begin, begin + dims);
+    values.insert(values.end(), begin + dims, begin + 2 * dims);
+  }
+  ops::append(twins.host_batch().view(), 0, keys.data(), values.data());
+  auto const device = twins.device_batch();
+  folio_test::SimtBatch<decltype(twins)::View> const tables(device);
+  DeviceView<decltype(twins)::View> const view(tables.view());
+  Half const* const begin = projected.memory.data() + 512;
+  simt::streams(7);
+  ops::append(view, 0, begin, begin + dims, nullptr, {.keys = row, .values = row});
+  check_cuda(cudaDeviceSynchronize(), "waiting for the device");
+  CHECK(twins.same_bytes());
+  using folio::test::contains;
+  auto const launches = simt::num_launches();
+  CHECK_THROWS_WITH(ops::append(view, 0, begin, begin, nullptr, {.keys = 255}), contains("the rows of keys have 256"));
+  CHECK_THROWS_WITH(ops::append(view, 0, begin, begin, nullptr, {.values = 257}), contains("rows of values begin 257"));
+  CHECK(simt::num_launches() == launches);
 }
 
 TEST_CASE("blocks are copied on the device byte by byte") {

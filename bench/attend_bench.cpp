@@ -146,7 +146,7 @@ class Steps {
     auto const batch = floats.batch({&sequence});
     for (std::int32_t i = 0; i < std::ssize(sequences_); ++i, rows += std::int64_t{context} * row_floats) {
       ops::append(batch.view(), 0, rows, rows);
-      ops::seal(batch.view(), 0, 0, 0, context, view, i, 0, &threads());
+      ops::seal(batch.view(), 0, {0, 0, context}, view, {i, 0, context}, &threads());
     }
   }
 

@@ -51,7 +51,7 @@ void gather_paged(benchmark::State& state) {
   std::int32_t layer = 0;
   auto const start = Clock::now();
   for (auto _ : state) {
-    ops::gather(view, 0, layer, 0, num_tokens, keys.data(), values.data());
+    ops::gather(view, layer, {0, 0, num_tokens}, keys.data(), values.data());
     benchmark::ClobberMemory();
     layer = (layer + 1) % layers;
   }

@@ -37,7 +37,7 @@ int main() {
   auto const host_batch = on_host.batch({&host_sequence});
   folio::ops::append(host_batch.view(), 0, rows.data(), rows.data());
   std::vector<float> expected(rows.size());
-  folio::ops::gather(host_batch.view(), 0, 0, 0, num_tokens, expected.data(), nullptr);
+  folio::ops::gather(host_batch.view(), 0, {0, 0, num_tokens}, expected.data(), nullptr);
 
   Stream const stream;
   Cache<folio::DeviceAllocator> cache({.num_blocks = {16}}, folio::DeviceAllocator(stream));
@@ -46,7 +46,7 @@ int main() {
   batch.upload({&sequence}, stream);
   DeviceArray<float> const device_rows(rows, stream), keys(rows.size(), stream);
   folio::ops::append(batch.view(), 0, device_rows.data(), device_rows.data(), stream);
-  folio::ops::gather(batch.view(), 0, 0, 0, num_tokens, keys.data(), static_cast<float*>(nullptr), stream);
+  folio::ops::gather(batch.view(), 0, {0, 0, num_tokens}, keys.data(), static_cast<float*>(nullptr), stream);
 
   std::vector<float> const result = keys.to_host();
   bool const same = std::memcmp(result.data(), expected.data(), result.size() * sizeof(float)) == 0;

@@ -26,7 +26,7 @@ std::vector<float> errors_by_group(std::vector<float> const& rows) {
   auto const batch = cache.batch({&sequence});
   folio::ops::append(batch.view(), 0, rows.data(), rows.data());
   std::vector<float> keys(rows.size()), values(rows.size());
-  folio::ops::gather(batch.view(), 0, 0, 0, num_tokens, keys.data(), values.data());
+  folio::ops::gather(batch.view(), 0, {0, 0, num_tokens}, keys.data(), values.data());
 
   std::vector<float> errors(dim / 32);
   for (std::size_t i = 0; i < rows.size(); ++i) {

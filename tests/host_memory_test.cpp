@@ -99,7 +99,7 @@ struct MixedTrial {
       auto const batch = cache.batch({{&sequence, 0}});
       std::size_t const rows = static_cast<std::size_t>(sequence.num_tokens()) * 2 * 16, begin = all.size();
       all.resize(begin + 2 * rows);
-      folio::ops::gather(batch.view(), 0, 0, 0, sequence.num_tokens(), all.data() + begin, all.data() + begin + rows);
+      folio::ops::gather(batch.view(), 0, {0, 0, sequence.num_tokens()}, all.data() + begin, all.data() + begin + rows);
     }
     return all;
   }

@@ -135,7 +135,7 @@ TEST_CASE("worked example: int8 of rows within -2 and 2 has the scale 2/127 and 
   auto const batch = cache.batch({&s});
   folio::ops::append(batch.view(), 0, key.data(), value.data());
   std::vector<float> found_key(128), found_value(128);
-  folio::ops::gather(batch.view(), 0, 0, 0, 1, found_key.data(), found_value.data());
+  folio::ops::gather(batch.view(), 0, {0, 0, 1}, found_key.data(), found_value.data());
   CHECK(batch.view().sequence(0, 0).key(0, 0).params().scale == 2.0F / 127);
   CHECK(batch.view().sequence(0, 0).value(0, 0).params().scale == 2.0F / 127);
   for (std::size_t i = 0; i < 128; ++i) {
@@ -346,7 +346,7 @@ TEST_CASE("a batch keeps the memory that its view reads") {
     }();
     CHECK(ledger->live == 1);
     std::vector<float> keys(2 * 8);
-    folio::ops::gather(view, 0, 1, 2, 1, keys.data(), nullptr);
+    folio::ops::gather(view, 1, {0, 2, 1}, keys.data(), nullptr);
   }
   CHECK(ledger->live == 0);
 }

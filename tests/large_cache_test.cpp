@@ -38,7 +38,7 @@ bool holds(Cache const& cache, Sequence const& s, std::int32_t n, std::uint32_t 
     auto const keys = random_floats(n * 8 * 128, seed + static_cast<std::uint32_t>(layer));
     auto const values = random_floats(n * 8 * 128, seed + static_cast<std::uint32_t>(layer) + 1000);
     std::vector<float> found_keys(keys.size()), found_values(values.size());
-    folio::ops::gather(batch.view(), 0, layer, s.num_tokens() - n, n, found_keys.data(), found_values.data());
+    folio::ops::gather(batch.view(), layer, {0, s.num_tokens() - n, n}, found_keys.data(), found_values.data());
     for (std::size_t i = 0; i < keys.size(); ++i)
       same = same && std::abs(keys[i] - found_keys[i]) < 0.005F && std::abs(values[i] - found_values[i]) < 0.005F;
   }
@@ -127,8 +127,8 @@ void check_longest(folio::AttentionParams params) {
   CHECK(out == expected);
 
   std::vector<float> keys(20 * 8), expected_keys(20 * 8);
-  folio::ops::gather(view, 0, 0, s.num_tokens() - 20, 20, expected_keys.data(), nullptr);
-  folio::ops::gather(long_view, 0, 0, longest - 20, 20, keys.data(), nullptr);
+  folio::ops::gather(view, 0, {0, s.num_tokens() - 20, 20}, expected_keys.data(), nullptr);
+  folio::ops::gather(long_view, 0, {0, longest - 20, 20}, keys.data(), nullptr);
   CHECK(keys == expected_keys);
   std::int32_t num_blocks = 0;  // a walk over the blocks ends
   auto const sequence = long_view.sequence(0, 0);

@@ -102,7 +102,7 @@ std::vector<double> attend_in_double(DeviceView<View> const& view, std::int32_t 
   double max = -INFINITY, sum = 0;
   for (std::int32_t first = 0; first < num_tokens; first += chunk) {
     std::int32_t const n = std::min(chunk, num_tokens - first);
-    ops::gather(view, i, layer, first, n, keys.data(), values.data(), stream);
+    ops::gather(view, layer, {i, first, n}, keys.data(), values.data(), stream);
     std::vector<float> const k = keys.to_host(stream), v = values.to_host(stream);
     for (std::int32_t t = 0; t < n; ++t) {
       auto const row = static_cast<std::size_t>(t * shape.kv_heads + kv_head);

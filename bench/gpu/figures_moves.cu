@@ -60,7 +60,7 @@ Candidate gather_candidate(Run const& run, char const* layout, cudaStream_t stre
           .work =
               [step, tokens](cudaStream_t s) {
                 for (std::int32_t layer = 0; layer < step->filled.layers; ++layer)
-                  ops::gather(step->batch.view(), 0, layer, 0, tokens, step->keys(layer), step->values(layer), s);
+                  ops::gather(step->batch.view(), layer, {0, 0, tokens}, step->keys(layer), step->values(layer), s);
               },
           .repeats = step->filled.layers,
           .bytes = step->bytes(),

@@ -25,9 +25,9 @@ void check_gather(Pair<Policies...>& pair) {
       std::int64_t const rows = std::int64_t{n} * shape.kv_heads;
       std::vector<float> keys(static_cast<std::size_t>(rows * shape.key_dim));
       std::vector<float> values(static_cast<std::size_t>(rows * shape.value_dim));
-      ops::gather(on_host.view(), i, layer, first, n, keys.data(), values.data());
+      ops::gather(on_host.view(), layer, {i, first, n}, keys.data(), values.data());
       Array<float> const device_keys(rows * shape.key_dim + 1), device_values(rows * shape.value_dim + 1);
-      ops::gather(pair.view(), i, layer, first, n, device_keys.data(), device_values.data(), pair.stream);
+      ops::gather(pair.view(), layer, {i, first, n}, device_keys.data(), device_values.data(), pair.stream);
       expect_same("a gathered key", keys, device_keys.to_host(pair.stream, 0, rows * shape.key_dim));
       expect_same("a gathered value", values, device_values.to_host(pair.stream, 0, rows * shape.value_dim));
     }

@@ -32,7 +32,7 @@ struct Tokens {
       auto const sequence = view.template sequence_in<group()>(i, index);
       for (std::int32_t t = 0; t < num_tokens; ++t)
         if (sequence.block_id(t) != null_block)
-          ops::gather(view, i, layer, t, 1, keys.data() + std::ptrdiff_t{t} * shape.kv_heads * shape.key_dim,
+          ops::gather(view, layer, {i, t, 1}, keys.data() + std::ptrdiff_t{t} * shape.kv_heads * shape.key_dim,
                       values.data() + std::ptrdiff_t{t} * shape.kv_heads * shape.value_dim);
     });
   }

@@ -25,8 +25,8 @@ void smoke_rotate(Run const&) {
     for (ops::RopePairs const pairs : {ops::RopePairs::half_split, ops::RopePairs::interleaved}) {
       std::vector<ops::RopeTurn> const table = ops::rope_table(ops::rope_inverse_frequencies(10000.0, dims), -37);
       Array<ops::RopeTurn> const device_table(table);
-      ops::rotate(on_host.view(), 3, 0, 2, 15, table, pairs);
-      ops::rotate(pair.view(), 3, 0, 2, 15, device_table.data(), dims / 2, pairs, pair.stream);
+      ops::rotate(on_host.view(), 0, {3, 2, 15}, table, pairs);
+      ops::rotate(pair.view(), 0, {3, 2, 15}, device_table.data(), dims / 2, pairs, pair.stream);
       pair.stream.wait();
     }
   pair.expect_same_blocks("what rotate wrote");
@@ -45,8 +45,8 @@ void smoke_requantize(Run const&) {
   for (std::int32_t layer = 0; layer < 3; ++layer) {
     std::int32_t const n = layer == 1 ? 1 : 17;  // the window gives older tokens back
     std::int32_t const first = on_host_from.lengths()[3] - n, at = 40 - n;
-    ops::requantize(on_host_from.view(), 3, layer, first, n, on_host_to.view(), 0, at);
-    ops::requantize(from.view(), 3, layer, first, n, to.view(), 0, at, from.stream);
+    ops::requantize(on_host_from.view(), layer, {3, first, n}, on_host_to.view(), {0, at, n});
+    ops::requantize(from.view(), layer, {3, first, n}, to.view(), {0, at, n}, from.stream);
   }
   from.stream.wait();
   to.expect_same_blocks("what requantize wrote");

@@ -19,6 +19,11 @@ enum class SequenceId : std::int32_t {};
 /// A place for one token in one layer group's pool: block id * block size + offset in the block.
 enum class Slot : std::int64_t {};
 
+/// Tokens [first, first + count) of sequence `sequence` of a batch.
+struct Tokens {
+  std::int32_t sequence = 0, first = 0, count = 0;
+};
+
 /// The block that tables are padded with. It is never handed out, and it is zero, so reading it is harmless.
 inline constexpr BlockId null_block{0};
 

@@ -17,5 +17,5 @@ using From = View<folio::Int8PerToken>;
 #endif
 
 void demote(From const& from, View<folio::Int4Rotated> const& to) {
-  folio::ops::requantize(from, 0, 0, 0, 8, to, 0, 0);
+  folio::ops::requantize(from, 0, {0, 0, 8}, to, {0, 0, 8});
 }

@@ -202,10 +202,10 @@ TEST_CASE("scored, chosen and compacted in one stream, a sequence holds exactly 
     for (std::int32_t layer = 0; layer < 2; ++layer) {
       std::int32_t const length = lengths[static_cast<std::size_t>(i)], count = std::min(k, length);
       simt::Buffer<float> const keys(static_cast<std::size_t>(count) * 256, "keys"), values(keys.size(), "values");
-      ops::gather(view, i, layer, 0, count, keys.data(), values.data(), cudaStream_t{});
+      ops::gather(view, layer, {i, 0, count}, keys.data(), values.data(), cudaStream_t{});
       cudaDeviceSynchronize();
       std::vector<float> all_keys(static_cast<std::size_t>(length) * 256), all_values(all_keys.size());
-      ops::gather(host.view(), i, layer, 0, length, all_keys.data(), all_values.data());
+      ops::gather(host.view(), layer, {i, 0, length}, all_keys.data(), all_values.data());
       for (std::int32_t head = 0; head < 2; ++head)
         for (std::int32_t j = 0; j < count; ++j) {
           auto const list = static_cast<std::size_t>((layer * 3 + i) * 2 + head);

@@ -80,10 +80,14 @@ void gather_everywhere(TwinCaches& twins) {
         auto const rows = static_cast<std::size_t>(n * shape.kv_heads);
         std::vector<float> keys(rows * static_cast<std::size_t>(shape.key_dim));
         std::vector<float> values(rows * static_cast<std::size_t>(shape.value_dim));
-        ops::gather(host.view(), i, layer, first, n, keys.data(), values.data());
+        ops::gather(host.view(), layer, {i, first, n}, keys.data(), values.data());
         simt::Buffer<T> const device_keys(keys.size(), "keys"), device_values(values.size(), "values");
-        simt::launch({.grid = 2, .block = 96, .name = "gather_kernel", .seed = 3}, ops::gather_kernel<View, group(), T>,
-                     on_device.view(), i, index, first, n, device_keys.data(), device_values.data());
+        ops::GatherRanges ranges;  // in two pieces
+        ranges.list[0] = {{i, first, n / 3}, 0};
+        ranges.list[1] = {{i, first + n / 3, n - n / 3}, n / 3};
+        simt::launch({.grid = dim3(2, 2), .block = 96, .name = "gather_kernel", .seed = 3},
+                     ops::gather_kernel<View, group(), T>, on_device.view(), index, ranges, device_keys.data(),
+                     device_values.data());
         for (std::size_t k = 0; k < keys.size(); ++k)
           if (ops::load_element(device_keys[k]) != ops::load_element(element<T>(keys[k]))) FAIL("key element " << k);
         for (std::size_t k = 0; k < values.size(); ++k)

@@ -361,7 +361,7 @@ TEST_CASE("a stream that was retired may go while its step runs, and the next st
   {
     CudaStream const request;
     f.steps.write({&f.a}, 10, request);
-    ops::gather(f.steps.batch().view(), 0, 0, 0, 5, rows.data(), nullptr, request);
+    ops::gather(f.steps.batch().view(), 0, {0, 0, 5}, rows.data(), nullptr, request);
     f.steps.batch().retire(f.second);  // not the last upload's: nothing to do
     f.steps.batch().retire(request);
   }
@@ -453,7 +453,7 @@ TEST_CASE("a batch that goes while its step runs lets the step end") {
     Steps shortlived(f.cache);
     shortlived.write({&f.a}, 10, f.first);
     f.steps.batch() = std::move(shortlived.batch());
-    ops::gather(f.steps.batch().view(), 0, 0, 0, 5, rows.data(), nullptr, f.first);
+    ops::gather(f.steps.batch().view(), 0, {0, 0, 5}, rows.data(), nullptr, f.first);
     f.steps.batch() = DeviceBatch(f.cache, {1, 1, 1});
   }
   folio_test::wait_for_device();

@@ -185,7 +185,7 @@ TEMPLATE_TEST_CASE("what padding points to is finite from the first step on", ""
   steps.batch().upload({}, stream);
   auto const& group_0 = steps.read(3, 64, stream);
   simt::Buffer<float> const keys(8 * Steps::row, "keys"), values(8 * Steps::row, "values");
-  ops::gather(steps.batch().view(), 0, 1, 0, 8, keys.data(), values.data(), stream);
+  ops::gather(steps.batch().view(), 1, {0, 0, 8}, keys.data(), values.data(), stream);
   stream.wait();
   CHECK(tokens_in(group_0) == Numbers(64, 0));
   CHECK(tokens_in(keys) == Numbers(8, 0));
@@ -342,8 +342,8 @@ TEST_CASE("kernels address blocks beyond 2^32 bytes") {
   REQUIRE(child.blocks()[1] == BlockId{num_blocks});
   batch.upload({{&low, 0}, {&child, 1}}, stream);  // copies the last but one block over the last
   ops::append(batch.view(), 31, rows.data(), rows.data(), stream);
-  ops::gather(batch.view(), 0, 31, 0, 16, found.data(), nullptr, stream);
-  ops::gather(batch.view(), 1, 31, 0, 21, found.data() + 16 * row, nullptr, stream);
+  ops::gather(batch.view(), 31, {0, 0, 16}, found.data(), nullptr, stream);
+  ops::gather(batch.view(), 31, {1, 0, 21}, found.data() + 16 * row, nullptr, stream);
   stream.wait();
   for (std::size_t token = 0; token < 37; ++token) {
     INFO("token " << token);

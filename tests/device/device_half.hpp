@@ -98,7 +98,7 @@ class DeviceHalf {
     auto const rows = static_cast<std::size_t>(n * shape.kv_heads);
     float* const keys = arena_.take(rows * static_cast<std::size_t>(shape.key_dim));
     float* const values = arena_.take(rows * static_cast<std::size_t>(shape.value_dim));
-    folio::ops::gather(batch_.view(), static_cast<std::int32_t>(i), layer, first, n, keys, values, stream_);
+    folio::ops::gather(batch_.view(), layer, {static_cast<std::int32_t>(i), first, n}, keys, values, stream_);
     reads_.push_back({i, layer, first, {reference.begin() + first, reference.begin() + first + n}, keys, values});
   }
 
@@ -232,7 +232,7 @@ class DeviceHalf {
     folio::GroupShape const& shape = cache_.shape(program_model.pattern.place(layer).group);
     auto const n = static_cast<std::size_t>(4 * shape.kv_heads * shape.key_dim);
     float* const keys = arena_.take(n);
-    folio::ops::gather(batch_.view(), 5, layer, 0, 4, keys, nullptr, stream_);
+    folio::ops::gather(batch_.view(), layer, {5, 0, 4}, keys, nullptr, stream_);
     paddings_.push_back({keys, n});
   }
 

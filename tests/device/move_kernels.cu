@@ -15,9 +15,8 @@ using namespace folio;
 template <ModelConfig config, class... Policies>
 void compile_rotate() {
   using View = typename KvCache<Model<config>, Policies...>::View;
-  [[maybe_unused]] void (*volatile rotate)(DeviceView<View> const&, std::int32_t, std::int32_t, std::int32_t,
-                                           std::int32_t, ops::RopeTurn const*, std::int32_t, ops::RopePairs,
-                                           cudaStream_t) = ops::rotate<View>;
+  [[maybe_unused]] void (*volatile rotate)(DeviceView<View> const&, std::int32_t, Tokens const&, ops::RopeTurn const*,
+                                           std::int32_t, ops::RopePairs, cudaStream_t) = ops::rotate<View>;
 }
 
 /// From a cache in one format, in the default layout, to one with `Policies`.
@@ -25,9 +24,9 @@ template <ModelConfig config, class Format, class... Policies>
 void compile_requantize() {
   using From = typename KvCache<Model<config>, Format>::View;
   using To = typename KvCache<Model<config>, Policies...>::View;
-  [[maybe_unused]] void (*volatile requantize)(DeviceView<From> const&, std::int32_t, std::int32_t, std::int32_t,
-                                               std::int32_t, DeviceView<To> const&, std::int32_t, std::int32_t,
-                                               cudaStream_t) = ops::requantize<From, To>;
+  [[maybe_unused]] void (*volatile requantize)(DeviceView<From> const&, std::int32_t, Tokens const&,
+                                               DeviceView<To> const&, Tokens const&, cudaStream_t) =
+      ops::requantize<From, To>;
 }
 
 }  // namespace

@@ -61,9 +61,9 @@ void demote_everywhere(std::uint32_t seed) {
         std::int32_t const room = host_to.lengths()[static_cast<std::size_t>(j)];
         std::int32_t const n = test::below(random, std::min(have, room) + 1);
         std::int32_t const first = test::below(random, have - n + 1), at = test::below(random, room - n + 1);
-        ops::requantize(host_from.view(), i, layer, first, n, host_to.view(), j, at);
-        ops::requantize(DeviceView(on_device_from.view()), i, layer, first, n, DeviceView(on_device_to.view()), j, at,
-                        nullptr);
+        ops::requantize(host_from.view(), layer, {i, first, n}, host_to.view(), {j, at, n});
+        ops::requantize(DeviceView(on_device_from.view()), layer, {i, first, n}, DeviceView(on_device_to.view()),
+                        {j, at, n}, nullptr);
         check_cuda(cudaDeviceSynchronize(), "waiting");
       }
   REQUIRE(from.same_bytes());
@@ -115,13 +115,13 @@ TEST_CASE("any grid demotes every row once, and tokens that a window gave back a
   for (std::int32_t i = 0; i < 2; ++i)
     for (std::int32_t j = 0; j < 2; ++j) {
       simt::launch({.grid = grid, .block = 96, .name = "requantize_kernel", .seed = 4},
-                   ops::requantize_kernel<From, To, 0, 0>, on_device_from.view(), i, 0, 0, 14, on_device_to.view(), j,
-                   0, 0);
+                   ops::requantize_kernel<From, To, 0, 0>, on_device_from.view(), 0, Tokens{i, 0, 14},
+                   on_device_to.view(), 0, Tokens{j, 0, 14});
       auto const source = host_from.view().sequence(i, 0);
       auto const target = host_to.view().sequence(j, 0);
       for (std::int32_t token = 0; token < 14; ++token)
         if (source.block_id(token) != null_block && target.block_id(token) != null_block)
-          ops::requantize(host_from.view(), i, 0, token, 1, host_to.view(), j, token);
+          ops::requantize(host_from.view(), 0, {i, token, 1}, host_to.view(), {j, token, 1});
       REQUIRE(to.same_bytes());
     }
 }
@@ -138,7 +138,7 @@ TEST_CASE("what the device cannot demote is refused before a launch") {
   folio_test::SimtBatch const c(other.device_batch());
   auto const ask = [&](std::int32_t i, std::int32_t layer, std::int32_t first, std::int32_t n, std::int32_t j,
                        std::int32_t at) {
-    ops::requantize(DeviceView(a.view()), i, layer, first, n, DeviceView(b.view()), j, at, nullptr);
+    ops::requantize(DeviceView(a.view()), layer, {i, first, n}, DeviceView(b.view()), {j, at, n}, nullptr);
   };
   simt::streams(0);
   REQUIRE_THROWS_WITH(ask(1, 0, 0, 5, 0, 0), test::contains("no sequence 1"));
@@ -150,8 +150,10 @@ TEST_CASE("what the device cannot demote is refused before a launch") {
                       test::contains("folio: tokens are counted from 0, so there are not -5 from 0 on"));
   REQUIRE_THROWS_WITH(ask(0, 0, 0, 5, 0, -2),
                       test::contains("folio: tokens are counted from 0, so there are not 5 from -2 on"));
-  REQUIRE_THROWS_WITH(ops::requantize(DeviceView(c.view()), 0, 0, 0, 5, DeviceView(b.view()), 0, 0, nullptr),
+  REQUIRE_THROWS_WITH(ops::requantize(DeviceView(c.view()), 0, {0, 0, 5}, DeviceView(b.view()), {0, 0, 5}, nullptr),
                       test::contains("2 kv heads of 64 and 64 dims here and 3 kv heads of 64 and 40 dims there"));
+  REQUIRE_THROWS_WITH(ops::requantize(DeviceView(a.view()), 0, {0, 0, 3}, DeviceView(b.view()), {0, 0, 2}, nullptr),
+                      test::contains("folio: 3 tokens do not fill the places of 2"));
   ask(0, 0, 0, 0, 0, 0);  // no tokens are no work
   CHECK(simt::num_launches() == 0);
   REQUIRE(to.same_bytes());

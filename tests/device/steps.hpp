@@ -80,7 +80,7 @@ class Steps {
   /// What kernels read of the first tokens of sequence `i`, in layer 0, when they have run.
   [[nodiscard]] simt::Buffer<float> const& read(std::int32_t i, std::int32_t num_tokens, cudaStream_t stream) {
     buffers_.emplace_back(static_cast<std::size_t>(num_tokens) * row, "read rows");
-    folio::ops::gather(batch_.view(), i, 0, 0, num_tokens, buffers_.back().data(), nullptr, stream);
+    folio::ops::gather(batch_.view(), 0, {i, 0, num_tokens}, buffers_.back().data(), nullptr, stream);
     return buffers_.back();
   }
 

@@ -78,7 +78,7 @@ std::vector<float> serve(ThreadPool* threads) {
       all.insert(all.end(), lse.begin(), lse.end());
     }
     std::vector<float> stored(static_cast<std::size_t>(90) * kv_heads * dim * 2);
-    ops::gather(view, 0, 0, sequences[0].num_tokens() - 90, 90, stored.data(), stored.data() + stored.size() / 2,
+    ops::gather(view, 0, {0, sequences[0].num_tokens() - 90, 90}, stored.data(), stored.data() + stored.size() / 2,
                 threads);
     all.insert(all.end(), stored.begin(), stored.end());
   }

@@ -97,12 +97,12 @@ void check_alike(Cache plain, MatrixCache<Cache> turned, double tolerance) {
       CHECK(largest_difference(lse_a, lse_b) < tolerance);
       std::vector<float> keys_a(static_cast<std::size_t>(length * kv_heads * key_dim)), keys_b(keys_a);
       std::vector<float> values_a(static_cast<std::size_t>(length * kv_heads * value_dim)), values_b(values_a);
-      ops::gather(batch_a.view(), 0, layer, 0, length, keys_a.data(), values_a.data());
-      ops::gather(batch_b.view(), 0, layer, 0, length, keys_b.data(), values_b.data(), &threads);
+      ops::gather(batch_a.view(), layer, {0, 0, length}, keys_a.data(), values_a.data());
+      ops::gather(batch_b.view(), layer, {0, 0, length}, keys_b.data(), values_b.data(), &threads);
       CHECK(largest_difference(keys_a, keys_b) < tolerance);
       CHECK(largest_difference(values_a, values_b) < tolerance);
       std::vector<float> stored(keys_b.size());
-      ops::gather(batch_b.view().stored, 0, layer, 0, length, stored.data(), nullptr);
+      ops::gather(batch_b.view().stored, layer, {0, 0, length}, stored.data(), nullptr);
       CHECK(largest_difference(keys_a, stored) > 0.1);  // they are in another basis there
     }
     if constexpr (requires { plain.seal(a); }) {

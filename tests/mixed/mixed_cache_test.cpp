@@ -179,8 +179,8 @@ TEST_CASE("what a mixed cache refuses, it says, and changes nothing") {
   CHECK_THROWS_WITH(ops::attend(batch.view(), 2, AttentionIo{q.data(), 2, out.data()}),
                     contains("folio: the model has no layer 2"));
   CHECK_THROWS_WITH(ops::attend(batch.view(), 0, AttentionIo{q.data(), 3, out.data()}), contains("3 query heads"));
-  CHECK_THROWS_WITH(ops::gather(batch.view(), 0, 0, 20, 2, q.data(), nullptr), contains("21 tokens, so not the 2"));
-  CHECK_THROWS_WITH(ops::gather(batch.view(), 1, 0, 0, 1, q.data(), nullptr), contains("no sequence 1"));
+  CHECK_THROWS_WITH(ops::gather(batch.view(), 0, {0, 20, 2}, q.data(), nullptr), contains("21 tokens, so not the 2"));
+  CHECK_THROWS_WITH(ops::gather(batch.view(), 0, {1, 0, 1}, q.data(), nullptr), contains("no sequence 1"));
   CHECK(out == std::vector<float>(64));
   CHECK(test::snapshot(cache.hot().state()->store) == hot);
   CHECK(test::snapshot(cache.cold().state()->store) == cold);

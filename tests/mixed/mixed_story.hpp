@@ -215,7 +215,7 @@ class MixedStories {
       std::vector<float> values(story.tokens.size() * static_cast<std::size_t>(shape.kv_heads * shape.value_dim),
                                 -1.0F);
       auto const [all_keys, all_values] = flat(story, layer);
-      ops::gather(batch.view(), 0, layer, 0, length, keys.data(), shape.values_in_keys() ? nullptr : values.data());
+      ops::gather(batch.view(), layer, {0, 0, length}, keys.data(), shape.values_in_keys() ? nullptr : values.data());
       if (length == 0) continue;
       expect(std::memcmp(keys.data(), all_keys.data(), keys.size() * sizeof(float)) == 0, "keys differ");
       expect(

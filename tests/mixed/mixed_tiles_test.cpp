@@ -119,7 +119,7 @@ TEST_CASE("values that are sealed in tiles beside keys that are not are sealed w
   auto const target = cold.batch({{&to, 0}});
   std::vector<std::byte> const before(cold.pool(), cold.pool() + cold.memory_bytes());
   auto const seal = [&](std::int32_t n, std::int32_t to_token) {
-    ops::seal(source.view(), 0, 0, 0, n, target.view(), 0, to_token);
+    ops::seal(source.view(), 0, {0, 0, n}, target.view(), {0, to_token, n});
   };
   CHECK_THROWS_WITH(seal(7, 0),
                     contains("folio: int2_channel_t8 is sealed in whole tiles of 8 tokens, not 7 from 0 on"));
@@ -186,11 +186,13 @@ TEST_CASE("seal refuses parts of tiles, and what requantize refuses") {
   auto const source = hot.batch({{&from, 0}});
   auto const target = cold.batch({{&to, 0}});
   auto const seal = [&](std::int32_t i, std::int32_t layer, std::int32_t first, std::int32_t n, std::int32_t to_token) {
-    ops::seal(source.view(), i, layer, first, n, target.view(), 0, to_token);
+    ops::seal(source.view(), layer, {i, first, n}, target.view(), {0, to_token, n});
   };
   CHECK_THROWS_WITH(seal(0, 0, 0, 7, 0),
                     contains("int2_channel_t8 is sealed in whole tiles of 8 tokens, not 7 from 0"));
   CHECK_THROWS_WITH(seal(0, 0, 0, 8, 4), contains("not 8 from 4"));
+  CHECK_THROWS_WITH(ops::seal(source.view(), 0, {0, 0, 16}, target.view(), {0, 0, 8}),
+                    contains("16 tokens do not fill the places of 8"));
   CHECK_THROWS_WITH(seal(0, 0, 13, 8, 0), contains("the sequence has 20 tokens"));
   CHECK_THROWS_WITH(seal(0, 0, 0, 8, 16), contains("the sequence has 20 tokens"));
   CHECK_THROWS_WITH(seal(1, 0, 0, 8, 0), contains("no sequence 1"));

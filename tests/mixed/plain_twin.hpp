@@ -104,7 +104,7 @@ struct PlainTwin<Cache, true> {
       std::int32_t const block = token / shape.block_size;
       bool const held = block < sinks || block >= sinks + hidden;
       try {
-        ops::gather(view, 0, layer, token, 1, keys.data(), values.data());
+        ops::gather(view, layer, {0, token, 1}, keys.data(), values.data());
         expect(held, "gather gave a token that the window gave back");
       } catch (Error const& error) {
         expect(!held, error.what());

@@ -55,8 +55,9 @@ TEMPLATE_TEST_CASE("what is appended is gathered, row by row, as its format stor
     auto const keys = random_floats(9 * 2 * 40, seed, 5), values = random_floats(9 * 2 * 24, seed + 10, 5);
     folio::ops::append(batch.view(), layer, keys.data(), values.data());
     std::vector<float> found_keys(9 * 2 * 40), found_values(9 * 2 * 24);
-    folio::ops::gather(batch.view(), 0, layer, 0, 3, found_keys.data(), found_values.data());
-    folio::ops::gather(batch.view(), 1, layer, 0, 6, found_keys.data() + 3 * 2 * 40, found_values.data() + 3 * 2 * 24);
+    folio::ops::gather(batch.view(), layer, {0, 0, 3}, found_keys.data(), found_values.data());
+    folio::ops::gather(batch.view(), layer, {1, 0, 6}, found_keys.data() + 3 * 2 * 40,
+                       found_values.data() + 3 * 2 * 24);
     for (std::size_t row = 0; row < 9 * 2; ++row) {
       CAPTURE(layer, row);
       auto const key = through<TestType>(keys.data() + row * 40, 40);
@@ -77,7 +78,7 @@ TEST_CASE("only the batch's query tokens are written") {
   auto const new_keys = random_floats(2 * 2 * 40, 3), new_values = random_floats(2 * 2 * 24, 4);
   folio::ops::append(last_two.view(), 0, new_keys.data(), new_values.data());
   std::vector<float> found_keys(6 * 2 * 40), found_values(6 * 2 * 24);
-  folio::ops::gather(all.view(), 0, 0, 0, 6, found_keys.data(), found_values.data());
+  folio::ops::gather(all.view(), 0, {0, 0, 6}, found_keys.data(), found_values.data());
   CHECK(std::equal(keys.begin(), keys.begin() + 4 * 2 * 40, found_keys.begin()));
   CHECK(std::equal(new_keys.begin(), new_keys.end(), found_keys.begin() + 4 * 2 * 40));
   CHECK(std::equal(values.begin(), values.begin() + 4 * 2 * 24, found_values.begin()));
@@ -129,7 +130,7 @@ TEST_CASE("a latent layer takes keys and no values") {
   auto const keys = random_floats(5 * 40, 1);
   folio::ops::append(batch.view(), 1, keys.data(), nullptr);
   std::vector<float> found_keys(5 * 40), found_values(5 * 32);
-  folio::ops::gather(batch.view(), 0, 1, 0, 5, found_keys.data(), found_values.data());
+  folio::ops::gather(batch.view(), 1, {0, 0, 5}, found_keys.data(), found_values.data());
   CHECK(found_keys == keys);
   for (std::size_t t = 0; t < 5; ++t)
     CHECK(std::equal(found_values.begin() + static_cast<std::ptrdiff_t>(t * 32),

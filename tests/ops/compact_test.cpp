@@ -164,7 +164,7 @@ std::vector<float> gathered(View const& view, std::int32_t layer, std::int32_t n
   GroupShape const shape = view.group(view.place(layer).group).shape;
   auto const rows = static_cast<std::size_t>(num_tokens * shape.kv_heads);
   std::vector<float> all(rows * static_cast<std::size_t>(shape.key_dim + shape.value_dim));
-  folio::ops::gather(view, 0, layer, 0, num_tokens, all.data(),
+  folio::ops::gather(view, layer, {0, 0, num_tokens}, all.data(),
                      all.data() + rows * static_cast<std::size_t>(shape.key_dim));
   return all;
 }
@@ -244,7 +244,7 @@ TEST_CASE("scored, chosen, compacted and truncated, a sequence holds exactly the
   auto const rows = random_floats(3 * 2 * 16, 50);
   folio::ops::append(next.view(), 0, rows.data(), rows.data());
   std::vector<float> keys(3 * 2 * 16);
-  folio::ops::gather(next.view(), 0, 0, k, 3, keys.data(), nullptr);
+  folio::ops::gather(next.view(), 0, {0, k, 3}, keys.data(), nullptr);
   CHECK(keys == rows);
 }
 

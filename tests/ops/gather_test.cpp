@@ -34,7 +34,7 @@ TEST_CASE("any range of tokens can be gathered, across blocks") {
       CAPTURE(first, n);
       std::vector<float> found_keys(static_cast<std::size_t>(n) * 32 + 1, -7.0F);
       std::vector<float> found_values(static_cast<std::size_t>(n) * 16 + 1, -7.0F);
-      folio::ops::gather(batch.view(), 0, 1, first, n, found_keys.data(), found_values.data());
+      folio::ops::gather(batch.view(), 1, {0, first, n}, found_keys.data(), found_values.data());
       REQUIRE(std::equal(found_keys.begin(), found_keys.end() - 1, keys.begin() + first * 32));
       REQUIRE(std::equal(found_values.begin(), found_values.end() - 1, values.begin() + first * 16));
       REQUIRE(found_keys.back() == -7.0F);
@@ -49,9 +49,9 @@ TEST_CASE("keys or values may be left out") {
   auto const keys = random_floats(5 * 2 * 16, 1), values = random_floats(5 * 2 * 8, 2);
   folio::ops::append(batch.view(), 0, keys.data(), values.data());
   std::vector<float> found_keys(keys.size()), found_values(values.size());
-  folio::ops::gather(batch.view(), 0, 0, 0, 5, found_keys.data(), nullptr);
-  folio::ops::gather(batch.view(), 0, 0, 0, 5, nullptr, found_values.data());
-  folio::ops::gather(batch.view(), 0, 0, 0, 5, nullptr, nullptr);
+  folio::ops::gather(batch.view(), 0, {0, 0, 5}, found_keys.data(), nullptr);
+  folio::ops::gather(batch.view(), 0, {0, 0, 5}, nullptr, found_values.data());
+  folio::ops::gather(batch.view(), 0, {0, 0, 5}, nullptr, nullptr);
   CHECK(found_keys == keys);
   CHECK(found_values == values);
 }
@@ -64,22 +64,22 @@ TEST_CASE("threads gather the same") {
   folio::ThreadPool threads(3);
   folio::ops::append(batch.view(), 0, keys.data(), values.data(), &threads);
   std::vector<float> found_keys(keys.size()), found_values(values.size());
-  folio::ops::gather(batch.view(), 0, 0, 0, 200, found_keys.data(), found_values.data(), &threads);
+  folio::ops::gather(batch.view(), 0, {0, 0, 200}, found_keys.data(), found_values.data(), &threads);
   CHECK(found_keys == keys);
   CHECK(found_values == values);
 }
 
 TEST_CASE("ranges of many sequences are gathered one behind the other") {
-  using folio::ops::GatherRange;
+  using folio::Tokens;
   Cache cache({.num_blocks = {64}});
   Sequence const a = cache.create(70), empty = cache.create(0), b = cache.create(37);
   auto const batch = cache.batch({&a, &empty, &b});
   auto const keys = random_floats(107 * 2 * 16, 1), values = random_floats(107 * 2 * 8, 2);
   folio::ops::append(batch.view(), 1, keys.data(), values.data());
-  std::vector<GatherRange> const ranges = {{2, 3, 34}, {0, 0, 70}, {1, 0, 0},  {0, 15, 1},
-                                           {0, 69, 1}, {2, 36, 1}, {2, 0, 18}, {0, 5, 0}};
+  std::vector<Tokens> const ranges = {{2, 3, 34}, {0, 0, 70}, {1, 0, 0},  {0, 15, 1},
+                                      {0, 69, 1}, {2, 36, 1}, {2, 0, 18}, {0, 5, 0}};
   std::vector<float> all_keys, all_values;
-  for (GatherRange const& range : ranges) {
+  for (Tokens const& range : ranges) {
     std::int64_t const first = (range.sequence == 2 ? 70 : 0) + range.first;
     all_keys.insert(all_keys.end(), keys.begin() + first * 32, keys.begin() + (first + range.count) * 32);
     all_values.insert(all_values.end(), values.begin() + first * 16, values.begin() + (first + range.count) * 16);
@@ -112,7 +112,7 @@ TEST_CASE("what does not exist is refused before anything is written") {
   std::vector<float> keys(320, 7.0F), values(320, 7.0F);
   constexpr std::int32_t most = std::numeric_limits<std::int32_t>::max();
   auto const ask = [&](std::int32_t i, std::int32_t layer, std::int32_t first, std::int32_t n) {
-    folio::ops::gather(batch.view(), i, layer, first, n, keys.data(), values.data());
+    folio::ops::gather(batch.view(), layer, {i, first, n}, keys.data(), values.data());
   };
   REQUIRE_THROWS_AS(ask(1, 0, 0, 1), folio::Error);
   REQUIRE_THROWS_WITH(ask(1, 0, 0, 1), contains("the batch has 1 sequences, so no sequence 1"));
@@ -135,12 +135,12 @@ TEST_CASE("tokens that a window gave back are refused by number, the sinks and t
   for (int i = 0; i < 14; ++i) story.append(1);
   auto const batch = cache.batch({&story.sequence()});
   std::vector<float> keys(14 * 8, 7.0F);
-  REQUIRE_THROWS_WITH(folio::ops::gather(batch.view(), 0, 0, 0, 14, keys.data(), nullptr),
+  REQUIRE_THROWS_WITH(folio::ops::gather(batch.view(), 0, {0, 0, 14}, keys.data(), nullptr),
                       contains("token 2 was given back behind the layer's window"));
   CHECK(keys == std::vector<float>(14 * 8, 7.0F));
-  CHECK_NOTHROW(folio::ops::gather(batch.view(), 0, 0, 0, 2, keys.data(), nullptr));
-  CHECK_NOTHROW(folio::ops::gather(batch.view(), 0, 0, 8, 6, keys.data(), nullptr));
-  REQUIRE_THROWS_AS(folio::ops::gather(batch.view(), 0, 0, 7, 6, keys.data(), nullptr), folio::Error);
+  CHECK_NOTHROW(folio::ops::gather(batch.view(), 0, {0, 0, 2}, keys.data(), nullptr));
+  CHECK_NOTHROW(folio::ops::gather(batch.view(), 0, {0, 8, 6}, keys.data(), nullptr));
+  REQUIRE_THROWS_AS(folio::ops::gather(batch.view(), 0, {0, 7, 6}, keys.data(), nullptr), folio::Error);
 }
 
 TEST_CASE("a rotated format is gathered in the model's basis") {
@@ -151,7 +151,7 @@ TEST_CASE("a rotated format is gathered in the model's basis") {
   keys[3] = 40.0F;
   folio::ops::append(batch.view(), 0, keys.data(), values.data());
   std::vector<float> found_keys(32), found_values(16);
-  folio::ops::gather(batch.view(), 0, 0, 0, 1, found_keys.data(), found_values.data());
+  folio::ops::gather(batch.view(), 0, {0, 0, 1}, found_keys.data(), found_values.data());
   auto const expected = [](std::vector<float> const& rows, std::int32_t dim) {  // what the format makes of each row
     std::vector<float> all;
     for (std::size_t at = 0; at < rows.size(); at += static_cast<std::size_t>(dim)) {

@@ -72,7 +72,7 @@ struct Source : Dirty<Cache> {
   /// Tokens [first, first + n) as they are stored.
   [[nodiscard]] Rows decoded(std::int32_t layer, std::int32_t first, std::int32_t n) const {
     Rows rows(shape_of(batch.view(), layer), n);
-    folio::ops::gather(batch.view(), 1, layer, first, n, rows.keys.data(), rows.values.data());
+    folio::ops::gather(batch.view(), layer, {1, first, n}, rows.keys.data(), rows.values.data());
     return rows;
   }
 };
@@ -88,7 +88,7 @@ void check_range(std::int32_t first, std::int32_t n, std::int32_t to, folio::Thr
   auto const found_batch = found.cache.batch({&all});
   auto const expected_batch = expected.cache.batch({{&part, n}});
   for (std::int32_t layer = 0; layer < model.layers; ++layer) {
-    folio::ops::requantize(source.batch.view(), 1, layer, first, n, found_batch.view(), 0, to, threads);
+    folio::ops::requantize(source.batch.view(), layer, {1, first, n}, found_batch.view(), {0, to, n}, threads);
     Rows const rows = source.decoded(layer, first, n);
     folio::ops::append(expected_batch.view(), layer, rows.keys.data(), rows.values_or_null());
   }
@@ -135,9 +135,9 @@ TEST_CASE("tokens are demoted from one sequence of a cache to another") {
   auto const batch = source.cache.batch({&target, &source.sequence});
   auto const view = batch.view();
   for (std::int32_t layer = 0; layer < model.layers; ++layer) {
-    folio::ops::requantize(view, 1, layer, 0, 17, view, 0, 0);
+    folio::ops::requantize(view, layer, {1, 0, 17}, view, {0, 0, 17});
     Rows found(shape_of(view, layer), 17);
-    folio::ops::gather(view, 0, layer, 0, 17, found.keys.data(), found.values.data());
+    folio::ops::gather(view, layer, {0, 0, 17}, found.keys.data(), found.values.data());
     Rows const expected = source.decoded(layer, 0, 17);
     CHECK(found.keys == expected.keys);
     CHECK(found.values == expected.values);
@@ -153,7 +153,7 @@ TEST_CASE("what cannot be demoted is refused, and nothing changes") {
   constexpr std::int32_t most = std::numeric_limits<std::int32_t>::max();
   auto const ask = [&](std::int32_t i, std::int32_t layer, std::int32_t first, std::int32_t n, std::int32_t j,
                        std::int32_t to) {
-    folio::ops::requantize(source.batch.view(), i, layer, first, n, batch.view(), j, to);
+    folio::ops::requantize(source.batch.view(), layer, {i, first, n}, batch.view(), {j, to, n});
   };
   REQUIRE_THROWS_AS(ask(2, 0, 0, 1, 0, 0), folio::Error);
   REQUIRE_THROWS_WITH(ask(2, 0, 0, 1, 0, 0), contains("the batch has 2 sequences, so no sequence 2"));
@@ -168,6 +168,8 @@ TEST_CASE("what cannot be demoted is refused, and nothing changes") {
   REQUIRE_THROWS_WITH(ask(1, 0, 0, -1, 0, 0), contains("has 17 tokens, so not the -1 from 0 on"));
   REQUIRE_THROWS_WITH(ask(1, 0, 1, most, 0, 0),
                       contains("folio: the sequence has 17 tokens, so not the 2147483647 from 1 on"));
+  REQUIRE_THROWS_WITH(folio::ops::requantize(source.batch.view(), 0, {1, 0, 3}, batch.view(), {0, 0, 2}),
+                      contains("folio: 3 tokens do not fill the places of 2"));
   CHECK(target.bytes() == before);
 }
 
@@ -179,7 +181,7 @@ TEST_CASE("caches of different models are refused, with the sizes of both") {
   auto const demote = [](auto const& from, auto const& to) {
     auto const a = from.cache.batch({&from.sequence});
     auto const b = to.cache.batch({&to.sequence});
-    folio::ops::requantize(a.view(), 0, 1, 0, 4, b.view(), 0, 0);
+    folio::ops::requantize(a.view(), 1, {0, 0, 4}, b.view(), {0, 0, 4});
   };
   auto const make = []<ModelConfig config>(std::int32_t kv_heads) {
     struct Result {
@@ -210,15 +212,15 @@ TEST_CASE("tokens that a window gave back are refused on both sides") {
   for (int i = 0; i < 14; ++i) story.append(1);
   other.append(14);
   auto const batch = cache.batch({&story.sequence()}), target_batch = target.batch({&other.sequence()});
-  REQUIRE_THROWS_WITH(folio::ops::requantize(batch.view(), 0, 0, 0, 14, target_batch.view(), 0, 0),
+  REQUIRE_THROWS_WITH(folio::ops::requantize(batch.view(), 0, {0, 0, 14}, target_batch.view(), {0, 0, 14}),
                       contains("token 2 was given back behind the layer's window"));
-  REQUIRE_THROWS_WITH(folio::ops::requantize(target_batch.view(), 0, 0, 0, 14, batch.view(), 0, 0),
+  REQUIRE_THROWS_WITH(folio::ops::requantize(target_batch.view(), 0, {0, 0, 14}, batch.view(), {0, 0, 14}),
                       contains("token 2 was given back behind the layer's window"));
   CHECK(story.difference().empty());
   CHECK(other.difference().empty());
-  folio::ops::requantize(batch.view(), 0, 0, 8, 6, target_batch.view(), 0, 8);
+  folio::ops::requantize(batch.view(), 0, {0, 8, 6}, target_batch.view(), {0, 8, 6});
   std::vector<float> from(6 * 8), to(6 * 8);
-  folio::ops::gather(batch.view(), 0, 0, 8, 6, from.data(), nullptr);
-  folio::ops::gather(target_batch.view(), 0, 0, 8, 6, to.data(), nullptr);
+  folio::ops::gather(batch.view(), 0, {0, 8, 6}, from.data(), nullptr);
+  folio::ops::gather(target_batch.view(), 0, {0, 8, 6}, to.data(), nullptr);
   CHECK(from == to);
 }

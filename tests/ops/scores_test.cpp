@@ -79,7 +79,7 @@ std::vector<double> naive_scores(View const& view, std::int32_t layer, Queries c
     for (std::int32_t t = 0; t < length; ++t)
       for (std::int32_t query = 0; query < n; ++query) {
         if (!shape.visible(length - n + query, t)) continue;
-        folio::ops::gather(view, i, layer, t, 1, key.data(), nullptr);
+        folio::ops::gather(view, layer, {i, t, 1}, key.data(), nullptr);
         for (std::int32_t h = 0; h < heads; ++h) {
           auto const row = static_cast<std::size_t>((view.query_start(i) + query) * heads + h);
           std::int32_t const kv_head = h / (heads / shape.kv_heads);

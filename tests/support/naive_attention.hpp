@@ -95,7 +95,7 @@ NaiveAttention naive_attention(View const& view, std::int32_t layer, float const
     std::vector<float> values(static_cast<std::size_t>(length * shape.kv_heads * shape.value_dim));
     for (std::int32_t t = 0; t < length; ++t) {
       if (t < shape.window_begin(length - queries) && t >= shape.sinks) continue;  // nobody sees it
-      ops::gather(view, i, layer, t, 1, keys.data() + t * shape.kv_heads * shape.key_dim,
+      ops::gather(view, layer, {i, t, 1}, keys.data() + t * shape.kv_heads * shape.key_dim,
                   values.data() + t * shape.kv_heads * shape.value_dim);
     }
     for (std::int32_t query = 0; query < queries; ++query) {

@@ -139,7 +139,7 @@ class PrefixStory {
       }
       found_[0].assign(wanted_[0].size(), -1.0F);
       found_[1].assign(wanted_[1].size(), -1.0F);
-      ops::gather(view, i, layer, token, 1, found_[0].data(), found_[1].data());
+      ops::gather(view, layer, {i, token, 1}, found_[0].data(), found_[1].data());
       if (found_[0] != wanted_[0]) return "the key of " + where + " is not what was written";
       if (found_[1] != wanted_[1]) return "the value of " + where + " is not what was written";
     }

@@ -137,7 +137,7 @@ class Story {
     for (int plane = 0; plane < 2; ++plane) {
       std::vector<float> const expected = rows(shape, plane, layer, token, token + 1);
       std::vector<float> found(expected.size(), -1.0F);
-      ops::gather(view, 0, layer, token, 1, plane == 0 ? found.data() : nullptr, plane == 1 ? found.data() : nullptr);
+      ops::gather(view, layer, {0, token, 1}, plane == 0 ? found.data() : nullptr, plane == 1 ? found.data() : nullptr);
       if (found != expected) return false;
     }
     return true;

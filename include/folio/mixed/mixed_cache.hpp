@@ -270,7 +270,7 @@ class MixedCache {
     auto const from = hot_step_.view();
     auto const to = cold_step_.view();
     for (std::int32_t layer = 0; layer < layers; ++layer)
-      ops::seal(from, 0, layer, sinks_, due, to, 0, before, threads);
+      ops::seal(from, layer, {0, sinks_, due}, to, {0, before, due}, threads);
   }
 
   std::int32_t sinks_, newest_;

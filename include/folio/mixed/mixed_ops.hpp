@@ -105,19 +105,18 @@ void attend_both(View const& view, std::int32_t layer, AttentionIo<T, Out> const
 
 /// Tokens of a layer without a window, from whichever cache has each.
 template <class View>
-void gather_both(View const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token,
-                 std::int32_t num_tokens, float* keys, float* values, Executor threads) {
-  std::int32_t const demoted = view.num_demoted(i), length = view.num_tokens(i);
-  if (first_token < 0 || num_tokens < 0 || first_token > length - num_tokens)
-    throw Error("folio: the sequence has " + std::to_string(length) + " tokens, so not the " +
-                std::to_string(num_tokens) + " from " + std::to_string(first_token) + " on");
-  if (demoted == 0) return gather(view.hot, i, layer, first_token, num_tokens, keys, values, threads);
+void gather_both(View const& view, std::int32_t layer, Tokens const& tokens, float* keys, float* values,
+                 Executor threads) {
+  std::int32_t const demoted = view.num_demoted(tokens.sequence), length = view.num_tokens(tokens.sequence);
+  check_length(length, tokens);
+  if (demoted == 0) return gather(view.hot, layer, tokens, keys, values, threads);
   auto const part = [&](auto const& from, std::int32_t begin, std::int32_t end, std::int32_t before) {
     GroupShape const& shape = from.group(from.place(std::max(layer, 0)).group).shape;
-    std::int32_t const first = std::max(begin, first_token), last = std::min(end, first_token + num_tokens);
+    std::int32_t const first = std::max(begin, tokens.first), last = std::min(end, tokens.first + tokens.count);
     if (first >= last) return;
-    std::int64_t const row = std::int64_t{first - first_token} * shape.kv_heads;
-    gather(from, i, layer, first - before, last - first, keys != nullptr ? keys + row * shape.key_dim : nullptr,
+    std::int64_t const row = std::int64_t{first - tokens.first} * shape.kv_heads;
+    gather(from, layer, {tokens.sequence, first - before, last - first},
+           keys != nullptr ? keys + row * shape.key_dim : nullptr,
            values != nullptr ? values + row * shape.value_dim : nullptr, threads);
   };
   part(view.hot, 0, view.sinks, 0);
@@ -158,20 +157,16 @@ void attend(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, At
       [&](std::int32_t number) { detail::attend_both(view, number, io, params, execution); });
 }
 
-/// What gather does for one cache: tokens [first_token, first_token + num_tokens) of sequence `i`, as the model counts
-/// them, from whichever cache has each. Throws Error for tokens that a window gave back, as there.
+/// What gather does for one cache: `tokens`, as the model counts them, from whichever cache has each. Throws Error for
+/// tokens that a window gave back, as there.
 template <class Hot, class Cold, class Windows, class M>
-void gather(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token,
-            std::int32_t num_tokens, float* keys, float* values, Executor threads = {}) {
-  check_sequence(view.hot, i);
+void gather(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, Tokens const& tokens, float* keys,
+            float* values, Executor threads = {}) {
+  check_sequence(view.hot, tokens);
   detail::with_part(
       view, layer,
-      [&](auto const& windows, std::int32_t number) {
-        gather(windows, i, number, first_token, num_tokens, keys, values, threads);
-      },
-      [&](std::int32_t number) {
-        detail::gather_both(view, i, number, first_token, num_tokens, keys, values, threads);
-      });
+      [&](auto const& windows, std::int32_t number) { gather(windows, number, tokens, keys, values, threads); },
+      [&](std::int32_t number) { detail::gather_both(view, number, tokens, keys, values, threads); });
 }
 
 /// What append does, with `keys` and `values` in the model's basis. Cost besides: dim * dim multiplications a row, and
@@ -243,13 +238,13 @@ void attend(MatrixView<View> const& view, std::int32_t layer, AttentionIo<T, Out
 
 /// What gather does, to the model's basis.
 template <class View>
-void gather(MatrixView<View> const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token,
-            std::int32_t num_tokens, float* keys, float* values, Executor threads = {}) {
+void gather(MatrixView<View> const& view, std::int32_t layer, Tokens const& tokens, float* keys, float* values,
+            Executor threads = {}) {
   LayerMatrices const& m = view.matrices->layer(layer);
-  gather(view.stored, i, layer, first_token, num_tokens, keys, values, threads);
+  gather(view.stored, layer, tokens, keys, values, threads);
   auto const turn_back = [&](std::vector<float> const& matrices, std::int32_t dim, float* rows) {
     if (matrices.empty() || rows == nullptr) return;
-    parallel_for(threads, num_tokens, [&](std::int64_t t) {
+    parallel_for(threads, tokens.count, [&](std::int64_t t) {
       float* const token = rows + t * m.kv_heads * dim;
       std::vector<float> const stored(token, token + std::int64_t{m.kv_heads} * dim);
       turn_rows(matrices, m.kv_heads, dim, stored.data(), 1, m.kv_heads, true, token);

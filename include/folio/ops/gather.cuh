@@ -3,11 +3,14 @@
 #pragma once
 // Reads stored keys and values back into contiguous memory, on the device, in the model's basis.
 
+#include <algorithm>
 #include <folio/ops/element.cuh>
 #include <folio/ops/lanes.cuh>
 #include <folio/ops/launch.cuh>
+#include <folio/ops/token_range.hpp>
 #include <folio/quantizer/basis.hpp>
 #include <folio/view.hpp>
+#include <span>
 
 namespace folio::ops {
 
@@ -27,13 +30,24 @@ __device__ void gather_row(RowType const& from, T* to) {
 
 }  // namespace detail
 
-/// Kernel. Decodes tokens [first_token, first_token + num_tokens) of sequence `i` in layer `index` of group `Group`.
+/// Tokens that one launch of gather_kernel decodes, and the row of the output that each range begins at. 1.5 KiB, which
+/// fit into a kernel's parameters.
+struct GatherRanges {
+  static constexpr int most = 64;
+  struct Range {
+    Tokens tokens;
+    std::int64_t row = 0;
+  };
+  Range list[std::size_t{most}];
+};
+
+/// Kernel. Decodes range blockIdx.y of `ranges` in layer `index` of group `Group`.
 ///
-/// `keys`: [num_tokens][kv_heads][key_dim], `values`: [num_tokens][kv_heads][value_dim]; either may be null. T is
-/// float, Half or BFloat16. Any grid of one dimension; whole warps in a block. The tokens must not lie behind a window.
+/// With n tokens in all ranges together, `keys`: [n][kv_heads][key_dim], `values`: [n][kv_heads][value_dim]; either may
+/// be null. T is float, Half or BFloat16. Grid: (any, ranges); whole warps in a block. The tokens must not lie before a
+/// window.
 template <class View, int Group, class T>
-__global__ void gather_kernel(View view, std::int32_t i, std::int32_t index, std::int32_t first_token,
-                              std::int32_t num_tokens, T* keys, T* values) {
+__global__ void gather_kernel(View view, std::int32_t index, GatherRanges ranges, T* keys, T* values) {
   using Layer = LayerView<View, Group>;
   constexpr std::int32_t key_dim = Layer::known.key_dim, value_dim = Layer::known.value_dim;
   constexpr bool latent = Layer::known.values_in_keys();
@@ -42,35 +56,59 @@ __global__ void gather_kernel(View view, std::int32_t i, std::int32_t index, std
   constexpr int key_lanes = RowLanes<KeyQuantizer, key_dim>::count;
   constexpr int value_lanes = RowLanes<ValueQuantizer, value_dim>::count;
   constexpr int lanes = key_lanes > value_lanes ? key_lanes : value_lanes;
-  auto const sequence = view.template sequence_in<Group>(i, index);
+  GatherRanges::Range const& range = ranges.list[blockIdx.y];
+  auto const sequence = view.template sequence_in<Group>(range.tokens.sequence, index);
   std::int32_t const kv_heads = sequence.shape().kv_heads;
-  std::int64_t const rows = std::int64_t{num_tokens} * kv_heads;
+  std::int64_t const rows = std::int64_t{range.tokens.count} * kv_heads, to = range.row * kv_heads;
   std::int64_t const stride = std::int64_t{gridDim.x} * (blockDim.x / lanes);
   for (std::int64_t row = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / lanes; row < rows; row += stride) {
-    auto const token = static_cast<std::int32_t>(first_token + row / kv_heads);
+    auto const token = static_cast<std::int32_t>(range.tokens.first + row / kv_heads);
     auto const head = static_cast<std::int32_t>(row % kv_heads);
     if (keys != nullptr && threadIdx.x % lanes < key_lanes)
-      detail::gather_row<KeyQuantizer, key_dim, key_dim>(sequence.key(head, token), keys + row * key_dim);
+      detail::gather_row<KeyQuantizer, key_dim, key_dim>(sequence.key(head, token), keys + (to + row) * key_dim);
     if (values != nullptr && threadIdx.x % lanes < value_lanes)
       detail::gather_row<ValueQuantizer, value_dim, latent ? key_dim : value_dim>(sequence.value(head, token),
-                                                                                  values + row * value_dim);
+                                                                                  values + (to + row) * value_dim);
   }
 }
 
-/// ops::gather on the device, on `stream`. Asynchronous; all pointers are device memory and begin at multiples of 16
-/// bytes. The caller knows that the range exists: lengths and tables are on the device and are not read here. Throws
-/// Error for a layer that does not exist or pointers that are not aligned, CudaError when the launch fails.
+/// ops::gather on the device, on `stream`, range after range: one launch for each 64 of them. Asynchronous; all
+/// pointers are device memory and begin at multiples of 16 bytes; `ranges` is read before it returns. The caller knows
+/// that the tokens exist: lengths and tables are on the device and are not read here. Throws Error, before anything is
+/// launched, for a sequence or layer that does not exist or pointers that are not aligned, CudaError when a launch
+/// fails.
 template <class View, class T>
-void gather(DeviceView<View> const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token,
-            std::int32_t num_tokens, T* keys, std::type_identity_t<T>* values, cudaStream_t stream) {
-  with_group(static_cast<View const&>(view), layer, [&](auto group, std::int32_t index) {
-    if (num_tokens == 0) return;
+void gather(DeviceView<View> const& view, std::int32_t layer, std::span<Tokens const> ranges, T* keys,
+            std::type_identity_t<T>* values, cudaStream_t stream) {
+  View const& plain = view;
+  with_group(plain, layer, [&](auto group, std::int32_t index) {
+    for (Tokens const& tokens : ranges) check_range(plain, tokens);
     check_aligned(keys, "keys");
     check_aligned(values, "values");
-    std::int64_t const rows = std::int64_t{num_tokens} * view.group(group()).shape.kv_heads;
-    launch(gather_kernel<View, group(), T>, grid_for(rows * 32), 256, 0, stream, view, i, index, first_token,
-           num_tokens, keys, values);
+    std::int64_t row = 0;
+    while (!ranges.empty()) {
+      GatherRanges some;
+      auto const count = std::min<std::size_t>(ranges.size(), GatherRanges::most);
+      std::int32_t longest = 0;
+      for (std::size_t i = 0; i < count; ++i) {
+        some.list[i] = {ranges[i], row};
+        row += ranges[i].count;
+        longest = std::max(longest, ranges[i].count);
+      }
+      ranges = ranges.subspan(count);
+      if (longest == 0) continue;
+      dim3 const grid(grid_for(std::int64_t{longest} * plain.group(group()).shape.kv_heads * 32),
+                      static_cast<unsigned>(count));
+      launch(gather_kernel<View, group(), T>, grid, 256, 0, stream, plain, index, some, keys, values);
+    }
   });
+}
+
+/// The same of one range.
+template <class View, class T>
+void gather(DeviceView<View> const& view, std::int32_t layer, Tokens const& tokens, T* keys,
+            std::type_identity_t<T>* values, cudaStream_t stream) {
+  gather(view, layer, std::span(&tokens, 1), keys, values, stream);
 }
 
 }  // namespace folio::ops

@@ -7,29 +7,14 @@
 #include <cstdint>
 #include <folio/executor.hpp>
 #include <folio/ops/rows.hpp>
+#include <folio/ops/token_range.hpp>
 #include <folio/ops/with_group.hpp>
 #include <span>
 #include <vector>
 
 namespace folio::ops {
 
-/// Tokens [first, first + count) of sequence `sequence` of a batch.
-struct GatherRange {
-  std::int32_t sequence = 0, first = 0, count = 0;
-};
-
 namespace detail {
-
-/// Whether a view's sequence has these tokens; throws Error if not.
-template <class Sequence>
-void check_tokens(Sequence const& sequence, GatherRange const& range) {
-  if (range.first < 0 || range.count < 0 || range.first > sequence.num_tokens() - range.count)
-    throw Error("folio: the sequence has " + std::to_string(sequence.num_tokens()) + " tokens, so not the " +
-                std::to_string(range.count) + " from " + std::to_string(range.first) + " on");
-  for (std::int32_t token = range.first; token < range.first + range.count; ++token)
-    if (sequence.block_id(token) == null_block)
-      throw Error("folio: token " + std::to_string(token) + " was given back behind the layer's window");
-}
 
 template <class View, class Sequence>
 void gather_token(Sequence const& sequence, std::int32_t token, float* keys, float* values) {
@@ -58,21 +43,19 @@ void gather_token(Sequence const& sequence, std::int32_t token, float* keys, flo
 /// rows. Work is shared over `threads` in pieces of 16 tokens, so a long range and many short ones keep them equally
 /// busy.
 template <HostReadableView View>
-void gather(View const& view, std::int32_t layer, std::span<GatherRange const> ranges, float* keys, float* values,
+void gather(View const& view, std::int32_t layer, std::span<Tokens const> ranges, float* keys, float* values,
             Executor threads = {}) {
   with_group(view, layer, [&](auto group, std::int32_t index) {
     struct Piece {
-      GatherRange range;
+      Tokens range;
       std::int64_t row;  // of its first token in the output
     };
     constexpr std::int32_t piece_tokens = 16;
     std::vector<Piece> pieces;
     std::int64_t num_rows = 0;
-    for (GatherRange const& range : ranges) {
-      if (range.sequence < 0 || range.sequence >= view.num_sequences())
-        throw Error("folio: the batch has " + std::to_string(view.num_sequences()) + " sequences, so no sequence " +
-                    std::to_string(range.sequence));
-      detail::check_tokens(view.template sequence_in<group()>(range.sequence, index), range);
+    for (Tokens const& range : ranges) {
+      check_sequence(view, range);
+      check_tokens(view.template sequence_in<group()>(range.sequence, index), range);
       for (std::int32_t piece = 0; piece < blocks_for(range.count, piece_tokens); ++piece) {
         std::int32_t const done = piece * piece_tokens;
         pieces.push_back(
@@ -93,13 +76,11 @@ void gather(View const& view, std::int32_t layer, std::span<GatherRange const> r
   });
 }
 
-/// Decodes tokens [first_token, first_token + num_tokens) of sequence `i` of the batch in one layer: one range of the
-/// above.
+/// The same of one range.
 template <HostReadableView View>
-void gather(View const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token, std::int32_t num_tokens,
-            float* keys, float* values, Executor threads = {}) {
-  GatherRange const range{i, first_token, num_tokens};
-  gather(view, layer, std::span(&range, 1), keys, values, threads);
+void gather(View const& view, std::int32_t layer, Tokens const& tokens, float* keys, float* values,
+            Executor threads = {}) {
+  gather(view, layer, std::span(&tokens, 1), keys, values, threads);
 }
 
 }  // namespace folio::ops

@@ -30,17 +30,15 @@ __device__ void requantize_row_by_lanes(FromRow const& from, ToRow const& to) {
 
 }  // namespace detail
 
-/// Kernel. Decodes tokens [first_token, first_token + num_tokens) of sequence `i` of `from` in layer `from_index` of
-/// group `FromGroup`, and encodes them into tokens from `to_token` on of sequence `j` of `to` in layer `to_index` of
-/// group `ToGroup`.
+/// Kernel. Decodes `tokens` of `from` in layer `from_index` of group `FromGroup`, and encodes them into `to_tokens`, as
+/// many, of `to` in layer `to_index` of group `ToGroup`.
 ///
 /// Any grid of one dimension; whole warps in a block. Each row is shared by RowLanes<quantizer, dim>::count threads.
 /// Tokens given back behind a window, on either side, are skipped. No slot is both read and written. Traffic: reads
 /// each row once, writes its codes and parameters once.
 template <class From, class To, int FromGroup, int ToGroup>
-__global__ void requantize_kernel(From from, std::int32_t i, std::int32_t from_index, std::int32_t first_token,
-                                  std::int32_t num_tokens, To to, std::int32_t j, std::int32_t to_index,
-                                  std::int32_t to_token) {
+__global__ void requantize_kernel(From from, std::int32_t from_index, Tokens tokens, To to, std::int32_t to_index,
+                                  Tokens to_tokens) {
   using Layer = LayerView<From, FromGroup>;
   constexpr std::int32_t key_dim = Layer::known.key_dim, value_dim = Layer::known.value_dim;
   using KeyLanes =
@@ -48,14 +46,14 @@ __global__ void requantize_kernel(From from, std::int32_t i, std::int32_t from_i
   using ValueLanes = detail::FewerLanes<RowLanes<typename From::ValueQuantizer, value_dim>,
                                         RowLanes<typename To::ValueQuantizer, value_dim>>;
   constexpr int lanes = KeyLanes::count > ValueLanes::count ? KeyLanes::count : ValueLanes::count;
-  auto const source = from.template sequence_in<FromGroup>(i, from_index);
-  auto const target = to.template sequence_in<ToGroup>(j, to_index);
+  auto const source = from.template sequence_in<FromGroup>(tokens.sequence, from_index);
+  auto const target = to.template sequence_in<ToGroup>(to_tokens.sequence, to_index);
   std::int32_t const kv_heads = source.shape().kv_heads;
-  std::int64_t const rows = std::int64_t{num_tokens} * kv_heads;
+  std::int64_t const rows = std::int64_t{tokens.count} * kv_heads;
   std::int64_t const stride = std::int64_t{gridDim.x} * (blockDim.x / lanes);
   for (std::int64_t row = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / lanes; row < rows; row += stride) {
     auto const token = static_cast<std::int32_t>(row / kv_heads), head = static_cast<std::int32_t>(row % kv_heads);
-    std::int32_t const read = first_token + token, write = to_token + token;
+    std::int32_t const read = tokens.first + token, write = to_tokens.first + token;
     if (source.block_id(read) == null_block || target.block_id(write) == null_block) continue;
     if (threadIdx.x % lanes < KeyLanes::count)
       detail::requantize_row_by_lanes<typename From::KeyQuantizer, key_dim, KeyLanes>(source.key(head, read),
@@ -72,20 +70,18 @@ __global__ void requantize_kernel(From from, std::int32_t i, std::int32_t from_i
 /// do not exist, or when the layer's rows differ in size, CudaError when the launch fails. Tokens of `from` may be
 /// given up, and those of `to` be read, by what follows on `stream`.
 template <class From, class To>
-void requantize(DeviceView<From> const& from, std::int32_t i, std::int32_t layer, std::int32_t first_token,
-                std::int32_t num_tokens, DeviceView<To> const& to, std::int32_t j, std::int32_t to_token,
-                cudaStream_t stream) {
-  check_sequence(from, i);
-  check_sequence(to, j);
-  check_range(first_token, num_tokens);
-  check_range(to_token, num_tokens);
+void requantize(DeviceView<From> const& from, std::int32_t layer, Tokens const& tokens, DeviceView<To> const& to,
+                Tokens const& to_tokens, cudaStream_t stream) {
+  check_range(from, tokens);
+  check_range(to, to_tokens);
+  check_as_many(tokens, to_tokens);
   From const& source = from;
   To const& target = to;
   detail::with_groups(source, target, layer, [&](auto from_group, auto from_index, auto to_group, auto to_index) {
-    if (num_tokens == 0) return;
-    std::int64_t const rows = std::int64_t{num_tokens} * source.group(from_group()).shape.kv_heads;
-    launch(requantize_kernel<From, To, from_group(), to_group()>, grid_for(rows * 32), 256, 0, stream, source, i,
-           from_index, first_token, num_tokens, target, j, to_index, to_token);
+    if (tokens.count == 0) return;
+    std::int64_t const rows = std::int64_t{tokens.count} * source.group(from_group()).shape.kv_heads;
+    launch(requantize_kernel<From, To, from_group(), to_group()>, grid_for(rows * 32), 256, 0, stream, source,
+           from_index, tokens, target, to_index, to_tokens);
   });
 }
 

@@ -12,9 +12,9 @@
 
 namespace folio::ops {
 
-/// Demotes tokens: decodes tokens [first_token, first_token + num_tokens) of sequence `i` of `from` in one layer, and
-/// encodes them into tokens [to_token, to_token + num_tokens) of sequence `j` of `to`, a batch of another cache or the
-/// same. The caches are of the same model; formats, layouts and block sizes may differ.
+/// Demotes tokens: decodes `tokens` of `from` in one layer, and encodes them into `to_tokens`, which are as many, of
+/// `to`, a batch of another cache or the same. The caches are of the same model; formats, layouts and block sizes may
+/// differ.
 ///
 /// What is written is what append would have written from the decoded floats. Sources in fewer than 16 bits are refused
 /// at compile time, because they would be quantized twice. Throws Error, before anything is written, for sequences, a
@@ -23,19 +23,20 @@ namespace folio::ops {
 /// written, and nobody else may read or write the target's slots meanwhile.
 template <class From, class To>
 requires(!is_device_view<From> && !is_device_view<To>)  // a stream that is nullptr is not taken for threads
-    void requantize(From const& from, std::int32_t i, std::int32_t layer, std::int32_t first_token,
-                    std::int32_t num_tokens, To const& to, std::int32_t j, std::int32_t to_token,
+    void requantize(From const& from, std::int32_t layer, Tokens const& tokens, To const& to, Tokens const& to_tokens,
                     Executor threads = {}) {
-  check_sequence(from, i);
-  check_sequence(to, j);
+  check_sequence(from, tokens);
+  check_sequence(to, to_tokens);
+  check_as_many(tokens, to_tokens);
   detail::with_groups(from, to, layer, [&](auto from_group, std::int32_t from_index, auto to_group, auto to_index) {
-    auto const source = from.template sequence_in<from_group()>(i, from_index);
-    auto const target = to.template sequence_in<to_group()>(j, to_index);
-    check_tokens(source, first_token, num_tokens);
-    check_tokens(target, to_token, num_tokens);
+    auto const source = from.template sequence_in<from_group()>(tokens.sequence, from_index);
+    auto const target = to.template sequence_in<to_group()>(to_tokens.sequence, to_index);
+    check_tokens(source, tokens);
+    check_tokens(target, to_tokens);
     GroupShape const shape = source.shape();
-    parallel_for(threads, num_tokens, [&](std::int64_t t) {
-      auto const read = static_cast<std::int32_t>(first_token + t), write = static_cast<std::int32_t>(to_token + t);
+    parallel_for(threads, tokens.count, [&](std::int64_t t) {
+      auto const read = static_cast<std::int32_t>(tokens.first + t);
+      auto const write = static_cast<std::int32_t>(to_tokens.first + t);
       for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
         detail::requantize_row<typename From::KeyQuantizer>(source.key(head, read), target.key(head, write),
                                                             shape.key_dim);

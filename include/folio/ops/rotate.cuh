@@ -40,15 +40,15 @@ __device__ void turn_pairs(KeyRow const& key, std::int32_t begin, std::int32_t n
 
 /// Each thread takes N pairs of a key at a time.
 template <int N, class Sequence>
-__device__ void turn_keys(Sequence const& sequence, std::int32_t first_token, std::int32_t num_tokens,
-                          RopeTurn const* table, std::int32_t num_pairs, RopePairs pairs) {
+__device__ void turn_keys(Sequence const& sequence, Tokens const& tokens, RopeTurn const* table, std::int32_t num_pairs,
+                          RopePairs pairs) {
   GroupShape const shape = sequence.shape();
   std::int32_t const begin = shape.values_in_keys() ? shape.value_dim : 0, pieces = num_pairs / N;
-  std::int64_t const end = std::int64_t{num_tokens} * shape.kv_heads * pieces;
+  std::int64_t const end = std::int64_t{tokens.count} * shape.kv_heads * pieces;
   for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < end;
        i += std::int64_t{gridDim.x} * blockDim.x) {
     std::int64_t const row = i / pieces;
-    auto const token = static_cast<std::int32_t>(first_token + row / shape.kv_heads);
+    auto const token = static_cast<std::int32_t>(tokens.first + row / shape.kv_heads);
     auto const head = static_cast<std::int32_t>(row % shape.kv_heads);
     if (sequence.block_id(token) == null_block) continue;
     turn_pairs<N>(sequence.key(head, token), begin, num_pairs, static_cast<std::int32_t>(i % pieces) * N, table, pairs);
@@ -57,20 +57,19 @@ __device__ void turn_keys(Sequence const& sequence, std::int32_t first_token, st
 
 }  // namespace detail
 
-/// Kernel. Turns the keys of tokens [first_token, first_token + num_tokens) of sequence `i` in layer `index` of group
-/// `Group` by `table`, [num_pairs], for the first 2 * num_pairs dims of a key, or in a latent layer those behind the
-/// rank.
+/// Kernel. Turns the keys of `tokens` in layer `index` of group `Group` by `table`, [num_pairs], for the first 2 *
+/// num_pairs dims of a key, or in a latent layer those behind the rank.
 ///
 /// Any grid of one dimension. Tokens given back behind a window are skipped. Traffic: reads and writes the rotary part
 /// of each key once, in pieces of 8 elements, or of one where num_pairs is no multiple of 8; the rest is not touched.
 template <class View, int Group>
-__global__ void rotate_kernel(View view, std::int32_t i, std::int32_t index, std::int32_t first_token,
-                              std::int32_t num_tokens, RopeTurn const* table, std::int32_t num_pairs, RopePairs pairs) {
-  auto const sequence = view.template sequence_in<Group>(i, index);
+__global__ void rotate_kernel(View view, std::int32_t index, Tokens tokens, RopeTurn const* table,
+                              std::int32_t num_pairs, RopePairs pairs) {
+  auto const sequence = view.template sequence_in<Group>(tokens.sequence, index);
   if (num_pairs % 8 == 0)
-    detail::turn_keys<8>(sequence, first_token, num_tokens, table, num_pairs, pairs);
+    detail::turn_keys<8>(sequence, tokens, table, num_pairs, pairs);
   else
-    detail::turn_keys<1>(sequence, first_token, num_tokens, table, num_pairs, pairs);
+    detail::turn_keys<1>(sequence, tokens, table, num_pairs, pairs);
 }
 
 /// ops::rotate on the device, on `stream`: the same bytes. Asynchronous. `table`: device memory with the `num_pairs`
@@ -78,20 +77,18 @@ __global__ void rotate_kernel(View view, std::int32_t i, std::int32_t index, std
 /// lengths and tables are on the device and are not read here. Throws Error for a sequence or layer that does not
 /// exist, or a table that is missing or of the wrong size, CudaError when the launch fails.
 template <class View>
-void rotate(DeviceView<View> const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token,
-            std::int32_t num_tokens, RopeTurn const* table, std::int32_t num_pairs, RopePairs pairs,
-            cudaStream_t stream) {
+void rotate(DeviceView<View> const& view, std::int32_t layer, Tokens const& tokens, RopeTurn const* table,
+            std::int32_t num_pairs, RopePairs pairs, cudaStream_t stream) {
   detail::require_keys_that_turn<typename View::KeyQuantizer>();
-  check_sequence(view, i);
-  check_range(first_token, num_tokens);
+  check_range(view, tokens);
   with_group(static_cast<View const&>(view), layer, [&](auto group, std::int32_t index) {
     GroupShape const& shape = view.group(group()).shape;
     static_cast<void>(detail::rope_begin(shape, num_pairs));
-    if (num_tokens == 0) return;
+    if (tokens.count == 0) return;
     if (table == nullptr) throw Error("folio: rotate needs a table of turns in device memory");
-    std::int64_t const threads = std::int64_t{num_tokens} * shape.kv_heads * ((num_pairs + 7) / 8);
-    launch(rotate_kernel<View, group()>, grid_for(threads), 256, 0, stream, static_cast<View const&>(view), i, index,
-           first_token, num_tokens, table, num_pairs, pairs);
+    std::int64_t const threads = std::int64_t{tokens.count} * shape.kv_heads * ((num_pairs + 7) / 8);
+    launch(rotate_kernel<View, group()>, grid_for(threads), 256, 0, stream, static_cast<View const&>(view), index,
+           tokens, table, num_pairs, pairs);
   });
 }
 

@@ -107,9 +107,9 @@ inline void turn_row(float* x, std::span<RopeTurn const> table, RopePairs pairs)
 
 }  // namespace detail
 
-/// Turns the keys of tokens [first_token, first_token + num_tokens) of sequence `i` of the batch in one layer to other
-/// positions, in place: for a context that moves up behind dropped tokens, and for chunks that are put together
-/// elsewhere than where they were computed. Values stay as they are.
+/// Turns the keys of `tokens` of the batch in one layer to other positions, in place: for a context that moves up
+/// behind dropped tokens, and for chunks that are put together elsewhere than where they were computed. Values stay as
+/// they are.
 ///
 /// `table`: rope_table(inverse frequencies, by how many positions), one turn for each pair of rotary dims, which are
 /// the first 2 * table.size() dims of a key, or all; in a latent layer, those behind the rank. Throws Error, before
@@ -122,18 +122,18 @@ inline void turn_row(float* x, std::span<RopeTurn const> table, RopePairs pairs)
 /// A block that several sequences share is turned for all of them: make the sequence's own copy first (copy_blocks).
 /// Cost: one pass over the keys. Tokens are shared over `threads`; nobody else may use these keys meanwhile.
 template <class View>
-void rotate(View const& view, std::int32_t i, std::int32_t layer, std::int32_t first_token, std::int32_t num_tokens,
-            std::span<RopeTurn const> table, RopePairs pairs = RopePairs::half_split, Executor threads = {}) {
+void rotate(View const& view, std::int32_t layer, Tokens const& tokens, std::span<RopeTurn const> table,
+            RopePairs pairs = RopePairs::half_split, Executor threads = {}) {
   detail::require_keys_that_turn<typename View::KeyQuantizer>();
-  check_sequence(view, i);
+  check_sequence(view, tokens);
   with_group(view, layer, [&](auto group, std::int32_t index) {
-    auto const sequence = view.template sequence_in<group()>(i, index);
+    auto const sequence = view.template sequence_in<group()>(tokens.sequence, index);
     GroupShape const shape = sequence.shape();
-    check_tokens(sequence, first_token, num_tokens);
+    check_tokens(sequence, tokens);
     std::int32_t const begin = detail::rope_begin(shape, static_cast<std::int64_t>(table.size()));
-    parallel_for(threads, num_tokens, [&](std::int64_t t) {
+    parallel_for(threads, tokens.count, [&](std::int64_t t) {
       for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
-        auto const key = sequence.key(head, static_cast<std::int32_t>(first_token + t));
+        auto const key = sequence.key(head, static_cast<std::int32_t>(tokens.first + t));
         float row[max_row_dim];
         load_row(key, shape.key_dim, row);
         detail::turn_row(row + begin, table, pairs);

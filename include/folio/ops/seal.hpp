@@ -72,55 +72,55 @@ void seal_plane(Source const& source, std::int32_t first_token, Target const& ta
   }
 }
 
-/// Throws Error unless tokens [to_token, to_token + num_tokens) are whole tiles of `Quantizer`, where it has tiles.
+/// Throws Error unless `tokens` are whole tiles of `Quantizer`, where it has tiles.
 template <QuantizerPolicy Quantizer>
-void check_tiles(std::int32_t to_token, std::int32_t num_tokens) {
+void check_tiles(Tokens const& tokens) {
   if constexpr (is_tile_format<Quantizer>)
-    if (to_token % Quantizer::tile_tokens != 0 || num_tokens % Quantizer::tile_tokens != 0)
+    if (tokens.first % Quantizer::tile_tokens != 0 || tokens.count % Quantizer::tile_tokens != 0)
       throw Error(std::string("folio: ") + Quantizer::name + " is sealed in whole tiles of " +
-                  std::to_string(Quantizer::tile_tokens) + " tokens, not " + std::to_string(num_tokens) + " from " +
-                  std::to_string(to_token) + " on");
+                  std::to_string(Quantizer::tile_tokens) + " tokens, not " + std::to_string(tokens.count) + " from " +
+                  std::to_string(tokens.first) + " on");
 }
 
 }  // namespace detail
 
-/// What requantize does, for formats with tiles too: decodes tokens [first_token, first_token + num_tokens) of sequence
-/// `i` of `from` in one layer, and encodes them once into tokens [to_token, to_token + num_tokens) of sequence `j` of
-/// `to`. Rows that are stored by themselves are what append would have written from the decoded floats; a tile is a
-/// pure function of its tokens, its unused bytes included.
+/// What requantize does, for formats with tiles too: decodes `tokens` of `from` in one layer, and encodes them once
+/// into `to_tokens` of `to`, which are as many. Rows that are stored by themselves are what append would have written
+/// from the decoded floats; a tile is a pure function of its tokens, its unused bytes included.
 ///
-/// Keys and values may have different formats. Where one has tiles, `to_token` and `num_tokens` are multiples of
-/// `tile_tokens`. Throws Error, before anything is written, as requantize does, and for parts of tiles. Cost: one pass
-/// over the rows, and what encode_tile states. Shared over `threads` by kv heads and tiles; nobody else may read or
-/// write the target's slots meanwhile.
+/// Keys and values may have different formats. Where one has tiles, the first of `to_tokens` and their number are
+/// multiples of `tile_tokens`. Throws Error, before anything is written, as requantize does, and for parts of tiles.
+/// Cost: one pass over the rows, and what encode_tile states. Shared over `threads` by kv heads and tiles; nobody else
+/// may read or write the target's slots meanwhile.
 template <class From, class To>
 requires(!is_device_view<From> && !is_device_view<To>)  //
-    void seal(From const& from, std::int32_t i, std::int32_t layer, std::int32_t first_token, std::int32_t num_tokens,
-              To const& to, std::int32_t j, std::int32_t to_token, Executor threads = {}) {
+    void seal(From const& from, std::int32_t layer, Tokens const& tokens, To const& to, Tokens const& to_tokens,
+              Executor threads = {}) {
   using KeyFrom = typename From::KeyQuantizer;
   using ValueFrom = typename From::ValueQuantizer;
   using KeyTo = typename To::KeyQuantizer;
   using ValueTo = typename To::ValueQuantizer;
-  check_sequence(from, i);
-  check_sequence(to, j);
-  detail::check_tiles<KeyTo>(to_token, num_tokens);
+  check_sequence(from, tokens);
+  check_sequence(to, to_tokens);
+  check_as_many(tokens, to_tokens);
+  detail::check_tiles<KeyTo>(to_tokens);
   detail::with_groups(from, to, layer, [&](auto from_group, std::int32_t from_index, auto to_group, auto to_index) {
     constexpr bool values = !From::template known_shape<from_group()>().values_in_keys();
-    if constexpr (values) detail::check_tiles<ValueTo>(to_token, num_tokens);
-    auto const source = from.template sequence_in<from_group()>(i, from_index);
-    auto const target = to.template sequence_in<to_group()>(j, to_index);
-    check_tokens(source, first_token, num_tokens);
-    check_tokens(target, to_token, num_tokens);
+    if constexpr (values) detail::check_tiles<ValueTo>(to_tokens);
+    auto const source = from.template sequence_in<from_group()>(tokens.sequence, from_index);
+    auto const target = to.template sequence_in<to_group()>(to_tokens.sequence, to_index);
+    check_tokens(source, tokens);
+    check_tokens(target, to_tokens);
     std::int32_t const heads = source.shape().kv_heads, step = std::max(1, target.shape().block_size);
-    std::int32_t const steps = blocks_for(num_tokens, step);
+    std::int32_t const steps = blocks_for(tokens.count, step);
     parallel_for(threads, std::int64_t{heads} * steps, [&](std::int64_t task) {
       auto const head = static_cast<std::int32_t>(task % heads), begin = static_cast<std::int32_t>(task / heads) * step;
-      std::int32_t const n = std::min(step, num_tokens - begin);
-      detail::seal_plane<KeyFrom, KeyTo, typename To::Layout, Plane::key>(source, first_token + begin, target,
-                                                                          to_token + begin, n, head);
+      std::int32_t const n = std::min(step, tokens.count - begin);
+      detail::seal_plane<KeyFrom, KeyTo, typename To::Layout, Plane::key>(source, tokens.first + begin, target,
+                                                                          to_tokens.first + begin, n, head);
       if constexpr (values)
-        detail::seal_plane<ValueFrom, ValueTo, typename To::Layout, Plane::value>(source, first_token + begin, target,
-                                                                                  to_token + begin, n, head);
+        detail::seal_plane<ValueFrom, ValueTo, typename To::Layout, Plane::value>(source, tokens.first + begin, target,
+                                                                                  to_tokens.first + begin, n, head);
     });
   });
 }

@@ -156,7 +156,7 @@ TEST_CASE("quickstart: threads, read-back and stats") {
 
   // [gather]
   std::vector<float> keys(10 * 2 * 64), values(keys.size());
-  folio::ops::gather(view, 0, 3, 30, 10, keys.data(), values.data());  // sequence 0, layer 3, tokens 30 to 39
+  folio::ops::gather(view, 3, {0, 30, 10}, keys.data(), values.data());  // sequence 0, layer 3, tokens 30 to 39
   // [/gather]
   auto const written = numbers(40 * row_floats, 1.0F);
   for (std::size_t i = 0; i < keys.size(); ++i) {

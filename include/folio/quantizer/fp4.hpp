@@ -91,7 +91,7 @@ struct Fp4Quantizer {
   [[nodiscard]] FOLIO_HOST_DEVICE static Params load_params(std::byte const* params, std::int32_t dim) {
     float of_row = 1.0F;
     if constexpr (has_row_scale) of_row = load_param<float>(params);
-    return {BlockScale::load(static_cast<std::uint8_t>(params[row_scale_bytes + dim / block]), of_row).scale};
+    return Params{BlockScale::load(static_cast<std::uint8_t>(params[row_scale_bytes + dim / block]), of_row).scale};
   }
 
   template <int N>

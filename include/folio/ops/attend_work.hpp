@@ -48,7 +48,7 @@ struct AttendShares {
 };
 
 /// What a step is, and who there is to share it.
-struct AttendStep {
+struct AttendBatch {
   std::vector<AttendSequence> const& sequences;
   std::int32_t kv_heads, heads;  ///< heads: query heads of a kv head
   std::int32_t row_elements;     ///< of a token's key and value in a kv head
@@ -74,7 +74,7 @@ struct AttendStep {
 /// By sequence, up to 128 rows or 32 query tokens of a kv head, and kv heads. Where rows are few, kv heads stay
 /// together as long as there is work for all threads: memory is read in long stretches then, twice as fast as in the
 /// pieces that a single head has in each block. A few long sequences are cut into parts of their tokens.
-inline void share_out(AttendStep const& step, AttendShares& to) {
+inline void share_out(AttendBatch const& step, AttendShares& to) {
   std::int32_t const together = step.together();
   std::int32_t const enough = step.num_threads > 1 && !step.is_small() ? 4 * step.num_threads : 1;
   auto const num_sequences = static_cast<std::int32_t>(step.sequences.size());

@@ -36,15 +36,17 @@ __device__ void move_rows(std::int32_t const* kept, std::int32_t count, std::int
     Piece<Bytes> held[std::size_t{compact_unroll}];
     bool moves[std::size_t{compact_unroll}];
     for (int u = 0; u < compact_unroll; ++u) {
-      std::int32_t const j = first + static_cast<std::int32_t>(u * blockDim.x + threadIdx.x) / Width;
+      std::int32_t const j =
+          first + static_cast<std::int32_t>(static_cast<unsigned>(u) * blockDim.x + threadIdx.x) / Width;
       std::int32_t const source = j < count && column < num_columns ? kept[j] : j;
       moves[u] = source != j;
-      if (moves[u]) held[u] = *reinterpret_cast<Piece<Bytes> const*>(at(source, column));
+      if (moves[u]) held[u] = *aligned_cast<Piece<Bytes> const>(at(source, column));
     }
     __syncthreads();
     for (int u = 0; u < compact_unroll; ++u) {
-      std::int32_t const j = first + static_cast<std::int32_t>(u * blockDim.x + threadIdx.x) / Width;
-      if (moves[u]) *reinterpret_cast<Piece<Bytes>*>(at(j, column)) = held[u];
+      std::int32_t const j =
+          first + static_cast<std::int32_t>(static_cast<unsigned>(u) * blockDim.x + threadIdx.x) / Width;
+      if (moves[u]) *aligned_cast<Piece<Bytes>>(at(j, column)) = held[u];
     }
   }
 }

@@ -49,7 +49,7 @@ void launch_decode(View const& view, std::int32_t index, AttentionIo<T, Out> con
                   std::to_string(decode.workspace_bytes) + " bytes, not " + std::to_string(execution.workspace.size()) +
                   "; ask workspace_bytes of the plan");
     check_aligned(execution.workspace.data(), "the workspace of attention");
-    arguments.parts_out = reinterpret_cast<float*>(execution.workspace.data());
+    arguments.parts_out = aligned_cast<float>(execution.workspace.data());
     arguments.parts_lse = arguments.parts_out + decode.num_rows * num_parts * shape.value_dim;
   }
   launch_decode_kernel<View, Group>(view, index, decode, arguments, execution.stream);

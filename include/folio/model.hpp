@@ -35,7 +35,7 @@ struct LayerGroup {
   std::int32_t rope_dims = 0;       ///< MLA: rotary elements after them
 };
 
-[[nodiscard]] constexpr LayerGroup full_attention() { return {.kind = AttentionKind::full}; }
+[[nodiscard]] constexpr LayerGroup full_attention() { return {AttentionKind::full}; }
 
 /// A query at position p sees tokens t with p - t < window (itself included), and the first `sinks` tokens.
 [[nodiscard]] constexpr LayerGroup sliding_window(std::int32_t window, std::int32_t sinks = 0) {
@@ -91,7 +91,7 @@ struct LayerPattern {
 [[nodiscard]] constexpr LayerPattern repeat_groups(std::initializer_list<int> groups) {
   LayerPattern pattern{.period = 0};
   for (int const g : groups) {
-    if (g < 0 || g >= max_groups || pattern.period == LayerPattern::max_period) return {.period = 0};
+    if (g < 0 || g >= max_groups || pattern.period == LayerPattern::max_period) return {0};
     auto const bits = static_cast<std::uint64_t>(g & 3) << (pattern.period % 32 * 2);
     (pattern.period < 32 ? pattern.first_half : pattern.second_half) |= bits;
     ++pattern.period;

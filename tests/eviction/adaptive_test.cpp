@@ -90,7 +90,7 @@ TEST_CASE("adaptive eviction is never much below lru on any traffic") {
 }
 
 TEST_CASE("where long documents come and go, adaptive eviction keeps to the best of lru and its own rules") {
-  for (auto const& [seed, capacity] : {std::pair{1U, 10'000}, {2U, 10'000}}) {
+  for (auto const& [seed, capacity] : {std::pair{1U, 10'000}, {2U, 10'000}, {3U, 5000}}) {
     INFO("seed " << seed << ", " << capacity << " blocks");
     Trace const trace = generate("reports", seed);
     double const lru = replay<LruEviction>(trace, capacity).hit_rate();
@@ -98,8 +98,7 @@ TEST_CASE("where long documents come and go, adaptive eviction keeps to the best
                             replay<Rule<2>>(trace, capacity).hit_rate(), replay<Rule<3>>(trace, capacity).hit_rate()};
     CHECK(rules[0] == lru);
     CHECK(rules[3] < lru);
-    // The aim is 0.003, which some seeds and capacities miss.
-    CHECK(replay<AdaptiveEviction>(trace, capacity).hit_rate() >= *std::max_element(rules, rules + 4) - 0.005);
+    CHECK(replay<AdaptiveEviction>(trace, capacity).hit_rate() >= *std::max_element(rules, rules + 4) - 0.003);
   }
 }
 

@@ -19,8 +19,9 @@ namespace folio {
 /// which lru evicts, which is learned, as everything else is: there is no constant in seconds, bytes or blocks. Each
 /// rule has a ghost cache over the same sample of the units served, as small against the sample as the tree is against
 /// all units, which sees every request from the first on, whatever the tree evicts. Another rule is taken when its
-/// ghosts would have found clearly more in about the last two turnovers of the cache, and those of a neighbouring rule
-/// more as well, or more than chance does; lru, with which it begins, as soon as it is ahead at all.
+/// ghosts found more than chance explains in about the last eight turnovers of the cache, and more in the last two as
+/// well. What chance does is judged by how the hits of single requests differ. Lru, with which it begins, is taken
+/// again as soon as it is ahead at all, or clearly ahead of late.
 ///
 /// Host only, not thread-safe. Entries: O(log leaves). A request: O(log) for each unit in the sample and each rule. A
 /// change of rule, or of the learned age by a tenth, ranks all leaves and ghosts anew, 32 of each cache with each
@@ -70,31 +71,48 @@ class AdaptiveEviction {
     auto const new_keys = request.keys.subspan(static_cast<std::size_t>(request.told));
     double const asked = static_cast<double>(
         std::count_if(new_keys.begin(), new_keys.end(), [this](std::uint64_t key) { return sample_.has(key); }));
-    double const decay = memory() / (memory() + asked);
-    double lru_hits = 0;
-    for (std::size_t r = 0; r < num_rules; ++r) {
-      auto const hits = static_cast<double>(shadows_[r].serve(request, sample_));
-      if (r == 0) lru_hits = hits;
-      hits_[r] = hits_[r] * decay + hits;
-      chance_[r] = chance_[r] * decay + (hits - lru_hits) * (hits - lru_hits);
-    }
+    Hits hits;
+    for (std::size_t r = 0; r < num_rules; ++r) hits[r] = static_cast<double>(shadows_[r].serve(request, sample_));
+    double const turnover = capacity_ > 0 ? sampled_capacity() : most_sampled;
+    lately_.add(hits, asked / turnover);
+    long_.add(hits, asked / turnover);
     fit_sample(asked);
     if (capacity_ > 0) trim(request.order);
-    if (capacity_ > 0 && (judged_ += asked) >= memory()) choose();  // until then the rules have hardly differed
+    if (capacity_ > 0 && (judged_ += asked) >= sampled_capacity()) choose();  // until then they have hardly differed
     for (ShadowCache& shadow : shadows_) shadow.settle(most_settled);
     queue_.settle(most_settled);
     if (queue_.is_settled() && rule() != shadows_[chosen_].rule()) queue_.follow(shadows_[chosen_].rule());
   }
 
  private:
+  using Hits = std::array<double, num_rules>;
+
+  /// What the rules' ghosts found, and how the requests' hits differed; after so many turnovers it counts for 1/e.
+  struct Memory {
+    double turnovers;
+    Hits hits{};
+    std::array<Hits, num_rules> squares{};  // of differences, added up
+
+    void add(Hits const& more, double turnovers_since) noexcept {
+      double const decay = turnovers / (turnovers + turnovers_since);
+      for (std::size_t r = 0; r < num_rules; ++r) {
+        hits[r] = hits[r] * decay + more[r];
+        for (std::size_t other = 0; other < num_rules; ++other)
+          squares[r][other] = squares[r][other] * decay + (more[r] - more[other]) * (more[r] - more[other]);
+      }
+    }
+    /// Of a rule over another one, in standard deviations of what chance does.
+    [[nodiscard]] double lead(std::size_t rule, std::size_t other) const noexcept {
+      return (hits[rule] - hits[other]) / std::sqrt(std::max(squares[rule][other], 1.0));
+    }
+  };
+
   static constexpr std::array<double, num_rules> scales{0, 0.5, 2, 8};   // ages of what lru evicts
   static constexpr double most_sampled = 2048;                           // units that each ghost cache keeps
   static constexpr std::size_t fewest_ghosts = 256, most_ghosts = 4096;  // for which each has room, of one request too
-  static constexpr double turnovers = 2;                                 // after which hits count for 1/e
-  static constexpr double margin = 0.02;     // more hits than those of the rule that is followed: less is chance
-  static constexpr double deviations = 1.4;  // of what chance does, see needed()
-  static constexpr double drift = 0.1;       // of what was learned, that ranks may be behind
-  static constexpr int most_settled = 32;    // entries that a request ranks anew, in each cache
+  static constexpr double to_leave = 1.4, to_move = 0.5, to_return = 1;  // deviations, see choose()
+  static constexpr double drift = 0.1;     // of what was learned, that ranks may be behind
+  static constexpr int most_settled = 32;  // entries that a request ranks anew, in each cache
 
   static void learn(double& mean, double value, double share) {
     mean = mean == 0 ? value : mean + (value - mean) * share;
@@ -107,7 +125,6 @@ class AdaptiveEviction {
   }
 
   [[nodiscard]] double sampled_capacity() const { return capacity_ * sample_.share(); }
-  [[nodiscard]] double memory() const { return turnovers * (capacity_ > 0 ? sampled_capacity() : most_sampled); }
 
   /// A request that asks for so many units of the sample makes it smaller by as many and a few more, at most. Before
   /// anything was evicted, nobody knows how much fits.
@@ -139,30 +156,27 @@ class AdaptiveEviction {
     for (std::size_t r = 1; r < num_rules; ++r) shadows_[r].follow({scales[r] * age_, new_units_});
   }
 
-  void choose() {
-    auto const best = only_ < num_rules
-                          ? only_
-                          : static_cast<std::size_t>(std::max_element(hits_.begin(), hits_.end()) - hits_.begin());
-    if (best == chosen_ || (best != only_ && hits_[best] - hits_[chosen_] <= needed(best))) return;
-    chosen_ = best;
-  }
-  /// How many hits more than the rule that is followed another one must find to be taken. To leave lru for a rule whose
-  /// neighbours find less than lru takes more than what chance does: their scales are near enough that both gain, as a
-  /// rule, where one does.
-  [[nodiscard]] double needed(std::size_t rule) const noexcept {
-    if (rule == 0) return 0;
-    auto const gains = [this](std::size_t r) { return r > 0 && r < num_rules && hits_[r] > hits_[0]; };
-    double const usual = margin * hits_[chosen_];
-    if (chosen_ != 0 || gains(rule - 1) || gains(rule + 1)) return usual;
-    return std::max(usual, deviations * std::sqrt(chance_[rule]));
+  /// In the long memory, a rule must lead the one followed by `to_leave` to be taken instead of lru, or by `to_move`
+  /// instead of another that rewards, and lately it must lead, too. Lru is taken again when it leads at all in the long
+  /// memory, or lately by `to_return`.
+  void choose() noexcept {
+    std::size_t next = chosen_;
+    double most = chosen_ == 0 ? to_leave : to_move;
+    for (std::size_t r = 1; r < num_rules; ++r) {
+      double const lead = long_.lead(r, chosen_);
+      if (lead <= most || lately_.lead(r, chosen_) <= 0) continue;
+      most = lead;
+      next = r;
+    }
+    if (long_.lead(0, next) > 0 || lately_.lead(0, next) > to_return) next = 0;
+    chosen_ = only_ < num_rules ? only_ : next;
   }
 
   RewardQueue queue_;
   std::array<ShadowCache, num_rules> shadows_;  // lru first
   std::size_t chosen_ = 0, only_;
-  std::array<double, num_rules> hits_{};    // of late
-  std::array<double, num_rules> chance_{};  // the squares of how requests' hits differed from those of lru
-  double judged_ = 0;                       // sampled units since the first eviction
+  Memory lately_{2}, long_{8};
+  double judged_ = 0;  // sampled units since the first eviction
   KeySample sample_;
   std::int64_t num_units_ = 0, units_when_full_ = 0;
   double capacity_ = 0, age_ = 0, new_units_ = 0;  // learned; 0 is not known

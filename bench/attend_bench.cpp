@@ -21,6 +21,7 @@
 #include <string>
 #include <type_traits>
 
+#include "plain_attention.hpp"
 #include "support.hpp"
 
 namespace {
@@ -191,45 +192,7 @@ void decode(benchmark::State& state, std::int32_t num_sequences, std::int32_t co
   run_beside_f16(state, num_sequences, context, steps.step_bytes(), [&] { return steps.run(); });
 }
 
-float dot(float const* a, float const* b) {
-  float lanes[8] = {};
-  for (std::int32_t d = 0; d < dim; d += 8)
-    for (std::int32_t j = 0; j < 8; ++j) lanes[j] += a[d + j] * b[d + j];
-  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
-}
-
-/// The four query heads of one kv head over contiguous keys and values [context][dim], 16 tokens at a time, with a
-/// running softmax.
-void attend_raw(float const* keys, float const* values, std::int32_t context, float const* q, float* out) {
-  constexpr std::int32_t tile = 16;
-  float const scale = 1.0F / std::sqrt(static_cast<float>(dim));
-  float max[heads_per_kv_head], sum[heads_per_kv_head] = {};
-  std::fill(max, max + heads_per_kv_head, -std::numeric_limits<float>::infinity());
-  std::fill(out, out + heads_per_kv_head * dim, 0.0F);
-  for (std::int64_t first = 0; first < context; first += tile) {
-    for (std::int32_t head = 0; head < heads_per_kv_head; ++head) {
-      float* const acc = out + head * dim;
-      float scores[tile];
-      for (std::int32_t t = 0; t < tile; ++t) scores[t] = scale * dot(q + head * dim, keys + (first + t) * dim);
-      float const next = std::max(max[head], *std::max_element(scores, scores + tile));
-      float const keep = std::exp(max[head] - next);
-      if (keep != 1.0F)
-        for (std::int32_t d = 0; d < dim; ++d) acc[d] *= keep;
-      sum[head] *= keep;
-      for (std::int32_t t = 0; t < tile; ++t) {
-        float const weight = std::exp(scores[t] - next);
-        float const* const value = values + (first + t) * dim;
-        sum[head] += weight;
-        for (std::int32_t d = 0; d < dim; ++d) acc[d] += weight * value[d];
-      }
-      max[head] = next;
-    }
-  }
-  for (std::int32_t head = 0; head < heads_per_kv_head; ++head)
-    for (std::int32_t d = 0; d < dim; ++d) out[head * dim + d] /= sum[head];
-}
-
-/// Whether attend_raw computes what ops::attend does, over the same keys, which are the values too.
+/// Whether attend_plainly computes what ops::attend does, over the same keys, which are the values too.
 bool baseline_is_right(std::vector<float> const& keys, std::int32_t context, std::vector<float> const& q,
                        std::vector<float> const& out) {
   KvCache<Model<bench_model>, F32> cache(CacheConfig{.num_blocks = {blocks_for(context, 16)}, .layers = 1});
@@ -261,7 +224,8 @@ void decode_contiguous(benchmark::State& state, std::int32_t context) {
     auto const start = Clock::now();
     threads().parallel_for(kv_heads, [&](std::int64_t head) {
       std::int64_t const at = layer * layer_floats + head * head_floats, row = head * heads_per_kv_head * dim;
-      attend_raw(keys.data() + at, values.data() + at, context, q.data() + row, out.data() + row);
+      attend_plainly<dim, heads_per_kv_head>(keys.data() + at, values.data() + at, context, q.data() + row,
+                                             out.data() + row);
     });
     layer = (layer + 1) % layers;
     return seconds_since(start);

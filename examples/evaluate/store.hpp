@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <folio/folio.hpp>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -68,11 +69,12 @@ class CacheStore final : public Store {
       items.emplace_back(&sequences_[i]);
     }
     cache_.batch(items, batch_);
+    plan_ = folio::ops::plan_attention(batch_.view(), num_query_heads_, {}, {threads_, &workspace_});
   }
 
   void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) override {
     folio::ops::append(batch_.view(), layer, k, v, threads_);
-    folio::ops::attend(batch_.view(), layer, folio::AttentionIo{q, num_query_heads_, out}, {}, {.threads = threads_});
+    folio::ops::attend(*plan_, layer, folio::AttentionIo{q, num_query_heads_, out});
   }
 
  private:
@@ -90,7 +92,9 @@ class CacheStore final : public Store {
   std::vector<folio::Sequence> sequences_;
   std::int32_t num_query_heads_;
   double elements_per_token_;
-  folio::ThreadPool* threads_;
+  folio::Executor threads_;
+  folio::AttentionWorkspace workspace_;
+  std::optional<folio::AttentionPlan> plan_;
 };
 
 }  // namespace evaluate

@@ -8,6 +8,7 @@
 //
 #include <algorithm>
 #include <cmath>
+#include <folio/attention/device/checks.cuh>
 #include <folio/attention/params.hpp>
 #include <folio/cuda_runtime.cuh>
 #include <folio/ops/decode.cuh>

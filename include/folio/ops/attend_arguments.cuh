@@ -1,15 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What attention kernels are given, and what their launchers check. For decode.cuh and prefill.cuh.
+// What the kernels of decode and prefill are given, and which heads their thread blocks have. Device code.
 
 #include <cstdint>
-#include <folio/attention/checks.hpp>
 #include <folio/attention/params.hpp>
-#include <folio/error.hpp>
-#include <folio/model.hpp>
-#include <folio/ops/launch.cuh>
-#include <string>
 
 namespace folio::ops {
 
@@ -40,21 +35,6 @@ struct HeadRange {
     count = heads - in_group < heads_per_block ? heads - in_group : heads_per_block;
   }
 };
-
-/// The arguments of a layer's kernel. Throws Error for what does not fit.
-template <class T, class Out>
-[[nodiscard]] AttendArguments<T, Out> checked_arguments(GroupShape const& shape, AttentionIo<T, Out> io,
-                                                        AttentionParams params) {
-  folio::detail::checked_query_heads(shape, io.num_query_heads);
-  folio::detail::check_params(params);
-  folio::detail::check_operands(io, 1);
-  check_aligned(io.q, "q");
-  check_aligned(io.out, "out");
-  io.q_stride = checked_device_stride<T>(io.q_stride, std::int64_t{io.num_query_heads} * shape.key_dim, "q");
-  io.out_stride = checked_device_stride<Out>(io.out_stride, std::int64_t{io.num_query_heads} * shape.value_dim, "out");
-  params.scale = folio::detail::score_scale(shape, params.scale);
-  return {io, params, params.logit_soft_cap != 0 || params.alibi_slopes != nullptr || params.tree_mask != nullptr};
-}
 
 }  // namespace detail
 

@@ -5,6 +5,7 @@
 // tokens (speculative decoding). Long contexts are split over thread blocks and merged. Many query tokens: prefill.cuh.
 
 #include <cstdint>
+#include <folio/attention/device/checks.cuh>
 #include <folio/attention/device/plan.cuh>
 #include <folio/ops/attend_arguments.cuh>
 #include <folio/ops/attend_kernel.cuh>

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <folio/attention/device/checks.cuh>
 #include <folio/attention/device/execution.cuh>
 #include <folio/attention/device/visible.cuh>
 #include <folio/ops/attend_arguments.cuh>

@@ -1,0 +1,31 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What the launchers of attention kernels check: that of every attention (attention/checks.hpp), and what 16-byte
+// accesses need.
+
+#include <cstdint>
+#include <folio/attention/checks.hpp>
+#include <folio/attention/params.hpp>
+#include <folio/model.hpp>
+#include <folio/ops/attend_arguments.cuh>
+#include <folio/ops/launch.cuh>
+
+namespace folio::ops::detail {
+
+/// The arguments of a layer's kernel. Throws Error for what does not fit.
+template <class T, class Out>
+[[nodiscard]] AttendArguments<T, Out> checked_arguments(GroupShape const& shape, AttentionIo<T, Out> io,
+                                                        AttentionParams params) {
+  folio::detail::checked_query_heads(shape, io.num_query_heads);
+  folio::detail::check_params(params);
+  folio::detail::check_operands(io, 1);
+  check_aligned(io.q, "q");
+  check_aligned(io.out, "out");
+  io.q_stride = checked_device_stride<T>(io.q_stride, std::int64_t{io.num_query_heads} * shape.key_dim, "q");
+  io.out_stride = checked_device_stride<Out>(io.out_stride, std::int64_t{io.num_query_heads} * shape.value_dim, "out");
+  params.scale = folio::detail::score_scale(shape, params.scale);
+  return {io, params, params.logit_soft_cap != 0 || params.alibi_slopes != nullptr || params.tree_mask != nullptr};
+}
+
+}  // namespace folio::ops::detail

@@ -175,7 +175,7 @@ template <class Shape, int Heads, class Sequence, class Arguments>
 __device__ void attend_range(Sequence const& sequence, Arguments const& arguments, HeadRange const& heads,
                              typename Shape::Shared const& shared, TokenRange const& range,
                              Vec<Shape::key_part> const (&q)[std::size_t{Heads}], typename Shape::State& state) {
-  using Step = AttendStep<Shape::tokens, Shape::Layer::known.block_size>;
+  using Step = DecodeStep<Shape::tokens, Shape::Layer::known.block_size>;
   auto const& layer = sequence.layer();
   auto const key = [&](BlockId block, std::int32_t slot) { return layer.key(block, heads.kv_head, slot); };
   auto const value = [&](BlockId block, std::int32_t slot) { return layer.value(block, heads.kv_head, slot); };

@@ -49,10 +49,10 @@ __device__ inline void keep_part(VisibleTokens& visible, std::int32_t tokens, un
 /// Step `i`: tokens from i * Tokens on. Which of them are to be seen, and where they are stored: one look-up in the
 /// block table, where a block holds whole steps.
 template <int Tokens, std::int32_t BlockSize>
-class AttendStep {
+class DecodeStep {
  public:
   template <class Sequence>
-  __device__ AttendStep(Sequence const& sequence, TokenRange const& range, std::int32_t i) : first_(i * Tokens) {
+  __device__ DecodeStep(Sequence const& sequence, TokenRange const& range, std::int32_t i) : first_(i * Tokens) {
     for (int u = 0; u < Tokens; ++u)
       if (first_ + u >= range.begin && first_ + u < range.end) seen_ |= 1U << u;
     for (int u = 0; u < (one_block ? 1 : Tokens); ++u)
@@ -133,7 +133,7 @@ class StoredPart<Row<Quantizer, Layout, plane>, Dim, Count> {
 
 /// Loads the rows that the query sees. What is in other slots is not known to be numbers, and not touched.
 template <int Tokens, std::int32_t BlockSize, class RowOf, class Stored>
-__device__ void load_step(AttendStep<Tokens, BlockSize> const& step, RowOf const& row_of,
+__device__ void load_step(DecodeStep<Tokens, BlockSize> const& step, RowOf const& row_of,
                           Stored (&rows)[std::size_t{Tokens}]) {
   for (int u = 0; u < Tokens; ++u)
     if (step.sees(u)) rows[u].load(row_of(step.block(u), step.slot(u)));

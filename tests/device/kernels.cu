@@ -11,9 +11,10 @@ template <ModelConfig config, class T, class... Policies>
 void compile() {
   using Cache = KvCache<Model<config>, DeviceAllocator, Policies...>;
   using View = DeviceView<typename Cache::View>;
-  [[maybe_unused]] void (*volatile append)(View const&, std::int32_t, T const*, T const*, cudaStream_t) = ops::append;
-  [[maybe_unused]] void (*volatile gather)(View const&, std::int32_t, std::int32_t, std::int32_t, std::int32_t, T*, T*,
-                                           cudaStream_t) = ops::gather;
+  [[maybe_unused]] void (*volatile append)(View const&, std::int32_t, T const*, T const*, cudaStream_t, RowStrides) =
+      ops::append;
+  [[maybe_unused]] void (*volatile gather)(View const&, std::int32_t, Tokens const&, T*, T*, cudaStream_t) =
+      ops::gather;
 }
 
 /// Every allocator makes a cache of blocks that a step can be uploaded for.

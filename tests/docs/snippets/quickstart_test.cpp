@@ -12,6 +12,7 @@ using Cache = folio::KvCache<folio::Model<model>, folio::BlockSize<16>, folio::I
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <folio/growth.hpp>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -97,6 +98,23 @@ TEST_CASE("quickstart: running out of blocks") {
   bool const fits = sequence.can_append(10);
   // [/admission]
   REQUIRE_FALSE(fits);
+}
+
+TEST_CASE("quickstart: blocks are held for what a request is expected to generate") {
+  Cache cache(folio::CacheConfig{.num_blocks = {8}});
+  folio::Sequence request = cache.create(20);
+  // [forecast]
+  folio::GrowthForecast forecast;  // the mean of those that have ended, and 1.5 standard deviations
+  for (std::int32_t const answer : {60, 80, 70}) forecast.ended(answer);
+  folio::Reservation ahead;
+  bool const admitted = ahead.try_reserve(request, forecast.further());  // 85 tokens: 5 blocks that nobody else gets
+  while (request.num_tokens() < 90 && ahead.try_append(request, 1)) {    // a token in each step
+  }
+  ahead.release();  // it ended early: what it did not need is free again
+  // [/forecast]
+  CHECK(admitted);
+  CHECK(request.num_tokens() == 90);
+  CHECK(cache.num_free_blocks() == 2);
 }
 
 TEST_CASE("quickstart: a fork shares blocks until one side writes") {

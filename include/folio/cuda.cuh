@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Everything for CUDA users: folio.hpp, device memory, steps on the device, and the device's operations but those that
+// What most CUDA users need: folio.hpp, device memory, steps on the device, and the device's operations but those that
 // need CUB (ops/top_k.cuh). A file with kernels of your own needs folio/view.hpp only.
 
 // clang-format off

@@ -1,7 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Everything for the host, in the order in which a token meets it.
+// What most programs on the host need, in the order in which a token meets it. What few need is included by its own name,
+// as docs/quickstart.md lists: every eviction policy but LRU, tenants and named prompts, caches of more than one format,
+// formats of tiles, retention, blocks held ahead, planning, locking.
 
 // clang-format off
 #include <folio/version.hpp>              // which release this is

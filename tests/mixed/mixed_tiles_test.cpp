@@ -142,8 +142,8 @@ TEST_CASE("rows of a tile are read as other rows are") {
   constexpr Basis basis = decltype(key)::basis;
   auto const at_once = key.load_in<basis, 24>(0);
   auto const halves = key.load_in<basis, 8, Half>(16);
-  std::vector<float> row(40);
-  ops::load_row(key, 40, row.data());
+  std::vector<float> row(24);
+  ops::load_row(key, 24, row.data());
   for (std::int32_t d = 0; d < 24; ++d) {
     CHECK(at_once[d] == row[static_cast<std::size_t>(d)]);
     CHECK(at_once[d] == key.load_in<basis, 8>(d / 8 * 8, key.params(d / 8 * 8))[d % 8]);
@@ -162,7 +162,7 @@ TEST_CASE("rows of a tile are read as other rows are") {
   CHECK(value.param_bytes() == pool + map.offset(block, 1, Plane::value, RowPart::param, 1, 13, 0));
   HeadTile const params = sequence.layer().head_tile(Plane::key, BlockId{block}, 1, RowPart::param);
   CHECK(params.begin == key.param_bytes());
-  CHECK(params.bytes == Cold::View::KeyQuantizer::tile_param_bytes(40));
+  CHECK(params.bytes == Cold::View::KeyQuantizer::tile_param_bytes(24));
   CHECK(params.contiguous);
 }
 

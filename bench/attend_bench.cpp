@@ -14,7 +14,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <folio/ops/seal.hpp>
+#include <folio/ops/demote.hpp>
 #include <folio/quantizer/two_sided_tile.hpp>
 #include <limits>
 #include <optional>

@@ -16,7 +16,7 @@
 
 #include <algorithm>
 #include <ctime>
-#include <folio/ops/seal.hpp>
+#include <folio/ops/demote.hpp>
 #include <folio/quantizer/two_sided_tile.hpp>
 #include <functional>
 #include <memory>

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <folio/folio.hpp>
 #include <folio/planning.hpp>
-#include <folio/prefix/registry.hpp>
+#include <folio/prefix/prompt_registry.hpp>
 #include <iomanip>
 #include <iostream>
 #include <vector>

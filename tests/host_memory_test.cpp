@@ -2,27 +2,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the library asks of the host's heap: nothing while a step is repeated, and nothing is lost when the heap is
 // empty. A program of its own, because it replaces operator new.
-#include <folio/bit_allocation.hpp>
 #include <folio/eviction/adaptive.hpp>
 #include <folio/eviction/lru.hpp>
 #include <folio/eviction/s3fifo.hpp>
 #include <folio/folio.hpp>
-#include <folio/growth.hpp>
 #include <folio/locked.hpp>
-#include <folio/mixed/mixed_cache.hpp>
-#include <folio/mixed/mixed_ops.hpp>
 #include <folio/planning.hpp>
-#include <folio/prefix/many.hpp>
+#include <folio/precision/bit_allocation.hpp>
+#include <folio/precision/mixed_cache.hpp>
+#include <folio/precision/mixed_ops.hpp>
+#include <folio/prefix/batched_lookup.hpp>
 #include <folio/quantizer/channel_tile.hpp>
+#include <folio/reservation.hpp>
 #include <span>
 #include <type_traits>
 #include <vector>
 
-#include "mixed/hybrid_models.hpp"
+#include "precision/hybrid_models.hpp"
 #include "support/catch.hpp"
 #include "support/failing_new.hpp"
+#include "support/model_sequence.hpp"
 #include "support/random.hpp"
-#include "support/story.hpp"
 #include "support/strangers.hpp"
 
 using folio::test::for_every_failure;

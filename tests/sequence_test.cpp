@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/model_sequence.hpp"
 #include "support/random.hpp"
-#include "support/story.hpp"
 
 using folio::BlockId;
 using folio::GroupShape;

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Smoke tests: rows appended and gathered, tiles brought by TMA, and a captured step replayed.
 #include <folio/allocator/device.cuh>
+#include <folio/kernels/rows.hpp>
 #include <folio/ops/attend.cuh>
 #include <folio/ops/gather.cuh>
-#include <folio/ops/rows.hpp>
 
 #include "device/tensor_map_kernels.cuh"
 #include "pair.cuh"

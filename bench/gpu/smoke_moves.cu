@@ -4,8 +4,8 @@
 #include <folio/allocator/pinned.cuh>
 #include <folio/ops/compact.cuh>
 #include <folio/ops/copy_blocks.cuh>
+#include <folio/ops/reposition.cuh>
 #include <folio/ops/requantize.cuh>
-#include <folio/ops/rotate.cuh>
 #include <folio/ops/scores.cuh>
 #include <folio/ops/swap.cuh>
 #include <folio/ops/top_k.cuh>

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <folio/cuda_runtime.cuh>
-#include <folio/ops/element.cuh>
-#include <folio/ops/launch.cuh>
+#include <folio/kernels/element.cuh>
+#include <folio/kernels/launch.cuh>
 #include <span>
 #include <string>
 #include <type_traits>

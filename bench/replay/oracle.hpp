@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <folio/eviction/ranked_queue.hpp>
-#include <folio/prefix/nodes.hpp>
+#include <folio/eviction/indexed_heap.hpp>
+#include <folio/prefix/detail/nodes.hpp>
 #include <limits>
 #include <memory>
 #include <unordered_map>

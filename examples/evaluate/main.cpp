@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <exception>
 #include <filesystem>
-#include <folio/ops/thread_pool.hpp>
+#include <folio/thread_pool.hpp>
 #include <fstream>
 #include <iostream>
 #include <memory>

@@ -4,8 +4,8 @@
 // Stores in two formats: sinks and newest tokens in f16, the others in fewer bits.
 
 #include <cstdint>
-#include <folio/mixed/mixed_cache.hpp>
-#include <folio/mixed/mixed_ops.hpp>
+#include <folio/precision/mixed_cache.hpp>
+#include <folio/precision/mixed_ops.hpp>
 #include <span>
 #include <vector>
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <folio/bit_allocation.hpp>
+#include <folio/precision/bit_allocation.hpp>
 #include <functional>
 #include <span>
 #include <string_view>

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <folio/ops/thread_pool.hpp>
+#include <folio/thread_pool.hpp>
 #include <span>
 #include <string>
 #include <vector>

@@ -4,7 +4,7 @@
 // What an engine is asked and what it answers. How it works is in paged_engine.hpp.
 
 #include <cstdint>
-#include <folio/ops/thread_pool.hpp>
+#include <folio/thread_pool.hpp>
 #include <memory>
 #include <string>
 #include <string_view>

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
-#include <folio/ops/thread_pool.hpp>
+#include <folio/thread_pool.hpp>
 #include <span>
 #include <string>
 #include <utility>

@@ -7,7 +7,7 @@
 #include <chrono>
 #include <exception>
 #include <filesystem>
-#include <folio/ops/thread_pool.hpp>
+#include <folio/thread_pool.hpp>
 #include <fstream>
 #include <iostream>
 #include <memory>

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <folio/ops/thread_pool.hpp>
+#include <folio/thread_pool.hpp>
 #include <vector>
 
 #include "element.hpp"

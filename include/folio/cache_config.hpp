@@ -4,8 +4,8 @@
 // What a cache is told when it is made. Host only.
 
 #include <cstdint>
+#include <folio/containers/keyed_hash.hpp>
 #include <folio/error.hpp>
-#include <folio/keyed_hash.hpp>
 #include <folio/model.hpp>
 #include <optional>
 #include <string>

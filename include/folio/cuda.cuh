@@ -19,7 +19,7 @@
 #include <folio/ops/swap.cuh>
 #include <folio/ops/attend.cuh>
 #include <folio/ops/prefill.cuh>
-#include <folio/ops/rotate.cuh>
+#include <folio/ops/reposition.cuh>
 #include <folio/ops/requantize.cuh>
 #include <folio/ops/scores.cuh>
 #include <folio/ops/compact.cuh>

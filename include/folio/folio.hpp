@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What most programs on the host need, in the order in which a token meets it. What few need is included by its own name,
-// as docs/quickstart.md lists: every eviction policy but LRU, tenants and named prompts, caches of more than one format,
-// formats of tiles, retention, blocks held ahead, planning, locking.
+// What most programs on the host need, in the order in which a token meets it. What few need is included by its own
+// name, as docs/quickstart.md lists: every eviction policy but LRU, tenants and named prompts, caches of more than one
+// format, formats of tiles, retention, blocks held ahead, planning, locking.
 
 // clang-format off
 #include <folio/version.hpp>              // which release this is
@@ -29,13 +29,13 @@
 #include <folio/layout/interleaved.hpp>
 #include <folio/view.hpp>                 // what does a kernel read?
 #include <folio/batch.hpp>                // one step's tables
-#include <folio/ops/thread_pool.hpp>      // whose threads work?
+#include <folio/thread_pool.hpp>          // whose threads work?
 #include <folio/ops/append.hpp>           // bulk work on blocks
 #include <folio/ops/gather.hpp>
 #include <folio/ops/copy_blocks.hpp>
 #include <folio/ops/attend.hpp>
 #include <folio/ops/merge_attention.hpp>
-#include <folio/ops/rotate.hpp>
+#include <folio/ops/reposition.hpp>
 #include <folio/ops/requantize.hpp>
 #include <folio/observe/stats.hpp>        // what happened?
 #include <folio/capacity.hpp>             // how many bytes, how many blocks

@@ -142,7 +142,7 @@ class Sequence {
   }
 
  private:
-  friend class Reservation;  // growth.hpp: holds blocks of the same store, and keeps it alive likewise
+  friend class Reservation;  // reservation.hpp: holds blocks of the same store, and keeps it alive likewise
   template <class Hot, class Cold>
   friend class MixedCache;  // mixed/: takes an append back
 

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <folio/append_plan.hpp>
 #include <folio/block.hpp>
 #include <folio/block_pool.hpp>
 #include <folio/error.hpp>
+#include <folio/extension_plan.hpp>
 #include <folio/model.hpp>
 #include <folio/sequence_checks.hpp>
 #include <folio/sequence_state.hpp>
@@ -230,7 +230,7 @@ class SequenceStore {
   [[nodiscard]] std::int64_t epoch() const noexcept { return epoch_; }
   void start_epoch() noexcept { ++epoch_; }
 
-  /// Blocks of group `g` that are held ahead of use (growth.hpp): live, and in no sequence.
+  /// Blocks of group `g` that are held ahead of use (reservation.hpp): live, and in no sequence.
   [[nodiscard]] std::int64_t num_reserved(int g) const { return reserved_[static_cast<std::size_t>(g)]; }
   void note_reserved(int g, std::int64_t more) { reserved_[static_cast<std::size_t>(g)] += more; }
 

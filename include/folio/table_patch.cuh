@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <folio/block.hpp>
-#include <folio/ops/launch.cuh>
+#include <folio/kernels/launch.cuh>
 
 namespace folio {
 

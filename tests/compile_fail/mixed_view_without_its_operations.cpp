@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-#include <folio/mixed/mixed_cache.hpp>
 #include <folio/ops/attend.hpp>
+#include <folio/precision/mixed_cache.hpp>
 #include <folio/quantizer/f16.hpp>
 #include <folio/quantizer/int_formats.hpp>
 #ifdef FOLIO_EXPECT_OK
-#include <folio/mixed/mixed_ops.hpp>
+#include <folio/precision/mixed_ops.hpp>
 #else
 // expected-error: HostReadableView
 #endif

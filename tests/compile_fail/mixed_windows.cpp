@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-#include <folio/mixed/mixed_cache.hpp>
+#include <folio/precision/mixed_cache.hpp>
 #include <folio/quantizer/int_formats.hpp>
 
 #ifdef FOLIO_EXPECT_OK

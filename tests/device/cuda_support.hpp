@@ -8,7 +8,7 @@
 //
 #include <cstddef>
 #include <folio/cuda_runtime.cuh>
-#include <folio/ops/launch.cuh>
+#include <folio/kernels/launch.cuh>
 #include <span>
 #include <string>
 #include <utility>

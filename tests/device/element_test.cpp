@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simt/runner.hpp"
 //
-#include <folio/ops/element.cuh>
+#include <folio/kernels/element.cuh>
 
 #include "support/catch.hpp"
 

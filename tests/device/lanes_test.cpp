@@ -5,8 +5,8 @@
 #include "device/simt_cache.hpp"
 //
 #include <cstring>
-#include <folio/ops/element.cuh>
-#include <folio/ops/lanes.cuh>
+#include <folio/kernels/element.cuh>
+#include <folio/kernels/lanes.cuh>
 
 #include "support/catch.hpp"
 

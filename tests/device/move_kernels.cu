@@ -4,8 +4,8 @@
 // nvcc through their launchers: rotate, requantize, copy_blocks, swap.
 #include <folio/folio.hpp>
 #include <folio/ops/copy_blocks.cuh>
+#include <folio/ops/reposition.cuh>
 #include <folio/ops/requantize.cuh>
-#include <folio/ops/rotate.cuh>
 #include <folio/ops/swap.cuh>
 
 namespace {

@@ -3,7 +3,7 @@
 // Tiles that a thread block brings to shared memory hold the rows that the view reads in the blocks.
 #include "device/simt_cache.hpp"
 //
-#include <folio/ops/rows.hpp>
+#include <folio/kernels/rows.hpp>
 #include <folio/tensor_map.cuh>
 
 #include "device/tensor_map_kernels.cuh"

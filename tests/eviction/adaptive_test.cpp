@@ -16,7 +16,7 @@
 
 #include "../../bench/replay/generate.hpp"
 #include "../../bench/replay/replay.hpp"
-#include "support/prefix_books.hpp"
+#include "support/prefix_ledger.hpp"
 #include "support/random.hpp"
 
 using namespace folio;

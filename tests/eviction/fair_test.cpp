@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "support/prefix_books.hpp"
+#include "support/prefix_ledger.hpp"
 
 using namespace folio;
 using folio::test::below;

@@ -19,7 +19,7 @@
 #include "../../bench/replay/generate.hpp"
 #include "../../bench/replay/oracle.hpp"
 #include "../../bench/replay/replay.hpp"
-#include "support/prefix_books.hpp"
+#include "support/prefix_ledger.hpp"
 
 using namespace folio;
 namespace test = folio::test;

@@ -9,8 +9,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <folio/folio.hpp>
+#include <folio/ops/demote.hpp>
 #include <folio/ops/scores.hpp>
-#include <folio/ops/seal.hpp>
 #include <folio/ops/top_k.hpp>
 #include <folio/quantizer/two_sided_tile.hpp>
 #include <limits>

@@ -5,11 +5,11 @@
 // simt/cuda.hpp).
 
 #include <folio/device_view.hpp>
+#include <folio/kernels/element.cuh>
+#include <folio/kernels/lanes.cuh>
 #include <folio/layout/hnd.hpp>
 #include <folio/layout/interleaved.hpp>
 #include <folio/layout/nhd.hpp>
-#include <folio/ops/element.cuh>
-#include <folio/ops/lanes.cuh>
 #include <folio/quantizer/basis.hpp>
 #include <folio/quantizer/bf16.hpp>
 #include <folio/quantizer/channel_tile.hpp>

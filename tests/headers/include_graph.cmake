@@ -15,11 +15,12 @@ if(NOT INCLUDE_DIR)
   set(INCLUDE_DIR ${CMAKE_CURRENT_LIST_DIR}/../../include)
 endif()
 set(max_depth 11)
-set(device_world "^folio/((config|block|model|concepts|row|view)\\.hpp|(quantizer|layout)/.*)$")
-set(policy "^folio/(allocator|eviction|quantizer|layout|retention)/")
-set(policy_may_include "^folio/((config|block|model|concepts|error|fwd|keyed_hash|linear_table|segmented_array)\\.hpp|cuda_runtime\\.cuh\
-|allocator/allocator\\.hpp|eviction/(eviction|ghost_keys|ranked_queue|reward_queue|rising_level|shadow)\\.hpp|retention/retention\\.hpp\
-|quantizer/(quantizer|basis|float_formats|format_name|fp4_block|group_lanes|hadamard|int_quantizer|integer_grid|packing|scaling|tile|row_format|tile_balance|unpack)\\.hpp|layout/(layout|block_map)\\.hpp)$")
+set(device_world "^folio/((config|block|model|row|view)\\.hpp|(quantizer|layout)/.*)$")
+set(policy "^folio/(allocator|eviction|quantizer|layout)/")
+# The vocabulary and the containers, the rooms' contracts and detail/, and what a format or a rule of one's own is made of.
+set(policy_may_include "^folio/((config|block|model|error)\\.hpp|cuda_runtime\\.cuh|containers/.*|[a-z]+/detail/.*\
+|allocator/allocator\\.hpp|eviction/(eviction|ghost_keys|indexed_heap)\\.hpp|layout/(layout|block_map)\\.hpp\
+|quantizer/(quantizer|basis|float_formats|hadamard|int_quantizer|packing|row_format|scaling)\\.hpp)$")
 # block_map.hpp is not a policy: it joins the quantizers and the layout of one model for the view.
 set(joins_policies "^folio/layout/block_map\\.hpp$")
 set(cuda_include "^(cuda|cub|thrust|cooperative_groups|nv|nvtx3)[/_.]|^(cooperative_groups|cuda)$|\\.cuh$")

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <ctime>
 #include <folio/kv_cache.hpp>
-#include <folio/observe/hit_ceiling.hpp>
+#include <folio/observe/ideal_hit_rate.hpp>
 #include <folio/observe/prefix_events.hpp>
 #include <tuple>
 #include <unordered_map>
 #include <vector>
 
-#include "support/prefix_books.hpp"
+#include "support/prefix_ledger.hpp"
 
 using namespace folio;
 using folio::test::below;

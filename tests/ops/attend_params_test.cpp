@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <folio/folio.hpp>
-#include <folio/ops/seal.hpp>
+#include <folio/ops/demote.hpp>
 #include <folio/quantizer/channel_tile.hpp>
 #include <limits>
 #include <string>
@@ -14,9 +14,9 @@
 
 #include "support/catch.hpp"
 #include "support/isa.hpp"
+#include "support/model_sequence.hpp"
 #include "support/naive_attention.hpp"
 #include "support/random.hpp"
-#include "support/story.hpp"
 #include "support/strangers.hpp"
 
 using namespace folio;

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <folio/folio.hpp>
-#include <folio/ops/seal.hpp>
+#include <folio/ops/demote.hpp>
 #include <folio/quantizer/channel_tile.hpp>
 #include <folio/quantizer/two_sided_tile.hpp>
 #include <limits>

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/model_sequence.hpp"
 #include "support/naive_attention.hpp"
 #include "support/random.hpp"
-#include "support/story.hpp"
 #include "support/strangers.hpp"
 
 using folio::AttentionParams;

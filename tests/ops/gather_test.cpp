@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/model_sequence.hpp"
 #include "support/random.hpp"
-#include "support/story.hpp"
 
 using folio::ModelConfig;
 using folio::Sequence;

@@ -3,13 +3,13 @@
 // What a cache that keeps prefixes finds, on real bytes. What it evicts: prefix_eviction_test.cpp.
 #include <cstring>
 #include <folio/folio.hpp>
-#include <folio/prefix/key.hpp>
+#include <folio/prefix/key_table.hpp>
 #include <string>
 #include <vector>
 
 #include "prefix/prefix_programs.hpp"
 #include "support/catch.hpp"
-#include "support/story.hpp"
+#include "support/model_sequence.hpp"
 
 using namespace folio;
 using folio::test::accounts_close;

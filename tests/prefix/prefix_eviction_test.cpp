@@ -7,7 +7,7 @@
 
 #include "prefix/prefix_programs.hpp"
 #include "support/catch.hpp"
-#include "support/story.hpp"
+#include "support/model_sequence.hpp"
 
 using namespace folio;
 using folio::test::accounts_close;

@@ -9,9 +9,9 @@
 #include <folio/eviction/priority_ttl.hpp>
 #include <folio/eviction/s3fifo.hpp>
 #include <folio/eviction/slru.hpp>
-#include <folio/observe/hit_ceiling.hpp>
+#include <folio/observe/ideal_hit_rate.hpp>
 #include <folio/observe/prefix_events.hpp>
-#include <folio/prefix/registry.hpp>
+#include <folio/prefix/prompt_registry.hpp>
 
 #include "prefix/prefix_programs.hpp"
 #include "support/catch.hpp"

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <folio/folio.hpp>
-#include <folio/growth.hpp>
+#include <folio/reservation.hpp>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "support/kept_batch.hpp"
-#include "support/prefix_story.hpp"
+#include "support/prefix_model_sequence.hpp"
 #include "support/random.hpp"
 
 namespace folio::test {

@@ -6,7 +6,7 @@
 
 #include <chrono>
 #include <folio/eviction/fair.hpp>
-#include <folio/observe/hit_ceiling.hpp>
+#include <folio/observe/ideal_hit_rate.hpp>
 
 #include "support/catch.hpp"
 

@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
+#include <folio/attention/host/reads_in_place.hpp>
 #include <folio/quantizer/bf16.hpp>
 #include <folio/quantizer/channel_tile.hpp>
 #include <folio/quantizer/f16.hpp>
@@ -9,7 +10,6 @@
 #include <folio/quantizer/int_formats.hpp>
 #include <folio/quantizer/row_format.hpp>
 #include <folio/quantizer/two_sided_tile.hpp>
-#include <folio/simd/row_format.hpp>
 
 #include "support/catch.hpp"
 

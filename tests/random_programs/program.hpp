@@ -9,7 +9,7 @@
 #include <map>
 #include <string>
 
-#include "random_programs/half.hpp"
+#include "random_programs/driver.hpp"
 #include "random_programs/operation.hpp"
 #include "support/reference_cache.hpp"
 

@@ -8,7 +8,7 @@
 
 #include <tuple>
 
-#include "random_programs/host_half.hpp"
+#include "random_programs/host_driver.hpp"
 #include "random_programs/program.hpp"
 #include "support/catch.hpp"
 

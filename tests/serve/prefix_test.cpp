@@ -3,7 +3,7 @@
 // Requests that share openings, with the cache's prefixes and without: the same tokens, and less to compute.
 
 #include <cstdint>
-#include <folio/ops/thread_pool.hpp>
+#include <folio/thread_pool.hpp>
 #include <random>
 #include <string>
 #include <utility>

@@ -3,7 +3,7 @@
 #pragma once
 // How precise is the host's attention over a view?
 
-#include <folio/simd/row_format.hpp>
+#include <folio/attention/host/reads_in_place.hpp>
 
 namespace folio::test {
 

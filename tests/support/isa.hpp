@@ -3,7 +3,7 @@
 #pragma once
 // The sets of instructions that the host's kernels are compiled for.
 
-#include <folio/simd/isa.hpp>
+#include <folio/attention/host/isa.hpp>
 #include <vector>
 
 namespace folio::test {

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <folio/eviction/shadow.hpp>
+#include <folio/eviction/detail/ghost_cache.hpp>
 #include <span>
 
 namespace folio {

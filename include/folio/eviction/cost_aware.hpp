@@ -4,8 +4,8 @@
 
 #include <cstddef>
 #include <folio/error.hpp>
-#include <folio/eviction/ranked_queue.hpp>
-#include <folio/eviction/rising_level.hpp>
+#include <folio/eviction/detail/greedy_dual_clock.hpp>
+#include <folio/eviction/indexed_heap.hpp>
 #include <string>
 
 namespace folio {

@@ -5,9 +5,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <folio/keyed_hash.hpp>
-#include <folio/linear_table.hpp>
-#include <folio/segmented_array.hpp>
+#include <folio/containers/keyed_hash.hpp>
+#include <folio/containers/linear_table.hpp>
+#include <folio/containers/segmented_array.hpp>
 #include <utility>
 
 namespace folio {

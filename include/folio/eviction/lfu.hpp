@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstddef>
-#include <folio/eviction/ranked_queue.hpp>
-#include <folio/eviction/rising_level.hpp>
+#include <folio/eviction/detail/greedy_dual_clock.hpp>
+#include <folio/eviction/indexed_heap.hpp>
 
 namespace folio {
 

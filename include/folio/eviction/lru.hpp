@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstddef>
-#include <folio/eviction/ranked_queue.hpp>
+#include <folio/eviction/indexed_heap.hpp>
 
 namespace folio {
 

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <folio/eviction/ranked_queue.hpp>
+#include <folio/eviction/indexed_heap.hpp>
 #include <limits>
 
 namespace folio {

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <folio/error.hpp>
 #include <folio/eviction/ghost_keys.hpp>
-#include <folio/eviction/ranked_queue.hpp>
+#include <folio/eviction/indexed_heap.hpp>
 #include <span>
 #include <string>
 

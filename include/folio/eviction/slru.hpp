@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/error.hpp>
-#include <folio/eviction/ranked_queue.hpp>
+#include <folio/eviction/indexed_heap.hpp>
 #include <string>
 
 namespace folio {

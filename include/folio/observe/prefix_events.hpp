@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <folio/keyed_hash.hpp>
+#include <folio/containers/keyed_hash.hpp>
 #include <folio/prefix/events.hpp>
 #include <new>
 #include <span>

@@ -4,9 +4,9 @@
 // Writes a step's new keys and values into their slots, on the device: quantize and scatter in one pass.
 
 #include <folio/attention/params.hpp>
-#include <folio/ops/element.cuh>
-#include <folio/ops/lanes.cuh>
-#include <folio/ops/launch.cuh>
+#include <folio/kernels/element.cuh>
+#include <folio/kernels/lanes.cuh>
+#include <folio/kernels/launch.cuh>
 #include <folio/view.hpp>
 
 namespace folio::ops {

@@ -7,8 +7,8 @@
 #include <folio/attention/checks.hpp>
 #include <folio/attention/params.hpp>
 #include <folio/executor.hpp>
-#include <folio/ops/rows.hpp>
-#include <folio/ops/with_group.hpp>
+#include <folio/kernels/rows.hpp>
+#include <folio/kernels/with_group.hpp>
 #include <type_traits>
 
 namespace folio::ops {

@@ -6,22 +6,22 @@
 // Here the types of the view become numbers and function pointers (attend_layer.hpp). What follows is compiled once:
 // the work is shared out (attend_work.hpp), for all layers of a step at once (attention/host/plan.hpp), threads
 // find the rows of one tile after another (attend_task.hpp) and run them through the kernels of their formats on this
-// machine (tile_attention.hpp, simd/kernels.hpp), and the parts of a long sequence are merged at the end.
+// machine (tile_attention.hpp, attention/host/kernels.hpp), and the parts of a long sequence are merged at the end.
 
 #include <cstdint>
 #include <folio/attention/checks.hpp>
+#include <folio/attention/host/attend_layer.hpp>
+#include <folio/attention/host/attend_task.hpp>
+#include <folio/attention/host/attend_work.hpp>
 #include <folio/attention/host/execution.hpp>
+#include <folio/attention/host/kernels.hpp>
 #include <folio/attention/host/plan.hpp>
+#include <folio/attention/host/reads_in_place.hpp>
 #include <folio/attention/params.hpp>
 #include <folio/block.hpp>
 #include <folio/error.hpp>
-#include <folio/ops/attend_layer.hpp>
-#include <folio/ops/attend_task.hpp>
-#include <folio/ops/attend_work.hpp>
-#include <folio/ops/rows.hpp>
-#include <folio/ops/with_group.hpp>
-#include <folio/simd/kernels.hpp>
-#include <folio/simd/row_format.hpp>
+#include <folio/kernels/rows.hpp>
+#include <folio/kernels/with_group.hpp>
 #include <type_traits>
 #include <utility>
 

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <folio/kernels/launch.cuh>
 #include <folio/ops/compact.hpp>
-#include <folio/ops/launch.cuh>
 
 namespace folio::ops {
 

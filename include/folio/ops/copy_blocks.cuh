@@ -8,8 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/block.hpp>
+#include <folio/kernels/launch.cuh>
 #include <folio/ops/copy_blocks.hpp>
-#include <folio/ops/launch.cuh>
 #include <span>
 #include <string>
 #include <vector>

@@ -5,11 +5,11 @@
 // tokens (speculative decoding). Long contexts are split over thread blocks and merged. Many query tokens: prefill.cuh.
 
 #include <cstdint>
+#include <folio/attention/device/attend_arguments.cuh>
+#include <folio/attention/device/attend_kernel.cuh>
 #include <folio/attention/device/checks.cuh>
 #include <folio/attention/device/plan.cuh>
-#include <folio/ops/attend_arguments.cuh>
-#include <folio/ops/attend_kernel.cuh>
-#include <folio/ops/launch.cuh>
+#include <folio/kernels/launch.cuh>
 #include <folio/ops/merge_attention.cuh>
 #include <string>
 

@@ -4,10 +4,10 @@
 // Reads stored keys and values back into contiguous memory, on the device, in the model's basis.
 
 #include <algorithm>
-#include <folio/ops/element.cuh>
-#include <folio/ops/lanes.cuh>
-#include <folio/ops/launch.cuh>
-#include <folio/ops/token_range.hpp>
+#include <folio/kernels/element.cuh>
+#include <folio/kernels/lanes.cuh>
+#include <folio/kernels/launch.cuh>
+#include <folio/kernels/token_range.hpp>
 #include <folio/quantizer/basis.hpp>
 #include <folio/view.hpp>
 #include <span>

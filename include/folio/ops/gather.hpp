@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <folio/executor.hpp>
-#include <folio/ops/rows.hpp>
-#include <folio/ops/token_range.hpp>
-#include <folio/ops/with_group.hpp>
+#include <folio/kernels/rows.hpp>
+#include <folio/kernels/token_range.hpp>
+#include <folio/kernels/with_group.hpp>
 #include <span>
 #include <vector>
 

@@ -5,8 +5,8 @@
 
 #include <cmath>
 #include <cstdint>
-#include <folio/ops/element.cuh>
-#include <folio/ops/launch.cuh>
+#include <folio/kernels/element.cuh>
+#include <folio/kernels/launch.cuh>
 #include <string>
 
 namespace folio::ops {

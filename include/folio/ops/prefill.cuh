@@ -7,13 +7,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <folio/attention/device/attend_arguments.cuh>
 #include <folio/attention/device/checks.cuh>
 #include <folio/attention/device/execution.cuh>
 #include <folio/attention/device/visible.cuh>
-#include <folio/ops/attend_arguments.cuh>
-#include <folio/ops/element.cuh>
-#include <folio/ops/lanes.cuh>
-#include <folio/ops/launch.cuh>
+#include <folio/kernels/element.cuh>
+#include <folio/kernels/lanes.cuh>
+#include <folio/kernels/launch.cuh>
 #include <folio/quantizer/basis.hpp>
 #include <folio/view.hpp>
 #include <type_traits>

@@ -3,8 +3,8 @@
 #pragma once
 // Stores tokens a second time in another format, on the device: to the same bytes as ops/requantize.hpp on the host.
 
-#include <folio/ops/lanes.cuh>
-#include <folio/ops/launch.cuh>
+#include <folio/kernels/lanes.cuh>
+#include <folio/kernels/launch.cuh>
 #include <folio/ops/requantize.hpp>
 #include <folio/quantizer/basis.hpp>
 #include <folio/view.hpp>

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <folio/ops/element.cuh>
-#include <folio/ops/lanes.cuh>
-#include <folio/ops/launch.cuh>
+#include <folio/kernels/element.cuh>
+#include <folio/kernels/lanes.cuh>
+#include <folio/kernels/launch.cuh>
 #include <folio/ops/scores.hpp>
 #include <folio/quantizer/basis.hpp>
 #include <utility>

@@ -12,9 +12,9 @@
 #include <folio/device_view.hpp>
 #include <folio/error.hpp>
 #include <folio/executor.hpp>
+#include <folio/kernels/rows.hpp>
+#include <folio/kernels/with_group.hpp>
 #include <folio/model.hpp>
-#include <folio/ops/rows.hpp>
-#include <folio/ops/with_group.hpp>
 #include <folio/quantizer/float_formats.hpp>
 #include <limits>
 #include <string>

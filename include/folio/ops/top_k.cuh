@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <cub/device/device_segmented_radix_sort.cuh>
 #include <folio/block.hpp>
-#include <folio/ops/launch.cuh>
+#include <folio/kernels/launch.cuh>
 #include <folio/ops/top_k.hpp>
 
 namespace folio::ops {

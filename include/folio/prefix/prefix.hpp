@@ -14,7 +14,7 @@ namespace folio {
 /// A prefix as the tree compares it: a scope, and a symbol for each token. Two prefixes are the same where both are.
 ///
 /// A symbol that is not negative is a token. Whatever else changes keys or values is a negative symbol, which a
-/// KeyTable (prefix/key.hpp) hands out. Plain tokens are the prefix of a text for the cache's own model, scope 0.
+/// KeyTable (prefix/key_table.hpp) hands out. Plain tokens are the prefix of a text for the cache's own model, scope 0.
 /// Refers to the caller's array.
 struct Prefix {
   std::span<std::int32_t const> symbols;

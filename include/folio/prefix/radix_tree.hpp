@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <folio/eviction/lru.hpp>
-#include <folio/prefix/evictions.hpp>
+#include <folio/prefix/detail/evictions.hpp>
 #include <memory>
 #include <new>
 #include <span>
@@ -15,10 +15,10 @@
 
 namespace folio {
 
-/// A prefix is an array of symbols, one for each token, below a scope (prefix/key.hpp). The tree keeps blocks that hold
-/// whole units of prefixes; a unit is the smallest number of tokens that fills whole blocks in every layer group. Edges
-/// split at any symbol; a block belongs to the node whose edge has its last token. Symbols are compared exactly: a hash
-/// finds a child, and never decides.
+/// A prefix is an array of symbols, one for each token, below a scope (prefix/key_table.hpp). The tree keeps blocks
+/// that hold whole units of prefixes; a unit is the smallest number of tokens that fills whole blocks in every layer
+/// group. Edges split at any symbol; a block belongs to the node whose edge has its last token. Symbols are compared
+/// exactly: a hash finds a child, and never decides.
 ///
 /// The tree marks its blocks in the pool as cached. Blocks that nobody holds besides are evicted, the last unit of a
 /// leaf at a time, in the order of the Eviction policy. A sequence that was matched or inserted has a lease on the node

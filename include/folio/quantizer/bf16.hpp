@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <folio/quantizer/detail/unpack.hpp>
 #include <folio/quantizer/float_formats.hpp>
 #include <folio/quantizer/quantizer.hpp>
-#include <folio/quantizer/unpack.hpp>
 
 namespace folio {
 

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <folio/quantizer/format_name.hpp>
-#include <folio/quantizer/tile.hpp>
+#include <folio/quantizer/detail/format_name.hpp>
+#include <folio/quantizer/detail/token_tile_format.hpp>
 
 namespace folio {
 

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <folio/quantizer/fp4_block.hpp>
-#include <folio/quantizer/group_lanes.hpp>
+#include <folio/quantizer/detail/fp4_block.hpp>
+#include <folio/quantizer/detail/group_lanes.hpp>
 #include <folio/quantizer/packing.hpp>
 #include <folio/quantizer/quantizer.hpp>
 #include <folio/quantizer/scaling.hpp>

@@ -4,13 +4,13 @@
 // The integer formats of rows, as one template. Their names are in int_formats.hpp.
 
 #include <folio/quantizer/basis.hpp>
-#include <folio/quantizer/format_name.hpp>
-#include <folio/quantizer/group_lanes.hpp>
-#include <folio/quantizer/integer_grid.hpp>
+#include <folio/quantizer/detail/format_name.hpp>
+#include <folio/quantizer/detail/group_lanes.hpp>
+#include <folio/quantizer/detail/integer_grid.hpp>
+#include <folio/quantizer/detail/unpack.hpp>
 #include <folio/quantizer/packing.hpp>
 #include <folio/quantizer/quantizer.hpp>
 #include <folio/quantizer/scaling.hpp>
-#include <folio/quantizer/unpack.hpp>
 
 namespace folio {
 

@@ -3,9 +3,9 @@
 // A whole CUDA program. nvcc compiles it for a GPU, and folio_add_simt_executable for the CPU.
 #include <folio/allocator/device.cuh>
 #include <folio/device_batch.cuh>
+#include <folio/kernels/launch.cuh>
 #include <folio/kv_cache.hpp>
 #include <folio/ops/append.cuh>
-#include <folio/ops/launch.cuh>
 #include <iostream>
 #include <vector>
 

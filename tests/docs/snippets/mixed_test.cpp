@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The mixed cache of docs/quantization.md, and its figures.
 #include <folio/folio.hpp>
-#include <folio/mixed/mixed_cache.hpp>
-#include <folio/mixed/mixed_ops.hpp>
+#include <folio/precision/mixed_cache.hpp>
+#include <folio/precision/mixed_ops.hpp>
 #include <vector>
 
 #include "support/catch.hpp"

@@ -11,12 +11,12 @@ using Cache = folio::KvCache<folio::Model<model>, folio::Int8PerToken, folio::Lr
 
 #include <cstdint>
 #include <folio/eviction/fair.hpp>
-#include <folio/observe/hit_ceiling.hpp>
+#include <folio/observe/ideal_hit_rate.hpp>
 #include <folio/observe/prefix_events.hpp>
-#include <folio/prefix/key.hpp>
-#include <folio/prefix/many.hpp>
-#include <folio/prefix/registry.hpp>
-#include <folio/tenants.hpp>
+#include <folio/prefix/batched_lookup.hpp>
+#include <folio/prefix/key_table.hpp>
+#include <folio/prefix/prompt_registry.hpp>
+#include <folio/prefix/tenants.hpp>
 #include <numeric>
 #include <vector>
 

@@ -12,7 +12,7 @@ using Cache = folio::KvCache<folio::Model<model>, folio::BlockSize<16>, folio::I
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <folio/growth.hpp>
+#include <folio/reservation.hpp>
 #include <vector>
 
 #include "support/catch.hpp"

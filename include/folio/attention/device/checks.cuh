@@ -6,10 +6,10 @@
 
 #include <cstdint>
 #include <folio/attention/checks.hpp>
+#include <folio/attention/device/attend_arguments.cuh>
 #include <folio/attention/params.hpp>
+#include <folio/kernels/launch.cuh>
 #include <folio/model.hpp>
-#include <folio/ops/attend_arguments.cuh>
-#include <folio/ops/launch.cuh>
 
 namespace folio::ops::detail {
 

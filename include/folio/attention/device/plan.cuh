@@ -7,11 +7,11 @@
 #include <atomic>
 #include <cstdint>
 #include <folio/attention/checks.hpp>
+#include <folio/attention/device/attend_kernel.cuh>
 #include <folio/attention/device/execution.cuh>
 #include <folio/attention/params.hpp>
 #include <folio/device_view.hpp>
 #include <folio/error.hpp>
-#include <folio/ops/attend_kernel.cuh>
 #include <span>
 #include <string>
 #include <utility>

@@ -6,14 +6,14 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <folio/attention/host/attend_layer.hpp>
+#include <folio/attention/host/attend_task.hpp>
+#include <folio/attention/host/attend_work.hpp>
 #include <folio/attention/host/execution.hpp>
 #include <folio/attention/params.hpp>
 #include <folio/error.hpp>
 #include <folio/executor.hpp>
 #include <folio/model.hpp>
-#include <folio/ops/attend_layer.hpp>
-#include <folio/ops/attend_task.hpp>
-#include <folio/ops/attend_work.hpp>
 #include <memory>
 #include <mutex>
 #include <utility>

@@ -1,0 +1,48 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A group's layers in a step as attention reads them, their types forgotten. Host only.
+//
+// What a view's types tell, in numbers and function pointers. So the work of attend() is compiled once, not for each
+// model, layout, quantizer and group of layers: a further model costs its users little compile time.
+
+#include <cstddef>
+#include <cstdint>
+#include <folio/attention/host/token_tile.hpp>
+#include <folio/block.hpp>
+#include <folio/model.hpp>
+#include <folio/quantizer/quantizer.hpp>
+#include <folio/view.hpp>
+#include <vector>
+
+namespace folio::ops::detail {
+
+/// Some slots of a block in one kv head, for those who decode them.
+struct SlotRange {
+  BlockId block;
+  std::int32_t head, first, count;
+};
+
+/// The keys or the values of a group's layers. Where a block has the rows of each slot and kv head is the same in every
+/// block and layer: bytes from the layer's begin in the block.
+struct AttendPlane {
+  simd::RowKernels few_rows, many_rows;  ///< kernels for up to few query rows of a kv head, and for more
+  RowParams params{};
+  Basis basis{};
+  std::int32_t code_bytes = 0;                   ///< of a row, to be asked for ahead
+  std::vector<std::int64_t> codes, slot_params;  ///< [kv head][slot]; empty where there are none
+  std::vector<std::int64_t> tile_params;         ///< [kv head] of the whole block, where the format has those
+  /// Null where the kernels read rows in place. Else it writes the slots' rows as floats, `stride` apart.
+  void (*decode)(GroupTable const& table, std::int32_t index, SlotRange slots, float* out,
+                 std::int32_t stride) = nullptr;
+};
+
+/// A group's layers.
+struct AttendLayers {
+  GroupShape shape;
+  GroupTable table;
+  std::int64_t block_bytes = 0, layer_bytes = 0;
+  AttendPlane keys, values;
+};
+
+}  // namespace folio::ops::detail

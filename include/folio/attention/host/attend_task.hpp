@@ -1,0 +1,385 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Threads at work on a layer's attention: each finds the rows of its tiles and runs them through the kernels. Host
+// only.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <folio/attention/checks.hpp>
+#include <folio/attention/host/attend_layer.hpp>
+#include <folio/attention/host/attend_work.hpp>
+#include <folio/attention/host/tile_attention.hpp>
+#include <folio/attention/params.hpp>
+#include <folio/block.hpp>
+#include <folio/executor.hpp>
+#include <folio/kernels/rows.hpp>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace folio::ops::detail {
+
+/// Works, one after another, with the memory that takes: for each, some kv heads of a few query tokens of one sequence.
+/// All query heads of a kv head are worked on at once, so that each key and value is read once for them; and kv heads
+/// tile by tile in turn, because they are neighbours in memory.
+class AttendTask {
+ public:
+  /// Takes from the heap what works of `shares` need, so that they take nothing.
+  void reserve(AttendLayers const& layers, AttendShares const& shares, std::int32_t heads, bool with_tree) {
+    for (std::int32_t const rows : {std::min(shares.most_rows, few_rows), shares.most_rows}) {
+      attention_.begin(setup(layers, blocks_for(rows, heads), heads));
+      for (std::vector<PartialSums>* const sums : {&parts_, &total_}) {
+        if (sums->size() < to_size(shares.most_kv_heads)) sums->resize(to_size(shares.most_kv_heads));
+        for (PartialSums& head : *sums) attention_.reserve(head);
+      }
+      if (queries_.size() < to_size(shares.most_kv_heads)) queries_.resize(to_size(shares.most_kv_heads));
+      for (QueryStore& queries : queries_) attention_.begin(queries);
+    }
+    for (Item& item : items_) {
+      item.tile.visible.reserve(to_size(shares.most_queries));
+      item.tile.bits.reserve(with_tree ? to_size(shares.most_queries) : 0);
+      make_room(layers.keys, layers.shape.key_dim, item.planes.decoded_keys);
+      make_room(layers.values, layers.shape.value_dim, item.planes.decoded_values);
+    }
+    shapes_.reserve(to_size(shares.most_kv_heads));
+    slopes_.reserve(to_size(shares.most_kv_heads * shares.most_rows));
+    work_ = nullptr;
+  }
+
+  /// Makes ready for a work of a call; nothing where it is the one before.
+  void begin(AttendCall const& call, AttendWork const& work) {
+    if (knows(work)) return;
+    call_ = &call;
+    shape_ = call.layers.shape;
+    params_ = &call.params;
+    sequence_ = &call.sequences[to_size(work.sequence)];
+    work_ = &work;
+    rows_ = work.count * call.heads;
+    attention_.begin(setup(call.layers, work.count, call.heads));
+    load_queries();
+    load_shapes();
+  }
+
+  [[nodiscard]] bool knows(AttendWork const& work) const { return work_ == &work; }
+  /// Before another call.
+  void forget() { work_ = nullptr; }
+
+  /// Sums one part of the tokens for each kv head.
+  void sum_part(std::int32_t part, PartialSums* sums) {
+    for (std::int32_t h = 0; h < work_->kv_heads; ++h) attention_.clear(sums[h]);
+    std::int32_t const first = part * part_tokens;
+    add_tiles(first, first + std::min(part_tokens, std::numeric_limits<std::int32_t>::max() - first), sums,
+              [](std::int32_t) {});
+  }
+  /// Takes together what was summed part by part, in `sums` [part][kv head].
+  void merge_parts(PartialSums const* sums) {
+    start();
+    for (std::int32_t part = 0; part < work_->parts; ++part) merge(sums + part * work_->kv_heads);
+  }
+
+  /// Sums all tokens, part after part.
+  void sum_all() {
+    std::int32_t current = -1;
+    start();
+    bool fresh = params_->sink_logits == nullptr;
+    auto const finish = [&] {
+      if (fresh)
+        for (std::int32_t h = 0; h < work_->kv_heads; ++h) std::swap(total_[to_size(h)], parts_[to_size(h)]);
+      else
+        merge(parts_.data());
+      fresh = false;
+    };
+    add_tiles(0, std::numeric_limits<std::int32_t>::max(), parts_.data(), [&](std::int32_t first) {
+      if (first / part_tokens == current) return;
+      if (current >= 0) finish();
+      for (std::int32_t h = 0; h < work_->kv_heads; ++h) attention_.clear(parts_[to_size(h)]);
+      current = first / part_tokens;
+    });
+    if (current >= 0) finish();
+  }
+
+  void store() {
+    AttendOperands const& io = call_->io;
+    for (std::int32_t h = 0; h < work_->kv_heads; ++h)
+      for (std::int32_t row = 0; row < rows_; ++row) {
+        simd::RowState const state = total_[to_size(h)].states[to_size(row)];
+        std::int32_t const head = query_head(h, row);
+        std::int64_t const at = query_token(row) * io.out_stride + std::int64_t{head} * shape_.value_dim;
+        float room[max_row_dim], *const value = io.store == nullptr ? static_cast<float*>(io.out) + at : room;
+        if (state.empty()) {  // a query that saw nothing gives zeros
+          std::fill_n(value, shape_.value_dim, 0.0F);
+        } else {
+          attention_.read_row(total_[to_size(h)], row, 1.0F / state.sum, value);
+          change_value_basis(call_->layers.values.basis, shape_, value);
+        }
+        if (io.store != nullptr) io.store(value, shape_.value_dim, io.out, at);
+        if (io.lse == nullptr) continue;
+        // By the bits: told that there is no infinity, a compiler takes the other of two values.
+        float const sum = state.max + std::log(state.sum);
+        std::uint32_t const bits = select_bits(state.empty(), 0xFF800000U, to_bits(sum));
+        std::memcpy(io.lse + query_token(row) * call_->num_query_heads + head, &bits, sizeof(bits));
+      }
+  }
+
+ private:
+  [[nodiscard]] static TileAttentionSetup setup(AttendLayers const& layers, std::int32_t queries, std::int32_t heads) {
+    AttendPlane const &keys = layers.keys, &values = layers.values;
+    bool const many = queries * heads > few_rows;
+    return {many ? keys.many_rows : keys.few_rows,
+            many ? values.many_rows : values.few_rows,
+            {layers.shape.key_dim, layers.shape.value_dim, queries, heads},
+            keys.code_bytes,
+            values.code_bytes};
+  }
+
+  /// What the parts are merged into: nothing, or the sinks' share.
+  void start() {
+    for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
+      PartialSums& total = total_[to_size(h)];
+      if (params_->sink_logits == nullptr) {
+        attention_.clear_states(total);
+        continue;
+      }
+      attention_.clear(total);
+      for (std::int32_t row = 0; row < rows_; ++row)
+        total.states[to_size(row)] = {params_->sink_logits[query_head(h, row)], 1.0F};
+    }
+  }
+  void merge(PartialSums const* part) {
+    for (std::int32_t h = 0; h < work_->kv_heads; ++h) total_[to_size(h)].merge(part[h]);
+  }
+
+  [[nodiscard]] std::int32_t position(std::int32_t query) const {
+    return sequence_->first_query() + work_->first + query;
+  }
+  /// Of the step.
+  [[nodiscard]] std::int64_t query_token(std::int32_t row) const {
+    return std::int64_t{sequence_->first_row} + work_->first + row / call_->heads;
+  }
+  [[nodiscard]] std::int32_t query_head(std::int32_t kv_head, std::int32_t row) const {
+    return (work_->first_head + kv_head) * call_->heads + row % call_->heads;
+  }
+
+  void load_queries() {
+    float const scale = folio::detail::score_scale(shape_, params_->scale);
+    for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
+      QueryStore& queries = queries_[to_size(h)];
+      attention_.begin(queries);
+      for (std::int32_t row = 0; row < rows_; ++row) {
+        float converted[max_row_dim];
+        float* const stored = queries.set_row(row, query(h, row, converted), scale);
+        change_basis(call_->layers.keys.basis, stored, shape_.key_dim, shape_.key_dim);  // instead of every key
+      }
+      queries.finish();
+    }
+  }
+  /// Where it is, or put into `room` as floats.
+  [[nodiscard]] float const* query(std::int32_t kv_head, std::int32_t row, float* room) const {
+    std::int64_t const at =
+        query_token(row) * call_->io.q_stride + std::int64_t{query_head(kv_head, row)} * shape_.key_dim;
+    if (call_->io.load == nullptr) return static_cast<float const*>(call_->io.q) + at;
+    call_->io.load(call_->io.q, at, shape_.key_dim, room);
+    return room;
+  }
+
+  void load_shapes() {
+    shapes_.clear();
+    if (params_->logit_soft_cap == 0 && params_->alibi_slopes == nullptr) return;
+    slopes_.clear();
+    for (std::int32_t h = 0; params_->alibi_slopes != nullptr && h < work_->kv_heads; ++h)
+      for (std::int32_t row = 0; row < rows_; ++row) slopes_.push_back(params_->alibi_slopes[query_head(h, row)]);
+    for (std::int32_t h = 0; h < work_->kv_heads; ++h)
+      shapes_.push_back({params_->logit_soft_cap, slopes_.empty() ? nullptr : slopes_.data() + h * rows_, position(0)});
+  }
+
+  /// A tile in one of the kv heads.
+  struct Item {
+    TileTokens tile;
+    TilePlanes planes;
+    std::int32_t kv_head = 0;
+  };
+
+  /// Runs the tiles of tokens [begin, end) that some query sees; `before(first)` is told of each. Rows are found two
+  /// items ahead, and the kernels ask memory for them.
+  template <class F>
+  void add_tiles(std::int32_t begin, std::int32_t end, PartialSums* sums, F const& before) {
+    std::int32_t const last_seen =
+        params_->causal && params_->tree_mask == nullptr ? position(work_->count - 1) : sequence_->num_tokens - 1;
+    end = std::min({end, std::max(0, params_->token_end), last_seen + 1});
+    begin = std::max(begin, std::max(0, params_->token_begin)) / simd::tile_tokens * simd::tile_tokens;
+    int found = find_tile(begin, end, items_[0].tile) ? 1 : 0;
+    if (found == 0) return;
+    items_[0].kv_head = 0;
+    find_rows(items_[0]);
+    TileAttention::Entered const entered(attention_);
+    for (int i = 0; i < found; ++i) {
+      for (bool more = true; more && found <= i + ahead; found += more ? 1 : 0)
+        more = find_next(items_[(found - 1) % (ahead + 1)], end, items_[found % (ahead + 1)]);
+      Item const& item = items_[i % (ahead + 1)];
+      if (item.kv_head == 0) before(item.tile.first);
+      attention_.add(entered, item.tile, item.planes,
+                     i + ahead < found ? &items_[(i + ahead) % (ahead + 1)].planes : nullptr,
+                     shapes_.empty() ? nullptr : &shapes_[to_size(item.kv_head)], queries_[to_size(item.kv_head)],
+                     sums[to_size(item.kv_head)]);
+    }
+  }
+
+  /// What comes after `last`, if there is anything: the next kv head, or the next tile.
+  bool find_next(Item const& last, std::int32_t end, Item& next) const {
+    next.kv_head = last.kv_head + 1 < work_->kv_heads ? last.kv_head + 1 : 0;
+    if (next.kv_head != 0)
+      next.tile = last.tile;
+    else if (!find_tile(std::int64_t{last.tile.first} + simd::tile_tokens, end, next.tile))
+      return false;
+    find_rows(next);
+    return true;
+  }
+
+  /// Whether some query sees a tile from `first` on, and which is the first one. A tile after the last may begin at
+  /// 2^31.
+  bool find_tile(std::int64_t first, std::int32_t end, TileTokens& tile) const {
+    std::int64_t const window = shape_.window_begin(position(0)) / simd::tile_tokens * simd::tile_tokens;
+    for (; first < end; first += simd::tile_tokens) {
+      if (shape_.window != 0 && first >= shape_.sinks) first = std::max(first, window);
+      if (first < end && find_visible(static_cast<std::int32_t>(first), end, tile)) return true;
+    }
+    return false;
+  }
+
+  /// A window and the sinks leave at most two stretches of a tile visible.
+  bool find_visible(std::int32_t first, std::int32_t end, TileTokens& tile) const {
+    std::int32_t const begin = std::clamp(std::max(0, params_->token_begin) - first, 0, simd::tile_tokens);
+    TileStretches all{simd::tile_tokens, 0, simd::tile_tokens, 0};
+    tile.visible.resize(to_size(work_->count));
+    // Draft tokens: those of this step, from bit `draft` on.
+    std::int32_t const draft = sequence_->first_query() - first;
+    tile.bits.resize(params_->tree_mask != nullptr && draft < simd::tile_tokens ? to_size(work_->count) : 0);
+    for (std::int32_t i = 0; i < work_->count; ++i) {
+      std::int32_t const at = position(i);
+      TileStretches& v = tile.visible[to_size(i)];
+      v.begin = begin;
+      v.end = std::min(end - first, simd::tile_tokens);
+      if (params_->causal && params_->tree_mask == nullptr) v.end = std::min(v.end, at + 1 - first);
+      v.end = std::max(v.end, begin);
+      v.window = std::clamp(shape_.window_begin(at) - first, begin, v.end);
+      v.sinks = std::clamp(shape_.sinks - first, begin, v.window);
+      if (!tile.bits.empty()) {
+        tile.bits[to_size(i)] = stretch_bits(v) & tree_bits(i, draft);
+        if (tile.bits[to_size(i)] == 0) v = {begin, begin, begin, begin};
+      }
+      all.begin = std::min(all.begin, v.begin);
+      all.sinks = std::max(all.sinks, v.sinks);
+      if (v.window < v.end) all.window = std::min(all.window, v.window);
+      all.end = std::max(all.end, v.end);
+    }
+    tile.first = first;
+    tile.all = all;
+    return !all.none();
+  }
+
+  [[nodiscard]] static std::uint64_t stretch_bits(TileStretches const& v) {
+    auto const below = [](std::int32_t n) {
+      return n < simd::tile_tokens ? (std::uint64_t{1} << n) - 1 : ~std::uint64_t{0};
+    };
+    return (below(v.sinks) & ~below(v.begin)) | (below(v.end) & ~below(v.window));
+  }
+  /// The tokens of a tile that the tree mask leaves query `i` of the work; bit `draft` is the step's first token.
+  [[nodiscard]] std::uint64_t tree_bits(std::int32_t i, std::int32_t draft) const {
+    std::uint64_t const word = params_->tree_mask[sequence_->first_row + work_->first + i];
+    if (draft < 0) return -draft < simd::tile_tokens ? word >> -draft : 0;
+    return word << draft | ((std::uint64_t{1} << draft) - 1);
+  }
+
+  /// Where the tokens' rows are; tokens that nobody sees are given those of one that is there, to the end of a group.
+  void find_rows(Item& item) const {
+    TileStretches const& all = item.tile.all;
+    std::int32_t const end = std::max(all.sinks, all.end);
+    item.planes.rows_end = (end + simd::row_group - 1) / simd::row_group * simd::row_group;
+    add_rows(all.begin, all.sinks, item);
+    add_rows(all.window, all.end, item);
+    if (all.all()) return;
+    std::int32_t const seen = all.sinks > all.begin ? all.begin : all.window;
+    auto const fill = [&](std::int32_t from, std::int32_t to) {
+      if (from >= to) return;
+      for (simd::TileRows* const rows : {&item.planes.keys, &item.planes.values}) {
+        std::fill(rows->codes + from, rows->codes + to, rows->codes[seen]);
+        std::fill(rows->params + from, rows->params + to, rows->params[seen]);
+      }
+    };
+    fill(0, all.begin);
+    fill(std::max(all.begin, all.sinks), std::min(all.window, item.planes.rows_end));
+    fill(end, item.planes.rows_end);
+  }
+
+  /// Tokens [begin, end) of the tile, block by block.
+  void add_rows(std::int32_t begin, std::int32_t end, Item& item) const {
+    AttendLayers const& layers = call_->layers;
+    for (std::int32_t t = begin; t < end;) {
+      std::int32_t const token = item.tile.first + t, index = token / shape_.block_size;
+      std::int32_t const slot = token - index * shape_.block_size;
+      bool const is_sink = token < shape_.sinks;  // the blocks between the sinks and the window are not in the row
+      BlockId const block{sequence_->blocks[is_sink ? index : index - sequence_->num_hidden]};
+      SlotRange const slots{block, work_->first_head + item.kv_head, slot, std::min(shape_.block_size - slot, end - t)};
+      std::byte const* const base = call_->base + to_int(block) * layers.block_bytes;
+      add_plane(layers.keys, base, slots, shape_.key_dim, t, item.planes.keys, item.planes.decoded_keys);
+      add_plane(layers.values, base, slots, shape_.value_dim, t, item.planes.values, item.planes.decoded_values);
+      t += slots.count;
+    }
+  }
+
+  [[nodiscard]] static std::int32_t decoded_stride(std::int32_t dim) { return (dim + 15) / 16 * 16; }
+  static void make_room(AttendPlane const& plane, std::int32_t dim, std::vector<float>& decoded) {
+    if (plane.decode != nullptr) decoded.resize(to_size(simd::tile_tokens) * to_size(decoded_stride(dim)));
+  }
+
+  /// The rows of some slots, which are the tile's from token `t` on.
+  void add_plane(AttendPlane const& plane, std::byte const* base, SlotRange const& slots, std::int32_t dim,
+                 std::int32_t t, simd::TileRows& rows, std::vector<float>& decoded) const {
+    if (plane.decode != nullptr) {
+      std::int32_t const stride = decoded_stride(dim);
+      make_room(plane, dim, decoded);
+      float* const to = decoded.data() + to_size(t) * to_size(stride);
+      plane.decode(call_->layers.table, call_->index, slots, to, stride);
+      for (std::int32_t i = 0; i < slots.count; ++i)
+        rows.codes[t + i] = reinterpret_cast<std::byte const*>(to + std::int64_t{i} * stride);
+      return;
+    }
+    std::size_t const first = to_size(slots.head) * to_size(shape_.block_size) + to_size(slots.first);
+    add_offsets(base, plane.codes.data() + first, slots.count, rows.codes + t);
+    if (!plane.slot_params.empty()) add_offsets(base, plane.slot_params.data() + first, slots.count, rows.params + t);
+    if (!plane.tile_params.empty()) {  // all tokens of the tile are in this block
+      std::byte const* const stored = base + plane.tile_params[to_size(slots.head)];
+      rows.tokens = stored + (slots.first - t) * token_param_bytes(plane.params);
+      rows.channels = stored + shape_.block_size * token_param_bytes(plane.params);
+    }
+  }
+
+  static void add_offsets(std::byte const* base, std::int64_t const* offsets, std::int32_t n, std::byte const** to) {
+    std::int32_t i = 0;
+    for (; i + 8 <= n; i += 8)  // a constant number, which vectorizes
+      for (int j = 0; j < 8; ++j) to[i + j] = base + offsets[i + j];
+    for (; i < n; ++i) to[i] = base + offsets[i];
+  }
+
+  AttendCall const* call_ = nullptr;
+  GroupShape shape_;
+  AttentionParams const* params_ = nullptr;
+  AttendWork const* work_ = nullptr;
+  std::int32_t rows_ = 0;  // query rows of a kv head
+  AttendSequence const* sequence_ = nullptr;
+  TileAttention attention_;
+  std::vector<QueryStore> queries_;  // of each kv head of the work
+  std::vector<ScoreShapes> shapes_;  // the same, or empty
+  std::vector<float> slopes_;
+  std::vector<PartialSums> parts_, total_;  // of each kv head
+  static constexpr int ahead = 2;
+  Item items_[ahead + 1];
+};
+
+}  // namespace folio::ops::detail

@@ -1,0 +1,152 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The queries of attention as its kernels take them: floats, or integers and what these leave. Host only.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <folio/attention/host/token_tile.hpp>
+#include <folio/quantizer/float_formats.hpp>
+#include <new>
+#include <vector>
+
+namespace folio::ops::detail {
+
+[[nodiscard]] inline std::size_t to_size(std::int32_t i) { return static_cast<std::size_t>(i); }
+
+/// Whole cache lines: a wide load across two takes twice as long.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  LineAllocator() = default;
+  template <class U>
+  LineAllocator(LineAllocator<U> const&) {}
+  T* allocate(std::size_t n) { return static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{64})); }
+  void deallocate(T* p, std::size_t) { ::operator delete (p, std::align_val_t{64}); }
+  friend bool operator==(LineAllocator, LineAllocator) { return true; }
+};
+template <class T>
+using Lines = std::vector<T, LineAllocator<T>>;
+
+/// Whether most of a query's elements, zeros apart, are below a 32nd of its largest. Integers in units of that keep too
+/// little of them; of other queries they lose less than f16 does. Not of a query that is not finite.
+[[nodiscard]] inline bool has_outliers(float const* q, std::int32_t dim) {
+  std::uint32_t largest = 0;
+  for (std::int32_t d = 0; d < dim; ++d) largest = std::max(largest, to_bits(q[d]) & 0x7FFFFFFFU);
+  std::uint32_t const limit = to_bits(to_float(largest) * (1.0F / 32));
+  std::int32_t small = 0, all = 0;
+  for (std::int32_t d = 0; d < dim; ++d) {
+    std::uint32_t const magnitude = to_bits(q[d]) & 0x7FFFFFFFU;
+    all += magnitude != 0 ? 1 : 0;
+    small += magnitude != 0 && magnitude < limit ? 1 : 0;
+  }
+  return largest < 0x7F800000U && 2 * small > all;
+}
+
+/// The queries of a task, as the key format's kernels take them, in whole blocks of rows.
+class QueryStore {
+ public:
+  /// Makes room for rows of `dim` elements. `dims`: whose code is at each place, where the kernels take integers. Takes
+  /// from the heap only what is more than ever before.
+  void begin(simd::RowKernels const& kernels, std::int32_t const* dims, std::int32_t rows, std::int32_t dim) {
+    quantize_ = kernels.quantize_queries;
+    for_each_tile_ = kernels.has_channels;
+    dims_ = dims;
+    dim_ = dim;
+    stride_ = (dim + 15) / 16 * 16;
+    rows_ = (rows + simd::block_rows - 1) / simd::block_rows * simd::block_rows;
+    places_ = kernels.is_integer ? kernels.key_places(dim) : 0;
+    floats_.resize(to_size(rows_) * to_size(stride_));
+    std::fill(floats_.begin() + std::int64_t{rows} * stride_, floats_.end(), 0.0F);  // what fills the last block
+    if (places_ == 0) return;
+    placed_.resize(to_size(for_each_tile_ ? rows_ : simd::block_rows) * to_size(places_));
+    outliers_.assign(to_size(rows_), 0);
+    first_.resize(rows_, places_);
+    rest_.resize(rows_, places_);
+  }
+
+  /// Row `i`: a query of the model's basis times `scale`. Returns the row, to be turned to the keys' basis.
+  float* set_row(std::int32_t i, float const* q, float scale) {
+    float* const to = floats_.data() + to_size(i) * to_size(stride_);
+    for (std::int32_t d = 0; d < dim_; ++d) to[d] = q[d] * scale;
+    if (places_ != 0) outliers_[to_size(i)] = has_outliers(to, dim_) ? 1 : 0;
+    return to;
+  }
+
+  /// After all rows are set.
+  void finish() {
+    for (std::int32_t i = 0; places_ != 0 && i < rows_; ++i) {
+      float const* const from = floats_.data() + to_size(i) * to_size(stride_);
+      float* const to = placed_row(i);
+      for (std::int32_t place = 0; place < places_; ++place)
+        to[place] = dims_[place] < dim_ ? from[dims_[place]] : 0.0F;
+      if (!for_each_tile_ && (i + 1) % simd::block_rows == 0) quantize(i + 1 - simd::block_rows, {});
+    }
+  }
+
+  /// The block of rows that begins at `i`, to be used with the tile `keys`.
+  [[nodiscard]] simd::QueryBlock block(std::int32_t i, simd::Tile const& keys) {
+    simd::QueryBlock block;
+    block.rows.floats = floats_.data() + to_size(i) * to_size(stride_);
+    block.rows.float_stride = stride_;
+    if (places_ == 0) return block;
+    if (for_each_tile_) quantize(i, keys);
+    first_.show(i, places_, block.rows);
+    if (!any_outlier(i)) return block;
+    rest_.show(i, places_, block.rest);
+    block.outliers = outliers_.data() + i;
+    return block;
+  }
+
+ private:
+  /// Rows as integers.
+  struct Integers {
+    std::vector<float> scales, totals;
+    Lines<std::int8_t> words;
+    std::vector<std::int32_t> sums;
+
+    void resize(std::int32_t rows, std::int32_t places) {
+      words.resize(to_size(rows) * to_size(places * simd::query_words));
+      scales.resize(to_size(rows));
+      totals.resize(to_size(rows));
+      sums.resize(to_size(rows * simd::query_words));
+    }
+    [[nodiscard]] simd::QueryIntegers block(std::int32_t i, std::int32_t places) {
+      return {words.data() + to_size(i) * to_size(places * simd::query_words), scales.data() + i, totals.data() + i,
+              sums.data() + i * simd::query_words};
+    }
+    void show(std::int32_t i, std::int32_t places, simd::QueryRows& to) {
+      simd::QueryIntegers const at = block(i, places);
+      to.places = places;
+      to.words = at.words;
+      to.scales = at.scales;
+      to.totals = at.totals;
+      to.sums = at.sums;
+    }
+  };
+
+  [[nodiscard]] float* placed_row(std::int32_t i) {
+    return placed_.data() + to_size(for_each_tile_ ? i : i % simd::block_rows) * to_size(places_);
+  }
+  [[nodiscard]] bool any_outlier(std::int32_t i) const {
+    auto const first = outliers_.begin() + i;
+    return std::find(first, first + simd::block_rows, 1) != first + simd::block_rows;
+  }
+  void quantize(std::int32_t i, simd::Tile const& keys) {
+    simd::QueryIntegers rest;
+    if (any_outlier(i)) rest = rest_.block(i, places_);
+    quantize_(keys, placed_row(i), places_, first_.block(i, places_), any_outlier(i) ? &rest : nullptr);
+  }
+
+  void (*quantize_)(simd::Tile const&, float const*, std::int32_t, simd::QueryIntegers const&,
+                    simd::QueryIntegers const*) = nullptr;
+  bool for_each_tile_ = false;
+  std::int32_t const* dims_ = nullptr;
+  std::int32_t dim_ = 0, stride_ = 0, rows_ = 0, places_ = 0;
+  Lines<float> floats_, placed_;  // by dims, and by places
+  std::vector<std::uint8_t> outliers_;
+  Integers first_, rest_;  // the second of rows with outliers
+};
+
+}  // namespace folio::ops::detail

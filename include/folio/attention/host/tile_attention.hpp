@@ -1,0 +1,389 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Attention of a few query rows over one stretch of tokens after another, tile by tile, whatever the cache. Host only.
+//
+// A tile goes through: scores of all rows -> running softmax -> weights -> weighted values. Tokens are cut into parts
+// of 1,024 by their position alone. Each part is summed by itself, and parts are merged in their order: so the bits are
+// the same whether one thread works through them or many do.
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <folio/attention/host/kernels.hpp>
+#include <folio/attention/host/packed_queries.hpp>
+#include <vector>
+
+namespace folio::ops::detail {
+
+inline constexpr std::int32_t part_tokens = 1024;  ///< a multiple of simd::tile_tokens
+
+/// The tokens of a tile that a query sees, [begin, sinks) and [window, end), counted from the tile's first.
+struct TileStretches {
+  std::int32_t begin = 0, sinks = 0, window = 0, end = 0;
+  [[nodiscard]] bool none() const { return begin >= sinks && window >= end; }
+  [[nodiscard]] bool all() const { return window == begin && begin == 0 && end == simd::tile_tokens; }
+  friend bool operator==(TileStretches, TileStretches) = default;
+};
+
+/// A tile, and which of its tokens are seen.
+struct TileTokens {
+  std::int32_t first = 0;
+  TileStretches all;                   ///< by any query
+  std::vector<TileStretches> visible;  ///< by each query
+  /// Of each query, the tokens of its stretches that it sees, as bits; empty where it sees all of them. For tree masks.
+  std::vector<std::uint64_t> bits;
+};
+
+/// What attention makes of scores before their softmax.
+struct ScoreShapes {
+  float soft_cap = 0;
+  float const* slopes = nullptr;    ///< of each row, or null
+  std::int32_t first_position = 0;  ///< of the first query
+};
+
+/// A tile's keys and values in one kv head, and floats for rows that have no kernels of their own.
+struct TilePlanes {
+  simd::TileRows keys, values;
+  std::int32_t rows_end = 0;  ///< tokens that have rows
+  std::vector<float> decoded_keys, decoded_values;
+};
+
+struct AttentionShape {
+  std::int32_t key_dim, value_dim, queries, heads;
+  [[nodiscard]] std::int32_t rows() const { return queries * heads; }
+};
+
+/// Sums of weighted values with the state of their softmax, for all rows: what parts leave.
+struct PartialSums {
+  std::int32_t rows = 0, places = 0;
+  std::vector<simd::RowState> states;
+  Lines<float> sums;  ///< [rows][places]; the kernels read up to a block of rows from any row
+
+  void reserve(std::int32_t num_rows, std::int32_t num_places) {
+    states.reserve(to_size(num_rows));
+    sums.reserve(to_size(num_rows + simd::block_rows) * to_size(num_places));
+  }
+  /// Of rows that saw nothing the sums say nothing, until a part is merged into them.
+  void clear_states(std::int32_t num_rows, std::int32_t num_places) {
+    rows = num_rows;
+    places = num_places;
+    states.assign(to_size(rows), {simd::hidden_score, 0.0F});
+    sums.resize(to_size(rows + simd::block_rows) * to_size(places));
+  }
+  void clear(std::int32_t num_rows, std::int32_t num_places) {
+    clear_states(num_rows, num_places);
+    std::fill_n(sums.begin(), rows * places, 0.0F);
+  }
+  [[nodiscard]] float* row(std::int32_t i) { return sums.data() + to_size(i) * to_size(places); }
+
+  /// Takes in the sums of the tokens that follow. A part in which a row saw nothing changes nothing.
+  void merge(PartialSums const& next) {
+    for (std::int32_t i = 0; i < rows; ++i) {
+      simd::RowState& mine = states[to_size(i)];
+      simd::RowState const other = next.states[to_size(i)];
+      if (other.empty()) continue;
+      float* const sum = row(i);
+      float const* const add = next.sums.data() + to_size(i) * to_size(places);
+      if (mine.empty()) {
+        mine = other;
+        std::copy_n(add, places, sum);
+        continue;
+      }
+      float const max = mine.max > other.max ? mine.max : other.max;
+      float const keep = std::exp(mine.max - max), take = std::exp(other.max - max);
+      mine = {max, mine.sum * keep + other.sum * take};
+      for (std::int32_t p = 0; p < places; ++p) sum[p] = sum[p] * keep + add[p] * take;
+    }
+  }
+};
+
+/// What a TileAttention is for.
+struct TileAttentionSetup {
+  simd::RowKernels keys, values;
+  AttentionShape shape;
+  std::int32_t key_bytes, value_bytes;  ///< of a row's codes, for those who ask memory for it
+};
+
+/// Runs tiles through the kernels, with the memory that takes. Not for several threads at once.
+class TileAttention {
+ public:
+  TileAttention() = default;
+  explicit TileAttention(TileAttentionSetup const& setup) { begin(setup); }
+  TileAttention(TileAttention const&) = delete;
+  TileAttention& operator=(TileAttention const&) = delete;
+
+  /// Makes ready for other kernels, dims or rows. Takes from the heap only what is more than ever before.
+  void begin(TileAttentionSetup const& setup) {
+    AttentionShape const& shape = setup.shape;
+    bool const same = key_kernels_ == setup.keys && value_kernels_ == setup.values && shape_.key_dim == shape.key_dim &&
+                      shape_.value_dim == shape.value_dim;
+    shape_ = shape;
+    row_bytes_[0] = setup.key_bytes;
+    row_bytes_[1] = setup.value_bytes;
+    if (same) return;
+    key_kernels_ = {};  // ready for none, should there be no memory
+    simd::RowKernels const &keys = setup.keys, &values = setup.values;
+    places_ = values.value_places(shape.value_dim);
+    keys_ = {};
+    keys_.dim = shape.key_dim;
+    keys_.scales = keys.load_key_params != nullptr ? key_scales_ : nullptr;
+    keys_.offsets = key_offsets_;
+    values_ = {};
+    values_.dim = shape.value_dim;
+    values_.scales = values.load_value_params != nullptr ? value_scales_ : nullptr;
+    values_.offsets = value_offsets_;
+    std::fill_n(key_offsets_, simd::tile_tokens, 0.0F);
+    std::fill_n(value_offsets_, simd::tile_tokens, 0.0F);
+    wide_keys_.used = wide_values_.used = false;
+    if (keys.prepare_keys != nullptr)
+      make_room(keys.is_integer, keys.key_places(shape.key_dim), keys_, unpacked_keys_, wide_keys_);
+    if (values.prepare_values != nullptr)
+      make_room(values.is_integer, places_, values_, unpacked_values_, wide_values_);
+    value_dims_.resize(to_size(places_));
+    values_in_order_ = true;
+    for (std::int32_t place = 0; place < places_; ++place) {
+      std::int32_t const d = value_dims_[to_size(place)] = values.value_dim_at(place, shape.value_dim);
+      values_in_order_ = values_in_order_ && d == place;
+    }
+    key_dims_.resize(to_size(keys.is_integer ? keys.key_places(shape.key_dim) : 0));
+    for (std::size_t place = 0; place < key_dims_.size(); ++place)
+      key_dims_[place] = keys.key_dim_at(static_cast<std::int32_t>(place), shape.key_dim);
+    if (keys.has_channels) make_channels(key_dims_, keys_, key_channels_);
+    if (values.has_channels) make_channels(value_dims_, values_, value_channels_);
+    if (keys.spread_bits != 0) {
+      spread_keys_.make(shape.key_dim, keys.spread_bits);
+      keys_.spread = &spread_keys_;
+    }
+    if (values.spread_bits != 0) {
+      spread_values_.make(shape.value_dim, values.spread_bits);
+      values_.spread = &spread_values_;
+    }
+    key_kernels_ = keys;
+    value_kernels_ = values;
+  }
+
+  void begin(QueryStore& queries) const {
+    queries.begin(key_kernels_, key_dims_.data(), shape_.rows(), shape_.key_dim);
+  }
+  void reserve(PartialSums& sums) const { sums.reserve(padded_rows(), places_); }
+  void clear(PartialSums& sums) const { sums.clear(padded_rows(), places_); }
+  void clear_states(PartialSums& sums) const { sums.clear_states(padded_rows(), places_); }
+
+  /// The sums of a row times `norm`, in the order of the dims.
+  void read_row(PartialSums& sums, std::int32_t row, float norm, float* out) const {
+    float const* const sum = sums.row(row);
+    if (values_in_order_) {
+      for (std::int32_t d = 0; d < shape_.value_dim; ++d) out[d] = sum[d] * norm;
+      return;
+    }
+    for (std::int32_t place = 0; place < places_; ++place) {
+      std::int32_t const d = value_dims_[to_size(place)];
+      if (d < shape_.value_dim) out[d] = sum[place] * norm;
+    }
+  }
+
+  /// What a thread has while it adds tiles: the processor made ready. One at a time in a thread.
+  class Entered {
+   public:
+    explicit Entered(TileAttention const& attention) : leave_(attention.key_kernels_.leave) {
+      if (leave_ == nullptr) leave_ = attention.value_kernels_.leave;
+      for (simd::RowKernels const& kernels : {attention.key_kernels_, attention.value_kernels_})
+        if (kernels.enter != nullptr) kernels.enter();
+    }
+    ~Entered() {
+      if (leave_ != nullptr) leave_();
+    }
+    Entered(Entered const&) = delete;
+    Entered& operator=(Entered const&) = delete;
+
+   private:
+    void (*leave_)();
+  };
+
+  /// Takes a tile into the sums; `next`, or null, is fetched into the caches meanwhile. `shapes`: null where scores
+  /// stay as they are.
+  void add(Entered const&, TileTokens const& tile, TilePlanes const& planes, TilePlanes const* next,
+           ScoreShapes const* shapes, QueryStore& queries, PartialSums& sums) {
+    keys_.tokens = values_.tokens = std::max(tile.all.sinks, tile.all.end);
+    simd::RowsAhead ahead;
+    if (next != nullptr) ahead = {&next->keys, &next->values, row_bytes_[0], row_bytes_[1], next->rows_end};
+    keys_.ahead = values_.ahead = next != nullptr ? &ahead : nullptr;
+    prepare(keys_, key_kernels_.load_key_params, key_kernels_.prepare_keys, planes.keys, wide_keys_);
+    prepare(values_, value_kernels_.load_value_params, value_kernels_.prepare_values, planes.values, wide_values_);
+    for (std::int32_t row = 0; row < shape_.rows(); row += simd::block_rows)
+      add_block(tile, row, shapes, queries, sums);
+  }
+
+ private:
+  [[nodiscard]] std::int32_t padded_rows() const {
+    return (shape_.rows() + simd::block_rows - 1) / simd::block_rows * simd::block_rows;
+  }
+
+  struct Wide {
+    simd::TileRows rows;
+    bool used = false;
+  };
+
+  /// For a tile laid out anew: a byte for each code, or rows of floats.
+  static void make_room(bool is_integer, std::int32_t places, simd::Tile& tile, Lines<std::byte>& unpacked,
+                        Wide& wide) {
+    std::int32_t const row_bytes = places * (is_integer ? 1 : 4);
+    unpacked.resize(to_size(simd::tile_tokens) * to_size(row_bytes));
+    tile.unpacked = unpacked.data();
+    wide.used = !is_integer;
+    for (std::int32_t t = 0; wide.used && t < simd::tile_tokens; ++t)
+      wide.rows.codes[t] = unpacked.data() + std::int64_t{t} * row_bytes;
+  }
+
+  static void make_channels(std::vector<std::int32_t> const& dims, simd::Tile& tile, Lines<float>& channels) {
+    channels.resize(2 * dims.size());
+    tile.channel_scales = channels.data();
+    tile.channel_offsets = channels.data() + dims.size();
+    tile.place_dims = dims.data();
+    tile.places = static_cast<std::int32_t>(dims.size());
+  }
+
+  using Kernel = void (*)(simd::Tile const&);
+  static void prepare(simd::Tile& to, Kernel load_params, Kernel lay_out, simd::TileRows const& rows,
+                      Wide const& wide) {
+    to.rows = &rows;
+    if (load_params != nullptr) load_params(to);
+    if (lay_out == nullptr) return;
+    lay_out(to);
+    if (wide.used) to.rows = &wide.rows;
+  }
+
+  void add_block(TileTokens const& tile, std::int32_t row, ScoreShapes const* shapes, QueryStore& queries,
+                 PartialSums& sums) {
+    std::int32_t const rows = std::min(simd::block_rows, shape_.rows() - row);
+    keys_.tokens = 0;  // after the last token that one of these rows sees, scores are not needed
+    for (std::int32_t r = 0; r < rows; ++r)
+      if (TileStretches const& seen = visible(tile, row + r); !seen.none())
+        keys_.tokens = std::max({keys_.tokens, seen.sinks, seen.end});
+    if (keys_.tokens == 0) return;
+    alignas(64) float scores[simd::block_rows][simd::tile_tokens];
+    simd::WeightIntegers integers;
+    alignas(16) float keep[simd::block_rows];
+    score(queries.block(row, keys_), scores);
+    for (std::int32_t r = 0; r < simd::block_rows; ++r) {
+      std::int32_t const as_row = row + std::min(r, rows - 1);
+      if (shapes != nullptr) shape_scores(*shapes, tile.first, as_row, scores[r]);
+      hide(tile, as_row, scores[r]);
+    }
+    key_kernels_.soften(values_, scores[0], sums.states.data() + row, keep);  // all of the tile that has weights
+    if (value_kernels_.weigh != nullptr) value_kernels_.weigh(values_, scores[0], integers);
+    simd::WeightRows weights;
+    weights.weights = scores[0];
+    weights.words = integers.words;
+    weights.scales = integers.scales;
+    weights.shifts = integers.shifts;
+    weights.excesses = integers.excesses;
+    weights.keep = keep;
+    weights.out = sums.row(row);
+    weights.out_stride = places_;
+    add_values(tile, row, rows, weights);
+  }
+
+  using Scores = float[simd::block_rows][simd::tile_tokens];
+  void score(simd::QueryBlock const& queries, Scores& scores) const {
+    key_kernels_.score(keys_, queries.rows, scores[0]);
+    if (queries.outliers == nullptr) return;
+    alignas(64) Scores rest;
+    key_kernels_.score(keys_, queries.rest, rest[0]);
+    for (std::int32_t r = 0; r < simd::block_rows; ++r)
+      for (std::int32_t t = 0; t < keys_.tokens && queries.outliers[r] != 0; ++t) scores[r][t] += rest[r][t];
+  }
+
+  void shape_scores(ScoreShapes const& shapes, std::int32_t first, std::int32_t row, float* scores) const {
+    std::int32_t const position = shapes.first_position + row / shape_.heads;
+    float const slope = shapes.slopes != nullptr ? shapes.slopes[row] : 0.0F;
+    key_kernels_.shape_scores(keys_, {shapes.soft_cap, slope, first - position}, scores);
+  }
+
+  [[nodiscard]] TileStretches const& visible(TileTokens const& tile, std::int32_t row) const {
+    return tile.visible[to_size(row / shape_.heads)];
+  }
+
+  void hide(TileTokens const& tile, std::int32_t row, float* scores) const {
+    TileStretches const& seen = visible(tile, row);
+    std::int32_t const end = values_.rows_end();
+    if (!tile.bits.empty()) {
+      std::uint64_t const bits = tile.bits[to_size(row / shape_.heads)];
+      for (std::int32_t t = 0; t < end; ++t)
+        if ((bits >> t & 1U) == 0) scores[t] = simd::hidden_score;
+      return;
+    }
+    if (seen.all()) return;
+    std::fill(scores, scores + seen.begin, simd::hidden_score);
+    std::fill(scores + seen.sinks, scores + seen.window, simd::hidden_score);
+    if (seen.end < end) std::fill(scores + seen.end, scores + end, simd::hidden_score);
+  }
+
+  /// Integers of hidden tokens weigh nothing; a stored NaN would. So floats are read where they are seen: at once where
+  /// all rows see the same, else row by row.
+  void add_values(TileTokens const& tile, std::int32_t row, std::int32_t rows, simd::WeightRows weights) {
+    bool same = tile.bits.empty();
+    for (std::int32_t r = 1; r < rows; ++r) same = same && visible(tile, row + r) == visible(tile, row);
+    if (value_kernels_.is_integer) {
+      weights.end = values_.tokens;
+      value_kernels_.add(values_, weights);
+    } else if (same) {
+      add_stretches(visible(tile, row), weights);
+    } else {
+      for (std::int32_t r = 0; r < rows; ++r) {
+        float one[simd::block_rows][simd::tile_tokens] = {}, keep[simd::block_rows] = {weights.keep[r]};
+        std::copy_n(weights.weights + r * simd::tile_tokens, simd::tile_tokens, one[0]);
+        simd::WeightRows single = weights;
+        single.weights = one[0];
+        single.keep = keep;
+        single.num_rows = 1;
+        single.out = weights.out + std::int64_t{r} * places_;
+        if (tile.bits.empty())
+          add_stretches(visible(tile, row + r), single);
+        else
+          add_bits(tile.bits[to_size((row + r) / shape_.heads)], single);
+      }
+    }
+  }
+
+  void add_stretches(TileStretches const& visible, simd::WeightRows weights) {
+    add_stretch(visible.begin, visible.sinks, weights);
+    add_stretch(visible.window, visible.end, weights);
+  }
+  /// Stretch by stretch of neighbouring tokens.
+  void add_bits(std::uint64_t bits, simd::WeightRows weights) {
+    for (std::int32_t end = 0; bits != 0;) {
+      std::int32_t const begin = std::countr_zero(bits);
+      end = begin + std::countr_one(bits >> begin);
+      add_stretch(begin, end, weights);
+      bits = end < simd::tile_tokens ? bits >> end << end : 0;
+    }
+  }
+  /// What the sums so far are multiplied by is done by the first stretch that is not empty.
+  void add_stretch(std::int32_t begin, std::int32_t end, simd::WeightRows& weights) {
+    static constexpr float keep_all[simd::block_rows] = {1.0F, 1.0F, 1.0F, 1.0F};
+    if (end <= begin) return;
+    weights.begin = begin;
+    weights.end = end;
+    value_kernels_.add(values_, weights);
+    weights.keep = keep_all;
+  }
+
+  std::int32_t row_bytes_[2] = {};
+  simd::RowKernels key_kernels_, value_kernels_;
+  AttentionShape shape_{};
+  std::int32_t places_ = 0;
+  bool values_in_order_ = false;
+  std::vector<std::int32_t> key_dims_, value_dims_;  // of the places
+  simd::Tile keys_, values_;
+  Lines<std::byte> unpacked_keys_, unpacked_values_;
+  Wide wide_keys_, wide_values_;
+  simd::SpreadPlan spread_keys_, spread_values_;
+  Lines<float> key_channels_, value_channels_;
+  alignas(64) float key_scales_[simd::tile_tokens], key_offsets_[simd::tile_tokens];
+  alignas(64) float value_scales_[simd::tile_tokens], value_offsets_[simd::tile_tokens];
+};
+
+}  // namespace folio::ops::detail

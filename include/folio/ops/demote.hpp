@@ -1,0 +1,128 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Encodes whole tiles of tokens once: from a cache in a float format to one whose format may take a tile together. Host
+// only.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <folio/executor.hpp>
+#include <folio/kernels/rows.hpp>
+#include <folio/kernels/token_range.hpp>
+#include <folio/kernels/with_group.hpp>
+#include <string>
+#include <vector>
+
+namespace folio::ops {
+
+namespace detail {
+
+/// Writes the codes and parameters of one tile, as encode_tile gave them, into the block that `to` is the first row of.
+/// The padding behind each row's codes becomes zero, so that a block is a function of its tokens alone.
+template <QuantizerPolicy Quantizer, class Layout, Plane plane, class Layer>
+void store_tile(Layer const& layer, BlockId block, std::int32_t head, std::int32_t dim, std::byte const* codes,
+                std::byte const* params) {
+  std::int32_t const used = code_bytes<Quantizer>(dim), padded = layer.map().tile(plane, RowPart::code).row_bytes;
+  std::int32_t const piece = std::min(padded, Layout::run_bytes(plane));
+  for (std::int32_t slot = 0; slot < Quantizer::tile_tokens; ++slot) {
+    auto const row = [&] {
+      if constexpr (plane == Plane::key)
+        return layer.key(block, head, slot);
+      else
+        return layer.value(block, head, slot);
+    }();
+    alignas(16) std::byte whole[max_row_dim * 4] = {};
+    std::memcpy(whole, codes + std::int64_t{slot} * used, static_cast<std::size_t>(used));
+    for (std::int32_t byte = 0; byte < padded; byte += piece)
+      std::memcpy(row.codes(byte), whole + byte, static_cast<std::size_t>(piece));
+    if (slot == 0) std::memcpy(row.param_bytes(), params, static_cast<std::size_t>(Quantizer::tile_param_bytes(dim)));
+  }
+}
+
+/// Seals `num_tokens` tokens of one plane and one head: tile by tile, or row by row where the format has no tiles.
+template <QuantizerPolicy From, QuantizerPolicy To, class Layout, Plane plane, class Source, class Target>
+void seal_plane(Source const& source, std::int32_t first_token, Target const& target, std::int32_t to_token,
+                std::int32_t num_tokens, std::int32_t head) {
+  std::int32_t const dim = plane == Plane::key ? source.shape().key_dim : source.shape().value_dim;
+  auto const row_of = [head](auto const& sequence, std::int32_t token) {
+    if constexpr (plane == Plane::key)
+      return sequence.key(head, token);
+    else
+      return sequence.value(head, token);
+  };
+  if constexpr (!is_tile_format<To>) {
+    for (std::int32_t t = 0; t < num_tokens; ++t)
+      requantize_row<From>(row_of(source, first_token + t), row_of(target, to_token + t), dim);
+  } else {
+    std::vector<float> rows(std::size_t{To::tile_tokens} * static_cast<std::size_t>(dim));
+    std::vector<std::byte> codes(std::size_t{To::tile_tokens} * static_cast<std::size_t>(code_bytes<To>(dim)));
+    std::vector<std::byte> params(static_cast<std::size_t>(To::tile_param_bytes(dim)));
+    for (std::int32_t begin = 0; begin < num_tokens; begin += To::tile_tokens) {
+      for (std::int32_t t = 0; t < To::tile_tokens; ++t) {
+        float* const row = rows.data() + std::int64_t{t} * dim;
+        load_row(row_of(source, first_token + begin + t), dim, row);
+        change_basis(From::basis, row, dim, dim);
+      }
+      To::encode_tile(rows.data(), dim, codes.data(), params.data());
+      store_tile<To, Layout, plane>(target.layer(), target.block_id(to_token + begin), head, dim, codes.data(),
+                                    params.data());
+    }
+  }
+}
+
+/// Throws Error unless `tokens` are whole tiles of `Quantizer`, where it has tiles.
+template <QuantizerPolicy Quantizer>
+void check_tiles(Tokens const& tokens) {
+  if constexpr (is_tile_format<Quantizer>)
+    if (tokens.first % Quantizer::tile_tokens != 0 || tokens.count % Quantizer::tile_tokens != 0)
+      throw Error(std::string("folio: ") + Quantizer::name + " is sealed in whole tiles of " +
+                  std::to_string(Quantizer::tile_tokens) + " tokens, not " + std::to_string(tokens.count) + " from " +
+                  std::to_string(tokens.first) + " on");
+}
+
+}  // namespace detail
+
+/// What requantize does, for formats with tiles too: decodes `tokens` of `from` in one layer, and encodes them once
+/// into `to_tokens` of `to`, which are as many. Rows that are stored by themselves are what append would have written
+/// from the decoded floats; a tile is a pure function of its tokens, its unused bytes included.
+///
+/// Keys and values may have different formats. Where one has tiles, the first of `to_tokens` and their number are
+/// multiples of `tile_tokens`. Throws Error, before anything is written, as requantize does, and for parts of tiles.
+/// Cost: one pass over the rows, and what encode_tile states. Shared over `threads` by kv heads and tiles; nobody else
+/// may read or write the target's slots meanwhile.
+template <class From, class To>
+requires(!is_device_view<From> && !is_device_view<To>)  //
+    void seal(From const& from, std::int32_t layer, Tokens const& tokens, To const& to, Tokens const& to_tokens,
+              Executor threads = {}) {
+  using KeyFrom = typename From::KeyQuantizer;
+  using ValueFrom = typename From::ValueQuantizer;
+  using KeyTo = typename To::KeyQuantizer;
+  using ValueTo = typename To::ValueQuantizer;
+  check_sequence(from, tokens);
+  check_sequence(to, to_tokens);
+  check_as_many(tokens, to_tokens);
+  detail::check_tiles<KeyTo>(to_tokens);
+  detail::with_groups(from, to, layer, [&](auto from_group, std::int32_t from_index, auto to_group, auto to_index) {
+    constexpr bool values = !From::template known_shape<from_group()>().values_in_keys();
+    if constexpr (values) detail::check_tiles<ValueTo>(to_tokens);
+    auto const source = from.template sequence_in<from_group()>(tokens.sequence, from_index);
+    auto const target = to.template sequence_in<to_group()>(to_tokens.sequence, to_index);
+    check_tokens(source, tokens);
+    check_tokens(target, to_tokens);
+    std::int32_t const heads = source.shape().kv_heads, step = std::max(1, target.shape().block_size);
+    std::int32_t const steps = blocks_for(tokens.count, step);
+    parallel_for(threads, std::int64_t{heads} * steps, [&](std::int64_t task) {
+      auto const head = static_cast<std::int32_t>(task % heads), begin = static_cast<std::int32_t>(task / heads) * step;
+      std::int32_t const n = std::min(step, tokens.count - begin);
+      detail::seal_plane<KeyFrom, KeyTo, typename To::Layout, Plane::key>(source, tokens.first + begin, target,
+                                                                          to_tokens.first + begin, n, head);
+      if constexpr (values)
+        detail::seal_plane<ValueFrom, ValueTo, typename To::Layout, Plane::value>(source, tokens.first + begin, target,
+                                                                                  to_tokens.first + begin, n, head);
+    });
+  });
+}
+
+}  // namespace folio::ops

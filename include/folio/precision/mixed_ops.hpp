@@ -1,0 +1,257 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Append, attend and gather over sequences that are in several caches, or in a basis of their own: the operations of
+// ops/, once for each part, and with the rows turned before and behind. Host only.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <folio/attention/checks.hpp>
+#include <folio/attention/params.hpp>
+#include <folio/error.hpp>
+#include <folio/kernels/rows.hpp>
+#include <folio/kernels/token_range.hpp>
+#include <folio/ops/append.hpp>
+#include <folio/ops/attend.hpp>
+#include <folio/ops/gather.hpp>
+#include <folio/ops/merge_attention.hpp>
+#include <folio/precision/layer_parts.hpp>
+#include <folio/precision/mixed_batch.hpp>
+#include <folio/precision/rotation_matrices.hpp>
+#include <limits>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace folio::ops {
+
+namespace detail {
+
+/// Calls of_windows(view.windows, number) for a layer with a window, else of_both(number): the numbers are the layer's
+/// among those of its part.
+template <class View, class OfWindows, class OfBoth>
+void with_part(View const& view, std::int32_t layer, OfWindows const& of_windows, OfBoth const& of_both) {
+  if constexpr (!View::has_windows) {
+    of_both(layer);
+  } else {
+    if (layer < 0 || layer >= view.num_layers()) throw no_such_layer(layer);
+    PartPlace const at = layer_in_part(View::model, layer);
+    if (at.part == LayerPart::with_window)
+      of_windows(view.windows, at.number);
+    else
+      of_both(at.number);
+  }
+}
+
+/// Rows of results in floats: those of `io` where it has floats, else some of its own that `finish` stores there.
+template <class T, class Out>
+class FloatResults {
+ public:
+  FloatResults(AttentionIo<T, Out> const& io, std::int64_t tokens, std::int32_t dim)
+      : io_(io), dim_(dim), row_(std::int64_t{io.num_query_heads} * dim) {
+    folio::detail::check_operands(io, tokens);
+    stride_ = folio::detail::checked_stride(io.out_stride, row_, "out");
+    if constexpr (!std::is_same_v<Out, float>) own_.resize(static_cast<std::size_t>(tokens * row_));
+  }
+  [[nodiscard]] float* row(std::int64_t token) {
+    if constexpr (std::is_same_v<Out, float>)
+      return io_.out + token * stride_;
+    else
+      return own_.data() + token * row_;
+  }
+  [[nodiscard]] std::int64_t stride() const { return own_.empty() ? stride_ : row_; }
+  void finish(std::int64_t token) {
+    if constexpr (!std::is_same_v<Out, float>)
+      store_activations(row(token), io_.num_query_heads * dim_, io_.out + token * stride_);
+  }
+
+ private:
+  AttentionIo<T, Out> io_;
+  std::int32_t dim_;
+  std::int64_t row_, stride_ = 0;
+  std::vector<float> own_;
+};
+
+/// Attention of a layer without a window over what both caches have of it.
+template <class View, class T, class Out>
+void attend_both(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io, AttentionParams const& params,
+                 HostExecution const& execution) {
+  if (!view.any_demoted) return attend(view.hot, layer, io, params, execution);
+  GroupShape const& shape = view.cold.group(view.cold.place(layer).group).shape;
+  folio::detail::checked_query_heads(shape, io.num_query_heads);
+  constexpr float empty = -std::numeric_limits<float>::infinity();
+  std::int64_t const tokens = view.num_query_tokens();
+  std::int32_t const heads = io.num_query_heads, dim = shape.value_dim;
+  auto const rows = static_cast<std::size_t>(tokens * heads);
+  FloatResults<T, Out> results(io, tokens, dim);
+  std::vector<float> own_lse(io.lse != nullptr ? 0 : rows, empty), cold_lse(rows, empty);
+  std::vector<float> cold_out(rows * static_cast<std::size_t>(dim));
+  float* const lse = io.lse != nullptr ? io.lse : own_lse.data();
+  attend(view.hot, layer, AttentionIo<T, float>{io.q, heads, results.row(0), lse, io.q_stride, results.stride()},
+         params, execution);
+  AttentionParams cold_params = params;
+  cold_params.causal = false;
+  cold_params.tree_mask = nullptr;    // demoted tokens come before all of the step's
+  cold_params.sink_logits = nullptr;  // in the softmax once, with the hot part
+  attend(view.cold, layer, AttentionIo<T, float>{io.q, heads, cold_out.data(), cold_lse.data(), io.q_stride},
+         cold_params, execution);
+  parallel_for(execution.threads, view.query_start(view.num_sequences()), [&](std::int64_t token) {  // but for padding
+    std::int64_t const row = token * heads;
+    merge_attention(results.row(token), lse + row, cold_out.data() + row * dim, cold_lse.data() + row, heads, dim);
+    results.finish(token);
+  });
+}
+
+/// Tokens of a layer without a window, from whichever cache has each.
+template <class View>
+void gather_both(View const& view, std::int32_t layer, Tokens const& tokens, float* keys, float* values,
+                 Executor threads) {
+  std::int32_t const demoted = view.num_demoted(tokens.sequence), length = view.num_tokens(tokens.sequence);
+  check_length(length, tokens);
+  if (demoted == 0) return gather(view.hot, layer, tokens, keys, values, threads);
+  auto const part = [&](auto const& from, std::int32_t begin, std::int32_t end, std::int32_t before) {
+    GroupShape const& shape = from.group(from.place(std::max(layer, 0)).group).shape;
+    std::int32_t const first = std::max(begin, tokens.first), last = std::min(end, tokens.first + tokens.count);
+    if (first >= last) return;
+    std::int64_t const row = std::int64_t{first - tokens.first} * shape.kv_heads;
+    gather(from, layer, {tokens.sequence, first - before, last - first},
+           keys != nullptr ? keys + row * shape.key_dim : nullptr,
+           values != nullptr ? values + row * shape.value_dim : nullptr, threads);
+  };
+  part(view.hot, 0, view.sinks, 0);
+  part(view.cold, view.sinks, view.sinks + demoted, view.sinks);
+  part(view.hot, view.sinks + demoted, length, demoted);
+}
+
+}  // namespace detail
+
+/// What append does for a view of one cache: new tokens are written to the hot one, or that of the windows.
+template <class Hot, class Cold, class Windows, class M, Activation T>
+void append(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, T const* keys,
+            std::type_identity_t<T> const* values, Executor threads = {}, RowStrides const& strides = {}) {
+  auto const append_to = [&](auto const& part, std::int32_t number) {
+    append(part, number, keys, values, threads, strides);
+  };
+  detail::with_part(view, layer, append_to, [&](std::int32_t number) { append_to(view.hot, number); });
+}
+
+/// Softmax attention of a step's query tokens over everything that their sequences have in both caches: what attend
+/// gives for one cache, of the tokens as each cache decodes them. Arguments and result are those of attend.
+///
+/// Two partial attentions over disjoint tokens, merged by their log-sum-exp: over sinks and newest tokens, causal or by
+/// the tree mask, and over the demoted ones, which every query sees. A view without demoted tokens costs one attend,
+/// and a layer with a window always does: it gives the same bits as a plain cache of the hot format. Takes the
+/// num_query_tokens * num_query_heads * (value_dim + 2) floats of the second part from the heap. Throws Error, before
+/// anything is written, as attend does, for a range of tokens, which is for parts of one cache, and for ALiBi: a
+/// token's place in one of the caches is not its position.
+template <class Hot, class Cold, class Windows, class M, class T, class Out>
+void attend(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
+            AttentionParams const& params = {}, HostExecution const& execution = {}) {
+  if (params.token_begin > 0 || params.token_end != std::numeric_limits<std::int32_t>::max())
+    throw Error("folio: attend over two caches takes no range of tokens; attend over view.hot or view.cold for a part");
+  if (params.alibi_slopes != nullptr)
+    throw Error("folio: attend over two caches has no ALiBi: a token's place in one of them is not its position");
+  detail::with_part(
+      view, layer, [&](auto const& windows, std::int32_t number) { attend(windows, number, io, params, execution); },
+      [&](std::int32_t number) { detail::attend_both(view, number, io, params, execution); });
+}
+
+/// What gather does for one cache: `tokens`, as the model counts them, from whichever cache has each. Throws Error for
+/// tokens that a window gave back, as there.
+template <class Hot, class Cold, class Windows, class M>
+void gather(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, Tokens const& tokens, float* keys,
+            float* values, Executor threads = {}) {
+  check_sequence(view.hot, tokens);
+  detail::with_part(
+      view, layer,
+      [&](auto const& windows, std::int32_t number) { gather(windows, number, tokens, keys, values, threads); },
+      [&](std::int32_t number) { detail::gather_both(view, number, tokens, keys, values, threads); });
+}
+
+/// What append does, with `keys` and `values` in the model's basis. Cost besides: dim * dim multiplications a row, and
+/// a copy of the rows.
+template <class View, Activation T>
+void append(MatrixView<View> const& view, std::int32_t layer, T const* keys, std::type_identity_t<T> const* values,
+            Executor threads = {}, RowStrides const& strides = {}) {
+  LayerMatrices const& m = view.matrices->layer(layer);
+  std::int64_t const tokens = view.num_query_tokens();
+  if (keys == nullptr || values == nullptr || (m.keys.empty() && m.values.empty()))
+    return append(view.stored, layer, keys, values, threads, strides);  // which says what is missing
+  auto const turn = [&](std::vector<float> const& matrices, std::int32_t dim, T const* rows, std::int64_t stride,
+                        char const* what) {
+    std::int64_t const row = std::int64_t{m.kv_heads} * dim;
+    stride = folio::detail::checked_stride(stride, row, what);
+    std::vector<float> turned(static_cast<std::size_t>(tokens * row));
+    parallel_for(threads, tokens, [&](std::int64_t t) {
+      float* const to = turned.data() + t * row;
+      if (matrices.empty()) return load_activations(rows + t * stride, static_cast<std::int32_t>(row), to);
+      std::vector<float> given(static_cast<std::size_t>(row));
+      load_activations(rows + t * stride, static_cast<std::int32_t>(row), given.data());
+      turn_rows(matrices, m.kv_heads, dim, given.data(), 1, m.kv_heads, false, to);
+    });
+    return turned;
+  };
+  std::vector<float> const turned_keys = turn(m.keys, m.key_dim, keys, strides.keys, "keys");
+  std::vector<float> const turned_values = turn(m.values, m.value_dim, values, strides.values, "values");
+  append(view.stored, layer, turned_keys.data(), turned_values.data(), threads);
+}
+
+/// What attend does, with `q` and `out` in the model's basis. Cost besides: dim * dim multiplications for each query
+/// and output.
+template <class View, class T, class Out>
+void attend(MatrixView<View> const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
+            AttentionParams const& params = {}, HostExecution const& execution = {}) {
+  LayerMatrices const& m = view.matrices->layer(layer);
+  std::int32_t const heads = io.num_query_heads;
+  bool const fits = heads > 0 && heads % m.kv_heads == 0;  // attend says so if it does not
+  std::int64_t const tokens = fits ? view.num_query_tokens() : 0, row = std::int64_t{heads} * m.key_dim;
+  detail::FloatResults<T, Out> results(io, tokens, m.value_dim);
+  auto const stored = [&](auto const* q, std::int64_t q_stride) {
+    attend(view.stored, layer,
+           AttentionIo<std::remove_cvref_t<decltype(*q)>, float>{q, heads, tokens > 0 ? results.row(0) : nullptr,
+                                                                 io.lse, q_stride, results.stride()},
+           params, execution);
+  };
+  if (m.keys.empty()) {
+    stored(io.q, io.q_stride);
+  } else {
+    std::int64_t const stride = folio::detail::checked_stride(io.q_stride, row, "q");
+    std::vector<float> turned(static_cast<std::size_t>(tokens * row));
+    parallel_for(execution.threads, tokens, [&](std::int64_t t) {
+      std::vector<float> given(static_cast<std::size_t>(row));
+      load_activations(io.q + t * stride, static_cast<std::int32_t>(row), given.data());
+      turn_rows(m.keys, m.kv_heads, m.key_dim, given.data(), 1, heads, false, turned.data() + t * row);
+    });
+    stored(static_cast<float const*>(turned.data()), 0);
+  }
+  if (m.values.empty() && std::is_same_v<Out, float>) return;
+  parallel_for(execution.threads, view.query_start(view.num_sequences()), [&](std::int64_t t) {  // but for padding
+    float* const rows = results.row(t);
+    if (!m.values.empty()) {
+      std::vector<float> const as_stored(rows, rows + std::int64_t{heads} * m.value_dim);
+      turn_rows(m.values, m.kv_heads, m.value_dim, as_stored.data(), 1, heads, true, rows);
+    }
+    results.finish(t);
+  });
+}
+
+/// What gather does, to the model's basis.
+template <class View>
+void gather(MatrixView<View> const& view, std::int32_t layer, Tokens const& tokens, float* keys, float* values,
+            Executor threads = {}) {
+  LayerMatrices const& m = view.matrices->layer(layer);
+  gather(view.stored, layer, tokens, keys, values, threads);
+  auto const turn_back = [&](std::vector<float> const& matrices, std::int32_t dim, float* rows) {
+    if (matrices.empty() || rows == nullptr) return;
+    parallel_for(threads, tokens.count, [&](std::int64_t t) {
+      float* const token = rows + t * m.kv_heads * dim;
+      std::vector<float> const stored(token, token + std::int64_t{m.kv_heads} * dim);
+      turn_rows(matrices, m.kv_heads, dim, stored.data(), 1, m.kv_heads, true, token);
+    });
+  };
+  turn_back(m.keys, m.key_dim, keys);
+  turn_back(m.values, m.value_dim, values);
+}
+
+}  // namespace folio::ops

@@ -1,0 +1,172 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#include <atomic>
+#include <folio/folio.hpp>
+#include <folio/precision/mixed_cache.hpp>
+#include <folio/precision/precision_ladder.hpp>
+#include <limits>
+#include <span>
+#include <stdexcept>
+#include <tuple>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/model_sequence.hpp"
+
+using namespace folio;
+using folio::test::block_ids;
+using folio::test::contains;
+
+namespace {
+
+constexpr ModelConfig tiny{.layers = 1, .kv_heads = 1, .head_dim = 16};
+using Cache = MixedCache<KvCache<Model<tiny>, F16, BlockSize<4>>, KvCache<Model<tiny>, Int4Rotated, BlockSize<8>>>;
+
+/// The format of a user, whose encoder gives up.
+struct Failing : Int8PerToken {
+  static inline std::atomic<int> rows_left = 0;
+  static void encode(float const* row, std::int32_t dim, std::byte* codes, std::byte* params) {
+    if (--rows_left < 0) throw std::runtime_error("no more rows");
+    Int8PerToken::encode(row, dim, codes, params);
+  }
+};
+
+Cache cache_of(std::int64_t hot_blocks, std::int64_t cold_blocks) {
+  return Cache({.hot = {.num_blocks = {hot_blocks}}, .cold = {.num_blocks = {cold_blocks}}, .newest = 40});
+}
+
+}  // namespace
+
+TEST_CASE("a ladder goes down with the free blocks, and up again with some distance") {
+  Cache cache = cache_of(100, 100);
+  PrecisionLadder ladder(40, {{0.5, 16}, {0.2, 8}, {0.1, 0}}, 0.1);
+  auto const at = [&](std::int32_t live_blocks) {
+    MixedSequence const held = cache.create(live_blocks * 4);
+    ladder.update(cache);
+    CHECK(cache.newest() == ladder.newest());
+    return ladder.stats().step;
+  };
+  CHECK(at(0) == 0);
+  CHECK(ladder.newest() == 40);
+  CHECK(at(50) == 0);  // half is not less than half
+  CHECK(at(51) == 1);
+  CHECK(ladder.newest() == 16);
+  CHECK(at(45) == 1);
+  CHECK(at(41) == 1);
+  CHECK(at(40) == 0);
+  CHECK(at(95) == 3);  // at once
+  CHECK(ladder.newest() == 0);
+  CHECK(at(81) == 3);
+  CHECK(at(79) == 2);
+  CHECK(at(0) == 0);
+  CHECK(ladder.stats().num_steps_down == 4);
+  CHECK(ladder.stats().num_steps_up == 4);
+}
+
+TEST_CASE("pressure demotes more, until an append fits") {
+  Cache cache = cache_of(20, 20);
+  PrecisionLadder ladder(40, {{0.5, 16}, {0.25, 8}});
+  MixedSequence a = cache.create(32), b = cache.create(40);
+  MixedSequence* const sequences[] = {&a, &b};
+  CHECK_FALSE(b.try_append(20));
+  CHECK(ladder.relieve_until([&] { return b.try_append(20); }, cache, sequences));
+  CHECK(ladder.stats().step == 2);  // two blocks of twenty were free
+  CHECK(b.num_tokens() == 60);
+  CHECK(a.num_demoted() == 24);
+  CHECK(b.num_demoted() == 32);
+  CHECK(ladder.stats().num_demoted_tokens == 56);
+  CHECK(cache.stats().num_demoted_tokens == 56);
+  CHECK(cache.stats().bytes_saved == 14 * cache.hot().block_bytes() - 7 * cache.cold().block_bytes());
+  CHECK_FALSE(ladder.relieve_until([&] { return b.try_append(1000); }, cache, sequences));
+  CHECK(b.num_tokens() == 60);
+}
+
+TEST_CASE("a step further is taken where the first is not enough") {
+  Cache cache = cache_of(20, 20);
+  PrecisionLadder ladder(40, {{0.6, 16}, {0.2, 8}, {0.1, 0}});
+  MixedSequence a = cache.create(48);  // 8 free
+  MixedSequence* const sequences[] = {&a};
+  CHECK(ladder.relieve(cache, sequences) == 32);
+  CHECK(ladder.stats().step == 1);
+  CHECK(ladder.relieve_until([&] { return cache.hot().num_free_blocks() >= 18; }, cache, sequences));
+  CHECK(ladder.stats().step == 2);
+  CHECK(a.num_demoted() == 40);
+}
+
+TEST_CASE("what is not accepted stays, and cold blocks that are missing are counted") {
+  Cache cache = cache_of(20, 1);
+  PrecisionLadder ladder(40, {{1.0, 0}});
+  MixedSequence a = cache.create(24), b = cache.create(24);
+  MixedSequence* const sequences[] = {&a, &b};
+  std::int32_t const accepted[] = {24, 8};
+  CHECK(ladder.relieve(cache, sequences, accepted) == 8);  // of a nothing: it needs three cold blocks
+  CHECK(a.num_demoted() == 0);
+  CHECK(b.num_demoted() == 8);
+  CHECK(ladder.stats().num_refused == 1);
+  CHECK_THROWS_WITH(ladder.relieve(cache, sequences, std::span(accepted, 1)), contains("for each of 2 sequences"));
+}
+
+TEST_CASE("a ladder that refuses what it is given changes nothing") {
+  Cache cache = cache_of(20, 20);
+  PrecisionLadder ladder(40, {{1.0, 0}});
+  MixedSequence a = cache.create(24), empty;
+  std::int32_t const accepted[] = {24};
+  auto const refused = [&](MixedSequence* other, std::span<std::int32_t const> numbers, char const* sentence) {
+    MixedSequence* const sequences[] = {&a, other};
+    CHECK_THROWS_WITH(ladder.relieve(cache, sequences, numbers), contains(sentence));
+    CHECK_THROWS_WITH(ladder.relieve_until([] { return false; }, cache, sequences, numbers), contains(sentence));
+    CHECK(a.num_demoted() == 0);
+    CHECK(ladder.stats().step == 0);
+    CHECK(cache.newest() == 40);
+  };
+  refused(&empty, {}, "a ladder was given an empty MixedSequence");
+  refused(nullptr, {}, "a ladder was given an empty MixedSequence");
+  refused(&a, accepted, "for each of 2 sequences");
+  PrecisionLadder far(std::numeric_limits<std::int32_t>::max(), {{1.0, std::numeric_limits<std::int32_t>::max() - 1}});
+  CHECK_THROWS_WITH(far.update(cache), contains("the newest region has 0 to 1073741823 tokens"));
+  CHECK(far.stats().step == 0);
+  CHECK(cache.newest() == 40);
+}
+
+TEST_CASE("a seal that throws leaves that sequence as it was, and those before it are counted") {
+  using FailingCache = MixedCache<KvCache<Model<tiny>, F16, BlockSize<4>>, KvCache<Model<tiny>, Failing, BlockSize<8>>>;
+  ThreadPool pool(3);
+  for (ThreadPool* const threads : {static_cast<ThreadPool*>(nullptr), &pool}) {
+    FailingCache cache({.hot = {.num_blocks = {40}}, .cold = {.num_blocks = {40}}, .newest = 40});
+    PrecisionLadder ladder(40, {{1.0, 0}});
+    MixedSequence a = cache.create(24), b = cache.create(24), c = cache.create(24);
+    MixedSequence* const sequences[] = {&a, &b, &c};
+    auto const state = [&](MixedSequence const& s) {
+      return std::tuple(block_ids(s.hot()), block_ids(s.cold()), s.num_tokens(), s.num_new_tokens(), s.num_demoted());
+    };
+    auto const before_b = state(b), before_c = state(c);
+    Failing::rows_left = 2 * 24 + 30;  // keys and values of the first, and some of the second
+    CHECK_THROWS_WITH(ladder.relieve(cache, sequences, {}, threads), "no more rows");
+    CHECK(a.num_demoted() == 24);
+    CHECK(state(b) == before_b);
+    CHECK(state(c) == before_c);
+    CHECK(cache.cold().num_free_blocks() == 37);
+    CHECK(ladder.stats().num_demoted_tokens == 24);
+    CHECK(cache.stats().num_demoted_tokens == 24);
+    CHECK(cache.stats().num_seals == 1);
+    Failing::rows_left = 1000;
+    CHECK(ladder.relieve(cache, sequences, {}, threads) == 48);
+    CHECK(ladder.stats().num_demoted_tokens == 72);
+  }
+}
+
+TEST_CASE("steps that make no ladder are refused") {
+  CHECK_NOTHROW(PrecisionLadder(0, {}));
+  CHECK_NOTHROW(PrecisionLadder(1, {{1.0, 0}}, 0));
+  CHECK_THROWS_WITH(PrecisionLadder(40, {{0.5, 40}}), contains("step 0 of a ladder"));
+  CHECK_THROWS_WITH(PrecisionLadder(40, {{0.5, 16}, {0.5, 8}}), contains("step 1 of a ladder"));
+  CHECK_THROWS_WITH(PrecisionLadder(40, {{0.5, 16}, {0.4, 16}}), contains("step 1 of a ladder"));
+  CHECK_THROWS_WITH(PrecisionLadder(40, {{1.1, 16}}),
+                    contains("step 0 of a ladder has free_below 1.100000 and newest 16"));
+  CHECK_THROWS_WITH(PrecisionLadder(40, {{0.0, 16}}),
+                    contains("step 0 of a ladder has free_below 0.000000 and newest 16"));
+  CHECK_THROWS_WITH(PrecisionLadder(40, {{0.5, -1}}),
+                    contains("step 0 of a ladder has free_below 0.500000 and newest -1"));
+  CHECK_THROWS_WITH(PrecisionLadder(-1, {}), contains("at least 0 tokens"));
+  CHECK_THROWS_WITH(PrecisionLadder(40, {{0.5, 16}}, -0.1), contains("hysteresis from 0 to 1"));
+}

@@ -1,0 +1,215 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Sequences of a cache that keeps prefixes. What a token writes follows from the whole prefix up to it, as real keys
+// and values do: a block of a wrong prefix shows, whatever its tokens are.
+
+#include <cstdint>
+#include <cstring>
+#include <folio/kernels/rows.hpp>
+#include <folio/kv_cache.hpp>
+#include <folio/ops/append.hpp>
+#include <folio/ops/gather.hpp>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/prefix_ledger.hpp"
+#include "support/reference_cache.hpp"
+
+namespace folio::test {
+
+/// `first`, and `second` behind it.
+inline Symbols operator+(Symbols first, Symbols const& second) {
+  first.insert(first.end(), second.begin(), second.end());
+  return first;
+}
+inline Symbols first_of(Symbols const& symbols, std::int32_t n) { return {symbols.begin(), symbols.begin() + n}; }
+
+template <class Cache>
+class PrefixStory {
+ public:
+  /// Begins with what the cache has of `prompt`; the rest is to be appended.
+  PrefixStory(Cache& cache, Prefix const& prompt, std::int32_t tenant = 0)
+      : cache_(&cache), sequence_(cache.create(prompt, tenant)), scope_(prompt.scope) {
+    note(prompt.symbols.first(static_cast<std::size_t>(sequence_.num_tokens())));
+  }
+
+  /// The same with a sequence that was created for `prompt`.
+  PrefixStory(Cache& cache, Sequence sequence, Prefix const& prompt)
+      : PrefixStory(cache, std::move(sequence), prompt.scope) {
+    note(prompt.symbols.first(static_cast<std::size_t>(sequence_.num_tokens())));
+  }
+
+  [[nodiscard]] Sequence& sequence() { return sequence_; }
+  [[nodiscard]] Sequence const& sequence() const { return sequence_; }
+  [[nodiscard]] Symbols const& symbols() const { return symbols_; }
+  [[nodiscard]] std::int32_t scope() const { return scope_; }
+  [[nodiscard]] std::int32_t size() const { return static_cast<std::int32_t>(symbols_.size()); }
+
+  /// Slots for more tokens, which write() fills. False, and nothing changed, when there is no room.
+  [[nodiscard]] bool take_slots(std::span<std::int32_t const> more) {
+    if (!sequence_.try_append(static_cast<std::int32_t>(more.size()))) return false;
+    note(more);
+    return true;
+  }
+  /// Notes the tokens for which the sequence has got slots.
+  void took_slots(std::span<std::int32_t const> more) { note(more); }
+
+  /// Writes the tokens of the last append of each story in one step.
+  static void write(Cache& cache, std::span<PrefixStory const* const> stories) {
+    std::vector<BatchItem> items;
+    for (PrefixStory const* story : stories) items.emplace_back(&story->sequence_);
+    auto const batch = cache.batch(items);
+    for (std::int32_t layer = 0; layer < Cache::model.layers; ++layer) {
+      GroupShape const& shape = cache.shape(Cache::model.pattern.place(layer).group);
+      std::vector<float> keys, values;
+      for (PrefixStory const* story : stories)
+        for (std::int32_t t = story->size() - story->sequence_.num_new_tokens(); t < story->size(); ++t)
+          for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
+            story->add_row(shape, 0, layer, t, head, keys);
+            if (!shape.values_in_keys()) story->add_row(shape, 1, layer, t, head, values);
+          }
+      ops::append(batch.view(), layer, keys.data(), values.data());
+    }
+  }
+
+  [[nodiscard]] bool try_append(std::span<std::int32_t const> more) {
+    if (!take_slots(more)) return false;
+    PrefixStory const* const self = this;
+    write(*cache_, {&self, 1});
+    return true;
+  }
+  PrefixStory& append(Symbols const& more) {
+    if (!try_append(more)) FAIL("there is no room for " << more.size() << " tokens");
+    return *this;
+  }
+  /// Appends and writes what is missing of `prompt`.
+  PrefixStory& finish(Symbols const& prompt) { return append({prompt.begin() + size(), prompt.end()}); }
+
+  [[nodiscard]] PrefixStory fork() const { return with(sequence_.fork()); }
+  /// The story of a fork of this one's sequence.
+  [[nodiscard]] PrefixStory with(Sequence fork) const {
+    PrefixStory child = PrefixStory(*cache_, std::move(fork), scope_);
+    child.symbols_ = symbols_;
+    child.digests_ = digests_;
+    return child;
+  }
+  void truncate(std::int32_t n) {
+    sequence_.truncate(n);
+    symbols_.resize(static_cast<std::size_t>(n));
+    digests_.resize(static_cast<std::size_t>(n));
+  }
+  std::int32_t insert() { return insert(size()); }
+  /// Keeps the first n tokens.
+  std::int32_t insert(std::int32_t n) {
+    return cache_->insert(sequence_, {std::span(symbols_).first(static_cast<std::size_t>(n)), scope_});
+  }
+
+  /// What the cache holds otherwise than it was written, of all that the next token sees; empty when all is right.
+  [[nodiscard]] std::string difference() const {
+    auto const batch = cache_->batch({{&sequence_, 0}});
+    for (std::int32_t token = 0; token < size(); ++token)
+      if (std::string const wrong = difference_at(batch.view(), 0, token); !wrong.empty()) return wrong;
+    return {};
+  }
+
+  /// Likewise, of one token of this story, which is item `i` of a batch.
+  template <class View>
+  [[nodiscard]] std::string difference_at(View const& view, std::int32_t i, std::int32_t token) const {
+    if (sequence_.num_tokens() != size()) return "the length is wrong";
+    for (std::int32_t layer = 0; layer < Cache::model.layers; ++layer) {
+      int const group = Cache::model.pattern.place(layer).group;
+      GroupShape const& shape = cache_->shape(group);
+      if (!shape.visible(size(), token)) continue;
+      std::string const where = "token " + std::to_string(token) + " of layer " + std::to_string(layer);
+      if (sequence_.blocks(group)[static_cast<std::size_t>(token / shape.block_size)] == null_block)
+        return where + " has no block";
+      wanted_[0].clear();
+      wanted_[1].clear();
+      for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
+        add_expected<typename Cache::KeyQuantizer>(shape, 0, layer, token, head);
+        if (shape.values_in_keys())
+          wanted_[1].insert(wanted_[1].end(), wanted_[0].end() - shape.key_dim,
+                            wanted_[0].end() - shape.key_dim + shape.value_dim);
+        else
+          add_expected<typename Cache::ValueQuantizer>(shape, 1, layer, token, head);
+      }
+      found_[0].assign(wanted_[0].size(), -1.0F);
+      found_[1].assign(wanted_[1].size(), -1.0F);
+      ops::gather(view, layer, {i, token, 1}, found_[0].data(), found_[1].data());
+      if (found_[0] != wanted_[0]) return "the key of " + where + " is not what was written";
+      if (found_[1] != wanted_[1]) return "the value of " + where + " is not what was written";
+    }
+    return {};
+  }
+
+ private:
+  PrefixStory(Cache& cache, Sequence sequence, std::int32_t scope)
+      : cache_(&cache), sequence_(std::move(sequence)), scope_(scope) {}
+
+  void note(std::span<std::int32_t const> more) {
+    for (std::size_t i = 0; i < more.size(); ++i) {
+      digests_.push_back(unit_key(digests_.empty() ? scope_key(scope_) : digests_.back(), more.subspan(i, 1)));
+      symbols_.push_back(more[i]);
+    }
+  }
+
+  /// The row that token t writes.
+  void add_row(GroupShape const& shape, int plane, std::int32_t layer, std::int32_t t, std::int32_t head,
+               std::vector<float>& rows) const {
+    auto const token = static_cast<std::uint32_t>(digests_[static_cast<std::size_t>(t)]);
+    std::int32_t const dims = plane == 0 ? shape.key_dim : shape.value_dim;
+    for (std::int32_t d = 0; d < dims; ++d) rows.push_back(folio_test::written(token, t, layer, head, plane, d));
+  }
+
+  /// What quantizer Q makes of it.
+  template <class Q>
+  void add_expected(GroupShape const& shape, int plane, std::int32_t layer, std::int32_t t, std::int32_t head) const {
+    row_.clear();
+    add_row(shape, plane, layer, t, head, row_);
+    alignas(16) std::byte codes[256] = {}, params[64] = {};
+    float decoded[64];
+    auto const dims = static_cast<std::int32_t>(row_.size());
+    Q::encode(row_.data(), dims, codes, params);
+    decode_row<Q>(codes, params, dims, decoded);
+    wanted_[plane].insert(wanted_[plane].end(), decoded, decoded + dims);
+  }
+
+  Cache* cache_;
+  Sequence sequence_;
+  std::int32_t scope_ = 0;
+  Symbols symbols_;
+  std::vector<std::uint64_t> digests_;                           // of the prefix up to each token
+  inline static std::vector<float> row_, wanted_[2], found_[2];  // used again and again
+};
+
+/// Whether every block is free, live or cached.
+template <class Cache>
+bool accounts_close(Cache const& cache) {
+  for (int g = 0; g < Cache::num_groups; ++g) {
+    BlockPool const& pool = cache.state()->store.pool(g);
+    if (pool.num_free() + pool.num_live() + pool.num_cached() != pool.num_blocks()) return false;
+  }
+  return true;
+}
+
+/// Runs `prompt` to its end; to be kept by insert().
+template <class Cache>
+PrefixStory<Cache> run(Cache& cache, Symbols const& prompt, std::int32_t scope = 0) {
+  PrefixStory<Cache> story(cache, {prompt, scope});
+  story.finish(prompt);
+  return story;
+}
+
+/// A request that comes, is kept and goes. Returns how many tokens it found.
+template <class Cache>
+std::int32_t serve(Cache& cache, Symbols const& prompt, std::int32_t scope = 0, std::int32_t tenant = 0) {
+  PrefixStory<Cache> story(cache, {prompt, scope}, tenant);
+  story.finish(prompt).insert();
+  return story.sequence().num_cached_tokens();
+}
+
+}  // namespace folio::test

@@ -87,15 +87,15 @@ void measure_copies(Run const& run) {
   Stream const stream;
   int const tokens = run.tiny ? 64 : 16384, at_once = run.tiny ? 2 : 64;  // of tokens / 16 blocks
   auto const filled = std::make_shared<Filled<BenchModel, F16>>(run, std::vector<std::int32_t>{tokens}, stream);
-  std::vector<std::vector<ops::BlockCopy>> sets;
+  std::vector<std::vector<BlockCopy>> sets;
   for (int first = 0; first < tokens / 32; first += at_once) {
-    std::vector<ops::BlockCopy>& copies = sets.emplace_back();
+    std::vector<BlockCopy>& copies = sets.emplace_back();
     for (int i = 1; i <= at_once; ++i) copies.push_back({BlockId{first + i}, BlockId{tokens / 32 + first + i}});
   }
   Candidate copy{.name = "gpu/copy_blocks",
                  .work =
                      [filled, sets](cudaStream_t s) {
-                       for (std::vector<ops::BlockCopy> const& copies : sets)
+                       for (std::vector<BlockCopy> const& copies : sets)
                          ops::copy_blocks(filled->cache.pool(), filled->cache.pool(), filled->cache.block_bytes(),
                                           copies, s);
                      },
@@ -127,7 +127,7 @@ void measure_swap(Run const& run, bool out) {
   std::int64_t const block_bytes = filled.cache.block_bytes(), bytes = num_blocks * block_bytes;
   Pinned const host((num_blocks + 1) * block_bytes);
   std::byte* const pool = filled.cache.pool();
-  std::vector<ops::BlockCopy> copies;
+  std::vector<BlockCopy> copies;
   for (int i = 1; i <= num_blocks; ++i) copies.push_back({BlockId{out ? 2 * i : i}, BlockId{out ? i : 2 * i}});
   Candidate const bus{.name = out ? "gpu/limit/to_host" : "gpu/limit/from_host",
                       .work =

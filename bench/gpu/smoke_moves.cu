@@ -58,7 +58,7 @@ void smoke_swap(Run const&) {
   fill(pair, 7);
   std::int64_t const bytes = pair.device().block_bytes(), count = 20;
   std::byte *const pool = pair.device().pool(), *const host_pool = pair.host().pool();
-  std::vector<ops::BlockCopy> within, out, in;
+  std::vector<BlockCopy> within, out, in;
   for (int i = 1; i <= count; ++i) {
     within.push_back({BlockId{i}, BlockId{30 + i}});
     out.push_back({BlockId{2 * i}, BlockId{i}});

@@ -82,4 +82,10 @@ concept BlockSizePolicy = requires {
 };
 static_assert(BlockSizePolicy<BlockSize<16>>);
 
+/// One block to copy over another.
+struct BlockCopy {
+  BlockId from{};
+  BlockId to{};
+};
+
 }  // namespace folio

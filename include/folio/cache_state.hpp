@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <folio/block.hpp>
 #include <folio/error.hpp>
-#include <folio/ops/copy_blocks.hpp>
 #include <folio/sequence_store.hpp>
 #include <memory>
 #include <span>
@@ -20,12 +20,12 @@ namespace folio {
 /// Work on blocks that must be done before the next step's kernels, where blocks are in memory that kernels read: the
 /// host's operations only note it, because an earlier step may still be running. A batch does it when it is made.
 struct DueWork {
-  bool clear_null_blocks = true;  ///< tables are padded with them, so what is read there must be finite
-  std::vector<std::vector<ops::BlockCopy>> copies;  ///< by group, in the order in which they were asked for
-  bool has_stream = false;                          ///< a batch was uploaded
-  void* stream = nullptr;                           ///< on this stream: where earlier steps run
-  std::uint64_t stream_id = 0;                      ///< what CUDA calls it, for handles may be used again
-  std::shared_ptr<void> retired;                    ///< an event in its place, which its user is about to destroy
+  bool clear_null_blocks = true;               ///< tables are padded with them, so what is read there must be finite
+  std::vector<std::vector<BlockCopy>> copies;  ///< by group, in the order in which they were asked for
+  bool has_stream = false;                     ///< a batch was uploaded
+  void* stream = nullptr;                      ///< on this stream: where earlier steps run
+  std::uint64_t stream_id = 0;                 ///< what CUDA calls it, for handles may be used again
+  std::shared_ptr<void> retired;               ///< an event in its place, which its user is about to destroy
 };
 
 /// The block lists and the addresses of the blocks. Owned by a KvCache, its sequences and its batches together.
@@ -48,7 +48,7 @@ struct CacheState {
 
   /// Throws Error when a block of group `g` after the first `num_blocks` is still to be copied.
   void check_no_copy_after(int g, std::int64_t num_blocks) const {
-    for (ops::BlockCopy const& copy : due.copies[static_cast<std::size_t>(g)])
+    for (BlockCopy const& copy : due.copies[static_cast<std::size_t>(g)])
       for (BlockId const block : {copy.from, copy.to})
         if (to_int(block) > num_blocks)
           throw Error("folio: cannot make a pool one of " + std::to_string(num_blocks) + " blocks: block " +
@@ -59,13 +59,17 @@ struct CacheState {
   void do_due_work() const noexcept {
     for (std::size_t g = 0; g < pools.size(); ++g) {
       if (due.clear_null_blocks) std::memset(pools[g], 0, static_cast<std::size_t>(block_bytes[g]));
-      for (ops::BlockCopy const& copy : due.copies[g]) ops::copy_blocks(pools[g], pools[g], block_bytes[g], {&copy, 1});
+      for (BlockCopy const& copy : due.copies[g]) copy_block(g, copy);
       due.copies[g].clear();
     }
     due.clear_null_blocks = false;
   }
 
  private:
+  void copy_block(std::size_t g, BlockCopy const& copy) const noexcept {
+    std::memcpy(pools[g] + to_int(copy.to) * block_bytes[g], pools[g] + to_int(copy.from) * block_bytes[g],
+                static_cast<std::size_t>(block_bytes[g]));
+  }
   /// So that `copy` cannot fail.
   static void prepare(void* owner, int g) {
     auto& copies = static_cast<CacheState*>(owner)->due.copies[static_cast<std::size_t>(g)];
@@ -74,11 +78,11 @@ struct CacheState {
   static void copy(void* owner, int g, BlockId from, BlockId to) noexcept {
     auto& state = *static_cast<CacheState*>(owner);
     auto const i = static_cast<std::size_t>(g);
-    ops::BlockCopy const copy{from, to};
+    BlockCopy const copy{from, to};
     if (state.defers_copies)
       state.due.copies[i].push_back(copy);
     else
-      ops::copy_blocks(state.pools[i], state.pools[i], state.block_bytes[i], {&copy, 1});
+      state.copy_block(i, copy);
   }
 };
 

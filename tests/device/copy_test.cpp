@@ -107,7 +107,7 @@ TEST_CASE("blocks are copied on the device byte by byte") {
   simt::launch({.grid = dim3(2, grid_y), .block = 32, .name = "copy_blocks_kernel", .seed = 5},
                ops::copy_blocks_kernel<>, from.data(), to.data(), block_bytes, copies);
   std::vector<std::byte> expected(to.size(), std::byte{0xFF});
-  for (ops::BlockCopy const& copy : std::span(copies.copies).first(3))
+  for (BlockCopy const& copy : std::span(copies.copies).first(3))
     std::memcpy(expected.data() + to_int(copy.to) * block_bytes, from.data() + to_int(copy.from) * block_bytes,
                 block_bytes);
   REQUIRE(to.to_vector() == expected);

@@ -171,11 +171,11 @@ class DeviceHalf {
     return (random_ >> 33) % n;
   }
 
-  static std::vector<folio::ops::BlockCopy> copies(std::span<folio::BlockId const> blocks, bool out) {
-    std::vector<folio::ops::BlockCopy> all;
+  static std::vector<folio::BlockCopy> copies(std::span<folio::BlockId const> blocks, bool out) {
+    std::vector<folio::BlockCopy> all;
     for (folio::BlockId const block : blocks) {
       folio::BlockId const host{static_cast<std::int32_t>(all.size()) + 1};
-      all.push_back(out ? folio::ops::BlockCopy{block, host} : folio::ops::BlockCopy{host, block});
+      all.push_back(out ? folio::BlockCopy{block, host} : folio::BlockCopy{host, block});
     }
     return all;
   }

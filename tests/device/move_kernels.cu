@@ -42,10 +42,10 @@ void compile_moves() {
   compile_requantize<models::llama3_1_8b, F32, Keys<Int8PerToken>, Values<Int4Rotated>>();
   compile_requantize<models::gemma3_27b, BF16, Fp8E4M3, LayoutInterleaved, BlockSizes<32, 16>>();
   compile_requantize<models::deepseek_v3, BF16, Int8PerToken>();
-  [[maybe_unused]] void (*volatile copy)(std::byte const*, std::byte*, std::int64_t, std::span<ops::BlockCopy const>,
+  [[maybe_unused]] void (*volatile copy)(std::byte const*, std::byte*, std::int64_t, std::span<BlockCopy const>,
                                          cudaStream_t) = ops::copy_blocks;
-  [[maybe_unused]] void (*volatile out)(std::byte const*, std::byte*, std::int64_t, std::span<ops::BlockCopy const>,
+  [[maybe_unused]] void (*volatile out)(std::byte const*, std::byte*, std::int64_t, std::span<BlockCopy const>,
                                         cudaStream_t) = ops::swap_out;
-  [[maybe_unused]] void (*volatile in)(std::byte*, std::byte const*, std::int64_t, std::span<ops::BlockCopy const>,
+  [[maybe_unused]] void (*volatile in)(std::byte*, std::byte const*, std::int64_t, std::span<BlockCopy const>,
                                        cudaStream_t) = ops::swap_in;
 }

@@ -15,9 +15,9 @@
 
 namespace {
 
+using folio::BlockCopy;
 using folio::BlockId;
 using folio::check_cuda;
-using folio::ops::BlockCopy;
 using folio::ops::next_independent_run;
 using folio::test::below;
 

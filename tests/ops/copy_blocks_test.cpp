@@ -7,8 +7,8 @@
 
 #include "support/catch.hpp"
 
+using folio::BlockCopy;
 using folio::BlockId;
-using folio::ops::BlockCopy;
 
 namespace {
 

@@ -12,12 +12,6 @@
 
 namespace folio::ops {
 
-/// One block to copy over another.
-struct BlockCopy {
-  BlockId from{};
-  BlockId to{};
-};
-
 /// Copies all bytes of each block `from` over its block `to`, within one pool or from one to another.
 ///
 /// `from_pool` and `to_pool` are the addresses of block 0; `block_bytes` is the same in both. The copies are

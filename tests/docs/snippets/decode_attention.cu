@@ -62,7 +62,7 @@ void first_kernels(float const* keys, float const* values, float const* q, __hal
 template <class Cache>
 void copy_out(Cache const& cache, folio::Sequence const& sequence, std::byte* host_pool, cudaStream_t steps,
               cudaStream_t copies, folio::BlockHold& hold) {
-  std::vector<folio::ops::BlockCopy> list;
+  std::vector<folio::BlockCopy> list;
   for (folio::BlockId const block : sequence.blocks(0))
     list.push_back({block, folio::BlockId{static_cast<std::int32_t>(list.size())}});
   // [hold]

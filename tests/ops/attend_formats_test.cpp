@@ -20,8 +20,8 @@ using namespace folio;
 using folio::test::machine_sets;
 using folio::test::random_floats;
 using folio::test::UseIsa;
-using ops::detail::PartialSums;
-using ops::detail::QueryStore;
+using ops::detail::AttentionAccumulator;
+using ops::detail::PackedQueries;
 using ops::detail::TileAttention;
 using ops::detail::TilePlanes;
 using ops::detail::TileTokens;
@@ -140,14 +140,14 @@ Errors errors_of(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_d
   auto const kernels = simd::row_kernels<Q::row_format>(rows > 8);
   TileAttention attention(
       {kernels, kernels, {key_dim, value_dim, 1, rows}, code_bytes<Q>(key_dim), code_bytes<Q>(value_dim)});
-  QueryStore queries;
+  PackedQueries queries;
   attention.begin(queries);
   for (std::int32_t r = 0; r < rows; ++r) queries.set_row(r, q.data() + r * key_dim, 1.0F);
   queries.finish();
-  PartialSums sums;
+  AttentionAccumulator sums;
   attention.clear(sums);
   {
-    TileAttention::Entered const entered(attention);
+    TileAttention::KernelScope const entered(attention);
     for (std::int32_t first = 0; first < tokens; first += simd::tile_tokens) {
       std::int32_t const count = std::min(tokens - first, simd::tile_tokens);
       TileTokens const tile{first, {0, 0, 0, count}, {{0, 0, 0, count}}};
@@ -262,18 +262,18 @@ TEST_CASE("queries become the same integers of 16 bits on every set of instructi
     constexpr RowFormat format{Elements::s8, RowParams::scale};
     auto const kernels = simd::row_kernels<format>(false);
     TileAttention attention({kernels, kernels, {128, 128, 1, 1}, 128, 128});
-    QueryStore queries;
+    PackedQueries queries;
     attention.begin(queries);
     queries.set_row(0, row.data(), 1.0F);
     queries.finish();
     simd::QueryRows const block = queries.block(0, {}).rows;
     double largest_error = 0;
-    std::vector<std::int32_t> dims(128);  // in the order of the places
-    for (std::int32_t place = 0; place < 128; ++place) dims[size(kernels.key_dim_at(place, 128))] = place;
+    std::vector<std::int32_t> dims(128);  // in the order of the columns
+    for (std::int32_t column = 0; column < 128; ++column) dims[size(kernels.key_dim_at(column, 128))] = column;
     found.emplace_back();
     for (std::int32_t d = 0; d < 128; ++d) {
-      std::int32_t const place = dims[size(d)], in_four = place % 4;
-      std::int8_t const* const words = block.words + place / 4 * simd::block_rows * simd::query_words * 4;
+      std::int32_t const column = dims[size(d)], in_four = column % 4;
+      std::int8_t const* const words = block.words + column / 4 * simd::block_rows * simd::query_words * 4;
       std::int16_t half = 0;  // the first and third, then the second and fourth of four; or low bytes, then high ones
       std::memcpy(&half, words + in_four % 2 * 4 + in_four / 2 * 2, 2);
       found.back().push_back(isa >= Isa::avx512 ? words[in_four] + 256 * words[4 + in_four] : half);

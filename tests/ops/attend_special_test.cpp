@@ -213,9 +213,9 @@ TEST_CASE("the exponential is right to 2 units of the last place, and keeps a Na
     UseIsa const use(isa);
     auto const kernels = simd::row_kernels<format>(false);
     auto const weights_of = [&](std::vector<float> scores) {  // less a largest score of 0
-      simd::RowState states[simd::block_rows] = {{0.0F, 0.0F}, {0.0F, 0.0F}, {0.0F, 0.0F}, {0.0F, 0.0F}};
-      float keep[simd::block_rows];
-      kernels.soften(simd::Tile{}, scores.data(), states, keep);
+      simd::SoftmaxState states[simd::block_rows] = {{0.0F, 0.0F}, {0.0F, 0.0F}, {0.0F, 0.0F}, {0.0F, 0.0F}};
+      float rescale[simd::block_rows];
+      kernels.online_softmax(simd::Tile{}, scores.data(), states, rescale);
       return scores;
     };
     std::vector<float> scores(std::size_t{simd::block_rows} * simd::tile_tokens);

@@ -16,15 +16,15 @@
 
 namespace folio::simd::FOLIO_SIMD_ISA {
 
-[[nodiscard]] inline std::int32_t float_places(std::int32_t dim) { return (dim + 15) / 16 * 16; }
-[[nodiscard]] inline std::int32_t same_dim(std::int32_t place, std::int32_t) { return place; }
+[[nodiscard]] inline std::int32_t float_columns(std::int32_t dim) { return (dim + 15) / 16 * 16; }
+[[nodiscard]] inline std::int32_t same_dim(std::int32_t column, std::int32_t) { return column; }
 
 template <class E>
 [[nodiscard]] RowKernels float_kernels(bool many_rows) {
   RowKernels k;
   k.shape_scores = shape_scores;
-  k.soften = soften;
-  k.key_places = k.value_places = float_places;
+  k.online_softmax = online_softmax;
+  k.key_columns = k.value_columns = float_columns;
   k.key_dim_at = k.value_dim_at = same_dim;
   if (many_rows && !std::is_same_v<E, F32Elements>) {
     k.prepare_keys = k.prepare_values = widen_rows<E>;
@@ -43,17 +43,17 @@ template <class C, bool Channels>
   k.load_key_params = load_grids<C::bias>;  // of two f16, as all unsigned codes have today
   k.load_value_params = load_grids<C::value_bias>;
   k.shape_scores = shape_scores;
-  k.soften = soften;
+  k.online_softmax = online_softmax;
   k.is_integer = true;
   k.quantize_queries = quantize_queries<false>;
-  if (C::spread) k.spread_bits = C::bits;
+  if (C::needs_shuffle) k.shuffle_bits = C::bits;
   k.prepare_keys = unpack_keys<C>;
   k.prepare_values = unpack_values<C>;
   k.score = score_codes<C>;
-  k.weigh = quantize_weights<C, Channels>;
+  k.prepare_weights = quantize_weights<C, Channels>;
   k.add = add_codes<Channels>;
-  k.key_places = key_places<C>;
-  k.value_places = value_places<C>;
+  k.key_columns = key_columns<C>;
+  k.value_columns = value_columns<C>;
   k.key_dim_at = key_dim_at<C>;
   k.value_dim_at = value_dim_at<C>;
   return k;
@@ -80,7 +80,7 @@ template <RowFormat F>
   if constexpr (F.elements == Elements::e5m2) k = float_kernels<E5m2Elements>(many_rows);
   if constexpr (F.elements >= Elements::s8) k = code_kernels<CodesOf<F.elements>, are_of_tile(F.params)>();
   if constexpr (F.params == RowParams::scale) k.load_key_params = k.load_value_params = load_scales;
-  if (F.params == RowParams::scale && !k.is_integer) k.weigh = scale_weights;
+  if (F.params == RowParams::scale && !k.is_integer) k.prepare_weights = scale_weights;
   if constexpr (are_of_tile(F.params)) {
     using C = CodesOf<F.elements>;
     k.load_key_params = load_tile_params<F.params, C::bias>;

@@ -26,14 +26,14 @@ inline void enter() {
 }
 inline void leave() { asm volatile("tilerelease"); }
 
-/// Keys: [token][place], a byte for each code; a row is whole vectors. (Read where they lie, those of 8 bits took
+/// Keys: [token][column], a byte for each code; a row is whole vectors. (Read where they lie, those of 8 bits took
 /// longer: a tile waits for each of its 16 cache lines.)
 template <class C, int Copies>
 inline void spread_key_copies(Tile const& tile) {
   std::int32_t const row_bytes = code_row_bytes(tile.dim, C::per_byte);
   auto* to = tile.unpacked;
   for (std::int32_t t = 0; t < tile.tokens; ++t) {
-    if (t % 2 == 0) ask_ahead(tile, 1);
+    if (t % 2 == 0) prefetch(tile, 1);
     for (std::int32_t at = 0; at < row_bytes; at += vector_bytes) {
       Words const packed = load_part<C, Copies>(tile, tile.rows->codes[t], at, row_bytes);
       FOLIO_UNROLL
@@ -46,18 +46,18 @@ inline void spread_keys(Tile const& tile) {
   with_copies<C>(tile, [&]<int Copies>() { spread_key_copies<C, Copies>(tile); });
 }
 template <class C>
-[[nodiscard]] inline std::int32_t spread_dim_at(std::int32_t place, std::int32_t dim) {
+[[nodiscard]] inline std::int32_t shuffled_dim_at(std::int32_t column, std::int32_t dim) {
   std::int32_t const row_bytes = code_row_bytes(dim, C::per_byte), copies = num_copies<C>(row_bytes);
-  std::int32_t const vector = place / vector_bytes, parts = C::per_byte / copies;
-  std::int32_t const byte = vector / parts * vector_bytes + place % vector_bytes, part = vector % parts;
+  std::int32_t const vector = column / vector_bytes, parts = C::per_byte / copies;
+  std::int32_t const byte = vector / parts * vector_bytes + column % vector_bytes, part = vector % parts;
   return copies == 1 ? byte * C::per_byte + part : byte % row_bytes * C::per_byte + part * copies + byte / row_bytes;
 }
 
 /// sums[token][row][word] of 2 times 16 tokens.
 inline void multiply_keys(std::byte const* keys, QueryRows const& q, std::int32_t* sums) {
-  std::int64_t const stride = q.places, line = 32;
+  std::int64_t const stride = q.columns, line = 32;
   asm volatile("tilezero %tmm2\n\ttilezero %tmm3");
-  for (std::int32_t place = 0; place < q.places; place += 64) {
+  for (std::int32_t column = 0; column < q.columns; column += 64) {
     asm volatile(
         "tileloadd (%0,%1,1), %%tmm1\n\t"
         "tileloadd (%2,%4,1), %%tmm0\n\t"
@@ -65,7 +65,8 @@ inline void multiply_keys(std::byte const* keys, QueryRows const& q, std::int32_
         "tileloadd (%3,%4,1), %%tmm0\n\t"
         "tdpbusd %%tmm1, %%tmm0, %%tmm3"
         :
-        : "r"(q.words + place * (line / 4)), "r"(line), "r"(keys + place), "r"(keys + place + 16 * stride), "r"(stride)
+        : "r"(q.words + column * (line / 4)), "r"(line), "r"(keys + column), "r"(keys + column + 16 * stride),
+          "r"(stride)
         : "memory");
   }
   asm volatile("tilestored %%tmm2, (%0,%2,1)\n\ttilestored %%tmm3, (%1,%2,1)"
@@ -102,13 +103,13 @@ template <class C>
 inline void score_tiles(Tile const& tile, QueryRows const& q, float* scores) {
   alignas(64) std::int32_t sums[32 * 8], biases[query_words][16];
   for (int k = 0; k < query_words; ++k)
-    for (int i = 0; i < 16; ++i) biases[k][i] = C::key_excess * q.sums[i % 4 * query_words + k];
+    for (int i = 0; i < 16; ++i) biases[k][i] = C::key_zero_point * q.sums[i % 4 * query_words + k];
   Ints const low_bias = load<Ints>(biases[0]), high_bias = load<Ints>(biases[1]);
   Floats const scale = as<Floats>(repeat(q.scales));
   for (std::int32_t begin = 0; begin < tile.tokens; begin += 32) {
-    multiply_keys(tile.unpacked + std::int64_t{begin} * q.places, q, sums);
+    multiply_keys(tile.unpacked + std::int64_t{begin} * q.columns, q, sums);
     for (std::int32_t half = 0; half < 32; half += 16) {
-      ask_ahead(tile, 6);
+      prefetch(tile, 6);
       Floats products[4];
       FOLIO_UNROLL
       for (int i = 0; i < 4; ++i) {
@@ -127,14 +128,14 @@ inline void score_tiles(Tile const& tile, QueryRows const& q, float* scores) {
   }
 }
 
-/// out[row] = out[row] * keep[row] + the sum of weight * value.
+/// out[row] = out[row] * rescale[row] + the sum of weight * value.
 template <bool Channels>
 inline void add_tiles(Tile const& tile, WeightRows const& w) {
   alignas(64) std::int32_t sums[2][8 * 16];
   std::int64_t const stride = std::int64_t{w.out_stride} * 4, line = 64;
   asm volatile("tileloadd (%0,%1,1), %%tmm4" : : "r"(w.words), "r"(line) : "memory");
-  for (std::int32_t place = 0; place < w.out_stride; place += 32) {
-    std::byte const* const values = tile.unpacked + place * 4;
+  for (std::int32_t column = 0; column < w.out_stride; column += 32) {
+    std::byte const* const values = tile.unpacked + column * 4;
     asm volatile(
         "tilezero %%tmm6\n\ttilezero %%tmm7\n\t"
         "tileloadd (%0,%2,1), %%tmm5\n\t"
@@ -147,13 +148,13 @@ inline void add_tiles(Tile const& tile, WeightRows const& w) {
         : "r"(values), "r"(values + 64), "r"(stride), "r"(sums[0]), "r"(sums[1]), "r"(line)
         : "memory");
     for (int half = 0; half < 2; ++half) {
-      ask_ahead(tile, 5);
+      prefetch(tile, 5);
       FOLIO_UNROLL
       for (int r = 0; r < block_rows; ++r) {
         std::int32_t const* const from = sums[half] + r * weight_words * 16;
         Floats const products = __builtin_convertvector(load<Ints>(from + 16), Floats) * 256.0F +
                                 __builtin_convertvector(load<Ints>(from), Floats);
-        add_products<Channels>(tile, w, r, place + half * 16, products);
+        add_products<Channels>(tile, w, r, column + half * 16, products);
       }
     }
   }
@@ -166,8 +167,8 @@ template <RowFormat F>
     k.enter = enter;
     k.leave = leave;
     k.prepare_keys = spread_keys<C>;
-    k.key_places = value_places<C>;  // whole vectors, too
-    k.key_dim_at = spread_dim_at<C>;
+    k.key_columns = value_columns<C>;  // whole vectors, too
+    k.key_dim_at = shuffled_dim_at<C>;
     k.score = score_tiles<C>;
     k.add = add_tiles<are_of_tile(F.params)>;
   };

@@ -34,12 +34,12 @@ class AttendTask {
   void reserve(AttendLayers const& layers, AttendShares const& shares, std::int32_t heads, bool with_tree) {
     for (std::int32_t const rows : {std::min(shares.most_rows, few_rows), shares.most_rows}) {
       attention_.begin(setup(layers, blocks_for(rows, heads), heads));
-      for (std::vector<PartialSums>* const sums : {&parts_, &total_}) {
+      for (std::vector<AttentionAccumulator>* const sums : {&parts_, &total_}) {
         if (sums->size() < to_size(shares.most_kv_heads)) sums->resize(to_size(shares.most_kv_heads));
-        for (PartialSums& head : *sums) attention_.reserve(head);
+        for (AttentionAccumulator& head : *sums) attention_.reserve(head);
       }
       if (queries_.size() < to_size(shares.most_kv_heads)) queries_.resize(to_size(shares.most_kv_heads));
-      for (QueryStore& queries : queries_) attention_.begin(queries);
+      for (PackedQueries& queries : queries_) attention_.begin(queries);
     }
     for (Item& item : items_) {
       item.tile.visible.reserve(to_size(shares.most_queries));
@@ -71,14 +71,14 @@ class AttendTask {
   void forget() { work_ = nullptr; }
 
   /// Sums one part of the tokens for each kv head.
-  void sum_part(std::int32_t part, PartialSums* sums) {
+  void sum_part(std::int32_t part, AttentionAccumulator* sums) {
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) attention_.clear(sums[h]);
     std::int32_t const first = part * part_tokens;
     add_tiles(first, first + std::min(part_tokens, std::numeric_limits<std::int32_t>::max() - first), sums,
               [](std::int32_t) {});
   }
   /// Takes together what was summed part by part, in `sums` [part][kv head].
-  void merge_parts(PartialSums const* sums) {
+  void merge_parts(AttentionAccumulator const* sums) {
     start();
     for (std::int32_t part = 0; part < work_->parts; ++part) merge(sums + part * work_->kv_heads);
   }
@@ -108,7 +108,7 @@ class AttendTask {
     AttendOperands const& io = call_->io;
     for (std::int32_t h = 0; h < work_->kv_heads; ++h)
       for (std::int32_t row = 0; row < rows_; ++row) {
-        simd::RowState const state = total_[to_size(h)].states[to_size(row)];
+        simd::SoftmaxState const state = total_[to_size(h)].states[to_size(row)];
         std::int32_t const head = query_head(h, row);
         std::int64_t const at = query_token(row) * io.out_stride + std::int64_t{head} * shape_.value_dim;
         float room[max_row_dim], *const value = io.store == nullptr ? static_cast<float*>(io.out) + at : room;
@@ -141,7 +141,7 @@ class AttendTask {
   /// What the parts are merged into: nothing, or the sinks' share.
   void start() {
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
-      PartialSums& total = total_[to_size(h)];
+      AttentionAccumulator& total = total_[to_size(h)];
       if (params_->sink_logits == nullptr) {
         attention_.clear_states(total);
         continue;
@@ -151,7 +151,7 @@ class AttendTask {
         total.states[to_size(row)] = {params_->sink_logits[query_head(h, row)], 1.0F};
     }
   }
-  void merge(PartialSums const* part) {
+  void merge(AttentionAccumulator const* part) {
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) total_[to_size(h)].merge(part[h]);
   }
 
@@ -169,7 +169,7 @@ class AttendTask {
   void load_queries() {
     float const scale = folio::detail::score_scale(shape_, params_->scale);
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
-      QueryStore& queries = queries_[to_size(h)];
+      PackedQueries& queries = queries_[to_size(h)];
       attention_.begin(queries);
       for (std::int32_t row = 0; row < rows_; ++row) {
         float converted[max_row_dim];
@@ -206,9 +206,9 @@ class AttendTask {
   };
 
   /// Runs the tiles of tokens [begin, end) that some query sees; `before(first)` is told of each. Rows are found two
-  /// items ahead, and the kernels ask memory for them.
+  /// items ahead, and the kernels prefetch them.
   template <class F>
-  void add_tiles(std::int32_t begin, std::int32_t end, PartialSums* sums, F const& before) {
+  void add_tiles(std::int32_t begin, std::int32_t end, AttentionAccumulator* sums, F const& before) {
     std::int32_t const last_seen =
         params_->causal && params_->tree_mask == nullptr ? position(work_->count - 1) : sequence_->num_tokens - 1;
     end = std::min({end, std::max(0, params_->token_end), last_seen + 1});
@@ -217,7 +217,7 @@ class AttendTask {
     if (found == 0) return;
     items_[0].kv_head = 0;
     find_rows(items_[0]);
-    TileAttention::Entered const entered(attention_);
+    TileAttention::KernelScope const entered(attention_);
     for (int i = 0; i < found; ++i) {
       for (bool more = true; more && found <= i + ahead; found += more ? 1 : 0)
         more = find_next(items_[(found - 1) % (ahead + 1)], end, items_[found % (ahead + 1)]);
@@ -255,14 +255,14 @@ class AttendTask {
   /// A window and the sinks leave at most two stretches of a tile visible.
   bool find_visible(std::int32_t first, std::int32_t end, TileTokens& tile) const {
     std::int32_t const begin = std::clamp(std::max(0, params_->token_begin) - first, 0, simd::tile_tokens);
-    TileStretches all{simd::tile_tokens, 0, simd::tile_tokens, 0};
+    VisibleRanges all{simd::tile_tokens, 0, simd::tile_tokens, 0};
     tile.visible.resize(to_size(work_->count));
     // Draft tokens: those of this step, from bit `draft` on.
     std::int32_t const draft = sequence_->first_query() - first;
     tile.bits.resize(params_->tree_mask != nullptr && draft < simd::tile_tokens ? to_size(work_->count) : 0);
     for (std::int32_t i = 0; i < work_->count; ++i) {
       std::int32_t const at = position(i);
-      TileStretches& v = tile.visible[to_size(i)];
+      VisibleRanges& v = tile.visible[to_size(i)];
       v.begin = begin;
       v.end = std::min(end - first, simd::tile_tokens);
       if (params_->causal && params_->tree_mask == nullptr) v.end = std::min(v.end, at + 1 - first);
@@ -283,7 +283,7 @@ class AttendTask {
     return !all.none();
   }
 
-  [[nodiscard]] static std::uint64_t stretch_bits(TileStretches const& v) {
+  [[nodiscard]] static std::uint64_t stretch_bits(VisibleRanges const& v) {
     auto const below = [](std::int32_t n) {
       return n < simd::tile_tokens ? (std::uint64_t{1} << n) - 1 : ~std::uint64_t{0};
     };
@@ -298,7 +298,7 @@ class AttendTask {
 
   /// Where the tokens' rows are; tokens that nobody sees are given those of one that is there, to the end of a group.
   void find_rows(Item& item) const {
-    TileStretches const& all = item.tile.all;
+    VisibleRanges const& all = item.tile.all;
     std::int32_t const end = std::max(all.sinks, all.end);
     item.planes.rows_end = (end + simd::row_group - 1) / simd::row_group * simd::row_group;
     add_rows(all.begin, all.sinks, item);
@@ -374,10 +374,10 @@ class AttendTask {
   std::int32_t rows_ = 0;  // query rows of a kv head
   AttendSequence const* sequence_ = nullptr;
   TileAttention attention_;
-  std::vector<QueryStore> queries_;  // of each kv head of the work
-  std::vector<ScoreShapes> shapes_;  // the same, or empty
+  std::vector<PackedQueries> queries_;  // of each kv head of the work
+  std::vector<ScoreShapes> shapes_;     // the same, or empty
   std::vector<float> slopes_;
-  std::vector<PartialSums> parts_, total_;  // of each kv head
+  std::vector<AttentionAccumulator> parts_, total_;  // of each kv head
   static constexpr int ahead = 2;
   Item items_[ahead + 1];
 };

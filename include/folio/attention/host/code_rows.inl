@@ -10,11 +10,11 @@
 
 namespace folio::simd::FOLIO_SIMD_ISA {
 
-/// The dim at a place of the unpacked keys.
+/// The dim at a column of the unpacked keys.
 template <class C>
-[[nodiscard]] inline std::int32_t key_dim_at(std::int32_t place, std::int32_t) {
-  std::int32_t const word = place / 4, part = word % C::per_byte;
-  return (word / C::per_byte * 4 + place % 4) * C::per_byte + part;
+[[nodiscard]] inline std::int32_t key_dim_at(std::int32_t column, std::int32_t) {
+  std::int32_t const word = column / 4, part = word % C::per_byte;
+  return (word / C::per_byte * 4 + column % 4) * C::per_byte + part;
 }
 
 /// Four vectors: words 0 to 3 of 16 bytes of `lanes` rows. `r`: those bytes of rows i, 4 + i, 8 + i...
@@ -43,7 +43,7 @@ inline std::byte* unpack_chunks(Tile const& tile, std::byte const* const* rows, 
   return to;
 }
 
-/// Keys: [group of `lanes` tokens][4 places][token] words.
+/// Keys: [group of `lanes` tokens][4 columns][token] words.
 template <class C>
 inline void unpack_keys(Tile const& tile) {
   constexpr int together = vector_bytes == 64 ? 4 : 1;
@@ -51,7 +51,7 @@ inline void unpack_keys(Tile const& tile) {
   auto* to = tile.unpacked;
   for (std::int32_t group = 0; group < tile.tokens; group += lanes) {
     std::byte const* const* const rows = tile.rows->codes + group;
-    ask_ahead(tile, lanes / 4);
+    prefetch(tile, lanes / 4);
     std::int32_t at = 0;
     for (; at + 16 * together <= row_bytes; at += 16 * together) to = unpack_chunks<C, together>(tile, rows, at, to);
     for (; at < row_bytes; at += 16) to = unpack_chunks<C, 1>(tile, rows, at, to);
@@ -64,7 +64,7 @@ template <class C>
 [[nodiscard]] inline Floats finish_scores(Tile const& tile, QueryRows const& q, int row, std::int32_t token,
                                           Ints const& a, Ints const& b) {
   std::int32_t const* const sums = q.sums + row * query_words;
-  Floats const product = join_words(a - C::key_excess * sums[0], b - C::key_excess * sums[1]);
+  Floats const product = join_words(a - C::key_zero_point * sums[0], b - C::key_zero_point * sums[1]);
   return product * q.scales[row] * load<Floats>(tile.scales + token) +
          load<Floats>(tile.offsets + token) * q.totals[row];
 }
@@ -76,13 +76,13 @@ inline void score_codes(Tile const& tile, QueryRows const& q, float* scores) {
   constexpr std::int32_t row_words = block_rows * query_words;
   for (std::int32_t token = 0; token < tile.tokens; token += groups * lanes) {
     Ints sums[4][std::size_t{query_words}][std::size_t{groups}] = {};
-    std::byte const* const keys = tile.unpacked + std::int64_t{token} * q.places;
-    for (std::int32_t i = 0; i < q.places; i += 4) {
-      if (i % 8 == 0) ask_ahead(tile, 1);
+    std::byte const* const keys = tile.unpacked + std::int64_t{token} * q.columns;
+    for (std::int32_t i = 0; i < q.columns; i += 4) {
+      if (i % 8 == 0) prefetch(tile, 1);
       Words key[2][std::size_t{groups}];
       FOLIO_UNROLL
       for (int g = 0; g < groups; ++g) {
-        Words const four = load<Words>(keys + (g * q.places + i) * lanes);
+        Words const four = load<Words>(keys + (g * q.columns + i) * lanes);
         key[0][g] = bytes_for_word<0>(four);
         key[1][g] = bytes_for_word<1>(four);
       }
@@ -106,11 +106,11 @@ inline void score_codes(Tile const& tile, QueryRows const& q, float* scores) {
   }
 }
 
-/// The dim at a place of the unpacked values: interleaving works within each 16 bytes, which shuffles them.
+/// The dim at a column of the unpacked values: interleaving works within each 16 bytes, which shuffles them.
 template <class C>
-[[nodiscard]] inline std::int32_t value_dim_at(std::int32_t place, std::int32_t dim) {
+[[nodiscard]] inline std::int32_t value_dim_at(std::int32_t column, std::int32_t dim) {
   std::int32_t const row_bytes = code_row_bytes(dim, C::per_byte), copies = num_copies<C>(row_bytes);
-  std::int32_t const vector = place / lanes, lane = place % lanes, parts = C::per_byte / copies;
+  std::int32_t const vector = column / lanes, lane = column % lanes, parts = C::per_byte / copies;
   std::int32_t const part = vector % parts, turn = vector / parts % 4, chunk = vector / parts / 4;
   std::int32_t const byte = chunk * vector_bytes + lane / 4 * 16 + turn * 4 + lane % 4;
   return copies == 1 ? byte * C::per_byte + part : byte % row_bytes * C::per_byte + part * copies + byte / row_bytes;
@@ -129,7 +129,7 @@ inline void unpack_value_copies(Tile const& tile) {
   auto* to = tile.unpacked;
   for (std::int32_t token = 0; token < tile.tokens; token += 4) {
     std::byte const* const* const rows = tile.rows->codes + token;
-    ask_ahead(tile, 1);
+    prefetch(tile, 1);
     for (std::int32_t at = 0; at < row_bytes; at += vector_bytes) {
       Words r[4];
       FOLIO_UNROLL
@@ -155,7 +155,7 @@ inline void with_copies(Tile const& tile, F const& f) {
   f.template operator()<1>();
 }
 
-/// Values: [4 tokens][place] words, each of the 4 tokens' bytes of one dim.
+/// Values: [4 tokens][column] words, each of the 4 tokens' bytes of one dim.
 template <class C>
 inline void unpack_values(Tile const& tile) {
   with_copies<C>(tile, [&]<int Copies>() { unpack_value_copies<C, Copies>(tile); });
@@ -163,27 +163,28 @@ inline void unpack_values(Tile const& tile) {
 
 /// From sums of products to those of weighted values.
 template <bool Channels>
-inline void add_products(Tile const& tile, WeightRows const& w, int row, std::int32_t place, Floats const& products) {
-  float* const out = w.out + row * w.out_stride + place;
+inline void add_products(Tile const& tile, WeightRows const& w, int row, std::int32_t column, Floats const& products) {
+  float* const out = w.out + row * w.out_stride + column;
   if constexpr (Channels) {
-    Floats const sum = (products - w.excesses[row]) * w.scales[row] * load<Floats>(tile.channel_scales + place);
-    Floats const shift = w.shifts[row] * load<Floats>(tile.channel_offsets + place);
-    store(out, load<Floats>(out) * w.keep[row] + (sum + shift));
+    Floats const sum =
+        (products - w.zero_point_corrections[row]) * w.scales[row] * load<Floats>(tile.channel_scales + column);
+    Floats const shift = w.shifts[row] * load<Floats>(tile.channel_offsets + column);
+    store(out, load<Floats>(out) * w.rescale[row] + (sum + shift));
   } else {
-    store(out, load<Floats>(out) * w.keep[row] + (products * w.scales[row] + w.shifts[row]));
+    store(out, load<Floats>(out) * w.rescale[row] + (products * w.scales[row] + w.shifts[row]));
   }
 }
 
-/// out[row] = out[row] * keep[row] + the sum of weight * value, places [place, place + V * lanes).
+/// out[row] = out[row] * rescale[row] + the sum of weight * value, columns [column, column + V * lanes).
 template <bool Channels, int V>
-inline void add_places(Tile const& tile, WeightRows const& w, std::int32_t place) {
+inline void add_columns(Tile const& tile, WeightRows const& w, std::int32_t column) {
   Ints sums[4][std::size_t{weight_words}][std::size_t{V}] = {};
   for (std::int32_t t = 0; t < w.end; t += 4) {
-    ask_ahead(tile, 1);
+    prefetch(tile, 1);
     Words values[2][std::size_t{V}];
     FOLIO_UNROLL
     for (int v = 0; v < V; ++v) {
-      Words const four = load<Words>(tile.unpacked + std::int64_t{t} * w.out_stride + (place + v * lanes) * 4);
+      Words const four = load<Words>(tile.unpacked + std::int64_t{t} * w.out_stride + (column + v * lanes) * 4);
       values[0][v] = bytes_for_word<0>(four);
       values[1][v] = bytes_for_word<1>(four);
     }
@@ -201,15 +202,15 @@ inline void add_places(Tile const& tile, WeightRows const& w, std::int32_t place
   for (int r = 0; r < block_rows; ++r) {
     FOLIO_UNROLL
     for (int v = 0; v < V; ++v)
-      add_products<Channels>(tile, w, r, place + v * lanes, join_words(sums[r][0][v], sums[r][1][v]));
+      add_products<Channels>(tile, w, r, column + v * lanes, join_words(sums[r][0][v], sums[r][1][v]));
   }
 }
 
 template <bool Channels>
 inline void add_codes(Tile const& tile, WeightRows const& w) {
-  constexpr int together = vector_bytes == 64 ? 2 : 1;  // w.out_stride places are a multiple of 4 vectors
-  for (std::int32_t place = 0; place < w.out_stride; place += together * lanes)
-    add_places<Channels, together>(tile, w, place);
+  constexpr int together = vector_bytes == 64 ? 2 : 1;  // w.out_stride columns are a multiple of 4 vectors
+  for (std::int32_t column = 0; column < w.out_stride; column += together * lanes)
+    add_columns<Channels, together>(tile, w, column);
 }
 
 }  // namespace folio::simd::FOLIO_SIMD_ISA

@@ -10,13 +10,14 @@ namespace folio::simd::FOLIO_SIMD_ISA {
 template <int Bits, bool Signed>
 struct Codes {
   static constexpr int bits = Bits;
-  static constexpr bool spread = 8 % Bits != 0;  ///< put a byte apart when they are loaded: some lie in two bytes
-  static constexpr int per_byte = spread ? 1 : 8 / Bits;
+  static constexpr bool needs_shuffle =
+      8 % Bits != 0;  ///< put a byte apart when they are loaded: some lie in two bytes
+  static constexpr int per_byte = needs_shuffle ? 1 : 8 / Bits;
   static constexpr std::int32_t bias = 1 << (Bits - 1);          ///< what makes a code signed
   static constexpr std::int32_t value_bias = Signed ? 0 : bias;  ///< a signed one is as it should be
   /// How much larger the bytes are than codes less their bias.
-  static constexpr std::int32_t key_excess = dots_of_bytes || Bits != 8 ? bias : 0;
-  static constexpr std::int32_t value_excess = Bits != 8 ? bias : 0;
+  static constexpr std::int32_t key_zero_point = dots_of_bytes || Bits != 8 ? bias : 0;
+  static constexpr std::int32_t value_zero_point = Bits != 8 ? bias : 0;
 
   static Words part(Words packed, int i) {
     return Bits == 8 ? packed : (packed >> (Bits * i)) & (0x01010101U * ((1U << Bits) - 1U));
@@ -40,13 +41,13 @@ template <class C>
   return copies * row_bytes == vector_bytes && copies <= C::per_byte ? copies : 1;
 }
 
-/// How many places the unpacked codes of a key, and of a value, take.
+/// How many columns the unpacked codes of a key, and of a value, take.
 template <class C>
-[[nodiscard]] inline std::int32_t key_places(std::int32_t dim) {
+[[nodiscard]] inline std::int32_t key_columns(std::int32_t dim) {
   return code_row_bytes(dim, C::per_byte) * C::per_byte;
 }
 template <class C>
-[[nodiscard]] inline std::int32_t value_places(std::int32_t dim) {
+[[nodiscard]] inline std::int32_t value_columns(std::int32_t dim) {
   std::int32_t const row_bytes = code_row_bytes(dim, C::per_byte), copies = num_copies<C>(row_bytes);
   return (row_bytes * copies + vector_bytes - 1) / vector_bytes * vector_bytes * C::per_byte / copies;
 }
@@ -72,10 +73,11 @@ template <int Bits>
 /// copy i % Copies.
 template <class C, int Copies>
 [[nodiscard]] inline Words load_part(Tile const& tile, std::byte const* row, std::int32_t at, std::int32_t row_bytes) {
-  if constexpr (C::spread) {
-    std::int32_t const* const starts = tile.spread->starts.data() + at / 16;
+  if constexpr (C::needs_shuffle) {
+    std::int32_t const* const starts = tile.byte_shuffle->starts.data() + at / 16;
     Words const stored = gather_quarters([&](int i) { return row + starts[i]; });
-    return as<Words>(apart<C::bits>(as<Eights>(pick_bytes(stored, load<Words>(tile.spread->places.data() + at)))));
+    return as<Words>(
+        apart<C::bits>(as<Eights>(pick_bytes(stored, load<Words>(tile.byte_shuffle->indices.data() + at)))));
   } else if constexpr (Copies > 1) {
     constexpr int own = quarters / Copies;
     Words shifts;
@@ -89,11 +91,11 @@ template <class C, int Copies>
 /// 16 bytes of codes, `at` the same place, of every fourth of 4 * quarters rows.
 template <class C>
 [[nodiscard]] inline Words load_chunk(Tile const& tile, std::byte const* const* rows, std::int32_t at) {
-  if constexpr (C::spread) {
-    std::int32_t const start = tile.spread->starts[static_cast<std::size_t>(at / 16)];
-    std::uint8_t const* const places = tile.spread->places.data() + at;
+  if constexpr (C::needs_shuffle) {
+    std::int32_t const start = tile.byte_shuffle->starts[static_cast<std::size_t>(at / 16)];
+    std::uint8_t const* const indices = tile.byte_shuffle->indices.data() + at;
     Words const stored = gather_quarters([&](int i) { return rows[4 * i] + start; });
-    return as<Words>(apart<C::bits>(as<Eights>(pick_bytes(stored, repeat(places)))));
+    return as<Words>(apart<C::bits>(as<Eights>(pick_bytes(stored, repeat(indices)))));
   } else {
     return gather_quarters([&](int i) { return rows[4 * i] + at; });
   }

@@ -117,7 +117,7 @@ template <class E>
 inline void score_floats(Tile const& tile, QueryRows const& q, float* scores) {
   constexpr int together = vector_bytes == 64 ? 4 : 2;  // what fits into the registers
   for (std::int32_t token = 0; token < tile.tokens; token += 4) {
-    ask_ahead(tile, 3);
+    prefetch(tile, 3);
     FourFloats const scales = tile.scales != nullptr ? load<FourFloats>(tile.scales + token) : FourFloats{} + 1.0F;
     Floats sums[4][4] = {};
     if constexpr (together == 4) {
@@ -144,10 +144,10 @@ inline void add_columns(Tile const& tile, WeightRows const& w, std::int32_t d) {
   for (int r = 0; r < block_rows; ++r) {
     FOLIO_UNROLL
     for (int v = 0; v < V; ++v)
-      sums[r][v] = load<Floats>(w.out + r * w.out_stride + d + v * lanes) * splat(w.keep[r] / E::factor);
+      sums[r][v] = load<Floats>(w.out + r * w.out_stride + d + v * lanes) * splat(w.rescale[r] / E::factor);
   }
   for (std::int32_t t = w.begin; t < w.end; ++t) {
-    if (t % 2 == 0) ask_ahead(tile, 1);
+    if (t % 2 == 0) prefetch(tile, 1);
     Floats values[std::size_t{V}];
     std::byte const* const row = tile.rows->codes[t] + d * E::bytes;
     if constexpr (!Half && V % E::together == 0) {
@@ -175,7 +175,7 @@ inline void add_columns(Tile const& tile, WeightRows const& w, std::int32_t d) {
   }
 }
 
-/// out[row] = out[row] * keep[row] + the sum of weights[row][token] * value[token].
+/// out[row] = out[row] * rescale[row] + the sum of weights[row][token] * value[token].
 template <class E>
 inline void add_floats(Tile const& tile, WeightRows const& w) {
   constexpr int wide = vector_bytes == 64 ? 4 : 2;
@@ -192,7 +192,7 @@ inline void widen_rows(Tile const& tile) {
   std::int32_t const stride = (tile.dim + 15) / 16 * 16;
   auto* to = aligned_cast<float>(tile.unpacked);
   for (std::int32_t t = 0; t < tile.tokens; ++t, to += stride) {
-    ask_ahead(tile, 1);
+    prefetch(tile, 1);
     std::byte const* const row = tile.rows->codes[t];
     std::int32_t d = 0;
     for (; d + lanes <= tile.dim; d += lanes) store(to + d, E::load(row + d * E::bytes) * E::factor);

@@ -350,16 +350,16 @@ template <class Address>
 #endif
 }
 
-/// In every 16 bytes, those of `w` that `places` names; zeros for 128.
-[[nodiscard]] inline Words pick_bytes(Words const& w, Words const& places) {
+/// In every 16 bytes, those of `w` that `indices` names; zeros for 128.
+[[nodiscard]] inline Words pick_bytes(Words const& w, Words const& indices) {
 #if FOLIO_SIMD_BYTES > 16
   Words picked;
-  asm("vpshufb %2, %1, %0" : "=v"(picked) : "v"(w), "v"(places));
+  asm("vpshufb %2, %1, %0" : "=v"(picked) : "v"(w), "v"(indices));
   return picked;
 #else
   std::uint8_t bytes[16], at[16], picked[16];
   store(bytes, w);
-  store(at, places);
+  store(at, indices);
   for (int i = 0; i < 16; ++i) picked[i] = at[i] < 16 ? bytes[at[i]] : std::uint8_t{0};
   return load<Words>(picked);
 #endif

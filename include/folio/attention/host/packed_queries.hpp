@@ -17,17 +17,17 @@ namespace folio::ops::detail {
 
 /// Whole cache lines: a wide load across two takes twice as long.
 template <class T>
-struct LineAllocator {
+struct AlignedAllocator {
   using value_type = T;
-  LineAllocator() = default;
+  AlignedAllocator() = default;
   template <class U>
-  LineAllocator(LineAllocator<U> const&) {}
+  AlignedAllocator(AlignedAllocator<U> const&) {}
   T* allocate(std::size_t n) { return static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{64})); }
   void deallocate(T* p, std::size_t) { ::operator delete (p, std::align_val_t{64}); }
-  friend bool operator==(LineAllocator, LineAllocator) { return true; }
+  friend bool operator==(AlignedAllocator, AlignedAllocator) { return true; }
 };
 template <class T>
-using Lines = std::vector<T, LineAllocator<T>>;
+using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 
 /// Whether most of a query's elements, zeros apart, are below a 32nd of its largest. Integers in units of that keep too
 /// little of them; of other queries they lose less than f16 does. Not of a query that is not finite.
@@ -45,10 +45,10 @@ using Lines = std::vector<T, LineAllocator<T>>;
 }
 
 /// The queries of a task, as the key format's kernels take them, in whole blocks of rows.
-class QueryStore {
+class PackedQueries {
  public:
-  /// Makes room for rows of `dim` elements. `dims`: whose code is at each place, where the kernels take integers. Takes
-  /// from the heap only what is more than ever before.
+  /// Makes room for rows of `dim` elements. `dims`: whose code is at each column, where the kernels take integers.
+  /// Takes from the heap only what is more than ever before.
   void begin(simd::RowKernels const& kernels, std::int32_t const* dims, std::int32_t rows, std::int32_t dim) {
     quantize_ = kernels.quantize_queries;
     for_each_tile_ = kernels.has_channels;
@@ -56,31 +56,31 @@ class QueryStore {
     dim_ = dim;
     stride_ = (dim + 15) / 16 * 16;
     rows_ = (rows + simd::block_rows - 1) / simd::block_rows * simd::block_rows;
-    places_ = kernels.is_integer ? kernels.key_places(dim) : 0;
+    columns_ = kernels.is_integer ? kernels.key_columns(dim) : 0;
     floats_.resize(to_size(rows_) * to_size(stride_));
     std::fill(floats_.begin() + std::int64_t{rows} * stride_, floats_.end(), 0.0F);  // what fills the last block
-    if (places_ == 0) return;
-    placed_.resize(to_size(for_each_tile_ ? rows_ : simd::block_rows) * to_size(places_));
+    if (columns_ == 0) return;
+    placed_.resize(to_size(for_each_tile_ ? rows_ : simd::block_rows) * to_size(columns_));
     outliers_.assign(to_size(rows_), 0);
-    first_.resize(rows_, places_);
-    rest_.resize(rows_, places_);
+    first_.resize(rows_, columns_);
+    rest_.resize(rows_, columns_);
   }
 
   /// Row `i`: a query of the model's basis times `scale`. Returns the row, to be turned to the keys' basis.
   float* set_row(std::int32_t i, float const* q, float scale) {
     float* const to = floats_.data() + to_size(i) * to_size(stride_);
     for (std::int32_t d = 0; d < dim_; ++d) to[d] = q[d] * scale;
-    if (places_ != 0) outliers_[to_size(i)] = has_outliers(to, dim_) ? 1 : 0;
+    if (columns_ != 0) outliers_[to_size(i)] = has_outliers(to, dim_) ? 1 : 0;
     return to;
   }
 
   /// After all rows are set.
   void finish() {
-    for (std::int32_t i = 0; places_ != 0 && i < rows_; ++i) {
+    for (std::int32_t i = 0; columns_ != 0 && i < rows_; ++i) {
       float const* const from = floats_.data() + to_size(i) * to_size(stride_);
       float* const to = placed_row(i);
-      for (std::int32_t place = 0; place < places_; ++place)
-        to[place] = dims_[place] < dim_ ? from[dims_[place]] : 0.0F;
+      for (std::int32_t column = 0; column < columns_; ++column)
+        to[column] = dims_[column] < dim_ ? from[dims_[column]] : 0.0F;
       if (!for_each_tile_ && (i + 1) % simd::block_rows == 0) quantize(i + 1 - simd::block_rows, {});
     }
   }
@@ -90,11 +90,11 @@ class QueryStore {
     simd::QueryBlock block;
     block.rows.floats = floats_.data() + to_size(i) * to_size(stride_);
     block.rows.float_stride = stride_;
-    if (places_ == 0) return block;
+    if (columns_ == 0) return block;
     if (for_each_tile_) quantize(i, keys);
-    first_.show(i, places_, block.rows);
+    first_.show(i, columns_, block.rows);
     if (!any_outlier(i)) return block;
-    rest_.show(i, places_, block.rest);
+    rest_.show(i, columns_, block.rest);
     block.outliers = outliers_.data() + i;
     return block;
   }
@@ -103,22 +103,22 @@ class QueryStore {
   /// Rows as integers.
   struct Integers {
     std::vector<float> scales, totals;
-    Lines<std::int8_t> words;
+    AlignedVector<std::int8_t> words;
     std::vector<std::int32_t> sums;
 
-    void resize(std::int32_t rows, std::int32_t places) {
-      words.resize(to_size(rows) * to_size(places * simd::query_words));
+    void resize(std::int32_t rows, std::int32_t columns) {
+      words.resize(to_size(rows) * to_size(columns * simd::query_words));
       scales.resize(to_size(rows));
       totals.resize(to_size(rows));
       sums.resize(to_size(rows * simd::query_words));
     }
-    [[nodiscard]] simd::QueryIntegers block(std::int32_t i, std::int32_t places) {
-      return {words.data() + to_size(i) * to_size(places * simd::query_words), scales.data() + i, totals.data() + i,
+    [[nodiscard]] simd::QueryIntegers block(std::int32_t i, std::int32_t columns) {
+      return {words.data() + to_size(i) * to_size(columns * simd::query_words), scales.data() + i, totals.data() + i,
               sums.data() + i * simd::query_words};
     }
-    void show(std::int32_t i, std::int32_t places, simd::QueryRows& to) {
-      simd::QueryIntegers const at = block(i, places);
-      to.places = places;
+    void show(std::int32_t i, std::int32_t columns, simd::QueryRows& to) {
+      simd::QueryIntegers const at = block(i, columns);
+      to.columns = columns;
       to.words = at.words;
       to.scales = at.scales;
       to.totals = at.totals;
@@ -127,7 +127,7 @@ class QueryStore {
   };
 
   [[nodiscard]] float* placed_row(std::int32_t i) {
-    return placed_.data() + to_size(for_each_tile_ ? i : i % simd::block_rows) * to_size(places_);
+    return placed_.data() + to_size(for_each_tile_ ? i : i % simd::block_rows) * to_size(columns_);
   }
   [[nodiscard]] bool any_outlier(std::int32_t i) const {
     auto const first = outliers_.begin() + i;
@@ -135,16 +135,16 @@ class QueryStore {
   }
   void quantize(std::int32_t i, simd::Tile const& keys) {
     simd::QueryIntegers rest;
-    if (any_outlier(i)) rest = rest_.block(i, places_);
-    quantize_(keys, placed_row(i), places_, first_.block(i, places_), any_outlier(i) ? &rest : nullptr);
+    if (any_outlier(i)) rest = rest_.block(i, columns_);
+    quantize_(keys, placed_row(i), columns_, first_.block(i, columns_), any_outlier(i) ? &rest : nullptr);
   }
 
   void (*quantize_)(simd::Tile const&, float const*, std::int32_t, simd::QueryIntegers const&,
                     simd::QueryIntegers const*) = nullptr;
   bool for_each_tile_ = false;
   std::int32_t const* dims_ = nullptr;
-  std::int32_t dim_ = 0, stride_ = 0, rows_ = 0, places_ = 0;
-  Lines<float> floats_, placed_;  // by dims, and by places
+  std::int32_t dim_ = 0, stride_ = 0, rows_ = 0, columns_ = 0;
+  AlignedVector<float> floats_, placed_;  // by dims, and by columns
   std::vector<std::uint8_t> outliers_;
   Integers first_, rest_;  // the second of rows with outliers
 };

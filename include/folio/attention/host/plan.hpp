@@ -66,25 +66,25 @@ struct GroupPlan {
   AttendLayers layers;
   std::vector<AttendSequence> sequences;
   AttendShares shares;
-  std::int32_t heads = 0;                ///< query heads of a kv head
-  std::vector<PartialSums> sums;         ///< of the parts; as many as ever were needed
-  std::vector<std::int32_t> parts_done;  ///< of each work
+  std::int32_t heads = 0;                  ///< query heads of a kv head
+  std::vector<AttentionAccumulator> sums;  ///< of the parts; as many as ever were needed
+  std::vector<std::int32_t> parts_done;    ///< of each work
   TaskStore tasks;
   void const* type = nullptr;  ///< whose offsets `layers` has: an address for each type of view and group
 
   /// After `layers` and `sequences` are there.
   void share(std::int32_t num_query_heads, AttentionParams const& params, int num_threads) {
     heads = num_query_heads / layers.shape.kv_heads;
-    share_out({sequences, layers.shape.kv_heads, heads, layers.shape.key_dim + layers.shape.value_dim, num_threads,
-               params.token_end},
-              shares);
+    partition_work({sequences, layers.shape.kv_heads, heads, layers.shape.key_dim + layers.shape.value_dim, num_threads,
+                    params.token_end},
+                   shares);
     if (sums.size() < static_cast<std::size_t>(shares.num_sums)) sums.resize(static_cast<std::size_t>(shares.num_sums));
     parts_done.assign(shares.works.size(), 0);
     AttentionShape const shape{layers.shape.key_dim, layers.shape.value_dim, shares.most_queries, heads};
     std::int32_t const rows = blocks_for(shape.rows(), simd::block_rows) * simd::block_rows;
-    std::int32_t const places = std::max(layers.values.few_rows.value_places(shape.value_dim),
-                                         layers.values.many_rows.value_places(shape.value_dim));
-    for (std::int64_t i = 0; i < shares.num_sums; ++i) sums[static_cast<std::size_t>(i)].reserve(rows, places);
+    std::int32_t const columns = std::max(layers.values.few_rows.value_columns(shape.value_dim),
+                                          layers.values.many_rows.value_columns(shape.value_dim));
+    for (std::int64_t i = 0; i < shares.num_sums; ++i) sums[static_cast<std::size_t>(i)].reserve(rows, columns);
     tasks.reserve(std::min(static_cast<std::size_t>(num_threads), shares.pieces.size()), layers, shares, heads,
                   params.tree_mask != nullptr);
   }
@@ -100,7 +100,7 @@ struct GroupPlan {
       AttendWork const& work = shares.works[piece.work];
       auto task = tasks.take(work);
       task->begin(call, work);
-      PartialSums* const parts = sums.data() + work.first_sums;
+      AttentionAccumulator* const parts = sums.data() + work.first_sums;
       bool last = piece.part < 0;
       if (piece.part < 0) {
         task->sum_all();

@@ -63,9 +63,9 @@ inline void shape_scores(Tile const& tile, ScoreShape const& shape, float* score
 }
 
 /// The running softmax of 4 rows (Milakov and Gimelshein, arXiv:1805.02867): takes in the scores of a tile, of which
-/// those of hidden tokens are `hidden_score`, and leaves weights. `keep`: what the rows' sums so far are multiplied by.
-/// A NaN among the scores that are seen makes the row's sum one, whichever of two a comparison takes.
-inline void soften(Tile const& tile, float* scores, RowState* states, float* keep) {
+/// those of hidden tokens are `hidden_score`, and leaves weights. `rescale`: what the rows' sums so far are multiplied
+/// by. A NaN among the scores that are seen makes the row's sum one, whichever of two a comparison takes.
+inline void online_softmax(Tile const& tile, float* scores, SoftmaxState* states, float* rescale) {
   std::int32_t const end = tile.rows_end();
   Floats most[4], weights[4] = {};
   FOLIO_UNROLL
@@ -78,11 +78,11 @@ inline void soften(Tile const& tile, float* scores, RowState* states, float* kee
   float next[4];
   for (int r = 0; r < block_rows; ++r) {
     float const before = states[r].max, now = before > best[r] ? before : best[r];
-    keep[r] = before == now ? 1.0F : before == hidden_score ? 0.0F : std::exp(before - now);
+    rescale[r] = before == now ? 1.0F : before == hidden_score ? 0.0F : std::exp(before - now);
     states[r].max = now;
     next[r] = now == hidden_score ? 0.0F : now;  // all are hidden, and so they stay
   }
-  ask_ahead(tile, 16);
+  prefetch(tile, 16);
   for (std::int32_t t = 0; t < end; t += lanes) {
     FOLIO_UNROLL
     for (int r = 0; r < block_rows; ++r) {
@@ -92,7 +92,7 @@ inline void soften(Tile const& tile, float* scores, RowState* states, float* kee
     }
   }
   FourFloats const total = sums(weights[0], weights[1], weights[2], weights[3]);
-  for (int r = 0; r < block_rows; ++r) states[r].sum = states[r].sum * keep[r] + total[r];
+  for (int r = 0; r < block_rows; ++r) states[r].sum = states[r].sum * rescale[r] + total[r];
 }
 
 /// Weights of 4 rows times the scales of their values, for rows whose elements the kernels leave unscaled.
@@ -147,18 +147,19 @@ inline void quantize_weights(Tile const& tile, float* weights, WeightIntegers& t
       Floats const weight = load<Floats>(weights + r * tile_tokens + t) * inverse[r] + 0.5F;
       Ints const integers = __builtin_convertvector(weight, Ints);
       store_words(integers, to.words + r * weight_words * tile_tokens + t);
-      if (C::value_excess != 0) totals[r] += __builtin_convertvector(integers, Floats);
+      if (C::value_zero_point != 0) totals[r] += __builtin_convertvector(integers, Floats);
     }
   }
   for (int row = 0; row < block_rows * weight_words && end < tile_tokens; ++row)  // some kernels take all tokens
     std::memset(to.words + row * tile_tokens + end, 0, static_cast<std::size_t>(tile_tokens - end));
-  FourFloats const excess = sums(totals[0], totals[1], totals[2], totals[3]) * static_cast<float>(C::value_excess);
+  FourFloats const correction =
+      sums(totals[0], totals[1], totals[2], totals[3]) * static_cast<float>(C::value_zero_point);
   FourFloats const shift = sums(shifts[0], shifts[1], shifts[2], shifts[3]);
-  store(to.excesses, excess);
-  store(to.shifts, Channels ? shift : shift - excess * scales);
+  store(to.zero_point_corrections, correction);
+  store(to.shifts, Channels ? shift : shift - correction * scales);
 }
 
-/// The words of 4 rows, of which the first half of each 16 bytes counts, row by row for each 4 places.
+/// The words of 4 rows, of which the first half of each 16 bytes counts, row by row for each 4 columns.
 template <int... I>
 inline void store_four(Words const (&words)[4], std::int8_t* to, std::integer_sequence<int, I...>) {
   Words const a = lower<8>(words[0], words[1]), b = lower<8>(words[2], words[3]);
@@ -202,19 +203,19 @@ inline void finish_query_block(Ints const (&totals)[4], FourFloats scale, QueryI
   }
 }
 
-/// A block of query rows, [block_rows][places] in the order of the codes' places, as integers in units of each row's
+/// A block of query rows, [block_rows][columns] in the order of the codes' columns, as integers in units of each row's
 /// largest; see QueryRows. What is not finite makes the scale NaN. `Scaled`: each row is multiplied by the channels'
 /// scales first, and its total is that of the row times their offsets. `WithRest`: what the integers leave of each
 /// element becomes integers, too.
 template <bool Scaled, bool WithRest>
-inline void quantize_query_block(Tile const& tile, float const* rows, std::int32_t places, QueryIntegers const& to,
+inline void quantize_query_block(Tile const& tile, float const* rows, std::int32_t columns, QueryIntegers const& to,
                                  QueryIntegers const& rest) {
   Ints most[4] = {};
   Floats shares[4] = {};
-  for (std::int32_t i = 0; i < places; i += lanes) {
+  for (std::int32_t i = 0; i < columns; i += lanes) {
     FOLIO_UNROLL
     for (int r = 0; r < block_rows; ++r) {
-      Floats x = load<Floats>(rows + r * places + i);
+      Floats x = load<Floats>(rows + r * columns + i);
       if constexpr (Scaled) {
         shares[r] += x * load<Floats>(tile.channel_offsets + i);
         x *= load<Floats>(tile.channel_scales + i);
@@ -224,11 +225,11 @@ inline void quantize_query_block(Tile const& tile, float const* rows, std::int32
   }
   FourFloats const limit = largest_bits(most), inverse = query_limit / limit;
   Ints totals[4] = {}, rest_totals[4] = {};
-  for (std::int32_t i = 0; i < places; i += lanes) {
+  for (std::int32_t i = 0; i < columns; i += lanes) {
     Words words[4], rest_words[4];
     FOLIO_UNROLL
     for (int r = 0; r < block_rows; ++r) {
-      Floats x = load<Floats>(rows + r * places + i) * inverse[r];
+      Floats x = load<Floats>(rows + r * columns + i) * inverse[r];
       if constexpr (Scaled) x *= load<Floats>(tile.channel_scales + i);
       Ints const integers = nearest(x);
       words[r] = add_words(integers, totals[r]);
@@ -248,12 +249,12 @@ inline void quantize_query_block(Tile const& tile, float const* rows, std::int32
   if constexpr (Scaled && WithRest) store(rest.totals, FourFloats{});
 }
 template <bool Scaled>
-inline void quantize_queries(Tile const& tile, float const* rows, std::int32_t places, QueryIntegers const& to,
+inline void quantize_queries(Tile const& tile, float const* rows, std::int32_t columns, QueryIntegers const& to,
                              QueryIntegers const* rest) {
   if (rest == nullptr)
-    quantize_query_block<Scaled, false>(tile, rows, places, to, {});
+    quantize_query_block<Scaled, false>(tile, rows, columns, to, {});
   else
-    quantize_query_block<Scaled, true>(tile, rows, places, to, *rest);
+    quantize_query_block<Scaled, true>(tile, rows, columns, to, *rest);
 }
 
 }  // namespace folio::simd::FOLIO_SIMD_ISA

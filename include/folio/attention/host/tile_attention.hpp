@@ -20,18 +20,18 @@ namespace folio::ops::detail {
 inline constexpr std::int32_t part_tokens = 1024;  ///< a multiple of simd::tile_tokens
 
 /// The tokens of a tile that a query sees, [begin, sinks) and [window, end), counted from the tile's first.
-struct TileStretches {
+struct VisibleRanges {
   std::int32_t begin = 0, sinks = 0, window = 0, end = 0;
   [[nodiscard]] bool none() const { return begin >= sinks && window >= end; }
   [[nodiscard]] bool all() const { return window == begin && begin == 0 && end == simd::tile_tokens; }
-  friend bool operator==(TileStretches, TileStretches) = default;
+  friend bool operator==(VisibleRanges, VisibleRanges) = default;
 };
 
 /// A tile, and which of its tokens are seen.
 struct TileTokens {
   std::int32_t first = 0;
-  TileStretches all;                   ///< by any query
-  std::vector<TileStretches> visible;  ///< by each query
+  VisibleRanges all;                   ///< by any query
+  std::vector<VisibleRanges> visible;  ///< by each query
   /// Of each query, the tokens of its stretches that it sees, as bits; empty where it sees all of them. For tree masks.
   std::vector<std::uint64_t> bits;
 };
@@ -56,45 +56,45 @@ struct AttentionShape {
 };
 
 /// Sums of weighted values with the state of their softmax, for all rows: what parts leave.
-struct PartialSums {
-  std::int32_t rows = 0, places = 0;
-  std::vector<simd::RowState> states;
-  Lines<float> sums;  ///< [rows][places]; the kernels read up to a block of rows from any row
+struct AttentionAccumulator {
+  std::int32_t rows = 0, columns = 0;
+  std::vector<simd::SoftmaxState> states;
+  AlignedVector<float> sums;  ///< [rows][columns]; the kernels read up to a block of rows from any row
 
-  void reserve(std::int32_t num_rows, std::int32_t num_places) {
+  void reserve(std::int32_t num_rows, std::int32_t num_columns) {
     states.reserve(to_size(num_rows));
-    sums.reserve(to_size(num_rows + simd::block_rows) * to_size(num_places));
+    sums.reserve(to_size(num_rows + simd::block_rows) * to_size(num_columns));
   }
   /// Of rows that saw nothing the sums say nothing, until a part is merged into them.
-  void clear_states(std::int32_t num_rows, std::int32_t num_places) {
+  void clear_states(std::int32_t num_rows, std::int32_t num_columns) {
     rows = num_rows;
-    places = num_places;
+    columns = num_columns;
     states.assign(to_size(rows), {simd::hidden_score, 0.0F});
-    sums.resize(to_size(rows + simd::block_rows) * to_size(places));
+    sums.resize(to_size(rows + simd::block_rows) * to_size(columns));
   }
-  void clear(std::int32_t num_rows, std::int32_t num_places) {
-    clear_states(num_rows, num_places);
-    std::fill_n(sums.begin(), rows * places, 0.0F);
+  void clear(std::int32_t num_rows, std::int32_t num_columns) {
+    clear_states(num_rows, num_columns);
+    std::fill_n(sums.begin(), rows * columns, 0.0F);
   }
-  [[nodiscard]] float* row(std::int32_t i) { return sums.data() + to_size(i) * to_size(places); }
+  [[nodiscard]] float* row(std::int32_t i) { return sums.data() + to_size(i) * to_size(columns); }
 
   /// Takes in the sums of the tokens that follow. A part in which a row saw nothing changes nothing.
-  void merge(PartialSums const& next) {
+  void merge(AttentionAccumulator const& next) {
     for (std::int32_t i = 0; i < rows; ++i) {
-      simd::RowState& mine = states[to_size(i)];
-      simd::RowState const other = next.states[to_size(i)];
+      simd::SoftmaxState& mine = states[to_size(i)];
+      simd::SoftmaxState const other = next.states[to_size(i)];
       if (other.empty()) continue;
       float* const sum = row(i);
-      float const* const add = next.sums.data() + to_size(i) * to_size(places);
+      float const* const add = next.sums.data() + to_size(i) * to_size(columns);
       if (mine.empty()) {
         mine = other;
-        std::copy_n(add, places, sum);
+        std::copy_n(add, columns, sum);
         continue;
       }
       float const max = mine.max > other.max ? mine.max : other.max;
-      float const keep = std::exp(mine.max - max), take = std::exp(other.max - max);
-      mine = {max, mine.sum * keep + other.sum * take};
-      for (std::int32_t p = 0; p < places; ++p) sum[p] = sum[p] * keep + add[p] * take;
+      float const rescale = std::exp(mine.max - max), take = std::exp(other.max - max);
+      mine = {max, mine.sum * rescale + other.sum * take};
+      for (std::int32_t p = 0; p < columns; ++p) sum[p] = sum[p] * rescale + add[p] * take;
     }
   }
 };
@@ -125,7 +125,7 @@ class TileAttention {
     if (same) return;
     key_kernels_ = {};  // ready for none, should there be no memory
     simd::RowKernels const &keys = setup.keys, &values = setup.values;
-    places_ = values.value_places(shape.value_dim);
+    columns_ = values.value_columns(shape.value_dim);
     keys_ = {};
     keys_.dim = shape.key_dim;
     keys_.scales = keys.load_key_params != nullptr ? key_scales_ : nullptr;
@@ -138,65 +138,65 @@ class TileAttention {
     std::fill_n(value_offsets_, simd::tile_tokens, 0.0F);
     wide_keys_.used = wide_values_.used = false;
     if (keys.prepare_keys != nullptr)
-      make_room(keys.is_integer, keys.key_places(shape.key_dim), keys_, unpacked_keys_, wide_keys_);
+      make_room(keys.is_integer, keys.key_columns(shape.key_dim), keys_, unpacked_keys_, wide_keys_);
     if (values.prepare_values != nullptr)
-      make_room(values.is_integer, places_, values_, unpacked_values_, wide_values_);
-    value_dims_.resize(to_size(places_));
+      make_room(values.is_integer, columns_, values_, unpacked_values_, wide_values_);
+    value_dims_.resize(to_size(columns_));
     values_in_order_ = true;
-    for (std::int32_t place = 0; place < places_; ++place) {
-      std::int32_t const d = value_dims_[to_size(place)] = values.value_dim_at(place, shape.value_dim);
-      values_in_order_ = values_in_order_ && d == place;
+    for (std::int32_t column = 0; column < columns_; ++column) {
+      std::int32_t const d = value_dims_[to_size(column)] = values.value_dim_at(column, shape.value_dim);
+      values_in_order_ = values_in_order_ && d == column;
     }
-    key_dims_.resize(to_size(keys.is_integer ? keys.key_places(shape.key_dim) : 0));
-    for (std::size_t place = 0; place < key_dims_.size(); ++place)
-      key_dims_[place] = keys.key_dim_at(static_cast<std::int32_t>(place), shape.key_dim);
+    key_dims_.resize(to_size(keys.is_integer ? keys.key_columns(shape.key_dim) : 0));
+    for (std::size_t column = 0; column < key_dims_.size(); ++column)
+      key_dims_[column] = keys.key_dim_at(static_cast<std::int32_t>(column), shape.key_dim);
     if (keys.has_channels) make_channels(key_dims_, keys_, key_channels_);
     if (values.has_channels) make_channels(value_dims_, values_, value_channels_);
-    if (keys.spread_bits != 0) {
-      spread_keys_.make(shape.key_dim, keys.spread_bits);
-      keys_.spread = &spread_keys_;
+    if (keys.shuffle_bits != 0) {
+      key_shuffle_.make(shape.key_dim, keys.shuffle_bits);
+      keys_.byte_shuffle = &key_shuffle_;
     }
-    if (values.spread_bits != 0) {
-      spread_values_.make(shape.value_dim, values.spread_bits);
-      values_.spread = &spread_values_;
+    if (values.shuffle_bits != 0) {
+      value_shuffle_.make(shape.value_dim, values.shuffle_bits);
+      values_.byte_shuffle = &value_shuffle_;
     }
     key_kernels_ = keys;
     value_kernels_ = values;
   }
 
-  void begin(QueryStore& queries) const {
+  void begin(PackedQueries& queries) const {
     queries.begin(key_kernels_, key_dims_.data(), shape_.rows(), shape_.key_dim);
   }
-  void reserve(PartialSums& sums) const { sums.reserve(padded_rows(), places_); }
-  void clear(PartialSums& sums) const { sums.clear(padded_rows(), places_); }
-  void clear_states(PartialSums& sums) const { sums.clear_states(padded_rows(), places_); }
+  void reserve(AttentionAccumulator& sums) const { sums.reserve(padded_rows(), columns_); }
+  void clear(AttentionAccumulator& sums) const { sums.clear(padded_rows(), columns_); }
+  void clear_states(AttentionAccumulator& sums) const { sums.clear_states(padded_rows(), columns_); }
 
   /// The sums of a row times `norm`, in the order of the dims.
-  void read_row(PartialSums& sums, std::int32_t row, float norm, float* out) const {
+  void read_row(AttentionAccumulator& sums, std::int32_t row, float norm, float* out) const {
     float const* const sum = sums.row(row);
     if (values_in_order_) {
       for (std::int32_t d = 0; d < shape_.value_dim; ++d) out[d] = sum[d] * norm;
       return;
     }
-    for (std::int32_t place = 0; place < places_; ++place) {
-      std::int32_t const d = value_dims_[to_size(place)];
-      if (d < shape_.value_dim) out[d] = sum[place] * norm;
+    for (std::int32_t column = 0; column < columns_; ++column) {
+      std::int32_t const d = value_dims_[to_size(column)];
+      if (d < shape_.value_dim) out[d] = sum[column] * norm;
     }
   }
 
   /// What a thread has while it adds tiles: the processor made ready. One at a time in a thread.
-  class Entered {
+  class KernelScope {
    public:
-    explicit Entered(TileAttention const& attention) : leave_(attention.key_kernels_.leave) {
+    explicit KernelScope(TileAttention const& attention) : leave_(attention.key_kernels_.leave) {
       if (leave_ == nullptr) leave_ = attention.value_kernels_.leave;
       for (simd::RowKernels const& kernels : {attention.key_kernels_, attention.value_kernels_})
         if (kernels.enter != nullptr) kernels.enter();
     }
-    ~Entered() {
+    ~KernelScope() {
       if (leave_ != nullptr) leave_();
     }
-    Entered(Entered const&) = delete;
-    Entered& operator=(Entered const&) = delete;
+    KernelScope(KernelScope const&) = delete;
+    KernelScope& operator=(KernelScope const&) = delete;
 
    private:
     void (*leave_)();
@@ -204,10 +204,10 @@ class TileAttention {
 
   /// Takes a tile into the sums; `next`, or null, is fetched into the caches meanwhile. `shapes`: null where scores
   /// stay as they are.
-  void add(Entered const&, TileTokens const& tile, TilePlanes const& planes, TilePlanes const* next,
-           ScoreShapes const* shapes, QueryStore& queries, PartialSums& sums) {
+  void add(KernelScope const&, TileTokens const& tile, TilePlanes const& planes, TilePlanes const* next,
+           ScoreShapes const* shapes, PackedQueries& queries, AttentionAccumulator& sums) {
     keys_.tokens = values_.tokens = std::max(tile.all.sinks, tile.all.end);
-    simd::RowsAhead ahead;
+    simd::PrefetchRows ahead;
     if (next != nullptr) ahead = {&next->keys, &next->values, row_bytes_[0], row_bytes_[1], next->rows_end};
     keys_.ahead = values_.ahead = next != nullptr ? &ahead : nullptr;
     prepare(keys_, key_kernels_.load_key_params, key_kernels_.prepare_keys, planes.keys, wide_keys_);
@@ -227,9 +227,9 @@ class TileAttention {
   };
 
   /// For a tile laid out anew: a byte for each code, or rows of floats.
-  static void make_room(bool is_integer, std::int32_t places, simd::Tile& tile, Lines<std::byte>& unpacked,
+  static void make_room(bool is_integer, std::int32_t columns, simd::Tile& tile, AlignedVector<std::byte>& unpacked,
                         Wide& wide) {
-    std::int32_t const row_bytes = places * (is_integer ? 1 : 4);
+    std::int32_t const row_bytes = columns * (is_integer ? 1 : 4);
     unpacked.resize(to_size(simd::tile_tokens) * to_size(row_bytes));
     tile.unpacked = unpacked.data();
     wide.used = !is_integer;
@@ -237,12 +237,12 @@ class TileAttention {
       wide.rows.codes[t] = unpacked.data() + std::int64_t{t} * row_bytes;
   }
 
-  static void make_channels(std::vector<std::int32_t> const& dims, simd::Tile& tile, Lines<float>& channels) {
+  static void make_channels(std::vector<std::int32_t> const& dims, simd::Tile& tile, AlignedVector<float>& channels) {
     channels.resize(2 * dims.size());
     tile.channel_scales = channels.data();
     tile.channel_offsets = channels.data() + dims.size();
-    tile.place_dims = dims.data();
-    tile.places = static_cast<std::int32_t>(dims.size());
+    tile.column_dims = dims.data();
+    tile.columns = static_cast<std::int32_t>(dims.size());
   }
 
   using Kernel = void (*)(simd::Tile const&);
@@ -255,34 +255,35 @@ class TileAttention {
     if (wide.used) to.rows = &wide.rows;
   }
 
-  void add_block(TileTokens const& tile, std::int32_t row, ScoreShapes const* shapes, QueryStore& queries,
-                 PartialSums& sums) {
+  void add_block(TileTokens const& tile, std::int32_t row, ScoreShapes const* shapes, PackedQueries& queries,
+                 AttentionAccumulator& sums) {
     std::int32_t const rows = std::min(simd::block_rows, shape_.rows() - row);
     keys_.tokens = 0;  // after the last token that one of these rows sees, scores are not needed
     for (std::int32_t r = 0; r < rows; ++r)
-      if (TileStretches const& seen = visible(tile, row + r); !seen.none())
+      if (VisibleRanges const& seen = visible(tile, row + r); !seen.none())
         keys_.tokens = std::max({keys_.tokens, seen.sinks, seen.end});
     if (keys_.tokens == 0) return;
     alignas(64) float scores[simd::block_rows][simd::tile_tokens];
     simd::WeightIntegers integers;
-    alignas(16) float keep[simd::block_rows];
+    alignas(16) float rescale[simd::block_rows];
     score(queries.block(row, keys_), scores);
     for (std::int32_t r = 0; r < simd::block_rows; ++r) {
       std::int32_t const as_row = row + std::min(r, rows - 1);
       if (shapes != nullptr) shape_scores(*shapes, tile.first, as_row, scores[r]);
       hide(tile, as_row, scores[r]);
     }
-    key_kernels_.soften(values_, scores[0], sums.states.data() + row, keep);  // all of the tile that has weights
-    if (value_kernels_.weigh != nullptr) value_kernels_.weigh(values_, scores[0], integers);
+    key_kernels_.online_softmax(values_, scores[0], sums.states.data() + row,
+                                rescale);  // all of the tile that has weights
+    if (value_kernels_.prepare_weights != nullptr) value_kernels_.prepare_weights(values_, scores[0], integers);
     simd::WeightRows weights;
     weights.weights = scores[0];
     weights.words = integers.words;
     weights.scales = integers.scales;
     weights.shifts = integers.shifts;
-    weights.excesses = integers.excesses;
-    weights.keep = keep;
+    weights.zero_point_corrections = integers.zero_point_corrections;
+    weights.rescale = rescale;
     weights.out = sums.row(row);
-    weights.out_stride = places_;
+    weights.out_stride = columns_;
     add_values(tile, row, rows, weights);
   }
 
@@ -302,12 +303,12 @@ class TileAttention {
     key_kernels_.shape_scores(keys_, {shapes.soft_cap, slope, first - position}, scores);
   }
 
-  [[nodiscard]] TileStretches const& visible(TileTokens const& tile, std::int32_t row) const {
+  [[nodiscard]] VisibleRanges const& visible(TileTokens const& tile, std::int32_t row) const {
     return tile.visible[to_size(row / shape_.heads)];
   }
 
   void hide(TileTokens const& tile, std::int32_t row, float* scores) const {
-    TileStretches const& seen = visible(tile, row);
+    VisibleRanges const& seen = visible(tile, row);
     std::int32_t const end = values_.rows_end();
     if (!tile.bits.empty()) {
       std::uint64_t const bits = tile.bits[to_size(row / shape_.heads)];
@@ -330,25 +331,25 @@ class TileAttention {
       weights.end = values_.tokens;
       value_kernels_.add(values_, weights);
     } else if (same) {
-      add_stretches(visible(tile, row), weights);
+      add_ranges(visible(tile, row), weights);
     } else {
       for (std::int32_t r = 0; r < rows; ++r) {
-        float one[simd::block_rows][simd::tile_tokens] = {}, keep[simd::block_rows] = {weights.keep[r]};
+        float one[simd::block_rows][simd::tile_tokens] = {}, rescale[simd::block_rows] = {weights.rescale[r]};
         std::copy_n(weights.weights + r * simd::tile_tokens, simd::tile_tokens, one[0]);
         simd::WeightRows single = weights;
         single.weights = one[0];
-        single.keep = keep;
+        single.rescale = rescale;
         single.num_rows = 1;
-        single.out = weights.out + std::int64_t{r} * places_;
+        single.out = weights.out + std::int64_t{r} * columns_;
         if (tile.bits.empty())
-          add_stretches(visible(tile, row + r), single);
+          add_ranges(visible(tile, row + r), single);
         else
           add_bits(tile.bits[to_size((row + r) / shape_.heads)], single);
       }
     }
   }
 
-  void add_stretches(TileStretches const& visible, simd::WeightRows weights) {
+  void add_ranges(VisibleRanges const& visible, simd::WeightRows weights) {
     add_stretch(visible.begin, visible.sinks, weights);
     add_stretch(visible.window, visible.end, weights);
   }
@@ -363,25 +364,25 @@ class TileAttention {
   }
   /// What the sums so far are multiplied by is done by the first stretch that is not empty.
   void add_stretch(std::int32_t begin, std::int32_t end, simd::WeightRows& weights) {
-    static constexpr float keep_all[simd::block_rows] = {1.0F, 1.0F, 1.0F, 1.0F};
+    static constexpr float no_rescale[simd::block_rows] = {1.0F, 1.0F, 1.0F, 1.0F};
     if (end <= begin) return;
     weights.begin = begin;
     weights.end = end;
     value_kernels_.add(values_, weights);
-    weights.keep = keep_all;
+    weights.rescale = no_rescale;
   }
 
   std::int32_t row_bytes_[2] = {};
   simd::RowKernels key_kernels_, value_kernels_;
   AttentionShape shape_{};
-  std::int32_t places_ = 0;
+  std::int32_t columns_ = 0;
   bool values_in_order_ = false;
-  std::vector<std::int32_t> key_dims_, value_dims_;  // of the places
+  std::vector<std::int32_t> key_dims_, value_dims_;  // of the columns
   simd::Tile keys_, values_;
-  Lines<std::byte> unpacked_keys_, unpacked_values_;
+  AlignedVector<std::byte> unpacked_keys_, unpacked_values_;
   Wide wide_keys_, wide_values_;
-  simd::SpreadPlan spread_keys_, spread_values_;
-  Lines<float> key_channels_, value_channels_;
+  simd::ByteShuffle key_shuffle_, value_shuffle_;
+  AlignedVector<float> key_channels_, value_channels_;
   alignas(64) float key_scales_[simd::tile_tokens], key_offsets_[simd::tile_tokens];
   alignas(64) float value_scales_[simd::tile_tokens], value_offsets_[simd::tile_tokens];
 };

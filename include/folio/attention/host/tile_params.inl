@@ -7,22 +7,22 @@
 
 namespace folio::simd::FOLIO_SIMD_ISA {
 
-/// The channels' parameters, in the order of the places; zeros for padding.
+/// The channels' parameters, in the order of the columns; zeros for padding.
 template <RowParams params, int Bias>
 inline void load_channels(Tile const& tile) {
   constexpr bool grids = params != RowParams::scaled_tokens;
   using Param = std::conditional_t<grids, std::uint32_t, std::uint16_t>;
-  constexpr std::int32_t room = folio::max_row_dim + 256;  // places are padded by less than 256
+  constexpr std::int32_t room = folio::max_row_dim + 256;  // columns are padded by less than 256
   Param stored[std::size_t{room}];
   alignas(64) std::uint32_t placed[std::size_t{room}];
   std::memcpy(stored, tile.rows->channels, static_cast<std::size_t>(tile.dim) * sizeof(Param));
-  for (std::int32_t d = tile.dim; d < tile.places; ++d) stored[d] = 0;
-  for (std::int32_t place = 0; place < tile.places; ++place) placed[place] = stored[tile.place_dims[place]];
-  for (std::int32_t place = 0; place < tile.places; place += lanes) {
-    Words const both = load<Words>(placed + place);
+  for (std::int32_t d = tile.dim; d < tile.columns; ++d) stored[d] = 0;
+  for (std::int32_t column = 0; column < tile.columns; ++column) placed[column] = stored[tile.column_dims[column]];
+  for (std::int32_t column = 0; column < tile.columns; column += lanes) {
+    Words const both = load<Words>(placed + column);
     Floats const scale = lower_numbers(both);
-    store(tile.channel_scales + place, scale);
-    store(tile.channel_offsets + place, grids ? upper_numbers(both) + scale * static_cast<float>(Bias) : scale);
+    store(tile.channel_scales + column, scale);
+    store(tile.channel_offsets + column, grids ? upper_numbers(both) + scale * static_cast<float>(Bias) : scale);
   }
 }
 
@@ -42,7 +42,7 @@ inline void load_tile_params(Tile const& tile) {
     store(tile.offsets + t, offset);
   }
   load_channels<params, Bias>(tile);
-  if (tile.ahead != nullptr) tile.ahead->ask_for_channels();
+  if (tile.ahead != nullptr) tile.ahead->prefetch_channels();
 }
 
 }  // namespace folio::simd::FOLIO_SIMD_ISA

@@ -41,32 +41,32 @@ struct TileRows {
   std::byte const *tokens = nullptr, *channels = nullptr;  ///< parameters of formats that store tiles
 };
 
-/// The rows of a tile that comes later. The kernels ask memory for them a few at a time: a core has few lines on their
+/// The rows of a tile that comes later. The kernels prefetch them a few at a time: a core has few lines on their
 /// way at once, and waits where it asks for more; where it asks for none, memory waits.
-struct RowsAhead {
+struct PrefetchRows {
   TileRows const *keys = nullptr, *values = nullptr;
   std::int32_t key_bytes = 0, value_bytes = 0;
   std::int32_t tokens = tile_tokens;  ///< that have rows
   std::int32_t at = 0;                ///< of the keys, then of the values
 
   /// Always inlined: a call in a loop would cost it its registers.
-  [[gnu::always_inline]] inline void ask(std::int32_t rows) {
+  [[gnu::always_inline]] inline void prefetch(std::int32_t rows) {
     for (std::int32_t const end = at + rows; at < end && at < 2 * tokens; ++at)
       if (at < tokens)
-        ask_for(*keys, at, key_bytes);
+        prefetch_row(*keys, at, key_bytes);
       else
-        ask_for(*values, at - tokens, value_bytes);
+        prefetch_row(*values, at - tokens, value_bytes);
   }
 
   /// For formats that have them; apart from the rows, because all others would pay for the question.
-  void ask_for_channels() const {
+  void prefetch_channels() const {
     for (TileRows const* const rows : {keys, values})
       for (int i = 0; i < 8 && rows->channels != nullptr; ++i) __builtin_prefetch(rows->channels + 64 * i, 0, 2);
   }
 
  private:
   /// Into the second level: the first holds what is worked on.
-  [[gnu::always_inline]] static inline void ask_for(TileRows const& rows, std::int32_t row, std::int32_t bytes) {
+  [[gnu::always_inline]] static inline void prefetch_row(TileRows const& rows, std::int32_t row, std::int32_t bytes) {
     for (std::int32_t i = 0; i < bytes; i += 64) __builtin_prefetch(rows.codes[row] + i, 0, 2);
     if (row % 16 == 0 && rows.params[row] != nullptr) __builtin_prefetch(rows.params[row], 0, 2);  // a line of them
   }
@@ -74,21 +74,21 @@ struct RowsAhead {
 
 /// How codes that lie in two bytes are put a byte apart, 16 at a time: which 16 bytes of the row have them all, and
 /// which of these go where.
-struct SpreadPlan {
-  std::vector<std::int32_t> starts;  ///< [padded dim / 16] where in the row those 16 bytes begin
-  std::vector<std::uint8_t> places;  ///< [padded dim] each 8 codes together, from a multiple of 8 on; 128: a zero
+struct ByteShuffle {
+  std::vector<std::int32_t> starts;   ///< [padded dim / 16] where in the row those 16 bytes begin
+  std::vector<std::uint8_t> indices;  ///< [padded dim] each 8 codes together, from a multiple of 8 on; 128: a zero
 
   /// For rows of `dim` codes of `bits` bits, padded to multiples of 16 bytes.
   void make(std::int32_t dim, int bits) {
     starts.clear();
-    places.clear();
+    indices.clear();
     std::int32_t const row_bytes = (dim * bits / 8 + 15) / 16 * 16;
     for (std::int32_t first = 0; first < (dim + 63) / 64 * 64; first += 16) {
       std::int32_t const begin = first * bits / 8, end = begin + 2 * bits;
       starts.push_back(std::clamp(end - 16, 0, row_bytes - 16));
       for (std::int32_t i = 0; i < 16; ++i) {
         std::int32_t const from = begin - starts.back() + i / 8 * bits + i % 8;
-        places.push_back(i % 8 < bits && from < 16 ? static_cast<std::uint8_t>(from) : 128);
+        indices.push_back(i % 8 < bits && from < 16 ? static_cast<std::uint8_t>(from) : 128);
       }
     }
   }
@@ -98,31 +98,31 @@ struct SpreadPlan {
 /// channels have parameters, too: element = scale * channel scale * (code - bias) + offset * channel offset.
 struct Tile {
   TileRows const* rows = nullptr;
-  RowsAhead* ahead = nullptr;  ///< what to ask memory for meanwhile, or null
+  PrefetchRows* ahead = nullptr;  ///< what to prefetch meanwhile, or null
   std::int32_t dim = 0;
   std::int32_t tokens = tile_tokens;  ///< behind these is nothing that anybody sees
   /// Tokens that have rows, scores and weights.
   [[nodiscard]] std::int32_t rows_end() const { return (tokens + row_group - 1) / row_group * row_group; }
   float* scales = nullptr;          ///< [tile_tokens]
   float* offsets = nullptr;         ///< [tile_tokens]
-  float* channel_scales = nullptr;  ///< [place], or null; those of padding are 0
+  float* channel_scales = nullptr;  ///< [column], or null; those of padding are 0
   float* channel_offsets = nullptr;
-  std::int32_t const* place_dims = nullptr;  ///< whose code is at each place
-  std::int32_t places = 0;
-  std::byte* unpacked = nullptr;       ///< what `prepare` made of the rows
-  SpreadPlan const* spread = nullptr;  ///< where the format needs it
+  std::int32_t const* column_dims = nullptr;  ///< whose code is at each column
+  std::int32_t columns = 0;
+  std::byte* unpacked = nullptr;              ///< what `prepare` made of the rows
+  ByteShuffle const* byte_shuffle = nullptr;  ///< where the format needs it
 };
 
-[[gnu::always_inline]] inline void ask_ahead(Tile const& tile, std::int32_t rows) {
-  if (tile.ahead != nullptr) tile.ahead->ask(rows);
+[[gnu::always_inline]] inline void prefetch(Tile const& tile, std::int32_t rows) {
+  if (tile.ahead != nullptr) tile.ahead->prefetch(rows);
 }
 
 /// A block of queries as the scores need them: floats, or integers.
 struct QueryRows {
   float const* floats = nullptr;  ///< [block_rows][float_stride]
   std::int32_t float_stride = 0;
-  std::int32_t places = 0;             ///< of codes, a multiple of 4
-  std::int8_t const* words = nullptr;  ///< [places / 4][block_rows][query_words][4]
+  std::int32_t columns = 0;            ///< of codes, a multiple of 4
+  std::int8_t const* words = nullptr;  ///< [columns / 4][block_rows][query_words][4]
   float const* scales = nullptr;       ///< [block_rows] of the integers
   float const* totals = nullptr;       ///< [block_rows] the sum of the row's elements
   std::int32_t const* sums = nullptr;  ///< [block_rows][query_words] of the words
@@ -146,7 +146,8 @@ struct QueryIntegers {
 struct WeightIntegers {
   alignas(64) std::uint8_t words[block_rows * weight_words * tile_tokens];  ///< [row][word][4 tokens]
   float scales[block_rows], shifts[block_rows];  ///< of the integers; the weighted offsets, the same for every dim
-  float excesses[block_rows];  ///< what the products are too large by; where channels have no scales, in the shifts
+  float zero_point_corrections[block_rows];  ///< what the products are too large by; where channels have no scales, in
+                                             ///< the shifts
 };
 
 /// The weights of a block of rows, and where the weighted values go.
@@ -155,8 +156,8 @@ struct WeightRows {
   std::uint8_t const* words = nullptr;  ///< as in WeightIntegers
   float const* scales = nullptr;
   float const* shifts = nullptr;
-  float const* excesses = nullptr;
-  float const* keep = nullptr;         ///< [block_rows] what the sums so far are multiplied by
+  float const* zero_point_corrections = nullptr;
+  float const* rescale = nullptr;      ///< [block_rows] what the sums so far are multiplied by
   std::int32_t begin = 0, end = 0;     ///< tokens
   std::int32_t num_rows = block_rows;  ///< of which sums are written back
   float* out = nullptr;                ///< [rows][out_stride]
@@ -171,7 +172,7 @@ struct ScoreShape {
 };
 
 /// The softmax of a row so far: the largest score, and the sum of the weights in units of its exponential.
-struct RowState {
+struct SoftmaxState {
   float max, sum;
   /// Whether nothing was seen. By the bits of the sum, of which a NaN is none.
   [[nodiscard]] bool empty() const { return to_bits(sum) == 0; }
@@ -181,26 +182,26 @@ struct RowState {
 struct RowKernels {
   bool is_integer = false;
   bool has_channels = false;                       ///< Tile::channel_scales are needed
-  int spread_bits = 0;                             ///< where not 0, Tile::spread is needed, for codes of so many
+  int shuffle_bits = 0;                            ///< where not 0, Tile::byte_shuffle is needed, for codes of so many
   void (*enter)() = nullptr;                       ///< what a thread does before it calls the others
   void (*leave)() = nullptr;                       ///< and behind them
   void (*load_key_params)(Tile const&) = nullptr;  ///< scales and offsets
   void (*load_value_params)(Tile const&) = nullptr;
   /// Where channels have parameters: for each tile, whose they are.
-  void (*quantize_queries)(Tile const&, float const* rows, std::int32_t places, QueryIntegers const&,
+  void (*quantize_queries)(Tile const&, float const* rows, std::int32_t columns, QueryIntegers const&,
                            QueryIntegers const* rest) = nullptr;
   void (*prepare_keys)(Tile const&) = nullptr;  ///< lays the tile out in `unpacked`: floats row by row
   void (*prepare_values)(Tile const&) = nullptr;
   void (*score)(Tile const&, QueryRows const&, float* scores) = nullptr;
   void (*shape_scores)(Tile const&, ScoreShape const&, float* scores) = nullptr;  ///< of one row
-  void (*soften)(Tile const&, float* scores, RowState* states, float* keep) = nullptr;
-  void (*weigh)(Tile const&, float* weights, WeightIntegers&) = nullptr;
+  void (*online_softmax)(Tile const&, float* scores, SoftmaxState* states, float* rescale) = nullptr;
+  void (*prepare_weights)(Tile const&, float* weights, WeightIntegers&) = nullptr;
   void (*add)(Tile const&, WeightRows const&) = nullptr;
-  std::int32_t (*key_places)(std::int32_t dim) = nullptr;    ///< codes in a row
-  std::int32_t (*value_places)(std::int32_t dim) = nullptr;  ///< numbers in a row of sums
-  std::int32_t (*key_dim_at)(std::int32_t place,
+  std::int32_t (*key_columns)(std::int32_t dim) = nullptr;    ///< codes in a row
+  std::int32_t (*value_columns)(std::int32_t dim) = nullptr;  ///< numbers in a row of sums
+  std::int32_t (*key_dim_at)(std::int32_t column,
                              std::int32_t dim) = nullptr;  ///< whose code it is; dim or more: padding
-  std::int32_t (*value_dim_at)(std::int32_t place, std::int32_t dim) = nullptr;  ///< whose sum it is
+  std::int32_t (*value_dim_at)(std::int32_t column, std::int32_t dim) = nullptr;  ///< whose sum it is
   friend bool operator==(RowKernels const&, RowKernels const&) = default;
 };
 

@@ -19,15 +19,15 @@ struct LayoutSkewed {
   FOLIO_HOST_DEVICE static constexpr std::int32_t run_bytes(folio::Plane) { return run; }
   FOLIO_HOST_DEVICE static constexpr bool whole_heads(folio::Plane) { return true; }  // a head's rows lie together
 
-  FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(folio::Plane plane, folio::Tile tile, std::int32_t head,
-                                                              std::int32_t slot, std::int32_t byte) {
-    std::int32_t const num_runs = tile.row_bytes / run;  // rows of codes are a multiple of 16 bytes
-    return param_offset(plane, tile, head, slot) + (byte / run + slot) % num_runs * run + byte % run;
+  FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(folio::Plane plane, folio::PlaneExtent extent,
+                                                              std::int32_t head, std::int32_t slot, std::int32_t byte) {
+    std::int32_t const num_runs = extent.row_bytes / run;  // rows of codes are a multiple of 16 bytes
+    return param_offset(plane, extent, head, slot) + (byte / run + slot) % num_runs * run + byte % run;
   }
 
-  FOLIO_HOST_DEVICE static constexpr std::int64_t param_offset(folio::Plane, folio::Tile tile, std::int32_t head,
-                                                               std::int32_t slot) {
-    return (std::int64_t{head} * tile.slots + slot) * tile.row_bytes;
+  FOLIO_HOST_DEVICE static constexpr std::int64_t param_offset(folio::Plane, folio::PlaneExtent extent,
+                                                               std::int32_t head, std::int32_t slot) {
+    return (std::int64_t{head} * extent.slots + slot) * extent.row_bytes;
   }
 };
 static_assert(folio::LayoutPolicy<LayoutSkewed>);
@@ -39,14 +39,14 @@ constexpr folio::ModelConfig model{.layers = 2, .kv_heads = 2, .head_dim = 64};
 constexpr int num_tokens = 50, num_query_heads = 4, layer = 1;
 
 /// How many bytes of a tile have no place, or share one. A layout maps them one to one.
-int misplaced_bytes(folio::Tile tile) {
-  std::vector<int> used(static_cast<std::size_t>(tile.bytes()));
+int misplaced_bytes(folio::PlaneExtent extent) {
+  std::vector<int> used(static_cast<std::size_t>(extent.bytes()));
   int misplaced = 0;
-  for (int head = 0; head < tile.heads; ++head)
-    for (int slot = 0; slot < tile.slots; ++slot)
-      for (int byte = 0; byte < tile.row_bytes; ++byte) {
-        std::int64_t const offset = LayoutSkewed::code_offset(folio::Plane::key, tile, head, slot, byte);
-        bool const inside = offset >= 0 && offset < tile.bytes();
+  for (int head = 0; head < extent.heads; ++head)
+    for (int slot = 0; slot < extent.slots; ++slot)
+      for (int byte = 0; byte < extent.row_bytes; ++byte) {
+        std::int64_t const offset = LayoutSkewed::code_offset(folio::Plane::key, extent, head, slot, byte);
+        bool const inside = offset >= 0 && offset < extent.bytes();
         misplaced += !inside || used[static_cast<std::size_t>(offset)]++ > 0 ? 1 : 0;
       }
   return misplaced;

@@ -63,8 +63,8 @@ void check(GroupShape const& group) {
     constexpr std::int32_t num_blocks = 4;
     TensorMapShape const shape = tensor_map_shape(map, plane, num_blocks);
     check_limits(shape);
-    Tile const tile = map.tile(plane, RowPart::code);
-    REQUIRE(shape.tile_bytes() == tile.slots * tile.row_bytes);
+    PlaneExtent const extent = map.extent(plane, RowPart::code);
+    REQUIRE(shape.tile_bytes() == extent.slots * extent.row_bytes);
     CHECK(shape.extents[2] == group.kv_heads);
     CHECK(shape.extents[3] == group.layers);
     CHECK(shape.extents[4] == num_blocks + 1);
@@ -73,10 +73,10 @@ void check(GroupShape const& group) {
       for (std::int32_t layer = 0; layer < group.layers; ++layer)
         for (std::int32_t head = 0; head < group.kv_heads; ++head) {
           std::vector<std::int64_t> const brought = bytes_of_tile(shape, block, layer, head);
-          for (std::int32_t slot = 0; slot < tile.slots; ++slot)
-            for (std::int32_t byte = 0; byte < tile.row_bytes; ++byte) {
-              auto const at =
-                  static_cast<std::size_t>(Layout::code_offset(plane, {1, tile.slots, tile.row_bytes}, 0, slot, byte));
+          for (std::int32_t slot = 0; slot < extent.slots; ++slot)
+            for (std::int32_t byte = 0; byte < extent.row_bytes; ++byte) {
+              auto const at = static_cast<std::size_t>(
+                  Layout::code_offset(plane, {1, extent.slots, extent.row_bytes}, 0, slot, byte));
               same = same && brought[at] == map.offset(block, layer, plane, RowPart::code, head, slot, byte);
             }
         }

@@ -100,7 +100,7 @@ bool points_where(Row const& row, std::byte* pool, Map const& map, BlockId block
     return pool + map.offset(folio::to_int(block), layer, plane, part, head, slot, byte);
   };
   bool same = row.param_bytes() == at(RowPart::param, 0);
-  for (std::int32_t byte = 0; byte < map.tile(plane, RowPart::code).row_bytes; ++byte)
+  for (std::int32_t byte = 0; byte < map.extent(plane, RowPart::code).row_bytes; ++byte)
     same = same && row.codes(byte) == at(RowPart::code, byte);
   return same;
 }
@@ -111,7 +111,7 @@ template <class Layer>
 bool tile_is_right(Layer const& layer, std::byte* pool, BlockId block, std::int32_t index, Plane plane, RowPart part,
                    std::int32_t head) {
   auto const map = layer.map();
-  folio::Tile const rows = map.tile(plane, part);
+  folio::PlaneExtent const rows = map.extent(plane, part);
   auto const at = [&](std::int32_t slot, std::int32_t byte) {
     return pool + map.offset(folio::to_int(block), index, plane, part, head, slot, byte);
   };

@@ -23,9 +23,10 @@ class Row {
   static constexpr bool params_of_tile = is_tile_format<Quantizer>;
   static constexpr Basis basis = Quantizer::basis;  ///< of the decoded elements
 
-  /// `tile`: the codes of this plane of the layer in the block; `params`: this row's parameters, or its whole tile's.
-  FOLIO_HOST_DEVICE constexpr Row(std::byte* tile, Tile shape, std::byte* params, std::int32_t head, std::int32_t slot)
-      : tile_(tile), params_(params), shape_(shape), head_(head), slot_(slot) {}
+  /// `codes`: those of this plane of the layer in the block; `params`: this row's parameters, or its whole tile's.
+  FOLIO_HOST_DEVICE constexpr Row(std::byte* codes, PlaneExtent extent, std::byte* params, std::int32_t head,
+                                  std::int32_t slot)
+      : codes_(codes), params_(params), extent_(extent), head_(head), slot_(slot) {}
 
   /// Elements [dim, dim + N), decoded, of a format that does not rotate: in the model's basis. `dim` is a multiple of
   /// N, and N * bits of whole bytes. A format that rotates does not compile: see load_in.
@@ -129,7 +130,7 @@ class Row {
   /// `Layout::run_bytes(plane)` bytes lie together, begin at a multiple of themselves, and may be copied so. What was
   /// copied is decoded by `Quantizer::decode<N>(codes, params, out)`, from shared memory too.
   [[nodiscard]] FOLIO_HOST_DEVICE std::byte* codes(std::int32_t byte = 0) const {
-    return tile_ + Layout::code_offset(plane, shape_, head_, slot_, byte);
+    return codes_ + Layout::code_offset(plane, extent_, head_, slot_, byte);
   }
 
   /// The address of the row's parameters: Quantizer::param_bytes(dim) bytes in one stretch. They begin at a multiple of
@@ -170,9 +171,9 @@ class Row {
     }
   }
 
-  std::byte* tile_;
+  std::byte* codes_;
   std::byte* params_;
-  Tile shape_;
+  PlaneExtent extent_;
   std::int32_t head_, slot_;
 };
 

@@ -98,15 +98,15 @@ template <class View>
 
 /// Shared memory for the codes of one plane of one head in one block, of a layer whose type is `Layer`.
 template <class Layer, Plane plane>
-struct alignas(128) SharedTile {
+struct alignas(128) TmaTile {
   static constexpr GroupShape known = Layer::known;
   static_assert(known.block_size != dynamic && known.key_dim != dynamic,
                 "folio: a tile's size must be known when the kernel is compiled: name the group of layers");
   static_assert(plane == Plane::key || !known.values_in_keys(),
                 "folio: the values of a latent layer are the beginning of its keys: take a KeyTile");
   using RowType = std::conditional_t<plane == Plane::key, typename Layer::KeyRow, typename Layer::ValueRow>;
-  static constexpr Tile shape = {1, known.block_size,
-                                 decltype(std::declval<Layer>().map()){known}.tile(plane, RowPart::code).row_bytes};
+  static constexpr PlaneExtent shape = {
+      1, known.block_size, decltype(std::declval<Layer>().map()){known}.extent(plane, RowPart::code).row_bytes};
 
   std::byte bytes[static_cast<std::size_t>(shape.bytes())];
 
@@ -116,9 +116,9 @@ struct alignas(128) SharedTile {
   }
 };
 template <class Layer>
-using KeyTile = SharedTile<Layer, Plane::key>;
+using KeyTile = TmaTile<Layer, Plane::key>;
 template <class Layer>
-using ValueTile = SharedTile<Layer, Plane::value>;
+using ValueTile = TmaTile<Layer, Plane::value>;
 
 /// Which tile: the codes of one head of one layer of the group in one block.
 struct TileIndex {

@@ -33,29 +33,30 @@ struct TensorMapShape {
 namespace detail {
 
 /// How far apart the lines and the heads of a tile lie in a block.
-struct TileStrides {
+struct PlaneStrides {
   std::int64_t line, head;
 };
 
 /// The strides with which a tile, cut into lines of `line_bytes`, finds every byte of a block's tile of `tile.heads`
 /// heads, or nothing where this layout has no such strides. `line_bytes` is a multiple of 16.
 template <LayoutPolicy Layout>
-[[nodiscard]] constexpr std::optional<TileStrides> tile_strides(Plane plane, Tile tile, std::int64_t line_bytes) {
-  Tile const alone{1, tile.slots, tile.row_bytes};
+[[nodiscard]] constexpr std::optional<PlaneStrides> plane_strides(Plane plane, PlaneExtent extent,
+                                                                  std::int64_t line_bytes) {
+  PlaneExtent const alone{1, extent.slots, extent.row_bytes};
   std::int32_t const run = Layout::run_bytes(plane) == whole_row ? 16 : Layout::run_bytes(plane);  // divides a line
-  TileStrides strides{line_bytes, alone.bytes()};
-  for (std::int32_t slot = 0; slot < tile.slots; ++slot)
-    for (std::int32_t byte = 0; byte < tile.row_bytes; byte += run)
+  PlaneStrides strides{line_bytes, alone.bytes()};
+  for (std::int32_t slot = 0; slot < extent.slots; ++slot)
+    for (std::int32_t byte = 0; byte < extent.row_bytes; byte += run)
       if (Layout::code_offset(plane, alone, 0, slot, byte) == line_bytes)
-        strides.line = Layout::code_offset(plane, tile, 0, slot, byte);
-  if (tile.heads > 1)
-    strides.head = Layout::code_offset(plane, tile, 1, 0, 0) - Layout::code_offset(plane, tile, 0, 0, 0);
-  for (std::int32_t slot = 0; slot < tile.slots; ++slot)
-    for (std::int32_t byte = 0; byte < tile.row_bytes; byte += run) {
+        strides.line = Layout::code_offset(plane, extent, 0, slot, byte);
+  if (extent.heads > 1)
+    strides.head = Layout::code_offset(plane, extent, 1, 0, 0) - Layout::code_offset(plane, extent, 0, 0, 0);
+  for (std::int32_t slot = 0; slot < extent.slots; ++slot)
+    for (std::int32_t byte = 0; byte < extent.row_bytes; byte += run) {
       std::int64_t const at = Layout::code_offset(plane, alone, 0, slot, byte);
       std::int64_t const expected = at / line_bytes * strides.line + at % line_bytes;
-      for (std::int32_t head = 0; head < tile.heads; ++head)
-        if (Layout::code_offset(plane, tile, head, slot, byte) != expected + head * strides.head) return {};
+      for (std::int32_t head = 0; head < extent.heads; ++head)
+        if (Layout::code_offset(plane, extent, head, slot, byte) != expected + head * strides.head) return {};
     }
   return strides;
 }
@@ -64,10 +65,11 @@ inline constexpr std::int32_t max_box = 256;  // TMA's limit, in elements, for e
 
 /// The strides of a tile in `num_lines` lines, where TMA's limits and the layout allow that.
 template <LayoutPolicy Layout>
-[[nodiscard]] constexpr std::optional<TileStrides> tma_strides(Plane plane, Tile tile, std::int64_t num_lines) {
-  std::int64_t const bytes = std::int64_t{tile.slots} * tile.row_bytes, line_bytes = bytes / num_lines;
+[[nodiscard]] constexpr std::optional<PlaneStrides> tma_strides(Plane plane, PlaneExtent extent,
+                                                                std::int64_t num_lines) {
+  std::int64_t const bytes = std::int64_t{extent.slots} * extent.row_bytes, line_bytes = bytes / num_lines;
   if (num_lines > max_box || bytes % num_lines != 0 || line_bytes % 16 != 0 || line_bytes > max_box * 8) return {};
-  std::optional<TileStrides> const strides = tile_strides<Layout>(plane, tile, line_bytes);
+  std::optional<PlaneStrides> const strides = plane_strides<Layout>(plane, extent, line_bytes);
   return strides && strides->line % 16 == 0 && strides->head % 16 == 0 ? strides : std::nullopt;
 }
 
@@ -86,27 +88,27 @@ template <QuantizerPolicy KeyQuantizer, QuantizerPolicy ValueQuantizer, LayoutPo
   if (plane == Plane::value && map.shape.values_in_keys())
     throw Error(
         "folio: the values of a latent layer are the beginning of its keys: ask for a tensor map of Plane::key");
-  Tile const tile = map.tile(plane, RowPart::code);
+  PlaneExtent const extent = map.extent(plane, RowPart::code);
   bool const whole = Layout::run_bytes(plane) == whole_row;
   std::int64_t num_lines =
-      whole ? tile.slots : (tile.row_bytes + Layout::run_bytes(plane) - 1) / Layout::run_bytes(plane);
-  std::optional<detail::TileStrides> strides = detail::tma_strides<Layout>(plane, tile, num_lines);
+      whole ? extent.slots : (extent.row_bytes + Layout::run_bytes(plane) - 1) / Layout::run_bytes(plane);
+  std::optional<detail::PlaneStrides> strides = detail::tma_strides<Layout>(plane, extent, num_lines);
   for (std::int64_t lines = 1; !strides && lines <= detail::max_box; ++lines)
-    if ((strides = detail::tma_strides<Layout>(plane, tile, lines))) num_lines = lines;
+    if ((strides = detail::tma_strides<Layout>(plane, extent, lines))) num_lines = lines;
   if (!strides)
     throw Error(
-        "folio: TMA cannot move tiles of " + std::to_string(tile.slots) + " rows of " + std::to_string(tile.row_bytes) +
-        " bytes in the layout " + Layout::name +
+        "folio: TMA cannot move tiles of " + std::to_string(extent.slots) + " rows of " +
+        std::to_string(extent.row_bytes) + " bytes in the layout " + Layout::name +
         ": it needs at most 256 lines of at most 2048 bytes, at equal distances that are multiples of 16; take a "
         "smaller block, LayoutHnd, or copy the rows by cp.async");
-  auto const line_bytes = static_cast<std::int32_t>(std::int64_t{tile.slots} * tile.row_bytes / num_lines);
+  auto const line_bytes = static_cast<std::int32_t>(std::int64_t{extent.slots} * extent.row_bytes / num_lines);
   std::int32_t element_bytes = 1;
   while (line_bytes / element_bytes > detail::max_box) element_bytes *= 2;
-  return {.extents = {line_bytes / element_bytes, num_lines, tile.heads, map.shape.layers, num_blocks + 1},
+  return {.extents = {line_bytes / element_bytes, num_lines, extent.heads, map.shape.layers, num_blocks + 1},
           .strides = {strides->line, strides->head, map.layer_bytes(), map.block_bytes()},
           .box = {line_bytes / element_bytes, static_cast<std::int32_t>(num_lines), 1, 1, 1},
           .element_bytes = element_bytes,
-          .offset = map.tile_offset(plane, RowPart::code)};
+          .offset = map.plane_offset(plane, RowPart::code)};
 }
 
 /// The same for a group of a view's layers: `cache.num_blocks(group)` blocks.

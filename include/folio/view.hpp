@@ -124,12 +124,12 @@ class LayerView {
                                                                RowPart part = RowPart::code) const {
     using Layout = typename View::Layout;
     auto const m = map();
-    Tile const tile = m.tile(plane, part);
-    std::byte* const begin = layer_begin_ + to_int(block) * m.block_bytes() + m.tile_offset(plane, part);
-    std::int64_t const bytes = std::int64_t{tile.slots} * tile.row_bytes;
-    if (Layout::whole_heads(plane) || tile.heads == 1) return {begin + head * bytes, bytes, true};
-    return {begin + (part == RowPart::code ? Layout::code_offset(plane, tile, head, 0, 0)
-                                           : Layout::param_offset(plane, tile, head, 0)),
+    PlaneExtent const extent = m.extent(plane, part);
+    std::byte* const begin = layer_begin_ + to_int(block) * m.block_bytes() + m.plane_offset(plane, part);
+    std::int64_t const bytes = std::int64_t{extent.slots} * extent.row_bytes;
+    if (Layout::whole_heads(plane) || extent.heads == 1) return {begin + head * bytes, bytes, true};
+    return {begin + (part == RowPart::code ? Layout::code_offset(plane, extent, head, 0, 0)
+                                           : Layout::param_offset(plane, extent, head, 0)),
             bytes, false};
   }
 
@@ -148,9 +148,9 @@ class LayerView {
     auto const m = map();
     std::byte* const layer = layer_begin_ + to_int(block) * m.block_bytes();
     std::byte* const params =
-        layer + m.tile_offset(plane, RowPart::param) +
-        View::Layout::param_offset(plane, m.tile(plane, RowPart::param), head, AnyRow::params_of_tile ? 0 : slot);
-    return AnyRow(layer + m.tile_offset(plane, RowPart::code), m.tile(plane, RowPart::code), params, head, slot);
+        layer + m.plane_offset(plane, RowPart::param) +
+        View::Layout::param_offset(plane, m.extent(plane, RowPart::param), head, AnyRow::params_of_tile ? 0 : slot);
+    return AnyRow(layer + m.plane_offset(plane, RowPart::code), m.extent(plane, RowPart::code), params, head, slot);
   }
 
   GroupTable table_;

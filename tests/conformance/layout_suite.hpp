@@ -14,11 +14,13 @@
 namespace folio::test {
 
 /// Tiles of codes: rows are multiples of 16 bytes. Tiles of parameters: multiples of 4.
-inline std::vector<Tile> tiles_of_codes() {
+inline std::vector<PlaneExtent> extents_of_codes() {
   return {{1, 1, 16},  {1, 1, 64},   {1, 16, 128}, {8, 1, 32},  {2, 3, 48},   {3, 5, 80},
           {4, 16, 64}, {8, 16, 256}, {5, 7, 112},  {1, 64, 16}, {2, 4, 1152}, {3, 2, 4096}};
 }
-inline std::vector<Tile> tiles_of_params() { return {{1, 1, 4}, {8, 16, 4}, {2, 3, 12}, {5, 7, 20}, {3, 5, 36}}; }
+inline std::vector<PlaneExtent> extents_of_params() {
+  return {{1, 1, 4}, {8, 16, 4}, {2, 3, 12}, {5, 7, 20}, {3, 5, 36}};
+}
 
 /// Ticks off bytes of a tile: each must be met once, and none outside.
 class Ticks {
@@ -41,15 +43,15 @@ class Ticks {
 
 /// The codes of (head, slot, byte) fill the tile one to one, and runs lie together at multiples of themselves.
 template <LayoutPolicy L>
-void check_codes(Plane plane, Tile tile) {
-  std::int32_t const run = L::run_bytes(plane) == whole_row ? tile.row_bytes : L::run_bytes(plane);
-  Ticks ticks(tile.bytes());
+void check_codes(Plane plane, PlaneExtent extent) {
+  std::int32_t const run = L::run_bytes(plane) == whole_row ? extent.row_bytes : L::run_bytes(plane);
+  Ticks ticks(extent.bytes());
   bool one_to_one = true, together = true, aligned = true;
-  for (std::int32_t head = 0; head < tile.heads; ++head)
-    for (std::int32_t slot = 0; slot < tile.slots; ++slot)
-      for (std::int32_t byte = 0; byte < tile.row_bytes; ++byte) {
-        std::int64_t const at = L::code_offset(plane, tile, head, slot, byte);
-        std::int64_t const begin = L::code_offset(plane, tile, head, slot, byte / run * run);
+  for (std::int32_t head = 0; head < extent.heads; ++head)
+    for (std::int32_t slot = 0; slot < extent.slots; ++slot)
+      for (std::int32_t byte = 0; byte < extent.row_bytes; ++byte) {
+        std::int64_t const at = L::code_offset(plane, extent, head, slot, byte);
+        std::int64_t const begin = L::code_offset(plane, extent, head, slot, byte / run * run);
         one_to_one = ticks.tick(at) && one_to_one;
         together = together && at == begin + byte % run;
         aligned = aligned && begin % (L::run_bytes(plane) == whole_row ? 16 : run) == 0;
@@ -62,14 +64,14 @@ void check_codes(Plane plane, Tile tile) {
 
 /// The parameters of each row lie together, and the rows fill the tile.
 template <LayoutPolicy L>
-void check_params(Plane plane, Tile tile) {
-  Ticks ticks(tile.bytes());
+void check_params(Plane plane, PlaneExtent extent) {
+  Ticks ticks(extent.bytes());
   bool one_to_one = true, aligned = true;
-  for (std::int32_t head = 0; head < tile.heads; ++head)
-    for (std::int32_t slot = 0; slot < tile.slots; ++slot) {
-      std::int64_t const begin = L::param_offset(plane, tile, head, slot);
+  for (std::int32_t head = 0; head < extent.heads; ++head)
+    for (std::int32_t slot = 0; slot < extent.slots; ++slot) {
+      std::int64_t const begin = L::param_offset(plane, extent, head, slot);
       aligned = aligned && begin % 4 == 0;
-      for (std::int32_t byte = 0; byte < tile.row_bytes; ++byte) one_to_one = ticks.tick(begin + byte) && one_to_one;
+      for (std::int32_t byte = 0; byte < extent.row_bytes; ++byte) one_to_one = ticks.tick(begin + byte) && one_to_one;
     }
   CHECK(one_to_one);
   CHECK(ticks.all());
@@ -79,30 +81,30 @@ void check_params(Plane plane, Tile tile) {
 /// A head's bytes are one stretch, after those of the heads before it, where the layout says so, and not where it
 /// denies it. `offset(head, slot, byte)`
 template <class Offset>
-void check_heads(bool whole_heads, Tile tile, Offset const& offset) {
-  std::int64_t const of_head = std::int64_t{tile.slots} * tile.row_bytes;
+void check_heads(bool whole_heads, PlaneExtent extent, Offset const& offset) {
+  std::int64_t const of_head = std::int64_t{extent.slots} * extent.row_bytes;
   bool in_place = true;
-  for (std::int32_t head = 0; head < tile.heads; ++head)
-    for (std::int32_t slot = 0; slot < tile.slots; ++slot)
-      for (std::int32_t byte = 0; byte < tile.row_bytes; ++byte)
+  for (std::int32_t head = 0; head < extent.heads; ++head)
+    for (std::int32_t slot = 0; slot < extent.slots; ++slot)
+      for (std::int32_t byte = 0; byte < extent.row_bytes; ++byte)
         in_place = in_place && offset(head, slot, byte) / of_head == head;
-  if (whole_heads || tile.heads == 1) CHECK(in_place);
-  if (!whole_heads && tile.heads > 1 && tile.slots > 1) CHECK(!in_place);
+  if (whole_heads || extent.heads == 1) CHECK(in_place);
+  if (!whole_heads && extent.heads > 1 && extent.slots > 1) CHECK(!in_place);
 }
 
 /// Offsets are 64-bit: a tile of 16 GiB (computed, not made) has no byte behind its end or at another's place.
 template <LayoutPolicy L>
 void check_large(Plane plane) {
-  Tile const tile{256, 1 << 16, 1024};
-  std::int32_t const last_head = tile.heads - 1, last_slot = tile.slots - 1, last_byte = tile.row_bytes - 1;
+  PlaneExtent const extent{256, 1 << 16, 1024};
+  std::int32_t const last_head = extent.heads - 1, last_slot = extent.slots - 1, last_byte = extent.row_bytes - 1;
   std::int64_t highest = 0;
   for (std::int32_t const head : {0, last_head})
     for (std::int32_t const slot : {0, last_slot})
       for (std::int32_t const byte : {0, last_byte}) {
-        std::int64_t const codes = L::code_offset(plane, tile, head, slot, byte);
-        std::int64_t const params = L::param_offset(plane, tile, head, slot) + byte;
-        CHECK((codes >= 0 && codes < tile.bytes()));
-        CHECK((params >= 0 && params < tile.bytes()));
+        std::int64_t const codes = L::code_offset(plane, extent, head, slot, byte);
+        std::int64_t const params = L::param_offset(plane, extent, head, slot) + byte;
+        CHECK((codes >= 0 && codes < extent.bytes()));
+        CHECK((params >= 0 && params < extent.bytes()));
         highest = codes > highest ? codes : highest;
       }
   CHECK(highest > std::int64_t{1} << 33);
@@ -117,24 +119,24 @@ void layout_suite() {
     INFO((plane == Plane::key ? "keys" : "values"));
     std::int32_t const run = L::run_bytes(plane);
     REQUIRE((run == whole_row || run == 4 || run == 8 || run == 16));
-    for (Tile const tile : tiles_of_codes()) {
-      CAPTURE(tile.heads, tile.slots, tile.row_bytes);
-      check_codes<L>(plane, tile);
-      check_heads(L::whole_heads(plane), tile, [&](std::int32_t head, std::int32_t slot, std::int32_t byte) {
-        return L::code_offset(plane, tile, head, slot, byte);
+    for (PlaneExtent const extent : extents_of_codes()) {
+      CAPTURE(extent.heads, extent.slots, extent.row_bytes);
+      check_codes<L>(plane, extent);
+      check_heads(L::whole_heads(plane), extent, [&](std::int32_t head, std::int32_t slot, std::int32_t byte) {
+        return L::code_offset(plane, extent, head, slot, byte);
       });
     }
-    for (Tile const tile : tiles_of_params()) {
-      CAPTURE(tile.heads, tile.slots, tile.row_bytes);
-      check_params<L>(plane, tile);
-      check_heads(L::whole_heads(plane), tile, [&](std::int32_t head, std::int32_t slot, std::int32_t byte) {
-        return L::param_offset(plane, tile, head, slot) + byte;
+    for (PlaneExtent const extent : extents_of_params()) {
+      CAPTURE(extent.heads, extent.slots, extent.row_bytes);
+      check_params<L>(plane, extent);
+      check_heads(L::whole_heads(plane), extent, [&](std::int32_t head, std::int32_t slot, std::int32_t byte) {
+        return L::param_offset(plane, extent, head, slot) + byte;
       });
     }
     check_large<L>(plane);
   }
   // Known at compile time, so that kernels fold it.
-  STATIC_REQUIRE(L::code_offset(Plane::key, Tile{1, 1, 16}, 0, 0, 0) >= 0);
+  STATIC_REQUIRE(L::code_offset(Plane::key, PlaneExtent{1, 1, 16}, 0, 0, 0) >= 0);
 }
 
 }  // namespace folio::test

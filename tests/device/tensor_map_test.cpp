@@ -48,7 +48,7 @@ std::vector<float> rows_of_blocks(View const& view, std::int32_t layer, float un
 /// Grid: (heads, layers, blocks).
 template <class Layer, Plane plane>
 __global__ void both_ways_kernel(__grid_constant__ TensorMap const map, int* num_different) {
-  __shared__ SharedTile<Layer, plane> copied, brought;
+  __shared__ TmaTile<Layer, plane> copied, brought;
   __shared__ TileBarrier arrived;
   arrived.init();
   TileIndex const at{BlockId{static_cast<int>(blockIdx.z)}, static_cast<int>(blockIdx.y), static_cast<int>(blockIdx.x)};

@@ -24,9 +24,9 @@ void check_load_row() {
     alignas(64) static std::byte block[2 * 3 * 1100 * 2];
     std::memset(block, 0xFF, sizeof block);
     folio::Row<Q, Layout, folio::Plane::key> const row(
-        block, map.tile(folio::Plane::key, folio::RowPart::code),
-        block + map.tile_offset(folio::Plane::key, folio::RowPart::param) +
-            Layout::param_offset(folio::Plane::key, map.tile(folio::Plane::key, folio::RowPart::param), 1, 2),
+        block, map.extent(folio::Plane::key, folio::RowPart::code),
+        block + map.plane_offset(folio::Plane::key, folio::RowPart::param) +
+            Layout::param_offset(folio::Plane::key, map.extent(folio::Plane::key, folio::RowPart::param), 1, 2),
         1, 2);
     auto const source = random_floats(dim, static_cast<std::uint32_t>(dim));
     row.store(source.data(), dim);

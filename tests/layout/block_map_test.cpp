@@ -53,12 +53,12 @@ void check_map(GroupShape const& shape) {
     for (std::int32_t layer = 0; layer < shape.layers; ++layer)
       for (Plane const plane : {Plane::key, Plane::value})
         for (RowPart const part : {RowPart::code, RowPart::param}) {
-          REQUIRE(map.tile_offset(plane, part) % Map::tile_alignment == 0);
-          folio::Tile const tile = map.tile(plane, part);
+          REQUIRE(map.plane_offset(plane, part) % Map::plane_alignment == 0);
+          folio::PlaneExtent const extent = map.extent(plane, part);
           std::int64_t const begin = block * map.block_bytes() + layer * map.layer_bytes();
-          for (std::int32_t head = 0; head < tile.heads; ++head)
-            for (std::int32_t slot = 0; slot < tile.slots; ++slot)
-              for (std::int32_t byte = 0; byte < tile.row_bytes; ++byte) {
+          for (std::int32_t head = 0; head < extent.heads; ++head)
+            for (std::int32_t slot = 0; slot < extent.slots; ++slot)
+              for (std::int32_t byte = 0; byte < extent.row_bytes; ++byte) {
                 std::int64_t const at = map.offset(block, layer, plane, part, head, slot, byte);
                 one_to_one = ticks.tick(at) && one_to_one;
                 in_its_layer = in_its_layer && at >= begin && at < begin + map.layer_bytes();
@@ -103,8 +103,8 @@ TEST_CASE("scales are apart from codes, four bytes for each row of int8") {
   constexpr BlockMap<folio::Int8PerToken, folio::Int8PerToken, folio::LayoutHnd> map{
       {.layers = 1, .kv_heads = 8, .key_dim = 128, .value_dim = 128, .block_size = 16}};
   STATIC_REQUIRE(map.layer_bytes() == 2 * 8 * 16 * (128 + 4));
-  STATIC_REQUIRE(map.tile_offset(Plane::key, RowPart::param) == 8 * 16 * 128);
-  STATIC_REQUIRE(map.tile_offset(Plane::value, RowPart::code) == 8 * 16 * 132);
+  STATIC_REQUIRE(map.plane_offset(Plane::key, RowPart::param) == 8 * 16 * 128);
+  STATIC_REQUIRE(map.plane_offset(Plane::value, RowPart::code) == 8 * 16 * 132);
 }
 
 TEST_CASE("a latent layer has no bytes for values") {
@@ -114,8 +114,8 @@ TEST_CASE("a latent layer has no bytes for values") {
                                                                     .key_dim = 576,
                                                                     .value_dim = 512,
                                                                     .block_size = 64}};
-  STATIC_REQUIRE(map.tile(Plane::value, RowPart::code).bytes() == 0);
-  STATIC_REQUIRE(map.tile(Plane::value, RowPart::param).bytes() == 0);
+  STATIC_REQUIRE(map.extent(Plane::value, RowPart::code).bytes() == 0);
+  STATIC_REQUIRE(map.extent(Plane::value, RowPart::param).bytes() == 0);
   STATIC_REQUIRE(map.block_bytes() == 64 * 70'272);
 }
 

@@ -7,30 +7,30 @@
 #include "support/strangers.hpp"
 
 using folio::Plane;
-using folio::Tile;
+using folio::PlaneExtent;
 
 namespace {
 
 struct Nameless {
   static constexpr std::int32_t run_bytes(Plane) { return 16; }
   static constexpr bool whole_heads(Plane) { return true; }
-  static constexpr std::int64_t code_offset(Plane, Tile, std::int32_t, std::int32_t, std::int32_t) { return 0; }
-  static constexpr std::int64_t param_offset(Plane, Tile, std::int32_t, std::int32_t) { return 0; }
+  static constexpr std::int64_t code_offset(Plane, PlaneExtent, std::int32_t, std::int32_t, std::int32_t) { return 0; }
+  static constexpr std::int64_t param_offset(Plane, PlaneExtent, std::int32_t, std::int32_t) { return 0; }
 };
 
 struct With32BitOffsets {
   static constexpr char const* name = "small";
   static constexpr std::int32_t run_bytes(Plane) { return 16; }
   static constexpr bool whole_heads(Plane) { return true; }
-  static constexpr std::int32_t code_offset(Plane, Tile, std::int32_t, std::int32_t, std::int32_t) { return 0; }
-  static constexpr std::int64_t param_offset(Plane, Tile, std::int32_t, std::int32_t) { return 0; }
+  static constexpr std::int32_t code_offset(Plane, PlaneExtent, std::int32_t, std::int32_t, std::int32_t) { return 0; }
+  static constexpr std::int64_t param_offset(Plane, PlaneExtent, std::int32_t, std::int32_t) { return 0; }
 };
 
 struct SilentOnHeads {
   static constexpr char const* name = "silent";
   static constexpr std::int32_t run_bytes(Plane) { return 16; }
-  static constexpr std::int64_t code_offset(Plane, Tile, std::int32_t, std::int32_t, std::int32_t) { return 0; }
-  static constexpr std::int64_t param_offset(Plane, Tile, std::int32_t, std::int32_t) { return 0; }
+  static constexpr std::int64_t code_offset(Plane, PlaneExtent, std::int32_t, std::int32_t, std::int32_t) { return 0; }
+  static constexpr std::int64_t param_offset(Plane, PlaneExtent, std::int32_t, std::int32_t) { return 0; }
 };
 
 struct WithState : folio::test::SwizzledLayout {
@@ -53,5 +53,5 @@ TEST_CASE("what is not quite a layout is none") {
 }
 
 TEST_CASE("a tile's bytes are counted in 64 bits") {
-  STATIC_REQUIRE(Tile{256, 1 << 20, 1024}.bytes() == std::int64_t{1} << 38);
+  STATIC_REQUIRE(PlaneExtent{256, 1 << 20, 1024}.bytes() == std::int64_t{1} << 38);
 }

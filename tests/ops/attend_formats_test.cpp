@@ -54,7 +54,7 @@ struct StoredRows {
       decode_row<Q>(codes.data() + t * code_stride, params.data() + t * param_stride, dim, decoded.data() + t * dim);
     }
   }
-  void fill(std::int32_t first, std::int32_t count, simd::TileRows& rows) const {
+  void fill(std::int32_t first, std::int32_t count, simd::TokenTileRows& rows) const {
     for (std::int32_t t = 0; t < simd::tile_tokens; ++t) {
       std::int32_t const token = first + (t < count ? t : 0);
       rows.codes[t] = codes.data() + token * code_stride;
@@ -94,7 +94,7 @@ struct StoredRows<Q> {
       }
     }
   }
-  void fill(std::int32_t first, std::int32_t count, simd::TileRows& rows) const {
+  void fill(std::int32_t first, std::int32_t count, simd::TokenTileRows& rows) const {
     std::int32_t const bytes_of_token = token_param_bytes(Q::row_format.params);
     std::byte const* const stored = params.data() + first / tile * tile_param_stride;
     rows.tokens = stored + first % tile * bytes_of_token;

@@ -173,7 +173,7 @@ TEST_CASE("tanh of every size, its sign and its NaN are kept") {
       for (std::size_t i = 0; i < x.size(); ++i)
         x[i] = std::ldexp(1.0F + static_cast<float>(i) / 64, part / 16 - 24) * (part % 2 == 0 ? 1.0F : -1.0F);
       auto scores = x;
-      kernels.shape_scores(simd::Tile{}, {1.0F, 0.0F, 0}, scores.data());
+      kernels.shape_scores(simd::TokenTile{}, {1.0F, 0.0F, 0}, scores.data());
       for (std::size_t i = 0; i < x.size(); ++i) {
         double const right = std::tanh(double{x[i]});
         worst = std::max(worst, std::fabs(scores[i] - right) / std::ldexp(1.0, std::ilogb(right) - 23));
@@ -184,7 +184,7 @@ TEST_CASE("tanh of every size, its sign and its NaN are kept") {
     scores[0] = not_a_number;
     scores[1] = std::numeric_limits<float>::infinity();
     scores[2] = -std::numeric_limits<float>::infinity();
-    kernels.shape_scores(simd::Tile{}, {3.0F, 0.5F, -10}, scores.data());
+    kernels.shape_scores(simd::TokenTile{}, {3.0F, 0.5F, -10}, scores.data());
     CHECK(std::isnan(scores[0]));
     CHECK(scores[1] == 3.0F - 4.5F);
     CHECK(scores[2] == -3.0F - 4.0F);

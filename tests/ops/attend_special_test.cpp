@@ -215,7 +215,7 @@ TEST_CASE("the exponential is right to 2 units of the last place, and keeps a Na
     auto const weights_of = [&](std::vector<float> scores) {  // less a largest score of 0
       simd::SoftmaxState states[simd::block_rows] = {{0.0F, 0.0F}, {0.0F, 0.0F}, {0.0F, 0.0F}, {0.0F, 0.0F}};
       float rescale[simd::block_rows];
-      kernels.online_softmax(simd::Tile{}, scores.data(), states, rescale);
+      kernels.online_softmax(simd::TokenTile{}, scores.data(), states, rescale);
       return scores;
     };
     std::vector<float> scores(std::size_t{simd::block_rows} * simd::tile_tokens);

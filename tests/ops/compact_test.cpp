@@ -52,8 +52,8 @@ struct Arrays {
 /// The bytes of a row as they are stored, padding too.
 template <class Layout, folio::Plane plane, class Map, class RowType>
 void add_bytes(std::vector<std::byte>& all, Map const& map, RowType const& row) {
-  for (std::int32_t b = 0; b < map.tile(plane, folio::RowPart::code).row_bytes; ++b) all.push_back(*row.codes(b));
-  for (std::int32_t b = 0; b < map.tile(plane, folio::RowPart::param).row_bytes; ++b)
+  for (std::int32_t b = 0; b < map.extent(plane, folio::RowPart::code).row_bytes; ++b) all.push_back(*row.codes(b));
+  for (std::int32_t b = 0; b < map.extent(plane, folio::RowPart::param).row_bytes; ++b)
     all.push_back(row.param_bytes()[b]);
 }
 

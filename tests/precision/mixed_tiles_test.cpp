@@ -103,7 +103,7 @@ TEMPLATE_TEST_CASE("the bytes behind a sealed row's codes are zero", "", LayoutH
   for (Plane const plane : {Plane::key, Plane::value}) {
     std::int32_t const used = plane == Plane::key ? code_bytes<typename Cold::KeyQuantizer>(24)
                                                   : code_bytes<typename Cold::ValueQuantizer>(40);
-    for (std::int32_t byte = used; byte < map.tile(plane, RowPart::code).row_bytes; ++byte)
+    for (std::int32_t byte = used; byte < map.extent(plane, RowPart::code).row_bytes; ++byte)
       for (std::int32_t row = 0; row < 2 * 2 * 16; ++row, ++num_padding)
         REQUIRE(cache.cold().pool()[map.offset(to_int(s.cold().blocks()[0]), row / 32, plane, RowPart::code,
                                                row / 16 % 2, row % 16, byte)] == std::byte{0});

@@ -20,15 +20,16 @@ struct SwizzledLayout {
   static constexpr char const* name = "swizzled";
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t run_bytes(Plane) { return 16; }
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr bool whole_heads(Plane) { return true; }
-  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(Plane plane, Tile tile, std::int32_t head,
-                                                                            std::int32_t slot, std::int32_t byte) {
-    std::int32_t const pieces = tile.row_bytes / 16;
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(Plane plane, PlaneExtent extent,
+                                                                            std::int32_t head, std::int32_t slot,
+                                                                            std::int32_t byte) {
+    std::int32_t const pieces = extent.row_bytes / 16;
     std::int32_t const swap = slot & ((pieces & -pieces) - 1);  // within the largest power of two that divides the row
-    return param_offset(plane, tile, head, slot) + ((byte / 16) ^ swap) * 16 + byte % 16;
+    return param_offset(plane, extent, head, slot) + ((byte / 16) ^ swap) * 16 + byte % 16;
   }
-  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t param_offset(Plane, Tile tile, std::int32_t head,
-                                                                             std::int32_t slot) {
-    return (std::int64_t{head} * tile.slots + slot) * tile.row_bytes;
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t param_offset(Plane, PlaneExtent extent,
+                                                                             std::int32_t head, std::int32_t slot) {
+    return (std::int64_t{head} * extent.slots + slot) * extent.row_bytes;
   }
 };
 static_assert(LayoutPolicy<SwizzledLayout>);
@@ -38,15 +39,16 @@ struct ShreddedLayout {
   static constexpr char const* name = "shredded";
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t run_bytes(Plane) { return 4; }
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr bool whole_heads(Plane) { return false; }
-  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(Plane, Tile tile, std::int32_t head,
-                                                                            std::int32_t slot, std::int32_t byte) {
-    std::int64_t const rows = std::int64_t{tile.heads} * tile.slots, row = std::int64_t{slot} * tile.heads + head;
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(Plane, PlaneExtent extent,
+                                                                            std::int32_t head, std::int32_t slot,
+                                                                            std::int32_t byte) {
+    std::int64_t const rows = std::int64_t{extent.heads} * extent.slots, row = std::int64_t{slot} * extent.heads + head;
     return (byte / 4 * rows + row) * 4 + byte % 4;
   }
-  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t param_offset(Plane, Tile tile, std::int32_t head,
-                                                                             std::int32_t slot) {
-    std::int64_t const rows = std::int64_t{tile.heads} * tile.slots;
-    return (rows - 1 - (std::int64_t{head} * tile.slots + slot)) * tile.row_bytes;
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t param_offset(Plane, PlaneExtent extent,
+                                                                             std::int32_t head, std::int32_t slot) {
+    std::int64_t const rows = std::int64_t{extent.heads} * extent.slots;
+    return (rows - 1 - (std::int64_t{head} * extent.slots + slot)) * extent.row_bytes;
   }
 };
 static_assert(LayoutPolicy<ShreddedLayout>);

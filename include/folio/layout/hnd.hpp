@@ -16,14 +16,15 @@ struct LayoutHnd {
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t run_bytes(Plane) { return whole_row; }
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr bool whole_heads(Plane) { return true; }
 
-  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(Plane plane, Tile tile, std::int32_t head,
-                                                                            std::int32_t slot, std::int32_t byte) {
-    return param_offset(plane, tile, head, slot) + byte;
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(Plane plane, PlaneExtent extent,
+                                                                            std::int32_t head, std::int32_t slot,
+                                                                            std::int32_t byte) {
+    return param_offset(plane, extent, head, slot) + byte;
   }
 
-  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t param_offset(Plane, Tile tile, std::int32_t head,
-                                                                             std::int32_t slot) {
-    return (std::int64_t{head} * tile.slots + slot) * tile.row_bytes;
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t param_offset(Plane, PlaneExtent extent,
+                                                                             std::int32_t head, std::int32_t slot) {
+    return (std::int64_t{head} * extent.slots + slot) * extent.row_bytes;
   }
 };
 static_assert(LayoutPolicy<LayoutHnd>);

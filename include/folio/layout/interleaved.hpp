@@ -24,16 +24,17 @@ struct BasicLayoutInterleaved {
   }
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr bool whole_heads(Plane) { return true; }
 
-  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(Plane plane, Tile tile, std::int32_t head,
-                                                                            std::int32_t slot, std::int32_t byte) {
-    if (plane == Plane::value) return param_offset(plane, tile, head, slot) + byte;
-    std::int64_t const head_begin = std::int64_t{head} * tile.slots * tile.row_bytes;
-    return head_begin + (std::int64_t{byte / RunBytes} * tile.slots + slot) * RunBytes + byte % RunBytes;
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t code_offset(Plane plane, PlaneExtent extent,
+                                                                            std::int32_t head, std::int32_t slot,
+                                                                            std::int32_t byte) {
+    if (plane == Plane::value) return param_offset(plane, extent, head, slot) + byte;
+    std::int64_t const head_begin = std::int64_t{head} * extent.slots * extent.row_bytes;
+    return head_begin + (std::int64_t{byte / RunBytes} * extent.slots + slot) * RunBytes + byte % RunBytes;
   }
 
-  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t param_offset(Plane, Tile tile, std::int32_t head,
-                                                                             std::int32_t slot) {
-    return (std::int64_t{head} * tile.slots + slot) * tile.row_bytes;
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t param_offset(Plane, PlaneExtent extent,
+                                                                             std::int32_t head, std::int32_t slot) {
+    return (std::int64_t{head} * extent.slots + slot) * extent.row_bytes;
   }
 };
 

@@ -15,7 +15,7 @@ enum class Plane : std::uint8_t { key, value };
 
 /// What a layout arranges: the rows of one plane of one layer in one block, `heads` x `slots` rows of `row_bytes`
 /// bytes.
-struct Tile {
+struct PlaneExtent {
   std::int32_t heads = 0;
   std::int32_t slots = 0;      ///< block size, in tokens
   std::int32_t row_bytes = 0;  ///< bytes of one row
@@ -31,7 +31,7 @@ inline constexpr std::int32_t whole_row = 0x7fffffff;
 /// Where in a block is an element? A layout is stateless: every function is static and constexpr.
 ///
 /// A row has codes (a multiple of 16 bytes) and perhaps parameters (scales). `code_offset` and `param_offset` each map
-/// (head, slot, byte of the row) one to one onto [0, tile.bytes()); a row's parameters always lie together.
+/// (head, slot, byte of the row) one to one onto [0, extent.bytes()); a row's parameters always lie together.
 /// `run_bytes` is how many code bytes lie together at the least: `whole_row`, or a power of two from 4 to 16. Runs
 /// start at multiples of themselves.
 ///
@@ -44,10 +44,10 @@ concept LayoutPolicy =  //
 } && requires(Plane plane) {
   { L::run_bytes(plane) } -> std::same_as<std::int32_t>;
   { L::whole_heads(plane) } -> std::same_as<bool>;
-} && requires(Plane plane, Tile tile, std::int32_t head, std::int32_t slot, std::int32_t byte) {
-  { L::code_offset(plane, tile, head, slot, byte) } -> std::same_as<std::int64_t>;
-} && requires(Plane plane, Tile tile, std::int32_t head, std::int32_t slot) {
-  { L::param_offset(plane, tile, head, slot) } -> std::same_as<std::int64_t>;
+} && requires(Plane plane, PlaneExtent extent, std::int32_t head, std::int32_t slot, std::int32_t byte) {
+  { L::code_offset(plane, extent, head, slot, byte) } -> std::same_as<std::int64_t>;
+} && requires(Plane plane, PlaneExtent extent, std::int32_t head, std::int32_t slot) {
+  { L::param_offset(plane, extent, head, slot) } -> std::same_as<std::int64_t>;
 };
 
 }  // namespace folio

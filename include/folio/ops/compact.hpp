@@ -83,11 +83,11 @@ void copy_row(Map const& map, RowType const& from, RowType const& to) {
   static_assert(!RowType::params_of_tile,
                 "folio: tokens of a tile share their parameters and cannot be moved apart: choose tokens before they "
                 "are sealed, or take a format that stores each row by itself");
-  std::int32_t const bytes = map.tile(plane, RowPart::code).row_bytes;
+  std::int32_t const bytes = map.extent(plane, RowPart::code).row_bytes;
   std::int32_t const piece = std::min(bytes, Layout::run_bytes(plane));
   for (std::int32_t byte = 0; byte < bytes; byte += piece)
     std::memcpy(to.codes(byte), from.codes(byte), static_cast<std::size_t>(piece));
-  std::int32_t const params = map.tile(plane, RowPart::param).row_bytes;
+  std::int32_t const params = map.extent(plane, RowPart::param).row_bytes;
   if (params > 0) std::memcpy(to.param_bytes(), from.param_bytes(), static_cast<std::size_t>(params));
 }
 

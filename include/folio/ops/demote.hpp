@@ -24,7 +24,7 @@ namespace detail {
 template <QuantizerPolicy Quantizer, class Layout, Plane plane, class Layer>
 void store_tile(Layer const& layer, BlockId block, std::int32_t head, std::int32_t dim, std::byte const* codes,
                 std::byte const* params) {
-  std::int32_t const used = code_bytes<Quantizer>(dim), padded = layer.map().tile(plane, RowPart::code).row_bytes;
+  std::int32_t const used = code_bytes<Quantizer>(dim), padded = layer.map().extent(plane, RowPart::code).row_bytes;
   std::int32_t const piece = std::min(padded, Layout::run_bytes(plane));
   for (std::int32_t slot = 0; slot < Quantizer::tile_tokens; ++slot) {
     auto const row = [&] {

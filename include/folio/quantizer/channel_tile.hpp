@@ -20,9 +20,9 @@ namespace folio {
 /// multiplication and addition, exact up to the last rounding. Input saturates at 65504; scales below 6e-5 lose
 /// precision.
 template <int Bits, std::int32_t Tokens, Basis row_basis = Basis::model, int... ClipPercents>
-struct ChannelTile : TileFormat<ChannelGrids, Bits, Tokens> {
+struct ChannelTile : TokenTileFormat<ChannelGrids, Bits, Tokens> {
  private:
-  using Format = TileFormat<ChannelGrids, Bits, Tokens>;
+  using Format = TokenTileFormat<ChannelGrids, Bits, Tokens>;
   static constexpr FormatName full_name = [] {
     FormatName made;
     made.add("int").add(Bits).add("_channel_t").add(Tokens);

@@ -34,10 +34,11 @@ struct ScaledTokenGrid {
 /// two multiplications and an addition, the same everywhere. Input saturates at 65504.
 template <int Bits, std::int32_t Tokens, GridSide side, Basis row_basis = Basis::hadamard, int... ClipPercents>
 struct TwoSidedTile
-    : TileFormat<std::conditional_t<side == GridSide::channels, ScaledChannelGrids, ScaledTokenGrid>, Bits, Tokens> {
+    : TokenTileFormat<std::conditional_t<side == GridSide::channels, ScaledChannelGrids, ScaledTokenGrid>, Bits,
+                      Tokens> {
  private:
   static constexpr bool of_channels = side == GridSide::channels;
-  using Format = TileFormat<std::conditional_t<of_channels, ScaledChannelGrids, ScaledTokenGrid>, Bits, Tokens>;
+  using Format = TokenTileFormat<std::conditional_t<of_channels, ScaledChannelGrids, ScaledTokenGrid>, Bits, Tokens>;
   static constexpr FormatName full_name = [] {
     FormatName made;
     made.add("int").add(Bits).add(of_channels ? "_two_sided_keys_t" : "_two_sided_values_t").add(Tokens);

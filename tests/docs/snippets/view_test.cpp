@@ -42,11 +42,11 @@ TEST_CASE("a row is found by block and slot, or by token, or by its address") {
   auto const map = layer.map();  // byte offsets inside a block
   folio::BlockId const id = tokens.block_id(20);
   std::byte const* const block = layer.base() + folio::to_int(id) * map.block_bytes();
-  std::byte const* const codes = block + map.tile_offset(folio::Plane::value, folio::RowPart::code);
-  std::byte const* const scales = block + map.tile_offset(folio::Plane::value, folio::RowPart::param);
+  std::byte const* const codes = block + map.plane_offset(folio::Plane::value, folio::RowPart::code);
+  std::byte const* const scales = block + map.plane_offset(folio::Plane::value, folio::RowPart::param);
   // LayoutHnd: [head][slot][byte], so these are the strides of a head and of a slot.
-  folio::Tile const tile = map.tile(folio::Plane::value, folio::RowPart::code);
-  std::int64_t const head_stride = std::int64_t{tile.slots} * tile.row_bytes, slot_stride = tile.row_bytes;
+  folio::PlaneExtent const extent = map.extent(folio::Plane::value, folio::RowPart::code);
+  std::int64_t const head_stride = std::int64_t{extent.slots} * extent.row_bytes, slot_stride = extent.row_bytes;
   // [/addresses]
   // [head_tile]
   folio::HeadTile const head_tile = layer.head_tile(folio::Plane::value, id, 1);  // the codes of head 1, all slots

@@ -29,7 +29,7 @@ inline void leave() { asm volatile("tilerelease"); }
 /// Keys: [token][column], a byte for each code; a row is whole vectors. (Read where they lie, those of 8 bits took
 /// longer: a tile waits for each of its 16 cache lines.)
 template <class C, int Copies>
-inline void spread_key_copies(Tile const& tile) {
+inline void spread_key_copies(TokenTile const& tile) {
   std::int32_t const row_bytes = code_row_bytes(tile.dim, C::per_byte);
   auto* to = tile.unpacked;
   for (std::int32_t t = 0; t < tile.tokens; ++t) {
@@ -42,7 +42,7 @@ inline void spread_key_copies(Tile const& tile) {
   }
 }
 template <class C>
-inline void spread_keys(Tile const& tile) {
+inline void spread_keys(TokenTile const& tile) {
   with_copies<C>(tile, [&]<int Copies>() { spread_key_copies<C, Copies>(tile); });
 }
 template <class C>
@@ -100,7 +100,7 @@ inline void turn(Floats (&v)[4], std::integer_sequence<int, I...>) {
 
 /// scores[row][token] of 4 query rows with every key of a tile.
 template <class C>
-inline void score_tiles(Tile const& tile, QueryRows const& q, float* scores) {
+inline void score_tiles(TokenTile const& tile, QueryRows const& q, float* scores) {
   alignas(64) std::int32_t sums[32 * 8], biases[query_words][16];
   for (int k = 0; k < query_words; ++k)
     for (int i = 0; i < 16; ++i) biases[k][i] = C::key_zero_point * q.sums[i % 4 * query_words + k];
@@ -130,7 +130,7 @@ inline void score_tiles(Tile const& tile, QueryRows const& q, float* scores) {
 
 /// out[row] = out[row] * rescale[row] + the sum of weight * value.
 template <bool Channels>
-inline void add_tiles(Tile const& tile, WeightRows const& w) {
+inline void add_tiles(TokenTile const& tile, WeightRows const& w) {
   alignas(64) std::int32_t sums[2][8 * 16];
   std::int64_t const stride = std::int64_t{w.out_stride} * 4, line = 64;
   asm volatile("tileloadd (%0,%1,1), %%tmm4" : : "r"(w.words), "r"(line) : "memory");

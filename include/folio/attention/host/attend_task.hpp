@@ -307,7 +307,7 @@ class AttendTask {
     std::int32_t const seen = all.sinks > all.begin ? all.begin : all.window;
     auto const fill = [&](std::int32_t from, std::int32_t to) {
       if (from >= to) return;
-      for (simd::TileRows* const rows : {&item.planes.keys, &item.planes.values}) {
+      for (simd::TokenTileRows* const rows : {&item.planes.keys, &item.planes.values}) {
         std::fill(rows->codes + from, rows->codes + to, rows->codes[seen]);
         std::fill(rows->params + from, rows->params + to, rows->params[seen]);
       }
@@ -340,7 +340,7 @@ class AttendTask {
 
   /// The rows of some slots, which are the tile's from token `t` on.
   void add_plane(AttendPlane const& plane, std::byte const* base, SlotRange const& slots, std::int32_t dim,
-                 std::int32_t t, simd::TileRows& rows, std::vector<float>& decoded) const {
+                 std::int32_t t, simd::TokenTileRows& rows, std::vector<float>& decoded) const {
     if (plane.decode != nullptr) {
       std::int32_t const stride = decoded_stride(dim);
       make_room(plane, dim, decoded);

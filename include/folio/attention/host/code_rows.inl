@@ -31,7 +31,7 @@ inline void store_words(Words const (&r)[4], std::byte* to) {
 
 /// Bytes [at, at + 16 * Chunks) of `lanes` keys.
 template <class C, int Chunks>
-inline std::byte* unpack_chunks(Tile const& tile, std::byte const* const* rows, std::int32_t at, std::byte* to) {
+inline std::byte* unpack_chunks(TokenTile const& tile, std::byte const* const* rows, std::int32_t at, std::byte* to) {
   Words r[std::size_t{Chunks}][4];
   FOLIO_UNROLL
   for (int i = 0; i < 4; ++i) {
@@ -45,7 +45,7 @@ inline std::byte* unpack_chunks(Tile const& tile, std::byte const* const* rows, 
 
 /// Keys: [group of `lanes` tokens][4 columns][token] words.
 template <class C>
-inline void unpack_keys(Tile const& tile) {
+inline void unpack_keys(TokenTile const& tile) {
   constexpr int together = vector_bytes == 64 ? 4 : 1;
   std::int32_t const row_bytes = code_row_bytes(tile.dim, C::per_byte);
   auto* to = tile.unpacked;
@@ -61,7 +61,7 @@ inline void unpack_keys(Tile const& tile) {
 /// From the sums of products with the query's words to scores. A bias costs the sums of the words, exactly; an offset
 /// that of the query.
 template <class C>
-[[nodiscard]] inline Floats finish_scores(Tile const& tile, QueryRows const& q, int row, std::int32_t token,
+[[nodiscard]] inline Floats finish_scores(TokenTile const& tile, QueryRows const& q, int row, std::int32_t token,
                                           Ints const& a, Ints const& b) {
   std::int32_t const* const sums = q.sums + row * query_words;
   Floats const product = join_words(a - C::key_zero_point * sums[0], b - C::key_zero_point * sums[1]);
@@ -71,7 +71,7 @@ template <class C>
 
 /// scores[row][token] of 4 query rows with every key of a tile.
 template <class C>
-inline void score_codes(Tile const& tile, QueryRows const& q, float* scores) {
+inline void score_codes(TokenTile const& tile, QueryRows const& q, float* scores) {
   constexpr int groups = vector_bytes == 64 ? 2 : 1;
   constexpr std::int32_t row_words = block_rows * query_words;
   for (std::int32_t token = 0; token < tile.tokens; token += groups * lanes) {
@@ -124,7 +124,7 @@ inline std::byte* store_parts(Words packed, std::byte* to) {
 }
 
 template <class C, int Copies>
-inline void unpack_value_copies(Tile const& tile) {
+inline void unpack_value_copies(TokenTile const& tile) {
   std::int32_t const row_bytes = code_row_bytes(tile.dim, C::per_byte);
   auto* to = tile.unpacked;
   for (std::int32_t token = 0; token < tile.tokens; token += 4) {
@@ -146,7 +146,7 @@ inline void unpack_value_copies(Tile const& tile) {
 
 /// Calls the one of f<1>, f<2> and f<4> that a row's copies ask for.
 template <class C, class F>
-inline void with_copies(Tile const& tile, F const& f) {
+inline void with_copies(TokenTile const& tile, F const& f) {
   int const copies = num_copies<C>(code_row_bytes(tile.dim, C::per_byte));
   if constexpr (C::per_byte >= 4 && quarters == 4)
     if (copies == 4) return f.template operator()<4>();
@@ -157,13 +157,14 @@ inline void with_copies(Tile const& tile, F const& f) {
 
 /// Values: [4 tokens][column] words, each of the 4 tokens' bytes of one dim.
 template <class C>
-inline void unpack_values(Tile const& tile) {
+inline void unpack_values(TokenTile const& tile) {
   with_copies<C>(tile, [&]<int Copies>() { unpack_value_copies<C, Copies>(tile); });
 }
 
 /// From sums of products to those of weighted values.
 template <bool Channels>
-inline void add_products(Tile const& tile, WeightRows const& w, int row, std::int32_t column, Floats const& products) {
+inline void add_products(TokenTile const& tile, WeightRows const& w, int row, std::int32_t column,
+                         Floats const& products) {
   float* const out = w.out + row * w.out_stride + column;
   if constexpr (Channels) {
     Floats const sum =
@@ -177,7 +178,7 @@ inline void add_products(Tile const& tile, WeightRows const& w, int row, std::in
 
 /// out[row] = out[row] * rescale[row] + the sum of weight * value, columns [column, column + V * lanes).
 template <bool Channels, int V>
-inline void add_columns(Tile const& tile, WeightRows const& w, std::int32_t column) {
+inline void add_columns(TokenTile const& tile, WeightRows const& w, std::int32_t column) {
   Ints sums[4][std::size_t{weight_words}][std::size_t{V}] = {};
   for (std::int32_t t = 0; t < w.end; t += 4) {
     prefetch(tile, 1);
@@ -207,7 +208,7 @@ inline void add_columns(Tile const& tile, WeightRows const& w, std::int32_t colu
 }
 
 template <bool Channels>
-inline void add_codes(Tile const& tile, WeightRows const& w) {
+inline void add_codes(TokenTile const& tile, WeightRows const& w) {
   constexpr int together = vector_bytes == 64 ? 2 : 1;  // w.out_stride columns are a multiple of 4 vectors
   for (std::int32_t column = 0; column < w.out_stride; column += together * lanes)
     add_columns<Channels, together>(tile, w, column);

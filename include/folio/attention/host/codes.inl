@@ -72,7 +72,8 @@ template <int Bits>
 /// The same of any format's row. Of a row that fills a vector by `Copies`, code i of a byte is then part i / Copies of
 /// copy i % Copies.
 template <class C, int Copies>
-[[nodiscard]] inline Words load_part(Tile const& tile, std::byte const* row, std::int32_t at, std::int32_t row_bytes) {
+[[nodiscard]] inline Words load_part(TokenTile const& tile, std::byte const* row, std::int32_t at,
+                                     std::int32_t row_bytes) {
   if constexpr (C::needs_shuffle) {
     std::int32_t const* const starts = tile.byte_shuffle->starts.data() + at / 16;
     Words const stored = gather_quarters([&](int i) { return row + starts[i]; });
@@ -90,7 +91,7 @@ template <class C, int Copies>
 
 /// 16 bytes of codes, `at` the same place, of every fourth of 4 * quarters rows.
 template <class C>
-[[nodiscard]] inline Words load_chunk(Tile const& tile, std::byte const* const* rows, std::int32_t at) {
+[[nodiscard]] inline Words load_chunk(TokenTile const& tile, std::byte const* const* rows, std::int32_t at) {
   if constexpr (C::needs_shuffle) {
     std::int32_t const start = tile.byte_shuffle->starts[static_cast<std::size_t>(at / 16)];
     std::uint8_t const* const indices = tile.byte_shuffle->indices.data() + at;

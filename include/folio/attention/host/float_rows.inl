@@ -81,7 +81,7 @@ inline void multiply(QueryRows const& q, std::int32_t d, Floats const (&keys)[st
 }
 
 template <class E, int Tokens>
-inline void sum_products(Tile const& tile, std::int32_t token, QueryRows const& q,
+inline void sum_products(TokenTile const& tile, std::int32_t token, QueryRows const& q,
                          Floats (&sums)[4][std::size_t{Tokens}]) {
   std::byte const* const* const rows = tile.rows->codes + token;
   constexpr int together = E::together;
@@ -114,7 +114,7 @@ inline void sum_products(Tile const& tile, std::int32_t token, QueryRows const& 
 
 /// scores[row][token] of 4 query rows with every key of a tile.
 template <class E>
-inline void score_floats(Tile const& tile, QueryRows const& q, float* scores) {
+inline void score_floats(TokenTile const& tile, QueryRows const& q, float* scores) {
   constexpr int together = vector_bytes == 64 ? 4 : 2;  // what fits into the registers
   for (std::int32_t token = 0; token < tile.tokens; token += 4) {
     prefetch(tile, 3);
@@ -138,7 +138,7 @@ inline void score_floats(Tile const& tile, QueryRows const& q, float* scores) {
 
 /// Adds to out[row][d, d + V * lanes) the weighted values of tokens [begin, end).
 template <class E, int V, bool Half = false>
-inline void add_columns(Tile const& tile, WeightRows const& w, std::int32_t d) {
+inline void add_columns(TokenTile const& tile, WeightRows const& w, std::int32_t d) {
   Floats sums[4][std::size_t{V}];
   FOLIO_UNROLL
   for (int r = 0; r < block_rows; ++r) {
@@ -177,7 +177,7 @@ inline void add_columns(Tile const& tile, WeightRows const& w, std::int32_t d) {
 
 /// out[row] = out[row] * rescale[row] + the sum of weights[row][token] * value[token].
 template <class E>
-inline void add_floats(Tile const& tile, WeightRows const& w) {
+inline void add_floats(TokenTile const& tile, WeightRows const& w) {
   constexpr int wide = vector_bytes == 64 ? 4 : 2;
   std::int32_t d = 0;
   for (; d + wide * lanes <= tile.dim; d += wide * lanes) add_columns<E, wide>(tile, w, d);
@@ -188,7 +188,7 @@ inline void add_floats(Tile const& tile, WeightRows const& w) {
 
 /// The rows as floats, [tile_tokens][dim padded to 16], for work that reads them many times.
 template <class E>
-inline void widen_rows(Tile const& tile) {
+inline void widen_rows(TokenTile const& tile) {
   std::int32_t const stride = (tile.dim + 15) / 16 * 16;
   auto* to = aligned_cast<float>(tile.unpacked);
   for (std::int32_t t = 0; t < tile.tokens; ++t, to += stride) {

@@ -86,7 +86,7 @@ class PackedQueries {
   }
 
   /// The block of rows that begins at `i`, to be used with the tile `keys`.
-  [[nodiscard]] simd::QueryBlock block(std::int32_t i, simd::Tile const& keys) {
+  [[nodiscard]] simd::QueryBlock block(std::int32_t i, simd::TokenTile const& keys) {
     simd::QueryBlock block;
     block.rows.floats = floats_.data() + to_size(i) * to_size(stride_);
     block.rows.float_stride = stride_;
@@ -133,13 +133,13 @@ class PackedQueries {
     auto const first = outliers_.begin() + i;
     return std::find(first, first + simd::block_rows, 1) != first + simd::block_rows;
   }
-  void quantize(std::int32_t i, simd::Tile const& keys) {
+  void quantize(std::int32_t i, simd::TokenTile const& keys) {
     simd::QueryIntegers rest;
     if (any_outlier(i)) rest = rest_.block(i, columns_);
     quantize_(keys, placed_row(i), columns_, first_.block(i, columns_), any_outlier(i) ? &rest : nullptr);
   }
 
-  void (*quantize_)(simd::Tile const&, float const*, std::int32_t, simd::QueryIntegers const&,
+  void (*quantize_)(simd::TokenTile const&, float const*, std::int32_t, simd::QueryIntegers const&,
                     simd::QueryIntegers const*) = nullptr;
   bool for_each_tile_ = false;
   std::int32_t const* dims_ = nullptr;

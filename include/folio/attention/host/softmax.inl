@@ -7,7 +7,7 @@
 namespace folio::simd::FOLIO_SIMD_ISA {
 
 /// The 4 bytes of parameters of `lanes` tokens: at once where they lie in line.
-[[nodiscard]] inline Words load_params(Tile const& tile, std::int32_t token) {
+[[nodiscard]] inline Words load_params(TokenTile const& tile, std::int32_t token) {
   std::byte const* const* const from = tile.rows->params + token;
   std::ptrdiff_t out_of_line = 0;
   for (int i = 1; i < lanes; ++i) out_of_line |= from[i] - from[0] - 4 * i;
@@ -18,14 +18,14 @@ namespace folio::simd::FOLIO_SIMD_ISA {
 }
 
 /// Element = scale * code: one float. The codes are used less `Bias`.
-inline void load_scales(Tile const& tile) {
+inline void load_scales(TokenTile const& tile) {
   std::int32_t const end = tile.rows_end();
   for (std::int32_t t = 0; t < end; t += lanes) store(tile.scales + t, load_params(tile, t));
 }
 
 /// Element = minimum + scale * code, both f16: turned to scale * (code - Bias) + offset.
 template <int Bias>
-inline void load_grids(Tile const& tile) {
+inline void load_grids(TokenTile const& tile) {
   std::int32_t const end = tile.rows_end();
   for (std::int32_t t = 0; t < end; t += lanes) {
     Words const params = load_params(tile, t);
@@ -50,7 +50,7 @@ inline void load_grids(Tile const& tile) {
 }
 
 /// See ScoreShape. A score of the row says nothing of another token's, so what is hidden may be any.
-inline void shape_scores(Tile const& tile, ScoreShape const& shape, float* scores) {
+inline void shape_scores(TokenTile const& tile, ScoreShape const& shape, float* scores) {
   float const inverse = shape.soft_cap != 0 ? 1.0F / shape.soft_cap : 0.0F;
   Ints distance;
   for (int i = 0; i < lanes; ++i) distance[i] = shape.distance + i;
@@ -65,7 +65,7 @@ inline void shape_scores(Tile const& tile, ScoreShape const& shape, float* score
 /// The running softmax of 4 rows (Milakov and Gimelshein, arXiv:1805.02867): takes in the scores of a tile, of which
 /// those of hidden tokens are `hidden_score`, and leaves weights. `rescale`: what the rows' sums so far are multiplied
 /// by. A NaN among the scores that are seen makes the row's sum one, whichever of two a comparison takes.
-inline void online_softmax(Tile const& tile, float* scores, SoftmaxState* states, float* rescale) {
+inline void online_softmax(TokenTile const& tile, float* scores, SoftmaxState* states, float* rescale) {
   std::int32_t const end = tile.rows_end();
   Floats most[4], weights[4] = {};
   FOLIO_UNROLL
@@ -96,7 +96,7 @@ inline void online_softmax(Tile const& tile, float* scores, SoftmaxState* states
 }
 
 /// Weights of 4 rows times the scales of their values, for rows whose elements the kernels leave unscaled.
-inline void scale_weights(Tile const& tile, float* weights, WeightIntegers&) {
+inline void scale_weights(TokenTile const& tile, float* weights, WeightIntegers&) {
   std::int32_t const end = tile.rows_end();
   for (std::int32_t t = 0; t < end; t += lanes)
     for (int r = 0; r < block_rows; ++r) {
@@ -121,7 +121,7 @@ inline void store_words(Ints const& weights, std::uint8_t* to) {
 /// bytes are too large by is taken off for these integers: for the weights themselves, all dims would be off to the
 /// same side, and a rotation would add that up. Where channels have scales it has to wait for them.
 template <class C, bool Channels>
-inline void quantize_weights(Tile const& tile, float* weights, WeightIntegers& to) {
+inline void quantize_weights(TokenTile const& tile, float* weights, WeightIntegers& to) {
   std::int32_t const end = tile.rows_end();
   Ints most[4] = {};
   Floats shifts[4] = {};
@@ -208,8 +208,8 @@ inline void finish_query_block(Ints const (&totals)[4], FourFloats scale, QueryI
 /// scales first, and its total is that of the row times their offsets. `WithRest`: what the integers leave of each
 /// element becomes integers, too.
 template <bool Scaled, bool WithRest>
-inline void quantize_query_block(Tile const& tile, float const* rows, std::int32_t columns, QueryIntegers const& to,
-                                 QueryIntegers const& rest) {
+inline void quantize_query_block(TokenTile const& tile, float const* rows, std::int32_t columns,
+                                 QueryIntegers const& to, QueryIntegers const& rest) {
   Ints most[4] = {};
   Floats shares[4] = {};
   for (std::int32_t i = 0; i < columns; i += lanes) {
@@ -249,7 +249,7 @@ inline void quantize_query_block(Tile const& tile, float const* rows, std::int32
   if constexpr (Scaled && WithRest) store(rest.totals, FourFloats{});
 }
 template <bool Scaled>
-inline void quantize_queries(Tile const& tile, float const* rows, std::int32_t columns, QueryIntegers const& to,
+inline void quantize_queries(TokenTile const& tile, float const* rows, std::int32_t columns, QueryIntegers const& to,
                              QueryIntegers const* rest) {
   if (rest == nullptr)
     quantize_query_block<Scaled, false>(tile, rows, columns, to, {});

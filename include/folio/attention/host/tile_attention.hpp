@@ -45,7 +45,7 @@ struct ScoreShapes {
 
 /// A tile's keys and values in one kv head, and floats for rows that have no kernels of their own.
 struct TilePlanes {
-  simd::TileRows keys, values;
+  simd::TokenTileRows keys, values;
   std::int32_t rows_end = 0;  ///< tokens that have rows
   std::vector<float> decoded_keys, decoded_values;
 };
@@ -222,13 +222,13 @@ class TileAttention {
   }
 
   struct Wide {
-    simd::TileRows rows;
+    simd::TokenTileRows rows;
     bool used = false;
   };
 
   /// For a tile laid out anew: a byte for each code, or rows of floats.
-  static void make_room(bool is_integer, std::int32_t columns, simd::Tile& tile, AlignedVector<std::byte>& unpacked,
-                        Wide& wide) {
+  static void make_room(bool is_integer, std::int32_t columns, simd::TokenTile& tile,
+                        AlignedVector<std::byte>& unpacked, Wide& wide) {
     std::int32_t const row_bytes = columns * (is_integer ? 1 : 4);
     unpacked.resize(to_size(simd::tile_tokens) * to_size(row_bytes));
     tile.unpacked = unpacked.data();
@@ -237,7 +237,8 @@ class TileAttention {
       wide.rows.codes[t] = unpacked.data() + std::int64_t{t} * row_bytes;
   }
 
-  static void make_channels(std::vector<std::int32_t> const& dims, simd::Tile& tile, AlignedVector<float>& channels) {
+  static void make_channels(std::vector<std::int32_t> const& dims, simd::TokenTile& tile,
+                            AlignedVector<float>& channels) {
     channels.resize(2 * dims.size());
     tile.channel_scales = channels.data();
     tile.channel_offsets = channels.data() + dims.size();
@@ -245,8 +246,8 @@ class TileAttention {
     tile.columns = static_cast<std::int32_t>(dims.size());
   }
 
-  using Kernel = void (*)(simd::Tile const&);
-  static void prepare(simd::Tile& to, Kernel load_params, Kernel lay_out, simd::TileRows const& rows,
+  using Kernel = void (*)(simd::TokenTile const&);
+  static void prepare(simd::TokenTile& to, Kernel load_params, Kernel lay_out, simd::TokenTileRows const& rows,
                       Wide const& wide) {
     to.rows = &rows;
     if (load_params != nullptr) load_params(to);
@@ -378,7 +379,7 @@ class TileAttention {
   std::int32_t columns_ = 0;
   bool values_in_order_ = false;
   std::vector<std::int32_t> key_dims_, value_dims_;  // of the columns
-  simd::Tile keys_, values_;
+  simd::TokenTile keys_, values_;
   AlignedVector<std::byte> unpacked_keys_, unpacked_values_;
   Wide wide_keys_, wide_values_;
   simd::ByteShuffle key_shuffle_, value_shuffle_;

@@ -9,7 +9,7 @@ namespace folio::simd::FOLIO_SIMD_ISA {
 
 /// The channels' parameters, in the order of the columns; zeros for padding.
 template <RowParams params, int Bias>
-inline void load_channels(Tile const& tile) {
+inline void load_channels(TokenTile const& tile) {
   constexpr bool grids = params != RowParams::scaled_tokens;
   using Param = std::conditional_t<grids, std::uint32_t, std::uint16_t>;
   constexpr std::int32_t room = folio::max_row_dim + 256;  // columns are padded by less than 256
@@ -27,7 +27,7 @@ inline void load_channels(Tile const& tile) {
 }
 
 template <RowParams params, int Bias>
-inline void load_tile_params(Tile const& tile) {
+inline void load_tile_params(TokenTile const& tile) {
   std::byte const* const tokens = tile.rows->tokens;
   std::int32_t const end = tile.rows_end();
   for (std::int32_t t = 0; t < end; t += lanes) {

@@ -35,7 +35,7 @@ inline constexpr float hidden_score = std::numeric_limits<float>::lowest();
 /// The rows of up to 64 neighbouring tokens in one plane and head, by their addresses: so any layout that keeps rows
 /// whole, and any block size, has the same kernels. Tokens that nobody sees have the address of one that is seen, up to
 /// a multiple of `row_group`; there are none after.
-struct TileRows {
+struct TokenTileRows {
   std::byte const* codes[tile_tokens] = {};
   std::byte const* params[tile_tokens] = {};
   std::byte const *tokens = nullptr, *channels = nullptr;  ///< parameters of formats that store tiles
@@ -44,7 +44,7 @@ struct TileRows {
 /// The rows of a tile that comes later. The kernels prefetch them a few at a time: a core has few lines on their
 /// way at once, and waits where it asks for more; where it asks for none, memory waits.
 struct PrefetchRows {
-  TileRows const *keys = nullptr, *values = nullptr;
+  TokenTileRows const *keys = nullptr, *values = nullptr;
   std::int32_t key_bytes = 0, value_bytes = 0;
   std::int32_t tokens = tile_tokens;  ///< that have rows
   std::int32_t at = 0;                ///< of the keys, then of the values
@@ -60,13 +60,14 @@ struct PrefetchRows {
 
   /// For formats that have them; apart from the rows, because all others would pay for the question.
   void prefetch_channels() const {
-    for (TileRows const* const rows : {keys, values})
+    for (TokenTileRows const* const rows : {keys, values})
       for (int i = 0; i < 8 && rows->channels != nullptr; ++i) __builtin_prefetch(rows->channels + 64 * i, 0, 2);
   }
 
  private:
   /// Into the second level: the first holds what is worked on.
-  [[gnu::always_inline]] static inline void prefetch_row(TileRows const& rows, std::int32_t row, std::int32_t bytes) {
+  [[gnu::always_inline]] static inline void prefetch_row(TokenTileRows const& rows, std::int32_t row,
+                                                         std::int32_t bytes) {
     for (std::int32_t i = 0; i < bytes; i += 64) __builtin_prefetch(rows.codes[row] + i, 0, 2);
     if (row % 16 == 0 && rows.params[row] != nullptr) __builtin_prefetch(rows.params[row], 0, 2);  // a line of them
   }
@@ -96,8 +97,8 @@ struct ByteShuffle {
 
 /// A tile on its way through the kernels. Element = scale * (code - bias) + offset: the bias is the format's. Where the
 /// channels have parameters, too: element = scale * channel scale * (code - bias) + offset * channel offset.
-struct Tile {
-  TileRows const* rows = nullptr;
+struct TokenTile {
+  TokenTileRows const* rows = nullptr;
   PrefetchRows* ahead = nullptr;  ///< what to prefetch meanwhile, or null
   std::int32_t dim = 0;
   std::int32_t tokens = tile_tokens;  ///< behind these is nothing that anybody sees
@@ -113,7 +114,7 @@ struct Tile {
   ByteShuffle const* byte_shuffle = nullptr;  ///< where the format needs it
 };
 
-[[gnu::always_inline]] inline void prefetch(Tile const& tile, std::int32_t rows) {
+[[gnu::always_inline]] inline void prefetch(TokenTile const& tile, std::int32_t rows) {
   if (tile.ahead != nullptr) tile.ahead->prefetch(rows);
 }
 
@@ -181,22 +182,22 @@ struct SoftmaxState {
 /// The kernels for one format of rows on one set of instructions. What is null is not needed.
 struct RowKernels {
   bool is_integer = false;
-  bool has_channels = false;                       ///< Tile::channel_scales are needed
-  int shuffle_bits = 0;                            ///< where not 0, Tile::byte_shuffle is needed, for codes of so many
-  void (*enter)() = nullptr;                       ///< what a thread does before it calls the others
-  void (*leave)() = nullptr;                       ///< and behind them
-  void (*load_key_params)(Tile const&) = nullptr;  ///< scales and offsets
-  void (*load_value_params)(Tile const&) = nullptr;
+  bool has_channels = false;  ///< TokenTile::channel_scales are needed
+  int shuffle_bits = 0;       ///< where not 0, TokenTile::byte_shuffle is needed, for codes of so many
+  void (*enter)() = nullptr;  ///< what a thread does before it calls the others
+  void (*leave)() = nullptr;  ///< and behind them
+  void (*load_key_params)(TokenTile const&) = nullptr;  ///< scales and offsets
+  void (*load_value_params)(TokenTile const&) = nullptr;
   /// Where channels have parameters: for each tile, whose they are.
-  void (*quantize_queries)(Tile const&, float const* rows, std::int32_t columns, QueryIntegers const&,
+  void (*quantize_queries)(TokenTile const&, float const* rows, std::int32_t columns, QueryIntegers const&,
                            QueryIntegers const* rest) = nullptr;
-  void (*prepare_keys)(Tile const&) = nullptr;  ///< lays the tile out in `unpacked`: floats row by row
-  void (*prepare_values)(Tile const&) = nullptr;
-  void (*score)(Tile const&, QueryRows const&, float* scores) = nullptr;
-  void (*shape_scores)(Tile const&, ScoreShape const&, float* scores) = nullptr;  ///< of one row
-  void (*online_softmax)(Tile const&, float* scores, SoftmaxState* states, float* rescale) = nullptr;
-  void (*prepare_weights)(Tile const&, float* weights, WeightIntegers&) = nullptr;
-  void (*add)(Tile const&, WeightRows const&) = nullptr;
+  void (*prepare_keys)(TokenTile const&) = nullptr;  ///< lays the tile out in `unpacked`: floats row by row
+  void (*prepare_values)(TokenTile const&) = nullptr;
+  void (*score)(TokenTile const&, QueryRows const&, float* scores) = nullptr;
+  void (*shape_scores)(TokenTile const&, ScoreShape const&, float* scores) = nullptr;  ///< of one row
+  void (*online_softmax)(TokenTile const&, float* scores, SoftmaxState* states, float* rescale) = nullptr;
+  void (*prepare_weights)(TokenTile const&, float* weights, WeightIntegers&) = nullptr;
+  void (*add)(TokenTile const&, WeightRows const&) = nullptr;
   std::int32_t (*key_columns)(std::int32_t dim) = nullptr;    ///< codes in a row
   std::int32_t (*value_columns)(std::int32_t dim) = nullptr;  ///< numbers in a row of sums
   std::int32_t (*key_dim_at)(std::int32_t column,

@@ -38,7 +38,7 @@ concept TileQuantizer = QuantizerPolicy<Q> && is_tile_format<Q> &&
 /// What a tile format has because rows of other formats do: nothing of its own for a row, and a sentence for those who
 /// would write one or read one without its tile.
 template <class LoadedParams, int Bits, std::int32_t Tokens>
-struct TileFormat {
+struct TokenTileFormat {
   static_assert(Tokens > 0 && Tokens % 8 == 0, "folio: a tile has a multiple of 8 tokens");
   using Params = LoadedParams;
   static constexpr int bits = Bits;

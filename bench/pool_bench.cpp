@@ -172,7 +172,7 @@ void append_folio(benchmark::State& state, std::int32_t tokens_at_once) {
     for (Sequence& sequence : sequences) sequence = cache.create();
     auto const start = Clock::now();
     for (Sequence& sequence : sequences)
-      for (std::int32_t i = 0; i < 16 * batch_blocks; i += tokens_at_once) sequence.append(tokens_at_once);
+      for (std::int32_t i = 0; i < 16 * batch_blocks; i += tokens_at_once) sequence.extend(tokens_at_once);
     double const seconds = seconds_since(start);
     for (Sequence& sequence : sequences) sequence.release();
     state.SetIterationTime(seconds);

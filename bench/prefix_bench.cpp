@@ -35,7 +35,7 @@ struct Books {
     SequenceState& state = store.create();
     auto const size = static_cast<std::int32_t>(prompt.size());
     tree.take(tree.find(0, prompt, size - 1), state, prompt);
-    if (!store.try_append(state, size - state.num_tokens)) throw Error("the benchmark's pool is too small");
+    if (!store.try_extend(state, size - state.num_tokens)) throw Error("the benchmark's pool is too small");
     return state;
   }
   std::vector<std::int64_t> blocks;
@@ -145,7 +145,7 @@ void many_live(benchmark::State& state) {
       SequenceState& sequence = books.store.create();
       timed(measure ? match_times : unused,
             [&] { books.tree.take(books.tree.find(0, prompt, tokens - 1), sequence, prompt); });
-      if (!books.store.try_append(sequence, tokens - sequence.num_tokens)) throw Error("the pool is too small");
+      if (!books.store.try_extend(sequence, tokens - sequence.num_tokens)) throw Error("the pool is too small");
       timed(measure ? insert_times : unused, [&] { books.tree.insert(sequence, 0, prompt); });
       return sequence;
     };
@@ -178,7 +178,7 @@ void evict_window(benchmark::State& state) {
     Books books({shape(), windowed}, tokens / block_size + 16);
     SequenceState& sequence = books.store.create();
     for (std::int32_t t = 0; t < tokens; t += 4096) {
-      if (!books.store.try_append(sequence, 4096)) throw Error("the benchmark's pool is too small");
+      if (!books.store.try_extend(sequence, 4096)) throw Error("the benchmark's pool is too small");
       if (state.range(1) != 0) books.tree.insert(sequence, 0, std::span(prompt).first(to_size(t + 4096)));
     }
     books.tree.insert(sequence, 0, prompt);

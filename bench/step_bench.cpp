@@ -38,12 +38,12 @@ class Folio {
   void begin_round() {
     for (std::int32_t i = 0; i < load_.num_sequences; ++i) {
       sequences_[to_size(i)].truncate(load_.first_length(i) - 1);
-      sequences_[to_size(i)].append(1);
+      sequences_[to_size(i)].extend(1);
     }
     cache_.batch(items_, batch_);
   }
   void step() {
-    for (Sequence& sequence : sequences_) sequence.append(1);
+    for (Sequence& sequence : sequences_) sequence.extend(1);
     cache_.batch(items_, batch_);
     benchmark::DoNotOptimize(batch_.bytes().data());
   }

@@ -40,7 +40,7 @@ int main() {
   folio::Sequence prompt = cache.create(37);  // slots for 37 tokens, or OutOfBlocks and nothing changed
   step(prompt);
   folio::Sequence draft = prompt.fork();  // shares the prompt's three blocks
-  draft.append(2);                        // its own copy of the third is made by the next upload
+  draft.extend(2);                        // its own copy of the third is made by the next upload
   step(draft);
   // [/hello]
   std::vector<float> const result = out.to_host();  // the draft's two tokens come first, then 35 of the prompt's

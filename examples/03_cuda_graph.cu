@@ -86,7 +86,7 @@ int main() {
     // [replay]
     std::vector<folio::BatchItem> items;
     for (Generation& generation : running) {
-      generation.sequence.append(1);
+      generation.sequence.extend(1);
       items.emplace_back(&generation.sequence);
     }
     batch.upload(items, stream);  // on the stream, outside of the graph

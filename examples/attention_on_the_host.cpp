@@ -71,7 +71,7 @@ int main() {
   }
 
   // [decode]
-  for (folio::Sequence* sequence : {&a, &b, &c}) sequence->append(1);
+  for (folio::Sequence* sequence : {&a, &b, &c}) sequence->extend(1);
   auto const batch = cache.batch({&a, &b, &c});  // one query token each: those of the last append
   auto const view = batch.view();
   // [/decode]

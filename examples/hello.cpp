@@ -22,7 +22,7 @@ int main() {
     folio::ops::attend(batch.view(), layer, io);
   }
   folio::Sequence draft = prompt.fork();  // shares the prompt's three blocks
-  draft.append(5);                        // the last of them is partly filled: draft gets a copy to write to
+  draft.extend(5);                        // the last of them is partly filled: draft gets a copy to write to
   draft.truncate(38);                     // one of the five tokens was accepted
   folio::Stats const stats = cache.stats();
   std::cout << folio::to_json(stats) << "\nattention: " << out[0] << ", should be 0.5; live blocks: " << stats.live

@@ -84,7 +84,7 @@ void check_tables(BatchTables const& tables, std::vector<BatchItem> const& items
 TEST_CASE("tables hold each sequence's blocks, length, query tokens and slots, in the order given") {
   Cache cache({.num_blocks = {32}});
   Sequence a = cache.create(6), b = cache.create(1), c = cache.create(9);
-  a.append(3);
+  a.extend(3);
   auto const batch = cache.batch({&c, &a, &b});
   CHECK(batch.num_sequences() == 3);
   CHECK(copy_of(batch.lengths()) == std::vector<std::int32_t>{9, 9, 1});
@@ -118,12 +118,12 @@ TEST_CASE("a batch of random sequences is what its definition says, filled again
     for (std::int32_t n = below(random, 9); n > 0; --n) {
       Sequence& s = sequences[static_cast<std::size_t>(below(random, 12))];
       if (below(random, 3) == 0) s.truncate(below(random, s.num_tokens() + 1));
-      if (below(random, 2) == 0) (void)s.try_append(below(random, 5));
+      if (below(random, 2) == 0) (void)s.try_extend(below(random, 5));
     }
     std::shuffle(sequences.begin(), sequences.end(), random);
     for (std::int32_t n = below(random, 9); n > 0; --n) {
       Sequence const& s = sequences[static_cast<std::size_t>(n)];
-      items.emplace_back(&s, below(random, 2) == 0 ? BatchItem::last_append : below(random, s.num_tokens() + 1));
+      items.emplace_back(&s, below(random, 2) == 0 ? BatchItem::last_extension : below(random, s.num_tokens() + 1));
     }
     cache.batch(items, batch);
     check_tables(batch, items, cache);
@@ -151,7 +151,7 @@ TEST_CASE("a sequence without tokens has a row of null blocks") {
 TEST_CASE("each group has tables of its own") {
   WindowCache cache({.num_blocks = {32, 32}});
   Sequence s = cache.create();
-  for (int i = 0; i < 15; ++i) s.append(1);
+  for (int i = 0; i < 15; ++i) s.extend(1);
   auto const batch = cache.batch({&s});
   CHECK(row(batch, 0, 0) == block_ids(s, 0));
   CHECK(batch.table_width(0) == 4);
@@ -271,8 +271,8 @@ TEST_CASE("more query tokens than 32 bits count are refused") {
   constexpr folio::ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 8};
   folio::SequenceStore store({folio::group_shape(model, 0, 1 << 30)}, std::vector<std::int64_t>{4}, {});
   Sequence s(nullptr, store, store.create()), other(nullptr, store, store.create());
-  s.append(1 << 30);
-  other.append(1 << 30);
+  s.extend(1 << 30);
+  other.extend(1 << 30);
   BatchItem const items[] = {&s, &other};
   REQUIRE_THROWS_WITH(BatchTables(1).fill(store, items), contains("at most 2147483647 query tokens, not 2147483648"));
 }
@@ -281,7 +281,7 @@ TEST_CASE("query tokens that see what a window gave back are refused, and so is 
   for (std::int32_t const length : {7, 8, 9, 10, 15, 16, 23}) {
     WindowCache cache({.num_blocks = {32, 32}});
     Sequence s = cache.create();
-    for (std::int32_t i = 0; i < length; ++i) s.append(1);
+    for (std::int32_t i = 0; i < length; ++i) s.extend(1);
     folio::GroupShape const shape = cache.shape(1);
     for (std::int32_t queries = 0; queries <= length; ++queries) {
       CAPTURE(length, queries);
@@ -304,7 +304,7 @@ TEST_CASE("no slot of a batch is in the null block") {
   WindowCache cache({.num_blocks = {64, 64}});
   Sequence s = cache.create();
   for (int step = 0; step < 40; ++step) {
-    s.append(1 + below(random, 4));
+    s.extend(1 + below(random, 4));
     if (s.num_tokens() > 100) s.truncate(0);
     for (std::int32_t queries = 0; queries <= s.num_tokens(); ++queries) {
       BatchItem const items[] = {{&s, queries}};
@@ -358,7 +358,7 @@ TEST_CASE("of a group with a window a row holds the sinks' blocks and those that
   WindowCache cache(folio::CacheConfig{.num_blocks = {80, 80}});
   Sequence s = cache.create();
   for (int step = 0; step < 40; ++step) {
-    s.append(1 + step % 5);
+    s.extend(1 + step % 5);
     for (std::int32_t queries = 0; queries <= s.num_new_tokens(); ++queries) {
       CAPTURE(step, queries);
       auto const batch = cache.batch({{&s, queries}}, BatchPadding{.num_query_tokens = 5, .num_tokens = 200});
@@ -393,7 +393,7 @@ TEST_CASE("a copy of the tables to which each step's changes are made is the tab
     if (!all.empty() && below(random, 8) == 0) all.erase(all.begin() + below(random, static_cast<int>(all.size())));
     std::vector<BatchItem> items;
     for (Sequence& s : all) {
-      s.append(below(random, 7));
+      s.extend(below(random, 7));
       if (below(random, 9) != 0) items.emplace_back(&s, std::min(s.num_new_tokens(), below(random, 7)));
     }
     std::int64_t last = -1, num_changed = 0;
@@ -435,24 +435,24 @@ TEST_CASE("a step writes only what is new in the rows of sequences that keep the
   using Words = std::vector<std::size_t>;
   std::vector<BatchItem> const both{&a, &b};
   CHECK(marked(both).empty());
-  a.append(2);
+  a.extend(2);
   CHECK(marked(both).empty());
-  a.append(1), b.append(6);  // a's fourth block, and b's third and fourth
+  a.extend(1), b.extend(6);  // a's fourth block, and b's third and fourth
   CHECK(marked(both) == Words{3, width + 2, width + 3});
   b.truncate(5);  // to two blocks: the others become padding
   CHECK(marked(both) == Words{width + 2, width + 3});
-  b.append(5), b.truncate(6);  // as drafts come and go: a block that came, and went
+  b.extend(5), b.truncate(6);  // as drafts come and go: a block that came, and went
   CHECK(marked(both).empty());
-  b.append(8), b.truncate(11), b.append(3);  // the last block is another one
+  b.extend(8), b.truncate(11), b.extend(3);  // the last block is another one
   CHECK(marked(both) == Words{width + 2, width + 3});
   {
     Sequence const fork = b.fork();
-    b.append(1);  // copies its last block
+    b.extend(1);  // copies its last block
     CHECK(marked(both) == Words{width + 3});
   }
   CHECK(marked({&a, &c}) == Words{width, width + 1, width + 2, width + 3});  // and padding where b had more
   b.truncate(3);
-  b.append(9);
+  b.extend(9);
   b.truncate(6);
   CHECK(marked(both) == Words{width, width + 1});  // two changes: all of it
 }
@@ -470,7 +470,7 @@ TEST_CASE("rows stay where more query tokens come, or more sequences into the on
   CHECK(row(batch, 2) == std::vector<std::int32_t>{block_ids(c)[0], block_ids(c)[1], 0});
   cache.batch({&a, &b}, batch);
   CHECK(batch.block_table()[4] == -7);
-  a.append(3);  // rows of 4 blocks
+  a.extend(3);  // rows of 4 blocks
   cache.batch({&a, &b}, batch);
   CHECK(contents(batch, 1) == contents(cache.batch({&a, &b}), 1));
 }

@@ -53,7 +53,7 @@ std::vector<std::int64_t> everything(AnyCache const& cache) {
     if (!state->live) continue;
     all.insert(all.end(), {to_int(state->id), state->num_tokens, state->num_new_tokens});
     for (folio::BlockList const& list : state->lists) {
-      all.insert(all.end(), {static_cast<std::int64_t>(list.blocks.size()), list.given_back_end});
+      all.insert(all.end(), {static_cast<std::int64_t>(list.blocks.size()), list.first_resident_block});
       for (folio::BlockId const block : list.blocks) all.push_back(to_int(block));
     }
   }
@@ -131,8 +131,8 @@ TEST_CASE("filling a batch again allocates nothing once it has been as large") {
   folio::BatchItem const items[] = {&a, &b};
   folio::BatchPadding const padding{.num_sequences = 4, .num_query_tokens = 16, .row_blocks = 32};
   auto batch = cache.batch(items, padding);
-  a.append(2);
-  b.append(4);
+  a.extend(2);
+  b.extend(4);
   auto const before = num_allocations();
   cache.batch(items, batch, padding);
   cache.batch(std::span(items, 1), batch, padding);
@@ -151,7 +151,7 @@ TEST_CASE("sequences and batches that grow token by token allocate now and then,
   std::int64_t for_sequence = 0, for_batch = 0;
   for (int i = 1; i < 4096; ++i) {
     auto const before = num_allocations();
-    sequence.append(1);
+    sequence.extend(1);
     auto const between = num_allocations();
     cache.batch(items, batch);
     for_sequence += between - before;
@@ -231,7 +231,7 @@ TEST_CASE("truncating and releasing allocate nothing, so they cannot fail for wa
   Cache cache({.num_blocks = {64, 64}}, folio::test::LedgerAllocator(ledger));
   std::vector<folio::Sequence> sequences;
   for (std::int32_t i = 0; i < 20; ++i) sequences.push_back(cache.create(1));
-  for (int i = 0; i < 11; ++i) sequences[0].append(1);
+  for (int i = 0; i < 11; ++i) sequences[0].extend(1);
   auto const before = num_allocations();
   sequences[0].truncate(11);
   sequences.clear();
@@ -259,14 +259,14 @@ TEST_CASE("create, append and fork that run out of host memory change nothing") 
   auto const ledger = std::make_shared<folio::test::LedgerAllocator::Ledger>();
   Cache cache({.num_blocks = {64, 64}}, folio::test::LedgerAllocator(ledger));
   folio::test::Story story(cache);
-  story.append(6);
+  story.extend(6);
   int const what = GENERATE(0, 1, 2);
   auto const before = cache.stats();
   auto const tokens = story->num_tokens();
   folio::Sequence made;
   auto const operation = [&] {
     if (what == 0) made = cache.create();
-    if (what == 1) story->append(40);
+    if (what == 1) story->extend(40);
     if (what == 2) made = story->fork();
   };
   auto const failures = for_every_failure(operation, [&](std::int64_t k) {
@@ -341,7 +341,7 @@ TEST_CASE("a reservation that runs out of host memory holds what it held, and do
   };
   CHECK(run([&] { static_cast<void>(ahead.try_reserve(sequence, 100, 9)); }) == 2);
   CHECK(ahead.num_blocks(0) == 26);
-  CHECK(run([&] { static_cast<void>(ahead.try_append(sequence, 90)); }) >= 2);
+  CHECK(run([&] { static_cast<void>(ahead.try_extend(sequence, 90)); }) >= 2);
   CHECK(sequence.num_tokens() == 96);
   CHECK(run([&] { static_cast<void>(ahead.try_reserve(sequence, 140, 9)); }) > 0);
   ahead.release();
@@ -357,11 +357,11 @@ TEMPLATE_TEST_CASE(
   sequences.reserve(4);
   CHECK(trial.run([&] { sequences.push_back(cache.create(41)); }) > 3);
   trial.write(sequences[0], 1);
-  CHECK(trial.run([&] { sequences[0].append(20); }) > 0);
+  CHECK(trial.run([&] { sequences[0].extend(20); }) > 0);
   CHECK(sequences[0].num_new_tokens() == 20);
   trial.write(sequences[0], 2);
   CHECK(trial.run([&] { sequences.push_back(sequences[0].fork()); }) > 3);
-  CHECK(trial.run([&] { static_cast<void>(sequences[1].try_append(33)); }) > 0);  // copies what the fork shares
+  CHECK(trial.run([&] { static_cast<void>(sequences[1].try_extend(33)); }) > 0);  // copies what the fork shares
   trial.write(sequences[1], 3);
   std::int64_t const seals = trial.run([&] { cache.seal(sequences[1]); });
   CHECK(seals > 0);
@@ -372,7 +372,7 @@ TEMPLATE_TEST_CASE(
     sequences.push_back(sequences[1].fork());
     CHECK(sequences[1].num_demoted() % 8 != 0);
   }
-  sequences[1].append(120);  // the step's tables grow once more, after blocks were taken
+  sequences[1].extend(120);  // the step's tables grow once more, after blocks were taken
   trial.write(sequences[1], 4);
   CHECK(trial.run([&] { cache.seal(sequences[1]); }) > 1);
   std::int64_t const before = num_allocations();
@@ -457,7 +457,7 @@ TEST_CASE("a locked cache that runs out of host memory is as it was, and its loc
     CHECK(failures > 0);
   };
   run([&] { sequences.push_back(cache.create(6)); });
-  run([&] { sequences[0].append(40); });
+  run([&] { sequences[0].extend(40); });
   run([&] { sequences.push_back(sequences[0].fork()); });
   folio::LockedCache<Cache>::Item const items[] = {{&sequences[0]}, {&sequences[1]}};
   auto tables = cache.batch(std::span(items, 1));

@@ -189,7 +189,7 @@ TEST_CASE("a layer group that there is not is the same sentence from everybody")
     CHECK_THROWS_WITH(cache.block_bytes(group), contains(sentence));
     CHECK_THROWS_WITH(cache.pool(group), contains(sentence));
     CHECK_THROWS_WITH(sequence.blocks(group), contains(sentence));
-    CHECK_THROWS_WITH(sequence.num_blocks_to_append(1, group), contains(sentence));
+    CHECK_THROWS_WITH(sequence.num_blocks_to_extend(1, group), contains(sentence));
   }
   CHECK(sequence.blocks(1).size() == 3);
 }
@@ -299,12 +299,12 @@ TEST_CASE("creating with more tokens than there are slots leaves no sequence beh
 TEST_CASE("a cache can be moved, and its sequences and batches go on") {
   TinyCache first({.num_blocks = {8}});
   Story story(first);
-  story.append(5);
+  story.extend(5);
   auto const batch = first.batch({&story.sequence()});
   TinyCache second(std::move(first));
   Story other(second);
-  other.append(6);
-  story->append(1);
+  other.extend(6);
+  story->extend(1);
   CHECK(second.stats().num_sequences == 2);
   CHECK(second.num_free_blocks() == 8 - 4);
   TinyCache third({.num_blocks = {1}});
@@ -326,7 +326,7 @@ TEST_CASE("memory goes when the cache and everything made from it has gone") {
       survivor = cache.create(3);
     }
     CHECK(ledger->live == 2);
-    survivor.append(1);
+    survivor.extend(1);
     CHECK(survivor.num_tokens() == 4);
   }
   CHECK(ledger->live == 0);
@@ -378,10 +378,10 @@ TEST_CASE("each group's copies stay in its pool") {
   HybridCache cache({.num_blocks = {8, 12}});
   folio::test::poison(cache);
   Story parent(cache);
-  parent.append(5);
+  parent.extend(5);
   Story child = parent.fork();
-  child.append(1);
-  parent.append(2);
+  child.extend(1);
+  parent.extend(2);
   CHECK(parent.difference() == "");
   CHECK(child.difference() == "");
   CHECK(cache.stats().counters.copies == 2);  // one in each group, by the child; then the parent was alone
@@ -393,7 +393,7 @@ namespace {
 class SharedMemory {
  public:
   static constexpr char const* name = "shared";
-  static constexpr folio::Reach reach = folio::Reach::both;
+  static constexpr folio::Accessibility accessibility = folio::Accessibility::both;
   static constexpr std::int64_t reserved = 1 << 20;
 
   std::byte* allocate(std::int64_t, std::int64_t alignment) { return memory_.allocate(reserved, alignment); }
@@ -419,11 +419,11 @@ TEST_CASE("where a device may still be writing, a copy on write waits for the ne
   };
   std::memset(block(parent, 1), 7, bytes);
   Sequence child = parent.fork();
-  child.append(1);
+  child.extend(1);
   std::memset(block(child, 1), 1, bytes);
   std::memset(block(parent, 1), 8, bytes);  // an earlier step that has only now run
   Sequence grandchild = child.fork();
-  grandchild.append(1);
+  grandchild.extend(1);
   CHECK(*block(child, 1) == std::byte{1});
   auto const batch = cache.batch({&child});
   CHECK(std::memcmp(block(child, 1), block(parent, 1), bytes) == 0);
@@ -437,7 +437,7 @@ TEST_CASE("a pool grows and shrinks in place, and says why it cannot") {
   auto* const pool = cache.pool();
   std::vector<Sequence> sequences;
   for (int i = 0; i < 2; ++i) sequences.push_back(cache.create(4));
-  CHECK_FALSE(cache.create().try_append(1));
+  CHECK_FALSE(cache.create().try_extend(1));
   cache.resize(4);
   CHECK(cache.pool() == pool);
   CHECK(cache.num_blocks() == 4);

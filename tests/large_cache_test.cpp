@@ -79,7 +79,7 @@ TEST_CASE("blocks beyond 2^32 bytes and elements are their own, and no low block
   CHECK(folio::test::difference(folio::test::naive_attention(view, 31, q.data(), 8), out, lse) == "");
   low.release();
   Sequence child = high.fork();
-  child.append(1);
+  child.extend(1);
   CHECK(child.blocks()[1] == BlockId{1});  // copied from the last block to the first
   high.release();
   child.truncate(20);

@@ -39,9 +39,9 @@ TEST_CASE("a locked cache does what the cache does, and every call takes the loc
   auto const once = [&] { return CountingMutex::count == ++expected && !CountingMutex::held; };
   auto a = cache.create();
   CHECK(once());
-  a.append(9);
+  a.extend(9);
   CHECK(once());
-  CHECK_FALSE(a.try_append(100));
+  CHECK_FALSE(a.try_extend(100));
   CHECK(once());
   CHECK(cache.insert(a, tokens) == 8);
   CHECK(once());
@@ -78,7 +78,7 @@ TEST_CASE("a locked cache does what the cache does, and every call takes the loc
   CHECK(once());
   CHECK_THROWS_AS(cache.create(33), OutOfBlocks);
   CHECK(once());
-  CHECK_THROWS_WITH(b.append(1), contains("this Sequence is empty"));
+  CHECK_THROWS_WITH(b.extend(1), contains("this Sequence is empty"));
   CHECK_THROWS_WITH(b.fork(), contains("this Sequence is empty"));
   CHECK(CountingMutex::count == expected);
   CHECK_FALSE(CountingMutex::held);
@@ -113,10 +113,10 @@ TEST_CASE("a locked sequence is a handle: it moves, goes by itself, and outlives
   first = std::move(same);
   CHECK(first.num_tokens() == 8);
   cache.reset();
-  first.append(4);
+  first.extend(4);
   auto third = first.fork();
   first.release();
-  third.append(1);
+  third.extend(1);
   CHECK(third.num_tokens() == 13);
 }
 

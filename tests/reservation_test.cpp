@@ -92,13 +92,13 @@ TEST_CASE("blocks are held ahead: others run out, the sequence does not, and wha
   CHECK(stats.slots_empty == 3 + 12);
   CHECK(sequence.blocks().size() == 2);
   CHECK_THAT(to_json(stats), contains("\"reserved\":3"));
-  CHECK_FALSE(other.try_append(21));
-  REQUIRE(other.try_append(20));
-  for (int i = 0; i < 13; ++i) REQUIRE(ahead.try_append(sequence, 1));
+  CHECK_FALSE(other.try_extend(21));
+  REQUIRE(other.try_extend(20));
+  for (int i = 0; i < 13; ++i) REQUIRE(ahead.try_extend(sequence, 1));
   CHECK(ahead.num_blocks() == 0);
   CHECK(sequence.num_tokens() == 18);
-  CHECK(ahead.try_append(sequence, 2));
-  CHECK_FALSE(ahead.try_append(sequence, 1));
+  CHECK(ahead.try_extend(sequence, 2));
+  CHECK_FALSE(ahead.try_extend(sequence, 1));
   CHECK(sequence.num_tokens() == 20);
   other.release();
   REQUIRE(ahead.try_reserve(sequence, 20));
@@ -123,14 +123,14 @@ TEST_CASE("a reservation or an append that cannot be leaves everything as it was
   CHECK_THROWS_WITH(ahead.try_reserve(stranger, 1), contains("another cache"));
   CHECK_FALSE(ahead.try_reserve(sequence, 24));
   CHECK(ahead.num_blocks() == 2);
-  CHECK_FALSE(ahead.try_append(sequence, 24));
+  CHECK_FALSE(ahead.try_extend(sequence, 24));
   CHECK(ahead.num_blocks() == 2);
   CHECK(cache.num_free_blocks() == 2);
   CHECK(sequence.num_tokens() == 5);
-  CHECK(ahead.try_append(sequence, 19));  // 2 held, 2 free
+  CHECK(ahead.try_extend(sequence, 19));  // 2 held, 2 free
   CHECK(cache.num_free_blocks() == 0);
   CHECK_THROWS_WITH(ahead.try_reserve(sequence, -1), contains("cannot append -1"));
-  CHECK_THROWS_WITH(ahead.try_append(sequence, -1), contains("cannot append -1"));
+  CHECK_THROWS_WITH(ahead.try_extend(sequence, -1), contains("cannot append -1"));
   Sequence empty;
   CHECK_THROWS_WITH(ahead.try_reserve(empty, 1), contains("this Sequence is empty"));
   CHECK(ahead.num_blocks() == 0);
@@ -144,13 +144,13 @@ TEST_CASE("a reservation that holds nothing serves any cache, whatever it was as
   auto c = other.create(5);
   Reservation ahead;
   CHECK_FALSE(ahead.try_reserve(a, 1000));  // refused
-  REQUIRE(ahead.try_append(c, 1));
+  REQUIRE(ahead.try_extend(c, 1));
   CHECK(one.num_free_blocks() == 7);
   REQUIRE(ahead.try_reserve(a, 3));  // nothing is needed
   REQUIRE(ahead.try_reserve(c, 20));
   CHECK(ahead.num_blocks(1) > 0);
-  CHECK_THROWS_WITH(ahead.try_append(b, 1), contains("another cache"));
-  for (int i = 0; i < 20; ++i) REQUIRE(ahead.try_append(c, 1));
+  CHECK_THROWS_WITH(ahead.try_extend(b, 1), contains("another cache"));
+  for (int i = 0; i < 20; ++i) REQUIRE(ahead.try_extend(c, 1));
   CHECK(ahead.num_blocks(0) + ahead.num_blocks(1) == 0);
   REQUIRE(ahead.try_reserve(b, 4));  // all was used
   CHECK(one.stats().reserved == 1);
@@ -224,14 +224,14 @@ TEST_CASE("a reservation needs no block more than an append: the cache spares th
   }
   auto sequence = cache.create(prompt);
   REQUIRE(sequence.num_tokens() == 15);
-  CHECK(sequence.num_blocks_to_append(1) == 1);  // as things are, for a copy of the last block
-  CHECK(sequence.fewest_blocks_to_append(1) == 0);
-  REQUIRE(sequence.can_append(1));
+  CHECK(sequence.num_blocks_to_extend(1) == 1);  // as things are, for a copy of the last block
+  CHECK(sequence.fewest_blocks_to_extend(1) == 0);
+  REQUIRE(sequence.can_extend(1));
   Reservation ahead;
   REQUIRE(ahead.try_reserve(sequence, 1));
   CHECK(ahead.num_blocks() == 0);
   CHECK(cache.num_free_blocks() == 0);
-  CHECK(ahead.try_append(sequence, 1));
+  CHECK(ahead.try_extend(sequence, 1));
   CHECK(cache.stats().counters.copies == 0);
   CHECK(cache.prefixes().counters().hit_tokens == 15);
 }
@@ -244,13 +244,13 @@ TEST_CASE("what requests need at the least adds up, and is refused where somebod
     cache.insert(left, prompt);
   }
   auto one = cache.create(prompt), other = cache.create(prompt);
-  CHECK(one.fewest_blocks_to_append(1) == 1);
-  CHECK_FALSE(one.can_append(1));
+  CHECK(one.fewest_blocks_to_extend(1) == 1);
+  CHECK_FALSE(one.can_extend(1));
   Reservation ahead;
   CHECK_FALSE(ahead.try_reserve(one, 1));
   CHECK(cache.num_cached_tokens(prompt) == 15);
-  CHECK_THROWS_WITH(one.fewest_blocks_to_append(-1), contains("cannot append -1"));
-  CHECK_THROWS_WITH(one.fewest_blocks_to_append(1, 1), contains("no layer group 1"));
+  CHECK_THROWS_WITH(one.fewest_blocks_to_extend(-1), contains("cannot append -1"));
+  CHECK_THROWS_WITH(one.fewest_blocks_to_extend(1, 1), contains("no layer group 1"));
   other.release();
   CHECK(ahead.try_reserve(one, 1));
 }
@@ -258,7 +258,7 @@ TEST_CASE("what requests need at the least adds up, and is refused where somebod
 TEST_CASE("in a group with a window a reservation holds what the window takes at most, less what the sequence has") {
   Hybrid cache({.num_blocks = {40, 40}});
   Sequence sequence = cache.create();
-  for (int i = 0; i < 30; ++i) sequence.append(1);
+  for (int i = 0; i < 30; ++i) sequence.extend(1);
   auto const blocks = sequence.blocks(1);
   auto const own = std::count_if(blocks.begin(), blocks.end(), [](BlockId block) { return block != null_block; });
   REQUIRE(own ==
@@ -282,7 +282,7 @@ TEST_CASE("a sequence with a reservation never runs out, windows, forks and kept
       if (below(random, 2) == 0) others.push_back(sequence.fork());
       if (below(random, 2) == 0)
         cache.insert(sequence, std::span(tokens).first(static_cast<std::size_t>(sequence.num_tokens())));
-      if (below(random, 2) == 0) static_cast<void>(sequence.try_append(1 + below(random, 5)));
+      if (below(random, 2) == 0) static_cast<void>(sequence.try_extend(1 + below(random, 5)));
     }
     std::int32_t const step = 1 + below(random, 6), grows = 1 + below(random, 60);
     Reservation ahead;
@@ -295,10 +295,10 @@ TEST_CASE("a sequence with a reservation never runs out, windows, forks and kept
     std::vector<Sequence> hogs;  // a block of each group for each: a longer one would give back behind its window
     do {
       hogs.push_back(cache.create());
-    } while (hogs.back().try_append(1));
+    } while (hogs.back().try_extend(1));
     for (std::int32_t left = grows; left > 0;) {
       std::int32_t const n = std::min(left, 1 + below(random, step));
-      if (!ahead.try_append(sequence, n)) FAIL("seed " << seed << ": " << left << " of " << grows << " are left");
+      if (!ahead.try_extend(sequence, n)) FAIL("seed " << seed << ": " << left << " of " << grows << " are left");
       left -= n;
       Stats const stats = cache.stats();
       for (int g = 0; g < 2; ++g) {

@@ -53,7 +53,7 @@ class Ledger {
 
   [[nodiscard]] Sequence create(std::int32_t num_tokens = 0) {
     Sequence sequence(nullptr, store, store.create());
-    sequence.append(num_tokens);
+    sequence.extend(num_tokens);
     return sequence;
   }
   [[nodiscard]] std::int32_t num_free(int g = 0) const { return store.pool(g).num_free(); }
@@ -105,8 +105,8 @@ TEST_CASE("a sequence has as many blocks as its tokens fill, however they came")
     CAPTURE(n);
     Cache cache = small_cache(16);
     Story at_once(cache), one_by_one(cache);
-    at_once.append(n);
-    for (std::int32_t i = 0; i < n; ++i) one_by_one.append(1);
+    at_once.extend(n);
+    for (std::int32_t i = 0; i < n; ++i) one_by_one.extend(1);
     CHECK(at_once->num_tokens() == n);
     CHECK(at_once->blocks().size() == static_cast<std::size_t>((n + 3) / 4));
     CHECK(one_by_one->blocks().size() == at_once->blocks().size());
@@ -120,8 +120,8 @@ TEST_CASE("two sequences that grow by turns keep their tokens apart") {
   Cache cache = small_cache(16);
   Story a(cache), b(cache);
   for (int i = 0; i < 10; ++i) {
-    a.append(1 + i % 3);
-    b.append(1 + (i + 1) % 2);
+    a.extend(1 + i % 3);
+    b.extend(1 + (i + 1) % 2);
   }
   CHECK(a.difference() == "");
   CHECK(b.difference() == "");
@@ -131,17 +131,17 @@ TEST_CASE("the new tokens are those of the last append that are still there") {
   Ledger ledger({group(4)}, {16});
   Sequence s = ledger.create();
   CHECK(s.num_new_tokens() == 0);
-  s.append(5);
+  s.extend(5);
   CHECK(s.num_new_tokens() == 5);
-  s.append(3);
+  s.extend(3);
   CHECK(s.num_new_tokens() == 3);
   CHECK(s.fork().num_new_tokens() == 3);
   s.truncate(7);
   CHECK(s.num_new_tokens() == 2);
   s.truncate(2);
   CHECK(s.num_new_tokens() == 0);
-  s.append(4);
-  s.append(0);
+  s.extend(4);
+  s.extend(0);
   CHECK(s.num_new_tokens() == 0);
   CHECK(s.num_tokens() == 6);
 }
@@ -151,7 +151,7 @@ TEST_CASE("an append that does not fit throws with the facts, counts, and change
   Sequence s = ledger.create(6);
   auto const before = snapshot(ledger.store);
   try {
-    s.append(7);
+    s.extend(7);
     FAIL("the append fitted");
   } catch (OutOfBlocks const& error) {
     CHECK(error.group() == 0);
@@ -159,19 +159,19 @@ TEST_CASE("an append that does not fit throws with the facts, counts, and change
     CHECK(error.free() == 1);
   }
   CHECK(snapshot(ledger.store) == before);
-  CHECK_FALSE(s.try_append(7));
+  CHECK_FALSE(s.try_extend(7));
   CHECK(snapshot(ledger.store) == before);
   CHECK(ledger.store.counters().out_of_blocks == 2);
-  CHECK(s.try_append(6));
+  CHECK(s.try_extend(6));
   CHECK(ledger.num_free() == 0);
-  CHECK_FALSE(s.try_append(1));
+  CHECK_FALSE(s.try_extend(1));
 }
 
 TEST_CASE("a partly filled block of one's own takes tokens when no block is free") {
   Ledger ledger({group(4)}, {1});
   Sequence s = ledger.create(1);
-  CHECK(s.try_append(3));
-  CHECK_FALSE(s.try_append(1));
+  CHECK(s.try_extend(3));
+  CHECK_FALSE(s.try_extend(1));
 }
 
 TEST_CASE("when one group is short, no group changes") {
@@ -182,7 +182,7 @@ TEST_CASE("when one group is short, no group changes") {
     Sequence s = ledger.create(2);
     auto const before = snapshot(ledger.store);
     try {
-      s.append(20);
+      s.extend(20);
       FAIL("the append fitted");
     } catch (OutOfBlocks const& error) {
       CHECK(error.group() == short_group);
@@ -190,7 +190,7 @@ TEST_CASE("when one group is short, no group changes") {
       CHECK(error.free() == ledger.num_free(short_group));
     }
     CHECK(snapshot(ledger.store) == before);
-    CHECK(s.try_append(2));
+    CHECK(s.try_extend(2));
   }
 }
 
@@ -198,9 +198,9 @@ TEST_CASE("a negative number of tokens is refused and nothing changes") {
   Ledger ledger({group(4)}, {4});
   Sequence s = ledger.create(3);
   auto const before = snapshot(ledger.store);
-  REQUIRE_THROWS_AS(s.append(-1), folio::Error);
-  REQUIRE_THROWS_WITH(s.append(-1), contains("cannot append -1 tokens"));
-  REQUIRE_THROWS_WITH((void)s.try_append(std::numeric_limits<std::int32_t>::min()), contains("cannot append"));
+  REQUIRE_THROWS_AS(s.extend(-1), folio::Error);
+  REQUIRE_THROWS_WITH(s.extend(-1), contains("cannot append -1 tokens"));
+  REQUIRE_THROWS_WITH((void)s.try_extend(std::numeric_limits<std::int32_t>::min()), contains("cannot append"));
   CHECK(snapshot(ledger.store) == before);
 }
 
@@ -209,15 +209,15 @@ TEST_CASE("a sequence has at most 2147483647 tokens") {
   Sequence s = ledger.create(1);
   auto const before = snapshot(ledger.store);
   REQUIRE_THROWS_WITH(
-      s.append(most_tokens),
+      s.extend(most_tokens),
       contains("cannot append 2147483647 tokens to a sequence of 1; a sequence has at most 2147483647"));
   CHECK(snapshot(ledger.store) == before);
-  s.append(most_tokens - 1);
+  s.extend(most_tokens - 1);
   CHECK(s.num_tokens() == most_tokens);
   CHECK(s.blocks().size() == 2);
   REQUIRE_THROWS_WITH(
-      s.append(1), contains("cannot append 1 tokens to a sequence of 2147483647; a sequence has at most 2147483647"));
-  s.append(0);
+      s.extend(1), contains("cannot append 1 tokens to a sequence of 2147483647; a sequence has at most 2147483647"));
+  s.extend(0);
   s.truncate(1);
   CHECK(s.blocks().size() == 1);
 }
@@ -225,11 +225,11 @@ TEST_CASE("a sequence has at most 2147483647 tokens") {
 TEST_CASE("asking what an impossible append would take is refused as the append is") {
   Ledger ledger({group(4)}, {4});
   Sequence const s = ledger.create(3);
-  REQUIRE_THROWS_AS((void)s.num_blocks_to_append(most_tokens), folio::Error);
-  REQUIRE_THROWS_AS((void)s.num_blocks_to_append(-1), folio::Error);
+  REQUIRE_THROWS_AS((void)s.num_blocks_to_extend(most_tokens), folio::Error);
+  REQUIRE_THROWS_AS((void)s.num_blocks_to_extend(-1), folio::Error);
 }
 
-TEST_CASE("num_blocks_to_append foretells what an append takes from the free blocks") {
+TEST_CASE("num_blocks_to_extend foretells what an append takes from the free blocks") {
   std::mt19937 random(11);
   Ledger ledger({group(4), group(3, 5, 2), group(1, 1)}, {200, 200, 200});
   std::vector<Sequence> sequences;
@@ -239,10 +239,10 @@ TEST_CASE("num_blocks_to_append foretells what an append takes from the free blo
     std::int32_t const n = below(random, 9);
     std::int64_t foretold[3], before[3];
     for (int g = 0; g < 3; ++g) {
-      foretold[g] = s.num_blocks_to_append(n, g);
+      foretold[g] = s.num_blocks_to_extend(n, g);
       before[g] = ledger.num_free(g);
     }
-    if (!s.try_append(n)) {
+    if (!s.try_extend(n)) {
       CHECK((foretold[0] > before[0] || foretold[1] > before[1] || foretold[2] > before[2]));
       s.truncate(0);
       continue;
@@ -274,7 +274,7 @@ TEST_CASE("a fork of an empty sequence is an empty sequence") {
   Sequence const parent = ledger.create();
   Sequence child = parent.fork();
   CHECK(child.num_tokens() == 0);
-  child.append(3);
+  child.extend(3);
   CHECK(parent.num_tokens() == 0);
   CHECK(parent.blocks().empty());
 }
@@ -285,15 +285,15 @@ TEST_CASE("whoever first appends into a shared partly filled block copies it, an
     CAPTURE(child_first, length);
     Cache cache = small_cache(16);
     Story parent(cache);
-    parent.append(length);
+    parent.extend(length);
     Story child = parent.fork();
     auto const shared = block_ids(parent.sequence());
     Story<Cache>& first = child_first ? child : parent;
     Story<Cache>& second = child_first ? parent : child;
-    first.append(1);
+    first.extend(1);
     CHECK(cache.stats().counters.copies == 1);
     CHECK(block_ids(first.sequence()).at(shared.size() - 1) != shared.back());
-    second.append(2);
+    second.extend(2);
     CHECK(cache.stats().counters.copies == 1);
     CHECK(block_ids(second.sequence()).at(shared.size() - 1) == shared.back());
     CHECK(parent.difference() == "");
@@ -304,10 +304,10 @@ TEST_CASE("whoever first appends into a shared partly filled block copies it, an
 TEST_CASE("at a block's edge an append after a fork copies nothing") {
   Cache cache = small_cache(16);
   Story parent(cache);
-  parent.append(8);
+  parent.extend(8);
   Story child = parent.fork();
-  child.append(1);
-  parent.append(5);
+  child.extend(1);
+  parent.extend(5);
   CHECK(cache.stats().counters.copies == 0);
   CHECK(parent.difference() == "");
   CHECK(child.difference() == "");
@@ -316,11 +316,11 @@ TEST_CASE("at a block's edge an append after a fork copies nothing") {
 TEST_CASE("three holders of a partly filled block make two copies") {
   Cache cache = small_cache(16);
   Story a(cache);
-  a.append(6);
+  a.extend(6);
   Story b = a.fork(), c = b.fork();
-  b.append(1);
-  c.append(3);
-  a.append(1);
+  b.extend(1);
+  c.extend(3);
+  a.extend(1);
   CHECK(cache.stats().counters.copies == 2);
   CHECK(a.difference() == "");
   CHECK(b.difference() == "");
@@ -334,7 +334,7 @@ TEST_CASE("copy on write needs a free block, and its lack changes nothing") {
   Sequence child = parent.fork();
   auto const before = snapshot(ledger.store);
   try {
-    child.append(1);
+    child.extend(1);
     FAIL("the append fitted");
   } catch (OutOfBlocks const& error) {
     CHECK(error.asked() == 1);
@@ -343,7 +343,7 @@ TEST_CASE("copy on write needs a free block, and its lack changes nothing") {
   CHECK(snapshot(ledger.store) == before);
   CHECK(ledger.copies.empty());
   child.release();
-  CHECK(parent.try_append(2));
+  CHECK(parent.try_extend(2));
 }
 
 TEST_CASE("one group may copy where another is at an edge") {
@@ -351,7 +351,7 @@ TEST_CASE("one group may copy where another is at an edge") {
   Sequence parent = ledger.create(6);
   std::int32_t const last = block_ids(parent, 0).back();
   Sequence const child = parent.fork();
-  parent.append(1);
+  parent.extend(1);
   REQUIRE(ledger.copies.size() == 1);
   CHECK(ledger.copies[0] == Ledger::Copy{0, BlockId{last}, BlockId{block_ids(parent, 0).back()}});
 }
@@ -359,11 +359,11 @@ TEST_CASE("one group may copy where another is at an edge") {
 TEST_CASE("the first to append has copied before the source can be written by others") {
   Cache cache = small_cache(16);
   Story parent(cache);
-  parent.append(6);
+  parent.extend(6);
   Story child = parent.fork();
-  child.append(2);
-  for (int i = 0; i < 5; ++i) parent.append(1);
-  child.append(3);
+  child.extend(2);
+  for (int i = 0; i < 5; ++i) parent.extend(1);
+  child.extend(3);
   CHECK(parent.difference() == "");
   CHECK(child.difference() == "");
 }
@@ -375,11 +375,11 @@ TEST_CASE("truncating gives back the blocks behind the new end") {
     CAPTURE(n);
     Cache cache = small_cache(8);
     Story story(cache);
-    story.append(9).truncate(n);
+    story.extend(9).truncate(n);
     CHECK(story->blocks().size() == static_cast<std::size_t>((n + 3) / 4));
     CHECK(cache.num_free_blocks() == 8 - (n + 3) / 4);
     CHECK(story.difference() == "");
-    story.append(6);
+    story.extend(6);
     CHECK(story.difference() == "");
   }
 }
@@ -400,9 +400,9 @@ TEST_CASE("a child that goes back below the fork and appends leaves its parent's
     CAPTURE(back);
     Cache cache = small_cache(16);
     Story parent(cache);
-    parent.append(10);
+    parent.extend(10);
     Story child = parent.fork();
-    child.truncate(back).append(7);
+    child.truncate(back).extend(7);
     CHECK(parent.difference() == "");
     CHECK(child.difference() == "");
     CHECK(cache.stats().counters.copies == (back % 4 != 0 ? 1 : 0));
@@ -412,10 +412,10 @@ TEST_CASE("a child that goes back below the fork and appends leaves its parent's
 TEST_CASE("a parent that goes back into a shared block and appends leaves its child's tokens alone") {
   Cache cache = small_cache(16);
   Story parent(cache);
-  parent.append(10);
+  parent.extend(10);
   Story child = parent.fork();
-  child.append(4);
-  parent.truncate(5).append(1);
+  child.extend(4);
+  parent.truncate(5).extend(1);
   CHECK(parent.difference() == "");
   CHECK(child.difference() == "");
 }
@@ -433,11 +433,11 @@ TEST_CASE("truncating shared blocks frees none") {
 TEST_CASE("speculation: fork, write ahead, drop what was not accepted") {
   Cache cache = small_cache(16);
   Story story(cache);
-  story.append(5);
+  story.extend(5);
   for (std::int32_t accepted = 0; accepted < 4; ++accepted) {
     std::int32_t const length = story->num_tokens();
     Story draft = story.fork();
-    draft.append(4).truncate(length + accepted);
+    draft.extend(4).truncate(length + accepted);
     CHECK(draft.difference() == "");
     story = std::move(draft);
   }
@@ -452,7 +452,7 @@ TEST_CASE("releasing frees what nobody else holds") {
   Ledger ledger({group(4)}, {8});
   Sequence parent = ledger.create(10);
   Sequence child = parent.fork();
-  child.append(3);
+  child.extend(3);
   CHECK(ledger.num_free() == 8 - 3 - 2);
   parent.release();
   CHECK(ledger.num_free() == 8 - 4);
@@ -482,10 +482,10 @@ TEST_CASE("ids of released sequences are used again, those of live ones are not"
 TEST_CASE("an id that is used again brings nothing of the sequence that had it") {
   Ledger ledger({group(2, 3, 1)}, {32});
   Sequence a = ledger.create();
-  for (int i = 0; i < 20; ++i) a.append(1);
+  for (int i = 0; i < 20; ++i) a.extend(1);
   a.release();
   Sequence b = ledger.create();
-  b.append(10);
+  b.extend(10);
   CHECK(num_held(b) == 5);
   b.truncate(3);
   CHECK(num_held(b) == 2);
@@ -504,15 +504,15 @@ TEST_CASE("a handle that was moved from or released is empty, and says so") {
     CHECK_FALSE(*empty);
     CHECK(empty->store() == nullptr);
     empty->release();  // nothing happens
-    REQUIRE_THROWS_WITH(empty->append(1), contains("this Sequence is empty"));
-    REQUIRE_THROWS_WITH((void)empty->try_append(1), contains("this Sequence is empty"));
+    REQUIRE_THROWS_WITH(empty->extend(1), contains("this Sequence is empty"));
+    REQUIRE_THROWS_WITH((void)empty->try_extend(1), contains("this Sequence is empty"));
     REQUIRE_THROWS_WITH(empty->truncate(0), contains("this Sequence is empty"));
     REQUIRE_THROWS_WITH((void)empty->fork(), contains("this Sequence is empty"));
     REQUIRE_THROWS_WITH((void)empty->id(), contains("this Sequence is empty"));
     REQUIRE_THROWS_WITH((void)empty->num_tokens(), contains("this Sequence is empty"));
     REQUIRE_THROWS_WITH((void)empty->num_new_tokens(), contains("this Sequence is empty"));
     REQUIRE_THROWS_WITH((void)empty->blocks(), contains("this Sequence is empty"));
-    REQUIRE_THROWS_WITH((void)empty->num_blocks_to_append(1), contains("this Sequence is empty"));
+    REQUIRE_THROWS_WITH((void)empty->num_blocks_to_extend(1), contains("this Sequence is empty"));
   }
   CHECK(moved);
   CHECK(moved.num_tokens() == 3);
@@ -556,7 +556,7 @@ TEST_CASE("a handle may outlive its cache") {
     survivor.emplace(cache, std::move(s));
   }
   Sequence child = survivor->sequence().fork();
-  child.append(3);
+  child.extend(3);
   survivor->sequence().truncate(1);
   CHECK(child.num_tokens() == 8);
 }
@@ -565,9 +565,9 @@ TEST_CASE("counters count what happened") {
   Ledger ledger({group(4)}, {8});
   Sequence a = ledger.create(5);
   Sequence b = a.fork();
-  b.append(1);
+  b.extend(1);
   b.truncate(2);
-  (void)a.try_append(1000);
+  (void)a.try_extend(1000);
   a.release();
   auto const& counters = ledger.store.counters();
   CHECK(counters.created == 2);
@@ -589,7 +589,7 @@ TEST_CASE("two stores that get the same calls make the same choices") {
       if (sequences.empty() || what == 0) sequences.push_back(ledger.create());
       auto const i = static_cast<std::size_t>(below(random, static_cast<std::int32_t>(sequences.size())));
       if (what < 4)
-        (void)sequences[i].try_append(below(random, 7));
+        (void)sequences[i].try_extend(below(random, 7));
       else if (what == 4)
         sequences.push_back(sequences[i].fork());
       else
@@ -614,7 +614,7 @@ TEST_CASE("a sequence that grows token by token holds the sinks' blocks and thos
         Sequence s = ledger.create();
         for (std::int32_t length = 1; length < 40; ++length) {
           CAPTURE(block_size, window, sinks, length);
-          s.append(1);
+          s.extend(1);
           REQUIRE(holds_what_is_seen(s, shape, length - 1));
           REQUIRE(ledger.num_free() == 64 - num_held(s));
         }
@@ -633,7 +633,7 @@ TEST_CASE("after a step of several tokens a sequence holds what the first of the
           Sequence s = ledger.create();
           for (std::int32_t length = 0; length < 50; length += step) {
             CAPTURE(step, block_size, window, sinks, length);
-            s.append(step);
+            s.extend(step);
             REQUIRE(holds_what_is_seen(s, shape, length));
           }
         }
@@ -642,7 +642,7 @@ TEST_CASE("after a step of several tokens a sequence holds what the first of the
 TEST_CASE("a window lets a sequence grow without end in a few blocks") {
   Ledger ledger({group(4, 6, 2)}, {4});
   Sequence s = ledger.create();
-  for (int i = 0; i < 10'000; ++i) s.append(1);
+  for (int i = 0; i < 10'000; ++i) s.extend(1);
   CHECK(s.num_tokens() == 10'000);
   CHECK(num_held(s) <= 4);
 }
@@ -651,7 +651,7 @@ TEST_CASE("an append of nothing gives nothing back") {
   Ledger ledger({group(1, 1)}, {8});
   Sequence s = ledger.create(5);
   auto const blocks = block_ids(s);
-  s.append(0);
+  s.extend(0);
   CHECK(block_ids(s) == blocks);
 }
 
@@ -659,7 +659,7 @@ TEST_CASE("a window gives back a sequence's hold of a block, not its fork's") {
   Ledger ledger({group(2, 2)}, {32});
   Sequence parent = ledger.create(8);
   Sequence const child = parent.fork();
-  for (int i = 0; i < 11; ++i) parent.append(1);
+  for (int i = 0; i < 11; ++i) parent.extend(1);
   CHECK(num_held(child) == 4);
   CHECK(num_held(parent) == 2);
   CHECK(ledger.num_free() == 32 - 4 - 2);
@@ -668,15 +668,15 @@ TEST_CASE("a window gives back a sequence's hold of a block, not its fork's") {
 TEST_CASE("a block that a fork still holds is not counted on when an append needs one") {
   Ledger ledger({group(1, 1)}, {2});
   Sequence parent = ledger.create(1);
-  CHECK(parent.num_blocks_to_append(1) == 0);
+  CHECK(parent.num_blocks_to_extend(1) == 0);
   Sequence child = parent.fork();
-  CHECK(parent.num_blocks_to_append(1) == 1);
+  CHECK(parent.num_blocks_to_extend(1) == 1);
   Sequence other = ledger.create(1);
   auto const before = snapshot(ledger.store);
-  CHECK_FALSE(parent.try_append(1));
+  CHECK_FALSE(parent.try_extend(1));
   CHECK(snapshot(ledger.store) == before);
   child.release();
-  CHECK(parent.try_append(1));
+  CHECK(parent.try_extend(1));
 }
 
 TEST_CASE("a sequence can be truncated to where its window has everything, and nowhere else") {
@@ -688,7 +688,7 @@ TEST_CASE("a sequence can be truncated to where its window has everything, and n
           GroupShape const shape = group(block_size, window, sinks);
           Ledger ledger({shape}, {64});
           Sequence s = ledger.create();
-          while (s.num_tokens() < 30) s.append(1 + below(random, round + 1));
+          while (s.num_tokens() < 30) s.extend(1 + below(random, round + 1));
           for (std::int32_t n = 0; n <= s.num_tokens(); ++n) {
             CAPTURE(block_size, window, sinks, round, n);
             bool all_there = true;  // what a query at n sees
@@ -700,7 +700,7 @@ TEST_CASE("a sequence can be truncated to where its window has everything, and n
             if (all_there) {
               copy.truncate(n);
               REQUIRE(copy.num_tokens() == n);
-              copy.append(3);
+              copy.extend(3);
             } else {
               REQUIRE_THROWS_AS(copy.truncate(n), folio::Error);
               REQUIRE_THROWS_WITH(copy.truncate(n), contains("cannot truncate to " + std::to_string(n)));
@@ -721,11 +721,11 @@ TEST_CASE("the tokens of the last append can always be taken back") {
         for (int step = 0; step < 30; ++step) {
           CAPTURE(block_size, window, sinks, step);
           std::int32_t const length = s.num_tokens();
-          s.append(1 + below(random, 6));
+          s.extend(1 + below(random, 6));
           for (std::int32_t n = s.num_tokens(); n >= length; --n) {
             Sequence draft = s.fork();
             draft.truncate(n);
-            draft.append(2);
+            draft.extend(2);
           }
           s.truncate(length + below(random, s.num_tokens() - length + 1));
         }
@@ -735,8 +735,8 @@ TEST_CASE("the tokens of the last append can always be taken back") {
 TEST_CASE("a refused truncation names the group, its window and the least length") {
   Ledger ledger({group(4), group(4, 5)}, {16, 16});
   Sequence s = ledger.create(16);
-  s.append(4);
-  s.append(1);
+  s.extend(4);
+  s.extend(1);
   REQUIRE_THROWS_WITH(s.truncate(15), contains("cannot truncate to 15 tokens: layer group 1, with a window of 5, gave "
                                                "back the tokens before 16; truncate to 0 or to at least 20"));
   s.truncate(20);
@@ -746,10 +746,10 @@ TEST_CASE("a refused truncation names the group, its window and the least length
 TEST_CASE("a window group can always be truncated to nothing and begun again") {
   Ledger ledger({group(2, 3, 1)}, {8});
   Sequence s = ledger.create();
-  for (int i = 0; i < 20; ++i) s.append(1);
+  for (int i = 0; i < 20; ++i) s.extend(1);
   s.truncate(0);
   CHECK(ledger.num_free() == 8);
-  s.append(10);
+  s.extend(10);
   CHECK(num_held(s) == 5);
 }
 
@@ -768,12 +768,12 @@ TEMPLATE_TEST_CASE_SIG("windows keep what is seen, with forks, steps of any size
   for (int step = 0; step < 25; ++step) {
     CAPTURE(step);
     std::int32_t const length = story->num_tokens();
-    story.append(1 + below(random, 6));
+    story.extend(1 + below(random, 6));
     REQUIRE(story.difference() == "");
     Story child = story.fork();
-    child.append(2);
+    child.extend(2);
     story.truncate(length + 1);
-    story.append(1);
+    story.extend(1);
     REQUIRE(child.difference() == "");
     REQUIRE(story.difference() == "");
   }

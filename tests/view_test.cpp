@@ -217,7 +217,7 @@ void check_blocks_of_windows() {
     for (std::int32_t const step : {1, 2, 5}) {
       Sequence s = cache.create();
       while (s.num_tokens() < 30) {
-        s.append(step);
+        s.extend(step);
         CAPTURE(window, step, s.num_tokens());
         auto const batch = cache.batch({&s});
         auto const view = batch.view();
@@ -441,8 +441,8 @@ TEST_CASE("layers are in their groups, each with its own blocks and rows") {
   folio::test::poison(cache);
   folio::test::Story story(cache), other(cache);
   for (int i = 0; i < 4; ++i) {
-    story.append(2);
-    other.append(1);
+    story.extend(2);
+    other.extend(1);
   }
   CHECK(story.difference() == "");
   CHECK(other.difference() == "");
@@ -512,7 +512,7 @@ TEST_CASE("a model of two groups can be asked by layer, and what they share is k
   STATIC_REQUIRE(folio::shared_shape<folio::Model<model>, folio::BlockSize<8>>().block_size == 8);
   Cache cache({.num_blocks = {8, 8}});
   Sequence s = cache.create();
-  for (int i = 0; i < 9; ++i) s.append(1);
+  for (int i = 0; i < 9; ++i) s.extend(1);
   auto const batch = cache.batch({&s});
   auto const view = batch.view();
   CHECK(view.sequence(0, 0).shape() == cache.shape(0));
@@ -537,9 +537,9 @@ TEST_CASE("latent groups of one shape can be asked by layer") {
 
 TEST_CASE("with one group, what the model says is known at compile time, and what it leaves open is read") {
   using View = folio::KvCache<folio::Model<open_window>, folio::BlockSize<4>>::View;
-  STATIC_REQUIRE(View::known_shape<0>().window == folio::dynamic);
-  STATIC_REQUIRE(View::known_shape<0>().kv_heads == 1);
-  STATIC_REQUIRE(View::known_shape<0>().block_size == 4);
+  STATIC_REQUIRE(View::static_shape<0>().window == folio::dynamic);
+  STATIC_REQUIRE(View::static_shape<0>().kv_heads == 1);
+  STATIC_REQUIRE(View::static_shape<0>().block_size == 4);
   folio::KvCache<folio::Model<open_window>, folio::BlockSize<4>> cache({.num_blocks = {4}, .window = 3});
   Sequence const s = cache.create(3);
   auto const batch = cache.batch({&s});
@@ -555,13 +555,13 @@ TEST_CASE("a stranger's layout works in a cache end to end") {
   folio::test::Story a(swizzled);
   folio::test::Story b(shredded);
   for (std::int32_t const n : {3, 1, 5}) {
-    a.append(n);
-    b.append(n);
+    a.extend(n);
+    b.extend(n);
   }
   auto c = a.fork();
   auto d = b.fork();
-  c.append(2);
-  d.append(2);
+  c.extend(2);
+  d.extend(2);
   CHECK(a.difference() == "");
   CHECK(b.difference() == "");
   CHECK(c.difference() == "");

@@ -47,7 +47,7 @@ struct Filled {
     for (std::int32_t const length : lengths) {
       Sequence& sequence = sequences.emplace_back(cache.create());
       for (std::int32_t done = 0; done < length; done += chunk) {
-        sequence.append(std::min(chunk, length - done));
+        sequence.extend(std::min(chunk, length - done));
         batch.upload({&sequence}, stream);
         write(batch, stream);
       }

@@ -161,7 +161,7 @@ void measure_upload(Run const& run, std::string const& name, std::int32_t length
   for (int i = 0; i < count; ++i) sequences.push_back(cache.create(length - 1));
   std::vector<BatchItem> items;
   for (Sequence& sequence : sequences) {
-    sequence.append(1);
+    sequence.extend(1);
     items.emplace_back(&sequence);
   }
   std::vector<double> seconds;

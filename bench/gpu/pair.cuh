@@ -51,9 +51,9 @@ class Pair {
     host_sequences_.push_back(host_sequences_[i].fork());
     device_sequences_.push_back(device_sequences_[i].fork());
   }
-  void append(std::size_t i, std::int32_t n) {
-    host_sequences_[i].append(n);
-    device_sequences_[i].append(n);
+  void extend(std::size_t i, std::int32_t n) {
+    host_sequences_[i].extend(n);
+    device_sequences_[i].extend(n);
   }
 
   /// Uploads the step of the last appends, and gives the same step on the host.
@@ -113,7 +113,7 @@ void fill(Pair<Policies...>& pair, std::int32_t chunk) {
   for (std::int32_t const length : {1, 0, 16, 17, 61, 25}) pair.add(length);
   pair.write(1);
   pair.fork(4);
-  for (std::size_t i = 0; i < 7; ++i) pair.append(i, i == 1 ? 0 : chunk + (i % 2 == 0 ? 0 : 4));
+  for (std::size_t i = 0; i < 7; ++i) pair.extend(i, i == 1 ? 0 : chunk + (i % 2 == 0 ? 0 : 4));
   pair.write(11);
 }
 

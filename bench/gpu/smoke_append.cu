@@ -111,7 +111,7 @@ void smoke_graph(Run const& run) {
     if (i % 7 == 6) sequences.erase(sequences.begin());
     std::vector<BatchItem> items;
     for (Sequence& sequence : sequences) {
-      sequence.append(1);
+      sequence.extend(1);
       items.emplace_back(&sequence);
     }
     batch.upload(items, stream);

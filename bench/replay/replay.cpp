@@ -82,7 +82,7 @@ ReplayResult replay(Trace const& trace, std::int64_t capacity_blocks) {
 /// Calls f.operator()<Policy>() for each policy, and the oracle last.
 template <class F>
 void for_each_policy(F const& f) {
-  f.template operator()<NoneEviction>();
+  f.template operator()<NoEviction>();
   f.template operator()<LruEviction>();
   f.template operator()<LfuEviction>();
   f.template operator()<SlruEviction>();

@@ -86,7 +86,7 @@ class Replay {
     result.match_us.push_back(static_cast<float>(microseconds_since(start)));
     result.hit_blocks += state.num_tokens / block_size_;
     result.total_blocks += blocks;
-    if (!store_.try_append(state, size - state.num_tokens)) throw Error("the replay's pool is too small");
+    if (!store_.try_extend(state, size - state.num_tokens)) throw Error("the replay's pool is too small");
     start = Clock::now();
     tree_.insert(state, 0, std::span<std::int32_t const>(symbols_).first(kept_of(symbols_.size())));
     result.insert_us.push_back(static_cast<float>(microseconds_since(start)));
@@ -100,7 +100,7 @@ class Replay {
 
   /// Where nothing is evicted, what does not fit is not kept. The request's own blocks are not counted as cached.
   [[nodiscard]] std::size_t kept_of(std::size_t num_tokens) const {
-    if (!std::is_same_v<Policy, NoneEviction>) return num_tokens;
+    if (!std::is_same_v<Policy, NoEviction>) return num_tokens;
     auto const room = static_cast<std::size_t>((capacity_blocks_ - store_.pool(0).num_cached()) * block_size_);
     return std::min(num_tokens, room);
   }

@@ -46,7 +46,7 @@ class MixedStore final : public Store {
       if (num_new[i] == 0) continue;
       folio::MixedSequence& sequence = sequences_[i];
       cache_.seal(sequence, sequence.num_tokens(), threads_);
-      sequence.append(num_new[i]);
+      sequence.extend(num_new[i]);
       items.emplace_back(&sequence);
       note_bits(sequence);
     }

@@ -65,7 +65,7 @@ class CacheStore final : public Store {
     std::vector<folio::BatchItem> items;
     for (std::size_t i = 0; i < num_new.size(); ++i) {
       if (num_new[i] == 0) continue;
-      sequences_[i].append(num_new[i]);
+      sequences_[i].extend(num_new[i]);
       items.emplace_back(&sequences_[i]);
     }
     cache_.batch(items, batch_);

@@ -95,7 +95,7 @@ class DeviceCache final : public PagedCacheOf<Cache> {
   static constexpr cudaStream_t stream = nullptr;  // CUDA's own: all that happens here happens in one order
 
   /// Steps of any kind: of no more tokens than batch_tokens, nor than all samples ever have.
-  static folio::StepSize largest_step(CacheRequest const& request) {
+  static folio::BatchCapacity largest_step(CacheRequest const& request) {
     std::int64_t longest = 0, all = 0;
     for (Tokens const& prompt : request.prompts) {
       std::int64_t const one = static_cast<std::int64_t>(prompt.size()) + request.options.max_tokens;
@@ -112,8 +112,8 @@ class DeviceCache final : public PagedCacheOf<Cache> {
   }
   /// Steps in which every sequence has one token: most of them. Kernels are launched for the largest step of a
   /// DeviceBatch, so a small one of their own spares them looking at padding.
-  static folio::StepSize largest_decode(CacheRequest const& request) {
-    folio::StepSize size = largest_step(request);
+  static folio::BatchCapacity largest_decode(CacheRequest const& request) {
+    folio::BatchCapacity size = largest_step(request);
     size.num_query_tokens = size.num_sequences;
     return size;
   }

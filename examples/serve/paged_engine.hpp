@@ -128,7 +128,7 @@ class PagedEngine final : public Engine {
   /// Takes blocks for n tokens of running_[i], from younger generations if none are free. The youngest itself takes
   /// from nobody: it keeps what it has and tries again in the next step.
   bool append_or_preempt(std::size_t i, std::int32_t n) {
-    while (!running_[i]->sequence.try_append(n)) {
+    while (!running_[i]->sequence.try_extend(n)) {
       crowded_ = true;
       if (running_.size() == 1) throw std::logic_error("serve: one request alone does not fit its budget");
       if (i + 1 == running_.size()) return false;
@@ -183,7 +183,7 @@ class PagedEngine final : public Engine {
   /// The blocks that a generation takes for the tokens that it knows and has not computed.
   [[nodiscard]] std::int64_t blocks_to_read(Generation const& generation) const {
     std::int64_t const known = cache_->budget().blocks_of(static_cast<std::int32_t>(generation.tokens.size()));
-    return std::clamp(generation.sequence.fewest_blocks_to_append(generation.num_pending()), std::int64_t{0}, known);
+    return std::clamp(generation.sequence.fewest_blocks_to_extend(generation.num_pending()), std::int64_t{0}, known);
   }
 
   void schedule(Generation& generation, std::int32_t n) {

@@ -24,12 +24,12 @@ namespace folio {
 
 /// One sequence of a step, and how many of its last tokens are queries.
 struct BatchItem {
-  static constexpr std::int32_t last_append = -1;
+  static constexpr std::int32_t last_extension = -1;
 
-  BatchItem(Sequence const* s, std::int32_t queries = last_append) : sequence(s), num_query_tokens(queries) {}
+  BatchItem(Sequence const* s, std::int32_t queries = last_extension) : sequence(s), num_query_tokens(queries) {}
 
   Sequence const* sequence;
-  std::int32_t num_query_tokens;  ///< `last_append`: the tokens of the sequence's last append
+  std::int32_t num_query_tokens;  ///< `last_extension`: the tokens of the sequence's last append
 };
 
 /// The tables of a step, all in one buffer, so that one copy takes them to a device.
@@ -71,7 +71,7 @@ class BatchTables {
     sources_.swap(next_sources_);
   }
 
-  /// Whether a sequence gave back, copied or exchanged a block since the tables were written: by append, truncate,
+  /// Whether a sequence gave back, copied or exchanged a block since the tables were written: by extend, truncate,
   /// erase, release or KvCache::insert. Somebody else may have that block now, so make the tables anew. Cost:
   /// O(sequences).
   [[nodiscard]] bool is_stale() const noexcept {
@@ -158,7 +158,7 @@ class BatchTables {
     return {at<T>(bytes().data(), offset), index(size)};
   }
   static std::int32_t num_queries(BatchItem const& item) {
-    return item.num_query_tokens == BatchItem::last_append ? item.sequence->num_new_tokens() : item.num_query_tokens;
+    return item.num_query_tokens == BatchItem::last_extension ? item.sequence->num_new_tokens() : item.num_query_tokens;
   }
 
   static std::int32_t checked_queries(SequenceStore const& store, BatchItem const& item) {
@@ -369,7 +369,7 @@ class Batch : public BatchTables {
     if (is_stale())
       throw Error(
           "folio: this batch is stale: one of its sequences gave back, copied or exchanged a block since; make "
-          "the batch after append, truncate, release and insert");
+          "the batch after extend, truncate, release and insert");
 #endif
     return view_over<View>(bytes().data(), *cache_);
   }

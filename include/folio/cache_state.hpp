@@ -19,7 +19,7 @@ namespace folio {
 
 /// Work on blocks that must be done before the next step's kernels, where blocks are in memory that kernels read: the
 /// host's operations only note it, because an earlier step may still be running. A batch does it when it is made.
-struct DueWork {
+struct PendingBlockWork {
   bool clear_null_blocks = true;               ///< tables are padded with them, so what is read there must be finite
   std::vector<std::vector<BlockCopy>> copies;  ///< by group, in the order in which they were asked for
   bool has_stream = false;                     ///< a batch was uploaded
@@ -33,7 +33,7 @@ struct CacheState {
   CacheState(std::vector<GroupShape> s, std::span<std::int64_t const> num_blocks, std::vector<std::int64_t> bytes,
              std::int32_t slack)
       : shapes(std::move(s)), block_bytes(std::move(bytes)), store(shapes, num_blocks, {this, &copy, &prepare}, slack) {
-    due.copies.resize(shapes.size());
+    pending.copies.resize(shapes.size());
   }
   CacheState(CacheState const&) = delete;
   CacheState& operator=(CacheState const&) = delete;
@@ -42,27 +42,27 @@ struct CacheState {
   std::vector<std::int64_t> block_bytes;  // of one block
   std::vector<std::byte*> pools;          // where block 0, the null block, begins
   SequenceStore store;
-  /// Whether copies wait in `due` for a batch, or are made at once.
+  /// Whether copies wait in `pending` for a batch, or are made at once.
   bool defers_copies = false;
-  mutable DueWork due;
+  mutable PendingBlockWork pending;
 
   /// Throws Error when a block of group `g` after the first `num_blocks` is still to be copied.
   void check_no_copy_after(int g, std::int64_t num_blocks) const {
-    for (BlockCopy const& copy : due.copies[static_cast<std::size_t>(g)])
+    for (BlockCopy const& copy : pending.copies[static_cast<std::size_t>(g)])
       for (BlockId const block : {copy.from, copy.to})
         if (to_int(block) > num_blocks)
           throw Error("folio: cannot make a pool one of " + std::to_string(num_blocks) + " blocks: block " +
                       std::to_string(to_int(block)) + " is still to be copied; upload a step first");
   }
 
-  /// Does what is due by the host itself.
-  void do_due_work() const noexcept {
+  /// Does what is pending by the host itself.
+  void flush_pending() const noexcept {
     for (std::size_t g = 0; g < pools.size(); ++g) {
-      if (due.clear_null_blocks) std::memset(pools[g], 0, static_cast<std::size_t>(block_bytes[g]));
-      for (BlockCopy const& copy : due.copies[g]) copy_block(g, copy);
-      due.copies[g].clear();
+      if (pending.clear_null_blocks) std::memset(pools[g], 0, static_cast<std::size_t>(block_bytes[g]));
+      for (BlockCopy const& copy : pending.copies[g]) copy_block(g, copy);
+      pending.copies[g].clear();
     }
-    due.clear_null_blocks = false;
+    pending.clear_null_blocks = false;
   }
 
  private:
@@ -72,7 +72,7 @@ struct CacheState {
   }
   /// So that `copy` cannot fail.
   static void prepare(void* owner, int g) {
-    auto& copies = static_cast<CacheState*>(owner)->due.copies[static_cast<std::size_t>(g)];
+    auto& copies = static_cast<CacheState*>(owner)->pending.copies[static_cast<std::size_t>(g)];
     if (copies.size() == copies.capacity()) copies.reserve(2 * copies.size() + 8);
   }
   static void copy(void* owner, int g, BlockId from, BlockId to) noexcept {
@@ -80,7 +80,7 @@ struct CacheState {
     auto const i = static_cast<std::size_t>(g);
     BlockCopy const copy{from, to};
     if (state.defers_copies)
-      state.due.copies[i].push_back(copy);
+      state.pending.copies[i].push_back(copy);
     else
       state.copy_block(i, copy);
   }

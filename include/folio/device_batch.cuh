@@ -45,7 +45,7 @@ inline std::uint64_t stream_id([[maybe_unused]] cudaStream_t stream) {
 
 /// The largest step that a DeviceBatch can hold. Every step has this size: rows and slots that a step does not need
 /// are padding (length 0, null blocks, slot -1).
-struct StepSize {
+struct BatchCapacity {
   std::int32_t num_sequences = 0;
   std::int32_t num_query_tokens = 0;  ///< of all sequences together
   std::int32_t num_tokens = 0;        ///< of the longest sequence
@@ -77,7 +77,7 @@ class DeviceBatch {
   /// Tables for steps of `size` over `cache`, whose blocks the device must be able to read. Throws Error for a size
   /// without sequences, query tokens or tokens, CudaError, OutOfMemory.
   template <class... Policies>
-  DeviceBatch(KvCache<Policies...> const& cache, StepSize const& size)
+  DeviceBatch(KvCache<Policies...> const& cache, BatchCapacity const& size)
       : cache_(cache.state()), size_(checked(size)), tables_(View::num_groups) {
     static_assert(device_can_read<typename KvCache<Policies...>::Allocator>,
                   "folio: the blocks of this cache are in memory that no kernel can read: give the cache "
@@ -114,7 +114,7 @@ class DeviceBatch {
     next_ = 1 - next_;
     is_known_ = true;
     upload_bytes_ = patch.bytes();
-    do_due_work(stream);
+    flush_pending(stream);
   }
   void upload(std::initializer_list<BatchItem> items, cudaStream_t stream) {
     upload(std::span(items.begin(), items.size()), stream);
@@ -123,12 +123,12 @@ class DeviceBatch {
   /// Call this before `stream` is destroyed, if it may be the last upload's: the next upload, of any DeviceBatch of the
   /// cache, then comes after what was launched on it so far. Cost: an event. Throws CudaError.
   void retire(cudaStream_t stream) {
-    DueWork& due = cache_->due;
-    if (!due.has_stream || due.stream != stream) return;
+    PendingBlockWork& pending = cache_->pending;
+    if (!pending.has_stream || pending.stream != stream) return;
     auto const end = std::make_shared<CudaEvent>();
     end->record(stream);
-    due.retired = end;
-    due.has_stream = false;
+    pending.retired = end;
+    pending.has_stream = false;
   }
 
   /// What kernels read. The same from step to step: a graph that was captured with it replays with later uploads. Where
@@ -145,7 +145,7 @@ class DeviceBatch {
   /// Whether a sequence of the last upload gave back, copied or exchanged a block since (BatchTables::is_stale): what
   /// is launched from now on would read blocks that somebody else may have. Check it before a graph is replayed.
   [[nodiscard]] bool is_stale() const noexcept { return tables_.is_stale(); }
-  [[nodiscard]] StepSize const& size() const noexcept { return size_; }
+  [[nodiscard]] BatchCapacity const& size() const noexcept { return size_; }
   /// The host's copy of the tables of the last upload.
   [[nodiscard]] BatchTables const& tables() const noexcept { return tables_; }
   /// What the device read from the host's memory for the last upload.
@@ -200,12 +200,12 @@ class DeviceBatch {
     bool used = false;
   };
 
-  static StepSize checked(StepSize const& size) {
+  static BatchCapacity checked(BatchCapacity const& size) {
     if (size.num_sequences < 1 || size.num_query_tokens < 1 || size.num_tokens < 1)
       throw Error("folio: a step has at least 1 sequence, 1 query token and 1 token, not " + describe(size));
     return size;
   }
-  static std::string describe(StepSize const& s) {
+  static std::string describe(BatchCapacity const& s) {
     return std::to_string(s.num_sequences) + " sequences, " + std::to_string(s.num_query_tokens) +
            " query tokens and " + std::to_string(s.num_tokens) + " tokens";
   }
@@ -217,7 +217,7 @@ class DeviceBatch {
 
   /// Whether a step fits, before the tables are written anew.
   void check(std::span<BatchItem const> items) const {
-    StepSize step{static_cast<std::int32_t>(items.size()), BatchTables::count_queries(cache_->store, items), 0};
+    BatchCapacity step{static_cast<std::int32_t>(items.size()), BatchTables::count_queries(cache_->store, items), 0};
     for (BatchItem const& item : items) step.num_tokens = std::max(step.num_tokens, item.sequence->num_tokens());
     if (step.num_sequences > size_.num_sequences || step.num_query_tokens > size_.num_query_tokens ||
         step.num_tokens > size_.num_tokens)
@@ -227,21 +227,21 @@ class DeviceBatch {
 
   /// Orders what is launched on `stream` from now on after the earlier steps of the cache.
   void follow_earlier_steps(cudaStream_t stream) {
-    DueWork& due = cache_->due;
+    PendingBlockWork& pending = cache_->pending;
     std::uint64_t const id = detail::stream_id(stream);
-    if (due.retired != nullptr) {
-      static_cast<CudaEvent const*>(due.retired.get())->make_wait(stream);
-      due.retired.reset();
+    if (pending.retired != nullptr) {
+      static_cast<CudaEvent const*>(pending.retired.get())->make_wait(stream);
+      pending.retired.reset();
     }
-    if (due.has_stream && due.stream != stream) {
-      earlier_steps_.record(static_cast<cudaStream_t>(due.stream));
+    if (pending.has_stream && pending.stream != stream) {
+      earlier_steps_.record(static_cast<cudaStream_t>(pending.stream));
       earlier_steps_.make_wait(stream);
-    } else if (due.has_stream && due.stream_id != id) {  // of a stream that is gone nothing but the handle is left
+    } else if (pending.has_stream && pending.stream_id != id) {  // of a stream that is gone only the handle is left
       check_cuda(cudaDeviceSynchronize(), "waiting for the steps on a stream that was destroyed");
     }
-    due.has_stream = true;
-    due.stream = stream;
-    due.stream_id = id;
+    pending.has_stream = true;
+    pending.stream = stream;
+    pending.stream_id = id;
   }
 
   /// Makes the tables those of a step without sequences.
@@ -256,21 +256,21 @@ class DeviceBatch {
     set(slots, bytes, 0xFF);
   }
 
-  void do_due_work(cudaStream_t stream) {
-    DueWork& due = cache_->due;
+  void flush_pending(cudaStream_t stream) {
+    PendingBlockWork& pending = cache_->pending;
     for (std::size_t g = 0; g < cache_->pools.size(); ++g) {
       std::byte* const pool = cache_->pools[g];
       std::int64_t const block_bytes = cache_->block_bytes[g];
-      if (due.clear_null_blocks)
+      if (pending.clear_null_blocks)
         check_cuda(cudaMemsetAsync(pool, 0, static_cast<std::size_t>(block_bytes), stream), "clearing the null block");
-      ops::copy_blocks(pool, pool, block_bytes, due.copies[g], stream);
-      due.copies[g].clear();
+      ops::copy_blocks(pool, pool, block_bytes, pending.copies[g], stream);
+      pending.copies[g].clear();
     }
-    due.clear_null_blocks = false;
+    pending.clear_null_blocks = false;
   }
 
   std::shared_ptr<CacheState const> cache_;
-  StepSize size_;
+  BatchCapacity size_;
   BatchTables tables_;
   Memory<TableAllocator> on_device_;
   Staging staging_[2];
@@ -281,7 +281,7 @@ class DeviceBatch {
 };
 
 template <class... Policies>
-DeviceBatch(KvCache<Policies...> const&, StepSize const&) -> DeviceBatch<typename KvCache<Policies...>::View>;
+DeviceBatch(KvCache<Policies...> const&, BatchCapacity const&) -> DeviceBatch<typename KvCache<Policies...>::View>;
 
 /// Holds the blocks of sequences until the device has passed a point: for reads that steps do not know of, such as a
 /// copy to the host on a stream of its own.

@@ -15,7 +15,7 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// No block is free for what was asked. A normal event in a full cache: `try_append` gives it as a value instead.
+/// No block is free for what was asked. A normal event in a full cache: `try_extend` gives it as a value instead.
 class OutOfBlocks : public Error {
  public:
   /// `asked` new blocks of layer group `group`, of which only `free` were left, and `evictable` held prefixes that

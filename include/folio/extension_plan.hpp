@@ -13,7 +13,7 @@
 namespace folio {
 
 /// What one group's list gets and gives back.
-struct AppendPlan {
+struct ExtensionPlan {
   std::int32_t new_blocks = 0;
   bool copies_last = false;         // copy on write of the partly filled last block
   std::int32_t give_back_end = 0;   // blocks before this index leave the window
@@ -27,18 +27,18 @@ struct AppendPlan {
 
 /// A block list of a sequence, and what is around it. `Pool` says who shares a block: BlockPool.
 template <class Pool>
-struct AppendSite {
+struct ExtensionSite {
   GroupShape const& shape;
   Pool const& pool;
   std::span<BlockId const> blocks;
-  std::int32_t given_back_end;  ///< blocks from the end of the sinks' to this index left the window before
-  std::int32_t num_tokens;      ///< of the sequence
-  std::int32_t slack;           ///< tokens that a group with a window keeps besides those that the next query sees
-  bool evicts;                  ///< whether what is cached and not protected can be evicted
+  std::int32_t first_resident_block;  ///< blocks from the end of the sinks' to this index left the window before
+  std::int32_t num_tokens;            ///< of the sequence
+  std::int32_t slack;  ///< tokens that a group with a window keeps besides those that the next query sees
+  bool evicts;         ///< whether what is cached and not protected can be evicted
 
   /// The first block after the sinks that is still held.
   [[nodiscard]] std::int32_t first_after_sinks() const {
-    return std::max(given_back_end, blocks_for(shape.sinks, shape.block_size));
+    return std::max(first_resident_block, blocks_for(shape.sinks, shape.block_size));
   }
 
   /// Whether n more tokens change nothing of the list: the sequence has their slots for itself, and nothing leaves the
@@ -47,19 +47,19 @@ struct AppendSite {
     if (std::int64_t{num_tokens} + n > static_cast<std::int64_t>(blocks.size()) * shape.block_size) return false;
     if (n > 0 && pool.is_shared(blocks.back())) return false;
     return shape.window == 0 ||
-           shape.window_begin(first_query()) < (std::int64_t{given_back_end} + 1) * shape.block_size;
+           shape.window_begin(first_query()) < (std::int64_t{first_resident_block} + 1) * shape.block_size;
   }
 
   /// Cost: O(blocks that leave the window).
-  [[nodiscard]] AppendPlan plan(std::int32_t n) const {
-    AppendPlan plan;
-    plan.give_back_end = given_back_end;
+  [[nodiscard]] ExtensionPlan plan(std::int32_t n) const {
+    ExtensionPlan plan;
+    plan.give_back_end = first_resident_block;
     if (n <= 0) return plan;
     plan.new_blocks = blocks_for(num_tokens + n, shape.block_size) - static_cast<std::int32_t>(blocks.size());
     plan.copies_last = num_tokens % shape.block_size != 0 && pool.is_shared(blocks.back());
     plan.copy_can_be_spared = plan.copies_last && can_be_alone_with(blocks.back());
     if (shape.window == 0) return plan;
-    plan.give_back_end = std::max(given_back_end, shape.window_begin(first_query()) / shape.block_size);
+    plan.give_back_end = std::max(first_resident_block, shape.window_begin(first_query()) / shape.block_size);
     for (std::int32_t i = first_after_sinks(); i < plan.give_back_end; ++i) {
       BlockId const block = blocks[static_cast<std::size_t>(i)];
       plan.freed += pool.is_shared(block) ? 0 : 1;

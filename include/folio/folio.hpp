@@ -17,7 +17,7 @@
 #include <folio/allocator/numa.hpp>
 #endif
 #include <folio/block_pool.hpp>           // who owns which block?
-#include <folio/sequence.hpp>             // a sequence: append, fork, truncate
+#include <folio/sequence.hpp>             // a sequence: extend, fork, truncate
 #include <folio/quantizer/f32.hpp>        // how is an element stored?
 #include <folio/quantizer/f16.hpp>
 #include <folio/quantizer/bf16.hpp>

@@ -125,7 +125,7 @@ class KvCache {
   /// there.
   [[nodiscard]] Sequence create(std::int32_t num_tokens) {
     Sequence sequence = create();
-    sequence.append(num_tokens);
+    sequence.extend(num_tokens);
     return sequence;
   }
 
@@ -162,9 +162,9 @@ class KvCache {
   }
 
   /// Lets the tree evict what `sequence` found or inserted, as any other prefix. The sequence keeps its blocks.
-  void let_go(Sequence& sequence) {
-    if (sequence.store() != &core_->store) throw Error("folio: let_go needs a sequence of this cache");
-    prefixes().let_go(sequence.state());
+  void release_lease(Sequence& sequence) {
+    if (sequence.store() != &core_->store) throw Error("folio: release_lease needs a sequence of this cache");
+    prefixes().release_lease(sequence.state());
   }
 
   /// How many tokens of `prompt` create() would find now. Changes nothing, and counts as no use: for a request that
@@ -193,7 +193,7 @@ class KvCache {
                   "(folio/device_batch.cuh) and upload it");
     if (!tables.is_of(*core_)) throw Error("folio: this batch is of another cache; make one with KvCache::batch");
     tables.fill(core_->store, items, padding);
-    core_->do_due_work();
+    core_->flush_pending();
   }
   void batch(std::initializer_list<BatchItem> items, Batch<View>& tables, BatchPadding const& padding = {}) const {
     batch(std::span(items.begin(), items.size()), tables, padding);
@@ -222,7 +222,7 @@ class KvCache {
   [[nodiscard]] std::int64_t num_blocks(int group = 0) const { return block_pool(group).num_blocks(); }
   [[nodiscard]] std::int64_t num_free_blocks(int group = 0) const { return block_pool(group).num_free(); }
   /// Blocks that can be had now: those that are free, and those of prefixes that nobody needs. For admission by
-  /// budgets; whether one append succeeds says Sequence::can_append. O(1).
+  /// budgets; whether one append succeeds says Sequence::can_extend. O(1).
   [[nodiscard]] std::int64_t num_obtainable_blocks(int group = 0) const {
     return core_->store.num_obtainable(static_cast<int>(checked(group)));
   }
@@ -319,7 +319,7 @@ class KvCache {
           CacheState(std::move(sizes.shapes), sizes.num_blocks, std::move(sizes.block_bytes), sizes.slack) {
       pools = this->begins;
       defers_copies = device_can_read<Allocator>;
-      if (!defers_copies) do_due_work();
+      if (!defers_copies) flush_pending();
       if constexpr (has_prefixes) {
         tree = std::make_unique<Tree>(store, block_bytes, detail::given_or_default<Eviction>(given...),
                                       detail::given_or_default<Events>(given...),

@@ -50,11 +50,11 @@ class LockedSequence {
   ~LockedSequence() { release(); }
 
   [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(sequence_); }
-  void append(std::int32_t num_tokens) {
-    locked([&] { sequence_.append(num_tokens); });
+  void extend(std::int32_t num_tokens) {
+    locked([&] { sequence_.extend(num_tokens); });
   }
-  [[nodiscard]] bool try_append(std::int32_t num_tokens) {
-    return locked([&] { return sequence_.try_append(num_tokens); });
+  [[nodiscard]] bool try_extend(std::int32_t num_tokens) {
+    return locked([&] { return sequence_.try_extend(num_tokens); });
   }
   void truncate(std::int32_t num_tokens) {
     locked([&] { sequence_.truncate(num_tokens); });
@@ -107,7 +107,7 @@ class LockedCache {
   /// A sequence of a step, and how many of its last tokens are queries.
   struct Item {
     SequenceType const* sequence;
-    std::int32_t num_query_tokens = BatchItem::last_append;
+    std::int32_t num_query_tokens = BatchItem::last_extension;
   };
 
   /// What KvCache is made from, or a KvCache.

@@ -69,7 +69,7 @@ class GrowthForecast {
 ///
 ///   Reservation ahead;
 ///   if (!ahead.try_reserve(sequence, forecast.further())) ...       // not now
-///   while (...) ahead.try_append(sequence, 1);                      // out of what is held, then of what is free
+///   while (...) ahead.try_extend(sequence, 1);                      // out of what is held, then of what is free
 ///   ahead.release();                                                // or let it go: what was not used is free again
 ///
 /// The blocks are the reservation's and no sequence's: the sequence's own list stays as long as its tokens need. In the
@@ -90,13 +90,13 @@ class Reservation {
 
   /// Holds exactly the blocks that `num_tokens` more tokens of `sequence` take, appended at most `step` at a time:
   /// takes what is missing, evicting prefixes if need be, and gives back what is too much. False, and what is held as
-  /// before, when a group has too few; never where Sequence::can_append(num_tokens). Throws Error for a negative
+  /// before, when a group has too few; never where Sequence::can_extend(num_tokens). Throws Error for a negative
   /// number, a step below 1, or where blocks of another cache are held; std::bad_alloc, and what is held as before.
   [[nodiscard]] bool try_reserve(Sequence& sequence, std::int32_t num_tokens, std::int32_t step = 1) {
     bind(sequence);
     if (step < 1) throw Error("folio: a sequence grows by at least 1 token at a time, not " + std::to_string(step));
     SequenceState& state = sequence.state();
-    store_->check_append(state, num_tokens);
+    store_->check_extension(state, num_tokens);
     std::array<std::int64_t, max_groups> most{};
     for (int g = 0; g < store_->num_groups(); ++g) most[at(g)] = most_ahead(state, g, num_tokens, step);
     auto const more = [&](int g, std::int64_t ahead) {
@@ -115,16 +115,16 @@ class Reservation {
     return true;
   }
 
-  /// `sequence.try_append(num_tokens)`, with the blocks that are held before those that are free.
-  [[nodiscard]] bool try_append(Sequence& sequence, std::int32_t num_tokens) {
+  /// `sequence.try_extend(num_tokens)`, with the blocks that are held before those that are free.
+  [[nodiscard]] bool try_extend(Sequence& sequence, std::int32_t num_tokens) {
     bind(sequence);
     std::array<std::int64_t, max_groups> given{};
     for (int g = 0; g < store_->num_groups(); ++g)
-      given[at(g)] = std::clamp(sequence.num_blocks_to_append(num_tokens, g), std::int64_t{0}, held(g));
+      given[at(g)] = std::clamp(sequence.num_blocks_to_extend(num_tokens, g), std::int64_t{0}, held(g));
     for (int g = 0; g < store_->num_groups(); ++g) give(g, given[at(g)]);
     bool appended = false;
     try {
-      appended = sequence.try_append(num_tokens);
+      appended = sequence.try_extend(num_tokens);
     } catch (...) {
       take_again(given);
       throw;

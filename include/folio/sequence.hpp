@@ -50,47 +50,47 @@ class Sequence {
   /// blocks that none of the new tokens sees are given back first. Throws OutOfBlocks, and changes nothing, when a
   /// group has too few blocks; Error for a negative number. Cost: O(new blocks); one block copy when the partly filled
   /// last block is shared.
-  void append(std::int32_t num_tokens) {
-    if (try_append(num_tokens)) return;
+  void extend(std::int32_t num_tokens) {
+    if (try_extend(num_tokens)) return;
     int const g = store_->group_short_of(*state_, num_tokens);
     std::int64_t const free = store_->pool(g).num_free();
-    throw OutOfBlocks(g, store_->blocks_to_append(*state_, g, num_tokens), free, store_->num_obtainable(g) - free);
+    throw OutOfBlocks(g, store_->blocks_to_extend(*state_, g, num_tokens), free, store_->num_obtainable(g) - free);
   }
 
   /// The same with "no" as a value: false, and nothing changed.
-  [[nodiscard]] bool try_append(std::int32_t num_tokens) {
+  [[nodiscard]] bool try_extend(std::int32_t num_tokens) {
     SequenceState& s = state();  // before store_ is looked at: an empty handle has none
-    return store_->try_append(s, num_tokens);
+    return store_->try_extend(s, num_tokens);
   }
 
   /// Takes the host memory that such an append needs, so that it fails for want of blocks only: for sequences of
   /// several caches that grow together or not at all. Throws Error for a negative number; std::bad_alloc.
-  void prepare_append(std::int32_t num_tokens) {
+  void prepare_extend(std::int32_t num_tokens) {
     SequenceState& s = state();
     store_->prepare(s, num_tokens);
   }
 
   /// Whether such an append would succeed now. Changes nothing. Cost: as KvCache::num_obtainable_blocks, and O(blocks
   /// that leave a window).
-  [[nodiscard]] bool can_append(std::int32_t num_tokens) const {
+  [[nodiscard]] bool can_extend(std::int32_t num_tokens) const {
     SequenceState const& s = state();
     return store_->group_short_of(s, num_tokens) < 0;
   }
 
   /// How many blocks of layer group `group` an append would take from those that are free, as things are. Where memory
-  /// is short it may get along with fewer: see fewest_blocks_to_append.
-  [[nodiscard]] std::int64_t num_blocks_to_append(std::int32_t num_tokens, int group = 0) const {
+  /// is short it may get along with fewer: see fewest_blocks_to_extend.
+  [[nodiscard]] std::int64_t num_blocks_to_extend(std::int32_t num_tokens, int group = 0) const {
     SequenceState const& s = state();
     check_group(group, store_->num_groups());
-    return store_->blocks_to_append(s, group, num_tokens);
+    return store_->blocks_to_extend(s, group, num_tokens);
   }
 
-  /// The fewest blocks of layer group `group` with which an append can succeed: can_append where each group has as many
+  /// The fewest blocks of layer group `group` with which an append can succeed: can_extend where each group has as many
   /// that are obtainable (KvCache::num_obtainable_blocks). For budgets over several requests, whose numbers add up.
-  [[nodiscard]] std::int64_t fewest_blocks_to_append(std::int32_t num_tokens, int group = 0) const {
+  [[nodiscard]] std::int64_t fewest_blocks_to_extend(std::int32_t num_tokens, int group = 0) const {
     SequenceState const& s = state();
     check_group(group, store_->num_groups());
-    return store_->fewest_to_append(s, group, num_tokens);
+    return store_->fewest_to_extend(s, group, num_tokens);
   }
 
   /// A second sequence with the same tokens. Blocks are shared; whoever first appends into a shared, partly filled

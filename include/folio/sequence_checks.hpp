@@ -14,12 +14,12 @@
 namespace folio::detail {
 
 /// Throws Error where a sequence cannot be truncated to n tokens, because layer group `g` gave back, before block
-/// `given_back_end`, what the next query would see.
-inline void check_truncate(GroupShape const& s, int g, std::int32_t given_back_end, std::int32_t n) {
+/// `first_resident_block`, what the next query would see.
+inline void check_truncate(GroupShape const& s, int g, std::int32_t first_resident_block, std::int32_t n) {
   std::int32_t const sink_blocks = blocks_for(s.sinks, s.block_size);
-  bool const gave_back = given_back_end > sink_blocks;
+  bool const gave_back = first_resident_block > sink_blocks;
   if (!gave_back || blocks_for(n, s.block_size) <= sink_blocks) return;
-  std::int64_t const first_held = std::int64_t{given_back_end} * s.block_size;
+  std::int64_t const first_held = std::int64_t{first_resident_block} * s.block_size;
   if (s.window_begin(n) >= first_held) return;
   throw Error("folio: cannot truncate to " + std::to_string(n) + " tokens: layer group " + std::to_string(g) +
               ", with a window of " + std::to_string(s.window) + ", gave back the tokens before " +

@@ -36,7 +36,7 @@ struct BlockList {
   /// window: null_block.
   std::vector<BlockId> blocks;
   /// Blocks from the end of the sinks' to this index were given back because they left the window.
-  std::int32_t given_back_end = 0;
+  std::int32_t first_resident_block = 0;
 };
 
 /// The last change of a block list that was not at its end, and when it was.

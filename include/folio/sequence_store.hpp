@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Every sequence's block lists: create, append, fork (copy on write), truncate, release. Host only, knows no bytes.
+// Every sequence's block lists: create, extend, fork (copy on write), truncate, release. Host only, knows no bytes.
 
 #include <algorithm>
 #include <array>
@@ -69,23 +69,23 @@ class SequenceStore {
   }
 
   /// Throws Error where no sequence can have n tokens more than this one.
-  void check_append(SequenceState const& state, std::int32_t n) const {
+  void check_extension(SequenceState const& state, std::int32_t n) const {
     if (n < 0 || n > std::numeric_limits<std::int32_t>::max() - state.num_tokens)
       throw Error("folio: cannot append " + std::to_string(n) + " tokens to a sequence of " +
                   std::to_string(state.num_tokens) + "; a sequence has at most 2147483647");
   }
 
   /// How many blocks of group `g` an append of n tokens would take more than it gives back out of the window.
-  [[nodiscard]] std::int64_t blocks_to_append(SequenceState const& state, int g, std::int32_t n) const {
-    check_append(state, n);
-    AppendPlan const plan = this->plan(state, g, n);
+  [[nodiscard]] std::int64_t blocks_to_extend(SequenceState const& state, int g, std::int32_t n) const {
+    check_extension(state, n);
+    ExtensionPlan const plan = this->plan(state, g, n);
     return plan.asked() - plan.freed;
   }
 
   /// The fewest blocks of group `g` that must be obtainable so that an append of n tokens succeeds: where memory is
   /// short, what can be evicted spares a copy, leaves the window free, or is given up by the tree.
-  [[nodiscard]] std::int64_t fewest_to_append(SequenceState const& state, int g, std::int32_t n) const {
-    check_append(state, n);
+  [[nodiscard]] std::int64_t fewest_to_extend(SequenceState const& state, int g, std::int32_t n) const {
+    check_extension(state, n);
     std::int64_t gain[max_groups] = {};
     would_gain(state, n, gain);
     return plan(state, g, n).asked_at_least() - gain[g];
@@ -94,7 +94,7 @@ class SequenceStore {
   /// Blocks of group `g` that an append of n tokens takes more than its window leaves free or evictable: what is to be
   /// held ahead for it.
   [[nodiscard]] std::int64_t blocks_ahead(SequenceState const& state, int g, std::int32_t n) const {
-    check_append(state, n);
+    check_extension(state, n);
     return plan(state, g, n).asked_ahead();
   }
 
@@ -111,8 +111,8 @@ class SequenceStore {
 
   /// Slots for n more tokens in every group; false, and nothing changed, when a group has not enough blocks.
   /// Cost: O(new blocks), and one block copy where the last block is partly filled and shared.
-  [[nodiscard]] bool try_append(SequenceState& state, std::int32_t n) {
-    check_append(state, n);
+  [[nodiscard]] bool try_extend(SequenceState& state, std::int32_t n) {
+    check_extension(state, n);
     if (fits_in_place(state, n))
       prepare_tree(state, n);
     else if (!take_slots(state, n))
@@ -126,7 +126,7 @@ class SequenceStore {
 
   /// Takes the host memory that an append of n tokens needs, before anything changes.
   void prepare(SequenceState& state, std::int32_t n) {
-    check_append(state, n);
+    check_extension(state, n);
     for (int g = 0; g < num_groups(); ++g) {
       reserve(list(state, g).blocks, blocks_for(state.num_tokens + n, shape(g).block_size));
       if (state.num_tokens % shape(g).block_size != 0 && copier_.prepare != nullptr) copier_.prepare(copier_.owner, g);
@@ -134,7 +134,7 @@ class SequenceStore {
     prepare_tree(state, n);
   }
 
-  /// What `undo_append` needs to know of a sequence before an append.
+  /// What `undo_extend` needs to know of a sequence before an append.
   struct Mark {
     std::int32_t num_tokens, num_new_tokens;
     std::array<BlockId, max_groups> last_blocks{};
@@ -148,7 +148,7 @@ class SequenceStore {
   }
   /// Makes a sequence what it was before its last append: unlike truncate, also its new tokens, and a last block that
   /// was copied. For groups without a window, as long as nobody else was changed since. Allocates nothing.
-  void undo_append(SequenceState& state, Mark const& before) noexcept {
+  void undo_extend(SequenceState& state, Mark const& before) noexcept {
     for (int g = 0; g < num_groups(); ++g) {
       shrink(state, g, before.num_tokens);
       BlockId const last = before.last_blocks[static_cast<std::size_t>(g)];
@@ -189,7 +189,7 @@ class SequenceStore {
     if (n < 0 || n > state.num_tokens)
       throw Error("folio: cannot truncate a sequence of " + std::to_string(state.num_tokens) + " tokens to " +
                   std::to_string(n) + "; give a length from 0 to that");
-    for (int g = 0; g < num_groups(); ++g) detail::check_truncate(shape(g), g, list(state, g).given_back_end, n);
+    for (int g = 0; g < num_groups(); ++g) detail::check_truncate(shape(g), g, list(state, g).first_resident_block, n);
     for (int g = 0; g < num_groups(); ++g) shrink(state, g, n);
     state.num_new_tokens = std::max(0, state.num_new_tokens - (state.num_tokens - n));
     state.num_cached_tokens = std::min(state.num_cached_tokens, n);
@@ -264,11 +264,11 @@ class SequenceStore {
     if (v.capacity() < wanted) v.reserve(std::max(wanted, v.capacity() + v.capacity() / 2));
   }
 
-  [[nodiscard]] AppendSite<BlockPool> site(SequenceState const& state, int g) const {
+  [[nodiscard]] ExtensionSite<BlockPool> site(SequenceState const& state, int g) const {
     BlockList const& l = list(state, g);
-    return {shape(g), pool(g), l.blocks, l.given_back_end, state.num_tokens, slack_, prefix_.evicts};
+    return {shape(g), pool(g), l.blocks, l.first_resident_block, state.num_tokens, slack_, prefix_.evicts};
   }
-  [[nodiscard]] AppendPlan plan(SequenceState const& state, int g, std::int32_t n) const {
+  [[nodiscard]] ExtensionPlan plan(SequenceState const& state, int g, std::int32_t n) const {
     return site(state, g).plan(n);
   }
   [[nodiscard]] bool fits_in_place(SequenceState const& state, std::int32_t n) const {
@@ -298,7 +298,7 @@ class SequenceStore {
   /// Whether there are wanted(g, blocks) blocks of each group, of those that n more tokens take at the least.
   template <class Wanted>
   [[nodiscard]] Shortage short_of(SequenceState const& state, std::int32_t n, Wanted wanted) const {
-    check_append(state, n);
+    check_extension(state, n);
     std::int64_t gain[max_groups] = {};
     auto const first_short = [&] {
       for (int g = 0; g < num_groups(); ++g)
@@ -321,7 +321,7 @@ class SequenceStore {
     if (begin < end) state.note_change(g, static_cast<std::size_t>(begin));
     for (std::int32_t i = begin; i < end; ++i)
       pool(g).release_live(std::exchange(l.blocks[static_cast<std::size_t>(i)], null_block));
-    l.given_back_end = end;
+    l.first_resident_block = end;
   }
 
   /// Evicts until there are the blocks that are wanted for n more tokens. Planned anew each time: evicting may leave
@@ -330,12 +330,12 @@ class SequenceStore {
   void evict_for(SequenceState& state, std::int32_t n, Shortage const& found, Wanted wanted) noexcept {
     if (found.gives_up) prefix_.give_up(prefix_.owner, state);
     for (int g = 0; g < num_groups(); ++g)
-      for (AppendPlan plan = this->plan(state, g, n); wanted(g, plan.asked_ahead()) > pool(g).num_free();
+      for (ExtensionPlan plan = this->plan(state, g, n); wanted(g, plan.asked_ahead()) > pool(g).num_free();
            plan = this->plan(state, g, n))
         if (!prefix_.evict(prefix_.owner, g, plan.copies_last ? list(state, g).blocks.back() : null_block)) break;
   }
 
-  void grow(SequenceState& state, int g, AppendPlan const& plan) noexcept {
+  void grow(SequenceState& state, int g, ExtensionPlan const& plan) noexcept {
     BlockList& l = list(state, g);
     BlockPool& pool = this->pool(g);
     if (plan.copies_last) {
@@ -358,7 +358,7 @@ class SequenceStore {
     if (l.blocks.size() > keep) state.note_change(g, keep);
     for (; l.blocks.size() > keep; l.blocks.pop_back())
       if (l.blocks.back() != null_block) pool(g).release_live(l.blocks.back());
-    l.given_back_end = std::min(l.given_back_end, static_cast<std::int32_t>(l.blocks.size()));
+    l.first_resident_block = std::min(l.first_resident_block, static_cast<std::int32_t>(l.blocks.size()));
   }
 
   /// The blocks that a sequence holds: those of its sinks, and those from the window on.
@@ -366,7 +366,7 @@ class SequenceStore {
     std::span<BlockId const> const all = list(state, g).blocks;
     auto const size = static_cast<std::int32_t>(all.size());
     std::int32_t const sinks = std::min(size, blocks_for(shape(g).sinks, shape(g).block_size));
-    std::int32_t const window = std::max(sinks, std::min(size, list(state, g).given_back_end));
+    std::int32_t const window = std::max(sinks, std::min(size, list(state, g).first_resident_block));
     return {all.first(static_cast<std::size_t>(sinks)), all.subspan(static_cast<std::size_t>(window))};
   }
 

@@ -86,7 +86,7 @@ class LayerView {
   using KeyRow = Row<typename View::KeyQuantizer, typename View::Layout, Plane::key>;
   using ValueRow = Row<typename View::ValueQuantizer, typename View::Layout, Plane::value>;
   /// What the types tell of the shape.
-  static constexpr GroupShape known = View::template known_shape<Group>();
+  static constexpr GroupShape known = View::template static_shape<Group>();
 
   FOLIO_HOST_DEVICE constexpr LayerView(GroupTable const& table, std::int32_t index_in_group)
       : table_(table), layer_begin_(table.pool + index_in_group * map().layer_bytes()) {}
@@ -308,7 +308,7 @@ class BlockTableView {
   /// Sequence `i` of the step, as `layer` of the model sees it. For models whose layers are all latent or none is.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto sequence(std::int32_t i, std::int32_t layer) const {
     constexpr int group = num_groups == 1 ? 0 : any_group;
-    static_assert(group == 0 || known_shape<any_group>().kind != AttentionKind::none || !has_latent(),
+    static_assert(group == 0 || static_shape<any_group>().kind != AttentionKind::none || !has_latent(),
                   "folio: this model mixes latent and other layers, whose rows have different types: "
                   "ask for a group of layers by sequence_in<Group>(i, index_in_group)");
     LayerPlace const at = place(layer);
@@ -331,7 +331,7 @@ class BlockTableView {
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr GroupTable const& group(std::int32_t g) const { return groups_[g]; }
 
   template <int Group>
-  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr GroupShape known_shape() {
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr GroupShape static_shape() {
     if constexpr (Group == any_group)
       return shared_shape<M, Blocks>();
     else

@@ -9,12 +9,12 @@
 #include "conformance/allocator_suite.hpp"
 #include "support/catch.hpp"
 
+using folio::Accessibility;
 using folio::FunctionAllocator;
-using folio::Reach;
 
 namespace {
 
-FunctionAllocator<Reach::host> from_malloc() {
+FunctionAllocator<Accessibility::host> from_malloc() {
   return {[](std::size_t bytes, std::size_t alignment) -> void* {
             if (bytes > std::size_t{1} << 40) return nullptr;
             return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
@@ -31,15 +31,15 @@ TEST_CASE("two functions make an allocator") { folio::test::allocator_suite(from
 TEST_CASE("the functions get the bytes of each pool, and get them back") {
   std::vector<std::size_t> asked, returned;
   {
-    folio::KvCache<folio::Model<tiny>, folio::BlockSize<4>, folio::F32, FunctionAllocator<Reach::host>> const cache(
-        folio::CacheConfig{.num_blocks = {3}}, {[&](std::size_t bytes, std::size_t alignment) -> void* {
-                                                  asked = {bytes, alignment};
-                                                  return std::aligned_alloc(alignment, bytes);
-                                                },
-                                                [&](void* pointer, std::size_t bytes) {
-                                                  returned = {bytes};
-                                                  std::free(pointer);
-                                                }});
+    folio::KvCache<folio::Model<tiny>, folio::BlockSize<4>, folio::F32, FunctionAllocator<Accessibility::host>> const
+        cache(folio::CacheConfig{.num_blocks = {3}}, {[&](std::size_t bytes, std::size_t alignment) -> void* {
+                                                        asked = {bytes, alignment};
+                                                        return std::aligned_alloc(alignment, bytes);
+                                                      },
+                                                      [&](void* pointer, std::size_t bytes) {
+                                                        returned = {bytes};
+                                                        std::free(pointer);
+                                                      }});
     CHECK(asked == std::vector<std::size_t>{4U * 256U, 64U});
     CHECK(returned.empty());
   }
@@ -47,10 +47,10 @@ TEST_CASE("the functions get the bytes of each pool, and get them back") {
 }
 
 TEST_CASE("who can read the memory is part of the type") {
-  STATIC_REQUIRE(folio::host_can_read<FunctionAllocator<Reach::host>>);
-  STATIC_REQUIRE_FALSE(folio::device_can_read<FunctionAllocator<Reach::host>>);
-  STATIC_REQUIRE_FALSE(folio::host_can_read<FunctionAllocator<Reach::device>>);
-  STATIC_REQUIRE(folio::device_can_read<FunctionAllocator<Reach::device>>);
-  STATIC_REQUIRE(folio::host_can_read<FunctionAllocator<Reach::both>>);
-  STATIC_REQUIRE(folio::device_can_read<FunctionAllocator<Reach::both>>);
+  STATIC_REQUIRE(folio::host_can_read<FunctionAllocator<Accessibility::host>>);
+  STATIC_REQUIRE_FALSE(folio::device_can_read<FunctionAllocator<Accessibility::host>>);
+  STATIC_REQUIRE_FALSE(folio::host_can_read<FunctionAllocator<Accessibility::device>>);
+  STATIC_REQUIRE(folio::device_can_read<FunctionAllocator<Accessibility::device>>);
+  STATIC_REQUIRE(folio::host_can_read<FunctionAllocator<Accessibility::both>>);
+  STATIC_REQUIRE(folio::device_can_read<FunctionAllocator<Accessibility::both>>);
 }

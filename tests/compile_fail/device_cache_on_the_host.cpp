@@ -5,10 +5,10 @@
 
 constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 16};
 #ifdef FOLIO_EXPECT_OK
-using Allocator = folio::FunctionAllocator<folio::Reach::both>;
+using Allocator = folio::FunctionAllocator<folio::Accessibility::both>;
 #else
 // expected-error: in memory that the host cannot read: make a DeviceBatch
-using Allocator = folio::FunctionAllocator<folio::Reach::device>;
+using Allocator = folio::FunctionAllocator<folio::Accessibility::device>;
 #endif
 
 auto tables(folio::KvCache<folio::Model<tiny>, Allocator> const& cache, folio::Sequence const& s) {

@@ -32,7 +32,7 @@ struct PinnedAccess : folio::test::HostAccess {
 };
 
 /// As an engine's own arena would be plugged in.
-FunctionAllocator<Reach::device> from_cuda_malloc() {
+FunctionAllocator<Accessibility::device> from_cuda_malloc() {
   return {[](std::size_t bytes, std::size_t) -> void* {
             void* pointer = nullptr;
             return cudaMalloc(&pointer, bytes) == cudaSuccess ? pointer
@@ -83,8 +83,8 @@ TEST_CASE("a function that gives memory at odd places is found out, and gets it 
   std::byte memory[256];
   auto* const aligned = memory + (64 - reinterpret_cast<std::uintptr_t>(memory) % 64) % 64;
   std::size_t returned = 0;
-  FunctionAllocator<Reach::both> allocator([&](std::size_t, std::size_t) { return aligned + 16; },
-                                           [&](void*, std::size_t bytes) { returned += bytes; });
+  FunctionAllocator<Accessibility::both> allocator([&](std::size_t, std::size_t) { return aligned + 16; },
+                                                   [&](void*, std::size_t bytes) { returned += bytes; });
   CHECK(allocator.allocate(100, 16) == aligned + 16);
   CHECK_THAT(error_of<OutOfMemory>([&] { static_cast<void>(allocator.allocate(100, 64)); }),
              contains("not aligned to 64 bytes"));

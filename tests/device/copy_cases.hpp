@@ -104,8 +104,8 @@ void append_and_gather(std::vector<std::int64_t> const& num_blocks) {
   for (std::int32_t const length : {0, 1, 16, 17, 37}) twins.add(length);
   append_everywhere<T>(twins, 80);  // more than there are: the rest have slot -1
   twins.fork(4);
-  twins.append(5, 9);
-  twins.append(4, 2);
+  twins.extend(5, 9);
+  twins.extend(4, 2);
   append_everywhere<T>(twins, 0);
   gather_everywhere<T>(twins);
 }

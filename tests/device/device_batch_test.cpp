@@ -37,8 +37,8 @@ TEST_CASE("a step is one kernel and no copy, and the host does not wait for it",
   simt::streams(GENERATE(0, 1, 2));
   Fixture f;
   for (int step = 0; step < 10; ++step) {
-    f.a.append(1);
-    f.b.append(2);
+    f.a.extend(1);
+    f.b.extend(2);
     std::int64_t const copies = simt::num_copies_to_device(), waits = simt::num_host_waits(),
                        launches = simt::num_launches();
     f.steps.batch().upload({&f.a, &f.b}, f.first);
@@ -66,7 +66,7 @@ TEST_CASE("a step is stale when one of its sequences has given a block back sinc
   Fixture f;
   CHECK_FALSE(f.steps.batch().is_stale());  // nothing was uploaded
   f.steps.batch().upload({&f.a, &f.b}, f.first);
-  f.a.append(1);  // more slots take nothing away
+  f.a.extend(1);  // more slots take nothing away
   CHECK_FALSE(f.steps.batch().is_stale());
   static_cast<void>(f.steps.batch().view());
   f.b.truncate(1);
@@ -85,7 +85,7 @@ TEST_CASE("addresses and sizes in the view stay the same") {
   Fixture f;
   auto const before = f.steps.batch().view();
   f.steps.batch().upload({}, f.first);
-  f.a.append(15);
+  f.a.extend(15);
   f.steps.batch().upload({&f.a, {&f.b, 3}}, f.first);
   auto const after = f.steps.batch().view();
   CHECK(after.num_sequences() == 4);
@@ -151,7 +151,7 @@ TEST_CASE("a step that is too large is refused, and the last one stays") {
   CHECK_THAT(refused({&f.a, &f.b, &c, &d, &e}),
              contains("at most 4 sequences, 24 query tokens and 64 tokens; this step has 5 sequences, 21 query"));
   CHECK_THAT(refused({&f.a, {&long_one, 20}}), contains("this step has 2 sequences, 25 query tokens and 64 tokens"));
-  long_one.append(1);
+  long_one.extend(1);
   CHECK_THAT(refused({&long_one}), contains("this step has 1 sequences, 1 query tokens and 65 tokens"));
 
   Cache other({.num_blocks = {9, 9}});
@@ -177,8 +177,8 @@ TEST_CASE("kernels between uploads that nobody waits for see their own step's ta
   for (int step = 0; step < 7; ++step) {
     bool const is_first = change_stream_every == 0 || step / change_stream_every % 2 == 0;
     cudaStream_t const stream = is_first ? f.first : f.second;
-    f.a.append(step % 3);
-    f.b.append(1);
+    f.a.extend(step % 3);
+    f.b.extend(1);
     if (step % 2 == 0)
       f.steps.batch().upload({&f.a, &f.b}, stream);
     else
@@ -247,7 +247,7 @@ TEST_CASE("a graph that was captured with the view replays with each upload") {
   check_cuda(cudaGraphInstantiate(&replay, graph, 0), "making a graph");
   for (int step = 0; step < 4; ++step) {
     cudaStream_t const stream = step % 2 == 0 ? f.first : f.second;
-    f.a.append(1);
+    f.a.extend(1);
     f.steps.write({{&f.a, 2}, {&f.b, 9}}, 100 * step, stream);
     check_cuda(cudaGraphLaunch(replay, stream), "a graph");
     folio_test::wait_for_device();
@@ -281,9 +281,9 @@ TEST_CASE("an upload moves what the step changes, however large the tables are")
     CHECK(upload(20) < 160 * for_a_token + 8 * num_sequences);  // slots and blocks, and a word for each query start
     CHECK(upload(0) < 160 * for_a_token + 8 * num_sequences);   // the same slots become padding
     CHECK(upload(0) == 0);
-    for (Sequence& s : sequences) s.append(1);
+    for (Sequence& s : sequences) s.extend(1);
     CHECK(upload(1) < 8 * for_a_token + 8 * num_sequences);
-    for (Sequence& s : sequences) s.append(1);  // the last one begins a block with it
+    for (Sequence& s : sequences) s.extend(1);  // the last one begins a block with it
     CHECK(upload(1) < 8 * for_a_token);
     sequences.resize(1);
     CHECK(upload(1) < 8 * for_a_token + 8 * num_sequences);
@@ -313,7 +313,7 @@ TEST_CASE("a step of any size comes to the device, whatever was there before") {
     for (int i = 0; i < 2 + step % 2; ++i) rows.push_back(cache.create());
     for (int token = 0; token < 5000; ++token)
       for (std::size_t i = 0; i < rows.size(); ++i)
-        if ((token + static_cast<int>(i)) % (step + 1) != 0 || step == 0) rows[i].append(1);
+        if ((token + static_cast<int>(i)) % (step + 1) != 0 || step == 0) rows[i].extend(1);
     std::vector<BatchItem> items;
     for (Sequence const& row : rows) items.emplace_back(&row, std::min(row.num_tokens(), 900 + 10 * step));
     batch.upload(items, stream);
@@ -394,7 +394,7 @@ TEST_CASE("a stream that took the handle of one that was not retired is another,
       CHECK(simt::num_host_waits() == waits + 1);
     } else {
       CHECK_THROWS_AS(f.steps.batch().upload({&f.a}, heir), CudaError);
-      f.cache.state()->due.has_stream = false;
+      f.cache.state()->pending.has_stream = false;
     }
     folio_test::wait_for_device();
     f.steps.batch().retire(heir);
@@ -436,7 +436,7 @@ TEST_CASE("a batch and its sequences may outlive the cache") {
     Steps steps(*cache);
     cache.reset();
     steps.write({&a}, 10, stream);
-    a.append(2);
+    a.extend(2);
     steps.write({&a}, 20, stream);
     auto const& seen = steps.read(0, 7, stream);
     stream.wait();
@@ -467,7 +467,7 @@ TEST_CASE("a batch that cannot be made, or a step that fails at any call, leaves
     Cache cache({.num_blocks = {20, 40}});
     Sequence const a = cache.create(5);
     Sequence b = a.fork();
-    b.append(1);
+    b.extend(1);
     DeviceBatch batch(cache, {2, 8, 64});
     batch.upload({&a, &b}, first);
     BlockHold hold;
@@ -483,8 +483,8 @@ TEST_CASE("a step that failed at any call can be uploaded again", "[stand_in]") 
     Fixture f;
     f.steps.write({&f.a}, 10, f.first);
     Sequence child = f.a.fork();
-    child.append(1);
-    f.a.append(1);
+    child.extend(1);
+    f.a.extend(1);
     simt::fail_next("", cudaErrorUnknown, n);
     failed = 0;
     try {

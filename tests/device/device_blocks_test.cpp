@@ -39,7 +39,7 @@ Numbers operator+(Numbers a, Numbers const& b) {
 constexpr ModelConfig large_model{.layers = 32, .kv_heads = 8, .head_dim = 128};
 
 /// More memory than the stand-in's device has: then addresses, of which only what is written takes memory.
-FunctionAllocator<Reach::both> sparse_memory() {
+FunctionAllocator<Accessibility::both> sparse_memory() {
   auto const is_cuda = std::make_shared<bool>(false);
   return {[is_cuda](std::size_t bytes, std::size_t) -> void* {
             void* memory = nullptr;
@@ -86,12 +86,12 @@ TEST_CASE("a child's first append leaves the parent's tokens, and takes them alo
   Sequence parent = cache.create(5);
   steps.write({&parent}, 10, first);
   Sequence child = parent.fork();
-  child.append(1);   // copies the last block
-  parent.append(3);  // alone in it by now
+  child.extend(1);   // copies the last block
+  parent.extend(3);  // alone in it by now
   steps.write({&parent, &child}, 20, second);
   auto const& parents = steps.read(0, 8, second);
   auto const& childs = steps.read(1, 6, second);
-  child.append(2);
+  child.extend(2);
   steps.write({&child}, 30, first);
   auto const& later = steps.read(0, 8, first);
   folio_test::wait_for_device();
@@ -111,7 +111,7 @@ TEST_CASE("forks of forks before an upload are copied in their order") {
   std::vector<Sequence> all;
   for (int i = 0; i < 4; ++i) {  // each copies the block that the one before has just been given
     Sequence next = (i == 0 ? a : all.back()).fork();
-    next.append(1);
+    next.extend(1);
     all.push_back(std::move(next));
   }
   steps.write({&all[0], &all[1], &all[2], &all[3]}, 20, second);
@@ -135,15 +135,15 @@ TEST_CASE("a parent that goes before the upload leaves its block to others, and 
   BlockId const block = parent.blocks()[0];
   steps.write({&parent}, 10, first);
   Sequence child = parent.fork();
-  child.append(1);
+  child.extend(1);
   parent.release();
   Sequence const stranger = cache.create(3);
   REQUIRE(stranger.blocks()[0] == block);
   // And a child that goes as well, whose copy is made in vain into a block that somebody else has by now.
   Sequence other_child = child.fork();
-  child.append(1);  // full blocks by now: the copy below is of the next one
+  child.extend(1);  // full blocks by now: the copy below is of the next one
   Sequence third = child.fork();
-  third.append(1);
+  third.extend(1);
   BlockId const copied = third.blocks()[1];
   third.release();
   Sequence const heir = cache.create(4);
@@ -217,7 +217,7 @@ TEST_CASE("blocks that are held are nobody else's until the device has passed th
   for (int tries = 0; !appended && tries < 10000; ++tries) {
     if (seed == 0) copies.wait();
     if (hold.release_done() == 0) CHECK(reader.first() == 14);  // not before the copy is done
-    appended = next.try_append(4);
+    appended = next.try_extend(4);
   }
   REQUIRE(appended);
   CHECK(hold.release_done() == 0);
@@ -243,7 +243,7 @@ TEST_CASE("holds end in their order, and a sequence that is held goes on", "[sta
   hold.hold(sequence, slow);
   hold.hold(sequence, fast);
   CHECK(hold.release_done() == 2);
-  sequence.append(2);  // beside what is held: the last block is copied
+  sequence.extend(2);  // beside what is held: the last block is copied
   CHECK(cache.stats().counters.copies == 2);
   steps.write({&sequence}, 20, compute);
   auto const& seen = steps.read(0, 7, compute);
@@ -287,7 +287,7 @@ TEST_CASE("a pool does not shrink below blocks that are still to be copied") {
   Sequence const low = cache.create(6);  // blocks 1 and 2
   steps.write({&low}, 10, stream);
   Sequence filler = cache.create(12), high = low.fork();
-  high.append(1);  // block 6 is to be a copy of block 2
+  high.extend(1);  // block 6 is to be a copy of block 2
   REQUIRE(high.blocks()[1] == BlockId{6});
   high.release();
   stream.wait();
@@ -311,7 +311,7 @@ TEST_CASE("of managed memory the host makes the copies that no upload has made")
   steps.write({&parent}, 10, stream);
   stream.wait();
   Sequence child = parent.fork();
-  child.append(1);
+  child.extend(1);
   auto const batch = cache.batch({&child});
   std::vector<float> keys(Steps::row, 30), found(7 * Steps::row);
   ops::append(batch.view(), 0, keys.data(), keys.data());
@@ -322,7 +322,7 @@ TEST_CASE("of managed memory the host makes the copies that no upload has made")
 }
 
 TEST_CASE("kernels address blocks beyond 2^32 bytes") {
-  using Large = KvCache<Model<large_model>, F32, FunctionAllocator<Reach::both>>;
+  using Large = KvCache<Model<large_model>, F32, FunctionAllocator<Accessibility::both>>;
   Large cache({.memory_bytes = std::int64_t{5} << 30}, sparse_memory());
   auto const num_blocks = static_cast<std::int32_t>(cache.num_blocks());
   REQUIRE(num_blocks * cache.block_bytes() > std::int64_t{9} << 29);
@@ -338,7 +338,7 @@ TEST_CASE("kernels address blocks beyond 2^32 bytes") {
   batch.upload({{&low, 16}, {&high, 20}}, stream);
   ops::append(batch.view(), 31, rows.data(), rows.data(), stream);
   Sequence child = high.fork();
-  child.append(1);
+  child.extend(1);
   REQUIRE(child.blocks()[1] == BlockId{num_blocks});
   batch.upload({{&low, 0}, {&child, 1}}, stream);  // copies the last but one block over the last
   ops::append(batch.view(), 31, rows.data(), rows.data(), stream);

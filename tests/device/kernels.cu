@@ -45,6 +45,6 @@ void compile_all() {
   step(PinnedAllocator());
   step(ManagedAllocator());
   step(VirtualAllocator(std::int64_t{1} << 36));
-  step(FunctionAllocator<Reach::device>([](std::size_t, std::size_t) -> void* { return nullptr; },
-                                        [](void*, std::size_t) {}));
+  step(FunctionAllocator<Accessibility::device>([](std::size_t, std::size_t) -> void* { return nullptr; },
+                                                [](void*, std::size_t) {}));
 }

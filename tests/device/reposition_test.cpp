@@ -103,7 +103,7 @@ TEST_CASE("the kernel leaves out tokens that a window gave back") {
   folio_test::Twins<Model<windowed>, BlockSize<2>, F16> twins({.num_blocks = {40}});
   twins.add(0);
   for (int i = 0; i < 14; ++i) {
-    twins.append(0, 1);
+    twins.extend(0, 1);
     fill(twins);
   }
   auto const host = twins.host_batch();

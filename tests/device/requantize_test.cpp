@@ -99,8 +99,8 @@ TEST_CASE("any grid demotes every row once, and tokens that a window gave back a
   for (auto add : {0, 14}) from.add(add);
   for (auto add : {0, 14}) to.add(add);
   for (int i = 0; i < 14; ++i) {
-    from.append(0, 1);
-    to.append(0, 1);
+    from.extend(0, 1);
+    to.extend(0, 1);
   }
   auto const host_from = from.host_batch(), device_from = from.device_batch();
   auto const host_to = to.host_batch(), device_to = to.device_batch();

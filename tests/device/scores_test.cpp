@@ -123,8 +123,8 @@ void score(std::vector<std::int64_t> const& num_blocks, T = {}) {
   for (std::int32_t const length : {1, 16, 17, 61, 0}) twins.add(length);
   write(twins, 3);
   twins.fork(3);
-  for (std::size_t i = 0; i < 4; ++i) twins.append(i, i == 2 ? 5 : 1);
-  twins.append(5, 2);
+  for (std::size_t i = 0; i < 4; ++i) twins.extend(i, i == 2 ? 5 : 1);
+  twins.extend(5, 2);
   write(twins, 30);
   score_everywhere<T>(twins, 2, {.decay = 0.5F});
   score_everywhere<T>(twins, 8, {.per_head = false});

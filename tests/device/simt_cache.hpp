@@ -92,9 +92,9 @@ class Twins {
     host_sequences_.push_back(host_sequences_[i].fork());
     device_sequences_.push_back(device_sequences_[i].fork());
   }
-  void append(std::size_t i, std::int32_t n) {
-    host_sequences_[i].append(n);
-    device_sequences_[i].append(n);
+  void extend(std::size_t i, std::int32_t n) {
+    host_sequences_[i].extend(n);
+    device_sequences_[i].extend(n);
   }
 
   [[nodiscard]] folio::Batch<View> host_batch(folio::BatchPadding const& padding = {}) const {

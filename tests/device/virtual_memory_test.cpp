@@ -118,7 +118,7 @@ TEST_CASE("a live cache grows and shrinks without moving a block") {
   std::byte* const pool = cache.pool();
   Sequence first = cache.create(3 * 16);
   for (BlockId const block : first.blocks()) fill_block(cache, block, to_int(block));
-  REQUIRE_FALSE(first.try_append(1));
+  REQUIRE_FALSE(first.try_extend(1));
 
   cache.resize(200);
   CHECK(cache.num_blocks() == 200);
@@ -145,7 +145,7 @@ TEST_CASE("a live cache grows and shrinks without moving a block") {
   CHECK(stats.live == 4);
   CHECK(stats.peak_live == 200);
   cache.resize(5);
-  second.append(1);
+  second.extend(1);
   fill_block(cache, BlockId{5}, 55);
   CHECK(holds(cache, BlockId{5}, 55));
 }
@@ -161,7 +161,7 @@ TEST_CASE("a cache that cannot grow stays as it is") {
   CHECK(cache.memory_bytes() == memory);
   CHECK_THROWS_AS(cache.resize(0), Error);
   CHECK(holds(cache, BlockId{1}, 1));
-  sequence.append(16);
+  sequence.extend(16);
   fill_block(cache, BlockId{3}, 3);
   CHECK(holds(cache, BlockId{3}, 3));
 }

@@ -298,7 +298,7 @@ TEST_CASE("a policy that learns is told of each unit of a sequence once, with ke
   CHECK(told.size() == 1);
   SequenceState& child = books.store.fork(first);
   for (SequenceState* const state : {&first, &child}) {  // both grow
-    REQUIRE(books.store.try_append(*state, 9));
+    REQUIRE(books.store.try_extend(*state, 9));
     books.tree.insert(*state, 0, std::span(prompt).first(20));
     CHECK((told.back().told == 2 && told.back().found == 0));
     CHECK(told.back().keys.size() == 5);

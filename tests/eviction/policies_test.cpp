@@ -149,8 +149,8 @@ TEMPLATE_TEST_CASE("every policy of eviction is one, also when it is refused mem
   eviction_suite([] { return TestType(); }, true, true);
 }
 TEST_CASE("that of none is one, and names nothing") {
-  eviction_suite([] { return NoneEviction(); }, false);
-  Names<NoneEviction> names;
+  eviction_suite([] { return NoEviction(); }, false);
+  Names<NoEviction> names;
   names.store("a");
   CHECK(names.evict() == "");
 }

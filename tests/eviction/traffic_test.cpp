@@ -81,7 +81,7 @@ TEST_CASE("a policy is told how many entries there can be before they come") {
   CHECK_FALSE(books.tree.eviction().surprised);
 }
 
-TEMPLATE_TEST_CASE("requests that run keep what they hold, and the accounts close", "", NoneEviction, LruEviction,
+TEMPLATE_TEST_CASE("requests that run keep what they hold, and the accounts close", "", NoEviction, LruEviction,
                    LfuEviction, SlruEviction, S3FifoEviction, PriorityTtlEviction, CostAwareEviction, AdaptiveEviction,
                    FairEviction<S3FifoEviction>) {
   Trace const trace = generate("mixed", 7);
@@ -138,7 +138,7 @@ TEST_CASE("where everything fits, all policies find the same; nothing finds more
     CHECK(hit_rate<Policy>(trace, 200'000) == all);
     CHECK(hit_rate<Policy>(trace, 3000) <= most);
   };
-  check.operator()<NoneEviction>();
+  check.operator()<NoEviction>();
   check.operator()<LfuEviction>();
   check.operator()<SlruEviction>();
   check.operator()<S3FifoEviction>();

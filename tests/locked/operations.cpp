@@ -56,7 +56,7 @@ std::vector<float> serve(ThreadPool* threads) {
   unsigned seed = 0;
   using Step = std::array<std::int32_t, 3>;
   for (Step const& step : {Step{2500, 40, 1}, Step{1, 5, 0}, Step{1, 1, 70}}) {
-    for (std::size_t i = 0; i < 3; ++i) sequences[i].append(step[i]);
+    for (std::size_t i = 0; i < 3; ++i) sequences[i].extend(step[i]);
     auto const batch = cache.batch({&sequences[0], &sequences[1], &sequences[2]});
     auto const view = batch.view();
     std::int64_t const tokens = view.num_query_tokens();

@@ -60,7 +60,7 @@ class Server {
   bool step(Handle& sequence, std::vector<std::int32_t> const& tokens) {
     auto const size = static_cast<std::int32_t>(tokens.size());
     std::int32_t const before = sequence.num_tokens();
-    if (!sequence.try_append(size - before)) return false;
+    if (!sequence.try_extend(size - before)) return false;
     typename Locked::Item const item{&sequence};
     cache_.batch({&item, 1}, tables_);
     std::vector<float> rows;

@@ -250,7 +250,7 @@ TEST_CASE("several sinks hear the same, look-ups too, and a cache takes them as 
   for (std::int32_t const cached : {0, 16}) {
     auto sequence = cache.create(prompt);
     CHECK(sequence.num_cached_tokens() == cached);
-    sequence.append(18 - cached);
+    sequence.extend(18 - cached);
     cache.insert(sequence, prompt);
     CHECK(cache.prefixes().sink().get<PrefixMirror>().num_tokens(prompt) == 16);
   }

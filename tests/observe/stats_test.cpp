@@ -183,7 +183,7 @@ TEST_CASE("after every step of a random program the gauges are what ticking off 
     if (sequences.empty() || (what == 0 && sequences.size() < 8)) sequences.push_back(cache.create());
     auto const i = static_cast<std::size_t>(below(random, static_cast<std::int32_t>(sequences.size())));
     if (what < 4)
-      (void)sequences[i].try_append(below(random, 6));
+      (void)sequences[i].try_extend(below(random, 6));
     else if (what == 4 && sequences.size() < 8)
       sequences.push_back(sequences[i].fork());
     else if (what == 5)
@@ -209,9 +209,9 @@ TEST_CASE("the counters are in the snapshot") {
   Cache cache({.num_blocks = {4, 4}});
   Sequence a = cache.create(5);
   Sequence b = a.fork();
-  b.append(1);
+  b.extend(1);
   b.truncate(3);
-  (void)b.try_append(1000);
+  (void)b.try_extend(1000);
   b.release();
   auto const counters = cache.stats().counters;
   CHECK(counters.created == 2);
@@ -227,7 +227,7 @@ TEST_CASE("the JSON is one object with every gauge and counter, and a list of gr
   Cache cache({.num_blocks = {10, 20}});
   Sequence const a = cache.create(7);
   Sequence b = a.fork();
-  b.append(1);
+  b.extend(1);
   Stats const stats = cache.stats();
   auto const numbers = JsonReader(folio::to_json(stats)).numbers;
   std::map<std::string, double> expected;
@@ -265,7 +265,7 @@ TEST_CASE("what a cache found, kept and evicted, and how long that was unused, i
   for (int request = 0; request < 2; ++request) {
     cache.prefixes().set_time(10 * request);
     auto sequence = cache.create(prompt);
-    sequence.append(9 - sequence.num_tokens());
+    sequence.extend(9 - sequence.num_tokens());
     cache.insert(sequence, prompt);
   }
   cache.prefixes().set_time(13);
@@ -312,7 +312,7 @@ TEST_CASE("peak, freed and empty slots where prefixes keep blocks") {
   is(0, 2, 3, 1, 0);
   Sequence b = cache.create(prompt);
   is(2, 0, 3, 1, 0);
-  b.append(9);
+  b.extend(9);
   is(5, 0, 5, 1, 3);
   Sequence c = b.fork();
   is(5, 0, 5, 1, 3);
@@ -320,7 +320,7 @@ TEST_CASE("peak, freed and empty slots where prefixes keep blocks") {
   is(5, 0, 5, 1, 3);
   c.truncate(7);
   is(2, 0, 5, 4, 0);
-  cache.let_go(c);
+  cache.release_lease(c);
   while (cache.prefixes().evict_unit()) {
   }
   is(2, 0, 5, 4, 1);  // nobody but c counts on its last slot any more

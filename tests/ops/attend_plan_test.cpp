@@ -54,7 +54,7 @@ struct Engine {
   void step(std::vector<std::int32_t> const& queries) {
     items.clear();
     for (std::size_t i = 0; i < sequences.size(); ++i) {
-      sequences[i].append(queries[i]);
+      sequences[i].extend(queries[i]);
       items.emplace_back(&sequences[i], queries[i]);
     }
     cache.batch(items, batch);

@@ -37,7 +37,7 @@ template <class Cache>
 void append_tokens(Cache& cache, std::vector<Sequence*> const& sequences, std::int32_t n, std::uint32_t first_number) {
   std::vector<BatchItem> items;
   for (Sequence* const s : sequences) {
-    s->append(n);
+    s->extend(n);
     items.emplace_back(s);
   }
   auto const batch = cache.batch(items);
@@ -477,7 +477,7 @@ TEST_CASE("layers of several groups attend each in its own way") {
                               .pattern = folio::repeat_groups({0, 1, 2, 1})};
   folio::KvCache<folio::Model<model>, folio::BlockSizes<4, 3, 2>, folio::F32> cache({.num_blocks = {64, 64, 64}});
   folio::test::Story story(cache);
-  for (int i = 0; i < 9; ++i) story.append(1 + i % 3);
+  for (int i = 0; i < 9; ++i) story.extend(1 + i % 3);
   auto const batch = cache.batch({&story.sequence()});
   auto const view = batch.view();
   for (std::int32_t layer = 0; layer < 4; ++layer) {

@@ -239,7 +239,7 @@ TEST_CASE("scored, chosen, compacted and truncated, a sequence holds exactly the
         REQUIRE(scores[list * length + static_cast<std::size_t>(k + j)] == 0);
       }
   }
-  a.append(3);  // into the places that became free
+  a.extend(3);  // into the places that became free
   auto const next = cache.batch({&a});
   auto const rows = random_floats(3 * 2 * 16, 50);
   folio::ops::append(next.view(), 0, rows.data(), rows.data());
@@ -252,9 +252,9 @@ TEST_CASE("compacting needs no order of the blocks, and leaves others alone") {
   PlainCache cache({.num_blocks = {40}});
   Sequence a = cache.create(5);
   folio::test::Story<PlainCache> other(cache);
-  other.append(7);
-  a.append(9);  // its blocks lie around the other's
-  other.append(3);
+  other.extend(7);
+  a.extend(9);  // its blocks lie around the other's
+  other.extend(3);
   auto const batch = cache.batch({{&a, 0}});
   auto const view = batch.view();
   for (std::int32_t layer = 0; layer < 2; ++layer)
@@ -287,7 +287,7 @@ TEST_CASE("lists that do not fit are refused before anything is written") {
   folio::KvCache<folio::Model<windowed>, folio::BlockSize<4>, folio::F32> cache({.num_blocks = {10}});
   scramble(cache);
   Sequence a = cache.create(9), b = cache.create(9);
-  for (int i = 0; i < 3; ++i) b.append(1);  // gives back its first block
+  for (int i = 0; i < 3; ++i) b.extend(1);  // gives back its first block
   auto const batch = cache.batch({&a});     // its queries see all tokens
   auto const gone = cache.batch({{&b, 0}});
   std::vector<std::byte> const before(cache.pool(), cache.pool() + 11 * cache.block_bytes());

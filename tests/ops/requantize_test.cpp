@@ -209,8 +209,8 @@ TEST_CASE("tokens that a window gave back are refused on both sides") {
   using Cache = folio::KvCache<folio::Model<windowed>, folio::BlockSize<2>, folio::F32>;
   Cache cache({.num_blocks = {16}}), target({.num_blocks = {16}});
   folio::test::Story story(cache), other(target);
-  for (int i = 0; i < 14; ++i) story.append(1);
-  other.append(14);
+  for (int i = 0; i < 14; ++i) story.extend(1);
+  other.extend(14);
   auto const batch = cache.batch({&story.sequence()}), target_batch = target.batch({&other.sequence()});
   REQUIRE_THROWS_WITH(folio::ops::requantize(batch.view(), 0, {0, 0, 14}, target_batch.view(), {0, 0, 14}),
                       contains("token 2 was given back behind the layer's window"));

@@ -39,7 +39,7 @@ void append_tokens(Cache& cache, std::vector<Sequence*> const& sequences, std::v
   static std::uint32_t seed = 1;
   std::vector<BatchItem> items;
   for (std::size_t i = 0; i < sequences.size(); ++i) {
-    sequences[i]->append(n[i]);
+    sequences[i]->extend(n[i]);
     items.emplace_back(sequences[i]);
   }
   auto const batch = cache.batch(items);
@@ -196,7 +196,7 @@ TEST_CASE("even attention over four tokens gives the sums that one can count by 
   SECTION("token by token, each step's scores halved at the next") {
     a.truncate(0);
     for (int i = 0; i < 4; ++i) {
-      a.append(1);
+      a.extend(1);
       step(cache.batch({&a}), 0.5F);
     }
     CHECK(largest_difference(scores, {2.0 / 3, 13.0 / 24, 5.0 / 12, 1.0 / 4}) < 1e-6);

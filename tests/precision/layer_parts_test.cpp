@@ -52,7 +52,7 @@ TEST_CASE("the cold cache has no memory for layers with a window, and statistics
     CHECK_THROWS_WITH(cache.shape(group), contains("no layer group " + std::to_string(group) + "; it has 2"));
   MixedSequence s = cache.create(32);
   CHECK(cache.windows().num_free_blocks() == 44);
-  s.append(1);  // which gives back what the window has passed
+  s.extend(1);  // which gives back what the window has passed
   cache.seal(s);
   CHECK(s.num_demoted() == 32);
   CHECK(cache.memory_bytes() == plain.memory_bytes() + cache.cold().memory_bytes());
@@ -68,9 +68,9 @@ TEST_CASE("a group that has too few blocks is named as in the model") {
   auto const append = [](std::int64_t hot, std::int64_t cold, std::int64_t windows) {
     Cache cache({.hot = {.num_blocks = {hot}}, .cold = {.num_blocks = {cold}}, .windows = {.num_blocks = {windows}}});
     MixedSequence s = cache.create();
-    CHECK_NOTHROW(s.append(1));
+    CHECK_NOTHROW(s.extend(1));
     try {
-      s.append(63);
+      s.extend(63);
       cache.seal(s);
     } catch (OutOfBlocks const& full) {
       CHECK(full.free() == std::min({hot, cold, windows}) - (cold < 4 ? 0 : 1));
@@ -93,7 +93,7 @@ TEST_CASE("the ladder looks at the groups that demoting helps") {
   CHECK(cache.windows().num_free_blocks() == 0);
   CHECK(ladder.relieve(cache, sequences) == 0);  // half of the hot blocks are free
   CHECK(ladder.stats().step == 0);
-  s.append(1);
+  s.extend(1);
   CHECK(ladder.relieve(cache, sequences) == 32);
   CHECK(cache.newest() == 4);  // less than the window, which has what it had
   CHECK(s.windows().num_tokens() == 41);
@@ -102,14 +102,14 @@ TEST_CASE("the ladder looks at the groups that demoting helps") {
 TEST_CASE("what the parts of a hybrid model refuse, they say, and change nothing") {
   Int8Hybrid cache(small_hybrid(4, 0));
   MixedSequence s = cache.create(30);
-  s.append(1);
+  s.extend(1);
   cache.seal(s);
   auto const before = std::vector{snapshot(cache.hot().state()->store), snapshot(cache.cold().state()->store),
                                   snapshot(cache.windows().state()->store)};
   CHECK_THROWS_WITH(s.truncate(25), contains("layer group 0, with a window of 7, gave back the tokens before 24"));
   CHECK_THROWS_WITH(s.truncate(25), contains("(numbered among the groups with a window)"));
-  CHECK_THROWS_WITH(s.append(-1), contains("cannot append -1 tokens"));
-  CHECK_THROWS_WITH(s.append(0x7fffffff), contains("cannot append 2147483647 tokens to a sequence of 31"));
+  CHECK_THROWS_WITH(s.extend(-1), contains("cannot append -1 tokens"));
+  CHECK_THROWS_WITH(s.extend(0x7fffffff), contains("cannot append 2147483647 tokens to a sequence of 31"));
   CHECK_THROWS_AS(cache.batch({{&s, 32}}), Error);
   CHECK_THROWS_WITH(cache.batch({{&s, 3}}), contains("layer group 0 gave back when they left its window"));
   auto const batch = cache.batch({{&s, 1}});

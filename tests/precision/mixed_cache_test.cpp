@@ -167,7 +167,7 @@ TEST_CASE("what a mixed cache refuses, it says, and changes nothing") {
   CHECK_THROWS_WITH(s.truncate(22), contains("cannot truncate a sequence of 21 tokens to 22"));
   CHECK_THROWS_WITH(s.truncate(-1), contains("cannot truncate a sequence of 21 tokens to -1"));
   CHECK_THROWS_WITH(
-      s.append(0x7fffffff),
+      s.extend(0x7fffffff),
       contains("folio: cannot append 2147483647 tokens to a sequence of 21; a sequence has at most 2147483647"));
   CHECK_THROWS_WITH(cache.set_newest(-1), contains("the newest region has 0 to"));
   CHECK_THROWS_WITH(small_cache(-1, 0), contains("MixedConfig::sinks"));

@@ -100,10 +100,10 @@ class MixedStories {
     auto const before = snapshots();
     bool taken = true;
     if (n % 2 == 0) {
-      taken = story.sequence.try_append(n);
+      taken = story.sequence.try_extend(n);
     } else {
       try {
-        story.sequence.append(n);
+        story.sequence.extend(n);
       } catch (OutOfBlocks const& full) {
         taken = false;
         expect(full.asked() > full.free(), "OutOfBlocks although enough were free");
@@ -112,7 +112,7 @@ class MixedStories {
     }
     expect(taken || before == snapshots(), "a failed append changed something");
     if constexpr (has_windows)
-      if (taken) story.plain.append(n);
+      if (taken) story.plain.extend(n);
     return taken;
   }
 

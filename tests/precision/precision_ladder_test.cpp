@@ -68,8 +68,8 @@ TEST_CASE("pressure demotes more, until an append fits") {
   PrecisionLadder ladder(40, {{0.5, 16}, {0.25, 8}});
   MixedSequence a = cache.create(32), b = cache.create(40);
   MixedSequence* const sequences[] = {&a, &b};
-  CHECK_FALSE(b.try_append(20));
-  CHECK(ladder.relieve_until([&] { return b.try_append(20); }, cache, sequences));
+  CHECK_FALSE(b.try_extend(20));
+  CHECK(ladder.relieve_until([&] { return b.try_extend(20); }, cache, sequences));
   CHECK(ladder.stats().step == 2);  // two blocks of twenty were free
   CHECK(b.num_tokens() == 60);
   CHECK(a.num_demoted() == 24);
@@ -77,7 +77,7 @@ TEST_CASE("pressure demotes more, until an append fits") {
   CHECK(ladder.stats().num_demoted_tokens == 56);
   CHECK(cache.stats().num_demoted_tokens == 56);
   CHECK(cache.stats().bytes_saved == 14 * cache.hot().block_bytes() - 7 * cache.cold().block_bytes());
-  CHECK_FALSE(ladder.relieve_until([&] { return b.try_append(1000); }, cache, sequences));
+  CHECK_FALSE(ladder.relieve_until([&] { return b.try_extend(1000); }, cache, sequences));
   CHECK(b.num_tokens() == 60);
 }
 

@@ -71,8 +71,8 @@ void check_alike(Cache plain, MatrixCache<Cache> turned, double tolerance) {
   auto b = turned.create();
   std::int32_t length = 0;
   for (std::int32_t const n : {21, 1, 3}) {
-    a.append(n);
-    b.append(n);
+    a.extend(n);
+    b.extend(n);
     length += n;
     auto const batch_a = plain.batch({{&a}});
     auto const batch_b = turned.batch({{&b}}, {.num_query_tokens = 30});

@@ -85,9 +85,9 @@ TEST_CASE("what many prompts find is held before anything is evicted for one of 
   auto sequences = create_all(cache, prefixes_of(symbols));
   CHECK(sequences[0].num_tokens() == 8);
   CHECK(sequences[1].num_tokens() == 8);
-  CHECK_FALSE(sequences[0].try_append(1));  // the other's blocks are not taken for it
+  CHECK_FALSE(sequences[0].try_extend(1));  // the other's blocks are not taken for it
   sequences[1].release();
-  CHECK(sequences[0].try_append(1));
+  CHECK(sequences[0].try_extend(1));
 }
 
 TEST_CASE("sequences inserted at once leave the same prefixes in as few nodes as can be") {

@@ -34,7 +34,7 @@ using WindowCache = KvCache<Model<with_window>, BlockSize<16>, LruEviction>;
 template <class C>
 void serve(C& cache, Symbols const& prompt) {
   Sequence sequence = cache.create(Prefix(prompt));
-  sequence.append(static_cast<std::int32_t>(prompt.size()) - sequence.num_tokens());
+  sequence.extend(static_cast<std::int32_t>(prompt.size()) - sequence.num_tokens());
   cache.insert(sequence, prompt);
 }
 
@@ -61,7 +61,7 @@ TEST_CASE("a request that shares a few tokens with a long cached prompt keeps th
         Symbols(longer.begin(), longer.begin() + shared) + count_from(10'000, 800 - std::min(shared, 799));
     Sequence sequence = cache.create(Prefix(prompt));
     REQUIRE(sequence.num_tokens() == shared);
-    CHECK(sequence.try_append(800 - std::min(shared, 799)));
+    CHECK(sequence.try_extend(800 - std::min(shared, 799)));
     CHECK(cache.num_obtainable_blocks() == 100 - cache.stats().groups[0].live);
   }
 }
@@ -74,8 +74,8 @@ TEST_CASE("two requests that wait with a found prefix both proceed where there i
   Sequence first = cache.create(Prefix(one)), second = cache.create(Prefix(two));
   CHECK(first.num_tokens() == 5);
   CHECK(second.num_tokens() == 5);
-  CHECK(first.try_append(395));
-  CHECK(second.try_append(395));
+  CHECK(first.try_extend(395));
+  CHECK(second.try_extend(395));
 }
 
 TEST_CASE("groups of unlike block sizes: a sequence that found a part of a unit goes on as long as there are blocks") {
@@ -90,7 +90,7 @@ TEST_CASE("groups of unlike block sizes: a sequence that found a part of a unit 
   Sequence sequence = cache.create(Prefix(Symbols(longer.begin(), longer.begin() + 48) + count_from(9000, 1)));
   REQUIRE(sequence.num_tokens() == 48);
   std::int32_t appended = 0;
-  while (appended < 1000 && sequence.try_append(1)) ++appended;
+  while (appended < 1000 && sequence.try_extend(1)) ++appended;
   CHECK(appended == 1000);
 }
 
@@ -101,7 +101,7 @@ TEST_CASE("a sequence that inserts into another's longer prefix keeps what it in
   Sequence sequence = cache.create(64);  // computed anew, as if it had not been looked up
   CHECK(cache.insert(sequence, Symbols(longer.begin(), longer.begin() + 64)) == 64);
   std::int32_t appended = 0;
-  while (appended < 896 && sequence.try_append(1)) ++appended;
+  while (appended < 896 && sequence.try_extend(1)) ++appended;
   CHECK(appended == 896);
 }
 
@@ -112,7 +112,7 @@ TEST_CASE("what a truncated sequence had and has no more can go") {
   sequence.truncate(20);
   CHECK(sequence.num_cached_tokens() == 0);
   CHECK(cache.num_obtainable_blocks() == 8);
-  CHECK(cache.create().try_append(128));
+  CHECK(cache.create().try_extend(128));
   Sequence again = cache.create(Prefix(count_from(0, 40)));
   CHECK(again.num_tokens() == 32);
   again.truncate(3);
@@ -127,14 +127,14 @@ TEST_CASE("a prompt that is cached whole needs no block more than the first time
     for (int turn = 0; turn < 3; ++turn) {
       Sequence sequence = cache.create(Prefix(prompt));
       CHECK(sequence.num_tokens() == (turn == 0 ? 0 : static_cast<std::int32_t>(prompt.size()) - 1));
-      REQUIRE(sequence.try_append(static_cast<std::int32_t>(prompt.size()) - sequence.num_tokens()));
+      REQUIRE(sequence.try_extend(static_cast<std::int32_t>(prompt.size()) - sequence.num_tokens()));
       CHECK(cache.stats().counters.copies == 0);
       cache.insert(sequence, prompt);
     }
     Sequence one = cache.create(Prefix(prompt)), other = cache.create(Prefix(prompt));
-    CHECK_FALSE(one.try_append(1));  // both need the last block: one would have to have a copy
+    CHECK_FALSE(one.try_extend(1));  // both need the last block: one would have to have a copy
     other.release();
-    CHECK(one.try_append(1));
+    CHECK(one.try_extend(1));
   }
 }
 
@@ -143,26 +143,26 @@ TEST_CASE("whether an append succeeds can be asked, also where it would succeed 
   Symbols const prompt = count_from(0, 64);
   serve(cache, prompt);
   Sequence again = cache.create(Prefix(prompt));
-  CHECK(again.can_append(1));
-  CHECK_FALSE(again.can_append(2));
+  CHECK(again.can_extend(1));
+  CHECK_FALSE(again.can_extend(2));
   CHECK(cache.num_obtainable_blocks() == 0);
-  CHECK(again.try_append(1));
-  CHECK_FALSE(again.can_append(1));
-  CHECK_FALSE(again.try_append(1));
+  CHECK(again.try_extend(1));
+  CHECK_FALSE(again.can_extend(1));
+  CHECK_FALSE(again.try_extend(1));
   WindowCache windows({.num_blocks = {100, 10}});
   Sequence running = windows.create(150);
   windows.insert(running, count_from(0, 144));
-  CHECK(running.can_append(10));
-  CHECK(running.try_append(10));
-  CHECK_THROWS_AS(running.can_append(-1), Error);
+  CHECK(running.can_extend(10));
+  CHECK(running.try_extend(10));
+  CHECK_THROWS_AS(running.can_extend(-1), Error);
 }
 
 TEST_CASE("with a window a prompt is found again after its answer, and the insertion keeps no more than its window") {
   WindowCache cache({.num_blocks = {100, 100}});
   Symbols const prompt = count_from(0, 410);
   Sequence sequence = cache.create(Prefix(prompt));
-  sequence.append(410);
-  for (int i = 0; i < 8; ++i) sequence.append(1);
+  sequence.extend(410);
+  for (int i = 0; i < 8; ++i) sequence.extend(1);
   CHECK(cache.insert(sequence, prompt) == 400);
   CHECK(cache.num_cached_tokens(Prefix(prompt)) == 400);
   sequence.release();
@@ -173,7 +173,7 @@ TEST_CASE("with a window and a larger unit a prompt that ends a little earlier i
   KvCache<Model<with_window>, BlockSizes<32, 16>, LruEviction> cache({.num_blocks = {100, 100}});
   Symbols const prompt = count_from(0, 410);
   Sequence sequence = cache.create(Prefix(prompt));
-  for (std::int32_t t = 0; t < 410; t += 32) sequence.append(std::min(32, 410 - t));
+  for (std::int32_t t = 0; t < 410; t += 32) sequence.extend(std::min(32, 410 - t));
   CHECK(cache.insert(sequence, prompt) == 384);
   for (std::int32_t const earlier : {31, 40, 58}) {
     CAPTURE(earlier);
@@ -189,7 +189,7 @@ TEST_CASE("a window's blocks of a long inserted prompt make room while it runs")
   Symbols const prompt = count_from(0, 1600);
   Sequence sequence = cache.create(Prefix(prompt));
   for (std::int32_t t = 0; t < 1600; t += 16) {  // inserted chunk by chunk: the tree keeps the blocks of every window
-    REQUIRE(sequence.try_append(16));
+    REQUIRE(sequence.try_extend(16));
     CHECK(cache.insert(sequence, Symbols(prompt.begin(), prompt.begin() + t + 16)) == t + 16);
   }
   CHECK(cache.num_cached_tokens(Prefix(prompt)) == 1599);
@@ -203,14 +203,14 @@ TEST_CASE("an append that is refused changes nothing, whichever group is short")
   REQUIRE(cache.stats().groups[0].cached == 100);
   CHECK(cache.num_obtainable_blocks() == 50);
   Sequence sequence = cache.create();
-  CHECK_FALSE(sequence.try_append(60 * 16));
+  CHECK_FALSE(sequence.try_extend(60 * 16));
   CHECK(cache.stats().groups[0].cached == 100);
   CHECK(units(cache) == 100);
   Reservation ahead;
   CHECK_FALSE(ahead.try_reserve(sequence, 60 * 16));
   CHECK(cache.stats().groups[0].cached == 100);
   try {
-    sequence.append(60 * 16);
+    sequence.extend(60 * 16);
     FAIL("there was no room");
   } catch (OutOfBlocks const& refused) {
     CHECK(refused.asked() == 60);
@@ -218,7 +218,7 @@ TEST_CASE("an append that is refused changes nothing, whichever group is short")
     CHECK(refused.evictable() == 50);
   }
   CHECK(cache.stats().groups[0].cached == 100);
-  CHECK(sequence.try_append(50 * 16));
+  CHECK(sequence.try_extend(50 * 16));
   CHECK(cache.num_obtainable_blocks() == 0);
 }
 
@@ -232,7 +232,7 @@ TEST_CASE("an append that the second group refuses evicts nothing in the first")
   serve(cache, count_from(0, 90 * 16));
   Sequence holder = cache.create(5 * 16);  // of the second group, 15 are left
   Sequence sequence = cache.create();
-  CHECK_FALSE(sequence.try_append(108 * 16));
+  CHECK_FALSE(sequence.try_extend(108 * 16));
   Reservation ahead;
   CHECK_FALSE(ahead.try_reserve(sequence, 108 * 16));
   CHECK(cache.stats().groups[0].cached == 90);
@@ -254,10 +254,10 @@ TEST_CASE("insertion takes blocks away from tables that were made before: they a
 #endif
   auto const again = cache.batch({&second});
   cache.insert(second, prompt);  // nothing to do
-  second.append(1);              // a block more
+  second.extend(1);              // a block more
   CHECK_FALSE(again.is_stale());
   Sequence child = second.fork();
-  second.append(1);  // which copies the last block
+  second.extend(1);  // which copies the last block
   CHECK(again.is_stale());
   auto const last = cache.batch({&child});
   child.release();
@@ -283,14 +283,14 @@ TEST_CASE("who waits uses nothing: a use counts once, with the first slots") {
     CHECK(cache.num_cached_tokens(Prefix(prompt)) == 160);  // the way to look without counting
     Sequence waiting = cache.create(Prefix(prompt));
     CHECK(waiting.num_tokens() == 160);
-    CHECK_FALSE(waiting.try_append(20));
+    CHECK_FALSE(waiting.try_extend(20));
   }
   CHECK(cache.prefixes().counters().lookups == 1);
   CHECK(cache.prefixes().counters().hit_tokens == 0);
   blocker.release();
   Sequence served = cache.create(Prefix(prompt));
-  CHECK(served.try_append(1));
-  CHECK(served.try_append(1));
+  CHECK(served.try_extend(1));
+  CHECK(served.try_extend(1));
   CHECK(cache.prefixes().counters().lookups == 2);
   CHECK(cache.prefixes().counters().hit_tokens == 160);
   CHECK(cache.prefixes().counters().missed_tokens == 161 + 1);
@@ -306,21 +306,21 @@ TEST_CASE("a request that waits and is forked is one use: it counts when either 
     REQUIRE(parent.num_cached_tokens() == 32);
     Sequence child = parent.fork(), other = child.fork();
     CHECK(child.num_cached_tokens() == 32);
-    other.append(0);
+    other.extend(0);
     CHECK(counters.lookups == 1);  // serve's
     Sequence& first = fork_runs_first ? child : parent;
     Sequence& second = fork_runs_first ? parent : child;
-    first.append(8);
+    first.extend(8);
     CHECK(counters.lookups == 2);
     CHECK(counters.hit_tokens == 32);
     CHECK(counters.missed_tokens == 48);
-    second.append(8);
-    other.append(8);
+    second.extend(8);
+    other.extend(8);
     CHECK(counters.lookups == 2);
     CHECK(counters.hit_tokens == 32);
     if (fork_runs_first) continue;
     child = parent.fork();  // it has run, and so has its fork
-    child.append(1);
+    child.extend(1);
     CHECK(counters.lookups == 2);
     CHECK(child.num_cached_tokens() == 32);
     child.truncate(20);
@@ -329,7 +329,7 @@ TEST_CASE("a request that waits and is forked is one use: it counts when either 
   Cache cache({.num_blocks = {20}});
   serve(cache, prompt);
   Sequence child = cache.create(Prefix(prompt)).fork();  // whose parent is gone before it runs
-  child.append(8);
+  child.extend(8);
   CHECK(cache.prefixes().counters().lookups == 2);
 }
 
@@ -338,11 +338,11 @@ TEST_CASE("no slots are no use") {
   serve(cache, count_from(0, 40));
   PrefixCounters const& counters = cache.prefixes().counters();
   Sequence sequence = cache.create(Prefix(count_from(0, 40)));
-  CHECK(sequence.try_append(0));
-  sequence.append(0);
+  CHECK(sequence.try_extend(0));
+  sequence.extend(0);
   CHECK(counters.lookups == 1);
   CHECK(counters.hit_tokens == 0);
-  sequence.append(8);
+  sequence.extend(8);
   CHECK(counters.lookups == 2);
   CHECK(counters.hit_tokens == 32);
 }
@@ -356,10 +356,10 @@ TEST_CASE("lfu: a request that gave up waiting does not outlive what was served"
     PrefixPin const pin = cache.prefixes().pin(cache.prefixes().find(0, served, 32), 32);
     for (int i = 0; i < 10; ++i) {
       Sequence waiting = cache.create(Prefix(waited));
-      CHECK_FALSE(waiting.try_append(40));
+      CHECK_FALSE(waiting.try_extend(40));
     }
   }
-  CHECK(cache.create().try_append(64));
+  CHECK(cache.create().try_extend(64));
   CHECK(cache.num_cached_tokens(Prefix(served)) == 32);
   CHECK(cache.num_cached_tokens(Prefix(waited)) == 0);
 }
@@ -369,10 +369,10 @@ TEST_CASE("lru: a prefix that was in use until now outlives one that was used an
   Cache cache({.num_blocks = {5}});
   serve(cache, longer);
   Sequence works = cache.create(Prefix(longer));
-  works.append(1);
+  works.extend(1);
   serve(cache, count_from(1000, 17));
   works.release();
-  CHECK(cache.create().try_append(3 * 16));
+  CHECK(cache.create().try_extend(3 * 16));
   CHECK(cache.num_cached_tokens(Prefix(longer)) == 32);
   CHECK(cache.num_cached_tokens(Prefix(count_from(1000, 17))) == 0);
 }
@@ -406,7 +406,7 @@ TEMPLATE_TEST_CASE("a sequence that inserts as it goes on is one node, and what 
   Symbols const prompt = count_from(0, 1000);
   auto const grow = [&](Sequence& sequence, std::int32_t end) {
     while (sequence.num_tokens() < end) {
-      sequence.append(1);
+      sequence.extend(1);
       cache.insert(sequence, std::span(prompt).first(static_cast<std::size_t>(sequence.num_tokens())));
     }
   };
@@ -415,7 +415,7 @@ TEMPLATE_TEST_CASE("a sequence that inserts as it goes on is one node, and what 
   CHECK(cache.prefixes().num_nodes() == 2);  // with the root
   Sequence second = cache.create(Prefix(std::span(prompt).first(401)));
   REQUIRE(second.num_tokens() == 400);
-  second.append(1);
+  second.extend(1);
   CHECK(cache.prefixes().num_nodes() == 3);  // what both use is apart from what one does
   second.release();
   grow(first, 1000);
@@ -432,7 +432,7 @@ TEST_CASE("lru: a request that gave up waiting did not use what it found, and an
   serve(cache, older);
   serve(cache, newer);
   cache.create(Prefix(older)).release();  // it never got slots
-  CHECK(cache.create().try_append(5 * 16));
+  CHECK(cache.create().try_extend(5 * 16));
   CHECK(cache.num_cached_tokens(Prefix(older)) == 0);
   CHECK(cache.num_cached_tokens(Prefix(newer)) == 16);
 
@@ -443,7 +443,7 @@ TEST_CASE("lru: a request that gave up waiting did not use what it found, and an
   other.insert(again, older);  // a use; then nothing is left that the release could use
   again.truncate(0);
   again.release();
-  CHECK(other.create().try_append(5 * 16));
+  CHECK(other.create().try_extend(5 * 16));
   CHECK(other.num_cached_tokens(Prefix(older)) == 16);
   CHECK(other.num_cached_tokens(Prefix(newer)) == 0);
 }
@@ -452,7 +452,7 @@ TEST_CASE("a batch is stale when a window gave a block back, a sequence was cut,
   KvCache<Model<with_window>, BlockSize<16>> cache({.num_blocks = {40, 40}});
   Sequence sequence = cache.create(200);
   auto const before = cache.batch({&sequence});
-  sequence.append(1);
+  sequence.extend(1);
   CHECK(before.is_stale());
   auto const cut = cache.batch({&sequence});
   sequence.truncate(200);
@@ -471,9 +471,9 @@ TEST_CASE("a waiting request that lets go of what it found is counted when it ge
   Symbols const prompt = count_from(0, 33);
   serve(cache, prompt);
   Sequence waiting = cache.create(Prefix(prompt));
-  cache.let_go(waiting);
+  cache.release_lease(waiting);
   CHECK(cache.num_obtainable_blocks() == 6);
-  waiting.append(1);
+  waiting.extend(1);
   CHECK(cache.prefixes().sink().num_units() == 4);
   CHECK(cache.prefixes().counters().lookups == 2);
   CHECK(cache.prefixes().counters().hit_tokens == 32);
@@ -484,7 +484,7 @@ TEST_CASE("a cleared tree finds nothing, whoever runs or is pinned, and takes no
   Symbols const prompt = count_from(0, 33);
   serve(cache, prompt);
   Sequence running = cache.create(Prefix(prompt));
-  running.append(1);
+  running.extend(1);
   Sequence const child = running.fork();
   PrefixPin pin = cache.prefixes().pin(cache.prefixes().find(0, prompt, 32), 32);
   cache.prefixes().clear();
@@ -522,12 +522,12 @@ TEST_CASE("scheduling ahead: tokens in flight can be taken back in groups with a
   int refused = 0;
   for (std::int32_t size = 100; size < 132; ++size) {
     Sequence sequence = cache.create(size);
-    sequence.append(5);
-    sequence.append(5);
+    sequence.extend(5);
+    sequence.extend(5);
     CHECK_NOTHROW(sequence.truncate(size + 1));
     Sequence other = strict.create(size);
-    other.append(5);
-    other.append(5);
+    other.extend(5);
+    other.extend(5);
     try {
       other.truncate(size + 1);
     } catch (Error const& error) {
@@ -545,7 +545,7 @@ TEST_CASE("what a sequence with a window holds at the most is what planning says
     Sequence sequence = cache.create();
     std::int64_t most = 0;
     for (std::int32_t t = 1; t <= 400; ++t) {
-      sequence.append(1);
+      sequence.extend(1);
       most = std::max(most, cache.stats().groups[1].live + 0);
     }
     CHECK(cache.bytes_per_sequence(400) == 25 * cache.block_bytes(0) + most * cache.block_bytes(1));

@@ -64,7 +64,7 @@ TEMPLATE_TEST_CASE("a prompt that is cached to its end leaves one token to compu
   PrefixStory<FullPrefixCache<TestType>> second(cache, prompt);
   CHECK(second.sequence().num_tokens() == 7);
   CHECK(second.sequence().blocks()[1] == cached);
-  second.append({99});  // into the partly taken block: a copy of it
+  second.extend({99});  // into the partly taken block: a copy of it
   CHECK(second.sequence().blocks()[1] != cached);
   CHECK(bytes_of(cache, cached) == before);
   CHECK(first.difference() == "");
@@ -111,7 +111,7 @@ TEST_CASE("the whole blocks of a running sequence serve others while it goes on"
   auto const second = run(cache, count_from(1, 5) + Symbols{50});
   CHECK(second.sequence().num_cached_tokens() == 4);
   CHECK(second.sequence().blocks()[0] == first.sequence().blocks()[0]);
-  first.append(count_from(7, 5));
+  first.extend(count_from(7, 5));
   CHECK(first.insert() == 8);
   CHECK(cache.num_cached_tokens(count_from(1, 12)) == 8);
   CHECK(first.difference() == "");
@@ -204,7 +204,7 @@ TEST_CASE("with a window, a prompt is found where the window before its end is t
   Symbols const tokens = count_from(1, 60);
   {
     PrefixStory<Hybrid> story(cache, tokens);
-    for (std::int32_t t = 0; t < 36; ++t) story.append({tokens[static_cast<std::size_t>(t)]});
+    for (std::int32_t t = 0; t < 36; ++t) story.extend({tokens[static_cast<std::size_t>(t)]});
     CHECK(story.insert() == 36);  // the window group has the sinks and tokens from 16 on
   }
   auto const whole = run(cache, first_of(tokens, 40));
@@ -226,7 +226,7 @@ TEST_CASE("what was given back behind a window comes with the next sequence that
   Symbols const tokens = count_from(1, 60);
   {
     PrefixStory<Hybrid> story(cache, tokens);
-    for (std::int32_t t = 0; t < 36; ++t) story.append({tokens[static_cast<std::size_t>(t)]});
+    for (std::int32_t t = 0; t < 36; ++t) story.extend({tokens[static_cast<std::size_t>(t)]});
     story.insert();
   }
   CHECK(cache.num_cached_tokens(first_of(tokens, 21)) == 4);
@@ -250,7 +250,7 @@ TEMPLATE_TEST_CASE("a sequence that turns back into a cached block writes into a
   BlockId const cached = story.sequence().blocks()[1];
   auto const before = bytes_of(cache, cached);
   story.truncate(6);
-  story.append({70, 71, 72, 73});
+  story.extend({70, 71, 72, 73});
   CHECK(story.sequence().blocks()[1] != cached);
   CHECK(bytes_of(cache, cached) == before);
   CHECK(story.insert() == 8);
@@ -267,8 +267,8 @@ TEMPLATE_TEST_CASE("forks insert what they share and what they do not", "", F32,
   auto parent = run(cache, count_from(1, 6));
   parent.insert();
   auto child = parent.fork();
-  parent.append({10, 11, 12});
-  child.append({20, 21, 22});
+  parent.extend({10, 11, 12});
+  child.extend({20, 21, 22});
   CHECK(parent.insert() == 8);
   CHECK(child.insert() == 8);
   CHECK(cache.stats().prefixes.stored_units == 3);

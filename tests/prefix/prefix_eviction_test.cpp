@@ -35,7 +35,7 @@ TEST_CASE("prefixes are evicted when there is no other room, the oldest and deep
   auto const last = run(cache, count_from(300, 4));
   CHECK(cache.num_cached_tokens(count_from(1, 8)) == 0);
   CHECK(cache.prefixes().num_nodes() == 0);
-  CHECK_FALSE(cache.create().try_append(1));
+  CHECK_FALSE(cache.create().try_extend(1));
   CHECK_THROWS_AS(cache.create(1), OutOfBlocks);
   CHECK(big.difference() == "");
   CHECK(accounts_close(cache));
@@ -46,11 +46,11 @@ TEST_CASE("blocks that a sequence found are not evicted while it lives") {
   serve(cache, count_from(1, 8));
   PrefixStory<Cache> holder(cache, count_from(1, 9));
   serve(cache, count_from(50, 8));
-  CHECK_FALSE(cache.create().try_append(9));
+  CHECK_FALSE(cache.create().try_extend(9));
   CHECK(holder.difference() == "");
   CHECK(cache.num_cached_tokens(count_from(1, 9)) == 8);
   holder.sequence().release();
-  CHECK(cache.create().try_append(9));
+  CHECK(cache.create().try_extend(9));
 }
 
 TEST_CASE("a lease whose prefix was split off above it moves there when nothing is left below") {
@@ -78,13 +78,14 @@ TEST_CASE("what a sequence lets go can be evicted, and stays its own") {
   Cache cache({.num_blocks = {6}});
   auto first = run(cache, count_from(1, 8));
   first.insert();
-  cache.let_go(first.sequence());
+  cache.release_lease(first.sequence());
   cache.prefixes().evict_all();
   CHECK(cache.num_cached_tokens(count_from(1, 9)) == 0);
   CHECK(first.difference() == "");
   CHECK(accounts_close(cache));
   Cache other({.num_blocks = {6}});
-  CHECK_THROWS_WITH(other.let_go(first.sequence()), contains("folio: let_go needs a sequence of this cache"));
+  CHECK_THROWS_WITH(other.release_lease(first.sequence()),
+                    contains("folio: release_lease needs a sequence of this cache"));
 }
 
 TEST_CASE("the prefix that a running sequence inserted stays while it lives") {
@@ -111,7 +112,7 @@ TEST_CASE("a pinned prefix stays as long as a pin of it") {
   PrefixPin other = tree.pin(tree.find(0, system, 9), 4);
   cache.prefixes().evict_all();
   CHECK(cache.num_cached_tokens(system) == 4);
-  CHECK_FALSE(cache.create().try_append(16));
+  CHECK_FALSE(cache.create().try_extend(16));
   PrefixPin moved = std::move(pin);
   moved.release();
   moved.release();  // again, and the one that was moved from: nothing happens, and the other's pin stays
@@ -122,9 +123,9 @@ TEST_CASE("a pinned prefix stays as long as a pin of it") {
   CHECK(cache.num_cached_tokens(system) == 4);
   moved = std::move(other);
   CHECK(moved);
-  CHECK_FALSE(cache.create().try_append(16));
+  CHECK_FALSE(cache.create().try_extend(16));
   moved = PrefixPin();
-  CHECK(cache.create().try_append(16));
+  CHECK(cache.create().try_extend(16));
   CHECK(cache.num_cached_tokens(system) == 0);
 }
 
@@ -167,11 +168,11 @@ TEST_CASE("sequences outlive a cache that keeps prefixes, and go on") {
   Sequence other = cache->create(4);
   CHECK(found.num_cached_tokens() == 8);
   cache.reset();
-  found.append(4);
+  found.extend(4);
   Sequence child = found.fork();
   found.release();
   child.truncate(3);
-  child.append(1);  // may evict
+  child.extend(1);  // may evict
   CHECK(child.num_tokens() == 4);
 }
 
@@ -214,7 +215,7 @@ TEST_CASE("where evicting a prefix makes a sequence the only holder of its last 
   CHECK(story.insert(4) == 4);                                    // from here on the second one's prefix can go
   story.truncate(6);
   CHECK(cache.num_free_blocks() == 0);
-  REQUIRE(story.try_append(Symbols{70}));
+  REQUIRE(story.try_extend(Symbols{70}));
   CHECK(cache.stats().counters.copies == 0);
   CHECK(story.difference() == "");
 }

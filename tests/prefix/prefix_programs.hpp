@@ -28,7 +28,7 @@ namespace folio::test {
 /// Host memory that a device is said to read as well, so that copies on write wait for the next batch.
 struct SharedHostMemory {
   static constexpr char const* name = "shared";
-  static constexpr Reach reach = Reach::both;
+  static constexpr Accessibility accessibility = Accessibility::both;
   std::byte* allocate(std::int64_t bytes, std::int64_t alignment) { return memory.allocate(bytes, alignment); }
   void deallocate(std::byte* pointer, std::int64_t bytes) noexcept { memory.deallocate(pointer, bytes); }
   HostAllocator memory;
@@ -158,7 +158,7 @@ class PrefixProgram {
     if (dice < 47) return append_two();
     if (dice < 59) return insert(one, one.story.size());
     if (dice < 63) return insert(one, any(one.story.size() + 1));
-    if (dice < 64) return let_go(one);
+    if (dice < 64) return release_lease(one);
     if (dice < 69) return fork(one);
     if (dice < 77) return truncate(one);
     if (dice < 80) return release(one);
@@ -301,21 +301,21 @@ class PrefixProgram {
     Sequence& sequence = one.story.sequence();
     bool fits = true, can_be_had = true;
     for (int g = 0; g < Cache::num_groups; ++g) {
-      fits = fits && sequence.num_blocks_to_append(n, g) <= pool(g).num_free();
-      can_be_had = can_be_had && sequence.num_blocks_to_append(n, g) <= cache_.num_obtainable_blocks(g);
+      fits = fits && sequence.num_blocks_to_extend(n, g) <= pool(g).num_free();
+      can_be_had = can_be_had && sequence.num_blocks_to_extend(n, g) <= cache_.num_obtainable_blocks(g);
     }
     bool const is_alone = running_.size() == 1 && pins_.empty();
     bool const must = can_be_had || (is_alone && fits_alone(sequence, n));
-    bool const said = sequence.can_append(n);
+    bool const said = sequence.can_extend(n);
     bool enough = true;
     for (int g = 0; g < Cache::num_groups; ++g)
-      enough = enough && sequence.fewest_blocks_to_append(n, g) <= cache_.num_obtainable_blocks(g);
+      enough = enough && sequence.fewest_blocks_to_extend(n, g) <= cache_.num_obtainable_blocks(g);
     expect(said == enough, "the fewest blocks of an append are not what it needs");
     std::int64_t const evicted = cache_.prefixes().counters().evicted_units;
     std::int32_t const found = one.story.size();
     if (!must) see(before_refusal_);
     bool grown = false;
-    attempt([&] { grown = sequence.try_append(n); });
+    attempt([&] { grown = sequence.try_extend(n); });
     if (grown) note_growth(one, more, found);
     if (fits) expect(grown && cache_.prefixes().counters().evicted_units == evicted, "evicted though there was room");
     expect(grown || !must, "refused though blocks could be had");
@@ -351,7 +351,7 @@ class PrefixProgram {
       GroupShape const& shape = cache_.shape(g);
       std::int32_t const first_query = std::max(0, sequence.num_tokens() - cache_.state()->store.slack());
       std::int32_t const begin =
-          std::max(sequence.state().lists[g].given_back_end, shape.window_begin(first_query) / shape.block_size);
+          std::max(sequence.state().lists[g].first_resident_block, shape.window_begin(first_query) / shape.block_size);
       std::int32_t const sinks = blocks_for(shape.sinks, shape.block_size);
       std::int32_t held = blocks_for(sequence.num_tokens() + n, shape.block_size);
       if (shape.window != 0) held -= std::max(0, begin - sinks);
@@ -376,7 +376,7 @@ class PrefixProgram {
     what_ = "reserve";
     Symbols const more = some_symbols();
     auto const n = static_cast<std::int32_t>(more.size());
-    bool const said = one.story.sequence().can_append(n);
+    bool const said = one.story.sequence().can_extend(n);
     std::vector<std::int64_t> now;
     see(before_refusal_);
     Reservation ahead;
@@ -388,7 +388,7 @@ class PrefixProgram {
     if (!held) return expect(now == before_refusal_, "a refused reservation changed something");
     for (int g = 0; g < Cache::num_groups; ++g) expect(ahead.num_blocks(g) >= 0, "fewer than no blocks are held");
     std::int32_t const found = one.story.size();
-    expect(ahead.try_append(one.story.sequence(), n), "an append was refused for which blocks were held");
+    expect(ahead.try_extend(one.story.sequence(), n), "an append was refused for which blocks were held");
     note_growth(one, more, found);
     write({&one.story});
   }
@@ -463,9 +463,9 @@ class PrefixProgram {
     running_.push_back(std::move(child));
   }
 
-  void let_go(Running& one) {
+  void release_lease(Running& one) {
     what_ = "let go";
-    cache_.let_go(one.story.sequence());
+    cache_.release_lease(one.story.sequence());
     one.kept = 0;
   }
 
@@ -664,7 +664,7 @@ class PrefixProgram {
       }
     }
     note_batch();
-    cache_.state()->do_due_work();  // as the next step would: from here on nobody reads a free block
+    cache_.state()->flush_pending();  // as the next step would: from here on nobody reads a free block
     for (int g = 0; g < Cache::num_groups; ++g)
       for (std::int32_t id = 1; id <= pool(g).num_blocks(); ++id)
         if (pool(g).ref_count(BlockId{id}) == 0 && !pool(g).is_cached(BlockId{id}))

@@ -59,7 +59,7 @@ double seconds_to_evict(std::int32_t tokens, unsigned seed) {
   SequenceState& sequence = books.store.create();
   for (std::int32_t t = 0; t < tokens; t += chunk) {
     for (std::int32_t i = 0; i < chunk; ++i) symbols.push_back(below(random, 1000));
-    REQUIRE(books.store.try_append(sequence, chunk));
+    REQUIRE(books.store.try_extend(sequence, chunk));
     if (seed % 2 == 1 && below(random, 4) == 0) books.tree.insert(sequence, 0, symbols);
   }
   REQUIRE(books.tree.insert(sequence, 0, symbols) == tokens);

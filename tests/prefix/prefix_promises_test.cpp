@@ -32,7 +32,7 @@ TEST_CASE("what a sequence and its forks insert has the sequence's retention, un
     auto parent = run(cache, stem);
     parent.sequence().state().retention = {.priority = 90, .expires = 50};
     auto child = parent.fork();
-    child.append(tail);
+    child.extend(tail);
     CHECK(child.insert() == 12);
     CHECK(child.sequence().state().retention.priority == 90);
   }
@@ -92,7 +92,7 @@ TEST_CASE("a sequence that is made where another was brings nothing of its tenan
   Sequence sequence = cache.create();
   CHECK(sequence.state().tenant == 0);
   CHECK(sequence.num_cached_tokens() == 0);
-  sequence.append(4);
+  sequence.extend(4);
   CHECK(cache.insert(sequence, count_from(100, 4)) == 4);
   auto const gauges = cache.prefixes().gauges();
   REQUIRE(gauges.tenants.size() == 2);
@@ -111,7 +111,7 @@ TEST_CASE("a block is in the tree once: blocks that one prefix has are not inser
   CHECK(cache.num_cached_tokens(others + Symbols{0}) == 0);
   CHECK(cache.stats().prefixes.stored_units == before.prefixes.stored_units);
 
-  story.append(count_from(9, 4));  // a block that no prefix has, behind two that one has
+  story.extend(count_from(9, 4));  // a block that no prefix has, behind two that one has
   CHECK(cache.insert(story.sequence(), count_from(100, 12)) == 0);
   story.sequence().release();
   cache.prefixes().clear();
@@ -125,12 +125,12 @@ TEST_CASE("what a prefix lacks behind its window is not taken from another prefi
   Symbols const tokens = count_from(1, 36);
   {
     PrefixStory<HybridPrefixCache<F32>> story(cache, tokens);
-    for (std::int32_t const token : tokens) story.append({token});  // so that its window gives blocks back
+    for (std::int32_t const token : tokens) story.extend({token});  // so that its window gives blocks back
     CHECK(story.insert() == 36);
   }
   {
     PrefixStory<HybridPrefixCache<F32>> story(cache, {tokens, 1});
-    story.append(tokens);  // at once: it has every block
+    story.extend(tokens);  // at once: it has every block
     CHECK(story.insert() == 36);
     auto const stored = cache.stats().prefixes.stored_units;
     CHECK(cache.insert(story.sequence(), tokens) == 36);  // and the first scope's prefix has them not
@@ -148,7 +148,7 @@ TEST_CASE("a sequence that begins with a prefix gives back behind its window wha
   Symbols const tokens = count_from(1, 60);
   {
     PrefixStory<HybridPrefixCache<F32>> story(cache, tokens);
-    story.append(first_of(tokens, 36));
+    story.extend(first_of(tokens, 36));
     CHECK(story.insert() == 36);
   }
   auto const count = [](Sequence const& sequence) {
@@ -158,10 +158,10 @@ TEST_CASE("a sequence that begins with a prefix gives back behind its window wha
   PrefixStory<HybridPrefixCache<F32>> found(cache, first_of(tokens, 37)), plain(cache, {tokens, 7});
   REQUIRE(found.size() == 36);
   CHECK_THROWS_WITH(found.sequence().truncate(20), contains("with a window of 7, gave back the tokens before 30"));
-  plain.append(first_of(tokens, 36));
+  plain.extend(first_of(tokens, 36));
   for (std::int32_t t = 36; t < 60; ++t) {
-    found.append({tokens[static_cast<std::size_t>(t)]});
-    plain.append({tokens[static_cast<std::size_t>(t)]});
+    found.extend({tokens[static_cast<std::size_t>(t)]});
+    plain.extend({tokens[static_cast<std::size_t>(t)]});
     CHECK(count(found.sequence()) <= count(plain.sequence()));  // which keeps a unit more than the window
     if (t >= 48) CHECK(count(found.sequence()) == count(plain.sequence()));
     CHECK(found.difference() == "");
@@ -177,7 +177,7 @@ TEST_CASE("in groups with a window, blocks that no prompt can take any more are 
   Symbols const tokens = count_from(1, 36);
   {
     PrefixStory<HybridPrefixCache<F32>> story(cache, tokens);
-    for (std::int32_t t = 0; t < 26; ++t) story.append({tokens[static_cast<std::size_t>(t)]});
+    for (std::int32_t t = 0; t < 26; ++t) story.extend({tokens[static_cast<std::size_t>(t)]});
     story.finish(tokens);  // the first of these sees token 20, and a unit before is kept: from token 8 on
     CHECK(story.insert() == 36);
   }

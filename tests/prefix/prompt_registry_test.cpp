@@ -414,7 +414,7 @@ TEST_CASE("in a cache with windows a pinned prompt can be taken, or counts as mi
   auto longer = prompt;
   for (int i = 0; i < 40; ++i) longer.push_back(7);
   SequenceState* const state = books.run(Prefix(std::span(longer).first(1)));
-  for (int i = 1; i < 80; ++i) REQUIRE(books.store.try_append(*state, 1));
+  for (int i = 1; i < 80; ++i) REQUIRE(books.store.try_extend(*state, 1));
   books.tree.insert(*state, 0, longer);
   books.store.release(*state);
   CHECK(books.kept(longer) == 80);
@@ -437,7 +437,7 @@ TEST_CASE("warming up a cache: computing what is missing, in order, fills it") {
   for (auto missing = registry.missing(); !missing.empty(); missing = registry.missing()) {
     Prefix const prompt = missing.front().prefix;
     auto sequence = cache.create(prompt);
-    sequence.append(prompt.size() - sequence.num_tokens());
+    sequence.extend(prompt.size() - sequence.num_tokens());
     cache.insert(sequence, prompt);
     ++computed;
   }

@@ -44,9 +44,9 @@ class World {
   }
 
   /// Appends symbols up to `size` and writes what they hold. False when there is no room.
-  bool append(std::int32_t scope, Symbols const& symbols, std::int32_t size, SequenceState& state) {
+  bool extend(std::int32_t scope, Symbols const& symbols, std::int32_t size, SequenceState& state) {
     std::int32_t const before = state.num_tokens;
-    if (!store_.try_append(state, size - before)) return false;
+    if (!store_.try_extend(state, size - before)) return false;
     std::uint64_t digest = digest_of(scope, symbols, before);
     for (std::int32_t t = before; t < size; ++t) {
       digest = unit_key(digest, std::span(symbols).subspan(static_cast<std::size_t>(t), 1));
@@ -160,7 +160,7 @@ void random_requests(std::vector<GroupShape> const& shapes, std::vector<std::int
       for (int n = below(random, 30); n > 0; --n) symbols.push_back(below(random, 3));
       std::int32_t const scope = below(random, 2);
       SequenceState& state = world.create(scope, symbols);
-      if (world.append(scope, symbols, static_cast<std::int32_t>(symbols.size()), state)) {
+      if (world.extend(scope, symbols, static_cast<std::int32_t>(symbols.size()), state)) {
         running.push_back({&state, scope, symbols});
         if (prompts.size() < 20)
           prompts.push_back(symbols);
@@ -174,7 +174,7 @@ void random_requests(std::vector<GroupShape> const& shapes, std::vector<std::int
       Running& one = running[i];
       if (what < 5) {
         for (int n = 1 + below(random, 4); n > 0; --n) one.symbols.push_back(below(random, 3));
-        if (!world.append(one.scope, one.symbols, static_cast<std::int32_t>(one.symbols.size()), *one.state))
+        if (!world.extend(one.scope, one.symbols, static_cast<std::int32_t>(one.symbols.size()), *one.state))
           one.symbols.resize(static_cast<std::size_t>(one.state->num_tokens));
       } else if (what < 7) {
         std::int32_t const kept = world.tree().insert(*one.state, one.scope, one.symbols);
@@ -247,7 +247,7 @@ TEMPLATE_TEST_CASE("an edge splits at every symbol, and both ways are found to t
     World<Tree> world({full(4), windowed(2, 40, 0), full(8)}, {40, 80, 20});
     auto const keep = [&](Symbols const& symbols) {
       SequenceState& state = world.create(3, symbols);
-      REQUIRE(world.append(3, symbols, static_cast<std::int32_t>(symbols.size()), state));
+      REQUIRE(world.extend(3, symbols, static_cast<std::int32_t>(symbols.size()), state));
       REQUIRE(world.tree().insert(state, 3, symbols) == static_cast<std::int32_t>(symbols.size()) / 8 * 8);
       world.check(3, symbols, state);
       world.store().release(state);
@@ -279,7 +279,7 @@ TEMPLATE_TEST_CASE("children that no hash tells apart are told apart", "", Child
       for (std::int32_t const scope : {0, 1}) {
         Symbols const symbols = prompt(i, k);
         SequenceState& state = world.create(scope, symbols);
-        REQUIRE(world.append(scope, symbols, 5, state));
+        REQUIRE(world.extend(scope, symbols, 5, state));
         CHECK(world.tree().insert(state, scope, symbols) == 4);
         world.store().release(state);
       }
@@ -297,7 +297,7 @@ TEST_CASE("an insertion of part of a unit keeps whole units only") {
   World<PrefixTree<>> world({full(4), full(6)}, {40, 40});
   Symbols const symbols = count_from(1, 30);
   SequenceState& state = world.create(0, symbols);
-  REQUIRE(world.append(0, symbols, 30, state));
+  REQUIRE(world.extend(0, symbols, 30, state));
   CHECK(world.tree().insert(state, 0, std::span(symbols).first(11)) == 0);
   CHECK(world.tree().num_nodes() == 0);
   CHECK(world.tree().insert(state, 0, std::span(symbols).first(23)) == 12);

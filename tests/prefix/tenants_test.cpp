@@ -113,10 +113,10 @@ TEST_CASE("what a cache's sequences and their forks leave counts for their tenan
   auto const tokens = count_from(1, 16);
   auto const prompt = tenant_prefix(keys, {Isolation::own_space, "seven"}, tokens);
   auto sequence = cache.create(prompt, 7);
-  sequence.append(16);
+  sequence.extend(16);
   CHECK(cache.insert(sequence, prompt) == 16);
   auto child = sequence.fork();
-  child.append(8);
+  child.extend(8);
   auto longer = prompt;
   for (std::int32_t i = 0; i < 8; ++i) longer.symbols.push_back(i);
   CHECK(cache.insert(child, longer) == 24);
@@ -127,7 +127,7 @@ TEST_CASE("what a cache's sequences and their forks leave counts for their tenan
   cache.prefixes().eviction().set_share(7, {.quota_units = 2});
   auto other = cache.create(Prefix(tokens));
   CHECK(other.num_cached_tokens() == 0);
-  other.append(16);
+  other.extend(16);
   CHECK(cache.insert(other, Prefix(tokens)) == 16);
   CHECK(cache.prefixes().eviction().kept_units(0) == 4);
   CHECK(cache.prefixes().eviction().kept_units(7) == 2);

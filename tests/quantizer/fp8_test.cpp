@@ -52,7 +52,7 @@ std::vector<float> attended(std::vector<float> const& keys, std::vector<float> c
                             std::vector<float> const& q, float scale) {
   folio::KvCache<folio::Model<two_heads>, folio::BlockSize<16>, Q> cache({.num_blocks = {4}});
   folio::Sequence sequence = cache.create();
-  sequence.append(num_tokens);
+  sequence.extend(num_tokens);
   folio::ops::append(cache.batch({&sequence}).view(), 0, keys.data(), values.data());
   std::vector<float> out(std::size_t{num_query_heads} * dim);
   auto const batch = cache.batch({{&sequence, 1}});

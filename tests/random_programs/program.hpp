@@ -92,7 +92,7 @@ class ProgramRun {
     std::int32_t const length = s.num_tokens();
     bool const fits = has_blocks_for(i, n);
     try {
-      s.append(n);
+      s.extend(n);
       expect(fits, "append found blocks that are not there");
     } catch (folio::OutOfBlocks const& full) {
       expect(!fits, "append refused although every group has enough blocks");
@@ -257,10 +257,10 @@ class ProgramRun {
     };
     expect(refused([&] { s.truncate(s.num_tokens() + 1 + static_cast<std::int32_t>(amount % 100)); }), "truncate grew");
     expect(refused([&] { s.truncate(-1); }), "truncate took a negative length");
-    expect(refused([&] { s.append(-1); }), "append took a negative number");
-    expect(refused([&] { s.append(0x7fffffff); }), "append took more than can be");
+    expect(refused([&] { s.extend(-1); }), "append took a negative number");
+    expect(refused([&] { s.extend(0x7fffffff); }), "append took more than can be");
     folio::Sequence moved = std::move(s);
-    expect(refused([&] { s.append(1); }), "a moved-from handle appended");
+    expect(refused([&] { s.extend(1); }), "a moved-from handle appended");
     s = std::move(moved);
   }
 

@@ -37,7 +37,7 @@ inline std::vector<std::int64_t> snapshot(SequenceStore const& store) {
   for (auto const& state : store.states()) {
     all.insert(all.end(), {to_int(state->id), state->live ? 1 : 0, state->num_tokens, state->num_new_tokens});
     for (BlockList const& list : state->lists) {
-      all.insert(all.end(), {static_cast<std::int64_t>(list.blocks.size()), list.given_back_end});
+      all.insert(all.end(), {static_cast<std::int64_t>(list.blocks.size()), list.first_resident_block});
       for (BlockId const block : list.blocks) all.push_back(to_int(block));
     }
   }
@@ -62,8 +62,8 @@ class Story {
   [[nodiscard]] Sequence* operator->() { return &sequence_; }
 
   /// Takes slots for n new tokens and writes them in every layer.
-  Story& append(std::int32_t n) {
-    sequence_.append(n);
+  Story& extend(std::int32_t n) {
+    sequence_.extend(n);
     for (std::int32_t i = 0; i < n; ++i) tokens_.push_back(next_token());
     write();
     return *this;

@@ -49,7 +49,7 @@ struct PrefixBooks {
     SequenceState& state = store.create();
     state.tenant = tenant;
     tree.take(tree.find(prompt.scope, prompt.symbols, prompt.size() - 1), state, prompt);
-    if (store.try_append(state, prompt.size() - state.num_tokens)) return &state;
+    if (store.try_extend(state, prompt.size() - state.num_tokens)) return &state;
     store.release(state);
     return nullptr;
   }
@@ -88,7 +88,7 @@ class RandomRequests {
     Running& one = running_[i];
     if (what < 5) {
       one.symbols.push_back(below(random_, 3));
-      if (!books_.store.try_append(*one.state, 1)) one.symbols.pop_back();
+      if (!books_.store.try_extend(*one.state, 1)) one.symbols.pop_back();
     } else if (what < 7) {
       books_.tree.insert(*one.state, one.scope, one.symbols);
     } else if (what < 8 && running_.size() < 6) {

@@ -51,7 +51,7 @@ class PrefixStory {
 
   /// Slots for more tokens, which write() fills. False, and nothing changed, when there is no room.
   [[nodiscard]] bool take_slots(std::span<std::int32_t const> more) {
-    if (!sequence_.try_append(static_cast<std::int32_t>(more.size()))) return false;
+    if (!sequence_.try_extend(static_cast<std::int32_t>(more.size()))) return false;
     note(more);
     return true;
   }
@@ -76,18 +76,18 @@ class PrefixStory {
     }
   }
 
-  [[nodiscard]] bool try_append(std::span<std::int32_t const> more) {
+  [[nodiscard]] bool try_extend(std::span<std::int32_t const> more) {
     if (!take_slots(more)) return false;
     PrefixStory const* const self = this;
     write(*cache_, {&self, 1});
     return true;
   }
-  PrefixStory& append(Symbols const& more) {
-    if (!try_append(more)) FAIL("there is no room for " << more.size() << " tokens");
+  PrefixStory& extend(Symbols const& more) {
+    if (!try_extend(more)) FAIL("there is no room for " << more.size() << " tokens");
     return *this;
   }
   /// Appends and writes what is missing of `prompt`.
-  PrefixStory& finish(Symbols const& prompt) { return append({prompt.begin() + size(), prompt.end()}); }
+  PrefixStory& finish(Symbols const& prompt) { return extend({prompt.begin() + size(), prompt.end()}); }
 
   [[nodiscard]] PrefixStory fork() const { return with(sequence_.fork()); }
   /// The story of a fork of this one's sequence.

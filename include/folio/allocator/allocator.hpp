@@ -25,25 +25,25 @@ concept AllocatorPolicy =  //
 };
 
 /// Who can read an allocator's memory. The host's operations need the host, kernels need the device.
-enum class Reach : std::uint8_t { host = 1, device = 2, both = 3 };
+enum class Accessibility : std::uint8_t { host = 1, device = 2, both = 3 };
 
 namespace detail {
 
 template <class A>
-consteval Reach reach_of() {
-  if constexpr (requires { A::reach; })
-    return A::reach;
+consteval Accessibility accessibility_of() {
+  if constexpr (requires { A::accessibility; })
+    return A::accessibility;
   else
-    return Reach::host;
+    return Accessibility::host;
 }
 
 }  // namespace detail
 
-/// What an allocator says in `static constexpr Reach reach`; one that says nothing is the host's.
+/// What an allocator says in `static constexpr Accessibility accessibility`; one that says nothing is the host's.
 template <class A>
-inline constexpr bool host_can_read = detail::reach_of<A>() != Reach::device;
+inline constexpr bool host_can_read = detail::accessibility_of<A>() != Accessibility::device;
 template <class A>
-inline constexpr bool device_can_read = detail::reach_of<A>() != Reach::host;
+inline constexpr bool device_can_read = detail::accessibility_of<A>() != Accessibility::host;
 
 /// An allocator that can make memory which it gave larger or smaller without moving it. `resize` throws OutOfMemory,
 /// and changes nothing, when there is not enough.

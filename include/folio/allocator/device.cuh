@@ -21,7 +21,7 @@ namespace folio {
 class DeviceAllocator {
  public:
   static constexpr char const* name = "device";
-  static constexpr Reach reach = Reach::device;
+  static constexpr Accessibility accessibility = Accessibility::device;
 
   /// On `device`, or the current one.
   explicit DeviceAllocator(cudaStream_t stream = nullptr, int device = current_device) : stream_(stream) {

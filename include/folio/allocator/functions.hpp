@@ -14,17 +14,18 @@ namespace folio {
 
 /// Memory from two functions: how an RMM resource, a cuda::mr resource or an engine's own arena becomes an allocator.
 ///
-///   FunctionAllocator<Reach::device> from([&](std::size_t bytes, std::size_t) { return rmm.allocate(stream, bytes); },
+///   FunctionAllocator<Accessibility::device> from([&](std::size_t bytes, std::size_t) { return rmm.allocate(stream,
+///   bytes); },
 ///                                         [&](void* p, std::size_t bytes) { rmm.deallocate(stream, p, bytes); });
 ///
 /// `allocate(bytes, alignment)` returns memory at a multiple of `alignment`, or null or throws when there is none;
 /// `deallocate(pointer, bytes)` must not throw. Each is called once for each layer group of a cache. `R` says who can
 /// read the memory. The functions are kept with the cache: what they refer to must outlive it.
-template <Reach R>
+template <Accessibility R>
 class FunctionAllocator {
  public:
   static constexpr char const* name = "functions";
-  static constexpr Reach reach = R;
+  static constexpr Accessibility accessibility = R;
 
   FunctionAllocator(std::function<void*(std::size_t, std::size_t)> allocate,
                     std::function<void(void*, std::size_t)> deallocate)
@@ -51,6 +52,6 @@ class FunctionAllocator {
   std::function<void*(std::size_t, std::size_t)> allocate_;
   std::function<void(void*, std::size_t)> deallocate_;
 };
-static_assert(AllocatorPolicy<FunctionAllocator<Reach::host>>);
+static_assert(AllocatorPolicy<FunctionAllocator<Accessibility::host>>);
 
 }  // namespace folio

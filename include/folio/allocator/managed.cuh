@@ -18,7 +18,7 @@ namespace folio {
 class ManagedAllocator {
  public:
   static constexpr char const* name = "managed";
-  static constexpr Reach reach = Reach::both;
+  static constexpr Accessibility accessibility = Accessibility::both;
   static constexpr int host = -1;
   static constexpr int current_device = -2;
 

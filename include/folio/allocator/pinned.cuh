@@ -16,7 +16,7 @@ namespace folio {
 /// and giving back are slow and wait for the device. Thread-safe. Throws OutOfMemory.
 struct PinnedAllocator {
   static constexpr char const* name = "pinned";
-  static constexpr Reach reach = Reach::both;
+  static constexpr Accessibility accessibility = Accessibility::both;
 
   [[nodiscard]] std::byte* allocate(std::int64_t bytes, std::int64_t alignment) {
     if (bytes <= 0 || alignment > max_alignment)

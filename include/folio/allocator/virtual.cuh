@@ -60,7 +60,7 @@ inline void check_driver(CUresult code, char const* what) {
 class VirtualAllocator {
  public:
   static constexpr char const* name = "virtual";
-  static constexpr Reach reach = Reach::device;
+  static constexpr Accessibility accessibility = Accessibility::device;
 
   explicit VirtualAllocator(std::int64_t reserve_bytes, int device = current_device,
                             std::int64_t chunk_bytes = std::int64_t{32} << 20)

@@ -98,7 +98,7 @@ concept names_victims = requires(P& policy, double now) {
 /// what they evicted, `wants_keys` and `inserted(e, keys, now)`, `evicted(e, key)`: keys are 64-bit digests of whole
 /// prefixes, one for each unit. `served(request)`: a sequence was inserted, told once it is in the tree; needs
 /// `wants_keys`. `over_quota(now)`: what goes although memory is not short, or null. A policy with a member
-/// `evicts_nothing`, as NoneEviction, says that `victim` never gives any: then what is cached does not count as
+/// `evicts_nothing`, as NoEviction, says that `victim` never gives any: then what is cached does not count as
 /// evictable.
 ///
 /// Optional, and may throw as reserve: `prepare(tenant, num_units)`, told before a leaf of so many new units is stored

@@ -12,7 +12,7 @@ namespace folio {
 /// Host only, free of cost, no state. For prompts that are known to fit (a fixed set of system prompts, warmed up), and
 /// to see in a measurement what the others are worth. Only `PrefixTree::clear` takes something away under it; unpinning
 /// and releasing do not. A cache without any eviction policy keeps no prefixes at all, which is another thing.
-class NoneEviction {
+class NoEviction {
  public:
   static constexpr char const* name = "none";
   static constexpr bool evicts_nothing = true;
@@ -23,6 +23,6 @@ class NoneEviction {
   void shrunk(EvictionEntry&) noexcept {}
   [[nodiscard]] EvictionEntry* victim(double) const noexcept { return nullptr; }
 };
-static_assert(EvictionPolicy<NoneEviction>);
+static_assert(EvictionPolicy<NoEviction>);
 
 }  // namespace folio

@@ -41,15 +41,15 @@ template <class From, class To>
 template <class From, class To, class F>
 void with_groups(From const& from, To const& to, std::int32_t layer, F&& f) {
   with_group(from, layer, [&](auto from_group, std::int32_t from_index) {
-    constexpr GroupShape source = From::template known_shape<from_group()>();
+    constexpr GroupShape source = From::template static_shape<from_group()>();
     static_assert(From::KeyQuantizer::bits >= 16 && (source.values_in_keys() || From::ValueQuantizer::bits >= 16),
                   "folio: what is stored in less than 16 bits would be quantized a second time, and the errors add up: "
                   "keep tokens in a float format (F16, BF16, F32) until they are demoted, or move their blocks as they "
                   "are by copy_blocks");
     with_group(to, layer, [&](auto to_group, std::int32_t to_index) {
       // Not `source`: nvcc 13 takes no constant of the lambda around this one.
-      if constexpr (groups_fit<From, To>(from_group(), to_group(), From::template known_shape<from_group()>(),
-                                         To::template known_shape<to_group()>())) {
+      if constexpr (groups_fit<From, To>(from_group(), to_group(), From::template static_shape<from_group()>(),
+                                         To::template static_shape<to_group()>())) {
         if (from.group(from_group()).shape.kv_heads == to.group(to_group()).shape.kv_heads)
           return f(from_group, from_index, to_group, to_index);
       }

@@ -105,7 +105,7 @@ requires(!is_device_view<From> && !is_device_view<To>)  //
   check_as_many(tokens, to_tokens);
   detail::check_tiles<KeyTo>(to_tokens);
   detail::with_groups(from, to, layer, [&](auto from_group, std::int32_t from_index, auto to_group, auto to_index) {
-    constexpr bool values = !From::template known_shape<from_group()>().values_in_keys();
+    constexpr bool values = !From::template static_shape<from_group()>().values_in_keys();
     if constexpr (values) detail::check_tiles<ValueTo>(to_tokens);
     auto const source = from.template sequence_in<from_group()>(tokens.sequence, from_index);
     auto const target = to.template sequence_in<to_group()>(to_tokens.sequence, to_index);

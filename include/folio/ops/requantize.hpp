@@ -40,7 +40,7 @@ requires(!is_device_view<From> && !is_device_view<To>)  // a stream that is null
       for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
         detail::requantize_row<typename From::KeyQuantizer>(source.key(head, read), target.key(head, write),
                                                             shape.key_dim);
-        if constexpr (!From::template known_shape<from_group()>().values_in_keys())
+        if constexpr (!From::template static_shape<from_group()>().values_in_keys())
           detail::requantize_row<typename From::ValueQuantizer>(source.value(head, read), target.value(head, write),
                                                                 shape.value_dim);
       }

@@ -55,11 +55,11 @@ struct MixedView {
 
 /// One sequence of a step, and how many of its last tokens are queries: none of them may be sealed.
 struct MixedItem {
-  MixedItem(MixedSequence const* s, std::int32_t queries = BatchItem::last_append)
+  MixedItem(MixedSequence const* s, std::int32_t queries = BatchItem::last_extension)
       : sequence(s), num_query_tokens(queries) {}
 
   MixedSequence const* sequence;
-  std::int32_t num_query_tokens;  ///< BatchItem::last_append: the tokens of the last append
+  std::int32_t num_query_tokens;  ///< BatchItem::last_extension: the tokens of the last append
 };
 
 /// A step's tables in all caches. Made by MixedCache::batch. As a Batch it is good until it is filled again or goes,
@@ -137,7 +137,7 @@ class MixedBatch {
   /// How many queries: the same in every cache. A seal may have left fewer new tokens in the hot one than windows have.
   static std::int32_t checked_queries(MixedItem const& item) {
     MixedSequence const& s = *item.sequence;
-    bool const last = item.num_query_tokens == BatchItem::last_append;
+    bool const last = item.num_query_tokens == BatchItem::last_extension;
     std::int32_t const n = last ? s.num_new_tokens() : item.num_query_tokens;
     if (s.num_demoted() > 0 && n > s.num_tokens() - s.first_newest())
       throw Error("folio: " + std::to_string(n) + " query tokens of a mixed sequence reach into its sealed tokens, " +

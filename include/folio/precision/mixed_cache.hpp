@@ -122,7 +122,7 @@ class MixedCache {
   }
   [[nodiscard]] MixedSequence create(std::int32_t num_tokens) {
     MixedSequence sequence = create();
-    sequence.append(num_tokens);
+    sequence.extend(num_tokens);
     return sequence;
   }
 
@@ -162,11 +162,11 @@ class MixedCache {
     if (due == 0) return 0;
     Sequence& cold = sequence.cold_;
     SequenceStore::Mark const mark = cold.store_->mark(cold.state());
-    sequence.in_model(LayerPart::without_window, [&] { cold.append(due); });
+    sequence.in_model(LayerPart::without_window, [&] { cold.extend(due); });
     try {
       encode(sequence, before, due, threads);
     } catch (...) {
-      cold.store_->undo_append(cold.state(), mark);
+      cold.store_->undo_extend(cold.state(), mark);
       throw;
     }
     sequence.hot_.erase(sinks_, due);

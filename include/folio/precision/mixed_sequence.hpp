@@ -71,15 +71,15 @@ class MixedSequence {
   /// Slots for `num_tokens` more tokens, in the hot cache and that of the windows. Throws OutOfBlocks, and changes
   /// nothing, when one of them has too few blocks: release a sequence then, or, where it is a group without a window,
   /// seal sequences with a smaller newest region. Likewise std::bad_alloc.
-  void append(std::int32_t num_tokens) {
-    if (!prepare_windows(num_tokens)) in_model(LayerPart::with_window, [&] { windows_.append(num_tokens); });
-    in_model(LayerPart::without_window, [&] { hot_.append(num_tokens); });
-    if (windows_) windows_.append(num_tokens);
+  void extend(std::int32_t num_tokens) {
+    if (!prepare_windows(num_tokens)) in_model(LayerPart::with_window, [&] { windows_.extend(num_tokens); });
+    in_model(LayerPart::without_window, [&] { hot_.extend(num_tokens); });
+    if (windows_) windows_.extend(num_tokens);
   }
-  [[nodiscard]] bool try_append(std::int32_t num_tokens) {
-    if (!prepare_windows(num_tokens)) return windows_.try_append(num_tokens);  // false, and counted
-    if (!hot_.try_append(num_tokens)) return false;
-    if (windows_) windows_.append(num_tokens);
+  [[nodiscard]] bool try_extend(std::int32_t num_tokens) {
+    if (!prepare_windows(num_tokens)) return windows_.try_extend(num_tokens);  // false, and counted
+    if (!hot_.try_extend(num_tokens)) return false;
+    if (windows_) windows_.extend(num_tokens);
     return true;
   }
 
@@ -139,8 +139,8 @@ class MixedSequence {
     if (!windows_) return true;
     SequenceStore const& store = *windows_.store();
     for (int g = 0; g < store.num_groups(); ++g)
-      if (windows_.num_blocks_to_append(n, g) > store.pool(g).num_free()) return false;
-    windows_.prepare_append(n);
+      if (windows_.num_blocks_to_extend(n, g) > store.pool(g).num_free()) return false;
+    windows_.prepare_extend(n);
     return true;
   }
 

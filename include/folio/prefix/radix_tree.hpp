@@ -72,7 +72,7 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
                      SequenceState& child) noexcept { self(tree).forked(parent, child); },
         .appended = [](void* tree, SequenceState& state) noexcept { self(tree).appended(state); },
         .truncated = [](void* tree, SequenceState& state) noexcept { self(tree).truncated(state); },
-        .released = [](void* tree, SequenceState& state) noexcept { self(tree).let_go(state); }};
+        .released = [](void* tree, SequenceState& state) noexcept { self(tree).release_lease(state); }};
   }
 
   [[nodiscard]] PrefixCounters const& counters() const noexcept { return counters_; }
@@ -182,7 +182,7 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
 
   /// The sequence keeps nothing in the tree from being evicted any more. What it leased was in use until now, unless it
   /// never got slots.
-  void let_go(SequenceState& state) noexcept {
+  void release_lease(SequenceState& state) noexcept {
     bool const has_run = state.pending == nullptr && state.lease != no_node;
     if (has_run && at(state.lease).order != order_) ++order_, touch(state.lease);  // else it was the last to use it
     lease(state, no_node);

@@ -7,7 +7,7 @@ int main() {
   constexpr folio::ModelConfig model{.layers = 2, .kv_heads = 2, .head_dim = 64};
   folio::KvCache<folio::Model<model>> cache{folio::CacheConfig{.num_blocks = {8}}};
   auto sequence = cache.create();
-  sequence.append(20);
+  sequence.extend(20);
 #if defined(FOLIO_NUMA)
   static_assert(folio::NumaAllocator::interleaved < 0);
 #endif

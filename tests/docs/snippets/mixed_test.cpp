@@ -34,7 +34,7 @@ TEST_CASE("a step of a mixed cache over a hybrid model") {
                .windows = {.num_blocks = {20}}});
   folio::MixedSequence sequence = cache.create();
   for (int step = 0; step < 4; ++step) {
-    sequence.append(num_new);
+    sequence.extend(num_new);
     auto const batch = cache.batch({{&sequence}});
     for (std::int32_t layer = 0; layer < 24; ++layer) {  // computes keys, values and q of the layer
       folio::ops::append(batch.view(), layer, keys, values);

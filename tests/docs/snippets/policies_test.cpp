@@ -15,7 +15,8 @@
 class ArenaAllocator {
  public:
   static constexpr char const* name = "arena";
-  static constexpr folio::Reach reach = folio::Reach::both;  // without this line the memory is the host's only
+  static constexpr folio::Accessibility accessibility =
+      folio::Accessibility::both;  // without this line the memory is the host's only
 
   ArenaAllocator(std::byte* begin, std::int64_t bytes) : next_(begin), end_(begin + bytes) {}
 
@@ -122,7 +123,7 @@ TEST_CASE("policies: a resource of RMM or cuda::mr as an allocator") {
   int const stream = 7;
   {
     // [resource]
-    using Device = folio::FunctionAllocator<folio::Reach::device>;
+    using Device = folio::FunctionAllocator<folio::Accessibility::device>;
     Device allocator(
         [&](std::size_t bytes, std::size_t alignment) { return resource.allocate(stream, bytes, alignment); },
         [&](void* pointer, std::size_t bytes) { resource.deallocate(stream, pointer, bytes, 64); });

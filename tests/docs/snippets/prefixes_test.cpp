@@ -43,7 +43,7 @@ void compute(AnyCache& cache, folio::Sequence const& sequence) {
 std::int32_t serve(Cache& cache, std::vector<std::int32_t> const& prompt) {
   folio::Sequence sequence = cache.create(prompt);  // begins with what the cache has, at most all but the last token
   std::int32_t const found = sequence.num_tokens();
-  sequence.append(static_cast<std::int32_t>(prompt.size()) - found);  // evicts what nobody holds, if it must
+  sequence.extend(static_cast<std::int32_t>(prompt.size()) - found);  // evicts what nobody holds, if it must
   compute(cache, sequence);                                           // the new tokens are the step's queries
   cache.insert(sequence, prompt);                                     // keeps its whole blocks for others from now on
   // ... generate; then insert again, with the prompt and its answer, for the conversation's next turn
@@ -87,8 +87,8 @@ TEST_CASE("reuse_prefixes: a request that waits, admission, new weights") {
   std::int32_t const would_find = cache.num_cached_tokens(prompt);  // changes nothing, counts nothing
   folio::Sequence sequence = cache.create(prompt);                  // holds what it found
   std::int32_t const rest = static_cast<std::int32_t>(prompt.size()) - sequence.num_tokens();
-  bool const fits = sequence.can_append(rest);  // with what is free, and what can be evicted
-  if (fits) sequence.append(rest);              // now the use counts
+  bool const fits = sequence.can_extend(rest);  // with what is free, and what can be evicted
+  if (fits) sequence.extend(rest);              // now the use counts
   // [/waiting]
   CHECK(would_find == 96);
   CHECK(fits);
@@ -105,9 +105,9 @@ TEST_CASE("reuse_prefixes: a sequence lets go of what it found") {
   std::vector<std::int32_t> const prompt = tokens_from(1, 100);
   serve(cache, prompt);
   folio::Sequence sequence = cache.create(prompt);
-  // [let_go]
-  cache.let_go(sequence);
-  // [/let_go]
+  // [release_lease]
+  cache.release_lease(sequence);
+  // [/release_lease]
   while (cache.prefixes().evict_unit()) {
   }
   CHECK(cache.num_cached_tokens(prompt) == 0);
@@ -126,7 +126,7 @@ TEST_CASE("reuse_prefixes: keys") {
   std::vector<std::int32_t> const symbols = keys.symbols(tokens, image);  // tokens 4 to 19 stand for the image
   folio::Sequence sequence = cache.create(folio::Prefix(symbols, scope));
   // [/keys]
-  sequence.append(40);
+  sequence.extend(40);
   compute(cache, sequence);
   CHECK(cache.insert(sequence, {symbols, scope}) == 32);
   CHECK(cache.num_cached_tokens({symbols, scope}) == 32);
@@ -149,7 +149,7 @@ TEST_CASE("reuse_prefixes: names, pins and retention") {
   prompts.put("assistant", system, {.pinned = true, .time_to_live = 3600});
   for (folio::MissingPrompt const& missing : prompts.missing()) {  // warm-up: what is not there yet
     folio::Sequence sequence = cache.create(missing.prefix);
-    sequence.append(missing.prefix.size() - sequence.num_tokens());
+    sequence.extend(missing.prefix.size() - sequence.num_tokens());
     compute(cache, sequence);
     cache.insert(sequence, missing.prefix);
   }
@@ -173,7 +173,7 @@ TEST_CASE("reuse_prefixes: fairness, events and gauges") {
   // [/fair]
   std::vector<std::int32_t> const prompt = tokens_from(1, 48);
   folio::Sequence sequence = cache.create(prompt, 7);
-  sequence.append(48);
+  sequence.extend(48);
   compute(cache, sequence);
   CHECK(cache.insert(sequence, prompt) == 48);
   CHECK(cache.prefixes().gauges().all.kept_blocks == 3);

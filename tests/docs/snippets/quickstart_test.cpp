@@ -62,7 +62,7 @@ TEST_CASE("quickstart: a cache, a prompt, and decoding") {
 
   // [decode]
   for (int step = 0; step < 20; ++step) {
-    sequence.append(1);
+    sequence.extend(1);
     folio::BatchItem const items[] = {&sequence};
     cache.batch(items, batch);  // the same tables again, without allocating
     run_step(batch.view(), 2.0F);
@@ -75,18 +75,18 @@ TEST_CASE("quickstart: running out of blocks") {
   Cache cache(folio::CacheConfig{.num_blocks = {4}});
   folio::Sequence sequence = cache.create(60);
   bool refused = false;
-  // [try_append]
-  if (!sequence.try_append(10)) {
+  // [try_extend]
+  if (!sequence.try_extend(10)) {
     refused = true;  // nothing was changed: wait, or release another sequence
   }
-  // [/try_append]
+  // [/try_extend]
   REQUIRE(refused);
   REQUIRE(sequence.num_tokens() == 60);
 
   std::int64_t asked = 0, free = 0;
   // [out_of_blocks]
   try {
-    sequence.append(10);
+    sequence.extend(10);
   } catch (folio::OutOfBlocks const& e) {
     asked = e.asked();  // 1 block
     free = e.free();    // 0 blocks
@@ -95,7 +95,7 @@ TEST_CASE("quickstart: running out of blocks") {
   REQUIRE(asked == 1);
   REQUIRE(free == 0);
   // [admission]
-  bool const fits = sequence.can_append(10);
+  bool const fits = sequence.can_extend(10);
   // [/admission]
   REQUIRE_FALSE(fits);
 }
@@ -108,7 +108,7 @@ TEST_CASE("quickstart: blocks are held for what a request is expected to generat
   for (std::int32_t const answer : {60, 80, 70}) forecast.ended(answer);
   folio::Reservation ahead;
   bool const admitted = ahead.try_reserve(request, forecast.further());  // 85 tokens: 5 blocks that nobody else gets
-  while (request.num_tokens() < 90 && ahead.try_append(request, 1)) {    // a token in each step
+  while (request.num_tokens() < 90 && ahead.try_extend(request, 1)) {    // a token in each step
   }
   ahead.release();  // it ended early: what it did not need is free again
   // [/forecast]
@@ -123,7 +123,7 @@ TEST_CASE("quickstart: a fork shares blocks until one side writes") {
   run_step(cache.batch({&parent}).view(), 1.0F);
   // [fork]
   folio::Sequence child = parent.fork();  // 3 blocks, all shared
-  child.append(1);                        // the third is partly filled: child gets a copy of it
+  child.extend(1);                        // the third is partly filled: child gets a copy of it
   // [/fork]
   folio::Stats const stats = cache.stats();
   REQUIRE(stats.live == 4);
@@ -131,7 +131,7 @@ TEST_CASE("quickstart: a fork shares blocks until one side writes") {
   REQUIRE(stats.counters.copies == 1);
 
   // [truncate]
-  child.append(4);     // slots for four drafted tokens
+  child.extend(4);     // slots for four drafted tokens
   child.truncate(39);  // one of them was accepted
   // [/truncate]
   REQUIRE(child.num_tokens() == 39);
@@ -142,7 +142,7 @@ TEST_CASE("quickstart: a batch of sequences in different states") {
   folio::Sequence decoding = cache.create(20);
   run_step(cache.batch({&decoding}).view(), 1.0F);
   // [batch]
-  decoding.append(1);                          // decode: one new token
+  decoding.extend(1);                          // decode: one new token
   folio::Sequence prompt = cache.create(100);  // a prompt: a hundred
   auto const batch = cache.batch({&decoding, &prompt});
   auto const view = batch.view();  // good until the batch is filled again
@@ -211,7 +211,7 @@ TEST_CASE("quickstart: other formats, layouts and models") {
   Hybrid cache(folio::CacheConfig{.num_blocks = {100, 100}});
   // [/windows]
   folio::Sequence sequence = cache.create(1000);
-  sequence.append(1);  // blocks that no query sees any more are given back
+  sequence.extend(1);  // blocks that no query sees any more are given back
   folio::Stats const stats = cache.stats();
   REQUIRE(stats.groups[0].live == 9);
   REQUIRE(stats.groups[1].live == 16);

@@ -77,7 +77,7 @@ TEST_CASE("a window shows only its blocks, and says which tokens a query sees") 
       .layers = 1, .kv_heads = 1, .head_dim = 64, .groups = {folio::sliding_window(20, 4)}};
   folio::KvCache<folio::Model<windowed>> cache(folio::CacheConfig{.num_blocks = {8}});
   folio::Sequence sequence = cache.create(100);
-  sequence.append(1);
+  sequence.extend(1);
   auto const batch = cache.batch({&sequence});
   auto const tokens = batch.view().sequence(0, 0);
   std::vector<int> seen;

@@ -111,7 +111,7 @@ class PrefixBlocks : protected PrefixNodes<Hash> {
         else
           pool.retain_live(block);
       }
-      state.lists[g].given_back_end = window > sinks ? window : 0;
+      state.lists[g].first_resident_block = window > sinks ? window : 0;
     }
     state.num_tokens = state.num_cached_tokens = num_tokens;
   }

@@ -46,7 +46,7 @@ class OracleEviction {
     return next == uses.end() ? -std::numeric_limits<double>::infinity() : -static_cast<double>(*next);
   }
 
-  RankedQueue queue_;
+  IndexedHeap queue_;
   std::unique_ptr<Uses> uses_;
   std::int32_t request_ = -1;
 };

@@ -62,10 +62,10 @@ struct SequenceState {
   std::int32_t num_cached_tokens = 0;   ///< that it, or what it is a fork of, began with: found, and still there
   /// The look-up of its prompt, until it gets slots. A fork waits for the same one.
   std::shared_ptr<PendingLookup> pending;
-  std::int32_t num_told_units = 0;     ///< that it inserted, of which an eviction policy that learns was told
-  std::int32_t lease = none;           ///< the node of the prefix tree that it keeps from being evicted
-  std::int32_t num_leased_tokens = 0;  ///< its first tokens that are in blocks of the way to that node
-  std::int64_t epoch = 0;              ///< the prefix tree was cleared so often when it was created
+  std::int32_t num_reported_units = 0;  ///< that it inserted, of which an eviction policy that learns was told
+  std::int32_t lease = none;            ///< the node of the prefix tree that it keeps from being evicted
+  std::int32_t num_leased_tokens = 0;   ///< its first tokens that are in blocks of the way to that node
+  std::int64_t epoch = 0;               ///< the prefix tree was cleared so often when it was created
   std::int32_t tenant = 0;
   Retention retention;
 

@@ -373,7 +373,7 @@ class SequenceStore {
   void recycle(SequenceState& state) noexcept {
     state.live = false;
     state.num_tokens = state.num_new_tokens = 0;
-    state.num_cached_tokens = state.num_told_units = state.num_leased_tokens = state.tenant = 0;
+    state.num_cached_tokens = state.num_reported_units = state.num_leased_tokens = state.tenant = 0;
     state.lease = SequenceState::none;
     state.pending.reset();
     state.retention = {};

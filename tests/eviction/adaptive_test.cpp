@@ -43,15 +43,15 @@ ReplayResult replay(Trace const& trace, std::int64_t capacity) {
 }
 
 /// How many blocks of the sample a ghost cache finds. A unit's id stands for its prefix in a trace.
-double shadow_hits(Trace const& trace, std::int64_t capacity, RewardRule rule, KeySample sample) {
-  ShadowCache shadow;
-  shadow.follow(rule);
-  shadow.reserve(static_cast<std::size_t>(capacity + longest(trace)));
+double ghost_hits(Trace const& trace, std::int64_t capacity, RewardRule rule, KeySample sample) {
+  GhostCache ghost;
+  ghost.follow(rule);
+  ghost.reserve(static_cast<std::size_t>(capacity + longest(trace)));
   double hits = 0;
   for (std::size_t i = 0; i < trace.size(); ++i) {
     std::vector<std::uint64_t> const keys(trace[i].ids.begin(), trace[i].ids.end());
-    hits += static_cast<double>(shadow.serve({keys, 0, 0, static_cast<std::int64_t>(i), 0}, sample));
-    shadow.trim(static_cast<std::size_t>(static_cast<double>(capacity) * sample.share()), [](EvictionEntry const&) {});
+    hits += static_cast<double>(ghost.serve({keys, 0, 0, static_cast<std::int64_t>(i), 0}, sample));
+    ghost.trim(static_cast<std::size_t>(static_cast<double>(capacity) * sample.share()), [](EvictionEntry const&) {});
   }
   return hits;
 }
@@ -155,13 +155,12 @@ TEST_CASE("a ghost cache finds what a tree would find") {
   for (std::int64_t const capacity : {600, 6000}) {
     INFO(capacity << " blocks");
     ReplayResult const tree = replay<LruEviction>(trace, capacity);
-    double const lru = shadow_hits(trace, capacity, {}, {});
+    double const lru = ghost_hits(trace, capacity, {}, {});
     CHECK(lru == static_cast<double>(tree.hit_blocks));
     RewardRule const rule{400, 20};
-    double const gain = shadow_hits(trace, capacity, rule, {}) - lru;
+    double const gain = ghost_hits(trace, capacity, rule, {}) - lru;
     KeySample const quarter = KeySample().times(0.25);
-    double const sampled =
-        4 * (shadow_hits(trace, capacity, rule, quarter) - shadow_hits(trace, capacity, {}, quarter));
+    double const sampled = 4 * (ghost_hits(trace, capacity, rule, quarter) - ghost_hits(trace, capacity, {}, quarter));
     INFO("a rule finds " << gain << " blocks more than lru, and by a quarter of the keys " << sampled);
     CHECK(std::abs(gain - sampled) < 0.02 * static_cast<double>(tree.total_blocks));
     CHECK(gain * sampled > 0);
@@ -169,12 +168,12 @@ TEST_CASE("a ghost cache finds what a tree would find") {
 }
 
 TEST_CASE("a ghost counts its hits no further than rewards tell them apart") {
-  ShadowCache shadow;
-  shadow.reserve(2);
+  GhostCache ghost;
+  ghost.reserve(2);
   std::vector<std::uint64_t> const keys = {7, 8};
-  for (std::int64_t i = 0; i < 10; ++i) CHECK(shadow.serve({keys, 0, 0, i, 0}, {}) == (i == 0 ? 0 : 2));
+  for (std::int64_t i = 0; i < 10; ++i) CHECK(ghost.serve({keys, 0, 0, i, 0}, {}) == (i == 0 ? 0 : 2));
   int count = 0;
-  shadow.trim(0, [&](EvictionEntry const& ghost) {
+  ghost.trim(0, [&](EvictionEntry const& ghost) {
     CHECK(ghost.hits == RewardRule::most_hits);
     ++count;
   });

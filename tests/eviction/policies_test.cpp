@@ -105,7 +105,7 @@ class ByAddress : public LruEviction {
   [[nodiscard]] EvictionEntry* victim(double) const noexcept { return queue_.first(); }
 
  private:
-  RankedQueue queue_;
+  IndexedHeap queue_;
 };
 /// Allocates where it may not.
 struct Spendthrift : LruEviction {
@@ -128,7 +128,7 @@ class Stumbles : public LruEviction {
   [[nodiscard]] EvictionEntry* victim(double) const noexcept { return queue_.first(); }
 
  private:
-  RankedQueue queue_;
+  IndexedHeap queue_;
   std::vector<char> kept_;
   int num_refusals_ = 0;
 };

@@ -42,7 +42,7 @@ TEST_CASE("the error of a count is what it should be, and has no side") {
 }
 
 TEST_CASE("the ceiling is that of all units looked up, and the hits are the tree's") {
-  HitCeiling ceiling;
+  IdealHitRate ceiling;
   CHECK(ceiling.ceiling() == 0);
   CHECK(ceiling.hit_rate() == 0);
   std::mt19937 random(5);
@@ -67,7 +67,7 @@ TEST_CASE("the ceiling is that of all units looked up, and the hits are the tree
   CHECK(ceiling.ceiling() == Approx((num_units - exact) / num_units).margin(0.03));
   CHECK(ceiling.ceiling() > 0.3);
 
-  ceiling = HitCeiling();
+  ceiling = IdealHitRate();
   auto const prompt = count_from(1, 20);
   ceiling.looked_up({Prefix(prompt, 1), 0, 8, 0});
   ceiling.looked_up({Prefix(prompt, 2), 0, 8, 0});  // another scope: nothing to be had

@@ -242,8 +242,8 @@ TEST_CASE("two units of one key are there until both are gone") {
 
 TEST_CASE("several sinks hear the same, look-ups too, and a cache takes them as one policy") {
   constexpr ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 8};
-  using Sinks = EventSinks<PrefixMirror, HitCeiling>;
-  static_assert(Sinks::wants_keys && !EventSinks<HitCeiling, NoEvents>::wants_keys);
+  using Sinks = EventSinks<PrefixMirror, IdealHitRate>;
+  static_assert(Sinks::wants_keys && !EventSinks<IdealHitRate, NoEvents>::wants_keys);
   using Cache = KvCache<Model<model>, BlockSize<4>, LruEviction, Sinks>;
   Cache cache(CacheConfig{.num_blocks = {16}});
   auto const prompt = count_from(1, 18);
@@ -254,7 +254,7 @@ TEST_CASE("several sinks hear the same, look-ups too, and a cache takes them as 
     cache.insert(sequence, prompt);
     CHECK(cache.prefixes().sink().get<PrefixMirror>().num_tokens(prompt) == 16);
   }
-  HitCeiling& ceiling = cache.prefixes().sink().get<HitCeiling>();
+  IdealHitRate& ceiling = cache.prefixes().sink().get<IdealHitRate>();
   CHECK(ceiling.num_units() == 8);
   CHECK(ceiling.ceiling() == Approx(0.5).margin(0.01));
   CHECK(ceiling.hit_rate() == 0.5);

@@ -467,7 +467,7 @@ TEST_CASE("a batch is stale when a window gave a block back, a sequence was cut,
 }
 
 TEST_CASE("a waiting request that lets go of what it found is counted when it gets slots") {
-  KvCache<Model<small>, BlockSize<16>, LruEviction, HitCeiling> cache({.num_blocks = {8}});
+  KvCache<Model<small>, BlockSize<16>, LruEviction, IdealHitRate> cache({.num_blocks = {8}});
   Symbols const prompt = count_from(0, 33);
   serve(cache, prompt);
   Sequence waiting = cache.create(Prefix(prompt));

@@ -90,7 +90,7 @@ TEST_CASE("an insertion that finds no memory and is not tried again leaves nothi
 }
 
 TEST_CASE("each allocation of each operation fails once: somebody listens") {
-  run_programs<KvCache<Model<prefix_model>, BlockSize<4>, F32, LruEviction, HitCeiling>>({16}, 12);
+  run_programs<KvCache<Model<prefix_model>, BlockSize<4>, F32, LruEviction, IdealHitRate>>({16}, 12);
 }
 
 TEST_CASE("a registry of prompts that runs out of memory keeps what it had") {

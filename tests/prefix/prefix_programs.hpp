@@ -199,7 +199,7 @@ class PrefixProgram {
     for (Running const& one : running_) {
       SequenceState const& s = one.story.sequence().state();
       all.insert(all.end(), {to_int(s.id), s.num_tokens, s.num_new_tokens, s.num_cached_tokens,
-                             s.pending != nullptr && !s.pending->counted, s.num_told_units,
+                             s.pending != nullptr && !s.pending->counted, s.num_reported_units,
                              static_cast<std::int64_t>(s.generation)});
       for (int g = 0; g < Cache::num_groups; ++g)
         for (BlockId const block : one.story.sequence().blocks(g)) all.push_back(to_int(block));

@@ -84,7 +84,7 @@ TEST_CASE("random programs with prefixes: a group is much shorter of blocks than
   run_programs<HybridPrefixCache<F32>>({60, 18, 40}, {16, 90, 50}, 500);
 }
 TEST_CASE("random programs with prefixes: int8, and somebody listens") {
-  run_programs<FullPrefixCache<Int8PerToken, HitCeiling>>({14}, {40}, 300);
+  run_programs<FullPrefixCache<Int8PerToken, IdealHitRate>>({14}, {40}, 300);
   run_programs<HybridPrefixCache<Int8PerToken>>({20, 24, 14}, {50, 60, 32}, 200);
 }
 TEST_CASE("random programs with prefixes: copies wait for the next step") {

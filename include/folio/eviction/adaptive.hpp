@@ -43,8 +43,8 @@ class AdaptiveEviction {
 
   void reserve(std::size_t) noexcept {}
   void prepare(std::int32_t, std::int32_t num_units) {
-    for (ShadowCache& shadow : shadows_)
-      shadow.reserve(std::clamp(2 * (shadow.size() + static_cast<std::size_t>(num_units)), fewest_ghosts, most_ghosts));
+    for (GhostCache& ghost : caches_)
+      ghost.reserve(std::clamp(2 * (ghost.size() + static_cast<std::size_t>(num_units)), fewest_ghosts, most_ghosts));
   }
   void add(EvictionEntry& entry) noexcept { queue_.push(entry); }
   void remove(EvictionEntry& entry) noexcept { queue_.erase(entry); }
@@ -57,7 +57,7 @@ class AdaptiveEviction {
   /// Keys that the ghost caches hold.
   [[nodiscard]] std::size_t num_ghosts() const {
     std::size_t count = 0;
-    for (ShadowCache const& shadow : shadows_) count += shadow.size();
+    for (GhostCache const& ghost : caches_) count += ghost.size();
     return count;
   }
 
@@ -72,16 +72,16 @@ class AdaptiveEviction {
     double const asked = static_cast<double>(
         std::count_if(new_keys.begin(), new_keys.end(), [this](std::uint64_t key) { return sample_.has(key); }));
     Hits hits;
-    for (std::size_t r = 0; r < num_rules; ++r) hits[r] = static_cast<double>(shadows_[r].serve(request, sample_));
+    for (std::size_t r = 0; r < num_rules; ++r) hits[r] = static_cast<double>(caches_[r].serve(request, sample_));
     double const turnover = capacity_ > 0 ? sampled_capacity() : most_sampled;
     lately_.add(hits, asked / turnover);
     long_.add(hits, asked / turnover);
     fit_sample(asked);
     if (capacity_ > 0) trim(request.order);
     if (capacity_ > 0 && (judged_ += asked) >= sampled_capacity()) choose();  // until then they have hardly differed
-    for (ShadowCache& shadow : shadows_) shadow.settle(most_settled);
+    for (GhostCache& ghost : caches_) ghost.settle(most_settled);
     queue_.settle(most_settled);
-    if (queue_.is_settled() && rule() != shadows_[chosen_].rule()) queue_.follow(shadows_[chosen_].rule());
+    if (queue_.is_settled() && rule() != caches_[chosen_].rule()) queue_.follow(caches_[chosen_].rule());
   }
 
  private:
@@ -129,10 +129,10 @@ class AdaptiveEviction {
   /// A request that asks for so many units of the sample makes it smaller by as many and a few more, at most. Before
   /// anything was evicted, nobody knows how much fits.
   void fit_sample(double asked) {
-    double const size = capacity_ > 0 ? sampled_capacity() : static_cast<double>(shadows_[0].size());
+    double const size = capacity_ > 0 ? sampled_capacity() : static_cast<double>(caches_[0].size());
     if (size > most_sampled) {
       sample_ = sample_.times(std::max(most_sampled / size, 1 - (most_settled + asked) / size));
-      for (ShadowCache& shadow : shadows_) shadow.keep(sample_);
+      for (GhostCache& ghost : caches_) ghost.keep(sample_);
     } else if (size < most_sampled / 8) {
       sample_ = sample_.times(2);
     }
@@ -140,20 +140,20 @@ class AdaptiveEviction {
 
   void trim(std::int64_t now) {
     auto const capacity = static_cast<std::size_t>(std::max(1.0, sampled_capacity()));
-    shadows_[0].trim(capacity, [&](EvictionEntry const& entry) {
+    caches_[0].trim(capacity, [&](EvictionEntry const& entry) {
       learn(age_, static_cast<double>(std::max<std::int64_t>(1, now - entry.order)), 1.0 / 256);
     });
     bool const has_drifted = std::abs(age_ - ranked_age_) > drift * ranked_age_ ||
                              std::abs(new_units_ - ranked_new_units_) > drift * ranked_new_units_;
-    if (has_drifted && std::all_of(shadows_.begin(), shadows_.end(), [](auto const& s) { return s.is_settled(); }))
+    if (has_drifted && std::all_of(caches_.begin(), caches_.end(), [](auto const& s) { return s.is_settled(); }))
       rescale();
-    for (std::size_t r = 1; r < num_rules; ++r) shadows_[r].trim(capacity, [](EvictionEntry const&) {});
+    for (std::size_t r = 1; r < num_rules; ++r) caches_[r].trim(capacity, [](EvictionEntry const&) {});
   }
 
   void rescale() {
     ranked_age_ = age_;
     ranked_new_units_ = new_units_;
-    for (std::size_t r = 1; r < num_rules; ++r) shadows_[r].follow({scales[r] * age_, new_units_});
+    for (std::size_t r = 1; r < num_rules; ++r) caches_[r].follow({scales[r] * age_, new_units_});
   }
 
   /// In the long memory, a rule must lead the one followed by `to_leave` to be taken instead of lru, or by `to_move`
@@ -173,7 +173,7 @@ class AdaptiveEviction {
   }
 
   RewardQueue queue_;
-  std::array<ShadowCache, num_rules> shadows_;  // lru first
+  std::array<GhostCache, num_rules> caches_;  // lru first
   std::size_t chosen_ = 0, only_;
   Memory lately_{2}, long_{8};
   double judged_ = 0;  // sampled units since the first eviction

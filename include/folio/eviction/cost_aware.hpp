@@ -65,8 +65,8 @@ class CostAwareEviction {
     return level_.at(entry.order) + (entry.hits + 1.0) * cost(entry) / static_cast<double>(entry.unit_bytes);
   }
 
-  RankedQueue queue_;
-  RisingLevel level_;
+  IndexedHeap queue_;
+  GreedyDualClock level_;
   double even_;
 };
 static_assert(EvictionPolicy<CostAwareEviction>);

@@ -163,7 +163,7 @@ class FairEviction {
   }
 
   static double rank(Tenant const& t) { return -static_cast<double>(t.kept) / t.share.weight; }
-  [[nodiscard]] RankedQueue& queue_of(Tenant const& t) {
+  [[nodiscard]] IndexedHeap& queue_of(Tenant const& t) {
     return t.kept > t.share.quota_units ? above_quota_ : within_quota_;
   }
 
@@ -178,7 +178,7 @@ class FairEviction {
   Inner inner_;
   std::map<std::int32_t, Tenant> tenants_;  // which stay where they are
   Tenant* prepared_ = nullptr;              // the last one
-  RankedQueue above_quota_, within_quota_;  // of those that have something that can go
+  IndexedHeap above_quota_, within_quota_;  // of those that have something that can go
 };
 
 }  // namespace folio

@@ -134,7 +134,7 @@ struct RanksBefore {
 
 /// Entries by rank: the smallest is first; among equal ranks the one used least lately, then the deepest. O(log
 /// entries) for each change, and no memory.
-class RankedQueue : public EntryHeap<0, detail::RanksBefore> {
+class IndexedHeap : public EntryHeap<0, detail::RanksBefore> {
  public:
   void push(EvictionEntry& entry, double rank) noexcept {
     entry.rank = rank;

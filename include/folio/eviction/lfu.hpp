@@ -35,8 +35,8 @@ class LfuEviction {
   }
 
  private:
-  RankedQueue queue_;
-  RisingLevel level_;
+  IndexedHeap queue_;
+  GreedyDualClock level_;
 };
 static_assert(EvictionPolicy<LfuEviction>);
 

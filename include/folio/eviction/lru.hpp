@@ -22,7 +22,7 @@ class LruEviction {
   [[nodiscard]] EvictionEntry* victim(double) const noexcept { return queue_.first(); }
 
  private:
-  RankedQueue queue_;
+  IndexedHeap queue_;
 };
 static_assert(EvictionPolicy<LruEviction>);
 

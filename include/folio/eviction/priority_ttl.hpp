@@ -52,7 +52,7 @@ class PriorityTtlEviction {
     bool operator()(EvictionEntry const& a, EvictionEntry const& b) const noexcept { return a.expires < b.expires; }
   };
 
-  RankedQueue queue_;
+  IndexedHeap queue_;
   EntryHeap<1, Sooner> deadlines_;
 };
 static_assert(EvictionPolicy<PriorityTtlEviction>);

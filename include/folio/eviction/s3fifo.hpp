@@ -95,7 +95,7 @@ class S3FifoEviction {
     put(entry, static_cast<double>(++entered_));
   }
 
-  RankedQueue queues_[2];  // by the number under which an entry came
+  IndexedHeap queues_[2];  // by the number under which an entry came
   std::int64_t units_[2] = {0, 0};
   std::int64_t entered_ = 0;
   double share_;

@@ -64,7 +64,7 @@ class SlruEviction {
     units_[entry.queue] += entry.units;
   }
 
-  RankedQueue queues_[2];
+  IndexedHeap queues_[2];
   std::int64_t units_[2] = {0, 0};
   std::int64_t newest_ = 0;  // of all uses seen
   double share_;

@@ -71,7 +71,7 @@ class HyperLogLog {
 ///
 /// Beside it the share that was found. Both in whole units; what a request leaves behind its prompt counts once it is
 /// looked up. Cost: a digest of every prompt, about 1 ns for each token, and O(1) memory.
-class HitCeiling {
+class IdealHitRate {
  public:
   static constexpr bool wants_keys = false;
 
@@ -101,7 +101,7 @@ class HitCeiling {
   HyperLogLog different_;
   std::int64_t num_units_ = 0, num_hits_ = 0;
 };
-static_assert(EventSink<HitCeiling>);
+static_assert(EventSink<IdealHitRate>);
 
 /// How many of the units that were stored had been evicted lately, so that more memory or a better choice would have
 /// saved computing them again. A sink.
@@ -139,7 +139,7 @@ class ReuseAfterEviction {
 };
 static_assert(EventSink<ReuseAfterEviction>);
 
-[[nodiscard]] inline std::string to_json(HitCeiling const& c) {
+[[nodiscard]] inline std::string to_json(IdealHitRate const& c) {
   detail::JsonObject o;
   o.add("units", c.num_units()).add("different_units", c.num_different_units());
   return o.add("hit_ceiling", c.ceiling()).add("hit_rate", c.hit_rate()).text();

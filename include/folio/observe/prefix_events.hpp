@@ -173,7 +173,7 @@ concept hears_look_ups = requires(S& sink, PrefixLookup const& lookup) {
   sink.looked_up(lookup);
 };
 
-/// Several sinks that hear the same: `EventSinks<PrefixRecorder, HitCeiling>`.
+/// Several sinks that hear the same: `EventSinks<PrefixRecorder, IdealHitRate>`.
 template <EventSink... Sinks>
 class EventSinks {
  public:

@@ -60,7 +60,7 @@ class PrefixPin {
 /// and leaves it for as long as what the policy knows of it changes. Leases and pins are on nodes that end with a whole
 /// unit, and count for every node above.
 template <EvictionPolicy Eviction, class Hash>
-class PrefixHolds : protected PrefixBlocks<Hash> {
+class PrefixLeases : protected PrefixBlocks<Hash> {
  protected:
   using Nodes = PrefixNodes<Hash>;
   using Blocks = PrefixBlocks<Hash>;
@@ -107,7 +107,7 @@ class PrefixHolds : protected PrefixBlocks<Hash> {
   }
 
  protected:
-  PrefixHolds(SequenceStore& store, std::vector<std::int64_t> const& block_bytes, Eviction eviction, Hash hash)
+  PrefixLeases(SequenceStore& store, std::vector<std::int64_t> const& block_bytes, Eviction eviction, Hash hash)
       : Blocks(store, block_bytes, std::move(hash)), eviction_(std::move(eviction)) {}
 
   /// Nodes::reserve_nodes, with what the policy needs for them.

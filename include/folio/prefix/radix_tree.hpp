@@ -34,7 +34,7 @@ template <EvictionPolicy Eviction = LruEviction, EventSink Sink = NoEvents, clas
 class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
   using Nodes = PrefixNodes<Hash>;
   using Blocks = PrefixBlocks<Hash>;
-  using Holds = PrefixHolds<Eviction, Hash>;
+  using Holds = PrefixLeases<Eviction, Hash>;
   using Evictions = PrefixEvictions<Eviction, Sink, Hash>;
   using Blocks::counters_, Blocks::store_;
   using Evictions::drop_node, Evictions::enforce_quotas, Evictions::num_events_, Evictions::sink_;
@@ -255,7 +255,7 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
   }
 
   void forked(SequenceState const& parent, SequenceState& child) noexcept {
-    child.num_told_units = parent.num_told_units;
+    child.num_reported_units = parent.num_reported_units;
     child.num_leased_tokens = parent.num_leased_tokens;
     child.pending = parent.pending;
     lease(child, parent.lease);
@@ -270,7 +270,7 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
   }
 
   void truncated(SequenceState& state) noexcept {
-    state.num_told_units = std::min(state.num_told_units, state.num_tokens / unit());
+    state.num_reported_units = std::min(state.num_reported_units, state.num_tokens / unit());
     state.num_leased_tokens = std::min(state.num_leased_tokens, state.num_tokens);
     std::int32_t const end = (state.num_leased_tokens + unit() - 1) / unit() * unit();
     if (state.lease == no_node || at(state.lease).end() <= end) return;
@@ -373,14 +373,14 @@ class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
   /// Tells the policy of a sequence that is in the tree with so many units.
   template <class Learner>
   void tell_served(SequenceState& state, std::int32_t num_units, Learner& policy) noexcept {
-    if (num_units <= state.num_told_units) return;
+    if (num_units <= state.num_reported_units) return;
     served_keys_.resize(static_cast<std::size_t>(num_units));  // there is memory for them
     for (std::int32_t i = state.lease; !is_root(at(i)); i = at(i).parent) {
       auto const first = static_cast<std::size_t>(at(i).begin / unit());
       std::copy_n(at(i).keys.begin(), std::min(at(i).keys.size(), served_keys_.size() - first),
                   served_keys_.begin() + static_cast<std::ptrdiff_t>(first));
     }
-    policy.served({served_keys_, std::exchange(state.num_told_units, num_units), state.num_cached_tokens / unit(),
+    policy.served({served_keys_, std::exchange(state.num_reported_units, num_units), state.num_cached_tokens / unit(),
                    order_, at(state.lease).tenant});
   }
 

@@ -167,7 +167,7 @@ TEST_CASE("reuse_prefixes: names, pins and retention") {
 
 TEST_CASE("reuse_prefixes: fairness, events and gauges") {
   // [fair]
-  using Sinks = folio::EventSinks<folio::PrefixRecorder, folio::HitCeiling, folio::ReuseAfterEviction>;
+  using Sinks = folio::EventSinks<folio::PrefixRecorder, folio::IdealHitRate, folio::ReuseAfterEviction>;
   folio::KvCache<folio::Model<model>, folio::FairEviction<folio::LruEviction>, Sinks> cache({.num_blocks = {100}});
   cache.prefixes().eviction().set_share(7, {.weight = 2.0, .quota_units = 40});
   // [/fair]

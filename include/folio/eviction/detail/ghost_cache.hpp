@@ -34,13 +34,13 @@ struct KeySample {
 ///
 /// Host only, not thread-safe. O(log size) for each key served. Deterministic. About 200 bytes for each key, of which
 /// reserve takes the memory: where there is none, the first to go makes room. A copy has the rule, and no ghosts.
-class ShadowCache {
+class GhostCache {
  public:
-  ShadowCache() = default;
-  ShadowCache(ShadowCache const& other) : queue_(other.queue_) {}
-  ShadowCache(ShadowCache&&) = default;
-  ShadowCache& operator=(ShadowCache&&) = default;
-  ~ShadowCache() = default;
+  GhostCache() = default;
+  GhostCache(GhostCache const& other) : queue_(other.queue_) {}
+  GhostCache(GhostCache&&) = default;
+  GhostCache& operator=(GhostCache&&) = default;
+  ~GhostCache() = default;
 
   [[nodiscard]] std::size_t size() const noexcept { return queue_.size(); }
 

@@ -18,7 +18,7 @@ namespace folio {
 ///
 /// O(log steps) to ask, amortized O(1) to rise. 64 KiB at most: when there are too many steps, every other one is
 /// forgotten, and entries between them count as a little older.
-class RisingLevel {
+class GreedyDualClock {
  public:
   /// Memory for what is remembered where there are so many entries. Throws std::bad_alloc, and then has changed nothing
   /// that shows. Without any memory the level stays at 0.

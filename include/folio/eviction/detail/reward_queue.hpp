@@ -33,14 +33,14 @@ struct RewardRule {
 /// `settle` comes to them, those first that the rule before would have evicted first. So a change costs O(log entries)
 /// for each entry, in parts as small as the caller likes.
 ///
-/// Like RankedQueue it has no memory besides the entries, and a copy has the rule, and is empty. It uses an entry's
+/// Like IndexedHeap it has no memory besides the entries, and a copy has the rule, and is empty. It uses an entry's
 /// `queue`.
 class RewardQueue {
  public:
   [[nodiscard]] RewardRule const& rule() const noexcept { return rule_; }
   [[nodiscard]] bool empty() const noexcept { return size() == 0; }
   [[nodiscard]] std::size_t size() const noexcept { return queues_[0].size() + queues_[1].size(); }
-  [[nodiscard]] static bool has(EvictionEntry const& entry) noexcept { return RankedQueue::has(entry); }
+  [[nodiscard]] static bool has(EvictionEntry const& entry) noexcept { return IndexedHeap::has(entry); }
 
   /// Whether every entry has the rank of the rule.
   [[nodiscard]] bool is_settled() const noexcept { return queues_[1 - current_].empty(); }
@@ -53,7 +53,7 @@ class RewardQueue {
 
   /// Ranks up to `most` entries by the rule that have not been yet. O(log entries) for each.
   void settle(std::int64_t most) noexcept {
-    for (RankedQueue& before = queues_[1 - current_]; most > 0 && !before.empty(); --most) {
+    for (IndexedHeap& before = queues_[1 - current_]; most > 0 && !before.empty(); --most) {
       EvictionEntry& entry = *before.first();
       before.erase(entry);
       push(entry);
@@ -80,7 +80,7 @@ class RewardQueue {
 
  private:
   RewardRule rule_;
-  RankedQueue queues_[2];  // the current one, and that of entries which the rule before has ranked
+  IndexedHeap queues_[2];  // the current one, and that of entries which the rule before has ranked
   std::int8_t current_ = 0;
 };
 

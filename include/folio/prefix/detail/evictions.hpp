@@ -15,11 +15,11 @@ namespace folio {
 /// Evictions, told to the policy and to a sink of events. The last unit of a leaf goes first, and with it what only led
 /// there. Nothing here allocates or fails.
 template <EvictionPolicy Eviction, EventSink Sink, class Hash>
-class PrefixEvictions : protected PrefixHolds<Eviction, Hash> {
+class PrefixEvictions : protected PrefixLeases<Eviction, Hash> {
  protected:
   using Nodes = PrefixNodes<Hash>;
   using Blocks = PrefixBlocks<Hash>;
-  using Holds = PrefixHolds<Eviction, Hash>;
+  using Holds = PrefixLeases<Eviction, Hash>;
   using Blocks::counters_, Blocks::drop_blocks, Blocks::drop_unreachable, Blocks::store_;
   using Holds::eviction_, Holds::lease, Holds::now_, Holds::set_candidate, Holds::update_candidate;
   using Nodes::at, Nodes::block_size, Nodes::is_root, Nodes::no_node, Nodes::num_groups, Nodes::unit;

@@ -120,7 +120,7 @@ class Steps {
     auto const prompt = cache_.batch(all);
     float const* const rows = token_rows(std::int64_t{num_sequences} * context).data();
     if constexpr (tiles)
-      seal(prompt.view(), rows, context);
+      demote(prompt.view(), rows, context);
     else
       ops::append(prompt.view(), 0, rows, rows);
     copy_first_layer_to_all(cache_, prompt.view());
@@ -141,13 +141,13 @@ class Steps {
  private:
   /// By way of a cache of floats.
   template <class View>
-  void seal(View const& view, float const* rows, std::int32_t context) {
+  void demote(View const& view, float const* rows, std::int32_t context) {
     KvCache<Model<bench_model>, F32> floats(CacheConfig{.num_blocks = {blocks_for(context, 16)}, .layers = 1});
     Sequence const sequence = floats.create(context);
     auto const batch = floats.batch({&sequence});
     for (std::int32_t i = 0; i < std::ssize(sequences_); ++i, rows += std::int64_t{context} * row_floats) {
       ops::append(batch.view(), 0, rows, rows);
-      ops::seal(batch.view(), 0, {0, 0, context}, view, {i, 0, context}, &threads());
+      ops::demote(batch.view(), 0, {0, 0, context}, view, {i, 0, context}, &threads());
     }
   }
 

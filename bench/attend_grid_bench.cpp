@@ -79,7 +79,7 @@ class Memory {
       using Floats = BlockTableView<typename View::ModelType, AnyBlockSize, F32, F32, LayoutHnd>;
       Memory<Floats> floats(tokens, tokens, block_size);
       ops::append(floats.view(), 0, rows.data(), rows.data());
-      ops::seal(floats.view(), 0, {0, 0, tokens}, view(), {0, 0, tokens});
+      ops::demote(floats.view(), 0, {0, 0, tokens}, view(), {0, 0, tokens});
     } else {
       auto const layer = view().sequence(0, 0).layer();
       for (std::int32_t row = 0; row < tokens * kv_heads; ++row) {

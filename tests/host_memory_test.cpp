@@ -60,42 +60,43 @@ std::vector<std::int64_t> everything(AnyCache const& cache) {
   return all;
 }
 
-template <class Hot, class Cold>
-std::vector<std::int64_t> everything(folio::MixedCache<Hot, Cold> const& cache) {
+template <class Hot, class Compressed>
+std::vector<std::int64_t> everything(folio::MixedPrecisionCache<Hot, Compressed> const& cache) {
   std::vector<std::int64_t> all = everything(cache.hot());
   auto const add = [&](auto const& part) {
     std::vector<std::int64_t> const more = everything(part);
     all.insert(all.end(), more.begin(), more.end());
   };
-  add(cache.cold());
-  if constexpr (folio::MixedCache<Hot, Cold>::has_windows) add(cache.windows());
+  add(cache.compressed());
+  if constexpr (folio::MixedPrecisionCache<Hot, Compressed>::has_windows) add(cache.windows());
   return all;
 }
 
 using TiledHybrid =
-    folio::MixedCache<folio::test::CacheOf<folio::test::full_first, folio::F32, folio::BlockSizes<4, 2>>,
-                      folio::test::CacheOf<folio::test::full_first, folio::Keys<folio::ChannelTile<2, 8>>,
-                                           folio::Values<folio::Int4Rotated>, folio::BlockSize<8>>>;
+    folio::MixedPrecisionCache<folio::test::CacheOf<folio::test::full_first, folio::F32, folio::BlockSizes<4, 2>>,
+                               folio::test::CacheOf<folio::test::full_first, folio::Keys<folio::ChannelTile<2, 8>>,
+                                                    folio::Values<folio::Int4Rotated>, folio::BlockSize<8>>>;
 
 constexpr folio::ModelConfig full_only{.layers = 3, .kv_heads = 2, .head_dim = 16};
-using PlainMixed = folio::MixedCache<folio::test::CacheOf<full_only, folio::F32, folio::BlockSize<4>>,
-                                     folio::test::CacheOf<full_only, folio::Int8PerToken, folio::BlockSize<8>>>;
+using PlainMixed =
+    folio::MixedPrecisionCache<folio::test::CacheOf<full_only, folio::F32, folio::BlockSize<4>>,
+                               folio::test::CacheOf<full_only, folio::Int8PerToken, folio::BlockSize<8>>>;
 
 /// A mixed cache of which every operation is tried with each of its allocations failing.
 template <class Mixed>
 struct MixedTrial {
-  static folio::MixedConfig config() {
-    folio::MixedConfig config = folio::test::small_hybrid(3, 4);
+  static folio::MixedPrecisionConfig config() {
+    folio::MixedPrecisionConfig config = folio::test::small_hybrid(3, 4);
     config.windows.num_blocks = Mixed::has_windows ? std::vector<std::int64_t>{120} : std::vector<std::int64_t>{};
     return config;
   }
   Mixed cache{config()};
-  std::vector<folio::MixedSequence> sequences = {};
+  std::vector<folio::MixedPrecisionSequence> sequences = {};
 
   /// Tokens in the full layers as they are stored, of all sequences.
   [[nodiscard]] std::vector<float> contents() const {
     std::vector<float> all;
-    for (folio::MixedSequence const& sequence : sequences) {
+    for (folio::MixedPrecisionSequence const& sequence : sequences) {
       auto const batch = cache.batch({{&sequence, 0}});
       std::size_t const rows = static_cast<std::size_t>(sequence.num_tokens()) * 2 * 16, begin = all.size();
       all.resize(begin + 2 * rows);
@@ -103,7 +104,7 @@ struct MixedTrial {
     }
     return all;
   }
-  void write(folio::MixedSequence const& sequence, unsigned seed) const {
+  void write(folio::MixedPrecisionSequence const& sequence, unsigned seed) const {
     auto const batch = cache.batch({{&sequence}});
     auto const rows = folio::test::random_floats(std::int64_t{sequence.num_new_tokens()} * 2 * 16, seed);
     for (std::int32_t layer = 0; layer < 3; ++layer) folio::ops::append(batch.view(), layer, rows.data(), rows.data());
@@ -363,25 +364,25 @@ TEMPLATE_TEST_CASE(
   CHECK(trial.run([&] { sequences.push_back(sequences[0].fork()); }) > 3);
   CHECK(trial.run([&] { static_cast<void>(sequences[1].try_extend(33)); }) > 0);  // copies what the fork shares
   trial.write(sequences[1], 3);
-  std::int64_t const seals = trial.run([&] { cache.seal(sequences[1]); });
-  CHECK(seals > 0);
-  CHECK(cache.stats().num_seals == 1);
+  std::int64_t const demotes = trial.run([&] { cache.demote(sequences[1]); });
+  CHECK(demotes > 0);
+  CHECK(cache.stats().num_demotions == 1);
   if constexpr (std::is_same_v<TestType, PlainMixed>) {
-    // The last cold block partly filled, and shared: sealing copies it, and takes that back.
+    // The last compressed block partly filled, and shared: demoting copies it, and takes that back.
     sequences[1].truncate(59);
     sequences.push_back(sequences[1].fork());
     CHECK(sequences[1].num_demoted() % 8 != 0);
   }
   sequences[1].extend(120);  // the step's tables grow once more, after blocks were taken
   trial.write(sequences[1], 4);
-  CHECK(trial.run([&] { cache.seal(sequences[1]); }) > 1);
+  CHECK(trial.run([&] { cache.demote(sequences[1]); }) > 1);
   std::int64_t const before = num_allocations();
   sequences[1].truncate(sequences[1].num_tokens() - 10);
   sequences.pop_back();
   bool const allocated = num_allocations() != before;
   CHECK_FALSE(allocated);
   sequences.clear();
-  CHECK(cache.stats().hot.live + cache.stats().cold.live + cache.stats().windows.live == 0);
+  CHECK(cache.stats().hot.live + cache.stats().compressed.live + cache.stats().windows.live == 0);
 }
 
 TEST_CASE("a mixed batch that finds no memory for a larger step keeps the tables of all its caches") {
@@ -389,12 +390,13 @@ TEST_CASE("a mixed batch that finds no memory for a larger step keeps the tables
   auto& cache = trial.cache;
   auto& sequences = trial.sequences;
   for (std::int32_t const n : {9, 60, 30}) sequences.push_back(cache.create(n));
-  cache.seal(sequences[1]);
-  folio::MixedItem const small[] = {&sequences[0]}, large[] = {&sequences[0], {&sequences[1], 2}, &sequences[2]};
+  cache.demote(sequences[1]);
+  folio::MixedPrecisionItem const small[] = {&sequences[0]},
+                                  large[] = {&sequences[0], {&sequences[1], 2}, &sequences[2]};
   auto batch = cache.batch(small);
   auto const tables = [&] {
     std::vector<std::byte> all;
-    for (auto const& bytes : {batch.hot().bytes(), batch.cold().bytes(), batch.windows().bytes()})
+    for (auto const& bytes : {batch.hot().bytes(), batch.compressed().bytes(), batch.windows().bytes()})
       all.insert(all.end(), bytes.begin(), bytes.end());
     return all;
   };
@@ -405,8 +407,10 @@ TEST_CASE("a mixed batch that finds no memory for a larger step keeps the tables
     CHECK(batch.view().num_sequences() == 1);
     CHECK_FALSE(batch.view().any_demoted);
   };
-  folio::MixedItem const sealed[] = {&sequences[0], {&sequences[1], 60}}, twice[] = {&sequences[1], &sequences[1]};
-  for (auto const& items : {std::span<folio::MixedItem const>(sealed), std::span<folio::MixedItem const>(twice)})
+  folio::MixedPrecisionItem const demoted[] = {&sequences[0], {&sequences[1], 60}},
+                                  twice[] = {&sequences[1], &sequences[1]};
+  for (auto const& items :
+       {std::span<folio::MixedPrecisionItem const>(demoted), std::span<folio::MixedPrecisionItem const>(twice)})
     CHECK_THROWS_AS(cache.batch(items, batch), folio::Error);
   unchanged(0);
   CHECK(for_every_failure([&] { cache.batch(large, batch); }, unchanged) > 3);

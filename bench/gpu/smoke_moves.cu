@@ -25,8 +25,8 @@ void smoke_rotate(Run const&) {
     for (ops::RopePairs const pairs : {ops::RopePairs::half_split, ops::RopePairs::interleaved}) {
       std::vector<ops::RopeTurn> const table = ops::rope_table(ops::rope_inverse_frequencies(10000.0, dims), -37);
       Array<ops::RopeTurn> const device_table(table);
-      ops::rotate(on_host.view(), 0, {3, 2, 15}, table, pairs);
-      ops::rotate(pair.view(), 0, {3, 2, 15}, device_table.data(), dims / 2, pairs, pair.stream);
+      ops::reposition(on_host.view(), 0, {3, 2, 15}, table, pairs);
+      ops::reposition(pair.view(), 0, {3, 2, 15}, device_table.data(), dims / 2, pairs, pair.stream);
       pair.stream.wait();
     }
   pair.expect_same_blocks("what rotate wrote");

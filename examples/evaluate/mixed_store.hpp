@@ -16,10 +16,10 @@ namespace evaluate {
 
 /// Which tokens stay in f16.
 struct Region {
-  std::int32_t sinks = 16, newest = 64;
+  std::int32_t sinks = 16, recent_window = 64;
 };
 
-/// A folio::MixedCache in host memory. Tokens are demoted behind each step, as in an engine.
+/// A folio::MixedPrecisionCache in host memory. Tokens are demoted behind each step, as in an engine.
 template <class Cache>
 class MixedStore final : public Store {
  public:
@@ -41,11 +41,11 @@ class MixedStore final : public Store {
   }
 
   void begin_step(std::span<std::int32_t const> num_new) override {
-    std::vector<folio::MixedItem> items;
+    std::vector<folio::MixedPrecisionItem> items;
     for (std::size_t i = 0; i < num_new.size(); ++i) {
       if (num_new[i] == 0) continue;
-      folio::MixedSequence& sequence = sequences_[i];
-      cache_.seal(sequence, sequence.num_tokens(), threads_);
+      folio::MixedPrecisionSequence& sequence = sequences_[i];
+      cache_.demote(sequence, sequence.num_tokens(), threads_);
       sequence.extend(num_new[i]);
       items.emplace_back(&sequence);
       note_bits(sequence);
@@ -59,7 +59,7 @@ class MixedStore final : public Store {
   }
 
  private:
-  static folio::MixedConfig make_config(StoreRequest const& request, Region region) {
+  static folio::MixedPrecisionConfig make_config(StoreRequest const& request, Region region) {
     if (request.model.window < request.max_tokens)
       throw serve::BadInput("The model has a sliding window of " + std::to_string(request.model.window) +
                             " tokens; formats with sinks and tail need a model whose layers see everything: name other "
@@ -67,25 +67,26 @@ class MixedStore final : public Store {
     folio::CacheConfig one;
     one.layers = request.model.layers;
     one.kv_heads = request.model.kv_heads;
-    folio::MixedConfig config{one, one, region.sinks, region.newest};
-    std::int32_t const tokens = request.max_tokens + Cache::tile;
+    folio::MixedPrecisionConfig config{one, one, region.sinks, region.recent_window};
+    std::int32_t const tokens = request.max_tokens + Cache::demotion_granularity;
     config.hot.num_blocks = {request.num_sequences * folio::blocks_for(tokens, Cache::HotCache::Blocks::block_size(0))};
-    config.cold.num_blocks = {request.num_sequences *
-                              folio::blocks_for(tokens, Cache::ColdCache::Blocks::block_size(0))};
+    config.compressed.num_blocks = {request.num_sequences *
+                                    folio::blocks_for(tokens, Cache::CompressedCache::Blocks::block_size(0))};
     return config;
   }
 
-  void note_bits(folio::MixedSequence const& sequence) {
+  void note_bits(folio::MixedPrecisionSequence const& sequence) {
     if (sequence.num_tokens() <= longest_) return;
     longest_ = sequence.num_tokens();
-    std::int32_t const cold = sequence.num_demoted();
-    double const bytes = (longest_ - cold) * cache_.hot().bytes_per_token() + cold * cache_.cold().bytes_per_token();
+    std::int32_t const compressed = sequence.num_demoted();
+    double const bytes =
+        (longest_ - compressed) * cache_.hot().bytes_per_token() + compressed * cache_.compressed().bytes_per_token();
     bits_per_element_ = 8 * bytes / (longest_ * elements_per_token_);
   }
 
   Cache cache_;
   typename Cache::Batch batch_;
-  std::vector<folio::MixedSequence> sequences_;
+  std::vector<folio::MixedPrecisionSequence> sequences_;
   std::int32_t num_query_heads_;
   double elements_per_token_, bits_per_element_ = 16;
   std::int32_t longest_ = 0;

@@ -111,8 +111,8 @@ class Sequence {
   }
 
   /// Takes tokens [first, first + num_tokens) out, in whole blocks of every group; those after them close up. For
-  /// tokens that are kept elsewhere from then on, as mixed/ does. Keys keep the positions they were made for. Throws
-  /// Error, and changes nothing, for parts of blocks, windows, and caches that keep prefixes. Cost: O(blocks).
+  /// tokens that are kept elsewhere from then on, as precision/ does. Keys keep the positions they were made for.
+  /// Throws Error, and changes nothing, for parts of blocks, windows, and caches that keep prefixes. Cost: O(blocks).
   void erase(std::int32_t first, std::int32_t num_tokens) {
     SequenceState& s = state();
     store_->erase(s, first, num_tokens);
@@ -143,8 +143,8 @@ class Sequence {
 
  private:
   friend class Reservation;  // reservation.hpp: holds blocks of the same store, and keeps it alive likewise
-  template <class Hot, class Cold>
-  friend class MixedCache;  // mixed/: takes an append back
+  template <class Hot, class Compressed>
+  friend class MixedPrecisionCache;  // precision/: takes an extension back
 
   std::shared_ptr<void> owner_;
   SequenceStore* store_ = nullptr;

@@ -12,8 +12,8 @@
 
 constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 32};
 using Hot = folio::KvCache<folio::Model<tiny>, folio::F16>;
-using Cold = folio::KvCache<folio::Model<tiny>, folio::Int4Rotated>;
+using Compressed = folio::KvCache<folio::Model<tiny>, folio::Int4Rotated>;
 
-void read(folio::MixedView<Hot::View, Cold::View> const& view, float const* q, float* out) {
+void read(folio::MixedPrecisionView<Hot::View, Compressed::View> const& view, float const* q, float* out) {
   folio::ops::attend(view, 0, folio::AttentionIo{q, 4, out});
 }

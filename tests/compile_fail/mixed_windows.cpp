@@ -17,5 +17,5 @@ constexpr folio::ModelConfig tiny{.layers = 2,
 
 void make() {
   using Model = folio::Model<tiny>;
-  folio::MixedCache<folio::KvCache<Model>, folio::KvCache<Model, folio::Int4Rotated>> cache({});
+  folio::MixedPrecisionCache<folio::KvCache<Model>, folio::KvCache<Model, folio::Int4Rotated>> cache({});
 }

@@ -17,5 +17,5 @@ using Keys = folio::Keys<folio::Int8PerToken>;
 #endif
 
 void shift(View<Keys, folio::Values<folio::Int8PerToken>> const& view, std::span<folio::ops::RopeTurn const> table) {
-  folio::ops::rotate(view, 0, {0, 0, 8}, table);
+  folio::ops::reposition(view, 0, {0, 0, 8}, table);
 }

@@ -16,7 +16,7 @@ template <ModelConfig config, class... Policies>
 void compile_rotate() {
   using View = typename KvCache<Model<config>, Policies...>::View;
   [[maybe_unused]] void (*volatile rotate)(DeviceView<View> const&, std::int32_t, Tokens const&, ops::RopeTurn const*,
-                                           std::int32_t, ops::RopePairs, cudaStream_t) = ops::rotate<View>;
+                                           std::int32_t, ops::RopePairs, cudaStream_t) = ops::reposition<View>;
 }
 
 /// From a cache in one format, in the default layout, to one with `Policies`.

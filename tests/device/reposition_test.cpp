@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// rotate_kernel, run thread by thread on the host, against ops::rotate: same bytes.
+// reposition_kernel, run thread by thread on the host, against ops::reposition: same bytes.
 #include "device/simt_cache.hpp"
 //
 #include <folio/ops/reposition.cuh>
@@ -62,9 +62,9 @@ void rotate_everywhere(Twins& twins, cudaStream_t stream) {
         std::int32_t const first = test::below(random, length + 1), n = test::below(random, length - first + 1);
         auto const table = ops::rope_table(ops::rope_inverse_frequencies(10000, dims), test::below(random, 100000));
         simt::Buffer<RopeTurn> const on_device_table(table, "table");
-        ops::rotate(host.view(), layer, {i, first, n}, table, pairs);
-        ops::rotate(DeviceView<View>(on_device.view()), layer, {i, first, n}, on_device_table.data(), dims / 2, pairs,
-                    stream);
+        ops::reposition(host.view(), layer, {i, first, n}, table, pairs);
+        ops::reposition(DeviceView<View>(on_device.view()), layer, {i, first, n}, on_device_table.data(), dims / 2,
+                        pairs, stream);
         check_cuda(cudaStreamSynchronize(stream), "waiting");
       }
     }
@@ -110,11 +110,12 @@ TEST_CASE("the kernel leaves out tokens that a window gave back") {
   folio_test::SimtBatch const on_device(twins.device_batch());
   auto const table = ops::rope_table(ops::rope_inverse_frequencies(10000, 16), 100);
   simt::Buffer<RopeTurn> const on_device_table(table, "table");
-  ops::rotate(DeviceView(on_device.view()), 0, {0, 0, 14}, on_device_table.data(), 8, RopePairs::half_split, nullptr);
+  ops::reposition(DeviceView(on_device.view()), 0, {0, 0, 14}, on_device_table.data(), 8, RopePairs::half_split,
+                  nullptr);
   check_cuda(cudaDeviceSynchronize(), "waiting");
-  REQUIRE_THROWS_AS(ops::rotate(host.view(), 0, {0, 0, 14}, table), Error);
+  REQUIRE_THROWS_AS(ops::reposition(host.view(), 0, {0, 0, 14}, table), Error);
   for (std::int32_t token = 0; token < 14; ++token)
-    if (host.view().sequence(0, 0).block_id(token) != null_block) ops::rotate(host.view(), 0, {0, token, 1}, table);
+    if (host.view().sequence(0, 0).block_id(token) != null_block) ops::reposition(host.view(), 0, {0, token, 1}, table);
   REQUIRE(twins.same_bytes());
 }
 
@@ -128,9 +129,10 @@ TEST_CASE("any grid turns every key once") {
   simt::Buffer<RopeTurn> const on_device_table(table, "table");
   using View = decltype(host.view());
   for (auto const& [grid, block] : {std::pair(1U, 1U), std::pair(1U, 33U), std::pair(3U, 64U), std::pair(70U, 32U)}) {
-    ops::rotate(host.view(), 0, {0, 2, 10}, table);
-    simt::launch({.grid = grid, .block = block, .name = "rotate_kernel", .seed = 9}, ops::rotate_kernel<View, 0>,
-                 on_device.view(), 0, Tokens{0, 2, 10}, on_device_table.data(), 32, RopePairs::half_split);
+    ops::reposition(host.view(), 0, {0, 2, 10}, table);
+    simt::launch({.grid = grid, .block = block, .name = "reposition_kernel", .seed = 9},
+                 ops::reposition_kernel<View, 0>, on_device.view(), 0, Tokens{0, 2, 10}, on_device_table.data(), 32,
+                 RopePairs::half_split);
     REQUIRE(twins.same_bytes());
   }
 }
@@ -143,7 +145,8 @@ TEST_CASE("what the device cannot rotate is refused before a launch") {
   simt::Buffer<RopeTurn> const table(32, "table");
   auto const ask = [&](std::int32_t i, std::int32_t layer, std::int32_t first, std::int32_t n, RopeTurn const* turns,
                        std::int32_t num_pairs) {
-    ops::rotate(DeviceView(on_device.view()), layer, {i, first, n}, turns, num_pairs, RopePairs::half_split, nullptr);
+    ops::reposition(DeviceView(on_device.view()), layer, {i, first, n}, turns, num_pairs, RopePairs::half_split,
+                    nullptr);
   };
   simt::streams(0);
   REQUIRE_THROWS_WITH(ask(1, 0, 0, 5, table.data(), 32), test::contains("no sequence 1"));

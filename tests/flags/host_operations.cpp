@@ -185,7 +185,7 @@ void check_tile_format() {
   KvCache<Model<model>, BlockSize<64>, Q> cache({.num_blocks = {8}});
   Sequence const source = filled(from), sequence = cache.create(num_tokens);
   auto const batch = cache.batch({{&sequence, 2}});
-  ops::seal(from.batch({&source}).view(), 0, {0, 0, num_tokens}, batch.view(), {0, 0, num_tokens});
+  ops::demote(from.batch({&source}).view(), 0, {0, 0, num_tokens}, batch.view(), {0, 0, num_tokens});
   check_attention(Q::name, batch.view());
 }
 

@@ -70,7 +70,7 @@ struct Step {
       Sequence const source = from.create(sequence.num_tokens());
       auto const source_batch = from.batch({{&source, sequence.num_tokens()}});
       ops::append(source_batch.view(), 0, keys.data(), values.data());
-      ops::seal(source_batch.view(), 0, {0, 0, sequence.num_tokens()}, written.view(), {0, 0, sequence.num_tokens()});
+      ops::demote(source_batch.view(), 0, {0, 0, sequence.num_tokens()}, written.view(), {0, 0, sequence.num_tokens()});
     } else {
       ops::append(written.view(), 0, keys.data(), values.data());
     }

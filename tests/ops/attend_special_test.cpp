@@ -71,7 +71,7 @@ struct Stored {
       Sequence const source = from.create(num_tokens);
       auto const source_batch = from.batch({{&source, num_tokens}});
       ops::append(source_batch.view(), 0, keys.data(), values.data());
-      ops::seal(source_batch.view(), 0, {0, 0, num_tokens}, batch.view(), {0, 0, num_tokens});
+      ops::demote(source_batch.view(), 0, {0, 0, num_tokens}, batch.view(), {0, 0, num_tokens});
     } else {
       ops::append(batch.view(), 0, keys.data(), values.data());
     }

@@ -105,7 +105,7 @@ void check_range(RopePairs pairs, std::int32_t rope_dims, std::int32_t first, st
     std::int32_t const dims = shape.values_in_keys() ? part.dims : rope_dims;
     auto const frequencies = folio::ops::rope_inverse_frequencies(100, dims);
     Rows const before = rows_of(view, 0, layer), other = rows_of(view, 1, layer);
-    folio::ops::rotate(view, layer, {0, first, n}, folio::ops::rope_table(frequencies, 1234), pairs);
+    folio::ops::reposition(view, layer, {0, first, n}, folio::ops::rope_table(frequencies, 1234), pairs);
     Rows const after = rows_of(view, 0, layer);
     CHECK(after.values == before.values);
     CHECK(rows_of(view, 1, layer) == other);
@@ -169,7 +169,7 @@ TEST_CASE("a key that was turned to a position and is rotated is at the position
     rope(expected.data() + t * dims, frequencies, t + 7 + delta, pairs);
   }
   folio::ops::append(batch.view(), 0, keys.data(), keys.data());
-  folio::ops::rotate(batch.view(), 0, {0, 0, tokens}, folio::ops::rope_table(frequencies, delta), pairs);
+  folio::ops::reposition(batch.view(), 0, {0, 0, tokens}, folio::ops::rope_table(frequencies, delta), pairs);
   Rows const found = rows_of(batch.view(), 0, 0);
   for (std::size_t k = 0; k < keys.size(); ++k) CHECK(found.keys[k] == Approx(expected[k]).margin(2e-6));
   CHECK(found.values == keys);
@@ -187,7 +187,7 @@ TEMPLATE_TEST_CASE("two rotations are one by both, and one back undoes them, but
     auto const view = twice.batch.view();
     auto const frequencies = folio::ops::rope_inverse_frequencies(10000, layer == 2 ? 8 : 24);
     auto const turn = [&](auto& filled, std::int64_t delta) {
-      folio::ops::rotate(filled.batch.view(), layer, {0, 0, 11}, folio::ops::rope_table(frequencies, delta));
+      folio::ops::reposition(filled.batch.view(), layer, {0, 0, 11}, folio::ops::rope_table(frequencies, delta));
     };
     Rows const before = rows_of(view, 0, layer);
     turn(twice, 300);
@@ -210,7 +210,7 @@ TEST_CASE("a turn by no positions changes no bit") {
   Filled<CacheOf<folio::BF16>> filled;
   auto const frequencies = folio::ops::rope_inverse_frequencies(10000, 24);
   Rows const before = rows_of(filled.batch.view(), 0, 0);
-  folio::ops::rotate(filled.batch.view(), 0, {0, 0, 11}, folio::ops::rope_table(frequencies, 0));
+  folio::ops::reposition(filled.batch.view(), 0, {0, 0, 11}, folio::ops::rope_table(frequencies, 0));
   CHECK(rows_of(filled.batch.view(), 0, 0) == before);
 }
 
@@ -238,8 +238,8 @@ TEST_CASE("threads rotate to the same") {
   Filled<CacheOf<folio::F16>> alone, together;
   folio::ThreadPool threads(3);
   auto const table = folio::ops::rope_table(folio::ops::rope_inverse_frequencies(10000, 24), 5);
-  folio::ops::rotate(alone.batch.view(), 0, {0, 1, 9}, table);
-  folio::ops::rotate(together.batch.view(), 0, {0, 1, 9}, table, RopePairs::half_split, &threads);
+  folio::ops::reposition(alone.batch.view(), 0, {0, 1, 9}, table);
+  folio::ops::reposition(together.batch.view(), 0, {0, 1, 9}, table, RopePairs::half_split, &threads);
   CHECK(rows_of(alone.batch.view(), 0, 0) == rows_of(together.batch.view(), 0, 0));
 }
 
@@ -249,7 +249,7 @@ TEST_CASE("a block that two sequences share is turned for both") {
   auto const batch = filled.cache.batch({&filled.a, &child});
   auto const table = folio::ops::rope_table(folio::ops::rope_inverse_frequencies(10000, 24), 5);
   Rows const before = rows_of(batch.view(), 0, 0);
-  folio::ops::rotate(batch.view(), 0, {1, 0, 4}, table);
+  folio::ops::reposition(batch.view(), 0, {1, 0, 4}, table);
   CHECK(rows_of(batch.view(), 0, 0) == rows_of(batch.view(), 1, 0));
   CHECK_FALSE(rows_of(batch.view(), 0, 0) == before);
 }
@@ -261,7 +261,7 @@ TEST_CASE("what cannot be rotated is refused, and nothing changes") {
   for (std::int32_t layer = 0; layer < model.layers; ++layer) before.push_back(rows_of(filled.batch.view(), 0, layer));
   auto const ask = [&](std::int32_t i, std::int32_t layer, std::int32_t first, std::int32_t n, std::size_t turns) {
     std::vector<RopeTurn> const table(turns, RopeTurn{0.0F, 1.0F});
-    folio::ops::rotate(filled.batch.view(), layer, {i, first, n}, table);
+    folio::ops::reposition(filled.batch.view(), layer, {i, first, n}, table);
   };
   REQUIRE_THROWS_AS(ask(2, 0, 0, 1, 12), folio::Error);
   REQUIRE_THROWS_WITH(ask(2, 0, 0, 1, 12), contains("the batch has 2 sequences, so no sequence 2"));
@@ -288,12 +288,12 @@ TEST_CASE("tokens that a window gave back are refused by number, the others turn
   for (int i = 0; i < 14; ++i) story.extend(1);
   auto const batch = cache.batch({&story.sequence()});
   auto const table = folio::ops::rope_table(folio::ops::rope_inverse_frequencies(10000, 8), -3);
-  REQUIRE_THROWS_WITH(folio::ops::rotate(batch.view(), 0, {0, 0, 14}, table),
+  REQUIRE_THROWS_WITH(folio::ops::reposition(batch.view(), 0, {0, 0, 14}, table),
                       contains("token 2 was given back behind the layer's window"));
   CHECK(story.difference().empty());
   std::vector<float> before(6 * 8), after(6 * 8);
   folio::ops::gather(batch.view(), 0, {0, 8, 6}, before.data(), nullptr);
-  folio::ops::rotate(batch.view(), 0, {0, 8, 6}, table);
+  folio::ops::reposition(batch.view(), 0, {0, 8, 6}, table);
   folio::ops::gather(batch.view(), 0, {0, 8, 6}, after.data(), nullptr);
   for (std::size_t row = 0; row < 6; ++row)
     rope(before.data() + row * 8, folio::ops::rope_inverse_frequencies(10000, 8), -3, RopePairs::half_split);

@@ -38,14 +38,14 @@ inline constexpr ModelConfig latent_and_window{.layers = 3,
 template <ModelConfig const& Config, class... Policies>
 using CacheOf = KvCache<Model<Config>, Policies...>;
 
-using Int8Hybrid =
-    MixedCache<CacheOf<full_first, F32, BlockSizes<4, 2>>, CacheOf<full_first, Int8PerToken, BlockSizes<8, 16>>>;
+using Int8Hybrid = MixedPrecisionCache<CacheOf<full_first, F32, BlockSizes<4, 2>>,
+                                       CacheOf<full_first, Int8PerToken, BlockSizes<8, 16>>>;
 
-inline MixedConfig small_hybrid(std::int32_t sinks, std::int32_t newest) {
+inline MixedPrecisionConfig small_hybrid(std::int32_t sinks, std::int32_t recent_window) {
   return {.hot = {.num_blocks = {50}},
-          .cold = {.num_blocks = {50}},
+          .compressed = {.num_blocks = {50}},
           .sinks = sinks,
-          .newest = newest,
+          .recent_window = recent_window,
           .windows = {.num_blocks = {60}}};
 }
 

@@ -54,7 +54,7 @@ struct MixedToken {
 
 /// A sequence beside the flat list of what its tokens should be.
 struct MixedStory {
-  MixedSequence sequence;
+  MixedPrecisionSequence sequence;
   std::vector<MixedToken> tokens = {};
   std::int32_t demoted = 0;
   Sequence plain = {};  ///< in the plain twin, where the model has layers with a window
@@ -65,14 +65,14 @@ template <class Cache>
 class MixedStories {
  public:
   using Hot = typename Cache::HotCache;
-  using Cold = typename Cache::ColdCache;
+  using Compressed = typename Cache::CompressedCache;
 
   using Twin = PlainTwin<Cache>;
   static constexpr bool has_windows = Cache::has_windows;
 
-  explicit MixedStories(MixedConfig const& config) : cache(config), twin(config) {
+  explicit MixedStories(MixedPrecisionConfig const& config) : cache(config), twin(config) {
     poison(cache.hot());
-    poison(cache.cold());
+    poison(cache.compressed());
     if constexpr (has_windows) poison(cache.windows());
   }
 
@@ -116,10 +116,10 @@ class MixedStories {
     return taken;
   }
 
-  /// Writes the last `n` tokens of each story as new ones, and remembers them. Half of those that are sealed soon are
+  /// Writes the last `n` tokens of each story as new ones, and remembers them. Half of those that are demoted soon are
   /// multiples of others, so that the rows of a tile have different scales.
   void write(std::vector<MixedStory*> const& stories, std::int32_t n) {
-    std::vector<MixedItem> items;
+    std::vector<MixedPrecisionItem> items;
     for (MixedStory* const s : stories) items.emplace_back(&s->sequence, n);
     auto const batch = cache.batch(items);
     [[maybe_unused]] auto const plain = twin.batch(stories, n);
@@ -144,40 +144,42 @@ class MixedStories {
     next_ += static_cast<std::uint32_t>(stories.size()) * static_cast<std::uint32_t>(n);
   }
 
-  /// Seals, and does the same to the flat list: each tile is encoded once, as its rows are.
-  void seal(MixedStory& story, std::int32_t num_accepted) {
+  /// Demotes, and does the same to the flat list: each tile is encoded once, as its rows are.
+  void demote(MixedStory& story, std::int32_t num_accepted) {
     auto const length = static_cast<std::int32_t>(story.tokens.size());
     std::int32_t const begin = cache.sinks() + story.demoted;
-    std::int32_t const end = std::min(num_accepted, length - cache.newest());
-    std::int32_t const due = end > begin ? (end - begin) / Cache::tile * Cache::tile : 0;
+    std::int32_t const end = std::min(num_accepted, length - cache.recent_window());
+    std::int32_t const due =
+        end > begin ? (end - begin) / Cache::demotion_granularity * Cache::demotion_granularity : 0;
     auto const before = snapshots();
     try {
-      expect(cache.seal(story.sequence, num_accepted) == due, "seal moved another number of tokens");
+      expect(cache.demote(story.sequence, num_accepted) == due, "demote moved another number of tokens");
     } catch (OutOfBlocks const& full) {
-      expect(before == snapshots(), "a failed seal changed something");
+      expect(before == snapshots(), "a failed demote changed something");
       expect(full.asked() > full.free(), "OutOfBlocks although enough were free");
       return;
     }
     if (due == 0) expect(before == snapshots(), "nothing was due");
-    expect(before[2] == snapshots()[2], "a seal changed what is behind windows");
+    expect(before[2] == snapshots()[2], "a demotion changed what is behind windows");
     for (std::int32_t layer = 0; layer < num_layers(); ++layer) {
       if (has_window(layer)) continue;
       GroupShape const& shape = shape_of(layer);
-      reencode<typename Cold::KeyQuantizer>(story, begin, due, layer, shape.kv_heads, shape.key_dim,
-                                            &folio_test::LayerRows::keys);
+      reencode<typename Compressed::KeyQuantizer>(story, begin, due, layer, shape.kv_heads, shape.key_dim,
+                                                  &folio_test::LayerRows::keys);
       if (!shape.values_in_keys())
-        reencode<typename Cold::ValueQuantizer>(story, begin, due, layer, shape.kv_heads, shape.value_dim,
-                                                &folio_test::LayerRows::values);
+        reencode<typename Compressed::ValueQuantizer>(story, begin, due, layer, shape.kv_heads, shape.value_dim,
+                                                      &folio_test::LayerRows::values);
     }
     story.demoted += due;
   }
 
   /// Truncates both, or finds out that it cannot be.
   void truncate(MixedStory& story, std::int32_t n) {
-    bool const in_cold = story.demoted > 0 && n < cache.sinks() + story.demoted;
-    constexpr bool tiles = is_tile_format<typename Cold::KeyQuantizer> || is_tile_format<typename Cold::ValueQuantizer>;
+    bool const in_compressed = story.demoted > 0 && n < cache.sinks() + story.demoted;
+    constexpr bool tiles =
+        is_tile_format<typename Compressed::KeyQuantizer> || is_tile_format<typename Compressed::ValueQuantizer>;
     std::int32_t const keep = std::max(0, n - cache.sinks());
-    bool possible = !in_cold || !tiles || keep % Cache::tile == 0;
+    bool possible = !in_compressed || !tiles || keep % Cache::demotion_granularity == 0;
     if constexpr (has_windows)
       if (possible) possible = Twin::truncated(story.plain, n);
     auto const before = snapshots();
@@ -190,12 +192,12 @@ class MixedStories {
       return;
     }
     story.tokens.resize(static_cast<std::size_t>(n));
-    if (in_cold) story.demoted = keep;
+    if (in_compressed) story.demoted = keep;
   }
 
   /// Lengths and all contents of a story, bit by bit.
   void check(MixedStory const& story) const {
-    MixedSequence const& s = story.sequence;
+    MixedPrecisionSequence const& s = story.sequence;
     auto const length = static_cast<std::int32_t>(story.tokens.size());
     expect(s.num_tokens() == length && s.num_demoted() == story.demoted, "the lengths differ");
     auto const batch = cache.batch({{&s}});  // with the queries of the last append
@@ -227,7 +229,7 @@ class MixedStories {
   /// Attention of the last `queries` tokens of each story over all of it, against the formula in double precision.
   void check_attention(std::vector<MixedStory const*> const& stories, std::int32_t queries,
                        std::int32_t query_heads_per_kv_head, ThreadPool* threads = nullptr) const {
-    std::vector<MixedItem> items;
+    std::vector<MixedPrecisionItem> items;
     for (MixedStory const* const s : stories) items.emplace_back(&s->sequence, queries);
     auto const batch = cache.batch(items);
     [[maybe_unused]] auto const plain = twin.batch(stories, queries);
@@ -278,21 +280,21 @@ class MixedStories {
     count(
         cache.hot(), [](MixedStory const& s) -> Sequence const& { return s.sequence.hot(); }, 0);
     count(
-        cache.cold(), [](MixedStory const& s) -> Sequence const& { return s.sequence.cold(); }, -1);
+        cache.compressed(), [](MixedStory const& s) -> Sequence const& { return s.sequence.compressed(); }, -1);
     if constexpr (has_windows)
       count(
           cache.windows(), [](MixedStory const& s) -> Sequence const& { return s.sequence.windows(); }, 0);
     auto const stats = cache.stats();
-    for (std::size_t g = 0; g < stats.cold.groups.size(); ++g)
-      saved += (stats.cold.groups[g].slots_held - stats.cold.groups[g].slots_empty) * stats.hot.groups[g].block_bytes /
-               cache.hot().shape(static_cast<int>(g)).block_size;
+    for (std::size_t g = 0; g < stats.compressed.groups.size(); ++g)
+      saved += (stats.compressed.groups[g].slots_held - stats.compressed.groups[g].slots_empty) *
+               stats.hot.groups[g].block_bytes / cache.hot().shape(static_cast<int>(g)).block_size;
     expect(stats.bytes_saved == saved, "bytes_saved does not add up");
   }
 
-  /// What every store knows: hot, cold, windows.
+  /// What every store knows: hot, compressed, windows.
   [[nodiscard]] std::vector<std::vector<std::int64_t>> snapshots() const {
     std::vector<std::vector<std::int64_t>> all{
-        snapshot(cache.hot().state()->store), snapshot(cache.cold().state()->store), {}};
+        snapshot(cache.hot().state()->store), snapshot(cache.compressed().state()->store), {}};
     if constexpr (has_windows) all[2] = snapshot(cache.windows().state()->store);
     return all;
   }

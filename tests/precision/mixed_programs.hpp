@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Random programs over mixed sequences: append, seal, fork, truncate, release, and everything checked after each.
+// Random programs over mixed sequences: append, demote, fork, truncate, release, and everything checked after each.
 
 #include <cstdint>
 #include <memory>
@@ -19,7 +19,7 @@ namespace folio::test {
 template <class Cache, bool attends>
 class MixedProgram {
  public:
-  MixedProgram(MixedConfig const& config, std::uint32_t seed) : stories_(config), random_(seed) {}
+  MixedProgram(MixedPrecisionConfig const& config, std::uint32_t seed) : stories_(config), random_(seed) {}
 
   void run(int num_operations) {
     for (int i = 0; i < num_operations; ++i) {
@@ -48,19 +48,20 @@ class MixedProgram {
     MixedStory& story = any();
     auto const length = static_cast<std::int32_t>(story.tokens.size());
     if (what <= 7)
-      return append(story, below(random_, 3) == 0 ? below(random_, 2 * Cache::tile + 2) : below(random_, 5));
-    if (what <= 12) return stories_.seal(story, below(random_, 3) == 0 ? below(random_, length + 1) : length);
-    if (what == 13) return stories_.cache.set_newest(below(random_, Cache::tile + 3));
+      return append(story,
+                    below(random_, 3) == 0 ? below(random_, 2 * Cache::demotion_granularity + 2) : below(random_, 5));
+    if (what <= 12) return stories_.demote(story, below(random_, 3) == 0 ? below(random_, length + 1) : length);
+    if (what == 13) return stories_.cache.set_recent_window(below(random_, Cache::demotion_granularity + 3));
     if (what <= 15) return stories_.truncate(story, truncation(story));
     if (what == 16 && all_.size() < 4) return fork(story);
     if (what == 17 && below(random_, 3) == 0) return release(story);
     step_of_all();
   }
 
-  /// Anywhere, or around what is sealed.
+  /// Anywhere, or around what is demoted.
   std::int32_t truncation(MixedStory const& story) {
     auto const length = static_cast<std::int32_t>(story.tokens.size());
-    std::int32_t const edge = stories_.cache.sinks() + story.demoted - below(random_, 3) * Cache::tile;
+    std::int32_t const edge = stories_.cache.sinks() + story.demoted - below(random_, 3) * Cache::demotion_granularity;
     std::int32_t const near = edge + below(random_, 3) - 1;
     return below(random_, 2) == 0 && near >= 0 && near <= length ? near : length - below(random_, length / 2 + 1);
   }
@@ -91,7 +92,7 @@ class MixedProgram {
 
   void release(MixedStory& story) {
     story.sequence.release();
-    for (Sequence const* const part : {&story.sequence.hot(), &story.sequence.cold(), &story.sequence.windows()})
+    for (Sequence const* const part : {&story.sequence.hot(), &story.sequence.compressed(), &story.sequence.windows()})
       stories_.expect(!*part, "a released sequence holds something");
     std::erase_if(all_, [&](auto const& s) { return s.get() == &story; });
   }
@@ -103,19 +104,20 @@ class MixedProgram {
 
 /// Runs `num_programs` programs of `num_operations` each over pools of several sizes.
 template <class Cache, bool attends = true>
-void run_mixed_programs(std::int64_t hot_tokens, std::int64_t cold_tokens, std::int32_t sinks, int num_programs,
+void run_mixed_programs(std::int64_t hot_tokens, std::int64_t compressed_tokens, std::int32_t sinks, int num_programs,
                         int num_operations) {
   for (int i = 0; i < num_programs; ++i) {
     auto const seed = static_cast<std::uint32_t>(i + 1);
     CAPTURE(seed, sinks);
-    MixedConfig config{.sinks = sinks, .newest = i % 3 * 3};
+    MixedPrecisionConfig config{.sinks = sinks, .recent_window = i % 3 * 3};
     if constexpr (Cache::has_windows)
       for (int g = 0; g < Cache::WindowCache::num_groups; ++g)
         config.windows.num_blocks.push_back(
-            (hot_tokens + cold_tokens) * (1 + i % 2) / 2 / Cache::WindowCache::Blocks::block_size(g) + 1);
+            (hot_tokens + compressed_tokens) * (1 + i % 2) / 2 / Cache::WindowCache::Blocks::block_size(g) + 1);
     for (int g = 0; g < Cache::HotCache::num_groups; ++g) {
       config.hot.num_blocks.push_back(hot_tokens * (1 + i % 3) / Cache::HotCache::Blocks::block_size(g) + 1);
-      config.cold.num_blocks.push_back(cold_tokens * (1 + i % 2) / Cache::ColdCache::Blocks::block_size(g) + 1);
+      config.compressed.num_blocks.push_back(
+          compressed_tokens * (1 + i % 2) / Cache::CompressedCache::Blocks::block_size(g) + 1);
     }
     MixedProgram<Cache, attends> program(config, seed);
     REQUIRE_NOTHROW(program.run(num_operations));

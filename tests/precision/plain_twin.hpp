@@ -16,15 +16,15 @@ namespace folio::test {
 
 template <class Cache>
 struct HotOf;
-template <class Hot, class Cold>
-struct HotOf<MixedCache<Hot, Cold>> {
+template <class Hot, class Compressed>
+struct HotOf<MixedPrecisionCache<Hot, Compressed>> {
   using type = Hot;
 };
 
 /// Of a cache for models without such layers: nothing is done.
 template <class Cache, bool = Cache::has_windows>
 struct PlainTwin {
-  explicit PlainTwin(MixedConfig const&) {}
+  explicit PlainTwin(MixedPrecisionConfig const&) {}
   Sequence create(std::int32_t = 0) { return {}; }
   template <class Stories>
   int batch(Stories const&, std::int32_t) const {
@@ -37,7 +37,7 @@ template <class Cache>
 struct PlainTwin<Cache, true> {
   using Plain = typename HotOf<Cache>::type;
 
-  explicit PlainTwin(MixedConfig const& config)
+  explicit PlainTwin(MixedPrecisionConfig const& config)
       : cache({.num_blocks = std::vector<std::int64_t>(std::size_t{Plain::num_groups}, 1024),
                .layers = config.windows.layers,
                .kv_heads = config.windows.kv_heads,

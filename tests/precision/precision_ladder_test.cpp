@@ -20,7 +20,8 @@ using folio::test::contains;
 namespace {
 
 constexpr ModelConfig tiny{.layers = 1, .kv_heads = 1, .head_dim = 16};
-using Cache = MixedCache<KvCache<Model<tiny>, F16, BlockSize<4>>, KvCache<Model<tiny>, Int4Rotated, BlockSize<8>>>;
+using Cache =
+    MixedPrecisionCache<KvCache<Model<tiny>, F16, BlockSize<4>>, KvCache<Model<tiny>, Int4Rotated, BlockSize<8>>>;
 
 /// The format of a user, whose encoder gives up.
 struct Failing : Int8PerToken {
@@ -31,8 +32,9 @@ struct Failing : Int8PerToken {
   }
 };
 
-Cache cache_of(std::int64_t hot_blocks, std::int64_t cold_blocks) {
-  return Cache({.hot = {.num_blocks = {hot_blocks}}, .cold = {.num_blocks = {cold_blocks}}, .newest = 40});
+Cache cache_of(std::int64_t hot_blocks, std::int64_t compressed_blocks) {
+  return Cache(
+      {.hot = {.num_blocks = {hot_blocks}}, .compressed = {.num_blocks = {compressed_blocks}}, .recent_window = 40});
 }
 
 }  // namespace
@@ -41,21 +43,21 @@ TEST_CASE("a ladder goes down with the free blocks, and up again with some dista
   Cache cache = cache_of(100, 100);
   PrecisionLadder ladder(40, {{0.5, 16}, {0.2, 8}, {0.1, 0}}, 0.1);
   auto const at = [&](std::int32_t live_blocks) {
-    MixedSequence const held = cache.create(live_blocks * 4);
+    MixedPrecisionSequence const held = cache.create(live_blocks * 4);
     ladder.update(cache);
-    CHECK(cache.newest() == ladder.newest());
+    CHECK(cache.recent_window() == ladder.recent_window());
     return ladder.stats().step;
   };
   CHECK(at(0) == 0);
-  CHECK(ladder.newest() == 40);
+  CHECK(ladder.recent_window() == 40);
   CHECK(at(50) == 0);  // half is not less than half
   CHECK(at(51) == 1);
-  CHECK(ladder.newest() == 16);
+  CHECK(ladder.recent_window() == 16);
   CHECK(at(45) == 1);
   CHECK(at(41) == 1);
   CHECK(at(40) == 0);
   CHECK(at(95) == 3);  // at once
-  CHECK(ladder.newest() == 0);
+  CHECK(ladder.recent_window() == 0);
   CHECK(at(81) == 3);
   CHECK(at(79) == 2);
   CHECK(at(0) == 0);
@@ -66,8 +68,8 @@ TEST_CASE("a ladder goes down with the free blocks, and up again with some dista
 TEST_CASE("pressure demotes more, until an append fits") {
   Cache cache = cache_of(20, 20);
   PrecisionLadder ladder(40, {{0.5, 16}, {0.25, 8}});
-  MixedSequence a = cache.create(32), b = cache.create(40);
-  MixedSequence* const sequences[] = {&a, &b};
+  MixedPrecisionSequence a = cache.create(32), b = cache.create(40);
+  MixedPrecisionSequence* const sequences[] = {&a, &b};
   CHECK_FALSE(b.try_extend(20));
   CHECK(ladder.relieve_until([&] { return b.try_extend(20); }, cache, sequences));
   CHECK(ladder.stats().step == 2);  // two blocks of twenty were free
@@ -76,7 +78,7 @@ TEST_CASE("pressure demotes more, until an append fits") {
   CHECK(b.num_demoted() == 32);
   CHECK(ladder.stats().num_demoted_tokens == 56);
   CHECK(cache.stats().num_demoted_tokens == 56);
-  CHECK(cache.stats().bytes_saved == 14 * cache.hot().block_bytes() - 7 * cache.cold().block_bytes());
+  CHECK(cache.stats().bytes_saved == 14 * cache.hot().block_bytes() - 7 * cache.compressed().block_bytes());
   CHECK_FALSE(ladder.relieve_until([&] { return b.try_extend(1000); }, cache, sequences));
   CHECK(b.num_tokens() == 60);
 }
@@ -84,8 +86,8 @@ TEST_CASE("pressure demotes more, until an append fits") {
 TEST_CASE("a step further is taken where the first is not enough") {
   Cache cache = cache_of(20, 20);
   PrecisionLadder ladder(40, {{0.6, 16}, {0.2, 8}, {0.1, 0}});
-  MixedSequence a = cache.create(48);  // 8 free
-  MixedSequence* const sequences[] = {&a};
+  MixedPrecisionSequence a = cache.create(48);  // 8 free
+  MixedPrecisionSequence* const sequences[] = {&a};
   CHECK(ladder.relieve(cache, sequences) == 32);
   CHECK(ladder.stats().step == 1);
   CHECK(ladder.relieve_until([&] { return cache.hot().num_free_blocks() >= 18; }, cache, sequences));
@@ -93,13 +95,13 @@ TEST_CASE("a step further is taken where the first is not enough") {
   CHECK(a.num_demoted() == 40);
 }
 
-TEST_CASE("what is not accepted stays, and cold blocks that are missing are counted") {
+TEST_CASE("what is not accepted stays, and compressed blocks that are missing are counted") {
   Cache cache = cache_of(20, 1);
   PrecisionLadder ladder(40, {{1.0, 0}});
-  MixedSequence a = cache.create(24), b = cache.create(24);
-  MixedSequence* const sequences[] = {&a, &b};
+  MixedPrecisionSequence a = cache.create(24), b = cache.create(24);
+  MixedPrecisionSequence* const sequences[] = {&a, &b};
   std::int32_t const accepted[] = {24, 8};
-  CHECK(ladder.relieve(cache, sequences, accepted) == 8);  // of a nothing: it needs three cold blocks
+  CHECK(ladder.relieve(cache, sequences, accepted) == 8);  // of a nothing: it needs three compressed blocks
   CHECK(a.num_demoted() == 0);
   CHECK(b.num_demoted() == 8);
   CHECK(ladder.stats().num_refused == 1);
@@ -109,35 +111,37 @@ TEST_CASE("what is not accepted stays, and cold blocks that are missing are coun
 TEST_CASE("a ladder that refuses what it is given changes nothing") {
   Cache cache = cache_of(20, 20);
   PrecisionLadder ladder(40, {{1.0, 0}});
-  MixedSequence a = cache.create(24), empty;
+  MixedPrecisionSequence a = cache.create(24), empty;
   std::int32_t const accepted[] = {24};
-  auto const refused = [&](MixedSequence* other, std::span<std::int32_t const> numbers, char const* sentence) {
-    MixedSequence* const sequences[] = {&a, other};
+  auto const refused = [&](MixedPrecisionSequence* other, std::span<std::int32_t const> numbers, char const* sentence) {
+    MixedPrecisionSequence* const sequences[] = {&a, other};
     CHECK_THROWS_WITH(ladder.relieve(cache, sequences, numbers), contains(sentence));
     CHECK_THROWS_WITH(ladder.relieve_until([] { return false; }, cache, sequences, numbers), contains(sentence));
     CHECK(a.num_demoted() == 0);
     CHECK(ladder.stats().step == 0);
-    CHECK(cache.newest() == 40);
+    CHECK(cache.recent_window() == 40);
   };
-  refused(&empty, {}, "a ladder was given an empty MixedSequence");
-  refused(nullptr, {}, "a ladder was given an empty MixedSequence");
+  refused(&empty, {}, "a ladder was given an empty MixedPrecisionSequence");
+  refused(nullptr, {}, "a ladder was given an empty MixedPrecisionSequence");
   refused(&a, accepted, "for each of 2 sequences");
   PrecisionLadder far(std::numeric_limits<std::int32_t>::max(), {{1.0, std::numeric_limits<std::int32_t>::max() - 1}});
-  CHECK_THROWS_WITH(far.update(cache), contains("the newest region has 0 to 1073741823 tokens"));
+  CHECK_THROWS_WITH(far.update(cache), contains("the recent window has 0 to 1073741823 tokens"));
   CHECK(far.stats().step == 0);
-  CHECK(cache.newest() == 40);
+  CHECK(cache.recent_window() == 40);
 }
 
-TEST_CASE("a seal that throws leaves that sequence as it was, and those before it are counted") {
-  using FailingCache = MixedCache<KvCache<Model<tiny>, F16, BlockSize<4>>, KvCache<Model<tiny>, Failing, BlockSize<8>>>;
+TEST_CASE("a demotion that throws leaves that sequence as it was, and those before it are counted") {
+  using FailingCache =
+      MixedPrecisionCache<KvCache<Model<tiny>, F16, BlockSize<4>>, KvCache<Model<tiny>, Failing, BlockSize<8>>>;
   ThreadPool pool(3);
   for (ThreadPool* const threads : {static_cast<ThreadPool*>(nullptr), &pool}) {
-    FailingCache cache({.hot = {.num_blocks = {40}}, .cold = {.num_blocks = {40}}, .newest = 40});
+    FailingCache cache({.hot = {.num_blocks = {40}}, .compressed = {.num_blocks = {40}}, .recent_window = 40});
     PrecisionLadder ladder(40, {{1.0, 0}});
-    MixedSequence a = cache.create(24), b = cache.create(24), c = cache.create(24);
-    MixedSequence* const sequences[] = {&a, &b, &c};
-    auto const state = [&](MixedSequence const& s) {
-      return std::tuple(block_ids(s.hot()), block_ids(s.cold()), s.num_tokens(), s.num_new_tokens(), s.num_demoted());
+    MixedPrecisionSequence a = cache.create(24), b = cache.create(24), c = cache.create(24);
+    MixedPrecisionSequence* const sequences[] = {&a, &b, &c};
+    auto const state = [&](MixedPrecisionSequence const& s) {
+      return std::tuple(block_ids(s.hot()), block_ids(s.compressed()), s.num_tokens(), s.num_new_tokens(),
+                        s.num_demoted());
     };
     auto const before_b = state(b), before_c = state(c);
     Failing::rows_left = 2 * 24 + 30;  // keys and values of the first, and some of the second
@@ -145,10 +149,10 @@ TEST_CASE("a seal that throws leaves that sequence as it was, and those before i
     CHECK(a.num_demoted() == 24);
     CHECK(state(b) == before_b);
     CHECK(state(c) == before_c);
-    CHECK(cache.cold().num_free_blocks() == 37);
+    CHECK(cache.compressed().num_free_blocks() == 37);
     CHECK(ladder.stats().num_demoted_tokens == 24);
     CHECK(cache.stats().num_demoted_tokens == 24);
-    CHECK(cache.stats().num_seals == 1);
+    CHECK(cache.stats().num_demotions == 1);
     Failing::rows_left = 1000;
     CHECK(ladder.relieve(cache, sequences, {}, threads) == 48);
     CHECK(ladder.stats().num_demoted_tokens == 72);
@@ -162,11 +166,11 @@ TEST_CASE("steps that make no ladder are refused") {
   CHECK_THROWS_WITH(PrecisionLadder(40, {{0.5, 16}, {0.5, 8}}), contains("step 1 of a ladder"));
   CHECK_THROWS_WITH(PrecisionLadder(40, {{0.5, 16}, {0.4, 16}}), contains("step 1 of a ladder"));
   CHECK_THROWS_WITH(PrecisionLadder(40, {{1.1, 16}}),
-                    contains("step 0 of a ladder has free_below 1.100000 and newest 16"));
+                    contains("step 0 of a ladder has free_below 1.100000 and recent window 16"));
   CHECK_THROWS_WITH(PrecisionLadder(40, {{0.0, 16}}),
-                    contains("step 0 of a ladder has free_below 0.000000 and newest 16"));
+                    contains("step 0 of a ladder has free_below 0.000000 and recent window 16"));
   CHECK_THROWS_WITH(PrecisionLadder(40, {{0.5, -1}}),
-                    contains("step 0 of a ladder has free_below 0.500000 and newest -1"));
+                    contains("step 0 of a ladder has free_below 0.500000 and recent window -1"));
   CHECK_THROWS_WITH(PrecisionLadder(-1, {}), contains("at least 0 tokens"));
   CHECK_THROWS_WITH(PrecisionLadder(40, {{0.5, 16}}, -0.1), contains("hysteresis from 0 to 1"));
 }

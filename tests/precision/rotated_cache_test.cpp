@@ -19,7 +19,7 @@ namespace {
 constexpr std::int32_t key_dim = 16, value_dim = 24, kv_heads = 2;
 constexpr ModelConfig tiny{.layers = 2, .kv_heads = kv_heads, .head_dim = key_dim, .value_head_dim = value_dim};
 using Plain = KvCache<Model<tiny>, F32, BlockSize<4>>;
-using Mixed = MixedCache<Plain, KvCache<Model<tiny>, Int8PerToken, BlockSize<8>>>;
+using Mixed = MixedPrecisionCache<Plain, KvCache<Model<tiny>, Int8PerToken, BlockSize<8>>>;
 
 /// Orthonormal rows, by Gram and Schmidt.
 std::vector<float> orthonormal(std::int32_t heads, std::int32_t dim, std::uint32_t seed) {
@@ -41,9 +41,9 @@ std::vector<float> orthonormal(std::int32_t heads, std::int32_t dim, std::uint32
   return all;
 }
 
-BasisMatrices some_matrices() {
-  return BasisMatrices({{kv_heads, key_dim, value_dim, orthonormal(2, key_dim, 1), orthonormal(2, value_dim, 2)},
-                        {kv_heads, key_dim, value_dim, orthonormal(2, key_dim, 3), {}}});
+RotationMatrices some_matrices() {
+  return RotationMatrices({{kv_heads, key_dim, value_dim, orthonormal(2, key_dim, 1), orthonormal(2, value_dim, 2)},
+                           {kv_heads, key_dim, value_dim, orthonormal(2, key_dim, 3), {}}});
 }
 
 double largest_difference(std::vector<float> const& a, std::vector<float> const& b) {
@@ -64,7 +64,7 @@ Rows rows_of(std::int32_t layer, std::int32_t tokens, std::int32_t query_heads) 
 
 /// The same steps in a cache and in one with matrices: contents and attention are alike.
 template <class Cache>
-void check_alike(Cache plain, MatrixCache<Cache> turned, double tolerance) {
+void check_alike(Cache plain, RotatedCache<Cache> turned, double tolerance) {
   constexpr std::int32_t query_heads = 6;
   ThreadPool threads(2);
   auto a = plain.create();
@@ -105,8 +105,8 @@ void check_alike(Cache plain, MatrixCache<Cache> turned, double tolerance) {
       ops::gather(batch_b.view().stored, layer, {0, 0, length}, stored.data(), nullptr);
       CHECK(largest_difference(keys_a, stored) > 0.1);  // they are in another basis there
     }
-    if constexpr (requires { plain.seal(a); }) {
-      CHECK(plain.seal(a) == turned.seal(b));
+    if constexpr (requires { plain.demote(a); }) {
+      CHECK(plain.demote(a) == turned.demote(b));
       CHECK(b.num_demoted() > 0);
     }
   }
@@ -115,12 +115,13 @@ void check_alike(Cache plain, MatrixCache<Cache> turned, double tolerance) {
 }  // namespace
 
 TEST_CASE("a cache with matrices answers as one without, in other numbers") {
-  check_alike(Plain({.num_blocks = {20}}), MatrixCache<Plain>(Plain({.num_blocks = {20}}), some_matrices()), 1e-5);
+  check_alike(Plain({.num_blocks = {20}}), RotatedCache<Plain>(Plain({.num_blocks = {20}}), some_matrices()), 1e-5);
 }
 
 TEST_CASE("a mixed cache with matrices does") {
-  MixedConfig const config{.hot = {.num_blocks = {20}}, .cold = {.num_blocks = {20}}, .sinks = 4, .newest = 5};
-  check_alike(Mixed(config), MatrixCache<Mixed>(Mixed(config), some_matrices()), 0.03);  // int8
+  MixedPrecisionConfig const config{
+      .hot = {.num_blocks = {20}}, .compressed = {.num_blocks = {20}}, .sinks = 4, .recent_window = 5};
+  check_alike(Mixed(config), RotatedCache<Mixed>(Mixed(config), some_matrices()), 0.03);  // int8
 }
 
 TEST_CASE("a matrix is applied to rows, and its transpose takes them back") {
@@ -129,16 +130,16 @@ TEST_CASE("a matrix is applied to rows, and its transpose takes them back") {
                                   0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1};
   std::vector<float> const row{1, 2, 3, 4, 5, 6, 7, 8};
   std::vector<float> turned(8), back(8);
-  ops::turn_by(matrix.data(), row.data(), 8, false, turned.data());
+  ops::rotate_by(matrix.data(), row.data(), 8, false, turned.data());
   CHECK(turned == std::vector<float>{2, 3, 1, 4, 5, 6, 7, 8});
-  ops::turn_by(matrix.data(), turned.data(), 8, true, back.data());
+  ops::rotate_by(matrix.data(), turned.data(), 8, true, back.data());
   CHECK(back == row);
 }
 
 TEST_CASE("matrices that would change dot products, or are for another model, are refused") {
   auto const keys = orthonormal(2, key_dim, 1);
   auto const with = [&](std::vector<float> m) {
-    return BasisMatrices({{kv_heads, key_dim, value_dim, {}, {}}, {kv_heads, key_dim, value_dim, std::move(m), {}}});
+    return RotationMatrices({{kv_heads, key_dim, value_dim, {}, {}}, {kv_heads, key_dim, value_dim, std::move(m), {}}});
   };
   CHECK_NOTHROW(with(keys));
   auto longer = keys;
@@ -150,10 +151,10 @@ TEST_CASE("matrices that would change dot products, or are for another model, ar
         twice[static_cast<std::size_t>((key_dim + 2) * key_dim + i)];
   CHECK_THROWS_WITH(with(twice), contains("kv head 1, is not orthonormal: rows 2 and 5"));
   CHECK_THROWS_WITH(with(std::vector<float>(7)), contains("have 7 elements, not 2 x 16 x 16"));
-  auto const make = [&](BasisMatrices m) { return MatrixCache<Plain>(Plain({.num_blocks = {4}}), std::move(m)); };
-  CHECK_THROWS_WITH(make(BasisMatrices({{kv_heads, key_dim, value_dim}})),
+  auto const make = [&](RotationMatrices m) { return RotatedCache<Plain>(Plain({.num_blocks = {4}}), std::move(m)); };
+  CHECK_THROWS_WITH(make(RotationMatrices({{kv_heads, key_dim, value_dim}})),
                     contains("1 layers do not fit a cache of 2"));
-  CHECK_THROWS_WITH(make(BasisMatrices({{kv_heads, key_dim, value_dim}, {1, key_dim, value_dim}})),
+  CHECK_THROWS_WITH(make(RotationMatrices({{kv_heads, key_dim, value_dim}, {1, key_dim, value_dim}})),
                     contains("layer 1 are for 1 kv heads"));
   auto good = make(some_matrices());
   auto s = good.create(1);

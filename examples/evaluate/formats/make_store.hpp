@@ -26,10 +26,10 @@ using CacheFor = folio::KvCache<
 namespace detail {
 
 /// A mixed cache is for layers that see everything. Its hot part stores f16.
-template <std::int32_t HeadDim, class... Cold>
+template <std::int32_t HeadDim, class... Compressed>
 struct MixedFor {
   using Layers = folio::Model<folio::ModelConfig{.head_dim = HeadDim}>;
-  using Type = folio::MixedCache<folio::KvCache<Layers, folio::F16>, folio::KvCache<Layers, Cold...>>;
+  using Type = folio::MixedPrecisionCache<folio::KvCache<Layers, folio::F16>, folio::KvCache<Layers, Compressed...>>;
 };
 
 template <class... Policies, std::int32_t... Dims>
@@ -41,12 +41,13 @@ std::unique_ptr<Store> make_store_of(StoreRequest const& request, std::integer_s
   return store;
 }
 
-template <class... Cold, std::int32_t... Dims>
+template <class... Compressed, std::int32_t... Dims>
 std::unique_ptr<Store> make_mixed_store_of(StoreRequest const& request, Region region,
                                            std::integer_sequence<std::int32_t, Dims...>) {
   std::unique_ptr<Store> store;
   (void)((Dims == request.model.head_dim &&
-          (store = std::make_unique<MixedStore<typename MixedFor<Dims, Cold...>::Type>>(request, region), true)) ||
+          (store = std::make_unique<MixedStore<typename MixedFor<Dims, Compressed...>::Type>>(request, region),
+           true)) ||
          ...);
   return store;
 }
@@ -59,9 +60,9 @@ std::unique_ptr<Store> make_store(StoreRequest const& request) {
 }
 
 /// Sinks and newest tokens in f16, the others as the policies say.
-template <class... Cold>
+template <class... Compressed>
 std::unique_ptr<Store> make_mixed_store(StoreRequest const& request, Region region = {}) {
-  return detail::make_mixed_store_of<Cold...>(request, region, HeadDims());
+  return detail::make_mixed_store_of<Compressed...>(request, region, HeadDims());
 }
 
 template <folio::QuantizerPolicy Q>

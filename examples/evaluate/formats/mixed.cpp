@@ -20,7 +20,7 @@ std::unique_ptr<Store> make_mixed_k4v2(StoreRequest const& request) {
 }
 
 std::unique_ptr<Store> make_tail_int2(StoreRequest const& request) {
-  return make_mixed_store<folio::Int2Rotated>(request, {.sinks = 0, .newest = 64});
+  return make_mixed_store<folio::Int2Rotated>(request, {.sinks = 0, .recent_window = 64});
 }
 
 }  // namespace evaluate

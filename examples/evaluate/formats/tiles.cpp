@@ -8,7 +8,7 @@ namespace evaluate {
 
 std::unique_ptr<Store> make_kivi2(StoreRequest const& request) {
   return make_mixed_store<folio::BlockSize<64>, folio::Keys<folio::Int2PerChannel<64>>,
-                          folio::Values<folio::Int2Rotated>>(request, {.sinks = 0, .newest = 64});
+                          folio::Values<folio::Int2Rotated>>(request, {.sinks = 0, .recent_window = 64});
 }
 std::unique_ptr<Store> make_mixed_kivi2(StoreRequest const& request) {
   return make_mixed_store<folio::BlockSize<64>, folio::Keys<folio::Int2PerChannel<64>>,

@@ -60,7 +60,7 @@ struct PlaneColumns {
   using Quantizer = std::conditional_t<keys, typename View::KeyQuantizer, typename View::ValueQuantizer>;
   static_assert(!is_tile_format<Quantizer>,
                 "folio: tokens of a tile share their parameters and cannot be moved apart: choose tokens before they "
-                "are sealed, or take a format that stores each row by itself");
+                "are demoted, or take a format that stores each row by itself");
   static constexpr std::int32_t dim = keys ? Layer::known.key_dim : Layer::known.value_dim;
   static constexpr bool exists = keys || !Layer::known.values_in_keys();
   static constexpr std::int32_t piece = Layout::run_bytes(plane) < 16 ? Layout::run_bytes(plane) : 16;

@@ -82,7 +82,7 @@ template <class Layout, Plane plane, class Map, class RowType>
 void copy_row(Map const& map, RowType const& from, RowType const& to) {
   static_assert(!RowType::params_of_tile,
                 "folio: tokens of a tile share their parameters and cannot be moved apart: choose tokens before they "
-                "are sealed, or take a format that stores each row by itself");
+                "are demoted, or take a format that stores each row by itself");
   std::int32_t const bytes = map.extent(plane, RowPart::code).row_bytes;
   std::int32_t const piece = std::min(bytes, Layout::run_bytes(plane));
   for (std::int32_t byte = 0; byte < bytes; byte += piece)
@@ -113,11 +113,11 @@ void compact_rows(Sequence const& sequence, std::int32_t head, std::int32_t cons
 /// the group or one for each, all of one sequence equally long. What lies behind the kept tokens is left in any state:
 /// when every group was compacted, Sequence::truncate to the list's length gives its blocks back. A sequence is left as
 /// it is by a list of all its tokens, which top_k writes where k is not less than its length.
-/// Keys keep the RoPE of the positions at which they were made, which the caller remembers; ops::rotate turns them to
-/// new ones. The layers see places, not positions: windows and batches count from the compacted sequence.
-/// The blocks are written: a sequence that shares blocks with a fork must have its own first (a new sequence of the
-/// same length, and copy_blocks). Throws Error, before anything is written, for lists that do not fit, and for
-/// sequences that gave back tokens behind a window. Cost: one pass over the rows that move. Shared over `threads`.
+/// Keys keep the RoPE of the positions at which they were made, which the caller remembers; ops::reposition turns them
+/// to new ones. The layers see places, not positions: windows and batches count from the compacted sequence. The blocks
+/// are written: a sequence that shares blocks with a fork must have its own first (a new sequence of the same length,
+/// and copy_blocks). Throws Error, before anything is written, for lists that do not fit, and for sequences that gave
+/// back tokens behind a window. Cost: one pass over the rows that move. Shared over `threads`.
 template <class View>
 void compact(View const& view, std::int32_t group, TokenLists const& lists,
              Executor threads = {}) requires(!is_device_view<View>) {

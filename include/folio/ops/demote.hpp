@@ -41,10 +41,10 @@ void store_tile(Layer const& layer, BlockId block, std::int32_t head, std::int32
   }
 }
 
-/// Seals `num_tokens` tokens of one plane and one head: tile by tile, or row by row where the format has no tiles.
+/// Demotes `num_tokens` tokens of one plane and one head: tile by tile, or row by row where the format has no tiles.
 template <QuantizerPolicy From, QuantizerPolicy To, class Layout, Plane plane, class Source, class Target>
-void seal_plane(Source const& source, std::int32_t first_token, Target const& target, std::int32_t to_token,
-                std::int32_t num_tokens, std::int32_t head) {
+void demote_plane(Source const& source, std::int32_t first_token, Target const& target, std::int32_t to_token,
+                  std::int32_t num_tokens, std::int32_t head) {
   std::int32_t const dim = plane == Plane::key ? source.shape().key_dim : source.shape().value_dim;
   auto const row_of = [head](auto const& sequence, std::int32_t token) {
     if constexpr (plane == Plane::key)
@@ -77,7 +77,7 @@ template <QuantizerPolicy Quantizer>
 void check_tiles(Tokens const& tokens) {
   if constexpr (is_tile_format<Quantizer>)
     if (tokens.first % Quantizer::tile_tokens != 0 || tokens.count % Quantizer::tile_tokens != 0)
-      throw Error(std::string("folio: ") + Quantizer::name + " is sealed in whole tiles of " +
+      throw Error(std::string("folio: ") + Quantizer::name + " is demoted in whole tiles of " +
                   std::to_string(Quantizer::tile_tokens) + " tokens, not " + std::to_string(tokens.count) + " from " +
                   std::to_string(tokens.first) + " on");
 }
@@ -94,8 +94,8 @@ void check_tiles(Tokens const& tokens) {
 /// may read or write the target's slots meanwhile.
 template <class From, class To>
 requires(!is_device_view<From> && !is_device_view<To>)  //
-    void seal(From const& from, std::int32_t layer, Tokens const& tokens, To const& to, Tokens const& to_tokens,
-              Executor threads = {}) {
+    void demote(From const& from, std::int32_t layer, Tokens const& tokens, To const& to, Tokens const& to_tokens,
+                Executor threads = {}) {
   using KeyFrom = typename From::KeyQuantizer;
   using ValueFrom = typename From::ValueQuantizer;
   using KeyTo = typename To::KeyQuantizer;
@@ -116,11 +116,11 @@ requires(!is_device_view<From> && !is_device_view<To>)  //
     parallel_for(threads, std::int64_t{heads} * steps, [&](std::int64_t task) {
       auto const head = static_cast<std::int32_t>(task % heads), begin = static_cast<std::int32_t>(task / heads) * step;
       std::int32_t const n = std::min(step, tokens.count - begin);
-      detail::seal_plane<KeyFrom, KeyTo, typename To::Layout, Plane::key>(source, tokens.first + begin, target,
-                                                                          to_tokens.first + begin, n, head);
+      detail::demote_plane<KeyFrom, KeyTo, typename To::Layout, Plane::key>(source, tokens.first + begin, target,
+                                                                            to_tokens.first + begin, n, head);
       if constexpr (values)
-        detail::seal_plane<ValueFrom, ValueTo, typename To::Layout, Plane::value>(source, tokens.first + begin, target,
-                                                                                  to_tokens.first + begin, n, head);
+        detail::demote_plane<ValueFrom, ValueTo, typename To::Layout, Plane::value>(
+            source, tokens.first + begin, target, to_tokens.first + begin, n, head);
     });
   });
 }

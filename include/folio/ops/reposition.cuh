@@ -63,8 +63,8 @@ __device__ void turn_keys(Sequence const& sequence, Tokens const& tokens, RopeTu
 /// Any grid of one dimension. Tokens given back behind a window are skipped. Traffic: reads and writes the rotary part
 /// of each key once, in pieces of 8 elements, or of one where num_pairs is no multiple of 8; the rest is not touched.
 template <class View, int Group>
-__global__ void rotate_kernel(View view, std::int32_t index, Tokens tokens, RopeTurn const* table,
-                              std::int32_t num_pairs, RopePairs pairs) {
+__global__ void reposition_kernel(View view, std::int32_t index, Tokens tokens, RopeTurn const* table,
+                                  std::int32_t num_pairs, RopePairs pairs) {
   auto const sequence = view.template sequence_in<Group>(tokens.sequence, index);
   if (num_pairs % 8 == 0)
     detail::turn_keys<8>(sequence, tokens, table, num_pairs, pairs);
@@ -72,22 +72,22 @@ __global__ void rotate_kernel(View view, std::int32_t index, Tokens tokens, Rope
     detail::turn_keys<1>(sequence, tokens, table, num_pairs, pairs);
 }
 
-/// ops::rotate on the device, on `stream`: the same bytes. Asynchronous. `table`: device memory with the `num_pairs`
-/// turns of rope_table, which stays until the stream has passed this point. The caller knows that the tokens exist:
-/// lengths and tables are on the device and are not read here. Throws Error for a sequence or layer that does not
-/// exist, or a table that is missing or of the wrong size, CudaError when the launch fails.
+/// ops::reposition on the device, on `stream`: the same bytes. Asynchronous. `table`: device memory with the
+/// `num_pairs` turns of rope_table, which stays until the stream has passed this point. The caller knows that the
+/// tokens exist: lengths and tables are on the device and are not read here. Throws Error for a sequence or layer that
+/// does not exist, or a table that is missing or of the wrong size, CudaError when the launch fails.
 template <class View>
-void rotate(DeviceView<View> const& view, std::int32_t layer, Tokens const& tokens, RopeTurn const* table,
-            std::int32_t num_pairs, RopePairs pairs, cudaStream_t stream) {
+void reposition(DeviceView<View> const& view, std::int32_t layer, Tokens const& tokens, RopeTurn const* table,
+                std::int32_t num_pairs, RopePairs pairs, cudaStream_t stream) {
   detail::require_keys_that_turn<typename View::KeyQuantizer>();
   check_range(view, tokens);
   with_group(static_cast<View const&>(view), layer, [&](auto group, std::int32_t index) {
     GroupShape const& shape = view.group(group()).shape;
     static_cast<void>(detail::rope_begin(shape, num_pairs));
     if (tokens.count == 0) return;
-    if (table == nullptr) throw Error("folio: rotate needs a table of turns in device memory");
+    if (table == nullptr) throw Error("folio: reposition needs a table of turns in device memory");
     std::int64_t const threads = std::int64_t{tokens.count} * shape.kv_heads * ((num_pairs + 7) / 8);
-    launch(rotate_kernel<View, group()>, grid_for(threads), 256, 0, stream, static_cast<View const&>(view), index,
+    launch(reposition_kernel<View, group()>, grid_for(threads), 256, 0, stream, static_cast<View const&>(view), index,
            tokens, table, num_pairs, pairs);
   });
 }

@@ -47,11 +47,11 @@ inline constexpr bool is_plain_float = Q::bits >= 16 && Q::bits % 8 == 0 &&
   return frequencies;
 }
 
-/// The turns that take a key `delta` positions further, or back where it is negative, for rotate on the host and, in
-/// device memory, for rotate on the device. Angles, cosines and sines are computed in double and rounded once, so that
-/// a turn by a million positions is as accurate as one by 1.
-/// `inverse_frequencies`: the angle per position of each pair, those that the keys were turned with. A factor on
-/// cosines and sines (YaRN's) is in the stored keys and does not belong here.
+/// The turns that take a key `delta` positions further, or back where it is negative, for reposition on the host and,
+/// in device memory, for reposition on the device. Angles, cosines and sines are computed in double and rounded once,
+/// so that a turn by a million positions is as accurate as one by 1. `inverse_frequencies`: the angle per position of
+/// each pair, those that the keys were turned with. A factor on cosines and sines (YaRN's) is in the stored keys and
+/// does not belong here.
 [[nodiscard]] inline std::vector<RopeTurn> rope_table(std::span<float const> inverse_frequencies, std::int64_t delta) {
   std::vector<RopeTurn> table;
   for (float const frequency : inverse_frequencies) {
@@ -63,7 +63,7 @@ inline constexpr bool is_plain_float = Q::bits >= 16 && Q::bits % 8 == 0 &&
 
 namespace detail {
 
-/// Refuses at compile time to rotate what rotate must not.
+/// Refuses at compile time to reposition what reposition must not.
 template <QuantizerPolicy KeyQuantizer>
 constexpr void require_keys_that_turn() {
   static_assert(KeyQuantizer::basis == Basis::model,
@@ -122,8 +122,8 @@ inline void turn_row(float* x, std::span<RopeTurn const> table, RopePairs pairs)
 /// A block that several sequences share is turned for all of them: make the sequence's own copy first (copy_blocks).
 /// Cost: one pass over the keys. Tokens are shared over `threads`; nobody else may use these keys meanwhile.
 template <class View>
-void rotate(View const& view, std::int32_t layer, Tokens const& tokens, std::span<RopeTurn const> table,
-            RopePairs pairs = RopePairs::half_split, Executor threads = {}) {
+void reposition(View const& view, std::int32_t layer, Tokens const& tokens, std::span<RopeTurn const> table,
+                RopePairs pairs = RopePairs::half_split, Executor threads = {}) {
   detail::require_keys_that_turn<typename View::KeyQuantizer>();
   check_sequence(view, tokens);
   with_group(view, layer, [&](auto group, std::int32_t index) {

@@ -84,8 +84,8 @@ void add_weights(Sequence const& sequence, std::int32_t kv_head, ScoreQueries co
 
 /// The queries of a step, scaled and turned to the basis of the stored keys: once, not for every key.
 template <class View>
-std::vector<float> turned_queries(GroupShape const& shape, float const* q, std::int64_t num_rows, float scale,
-                                  Executor threads) {
+std::vector<float> rotated_queries(GroupShape const& shape, float const* q, std::int64_t num_rows, float scale,
+                                   Executor threads) {
   std::vector<float> rows(static_cast<std::size_t>(num_rows * shape.key_dim));
   parallel_for(threads, num_rows, [&](std::int64_t row) {
     float* const to = rows.data() + row * shape.key_dim;
@@ -124,8 +124,8 @@ void accumulate_scores(View const& view, std::int32_t layer, float const* q, std
       throw Error("folio: a sequence of " + std::to_string(longest) + " tokens does not fit into rows of " +
                   std::to_string(options.max_tokens) + " scores");
     std::vector<float> const rows =
-        detail::turned_queries<View>(shape, q, std::int64_t{view.query_start(view.num_sequences())} * num_query_heads,
-                                     folio::detail::score_scale(shape, options.scale), threads);
+        detail::rotated_queries<View>(shape, q, std::int64_t{view.query_start(view.num_sequences())} * num_query_heads,
+                                      folio::detail::score_scale(shape, options.scale), threads);
     std::int64_t const tasks = blocks_for(longest, tokens_per_task);
     std::int32_t const score_heads = options.per_head ? shape.kv_heads : 1;
     parallel_for(threads, tasks * view.num_sequences() * score_heads, [&](std::int64_t task) {

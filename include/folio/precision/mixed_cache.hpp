@@ -22,167 +22,172 @@
 namespace folio {
 
 /// What is known only at run time.
-struct MixedConfig {
+struct MixedPrecisionConfig {
   /// Each cache's memory, for the layer groups without a window; what the model leaves dynamic is given to each.
-  CacheConfig hot = {}, cold = {};
-  std::int32_t sinks = 0;    ///< tokens at the front that are never demoted, rounded up to whole hot blocks
-  std::int32_t newest = 0;   ///< the last so many tokens of a sequence are not demoted
-  CacheConfig windows = {};  ///< the same for the groups with a window, where the model has them
+  CacheConfig hot = {}, compressed = {};
+  std::int32_t sinks = 0;          ///< tokens at the front that are never demoted, rounded up to whole hot blocks
+  std::int32_t recent_window = 0;  ///< the last so many tokens of a sequence are not demoted
+  CacheConfig windows = {};        ///< the same for the groups with a window, where the model has them
 };
 
 /// A snapshot of all caches.
-struct MixedStats {
-  Stats hot, cold;
-  std::int64_t num_seals = 0;           ///< calls that demoted something, since the beginning
+struct MixedPrecisionStats {
+  Stats hot, compressed;
+  std::int64_t num_demotions = 0;       ///< calls that demoted something, since the beginning
   std::int64_t num_demoted_tokens = 0;  ///< since the beginning
-  std::int64_t bytes_saved = 0;  ///< what the tokens in the cold cache would take in the hot one, less what they take
-  std::int32_t newest = 0;       ///< the newest region now
-  Stats windows = {};            ///< of the layers with a window; empty where the model has none
+  std::int64_t bytes_saved = 0;         ///< what the demoted tokens would take in the hot cache, less what they take
+  std::int32_t recent_window = 0;       ///< the recent window now
+  Stats windows = {};                   ///< of the layers with a window; empty where the model has none
 };
 
 /// A cache for one model in two formats, made of two caches: sinks and newest tokens in `Hot`, those between them in
-/// `Cold`. (KIVI, arXiv 2402.02750, keeps a tail in f16 so; sinks: StreamingLLM, arXiv 2309.17453.)
+/// `Compressed`. (KIVI, arXiv 2402.02750, keeps a tail in f16 so; sinks: StreamingLLM, arXiv 2309.17453.)
 ///
-/// New tokens go to the hot cache. seal() demotes: it reads whole tiles of tokens that have left the newest region,
-/// encodes them once into the cold cache, and gives their hot blocks back. Sealed tokens are never encoded again. A
-/// step is appended, attended and gathered by the operations of mixed_ops.hpp; attention is exact over what both caches
-/// decode. How a prompt was cut into steps and seals decides which tokens a query met in which format.
+/// New tokens go to the hot cache. demote() reads whole tiles of tokens that have left the recent window,
+/// encodes them once into the compressed cache, and gives their hot blocks back. Demoted tokens are never encoded
+/// again. A step is appended, attended and gathered by the operations of mixed_ops.hpp; attention is exact over what
+/// both caches decode. How a prompt was cut into steps and demotions decides which tokens a query met in which format.
 ///
 /// Hybrid models: layers with a window are never demoted, because windows bound their memory already. A plain cache of
 /// the hot format holds them, with the same bits and blocks as if it held the model alone. It is beside the other two,
-/// which hold only the layers without a window, full and latent; so neither `newest` nor `sinks` need cover windows or
-/// their sinks, and the cold cache has no memory for such layers. A model of nothing but windows is refused.
+/// which hold only the layers without a window, full and latent; so neither `recent_window` nor `sinks` need cover
+/// windows or their sinks, and the compressed cache has no memory for such layers. A model of nothing but windows is
+/// refused.
 ///
-/// `Hot` and `Cold` are KvCache types of the same model, with any layouts, block sizes and allocators that the host
-/// reads. `Hot` stores keys and values in 16 bits or more; neither keeps prefixes. Tokens are demoted in units of
-/// `tile` tokens, the least number that is whole blocks in both caches, of the groups without a window. Groups have
-/// their numbers in the model here and in OutOfBlocks, and in each part their own. Host only, not thread-safe: one
-/// owner thread; sealing shares its work over threads.
-template <class Hot, class Cold>
-class MixedCache {
-  static_assert(std::is_same_v<typename Hot::ModelType, typename Cold::ModelType>,
-                "folio::MixedCache: both caches are for the same model");
-  static_assert(!Hot::has_prefixes && !Cold::has_prefixes,
-                "folio::MixedCache: tokens move from cache to cache, so that neither can keep prefixes: take the "
-                "eviction policy out of both");
+/// `Hot` and `Compressed` are KvCache types of the same model, with any layouts, block sizes and allocators that the
+/// host reads. `Hot` stores keys and values in 16 bits or more; neither keeps prefixes. Tokens are demoted in units of
+/// `demotion_granularity` tokens, the least number that is whole blocks in both caches, of the groups without a window.
+/// Groups have their numbers in the model here and in OutOfBlocks, and in each part their own. Host only, not
+/// thread-safe: one owner thread; demoting shares its work over threads.
+template <class Hot, class Compressed>
+class MixedPrecisionCache {
+  static_assert(std::is_same_v<typename Hot::ModelType, typename Compressed::ModelType>,
+                "folio::MixedPrecisionCache: both caches are for the same model");
+  static_assert(
+      !Hot::has_prefixes && !Compressed::has_prefixes,
+      "folio::MixedPrecisionCache: tokens move from cache to cache, so that neither can keep prefixes: take the "
+      "eviction policy out of both");
   static_assert(
       has_part(Hot::model, LayerPart::without_window),
-      "folio::MixedCache: all layers of this model have a window, which bounds their memory, so that no token "
+      "folio::MixedPrecisionCache: all layers of this model have a window, which bounds their memory, so that no token "
       "is left to demote: serve it from one cache");
 
  public:
   static constexpr ModelConfig model = Hot::model;
   static constexpr bool has_windows = has_part(model, LayerPart::with_window);
-  /// `Hot` and `Cold` for the layers without a window, and `Hot` for those with one.
+  /// `Hot` and `Compressed` for the layers without a window, and `Hot` for those with one.
   using HotCache = CachePart<Hot, LayerPart::without_window>;
-  using ColdCache = CachePart<Cold, LayerPart::without_window>;
+  using CompressedCache = CachePart<Compressed, LayerPart::without_window>;
   using WindowCache = std::conditional_t<has_windows, CachePart<Hot, LayerPart::with_window>, NoWindows>;
-  using Batch = MixedBatch<typename Hot::ModelType, HotCache, ColdCache, WindowCache>;
+  using Batch = MixedPrecisionBatch<typename Hot::ModelType, HotCache, CompressedCache, WindowCache>;
   using View = typename Batch::View;
 
   /// As a number of accepted tokens: every one.
   static constexpr std::int32_t all_tokens = std::numeric_limits<std::int32_t>::max();
   /// Tokens are demoted in multiples of this.
-  static constexpr std::int32_t tile = [] {
+  static constexpr std::int32_t demotion_granularity = [] {
     std::int32_t common = 1;
     for (int g = 0; g < HotCache::num_groups; ++g)
-      common = std::lcm(std::lcm(common, HotCache::Blocks::block_size(g)), ColdCache::Blocks::block_size(g));
+      common = std::lcm(std::lcm(common, HotCache::Blocks::block_size(g)), CompressedCache::Blocks::block_size(g));
     return common;
   }();
 
   /// Allocates the blocks of all caches; layers with a window take a copy of `hot_allocator`. Throws as KvCache does,
   /// and Error for negative numbers of tokens, and for configs that are not for the same layers.
-  explicit MixedCache(MixedConfig const& config, typename Hot::Allocator hot_allocator = {},
-                      typename Cold::Allocator cold_allocator = {})
+  explicit MixedPrecisionCache(MixedPrecisionConfig const& config, typename Hot::Allocator hot_allocator = {},
+                               typename Compressed::Allocator compressed_allocator = {})
       : sinks_(whole_blocks(config.sinks)),
-        newest_(checked("MixedConfig::newest", config.newest)),
+        recent_window_(checked("MixedPrecisionConfig::recent_window", config.recent_window)),
         windows_(make_windows(config, hot_allocator)),
         hot_(part_config(LayerPart::without_window, "hot", config.hot), std::move(hot_allocator)),
-        cold_(part_config(LayerPart::without_window, "cold", config.cold), std::move(cold_allocator)),
+        compressed_(part_config(LayerPart::without_window, "compressed", config.compressed),
+                    std::move(compressed_allocator)),
         hot_step_(hot_.state()),
-        cold_step_(cold_.state()) {
+        compressed_step_(compressed_.state()) {
     bool alike = true;
     for (int g = 0; g < HotCache::num_groups; ++g)
-      alike =
-          alike && hot_.shape(g).layers == cold_.shape(g).layers && hot_.shape(g).kv_heads == cold_.shape(g).kv_heads;
+      alike = alike && hot_.shape(g).layers == compressed_.shape(g).layers &&
+              hot_.shape(g).kv_heads == compressed_.shape(g).kv_heads;
     if constexpr (has_windows)
-      for (CacheConfig const* const other : {&config.cold, &config.windows})
+      for (CacheConfig const* const other : {&config.compressed, &config.windows})
         alike = alike && (model.layers != dynamic || other->layers == config.hot.layers) &&
                 (model.kv_heads != dynamic || other->kv_heads == config.hot.kv_heads);
-    if (!alike) throw Error("folio: the caches of a MixedCache need the same layers and kv heads");
+    if (!alike) throw Error("folio: the caches of a MixedPrecisionCache need the same layers and kv heads");
   }
 
   /// A new sequence without tokens, or with slots for some.
-  [[nodiscard]] MixedSequence create() {
-    Sequence hot = hot_.create(), cold = cold_.create();
+  [[nodiscard]] MixedPrecisionSequence create() {
+    Sequence hot = hot_.create(), compressed = compressed_.create();
     if constexpr (has_windows)
-      return {std::move(hot), std::move(cold), sinks_, cut_, windows_.create(), &model};
+      return {std::move(hot), std::move(compressed), sinks_, cut_, windows_.create(), &model};
     else
-      return {std::move(hot), std::move(cold), sinks_, cut_};
+      return {std::move(hot), std::move(compressed), sinks_, cut_};
   }
-  [[nodiscard]] MixedSequence create(std::int32_t num_tokens) {
-    MixedSequence sequence = create();
+  [[nodiscard]] MixedPrecisionSequence create(std::int32_t num_tokens) {
+    MixedPrecisionSequence sequence = create();
     sequence.extend(num_tokens);
     return sequence;
   }
 
   /// The tables of a step over these sequences, in this order. Throws Error as KvCache::batch does, and for query
-  /// tokens that are sealed.
-  [[nodiscard]] Batch batch(std::span<MixedItem const> items, BatchPadding const& padding = {}) const {
-    Batch tables(hot_, cold_, windows_);
-    tables.fill(hot_, cold_, windows_, items, sinks_, padding);
+  /// tokens that are demoted.
+  [[nodiscard]] Batch batch(std::span<MixedPrecisionItem const> items, BatchPadding const& padding = {}) const {
+    Batch tables(hot_, compressed_, windows_);
+    tables.fill(hot_, compressed_, windows_, items, sinks_, padding);
     return tables;
   }
-  [[nodiscard]] Batch batch(std::initializer_list<MixedItem> items, BatchPadding const& padding = {}) const {
+  [[nodiscard]] Batch batch(std::initializer_list<MixedPrecisionItem> items, BatchPadding const& padding = {}) const {
     return batch(std::span(items.begin(), items.size()), padding);
   }
   /// The same into an existing batch of this cache, whose memory is used again.
-  void batch(std::span<MixedItem const> items, Batch& tables, BatchPadding const& padding = {}) const {
-    tables.fill(hot_, cold_, windows_, items, sinks_, padding);
+  void batch(std::span<MixedPrecisionItem const> items, Batch& tables, BatchPadding const& padding = {}) const {
+    tables.fill(hot_, compressed_, windows_, items, sinks_, padding);
   }
 
-  /// How many tokens seal() would demote: whole tiles of those that are accepted and have left the newest region.
-  [[nodiscard]] std::int32_t num_due(MixedSequence const& sequence, std::int32_t num_accepted = all_tokens) const {
-    std::int32_t const newest = std::max(0, sequence.num_tokens() - newest_);
-    std::int32_t const due = std::min(num_accepted, newest) - (sinks_ + sequence.num_demoted());
-    return due <= 0 ? 0 : due / tile * tile;
+  /// How many tokens demote() would demote: whole tiles of those that are accepted and have left the recent window.
+  [[nodiscard]] std::int32_t num_due(MixedPrecisionSequence const& sequence,
+                                     std::int32_t num_accepted = all_tokens) const {
+    std::int32_t const recent_window = std::max(0, sequence.num_tokens() - recent_window_);
+    std::int32_t const due = std::min(num_accepted, recent_window) - (sinks_ + sequence.num_demoted());
+    return due <= 0 ? 0 : due / demotion_granularity * demotion_granularity;
   }
 
   /// Demotes what is due, once for good, in all layers without a window. `num_accepted`: tokens from there on may yet
   /// be taken back (speculative decoding) and stay. The keys and values of the tokens must be written. Returns how many
   /// tokens moved.
   ///
-  /// Throws OutOfBlocks when the cold cache has too few blocks, Error for another cache's sequence, std::bad_alloc, and
-  /// what a format throws; nothing is changed then. Cost: num_due() tokens decoded and encoded in each of these layers,
-  /// shared over `threads`; nothing but a few comparisons where nothing is due. Call it behind each step.
-  std::int32_t seal(MixedSequence& sequence, std::int32_t num_accepted = all_tokens, Executor threads = {}) {
+  /// Throws OutOfBlocks when the compressed cache has too few blocks, Error for another cache's sequence,
+  /// std::bad_alloc, and what a format throws; nothing is changed then. Cost: num_due() tokens decoded and encoded in
+  /// each of these layers, shared over `threads`; nothing but a few comparisons where nothing is due. Call it behind
+  /// each step.
+  std::int32_t demote(MixedPrecisionSequence& sequence, std::int32_t num_accepted = all_tokens, Executor threads = {}) {
     std::int32_t const due = num_due(sequence, num_accepted), before = sequence.num_demoted();
-    if (sequence.hot().store() != &hot_.state()->store || sequence.cold().store() != &cold_.state()->store)
-      throw Error("folio: seal needs a sequence of this cache");
+    if (sequence.hot().store() != &hot_.state()->store || sequence.compressed().store() != &compressed_.state()->store)
+      throw Error("folio: demote needs a sequence of this cache");
     if (due == 0) return 0;
-    Sequence& cold = sequence.cold_;
-    SequenceStore::Mark const mark = cold.store_->mark(cold.state());
-    sequence.in_model(LayerPart::without_window, [&] { cold.extend(due); });
+    Sequence& compressed = sequence.compressed_;
+    SequenceStore::Mark const mark = compressed.store_->mark(compressed.state());
+    sequence.in_model(LayerPart::without_window, [&] { compressed.extend(due); });
     try {
       encode(sequence, before, due, threads);
     } catch (...) {
-      cold.store_->undo_extend(cold.state(), mark);
+      compressed.store_->undo_extend(compressed.state(), mark);
       throw;
     }
     sequence.hot_.erase(sinks_, due);
-    ++num_seals_;
+    ++num_demotions_;
     num_demoted_tokens_ += due;
     return due;
   }
 
-  /// Makes the newest region larger or smaller, from the next seal on. Sealed tokens stay sealed.
-  void set_newest(std::int32_t num_tokens) { newest_ = checked("the newest region", num_tokens); }
-  [[nodiscard]] std::int32_t newest() const noexcept { return newest_; }
+  /// Makes the recent window larger or smaller, from the next demotion on. Demoted tokens stay demoted.
+  void set_recent_window(std::int32_t num_tokens) { recent_window_ = checked("the recent window", num_tokens); }
+  [[nodiscard]] std::int32_t recent_window() const noexcept { return recent_window_; }
   [[nodiscard]] std::int32_t sinks() const noexcept { return sinks_; }
 
   /// The caches, for their accounting and shapes. Tokens are moved by this class only.
   [[nodiscard]] HotCache const& hot() const noexcept { return hot_; }
-  [[nodiscard]] ColdCache const& cold() const noexcept { return cold_; }
+  [[nodiscard]] CompressedCache const& compressed() const noexcept { return compressed_; }
   [[nodiscard]] WindowCache const& windows() const noexcept requires has_windows { return windows_; }
   /// The shape of a layer group of the model; its block size is the hot format's.
   [[nodiscard]] GroupShape const& shape(int group = 0) const {
@@ -193,28 +198,32 @@ class MixedCache {
     return hot_.shape(at.number);
   }
   [[nodiscard]] std::int64_t memory_bytes() const {
-    std::int64_t bytes = hot_.memory_bytes() + cold_.memory_bytes();
+    std::int64_t bytes = hot_.memory_bytes() + compressed_.memory_bytes();
     if constexpr (has_windows) bytes += windows_.memory_bytes();
     return bytes;
   }
 
   /// Gauges and counters. Cost: O(sequences * log).
-  [[nodiscard]] MixedStats stats() const {
-    MixedStats stats{hot_.stats(), cold_.stats(), num_seals_, num_demoted_tokens_, 0, newest_, {}};
+  [[nodiscard]] MixedPrecisionStats stats() const {
+    MixedPrecisionStats stats{
+        hot_.stats(), compressed_.stats(), num_demotions_, num_demoted_tokens_, 0, recent_window_, {}};
     if constexpr (has_windows) stats.windows = windows_.stats();
-    for (std::size_t g = 0; g < stats.cold.groups.size(); ++g) {
-      GroupStats const& cold = stats.cold.groups[g];
+    for (std::size_t g = 0; g < stats.compressed.groups.size(); ++g) {
+      GroupStats const& compressed = stats.compressed.groups[g];
       std::int64_t const hot_block_size = hot_.shape(static_cast<int>(g)).block_size;
-      stats.bytes_saved += (cold.slots_held - cold.slots_empty) * stats.hot.groups[g].block_bytes / hot_block_size -
-                           cold.live * cold.block_bytes;
+      stats.bytes_saved +=
+          (compressed.slots_held - compressed.slots_empty) * stats.hot.groups[g].block_bytes / hot_block_size -
+          compressed.live * compressed.block_bytes;
     }
     return stats;
   }
 
  private:
-  /// Where the cold cache has tiles, sequences are cut between them only.
+  /// Where the compressed cache has tiles, sequences are cut between them only.
   static constexpr std::int32_t cut_ =
-      is_tile_format<typename Cold::KeyQuantizer> || is_tile_format<typename Cold::ValueQuantizer> ? tile : 1;
+      is_tile_format<typename Compressed::KeyQuantizer> || is_tile_format<typename Compressed::ValueQuantizer>
+          ? demotion_granularity
+          : 1;
 
   static std::int32_t checked(char const* what, std::int32_t num_tokens) {
     if (num_tokens < 0 || num_tokens > all_tokens / 2)
@@ -224,9 +233,9 @@ class MixedCache {
   static std::int32_t whole_blocks(std::int32_t sinks) {
     std::int64_t common = 1;
     for (int g = 0; g < HotCache::num_groups; ++g) common = std::lcm(common, HotCache::Blocks::block_size(g));
-    std::int64_t const rounded = (checked("MixedConfig::sinks", sinks) + common - 1) / common * common;
+    std::int64_t const rounded = (checked("MixedPrecisionConfig::sinks", sinks) + common - 1) / common * common;
     if (rounded > all_tokens)
-      throw Error("folio: MixedConfig::sinks in whole hot blocks has at most 2147483647 tokens, not " +
+      throw Error("folio: MixedPrecisionConfig::sinks in whole hot blocks has at most 2147483647 tokens, not " +
                   std::to_string(rounded));
     return static_cast<std::int32_t>(rounded);
   }
@@ -237,12 +246,13 @@ class MixedCache {
       std::string const words = part == LayerPart::with_window ? "with a window" : "without a window";
       std::size_t const groups = static_cast<std::size_t>(layers_of(model, part).num_groups());
       if (!config.num_blocks.empty() && config.num_blocks.size() != groups)
-        throw Error(std::string("folio: MixedConfig::") + name + ".num_blocks has " +
+        throw Error(std::string("folio: MixedPrecisionConfig::") + name + ".num_blocks has " +
                     std::to_string(config.num_blocks.size()) + " entries; the model has " + std::to_string(groups) +
                     " layer groups " + words + ", which need one each");
       if (model.layers != dynamic && config.layers != 0 && config.layers != model.layers)
-        throw Error(std::string("folio: MixedConfig::") + name + ".layers is " + std::to_string(config.layers) +
-                    ", but the model says " + std::to_string(model.layers) + "; leave it 0");
+        throw Error(std::string("folio: MixedPrecisionConfig::") + name + ".layers is " +
+                    std::to_string(config.layers) + ", but the model says " + std::to_string(model.layers) +
+                    "; leave it 0");
       std::int32_t const all = model.layers != dynamic ? 0 : config.layers;
       config.layers = all > 0 ? num_layers_of(model, part, all) : all;
       if (all > 0 && config.layers == 0)
@@ -251,35 +261,35 @@ class MixedCache {
     }
     return config;
   }
-  static WindowCache make_windows(MixedConfig const& config,
+  static WindowCache make_windows(MixedPrecisionConfig const& config,
                                   [[maybe_unused]] typename Hot::Allocator const& allocator) {
     if constexpr (has_windows) {
       return WindowCache(part_config(LayerPart::with_window, "windows", config.windows), allocator);
     } else {
       if (config.windows.memory_bytes != 0 || !config.windows.num_blocks.empty())
-        throw Error("folio: no layer of this model has a window; leave MixedConfig::windows empty");
+        throw Error("folio: no layer of this model has a window; leave MixedPrecisionConfig::windows empty");
       return {};
     }
   }
 
-  void encode(MixedSequence const& sequence, std::int32_t before, std::int32_t due, Executor threads) {
+  void encode(MixedPrecisionSequence const& sequence, std::int32_t before, std::int32_t due, Executor threads) {
     hot_.batch({{&sequence.hot(), 0}}, hot_step_);
-    cold_.batch({{&sequence.cold(), 0}}, cold_step_);
+    compressed_.batch({{&sequence.compressed(), 0}}, compressed_step_);
     std::int32_t layers = 0;
     for (int g = 0; g < HotCache::num_groups; ++g) layers += hot_.shape(g).layers;
     auto const from = hot_step_.view();
-    auto const to = cold_step_.view();
+    auto const to = compressed_step_.view();
     for (std::int32_t layer = 0; layer < layers; ++layer)
-      ops::seal(from, layer, {0, sinks_, due}, to, {0, before, due}, threads);
+      ops::demote(from, layer, {0, sinks_, due}, to, {0, before, due}, threads);
   }
 
-  std::int32_t sinks_, newest_;
+  std::int32_t sinks_, recent_window_;
   [[no_unique_address]] WindowCache windows_;
   HotCache hot_;
-  ColdCache cold_;
+  CompressedCache compressed_;
   folio::Batch<typename HotCache::View> hot_step_;
-  folio::Batch<typename ColdCache::View> cold_step_;
-  std::int64_t num_seals_ = 0, num_demoted_tokens_ = 0;
+  folio::Batch<typename CompressedCache::View> compressed_step_;
+  std::int64_t num_demotions_ = 0, num_demoted_tokens_ = 0;
 };
 
 }  // namespace folio

@@ -78,27 +78,29 @@ template <class View, class T, class Out>
 void attend_both(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io, AttentionParams const& params,
                  HostExecution const& execution) {
   if (!view.any_demoted) return attend(view.hot, layer, io, params, execution);
-  GroupShape const& shape = view.cold.group(view.cold.place(layer).group).shape;
+  GroupShape const& shape = view.compressed.group(view.compressed.place(layer).group).shape;
   folio::detail::checked_query_heads(shape, io.num_query_heads);
   constexpr float empty = -std::numeric_limits<float>::infinity();
   std::int64_t const tokens = view.num_query_tokens();
   std::int32_t const heads = io.num_query_heads, dim = shape.value_dim;
   auto const rows = static_cast<std::size_t>(tokens * heads);
   FloatResults<T, Out> results(io, tokens, dim);
-  std::vector<float> own_lse(io.lse != nullptr ? 0 : rows, empty), cold_lse(rows, empty);
-  std::vector<float> cold_out(rows * static_cast<std::size_t>(dim));
+  std::vector<float> own_lse(io.lse != nullptr ? 0 : rows, empty), compressed_lse(rows, empty);
+  std::vector<float> compressed_out(rows * static_cast<std::size_t>(dim));
   float* const lse = io.lse != nullptr ? io.lse : own_lse.data();
   attend(view.hot, layer, AttentionIo<T, float>{io.q, heads, results.row(0), lse, io.q_stride, results.stride()},
          params, execution);
-  AttentionParams cold_params = params;
-  cold_params.causal = false;
-  cold_params.tree_mask = nullptr;    // demoted tokens come before all of the step's
-  cold_params.sink_logits = nullptr;  // in the softmax once, with the hot part
-  attend(view.cold, layer, AttentionIo<T, float>{io.q, heads, cold_out.data(), cold_lse.data(), io.q_stride},
-         cold_params, execution);
+  AttentionParams compressed_params = params;
+  compressed_params.causal = false;
+  compressed_params.tree_mask = nullptr;    // demoted tokens come before all of the step's
+  compressed_params.sink_logits = nullptr;  // in the softmax once, with the hot part
+  attend(view.compressed, layer,
+         AttentionIo<T, float>{io.q, heads, compressed_out.data(), compressed_lse.data(), io.q_stride},
+         compressed_params, execution);
   parallel_for(execution.threads, view.query_start(view.num_sequences()), [&](std::int64_t token) {  // but for padding
     std::int64_t const row = token * heads;
-    merge_attention(results.row(token), lse + row, cold_out.data() + row * dim, cold_lse.data() + row, heads, dim);
+    merge_attention(results.row(token), lse + row, compressed_out.data() + row * dim, compressed_lse.data() + row,
+                    heads, dim);
     results.finish(token);
   });
 }
@@ -120,15 +122,15 @@ void gather_both(View const& view, std::int32_t layer, Tokens const& tokens, flo
            values != nullptr ? values + row * shape.value_dim : nullptr, threads);
   };
   part(view.hot, 0, view.sinks, 0);
-  part(view.cold, view.sinks, view.sinks + demoted, view.sinks);
+  part(view.compressed, view.sinks, view.sinks + demoted, view.sinks);
   part(view.hot, view.sinks + demoted, length, demoted);
 }
 
 }  // namespace detail
 
 /// What append does for a view of one cache: new tokens are written to the hot one, or that of the windows.
-template <class Hot, class Cold, class Windows, class M, Activation T>
-void append(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, T const* keys,
+template <class Hot, class Compressed, class Windows, class M, Activation T>
+void append(MixedPrecisionView<Hot, Compressed, Windows, M> const& view, std::int32_t layer, T const* keys,
             std::type_identity_t<T> const* values, Executor threads = {}, RowStrides const& strides = {}) {
   auto const append_to = [&](auto const& part, std::int32_t number) {
     append(part, number, keys, values, threads, strides);
@@ -145,11 +147,12 @@ void append(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, T 
 /// num_query_tokens * num_query_heads * (value_dim + 2) floats of the second part from the heap. Throws Error, before
 /// anything is written, as attend does, for a range of tokens, which is for parts of one cache, and for ALiBi: a
 /// token's place in one of the caches is not its position.
-template <class Hot, class Cold, class Windows, class M, class T, class Out>
-void attend(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
-            AttentionParams const& params = {}, HostExecution const& execution = {}) {
+template <class Hot, class Compressed, class Windows, class M, class T, class Out>
+void attend(MixedPrecisionView<Hot, Compressed, Windows, M> const& view, std::int32_t layer,
+            AttentionIo<T, Out> const& io, AttentionParams const& params = {}, HostExecution const& execution = {}) {
   if (params.token_begin > 0 || params.token_end != std::numeric_limits<std::int32_t>::max())
-    throw Error("folio: attend over two caches takes no range of tokens; attend over view.hot or view.cold for a part");
+    throw Error(
+        "folio: attend over two caches takes no range of tokens; attend over view.hot or view.compressed for a part");
   if (params.alibi_slopes != nullptr)
     throw Error("folio: attend over two caches has no ALiBi: a token's place in one of them is not its position");
   detail::with_part(
@@ -159,9 +162,9 @@ void attend(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, At
 
 /// What gather does for one cache: `tokens`, as the model counts them, from whichever cache has each. Throws Error for
 /// tokens that a window gave back, as there.
-template <class Hot, class Cold, class Windows, class M>
-void gather(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, Tokens const& tokens, float* keys,
-            float* values, Executor threads = {}) {
+template <class Hot, class Compressed, class Windows, class M>
+void gather(MixedPrecisionView<Hot, Compressed, Windows, M> const& view, std::int32_t layer, Tokens const& tokens,
+            float* keys, float* values, Executor threads = {}) {
   check_sequence(view.hot, tokens);
   detail::with_part(
       view, layer,
@@ -172,7 +175,7 @@ void gather(MixedView<Hot, Cold, Windows, M> const& view, std::int32_t layer, To
 /// What append does, with `keys` and `values` in the model's basis. Cost besides: dim * dim multiplications a row, and
 /// a copy of the rows.
 template <class View, Activation T>
-void append(MatrixView<View> const& view, std::int32_t layer, T const* keys, std::type_identity_t<T> const* values,
+void append(RotatedView<View> const& view, std::int32_t layer, T const* keys, std::type_identity_t<T> const* values,
             Executor threads = {}, RowStrides const& strides = {}) {
   LayerMatrices const& m = view.matrices->layer(layer);
   std::int64_t const tokens = view.num_query_tokens();
@@ -188,7 +191,7 @@ void append(MatrixView<View> const& view, std::int32_t layer, T const* keys, std
       if (matrices.empty()) return load_activations(rows + t * stride, static_cast<std::int32_t>(row), to);
       std::vector<float> given(static_cast<std::size_t>(row));
       load_activations(rows + t * stride, static_cast<std::int32_t>(row), given.data());
-      turn_rows(matrices, m.kv_heads, dim, given.data(), 1, m.kv_heads, false, to);
+      rotate_rows(matrices, m.kv_heads, dim, given.data(), 1, m.kv_heads, false, to);
     });
     return turned;
   };
@@ -200,7 +203,7 @@ void append(MatrixView<View> const& view, std::int32_t layer, T const* keys, std
 /// What attend does, with `q` and `out` in the model's basis. Cost besides: dim * dim multiplications for each query
 /// and output.
 template <class View, class T, class Out>
-void attend(MatrixView<View> const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
+void attend(RotatedView<View> const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
             AttentionParams const& params = {}, HostExecution const& execution = {}) {
   LayerMatrices const& m = view.matrices->layer(layer);
   std::int32_t const heads = io.num_query_heads;
@@ -221,7 +224,7 @@ void attend(MatrixView<View> const& view, std::int32_t layer, AttentionIo<T, Out
     parallel_for(execution.threads, tokens, [&](std::int64_t t) {
       std::vector<float> given(static_cast<std::size_t>(row));
       load_activations(io.q + t * stride, static_cast<std::int32_t>(row), given.data());
-      turn_rows(m.keys, m.kv_heads, m.key_dim, given.data(), 1, heads, false, turned.data() + t * row);
+      rotate_rows(m.keys, m.kv_heads, m.key_dim, given.data(), 1, heads, false, turned.data() + t * row);
     });
     stored(static_cast<float const*>(turned.data()), 0);
   }
@@ -230,7 +233,7 @@ void attend(MatrixView<View> const& view, std::int32_t layer, AttentionIo<T, Out
     float* const rows = results.row(t);
     if (!m.values.empty()) {
       std::vector<float> const as_stored(rows, rows + std::int64_t{heads} * m.value_dim);
-      turn_rows(m.values, m.kv_heads, m.value_dim, as_stored.data(), 1, heads, true, rows);
+      rotate_rows(m.values, m.kv_heads, m.value_dim, as_stored.data(), 1, heads, true, rows);
     }
     results.finish(t);
   });
@@ -238,7 +241,7 @@ void attend(MatrixView<View> const& view, std::int32_t layer, AttentionIo<T, Out
 
 /// What gather does, to the model's basis.
 template <class View>
-void gather(MatrixView<View> const& view, std::int32_t layer, Tokens const& tokens, float* keys, float* values,
+void gather(RotatedView<View> const& view, std::int32_t layer, Tokens const& tokens, float* keys, float* values,
             Executor threads = {}) {
   LayerMatrices const& m = view.matrices->layer(layer);
   gather(view.stored, layer, tokens, keys, values, threads);
@@ -247,7 +250,7 @@ void gather(MatrixView<View> const& view, std::int32_t layer, Tokens const& toke
     parallel_for(threads, tokens.count, [&](std::int64_t t) {
       float* const token = rows + t * m.kv_heads * dim;
       std::vector<float> const stored(token, token + std::int64_t{m.kv_heads} * dim);
-      turn_rows(matrices, m.kv_heads, dim, stored.data(), 1, m.kv_heads, true, token);
+      rotate_rows(matrices, m.kv_heads, dim, stored.data(), 1, m.kv_heads, true, token);
     });
   };
   turn_back(m.keys, m.key_dim, keys);

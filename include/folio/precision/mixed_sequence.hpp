@@ -34,34 +34,35 @@ void with_groups_of(ModelConfig const& model, LayerPart part, F const& f) {
 
 }  // namespace detail
 
-/// A sequence of a MixedCache: an owning, movable handle over a sequence of the hot cache and one of the cold cache.
+/// A sequence of a MixedPrecisionCache: an owning, movable handle over a sequence of the hot cache and one of the
+/// compressed cache.
 ///
 /// Tokens are counted as the model counts them. The first `sinks` of them are in the hot sequence, the next
-/// num_demoted() in the cold one, and the rest follow in the hot one, right behind the sinks: with d demoted tokens and
-/// s sinks, token t is hot token t for t < s, cold token t - s for s <= t < s + d, and hot token t - d from there on.
-/// Nothing is demoted but by MixedCache::seal. Layers with a window have a sequence of their own, in which token t is
-/// token t, and which gives back what is behind the windows as in any cache.
+/// num_demoted() in the compressed one, and the rest follow in the hot one, right behind the sinks: with d demoted
+/// tokens and s sinks, token t is hot token t for t < s, compressed token t - s for s <= t < s + d, and hot token t - d
+/// from there on. Nothing is demoted but by MixedPrecisionCache::demote. Layers with a window have a sequence of their
+/// own, in which token t is token t, and which gives back what is behind the windows as in any cache.
 ///
 /// Host only, not thread-safe. Every operation happens whole or changes nothing. As Sequence, it keeps its caches'
 /// memory alive; on an empty handle every operation but destruction, assignment, release and `bool` throws Error.
-class MixedSequence {
+class MixedPrecisionSequence {
  public:
-  MixedSequence() = default;
-  /// Made by MixedCache::create. `tile`: the cold sequence is cut at multiples of this only. `windows`, and the whole
-  /// model, whose groups errors name: where it has layers with a window.
-  MixedSequence(Sequence hot, Sequence cold, std::int32_t sinks, std::int32_t tile, Sequence windows = {},
-                ModelConfig const* model = nullptr)
+  MixedPrecisionSequence() = default;
+  /// Made by MixedPrecisionCache::create. `tile`: the compressed sequence is cut at multiples of this only. `windows`,
+  /// and the whole model, whose groups errors name: where it has layers with a window.
+  MixedPrecisionSequence(Sequence hot, Sequence compressed, std::int32_t sinks, std::int32_t tile,
+                         Sequence windows = {}, ModelConfig const* model = nullptr)
       : hot_(std::move(hot)),
-        cold_(std::move(cold)),
+        compressed_(std::move(compressed)),
         windows_(std::move(windows)),
         sinks_(sinks),
         tile_(tile),
         model_(model) {}
 
   [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(hot_); }
-  [[nodiscard]] std::int32_t num_tokens() const { return hot_.num_tokens() + cold_.num_tokens(); }
-  /// Tokens in the cold cache.
-  [[nodiscard]] std::int32_t num_demoted() const { return cold_.num_tokens(); }
+  [[nodiscard]] std::int32_t num_tokens() const { return hot_.num_tokens() + compressed_.num_tokens(); }
+  /// Tokens in the compressed cache.
+  [[nodiscard]] std::int32_t num_demoted() const { return compressed_.num_tokens(); }
   /// The first token behind the demoted ones; 0 where none is demoted.
   [[nodiscard]] std::int32_t first_newest() const { return num_demoted() == 0 ? 0 : sinks_ + num_demoted(); }
   /// Sinks: tokens at the front that stay in the hot cache for good.
@@ -70,7 +71,7 @@ class MixedSequence {
 
   /// Slots for `num_tokens` more tokens, in the hot cache and that of the windows. Throws OutOfBlocks, and changes
   /// nothing, when one of them has too few blocks: release a sequence then, or, where it is a group without a window,
-  /// seal sequences with a smaller newest region. Likewise std::bad_alloc.
+  /// demote sequences with a smaller recent window. Likewise std::bad_alloc.
   void extend(std::int32_t num_tokens) {
     if (!prepare_windows(num_tokens)) in_model(LayerPart::with_window, [&] { windows_.extend(num_tokens); });
     in_model(LayerPart::without_window, [&] { hot_.extend(num_tokens); });
@@ -83,48 +84,49 @@ class MixedSequence {
     return true;
   }
 
-  /// A second sequence with the same tokens, whose blocks are shared. What is sealed later is sealed in each of both:
+  /// A second sequence with the same tokens, whose blocks are shared. What is demoted later is demoted in each of both:
   /// the same bytes twice. Cost: O(blocks).
-  [[nodiscard]] MixedSequence fork() const {
-    Sequence hot = hot_.fork(), cold = cold_.fork();
-    return {std::move(hot), std::move(cold), sinks_, tile_, windows_ ? windows_.fork() : Sequence(), model_};
+  [[nodiscard]] MixedPrecisionSequence fork() const {
+    Sequence hot = hot_.fork(), compressed = compressed_.fork();
+    return {std::move(hot), std::move(compressed), sinks_, tile_, windows_ ? windows_.fork() : Sequence(), model_};
   }
 
-  /// Keeps the first `num_tokens` tokens. Sealed tokens can be cut, and are never decoded to be sealed again: where the
-  /// cold format stores rows by themselves anywhere, else between tiles. Throws Error, and changes nothing, for a
-  /// length that there is not, or one inside a tile, or when a window no longer has what the next token would see.
+  /// Keeps the first `num_tokens` tokens. Demoted tokens can be cut, and are never decoded to be demoted again: where
+  /// the compressed format stores rows by themselves anywhere, else between tiles. Throws Error, and changes nothing,
+  /// for a length that there is not, or one inside a tile, or when a window no longer has what the next token would
+  /// see.
   void truncate(std::int32_t num_tokens) {
     std::int32_t const demoted = num_demoted(), length = this->num_tokens();
     if (num_tokens < 0 || num_tokens > length)
       throw Error("folio: cannot truncate a sequence of " + std::to_string(length) + " tokens to " +
                   std::to_string(num_tokens) + "; give a length from 0 to that");
-    bool const in_cold = num_tokens < first_newest();
+    bool const in_compressed = num_tokens < first_newest();
     std::int32_t const keep = std::max(0, num_tokens - sinks_);
-    if (in_cold && keep % tile_ != 0)
+    if (in_compressed && keep % tile_ != 0)
       throw Error("folio: cannot truncate to " + std::to_string(num_tokens) + " tokens: those up to " +
-                  std::to_string(sinks_ + demoted) + " are sealed in tiles of " + std::to_string(tile_) +
+                  std::to_string(sinks_ + demoted) + " are demoted in tiles of " + std::to_string(tile_) +
                   "; truncate to " + std::to_string(num_tokens - keep % tile_) + " or " +
-                  std::to_string(num_tokens - keep % tile_ + tile_) + ", or seal accepted tokens only");
+                  std::to_string(num_tokens - keep % tile_ + tile_) + ", or demote accepted tokens only");
     if (windows_) in_model(LayerPart::with_window, [&] { windows_.truncate(num_tokens); });
-    if (in_cold) cold_.truncate(keep);  // neither can fail from here on: these groups have no windows
-    hot_.truncate(in_cold ? std::min(num_tokens, sinks_) : num_tokens - demoted);
+    if (in_compressed) compressed_.truncate(keep);  // neither can fail from here on: these groups have no windows
+    hot_.truncate(in_compressed ? std::min(num_tokens, sinks_) : num_tokens - demoted);
   }
 
   void release() noexcept {
     hot_.release();
-    cold_.release();
+    compressed_.release();
     windows_.release();
   }
 
   /// Its parts, for batches and statistics.
   [[nodiscard]] Sequence const& hot() const noexcept { return hot_; }
-  [[nodiscard]] Sequence const& cold() const noexcept { return cold_; }
+  [[nodiscard]] Sequence const& compressed() const noexcept { return compressed_; }
   /// An empty handle where the model has no layers with a window.
   [[nodiscard]] Sequence const& windows() const noexcept { return windows_; }
 
  private:
-  template <class Hot, class Cold>
-  friend class MixedCache;
+  template <class Hot, class Compressed>
+  friend class MixedPrecisionCache;
 
   void check_length(std::int32_t n) const {
     if (n > std::numeric_limits<std::int32_t>::max() - num_tokens())
@@ -150,7 +152,7 @@ class MixedSequence {
     detail::with_groups_of(*model_, part, f);
   }
 
-  Sequence hot_, cold_, windows_;
+  Sequence hot_, compressed_, windows_;
   std::int32_t sinks_ = 0, tile_ = 1;
   ModelConfig const* model_ = nullptr;
 };

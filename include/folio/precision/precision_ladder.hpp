@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// How much is demoted when memory runs short? Steps of a smaller and smaller newest region. Host only.
+// How much is demoted when memory runs short? Steps of a smaller and smaller recent window. Host only.
 
 #include <algorithm>
 #include <cstdint>
@@ -15,21 +15,23 @@
 
 namespace folio {
 
-/// While less than `free_below` of the hot blocks are free, only the last `newest` tokens of a sequence stay hot.
+/// While less than `free_below` of the hot blocks are free, only the last `recent_window` tokens of a sequence stay
+/// hot.
 struct LadderStep {
   double free_below;  ///< share of the blocks, above 0 and at most 1; of the group without a window that has the least
-  std::int32_t newest;  ///< tokens
+  std::int32_t recent_window;  ///< tokens
 };
 
 /// What a ladder did, since it was made.
 struct LadderStats {
   int step = 0;  ///< now; 0: no pressure
   std::int64_t num_steps_down = 0, num_steps_up = 0;
-  std::int64_t num_demoted_tokens = 0;  ///< by its calls of seal
-  std::int64_t num_refused = 0;         ///< seals that found too few cold blocks
+  std::int64_t num_demoted_tokens = 0;  ///< by its calls of demote
+  std::int64_t num_refused = 0;         ///< demotions that found too few compressed blocks
 };
 
-/// The rule by which the newest region of a MixedCache shrinks with the hot blocks that are free, and grows again.
+/// The rule by which the recent window of a MixedPrecisionCache shrinks with the hot blocks that are free, and grows
+/// again.
 ///
 /// Steps go down at once to the last one whose `free_below` the free share is below, and up again only when the share
 /// is at least `hysteresis` above the step's threshold, so that a step's own effect does not undo it. What was demoted
@@ -39,28 +41,29 @@ struct LadderStats {
 /// Host only, not thread-safe, used by the thread that owns the cache.
 class PrecisionLadder {
  public:
-  /// `newest`: the region without pressure. Throws Error unless `steps` have ever smaller thresholds, within (0, 1],
-  /// and ever smaller regions below `newest`, and the hysteresis is from 0 to 1.
-  PrecisionLadder(std::int32_t newest, std::vector<LadderStep> steps, double hysteresis = 0.1)
-      : newest_(newest), steps_(std::move(steps)), hysteresis_(hysteresis) {
+  /// `recent_window`: the region without pressure. Throws Error unless `steps` have ever smaller thresholds, within (0,
+  /// 1], and ever smaller regions below `recent_window`, and the hysteresis is from 0 to 1.
+  PrecisionLadder(std::int32_t recent_window, std::vector<LadderStep> steps, double hysteresis = 0.1)
+      : recent_window_(recent_window), steps_(std::move(steps)), hysteresis_(hysteresis) {
     double share = 1;
     for (std::size_t i = 0; i < steps_.size(); ++i) {
       bool const first = i == 0;
       if (!(steps_[i].free_below > 0 && (first ? steps_[i].free_below <= share : steps_[i].free_below < share)) ||
-          steps_[i].newest < 0 || steps_[i].newest >= newest)
-        throw Error("folio: step " + std::to_string(i) + " of a ladder has free_below " +
-                    std::to_string(steps_[i].free_below) + " and newest " + std::to_string(steps_[i].newest) +
-                    "; shares go down from at most 1 to above 0, and newest down from below that of the step before");
+          steps_[i].recent_window < 0 || steps_[i].recent_window >= recent_window)
+        throw Error(
+            "folio: step " + std::to_string(i) + " of a ladder has free_below " + std::to_string(steps_[i].free_below) +
+            " and recent window " + std::to_string(steps_[i].recent_window) +
+            "; shares go down from at most 1 to above 0, and recent windows down from below that of the step before");
       share = steps_[i].free_below;
-      newest = steps_[i].newest;
+      recent_window = steps_[i].recent_window;
     }
-    if (newest_ < 0 || !(hysteresis >= 0 && hysteresis <= 1))
-      throw Error("folio: a ladder has a newest region of at least 0 tokens and a hysteresis from 0 to 1, not " +
-                  std::to_string(newest_) + " and " + std::to_string(hysteresis));
+    if (recent_window_ < 0 || !(hysteresis >= 0 && hysteresis <= 1))
+      throw Error("folio: a ladder has a recent window of at least 0 tokens and a hysteresis from 0 to 1, not " +
+                  std::to_string(recent_window_) + " and " + std::to_string(hysteresis));
   }
 
-  /// Takes the step that the cache's free blocks ask for, and sets its newest region. Nothing is demoted yet: each
-  /// seal() that follows does. Cost: O(layer groups).
+  /// Takes the step that the cache's free blocks ask for, and sets its recent window. Nothing is demoted yet: each
+  /// demote() that follows does. Cost: O(layer groups).
   template <class Cache>
   void update(Cache& cache) {
     double const share = free_share(cache);
@@ -71,29 +74,30 @@ class PrecisionLadder {
     go_to(step, cache);
   }
 
-  /// update, and then a seal of each of `sequences`, in this order. Cold blocks that are missing are counted, and that
-  /// sequence stays as it is. Returns how many tokens were demoted. `accepted[i]`: as in MixedCache::seal, or empty for
-  /// all. Throws Error, before anything changes, for numbers of accepted tokens that are not one for each sequence, or
-  /// a sequence that is null or empty. Where a seal throws anything else, those before it are done, and counted.
+  /// update, and then a demotion of each of `sequences`, in this order. Compressed blocks that are missing are counted,
+  /// and that sequence stays as it is. Returns how many tokens were demoted. `accepted[i]`: as in
+  /// MixedPrecisionCache::demote, or empty for all. Throws Error, before anything changes, for numbers of accepted
+  /// tokens that are not one for each sequence, or a sequence that is null or empty. Where a demotion throws anything
+  /// else, those before it are done, and counted.
   template <class Cache>
-  std::int64_t relieve(Cache& cache, std::span<MixedSequence* const> sequences,
+  std::int64_t relieve(Cache& cache, std::span<MixedPrecisionSequence* const> sequences,
                        std::span<std::int32_t const> accepted = {}, Executor threads = {}) {
     check(sequences, accepted);
     update(cache);
-    return seal(cache, sequences, accepted, threads);
+    return demote(cache, sequences, accepted, threads);
   }
 
-  /// Goes down step by step, sealing all of `sequences` at each, until `enough()` says so or no step is left: for an
+  /// Goes down step by step, demoting all of `sequences` at each, until `enough()` says so or no step is left: for an
   /// append that found too few blocks of a group without a window. Returns whether it is enough. Blocks that a fork
-  /// shares come back when the last of its holders is sealed. Throws as `relieve` does.
+  /// shares come back when the last of its holders is demoted. Throws as `relieve` does.
   template <class Cache, class Enough>
-  bool relieve_until(Enough const& enough, Cache& cache, std::span<MixedSequence* const> sequences,
+  bool relieve_until(Enough const& enough, Cache& cache, std::span<MixedPrecisionSequence* const> sequences,
                      std::span<std::int32_t const> accepted = {}, Executor threads = {}) {
     check(sequences, accepted);
     update(cache);
     for (;;) {
       if (enough()) return true;
-      seal(cache, sequences, accepted, threads);
+      demote(cache, sequences, accepted, threads);
       if (enough()) return true;
       if (stats_.step == num_steps()) return false;
       go_to(stats_.step + 1, cache);
@@ -101,8 +105,8 @@ class PrecisionLadder {
   }
 
   [[nodiscard]] int num_steps() const noexcept { return static_cast<int>(steps_.size()); }
-  /// The newest region of the step that the ladder is at.
-  [[nodiscard]] std::int32_t newest() const { return newest(stats_.step); }
+  /// The recent window of the step that the ladder is at.
+  [[nodiscard]] std::int32_t recent_window() const { return recent_window(stats_.step); }
   [[nodiscard]] LadderStats const& stats() const noexcept { return stats_; }
 
   /// The share of hot blocks that are free, in the layer group without a window that has the least.
@@ -116,34 +120,34 @@ class PrecisionLadder {
   }
 
  private:
-  [[nodiscard]] std::int32_t newest(int step) const {
-    return step == 0 ? newest_ : steps_[static_cast<std::size_t>(step - 1)].newest;
+  [[nodiscard]] std::int32_t recent_window(int step) const {
+    return step == 0 ? recent_window_ : steps_[static_cast<std::size_t>(step - 1)].recent_window;
   }
 
   template <class Cache>
   void go_to(int step, Cache& cache) {
-    cache.set_newest(newest(step));  // refuses what is too large for it
+    cache.set_recent_window(recent_window(step));  // refuses what is too large for it
     stats_.num_steps_down += std::max(0, step - stats_.step);
     stats_.num_steps_up += std::max(0, stats_.step - step);
     stats_.step = step;
   }
 
-  static void check(std::span<MixedSequence* const> sequences, std::span<std::int32_t const> accepted) {
+  static void check(std::span<MixedPrecisionSequence* const> sequences, std::span<std::int32_t const> accepted) {
     if (!accepted.empty() && accepted.size() != sequences.size())
       throw Error("folio: a ladder needs a number of accepted tokens for each of " + std::to_string(sequences.size()) +
                   " sequences, or none, not " + std::to_string(accepted.size()));
-    for (MixedSequence const* const sequence : sequences)
-      if (sequence == nullptr || !*sequence) throw Error("folio: a ladder was given an empty MixedSequence");
+    for (MixedPrecisionSequence const* const sequence : sequences)
+      if (sequence == nullptr || !*sequence) throw Error("folio: a ladder was given an empty MixedPrecisionSequence");
   }
 
   template <class Cache>
-  std::int64_t seal(Cache& cache, std::span<MixedSequence* const> sequences, std::span<std::int32_t const> accepted,
-                    Executor threads) {
+  std::int64_t demote(Cache& cache, std::span<MixedPrecisionSequence* const> sequences,
+                      std::span<std::int32_t const> accepted, Executor threads) {
     std::int64_t const before = stats_.num_demoted_tokens;
     for (std::size_t i = 0; i < sequences.size(); ++i) {
       try {
         stats_.num_demoted_tokens +=
-            cache.seal(*sequences[i], accepted.empty() ? Cache::all_tokens : accepted[i], threads);
+            cache.demote(*sequences[i], accepted.empty() ? Cache::all_tokens : accepted[i], threads);
       } catch (OutOfBlocks const&) {
         ++stats_.num_refused;
       }
@@ -151,7 +155,7 @@ class PrecisionLadder {
     return stats_.num_demoted_tokens - before;
   }
 
-  std::int32_t newest_;
+  std::int32_t recent_window_;
   std::vector<LadderStep> steps_;
   double hysteresis_;
   LadderStats stats_;

@@ -19,33 +19,34 @@ namespace folio {
 
 /// A step's tables and the matrices that belong to them.
 template <class Tables>
-struct MatrixBatch {
+struct RotatedBatch {
   Tables tables;
-  std::shared_ptr<BasisMatrices const> matrices;
+  std::shared_ptr<RotationMatrices const> matrices;
 
-  [[nodiscard]] auto view() const { return MatrixView<decltype(tables.view())>{tables.view(), matrices.get()}; }
+  [[nodiscard]] auto view() const { return RotatedView<decltype(tables.view())>{tables.view(), matrices.get()}; }
 };
 
-/// A KvCache or a MixedCache and the basis that all its rows are stored in, from the first one on. The matrices are
-/// fixed when it is made and go wherever its views go. Where its format rotates too, that comes behind the matrices.
-/// Latent layers, whose values are a part of their keys, are refused.
+/// A KvCache or a MixedPrecisionCache and the basis that all its rows are stored in, from the first one on. The
+/// matrices are fixed when it is made and go wherever its views go. Where its format rotates too, that comes behind the
+/// matrices. Latent layers, whose values are a part of their keys, are refused.
 template <class Cache>
-class MatrixCache {
+class RotatedCache {
   static constexpr bool is_mixed = requires { typename Cache::HotCache; };
   [[nodiscard]] static constexpr bool has_latent() {
     for (int g = 0; g < Cache::model.num_groups(); ++g)
       if (Cache::model.groups[g].kind == AttentionKind::latent) return true;
     return false;
   }
-  static_assert(!has_latent(),
-                "folio::MatrixCache: the values of a latent layer are the beginning of its keys, which a matrix mixes");
+  static_assert(
+      !has_latent(),
+      "folio::RotatedCache: the values of a latent layer are the beginning of its keys, which a matrix mixes");
 
  public:
-  using Item = std::conditional_t<is_mixed, MixedItem, BatchItem>;
+  using Item = std::conditional_t<is_mixed, MixedPrecisionItem, BatchItem>;
 
   /// Throws Error when the matrices are not for the cache's layers, kv heads and dims.
-  MatrixCache(Cache cache, BasisMatrices matrices)
-      : cache_(std::move(cache)), matrices_(std::make_shared<BasisMatrices const>(std::move(matrices))) {
+  RotatedCache(Cache cache, RotationMatrices matrices)
+      : cache_(std::move(cache)), matrices_(std::make_shared<RotationMatrices const>(std::move(matrices))) {
     std::int32_t layers = 0;
     for (int g = 0; g < Cache::model.num_groups(); ++g) layers += cache_.shape(g).layers;
     if (layers != matrices_->num_layers())
@@ -67,24 +68,24 @@ class MatrixCache {
     return cache_.create(std::forward<Arguments>(arguments)...);
   }
   [[nodiscard]] auto batch(std::span<Item const> items, BatchPadding const& padding = {}) const {
-    return MatrixBatch<decltype(cache_.batch(items, padding))>{cache_.batch(items, padding), matrices_};
+    return RotatedBatch<decltype(cache_.batch(items, padding))>{cache_.batch(items, padding), matrices_};
   }
   [[nodiscard]] auto batch(std::initializer_list<Item> items, BatchPadding const& padding = {}) const {
     return batch(std::span(items.begin(), items.size()), padding);
   }
   /// Of a mixed cache: see there.
   template <class... Arguments>
-  std::int32_t seal(Arguments&&... arguments) requires is_mixed {
-    return cache_.seal(std::forward<Arguments>(arguments)...);
+  std::int32_t demote(Arguments&&... arguments) requires is_mixed {
+    return cache_.demote(std::forward<Arguments>(arguments)...);
   }
 
   [[nodiscard]] Cache const& stored() const noexcept { return cache_; }
   [[nodiscard]] Cache& stored() noexcept { return cache_; }
-  [[nodiscard]] BasisMatrices const& matrices() const noexcept { return *matrices_; }
+  [[nodiscard]] RotationMatrices const& matrices() const noexcept { return *matrices_; }
 
  private:
   Cache cache_;
-  std::shared_ptr<BasisMatrices const> matrices_;
+  std::shared_ptr<RotationMatrices const> matrices_;
 };
 
 }  // namespace folio

@@ -24,13 +24,13 @@ struct LayerMatrices {
 /// A basis for every kv head of every layer, computed outside from a model's activations: OSCAR's
 /// (github.com/FutureMLS-Lab/OSCAR), SpinQuant's (arXiv 2405.16406), a principal basis. One for each kv head: one
 /// shared by a layer is much worse. Checked once, immutable, shared by threads.
-class BasisMatrices {
+class RotationMatrices {
  public:
   static constexpr double tolerance = 1e-4;
 
   /// By layer of the model. Throws Error for a matrix of the wrong size, or one that is not orthonormal: an element of
   /// M M^T further than `tolerance` from the identity's, by which dot products would change. Cost: O(dim^3) each.
-  explicit BasisMatrices(std::vector<LayerMatrices> layers) : layers_(std::move(layers)) {
+  explicit RotationMatrices(std::vector<LayerMatrices> layers) : layers_(std::move(layers)) {
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       check(l, "keys", layers_[l].keys, layers_[l].kv_heads, layers_[l].key_dim);
       check(l, "values", layers_[l].values, layers_[l].kv_heads, layers_[l].value_dim);
@@ -67,13 +67,13 @@ class BasisMatrices {
   std::vector<LayerMatrices> layers_;
 };
 
-/// A step of a MatrixCache. Its operations turn rows into the cache's basis and back by themselves; so a query in
+/// A step of a RotatedCache. Its operations turn rows into the cache's basis and back by themselves; so a query in
 /// another basis than its keys cannot be written. `stored` is the view of the rows as they are stored, for kernels that
 /// turn queries and outputs themselves.
 template <class View>
-struct MatrixView {
+struct RotatedView {
   View stored;
-  BasisMatrices const* matrices;
+  RotationMatrices const* matrices;
 
   [[nodiscard]] std::int32_t num_sequences() const { return stored.num_sequences(); }
   [[nodiscard]] std::int32_t num_query_tokens() const { return stored.num_query_tokens(); }
@@ -84,7 +84,7 @@ namespace ops {
 
 /// `out` = M x for the row-major matrix M of dim x dim, or M^T x, its inverse. `out` is not `x`. dim is a multiple
 /// of 8.
-inline void turn_by(float const* matrix, float const* x, std::int32_t dim, bool back, float* out) {
+inline void rotate_by(float const* matrix, float const* x, std::int32_t dim, bool back, float* out) {
   for (std::int32_t i = 0; i < dim; ++i) out[i] = 0;
   for (std::int32_t i = 0; i < dim; ++i) {
     float const* const row = matrix + std::int64_t{i} * dim;
@@ -101,11 +101,11 @@ inline void turn_by(float const* matrix, float const* x, std::int32_t dim, bool 
 
 /// Turns rows [num_tokens][num_heads][dim], by the matrix of each one's kv head, into `out`, or back. num_heads is a
 /// multiple of kv_heads, as query heads are. `matrices` as in LayerMatrices, not empty.
-inline void turn_rows(std::vector<float> const& matrices, std::int32_t kv_heads, std::int32_t dim, float const* rows,
-                      std::int64_t num_tokens, std::int32_t num_heads, bool back, float* out) {
+inline void rotate_rows(std::vector<float> const& matrices, std::int32_t kv_heads, std::int32_t dim, float const* rows,
+                        std::int64_t num_tokens, std::int32_t num_heads, bool back, float* out) {
   for (std::int64_t row = 0; row < num_tokens * num_heads; ++row) {
     auto const kv_head = static_cast<std::int32_t>(row % num_heads) / (num_heads / kv_heads);
-    turn_by(matrices.data() + std::int64_t{kv_head} * dim * dim, rows + row * dim, dim, back, out + row * dim);
+    rotate_by(matrices.data() + std::int64_t{kv_head} * dim * dim, rows + row * dim, dim, back, out + row * dim);
   }
 }
 

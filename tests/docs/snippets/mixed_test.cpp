@@ -14,7 +14,7 @@ namespace {
 // [types]
 using Model = folio::Model<folio::models::gpt_oss_20b>;  // every other layer has a window of 128 tokens
 using Hot = folio::KvCache<Model, folio::F16>;
-using Mixed = folio::MixedCache<Hot, folio::KvCache<Model, folio::Int4Rotated>>;
+using Mixed = folio::MixedPrecisionCache<Hot, folio::KvCache<Model, folio::Int4Rotated>>;
 // [/types]
 
 constexpr std::int32_t heads = 64, dim = 64;
@@ -28,11 +28,11 @@ TEST_CASE("a step of a mixed cache over a hybrid model") {
   std::vector<float> out(floats.size());
   // [step]
   Mixed cache({.hot = {.num_blocks = {20}},
-               .cold = {.num_blocks = {100}},
+               .compressed = {.num_blocks = {100}},
                .sinks = 16,
-               .newest = 64,
+               .recent_window = 64,
                .windows = {.num_blocks = {20}}});
-  folio::MixedSequence sequence = cache.create();
+  folio::MixedPrecisionSequence sequence = cache.create();
   for (int step = 0; step < 4; ++step) {
     sequence.extend(num_new);
     auto const batch = cache.batch({{&sequence}});
@@ -40,19 +40,20 @@ TEST_CASE("a step of a mixed cache over a hybrid model") {
       folio::ops::append(batch.view(), layer, keys, values);
       folio::ops::attend(batch.view(), layer, folio::AttentionIo{q, heads, out.data()});
     }
-    cache.seal(sequence);  // demotes whole tiles of 16 tokens that have left the newest 64
+    cache.demote(sequence);  // demotes whole tiles of 16 tokens that have left the newest 64
   }
   // [/step]
   CHECK(sequence.num_demoted() == 80);
   CHECK(out.back() != 0);
-  static_assert(Mixed::tile == 16);
+  static_assert(Mixed::demotion_granularity == 16);
 }
 
 TEST_CASE("what a long sequence takes") {
   Hot const plain({.num_blocks = {1, 1}});
-  Mixed const mixed({.hot = {.num_blocks = {1}}, .cold = {.num_blocks = {1}}, .windows = {.num_blocks = {1}}});
-  std::int32_t const length = 131072, hot = 16 + 64 + Mixed::tile;
-  std::int64_t const bytes = mixed.hot().bytes_per_sequence(hot) + mixed.cold().bytes_per_sequence(length - 16 - 64) +
+  Mixed const mixed({.hot = {.num_blocks = {1}}, .compressed = {.num_blocks = {1}}, .windows = {.num_blocks = {1}}});
+  std::int32_t const length = 131072, hot = 16 + 64 + Mixed::demotion_granularity;
+  std::int64_t const bytes = mixed.hot().bytes_per_sequence(hot) +
+                             mixed.compressed().bytes_per_sequence(length - 16 - 64) +
                              mixed.windows().bytes_per_sequence(length);
   CHECK(plain.bytes_per_sequence(length) / 1000000 == 3224);
   CHECK(mixed.windows().bytes_per_sequence(length) == 9 * mixed.windows().block_bytes());

@@ -18,7 +18,7 @@
 namespace folio {
 
 /// How are the keys, or the values, of `tile_tokens` tokens in one head stored together? A tile is one block, so a
-/// cache of such a format has BlockSize<tile_tokens>. It is sealed once, whole, when its tokens are final
+/// cache of such a format has BlockSize<tile_tokens>. It is demoted once, whole, when its tokens are final
 /// (ops/demote.hpp); it is never written again. Elsewhere such a format is a quantizer as any other: views, rows and
 /// the operations that read take it, those that write single rows refuse it at compile time.
 ///
@@ -51,8 +51,8 @@ struct TokenTileFormat {
   FOLIO_HOST_DEVICE static void encode(Float const*, std::int32_t, std::byte*, std::byte*) {
     static_assert(
         !std::is_same_v<Float, float>,
-        "folio: this format encodes whole tiles of tokens: append to a cache in a float format, and seal from "
-        "there (MixedCache, ops::seal)");
+        "folio: this format encodes whole tiles of tokens: append to a cache in a float format, and demote from "
+        "there (MixedPrecisionCache, ops::demote)");
   }
   template <class Byte>
   [[nodiscard]] FOLIO_HOST_DEVICE static Params load_params(Byte const*, std::int32_t) {

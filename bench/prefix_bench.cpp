@@ -23,9 +23,9 @@ constexpr std::int32_t block_size = 16, prompt_tokens = 65'536, prompt_blocks = 
 GroupShape shape() { return group_shape(ModelConfig{.layers = 1, .kv_heads = 1}, 0, block_size); }
 
 /// Block lists and a tree, without the blocks' memory: bookkeeping alone.
-struct Books {
-  explicit Books(std::int64_t num_blocks) : Books({shape()}, num_blocks) {}
-  Books(std::vector<GroupShape> const& shapes, std::int64_t num_blocks)
+struct Ledger {
+  explicit Ledger(std::int64_t num_blocks) : Ledger({shape()}, num_blocks) {}
+  Ledger(std::vector<GroupShape> const& shapes, std::int64_t num_blocks)
       : blocks(shapes.size(), num_blocks),
         store(shapes, blocks, {nullptr, [](void*, int, BlockId, BlockId) noexcept {}}, block_size),
         tree(store, std::vector<std::int64_t>(shapes.size(), 64)) {
@@ -56,21 +56,21 @@ void per_block(benchmark::State& state, double seconds, double blocks) {
 
 /// A cached prompt of 65,536 tokens: found, compared exactly, its blocks listed and held; then given back, untimed.
 void match(benchmark::State& state) {
-  Books books(prompt_blocks + 16);
+  Ledger ledger(prompt_blocks + 16);
   auto const prompt = random_tokens(prompt_tokens + 1, 1), again = prompt;
-  SequenceState& first = books.create(prompt);
-  books.tree.insert(first, 0, std::span(prompt).first(prompt_tokens));
-  books.store.release(first);
+  SequenceState& first = ledger.create(prompt);
+  ledger.tree.insert(first, 0, std::span(prompt).first(prompt_tokens));
+  ledger.store.release(first);
   double seconds = 0;
   for (auto _ : state) {
-    SequenceState& sequence = books.store.create();
+    SequenceState& sequence = ledger.store.create();
     auto const start = Clock::now();
-    books.tree.take(books.tree.find(0, again, prompt_tokens), sequence, again);
+    ledger.tree.take(ledger.tree.find(0, again, prompt_tokens), sequence, again);
     double const took = seconds_since(start);
     seconds += took;
     state.SetIterationTime(took);
     if (sequence.num_tokens != prompt_tokens) state.SkipWithError("not found");
-    books.store.release(sequence);
+    ledger.store.release(sequence);
   }
   per_block(state, seconds, prompt_blocks);
 }
@@ -108,18 +108,18 @@ void match_hash_map(benchmark::State& state) {
 /// New prompts of 2,048 tokens, kept one after the other; what was kept is evicted, untimed, when memory is full.
 void insert(benchmark::State& state) {
   constexpr std::int32_t tokens = 2048, blocks = tokens / block_size;
-  Books books(64 * blocks);
+  Ledger ledger(64 * blocks);
   auto prompt = random_tokens(tokens, 2);
   double seconds = 0;
   for (auto _ : state) {
     ++prompt[0];
-    SequenceState& sequence = books.create(prompt);
+    SequenceState& sequence = ledger.create(prompt);
     auto const start = Clock::now();
-    books.tree.insert(sequence, 0, prompt);
+    ledger.tree.insert(sequence, 0, prompt);
     double const took = seconds_since(start);
     seconds += took;
     state.SetIterationTime(took);
-    books.store.release(sequence);
+    ledger.store.release(sequence);
   }
   per_block(state, seconds, blocks);
 }
@@ -128,7 +128,7 @@ void insert(benchmark::State& state) {
 void many_live(benchmark::State& state) {
   constexpr std::int32_t num_sequences = 100'000, tokens = 512;
   for (auto _ : state) {
-    Books books(std::int64_t{num_sequences + 60'000} * (tokens / block_size));
+    Ledger ledger(std::int64_t{num_sequences + 60'000} * (tokens / block_size));
     std::vector<std::vector<std::int32_t>> openings;
     for (unsigned i = 0; i < 300; ++i) openings.push_back(random_tokens(tokens / 2, i + 10));
     std::mt19937 random(3);
@@ -142,16 +142,16 @@ void many_live(benchmark::State& state) {
       std::vector<std::int32_t> prompt = openings[random() % openings.size()];
       for (std::int32_t i = 0; i < tokens / 2; ++i) prompt.push_back(static_cast<std::int32_t>(random() % 128'000));
       std::vector<double> unused;
-      SequenceState& sequence = books.store.create();
+      SequenceState& sequence = ledger.store.create();
       timed(measure ? match_times : unused,
-            [&] { books.tree.take(books.tree.find(0, prompt, tokens - 1), sequence, prompt); });
-      if (!books.store.try_extend(sequence, tokens - sequence.num_tokens)) throw Error("the pool is too small");
-      timed(measure ? insert_times : unused, [&] { books.tree.insert(sequence, 0, prompt); });
+            [&] { ledger.tree.take(ledger.tree.find(0, prompt, tokens - 1), sequence, prompt); });
+      if (!ledger.store.try_extend(sequence, tokens - sequence.num_tokens)) throw Error("the pool is too small");
+      timed(measure ? insert_times : unused, [&] { ledger.tree.insert(sequence, 0, prompt); });
       return sequence;
     };
     for (std::int32_t i = 0; i < num_sequences; ++i) one(false);
-    for (std::int32_t i = 0; i < 50'000; ++i) books.store.release(one(true));
-    for (std::int32_t i = 0; i < 50'000; ++i) timed(evict_times, [&] { books.tree.evict_unit(); });
+    for (std::int32_t i = 0; i < 50'000; ++i) ledger.store.release(one(true));
+    for (std::int32_t i = 0; i < 50'000; ++i) timed(evict_times, [&] { ledger.tree.evict_unit(); });
     auto const percentile = [](std::vector<double>& times) {
       auto const at = times.begin() + static_cast<std::ptrdiff_t>(times.size() * 99 / 100);
       std::nth_element(times.begin(), at, times.end());
@@ -175,18 +175,18 @@ void evict_window(benchmark::State& state) {
   std::vector<double> times;
   for (auto _ : state) {
     state.PauseTiming();
-    Books books({shape(), windowed}, tokens / block_size + 16);
-    SequenceState& sequence = books.store.create();
+    Ledger ledger({shape(), windowed}, tokens / block_size + 16);
+    SequenceState& sequence = ledger.store.create();
     for (std::int32_t t = 0; t < tokens; t += 4096) {
-      if (!books.store.try_extend(sequence, 4096)) throw Error("the benchmark's pool is too small");
-      if (state.range(1) != 0) books.tree.insert(sequence, 0, std::span(prompt).first(to_size(t + 4096)));
+      if (!ledger.store.try_extend(sequence, 4096)) throw Error("the benchmark's pool is too small");
+      if (state.range(1) != 0) ledger.tree.insert(sequence, 0, std::span(prompt).first(to_size(t + 4096)));
     }
-    books.tree.insert(sequence, 0, prompt);
-    books.store.release(sequence);
+    ledger.tree.insert(sequence, 0, prompt);
+    ledger.store.release(sequence);
     state.ResumeTiming();
     auto const start = Clock::now();
     for (std::int32_t i = 0; i < units; ++i)
-      if (!books.tree.evict_unit()) state.SkipWithError("there was nothing to evict");
+      if (!ledger.tree.evict_unit()) state.SkipWithError("there was nothing to evict");
     times.push_back(seconds_since(start));
     state.SetIterationTime(times.back());
   }

@@ -259,7 +259,7 @@ TEST_CASE("a cache that runs out of host memory while it is made gives everythin
 TEST_CASE("create, append and fork that run out of host memory change nothing") {
   auto const ledger = std::make_shared<folio::test::LedgerAllocator::Ledger>();
   Cache cache({.num_blocks = {64, 64}}, folio::test::LedgerAllocator(ledger));
-  folio::test::Story story(cache);
+  folio::test::ModelSequence story(cache);
   story.extend(6);
   int const what = GENERATE(0, 1, 2);
   auto const before = cache.stats();

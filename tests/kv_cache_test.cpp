@@ -22,7 +22,7 @@ using folio::ModelConfig;
 using folio::Sequence;
 using folio::test::contains;
 using folio::test::LedgerAllocator;
-using folio::test::Story;
+using folio::test::ModelSequence;
 
 namespace {
 
@@ -298,11 +298,11 @@ TEST_CASE("creating with more tokens than there are slots leaves no sequence beh
 
 TEST_CASE("a cache can be moved, and its sequences and batches go on") {
   TinyCache first({.num_blocks = {8}});
-  Story story(first);
+  ModelSequence story(first);
   story.extend(5);
   auto const batch = first.batch({&story.sequence()});
   TinyCache second(std::move(first));
-  Story other(second);
+  ModelSequence other(second);
   other.extend(6);
   story->extend(1);
   CHECK(second.stats().num_sequences == 2);
@@ -377,9 +377,9 @@ TEST_CASE("a refused allocation tells the bytes that the group asked for") {
 TEST_CASE("each group's copies stay in its pool") {
   HybridCache cache({.num_blocks = {8, 12}});
   folio::test::poison(cache);
-  Story parent(cache);
+  ModelSequence parent(cache);
   parent.extend(5);
-  Story child = parent.fork();
+  ModelSequence child = parent.fork();
   child.extend(1);
   parent.extend(2);
   CHECK(parent.difference() == "");

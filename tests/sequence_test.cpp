@@ -21,8 +21,8 @@ using folio::SequenceStore;
 using folio::test::below;
 using folio::test::block_ids;
 using folio::test::contains;
+using folio::test::ModelSequence;
 using folio::test::snapshot;
-using folio::test::Story;
 
 namespace {
 
@@ -104,7 +104,7 @@ TEST_CASE("a sequence has as many blocks as its tokens fill, however they came")
   for (std::int32_t const n : {0, 1, 3, 4, 5, 7, 8, 9, 16}) {
     CAPTURE(n);
     Cache cache = small_cache(16);
-    Story at_once(cache), one_by_one(cache);
+    ModelSequence at_once(cache), one_by_one(cache);
     at_once.extend(n);
     for (std::int32_t i = 0; i < n; ++i) one_by_one.extend(1);
     CHECK(at_once->num_tokens() == n);
@@ -118,7 +118,7 @@ TEST_CASE("a sequence has as many blocks as its tokens fill, however they came")
 
 TEST_CASE("two sequences that grow by turns keep their tokens apart") {
   Cache cache = small_cache(16);
-  Story a(cache), b(cache);
+  ModelSequence a(cache), b(cache);
   for (int i = 0; i < 10; ++i) {
     a.extend(1 + i % 3);
     b.extend(1 + (i + 1) % 2);
@@ -284,12 +284,12 @@ TEST_CASE("whoever first appends into a shared partly filled block copies it, an
   for (std::int32_t const length : {1, 2, 3, 5, 7, 9, 11}) {
     CAPTURE(child_first, length);
     Cache cache = small_cache(16);
-    Story parent(cache);
+    ModelSequence parent(cache);
     parent.extend(length);
-    Story child = parent.fork();
+    ModelSequence child = parent.fork();
     auto const shared = block_ids(parent.sequence());
-    Story<Cache>& first = child_first ? child : parent;
-    Story<Cache>& second = child_first ? parent : child;
+    ModelSequence<Cache>& first = child_first ? child : parent;
+    ModelSequence<Cache>& second = child_first ? parent : child;
     first.extend(1);
     CHECK(cache.stats().counters.copies == 1);
     CHECK(block_ids(first.sequence()).at(shared.size() - 1) != shared.back());
@@ -303,9 +303,9 @@ TEST_CASE("whoever first appends into a shared partly filled block copies it, an
 
 TEST_CASE("at a block's edge an append after a fork copies nothing") {
   Cache cache = small_cache(16);
-  Story parent(cache);
+  ModelSequence parent(cache);
   parent.extend(8);
-  Story child = parent.fork();
+  ModelSequence child = parent.fork();
   child.extend(1);
   parent.extend(5);
   CHECK(cache.stats().counters.copies == 0);
@@ -315,9 +315,9 @@ TEST_CASE("at a block's edge an append after a fork copies nothing") {
 
 TEST_CASE("three holders of a partly filled block make two copies") {
   Cache cache = small_cache(16);
-  Story a(cache);
+  ModelSequence a(cache);
   a.extend(6);
-  Story b = a.fork(), c = b.fork();
+  ModelSequence b = a.fork(), c = b.fork();
   b.extend(1);
   c.extend(3);
   a.extend(1);
@@ -358,9 +358,9 @@ TEST_CASE("one group may copy where another is at an edge") {
 
 TEST_CASE("the first to append has copied before the source can be written by others") {
   Cache cache = small_cache(16);
-  Story parent(cache);
+  ModelSequence parent(cache);
   parent.extend(6);
-  Story child = parent.fork();
+  ModelSequence child = parent.fork();
   child.extend(2);
   for (int i = 0; i < 5; ++i) parent.extend(1);
   child.extend(3);
@@ -374,7 +374,7 @@ TEST_CASE("truncating gives back the blocks behind the new end") {
   for (std::int32_t const n : {0, 1, 3, 4, 5, 8, 9}) {
     CAPTURE(n);
     Cache cache = small_cache(8);
-    Story story(cache);
+    ModelSequence story(cache);
     story.extend(9).truncate(n);
     CHECK(story->blocks().size() == static_cast<std::size_t>((n + 3) / 4));
     CHECK(cache.num_free_blocks() == 8 - (n + 3) / 4);
@@ -399,9 +399,9 @@ TEST_CASE("a child that goes back below the fork and appends leaves its parent's
   for (std::int32_t const back : {0, 1, 4, 5, 6, 8, 9}) {
     CAPTURE(back);
     Cache cache = small_cache(16);
-    Story parent(cache);
+    ModelSequence parent(cache);
     parent.extend(10);
-    Story child = parent.fork();
+    ModelSequence child = parent.fork();
     child.truncate(back).extend(7);
     CHECK(parent.difference() == "");
     CHECK(child.difference() == "");
@@ -411,9 +411,9 @@ TEST_CASE("a child that goes back below the fork and appends leaves its parent's
 
 TEST_CASE("a parent that goes back into a shared block and appends leaves its child's tokens alone") {
   Cache cache = small_cache(16);
-  Story parent(cache);
+  ModelSequence parent(cache);
   parent.extend(10);
-  Story child = parent.fork();
+  ModelSequence child = parent.fork();
   child.extend(4);
   parent.truncate(5).extend(1);
   CHECK(parent.difference() == "");
@@ -432,11 +432,11 @@ TEST_CASE("truncating shared blocks frees none") {
 
 TEST_CASE("speculation: fork, write ahead, drop what was not accepted") {
   Cache cache = small_cache(16);
-  Story story(cache);
+  ModelSequence story(cache);
   story.extend(5);
   for (std::int32_t accepted = 0; accepted < 4; ++accepted) {
     std::int32_t const length = story->num_tokens();
-    Story draft = story.fork();
+    ModelSequence draft = story.fork();
     draft.extend(4).truncate(length + accepted);
     CHECK(draft.difference() == "");
     story = std::move(draft);
@@ -549,7 +549,7 @@ TEST_CASE("handles can live in a vector that grows and shrinks") {
 }
 
 TEST_CASE("a handle may outlive its cache") {
-  std::optional<Story<Cache>> survivor;
+  std::optional<ModelSequence<Cache>> survivor;
   {
     Cache cache = small_cache(8);
     Sequence s = cache.create(5);
@@ -764,13 +764,13 @@ TEMPLATE_TEST_CASE_SIG("windows keep what is seen, with forks, steps of any size
   folio::KvCache<folio::Model<model>, folio::BlockSizes<4, 3>, folio::F32> cache({.num_blocks = {64, 64}});
   folio::test::poison(cache);
   std::mt19937 random(29);
-  Story story(cache);
+  ModelSequence story(cache);
   for (int step = 0; step < 25; ++step) {
     CAPTURE(step);
     std::int32_t const length = story->num_tokens();
     story.extend(1 + below(random, 6));
     REQUIRE(story.difference() == "");
-    Story child = story.fork();
+    ModelSequence child = story.fork();
     child.extend(2);
     story.truncate(length + 1);
     story.extend(1);

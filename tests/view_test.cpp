@@ -439,7 +439,7 @@ TEMPLATE_TEST_CASE("the null block reads as zeros", "", folio::F32, folio::F16, 
 TEST_CASE("layers are in their groups, each with its own blocks and rows") {
   MixedPrecisionCache cache({.num_blocks = {16, 16, 16}});
   folio::test::poison(cache);
-  folio::test::Story story(cache), other(cache);
+  folio::test::ModelSequence story(cache), other(cache);
   for (int i = 0; i < 4; ++i) {
     story.extend(2);
     other.extend(1);
@@ -552,8 +552,8 @@ TEST_CASE("a stranger's layout works in a cache end to end") {
       {.num_blocks = {8}});
   folio::KvCache<folio::Model<model>, folio::test::ShreddedLayout, folio::F32, folio::BlockSize<4>> shredded(
       {.num_blocks = {8}});
-  folio::test::Story a(swizzled);
-  folio::test::Story b(shredded);
+  folio::test::ModelSequence a(swizzled);
+  folio::test::ModelSequence b(shredded);
   for (std::int32_t const n : {3, 1, 5}) {
     a.extend(n);
     b.extend(n);

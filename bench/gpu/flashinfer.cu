@@ -75,7 +75,7 @@ struct Workspace {
 
 /// The tables, on the host and on the GPU.
 struct Tables {
-  explicit Tables(PagedHalf const& cache) {
+  explicit Tables(PagedDriver const& cache) {
     for (std::size_t i = 0; i < cache.lengths.size(); ++i) {
       std::int32_t const length = cache.lengths[i], count = blocks_for(length, cache.block_size);
       starts.push_back(starts.back() + count);
@@ -92,7 +92,7 @@ struct Tables {
 };
 
 struct State {
-  explicit State(PagedHalf const& of) : cache(of), tables(of) {}
+  explicit State(PagedDriver const& of) : cache(of), tables(of) {}
 
   [[nodiscard]] std::uint32_t num_sequences() const { return static_cast<std::uint32_t>(cache.lengths.size()); }
   [[nodiscard]] std::int64_t out_size() const { return std::int64_t{num_sequences()} * cache.num_query_heads * dim; }
@@ -113,7 +113,7 @@ struct State {
   }
   [[nodiscard]] half* q() const { return reinterpret_cast<half*>(const_cast<Half*>(cache.q)); }
 
-  PagedHalf cache;
+  PagedDriver cache;
   Tables tables;
   Workspace workspace;
 };
@@ -121,7 +121,7 @@ struct State {
 /// Its CUDA-core kernel for decoding.
 template <std::uint32_t GroupSize>
 Peer decode_peer(std::shared_ptr<State> const& state, cudaStream_t stream) {
-  PagedHalf const& cache = state->cache;
+  PagedDriver const& cache = state->cache;
   auto const heads = static_cast<std::uint32_t>(cache.num_query_heads);
   fi::DecodePlanInfo plan;
   check_cuda(
@@ -184,7 +184,7 @@ Peer tensor_core_peer(std::shared_ptr<State> const& state, fi::PrefillPlanInfo c
 }
 
 fi::PrefillPlanInfo plan_tensor_cores(State& state, cudaStream_t stream) {
-  PagedHalf const& cache = state.cache;
+  PagedDriver const& cache = state.cache;
   fi::PrefillPlanInfo plan;
   check_cuda(fi::PrefillPlan<std::int32_t>(
                  state.workspace.floats.data(), Workspace::float_bytes, state.workspace.ints.data(),
@@ -198,7 +198,7 @@ fi::PrefillPlanInfo plan_tensor_cores(State& state, cudaStream_t stream) {
 
 }  // namespace
 
-std::vector<Peer> flashinfer_peers(PagedHalf const& cache, cudaStream_t stream) {
+std::vector<Peer> flashinfer_peers(PagedDriver const& cache, cudaStream_t stream) {
   std::vector<Peer> peers;
   std::int32_t const group_size = cache.num_query_heads / cache.kv_heads;
   auto const decode = std::make_shared<State>(cache), tensor_cores = std::make_shared<State>(cache);

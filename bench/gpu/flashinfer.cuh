@@ -9,7 +9,7 @@
 namespace folio::bench {
 
 /// A filled cache as FlashInfer sees it. Strides in elements.
-struct PagedHalf {
+struct PagedDriver {
   Half *keys = nullptr, *values = nullptr;  ///< of block 0, in layer 0
   std::int64_t layer_stride = 0, block_stride = 0, head_stride = 0, token_stride = 0;
   std::int32_t kv_heads = 0, num_query_heads = 0, block_size = 0, layers = 0;
@@ -26,7 +26,7 @@ struct Peer {
 };
 
 #if defined(FOLIO_WITH_FLASHINFER)
-[[nodiscard]] std::vector<Peer> flashinfer_peers(PagedHalf const& cache, cudaStream_t stream);
+[[nodiscard]] std::vector<Peer> flashinfer_peers(PagedDriver const& cache, cudaStream_t stream);
 
 template <class M, class Q, class Layout>
 inline constexpr bool has_flashinfer =
@@ -38,7 +38,7 @@ inline constexpr bool has_flashinfer = false;
 
 /// The pool of a step with one query token for each sequence.
 template <class Step>
-PagedHalf paged_half(Step const& step) {
+PagedDriver paged_driver(Step const& step) {
   using View = std::remove_cvref_t<decltype(step.batch.view())>;
   View const view = step.batch.view();
   auto const at = [&](auto plane, std::int32_t layer, int block, std::int32_t head, std::int32_t slot) {
@@ -49,7 +49,7 @@ PagedHalf paged_half(Step const& step) {
       return reinterpret_cast<Half*>(of.value(BlockId{block}, head, slot).codes(0));
   };
   std::integral_constant<Plane, Plane::key> const key;
-  PagedHalf paged;
+  PagedDriver paged;
   paged.keys = at(key, 0, 0, 0, 0);
   paged.values = at(std::integral_constant<Plane, Plane::value>(), 0, 0, 0, 0);
   paged.layer_stride = step.filled.layers > 1 ? at(key, 1, 0, 0, 0) - paged.keys : 0;
@@ -75,7 +75,7 @@ template <class Step, class Name>
 std::vector<Candidate> flashinfer_candidates(std::shared_ptr<Step> const& step, Name const& name) {
   std::vector<Candidate> candidates;
   if (step->shape.queries > 1) return candidates;
-  for (Peer const& peer : flashinfer_peers(paged_half(*step), step->stream)) {
+  for (Peer const& peer : flashinfer_peers(paged_driver(*step), step->stream)) {
     auto const rows = static_cast<std::int64_t>(step->shape.lengths.size()) * step->shape.num_query_heads * 128;
     candidates.push_back({.name = name(peer.name),
                           .work = peer.work,

@@ -56,19 +56,19 @@ class PinnedArena {
 };
 
 template <class Quantizers, class Layout, class Allocator>
-class DeviceHalf {
+class DeviceDriver {
  public:
   using Cache = ProgramCache<Layout, Allocator, Quantizers>;
   using View = typename Cache::View;
 
   /// `seed` says which step runs on which stream, which are read, and when the host waits.
-  DeviceHalf(std::vector<std::int64_t> const& num_blocks, Allocator allocator, std::uint64_t seed)
+  DeviceDriver(std::vector<std::int64_t> const& num_blocks, Allocator allocator, std::uint64_t seed)
       : cache_({.num_blocks = num_blocks}, std::move(allocator)),
         batch_(cache_, {.num_sequences = 6, .num_query_tokens = 18, .num_tokens = 200}),
         random_(seed) {}
-  DeviceHalf(DeviceHalf const&) = delete;
-  DeviceHalf& operator=(DeviceHalf const&) = delete;
-  ~DeviceHalf() {
+  DeviceDriver(DeviceDriver const&) = delete;
+  DeviceDriver& operator=(DeviceDriver const&) = delete;
+  ~DeviceDriver() {
     cudaDeviceSynchronize();
     for (Host const& host : hosts_)
       for (auto const& [memory, bytes] : host.blocks) folio::PinnedAllocator().deallocate(memory, bytes);

@@ -17,8 +17,8 @@
 namespace {
 
 using namespace folio;
-using folio_test::DeviceHalf;
-using folio_test::HostHalf;
+using folio_test::DeviceDriver;
+using folio_test::HostDriver;
 using folio_test::Operation;
 using folio_test::ProgramRun;
 
@@ -43,10 +43,10 @@ void run_programs(char const* name, std::size_t weight_of_device_operations) {
     simt::streams(seed);
     auto const before = folio_test::leaks();
     try {
-      ProgramRun<DeviceHalf<Quantizers, Layout, Allocator>> device(blocks, make_allocator<Allocator>(), seed);
+      ProgramRun<DeviceDriver<Quantizers, Layout, Allocator>> device(blocks, make_allocator<Allocator>(), seed);
       device.run(program, true);
       if (weight_of_device_operations == 0) {
-        ProgramRun<HostHalf<Quantizers, Layout>> host(blocks);
+        ProgramRun<HostDriver<Quantizers, Layout>> host(blocks);
         host.run(program, true);
         RC_ASSERT(device.trace() == host.trace());
       }

@@ -26,7 +26,7 @@ using folio::bench::ReplayResult;
 using folio::bench::Trace;
 using folio::test::below;
 using folio::test::count_from;
-using folio::test::PrefixBooks;
+using folio::test::PrefixLedger;
 using folio::test::Symbols;
 
 namespace {
@@ -285,26 +285,26 @@ TEST_CASE("rewards: what was found, what belongs to much that was found, what is
 }
 
 TEST_CASE("a policy that learns is told of each unit of a sequence once, with keys of whole prefixes") {
-  PrefixBooks<PrefixTree<Told>> books(100, 4);
-  auto& told = books.tree.eviction().requests;
+  PrefixLedger<PrefixTree<Told>> ledger(100, 4);
+  auto& told = ledger.tree.eviction().requests;
   Symbols const prompt = count_from(1, 21);
-  SequenceState& first = *books.run(Symbols(prompt.begin(), prompt.begin() + 11), 7);
-  books.tree.insert(first, 0, std::span(prompt).first(11));
+  SequenceState& first = *ledger.run(Symbols(prompt.begin(), prompt.begin() + 11), 7);
+  ledger.tree.insert(first, 0, std::span(prompt).first(11));
   REQUIRE(told.size() == 1);
   CHECK(told[0].keys.size() == 2);
   CHECK((told[0].told == 0 && told[0].found == 0 && told[0].tenant == 7));
-  books.tree.insert(first, 0, std::span(prompt).first(11));  // nothing is new
+  ledger.tree.insert(first, 0, std::span(prompt).first(11));  // nothing is new
   CHECK(told.size() == 1);
-  SequenceState& child = books.store.fork(first);
+  SequenceState& child = ledger.store.fork(first);
   for (SequenceState* const state : {&first, &child}) {  // both grow
-    REQUIRE(books.store.try_extend(*state, 9));
-    books.tree.insert(*state, 0, std::span(prompt).first(20));
+    REQUIRE(ledger.store.try_extend(*state, 9));
+    ledger.tree.insert(*state, 0, std::span(prompt).first(20));
     CHECK((told.back().told == 2 && told.back().found == 0));
     CHECK(told.back().keys.size() == 5);
   }
   CHECK(told.size() == 3);
-  SequenceState& second = *books.run(prompt);
-  books.tree.insert(second, 0, prompt);
+  SequenceState& second = *ledger.run(prompt);
+  ledger.tree.insert(second, 0, prompt);
   REQUIRE(told.size() == 4);
   CHECK((told[3].told == 0 && told[3].found == 5));
   CHECK(told[3].keys == told[1].keys);
@@ -314,20 +314,20 @@ TEST_CASE("a policy that learns is told of each unit of a sequence once, with ke
     key = unit_key(key, std::span(prompt).subspan(4 * i, 4));
     CHECK(told[3].keys[i] == key);
   }
-  for (SequenceState* const state : {&first, &child, &second}) books.store.release(*state);
-  SequenceState& third = *books.run(count_from(1, 4));  // a sequence that has the state of an earlier one
-  books.tree.insert(third, 0, count_from(1, 4));
+  for (SequenceState* const state : {&first, &child, &second}) ledger.store.release(*state);
+  SequenceState& third = *ledger.run(count_from(1, 4));  // a sequence that has the state of an earlier one
+  ledger.tree.insert(third, 0, count_from(1, 4));
   CHECK((told.back().told == 0 && told.back().keys.size() == 1));
-  books.store.release(third);
+  ledger.store.release(third);
 }
 
 TEST_CASE("tenants that share by weight learn each for itself") {
-  PrefixBooks<PrefixTree<FairEviction<AdaptiveEviction>>> books(600, 1);
+  PrefixLedger<PrefixTree<FairEviction<AdaptiveEviction>>> ledger(600, 1);
   Trace const trace = generate("mixed", 6);
-  for (std::size_t i = 0; i < 2000; ++i) (void)books.serve(trace[i].ids, static_cast<std::int32_t>(i % 3));
-  books.tree.evict_all();
-  CHECK(books.tree.num_nodes() == 0);
-  CHECK(books.store.pool(0).num_free() == 600);
+  for (std::size_t i = 0; i < 2000; ++i) (void)ledger.serve(trace[i].ids, static_cast<std::int32_t>(i % 3));
+  ledger.tree.evict_all();
+  CHECK(ledger.tree.num_nodes() == 0);
+  CHECK(ledger.store.pool(0).num_free() == 600);
 }
 
 TEST_CASE("adaptive eviction on a recorded trace") {

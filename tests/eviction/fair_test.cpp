@@ -20,7 +20,7 @@ using namespace folio;
 using folio::test::below;
 using folio::test::contains;
 using folio::test::count_from;
-using folio::test::PrefixBooks;
+using folio::test::PrefixLedger;
 using folio::test::RandomRequests;
 
 namespace {
@@ -28,7 +28,7 @@ namespace {
 using Fair = FairEviction<LruEviction>;
 static_assert(EvictionPolicy<Fair> && !Fair::wants_keys);
 
-/// Judges every victim by the definition, from books of its own.
+/// Judges every victim by the definition, from ledger of its own.
 struct Judged : Fair {
   void add(EvictionEntry& e) noexcept {
     candidates[e.tenant].insert(&e);
@@ -91,7 +91,7 @@ struct Judged : Fair {
   std::map<std::int32_t, TenantShare> shares;
   std::int64_t num_lost = 0;
 };
-using Books = PrefixBooks<PrefixTree<Judged>>;
+using Ledger = PrefixLedger<PrefixTree<Judged>>;
 
 /// A policy that wants to learn.
 struct Curious : LruEviction {
@@ -118,8 +118,8 @@ static_assert(FairEviction<Curious>::wants_keys);
 
 /// Requests of a tenant, each with a prompt that nobody had before, of 8 units.
 struct Traffic {
-  void request(Books& books, std::int32_t tenant) {
-    REQUIRE(books.serve(count_from(next, 32), tenant));
+  void request(Ledger& ledger, std::int32_t tenant) {
+    REQUIRE(ledger.serve(count_from(next, 32), tenant));
     next += 32;
   }
   std::int32_t next = 1000;
@@ -128,14 +128,14 @@ struct Traffic {
 }  // namespace
 
 TEST_CASE("under pressure, shares follow the weights") {
-  Books books(600);
-  Judged& policy = books.tree.eviction();
+  Ledger ledger(600);
+  Judged& policy = ledger.tree.eviction();
   policy.share(1, {.weight = 1});
   policy.share(2, {.weight = 2});
   policy.share(3, {.weight = 3});
   Traffic traffic;
   for (int i = 0; i < 200; ++i)
-    for (std::int32_t const tenant : {1, 2, 3}) traffic.request(books, tenant);
+    for (std::int32_t const tenant : {1, 2, 3}) traffic.request(ledger, tenant);
   for (std::int32_t const tenant : {1, 2, 3}) {
     CHECK(policy.kept_units(tenant) == policy.kept[tenant]);
     CHECK(std::abs(policy.kept_units(tenant) - 100 * tenant) <= 8);  // a request's own units come and go at once
@@ -143,110 +143,110 @@ TEST_CASE("under pressure, shares follow the weights") {
 }
 
 TEST_CASE("traffic does not make a share: one that floods takes nothing from the others") {
-  Books books(400);
+  Ledger ledger(400);
   Traffic traffic;
-  for (int i = 0; i < 25; ++i) traffic.request(books, 1);  // 200 units, its share
-  auto const mine = books.tree.eviction().kept_units(1);
-  for (int i = 0; i < 1000; ++i) traffic.request(books, 2);
+  for (int i = 0; i < 25; ++i) traffic.request(ledger, 1);  // 200 units, its share
+  auto const mine = ledger.tree.eviction().kept_units(1);
+  for (int i = 0; i < 1000; ++i) traffic.request(ledger, 2);
   CHECK(mine == 200);
-  CHECK(books.tree.eviction().kept_units(1) >= 192);  // while the request runs, its blocks are live and not yet kept
+  CHECK(ledger.tree.eviction().kept_units(1) >= 192);  // while the request runs, its blocks are live and not yet kept
 }
 
 TEST_CASE("a share that is not used is lent, and its owner takes it back by storing") {
-  Books books(400);
+  Ledger ledger(400);
   Traffic traffic;
-  for (int i = 0; i < 100; ++i) traffic.request(books, 2);
-  CHECK(books.tree.eviction().kept_units(2) == 400);
+  for (int i = 0; i < 100; ++i) traffic.request(ledger, 2);
+  CHECK(ledger.tree.eviction().kept_units(2) == 400);
   for (int i = 0; i < 10; ++i) {
-    traffic.request(books, 1);
-    CHECK(books.tree.eviction().kept_units(1) == 8 * (i + 1));  // not one of its units went
+    traffic.request(ledger, 1);
+    CHECK(ledger.tree.eviction().kept_units(1) == 8 * (i + 1));  // not one of its units went
   }
   for (int i = 0; i < 100; ++i) {
-    traffic.request(books, 1);
-    if (i % 10 == 0) traffic.request(books, 2);
+    traffic.request(ledger, 1);
+    if (i % 10 == 0) traffic.request(ledger, 2);
   }
-  CHECK(std::abs(books.tree.eviction().kept_units(1) - 200) <= 8);
-  CHECK(std::abs(books.tree.eviction().kept_units(2) - 200) <= 8);
+  CHECK(std::abs(ledger.tree.eviction().kept_units(1) - 200) <= 8);
+  CHECK(std::abs(ledger.tree.eviction().kept_units(2) - 200) <= 8);
 }
 
 TEST_CASE("no tenant is starved: below its share, what it stores stays until it is above") {
-  Books books(512);
+  Ledger ledger(512);
   Traffic traffic;
   std::mt19937 random(1);
   for (int round = 0; round < 20; ++round) {
-    for (int i = 0; i < 200; ++i) traffic.request(books, 1 + below(random, 15));
+    for (int i = 0; i < 200; ++i) traffic.request(ledger, 1 + below(random, 15));
     std::vector<std::int32_t> const prompt = count_from(traffic.next, 32);  // 8 units of a share of 32
     traffic.next += 32;
-    REQUIRE(books.serve(prompt, 0));
-    for (int i = 0; i < 50; ++i) traffic.request(books, 1 + below(random, 15));
-    REQUIRE(books.kept(prompt) == 32);
-    books.tree.evict_all();
+    REQUIRE(ledger.serve(prompt, 0));
+    for (int i = 0; i < 50; ++i) traffic.request(ledger, 1 + below(random, 15));
+    REQUIRE(ledger.kept(prompt) == 32);
+    ledger.tree.evict_all();
   }
 }
 
 TEST_CASE("a quota holds although memory is not short; leased units stay until they are let go") {
-  Books books(400);
-  books.tree.eviction().share(1, {.quota_units = 20});
+  Ledger ledger(400);
+  ledger.tree.eviction().share(1, {.quota_units = 20});
   Traffic traffic;
   for (int i = 0; i < 10; ++i) {
-    traffic.request(books, 1);
-    CHECK(books.tree.eviction().kept_units(1) <= 20);
+    traffic.request(ledger, 1);
+    CHECK(ledger.tree.eviction().kept_units(1) <= 20);
   }
-  CHECK(books.tree.eviction().kept_units(1) == 20);
-  CHECK(books.store.pool(0).num_free() == 380);
+  CHECK(ledger.tree.eviction().kept_units(1) == 20);
+  CHECK(ledger.store.pool(0).num_free() == 380);
 
   auto const prompt = count_from(1, 120);
-  SequenceState* const running = books.run(prompt, 1);
+  SequenceState* const running = ledger.run(prompt, 1);
   REQUIRE(running != nullptr);
-  CHECK(books.tree.insert(*running, 0, prompt) == 120);  // 30 units, all in use: all that is not leased goes
-  CHECK(books.tree.eviction().kept_units(1) == 30);
-  traffic.request(books, 1);  // and nothing of a further request can stay
-  CHECK(books.tree.eviction().kept_units(1) == 30);
-  books.store.release(*running);
-  CHECK(books.tree.eviction().kept_units(1) == 20);
-  CHECK(books.kept(prompt) == 80);  // of one prompt the deepest went
+  CHECK(ledger.tree.insert(*running, 0, prompt) == 120);  // 30 units, all in use: all that is not leased goes
+  CHECK(ledger.tree.eviction().kept_units(1) == 30);
+  traffic.request(ledger, 1);  // and nothing of a further request can stay
+  CHECK(ledger.tree.eviction().kept_units(1) == 30);
+  ledger.store.release(*running);
+  CHECK(ledger.tree.eviction().kept_units(1) == 20);
+  CHECK(ledger.kept(prompt) == 80);  // of one prompt the deepest went
 
-  traffic.request(books, 2);
-  CHECK(books.tree.eviction().kept_units(2) == 8);
-  books.tree.eviction().share(2, {.quota_units = 0});
-  traffic.request(books, 2);
-  CHECK(books.tree.eviction().kept_units(2) == 0);
+  traffic.request(ledger, 2);
+  CHECK(ledger.tree.eviction().kept_units(2) == 8);
+  ledger.tree.eviction().share(2, {.quota_units = 0});
+  traffic.request(ledger, 2);
+  CHECK(ledger.tree.eviction().kept_units(2) == 0);
 }
 
 TEST_CASE("whoever is above a quota loses before whoever has most") {
-  Books books(100);
+  Ledger ledger(100);
   Traffic traffic;
-  for (int i = 0; i < 9; ++i) traffic.request(books, 1);
-  for (int i = 0; i < 3; ++i) traffic.request(books, 2);
-  books.tree.eviction().share(2, {.quota_units = 10});
-  REQUIRE(books.tree.evict_unit());
-  CHECK(books.tree.eviction().kept_units(2) == 23);
-  CHECK(books.tree.eviction().kept_units(1) == 72);
+  for (int i = 0; i < 9; ++i) traffic.request(ledger, 1);
+  for (int i = 0; i < 3; ++i) traffic.request(ledger, 2);
+  ledger.tree.eviction().share(2, {.quota_units = 10});
+  REQUIRE(ledger.tree.evict_unit());
+  CHECK(ledger.tree.eviction().kept_units(2) == 23);
+  CHECK(ledger.tree.eviction().kept_units(1) == 72);
 }
 
 TEST_CASE("of equal tenants the one with the smallest number loses, whoever came first") {
-  Books books(100);
+  Ledger ledger(100);
   Traffic traffic;
-  for (std::int32_t const tenant : {5, 2, 9}) traffic.request(books, tenant);
+  for (std::int32_t const tenant : {5, 2, 9}) traffic.request(ledger, tenant);
   for (std::int32_t const loser : {2, 5, 9, 2}) {
-    auto const before = books.tree.eviction().kept_units(loser);
-    REQUIRE(books.tree.evict_unit());
-    CHECK(books.tree.eviction().kept_units(loser) == before - 1);
+    auto const before = ledger.tree.eviction().kept_units(loser);
+    REQUIRE(ledger.tree.evict_unit());
+    CHECK(ledger.tree.eviction().kept_units(loser) == before - 1);
   }
 }
 
 TEST_CASE("a prefix counts for whoever stored it first, and its cut counts right") {
-  Books books(100);
-  REQUIRE(books.serve(count_from(1, 40), 1));
+  Ledger ledger(100);
+  REQUIRE(ledger.serve(count_from(1, 40), 1));
   auto shared = count_from(1, 40);
   shared.resize(22);
   for (int i = 0; i < 18; ++i) shared.push_back(7);
-  REQUIRE(books.serve(shared, 2));
-  CHECK(books.tree.eviction().kept_units(1) == 10);
-  CHECK(books.tree.eviction().kept_units(2) == 5);
-  books.tree.evict_all();
-  CHECK(books.tree.eviction().kept_units(1) == 0);
-  CHECK(books.tree.eviction().kept_units(2) == 0);
+  REQUIRE(ledger.serve(shared, 2));
+  CHECK(ledger.tree.eviction().kept_units(1) == 10);
+  CHECK(ledger.tree.eviction().kept_units(2) == 5);
+  ledger.tree.evict_all();
+  CHECK(ledger.tree.eviction().kept_units(1) == 0);
+  CHECK(ledger.tree.eviction().kept_units(2) == 0);
 }
 
 TEST_CASE("of every random program each victim is as the definition says, and two runs are alike") {
@@ -254,11 +254,11 @@ TEST_CASE("of every random program each victim is as the definition says, and tw
   for (unsigned seed = 1; seed <= 60; ++seed) {
     std::vector<std::int64_t> outcomes[2];
     for (auto& outcome : outcomes) {
-      Books books(48);
-      Judged& policy = books.tree.eviction();
+      Ledger ledger(48);
+      Judged& policy = ledger.tree.eviction();
       policy.share(1, {.weight = 2.5});
       policy.share(2, {.weight = 1, .quota_units = 6});
-      RandomRequests requests(books, seed, 4);
+      RandomRequests requests(ledger, seed, 4);
       for (int step = 0; step < 400; ++step) {
         requests.step();
         if (step % 50 == 0) policy.share(3, {.weight = 0.5 + below(requests.random(), 4)});
@@ -266,13 +266,13 @@ TEST_CASE("of every random program each victim is as the definition says, and tw
           outcome.push_back(policy.kept_units(tenant));
           REQUIRE(policy.kept_units(tenant) == policy.kept[tenant]);
         }
-        auto const gauges = books.tree.gauges();
+        auto const gauges = ledger.tree.gauges();
         for (TenantGauges const& t : gauges.tenants) REQUIRE(t.units == policy.kept[t.tenant]);
       }
       requests.finish();
       lost += policy.num_lost;
-      books.tree.evict_all();
-      REQUIRE(books.tree.num_nodes() == 0);
+      ledger.tree.evict_all();
+      REQUIRE(ledger.tree.num_nodes() == 0);
       for (std::int32_t tenant = 0; tenant < 4; ++tenant) REQUIRE(policy.kept_units(tenant) == 0);
     }
     REQUIRE(outcomes[0] == outcomes[1]);
@@ -296,10 +296,10 @@ TEST_CASE("the inner policy hears what it wants to hear, each tenant's of its ow
   policy.hit(b, 3, 0.0);
   policy.evicted(a, std::uint64_t{7});
   CHECK(heard == std::vector<std::string>{"1 inserted 3", "2 hit", "1 evicted, heard 1 before"});
-  PrefixBooks<PrefixTree<FairEviction<Curious>>> books(10);  // and a tree finds all of them
-  REQUIRE(books.serve(count_from(1, 9), 1));
-  REQUIRE(books.serve(count_from(1, 9), 1));
-  books.tree.evict_all();
+  PrefixLedger<PrefixTree<FairEviction<Curious>>> ledger(10);  // and a tree finds all of them
+  REQUIRE(ledger.serve(count_from(1, 9), 1));
+  REQUIRE(ledger.serve(count_from(1, 9), 1));
+  ledger.tree.evict_all();
   CHECK(Curious::num_calls == 3 + 1 + 1 + 2);
 }
 
@@ -339,18 +339,18 @@ TEMPLATE_TEST_CASE("tenants that come once leave nothing, a million of them", ""
 
 TEMPLATE_TEST_CASE("a tree tells of all that a tenant has, so that it is forgotten", "", LruEviction, S3FifoEviction,
                    AdaptiveEviction) {
-  PrefixBooks<PrefixTree<FairEviction<TestType>>> books(40);
-  RandomRequests requests(books, 1, 1000);
+  PrefixLedger<PrefixTree<FairEviction<TestType>>> ledger(40);
+  RandomRequests requests(ledger, 1, 1000);
   std::size_t most = 0;
   for (int step = 0; step < 3000; ++step) {
     requests.step();
-    most = std::max(most, books.tree.eviction().num_tenants());
+    most = std::max(most, ledger.tree.eviction().num_tenants());
   }
   CHECK(most <= 41);  // one for each unit, and one that was prepared
   requests.finish();
-  while (books.tree.evict_unit()) {
+  while (ledger.tree.evict_unit()) {
   }
-  CHECK(books.tree.eviction().num_tenants() <= 1);
+  CHECK(ledger.tree.eviction().num_tenants() <= 1);
 }
 
 TEST_CASE("shares that mean nothing are refused in a sentence") {

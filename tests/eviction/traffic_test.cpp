@@ -27,7 +27,7 @@ using folio::bench::generate;
 using folio::bench::OracleEviction;
 using folio::bench::Replay;
 using folio::bench::Trace;
-using folio::test::PrefixBooks;
+using folio::test::PrefixLedger;
 using folio::test::Symbols;
 
 namespace {
@@ -73,46 +73,46 @@ struct Counting : LruEviction {
 }  // namespace
 
 TEST_CASE("a policy is told how many entries there can be before they come") {
-  PrefixBooks<PrefixTree<Counting>> books(400, block_size);
-  test::RandomRequests requests(books, 1);
+  PrefixLedger<PrefixTree<Counting>> ledger(400, block_size);
+  test::RandomRequests requests(ledger, 1);
   for (int i = 0; i < 3000; ++i) requests.step();
-  CHECK(books.tree.eviction().most > 10);
-  CHECK(books.tree.eviction().told < 1000);
-  CHECK_FALSE(books.tree.eviction().surprised);
+  CHECK(ledger.tree.eviction().most > 10);
+  CHECK(ledger.tree.eviction().told < 1000);
+  CHECK_FALSE(ledger.tree.eviction().surprised);
 }
 
 TEMPLATE_TEST_CASE("requests that run keep what they hold, and the accounts close", "", NoEviction, LruEviction,
                    LfuEviction, SlruEviction, S3FifoEviction, PriorityTtlEviction, CostAwareEviction, AdaptiveEviction,
                    FairEviction<S3FifoEviction>) {
   Trace const trace = generate("mixed", 7);
-  PrefixBooks<PrefixTree<TestType>> books(1500, block_size);
-  BlockPool const& pool = books.store.pool(0);
+  PrefixLedger<PrefixTree<TestType>> ledger(1500, block_size);
+  BlockPool const& pool = ledger.store.pool(0);
   std::deque<std::pair<SequenceState*, Symbols>> running;
   std::int64_t refused = 0;
   for (std::size_t i = 0; i < 1500; ++i) {
-    books.tree.set_time(trace[i].seconds);
+    ledger.tree.set_time(trace[i].seconds);
     Symbols symbols = symbols_of(trace[i].ids);
-    SequenceState* const state = books.run(symbols, static_cast<std::int32_t>(i % 3));
+    SequenceState* const state = ledger.run(symbols, static_cast<std::int32_t>(i % 3));
     refused += state == nullptr;
     if (state != nullptr) {
-      REQUIRE(books.tree.insert(*state, 0, symbols) == static_cast<std::int32_t>(symbols.size()));
+      REQUIRE(ledger.tree.insert(*state, 0, symbols) == static_cast<std::int32_t>(symbols.size()));
       running.emplace_back(state, std::move(symbols));
     }
-    for (auto const& [live, held] : running) REQUIRE(books.kept(held) == static_cast<std::int32_t>(held.size()));
+    for (auto const& [live, held] : running) REQUIRE(ledger.kept(held) == static_cast<std::int32_t>(held.size()));
     if (running.size() > 3) {
-      books.store.release(*running.front().first);
+      ledger.store.release(*running.front().first);
       running.pop_front();
     }
     REQUIRE(pool.num_free() + pool.num_live() + pool.num_cached() == 1500);
     if (i % 50 != 0) continue;  // gauges go through all nodes
-    auto const& counters = books.tree.counters();
-    REQUIRE(counters.stored_units - counters.evicted_units == books.tree.gauges().all.units);
+    auto const& counters = ledger.tree.counters();
+    REQUIRE(counters.stored_units - counters.evicted_units == ledger.tree.gauges().all.units);
   }
-  for (auto const& [live, held] : running) books.store.release(*live);
-  books.tree.evict_all();
+  for (auto const& [live, held] : running) ledger.store.release(*live);
+  ledger.tree.evict_all();
   bool const evicts = TestType::name != std::string("none");
   CHECK((refused > 0) == !evicts);
-  CHECK((books.tree.num_nodes() == 0) == evicts);
+  CHECK((ledger.tree.num_nodes() == 0) == evicts);
   CHECK((pool.num_free() == 1500) == evicts);
 }
 

@@ -11,7 +11,7 @@ using namespace folio;
 using folio::test::below;
 using folio::test::contains;
 using folio::test::count_from;
-using folio::test::PrefixBooks;
+using folio::test::PrefixLedger;
 using folio::test::RandomRequests;
 using folio::test::Symbols;
 
@@ -83,17 +83,17 @@ TEST_CASE("the ceiling is that of all units looked up, and the hits are the tree
 }
 
 TEST_CASE("reuse after eviction counts what was stored again and lately evicted") {
-  PrefixBooks<PrefixTree<LruEviction, ReuseAfterEviction>> books(11);
+  PrefixLedger<PrefixTree<LruEviction, ReuseAfterEviction>> ledger(11);
   auto const a = count_from(1, 41), b = count_from(100, 41);  // 10 units, and a token besides
-  REQUIRE(books.serve(a));
-  REQUIRE(books.serve(b));  // a goes
-  ReuseAfterEviction const& reuse = books.tree.sink();
+  REQUIRE(ledger.serve(a));
+  REQUIRE(ledger.serve(b));  // a goes
+  ReuseAfterEviction const& reuse = ledger.tree.sink();
   CHECK(reuse.num_evicted() == 10);
   CHECK(reuse.num_reused() == 0);
-  REQUIRE(books.serve(a));
+  REQUIRE(ledger.serve(a));
   CHECK(reuse.num_reused() == 10);
   CHECK(reuse.num_stored() == 30);
-  REQUIRE(books.serve(a));  // a hit is no reuse after eviction
+  REQUIRE(ledger.serve(a));  // a hit is no reuse after eviction
   CHECK(reuse.num_reused() == 10);
   CHECK_THAT(to_json(reuse), contains("{\"stored_units\":30,\"evicted_units\":20,\"reused_units\":10}"));
 }
@@ -131,23 +131,23 @@ TEST_CASE("gauges say what could be had: making room frees what is reclaimable")
     bool const one_group = seed % 2 == 0;
     std::vector<GroupShape> shapes{test::group_of(4), test::group_of(2, 7, 3), test::group_of(8)};
     if (one_group) shapes.resize(1);
-    PrefixBooks<PrefixTree<>> books(shapes,
-                                    one_group ? std::vector<std::int64_t>{50} : std::vector<std::int64_t>{50, 60, 30});
-    int const num_groups = books.store.num_groups();
-    RandomRequests requests(books, seed, 3);
+    PrefixLedger<PrefixTree<>> ledger(
+        shapes, one_group ? std::vector<std::int64_t>{50} : std::vector<std::int64_t>{50, 60, 30});
+    int const num_groups = ledger.store.num_groups();
+    RandomRequests requests(ledger, seed, 3);
     std::vector<PrefixPin> pins;
     for (int step = 0; step < 80; ++step) {
       requests.step();
       Symbols const prompt = requests.prompt();
-      PrefixMatch const match = books.tree.find(0, prompt, static_cast<std::int32_t>(prompt.size()));
-      if (step % 20 == 0 && match.num_symbols >= 8) pins.push_back(books.tree.pin(match, 8));
+      PrefixMatch const match = ledger.tree.find(0, prompt, static_cast<std::int32_t>(prompt.size()));
+      if (step % 20 == 0 && match.num_symbols >= 8) pins.push_back(ledger.tree.pin(match, 8));
     }
-    PrefixGauges const before = books.tree.gauges();
+    PrefixGauges const before = ledger.tree.gauges();
     std::int64_t free = 0, cached = 0, live = 0;
     for (int g = 0; g < num_groups; ++g) {
-      free += books.store.pool(g).num_free();
-      cached += books.store.pool(g).num_cached();
-      for (auto const& state : books.store.states())
+      free += ledger.store.pool(g).num_free();
+      cached += ledger.store.pool(g).num_cached();
+      for (auto const& state : ledger.store.states())
         for (BlockId const block : state->lists[g].blocks) live += block != null_block ? 1 : 0;
     }
     CHECK(before.all.live_blocks == live);
@@ -163,32 +163,32 @@ TEST_CASE("gauges say what could be had: making room frees what is reclaimable")
     CHECK(sum.kept_blocks == before.all.kept_blocks);
     CHECK(sum.pinned_blocks == before.all.pinned_blocks);
     std::vector<std::int64_t> all;
-    for (int g = 0; g < num_groups; ++g) all.push_back(books.store.num_obtainable(g));
-    PrefixHooks const hooks = books.tree.hooks();
+    for (int g = 0; g < num_groups; ++g) all.push_back(ledger.store.num_obtainable(g));
+    PrefixHooks const hooks = ledger.tree.hooks();
     for (int g = 0; g < num_groups; ++g)
       while (hooks.evict(hooks.owner, g, null_block)) {
       }
-    for (int g = 0; g < num_groups; ++g) free -= books.store.pool(g).num_free();
+    for (int g = 0; g < num_groups; ++g) free -= ledger.store.pool(g).num_free();
     CHECK(-free == before.all.reclaimable_blocks);
-    for (int g = 0; g < num_groups; ++g) CHECK(books.store.pool(g).num_free() == all[static_cast<std::size_t>(g)]);
-    for (int g = 0; g < num_groups; ++g) CHECK(books.store.num_obtainable(g) == all[static_cast<std::size_t>(g)]);
-    PrefixGauges const after = books.tree.gauges();
+    for (int g = 0; g < num_groups; ++g) CHECK(ledger.store.pool(g).num_free() == all[static_cast<std::size_t>(g)]);
+    for (int g = 0; g < num_groups; ++g) CHECK(ledger.store.num_obtainable(g) == all[static_cast<std::size_t>(g)]);
+    PrefixGauges const after = ledger.tree.gauges();
     CHECK(after.all.pinned_units == before.all.pinned_units);
     CHECK(after.all.pinned_blocks == before.all.pinned_blocks);
     requests.finish();
-    books.tree.evict_all();
-    CHECK(books.tree.gauges().all.units == before.all.pinned_units);
+    ledger.tree.evict_all();
+    CHECK(ledger.tree.gauges().all.units == before.all.pinned_units);
     pins.clear();
-    books.tree.evict_all();
-    CHECK(books.tree.gauges().tenants.empty());
-    CHECK(books.tree.num_nodes() == 0);
+    ledger.tree.evict_all();
+    CHECK(ledger.tree.gauges().tenants.empty());
+    CHECK(ledger.tree.num_nodes() == 0);
   }
 }
 
 TEST_CASE("gauges as JSON") {
-  PrefixBooks<PrefixTree<>> books(10);
-  REQUIRE(books.serve(count_from(1, 8), 3));
-  CHECK(to_json(books.tree.gauges()) ==
+  PrefixLedger<PrefixTree<>> ledger(10);
+  REQUIRE(ledger.serve(count_from(1, 8), 3));
+  CHECK(to_json(ledger.tree.gauges()) ==
         "{\"units\":2,\"pinned_units\":0,\"kept_blocks\":2,\"pinned_blocks\":0,\"reclaimable_blocks\":2,"
         "\"live_blocks\":0,\"tenants\":[{\"tenant\":3,\"units\":2,\"pinned_units\":0,\"kept_blocks\":2,"
         "\"pinned_blocks\":0,\"reclaimable_blocks\":2,\"live_blocks\":0}]}");

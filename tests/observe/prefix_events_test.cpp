@@ -15,27 +15,27 @@ using namespace folio;
 using folio::test::below;
 using folio::test::count_from;
 using folio::test::group_of;
-using folio::test::PrefixBooks;
+using folio::test::PrefixLedger;
 using folio::test::RandomRequests;
 using folio::test::Symbols;
 
 namespace {
 
 template <class Tree>
-std::int32_t whole_units(PrefixBooks<Tree> const& books, Prefix const& prompt) {
-  return books.tree.find(prompt.scope, prompt.symbols, prompt.size()).num_symbols / books.tree.unit() *
-         books.tree.unit();
+std::int32_t whole_units(PrefixLedger<Tree> const& ledger, Prefix const& prompt) {
+  return ledger.tree.find(prompt.scope, prompt.symbols, prompt.size()).num_symbols / ledger.tree.unit() *
+         ledger.tree.unit();
 }
 
 /// The mirror says of every prompt what the tree has.
-template <class Books, class Requests>
-void require_alike(Books const& books, PrefixMirror const& mirror, Requests& requests) {
+template <class Ledger, class Requests>
+void require_alike(Ledger const& ledger, PrefixMirror const& mirror, Requests& requests) {
   REQUIRE(mirror.in_step());
-  REQUIRE(mirror.num_units() == books.tree.gauges().all.units);
+  REQUIRE(mirror.num_units() == ledger.tree.gauges().all.units);
   for (int i = 0; i < 4; ++i) {
     Symbols const prompt = requests.prompt();
     Prefix const prefix(prompt, below(requests.random(), 2));
-    REQUIRE(mirror.num_tokens(prefix) == whole_units(books, prefix));
+    REQUIRE(mirror.num_tokens(prefix) == whole_units(ledger, prefix));
   }
 }
 
@@ -44,16 +44,16 @@ using Tree = PrefixTree<LruEviction, PrefixRecorder>;
 }  // namespace
 
 TEST_CASE("events say what was stored below what, and what went") {
-  PrefixBooks<Tree> books(100);
+  PrefixLedger<Tree> ledger(100);
   auto const first = count_from(1, 12);
   auto second = count_from(1, 6);
   for (std::int32_t const symbol : {70, 71, 72, 73, 74, 75}) second.push_back(symbol);
-  REQUIRE(books.serve({first, 3}, 5));
-  REQUIRE(books.serve({second, 3}, 6));
-  books.tree.evict_all();
-  books.tree.clear();
-  auto const events = books.tree.sink().take();
-  CHECK(books.tree.sink().events().empty());
+  REQUIRE(ledger.serve({first, 3}, 5));
+  REQUIRE(ledger.serve({second, 3}, 6));
+  ledger.tree.evict_all();
+  ledger.tree.clear();
+  auto const events = ledger.tree.sink().take();
+  CHECK(ledger.tree.sink().events().empty());
   REQUIRE(events.size() == 8);
   for (std::size_t i = 0; i < events.size(); ++i) CHECK(events[i].number == static_cast<std::int64_t>(i) + 1);
   CHECK(events[0].kind == PrefixEvent::Kind::stored);
@@ -71,42 +71,42 @@ TEST_CASE("events say what was stored below what, and what went") {
 }
 
 TEST_CASE("only a tree that is cleared is told to be clear: evicting all leaves what runs, and clearing does not") {
-  PrefixBooks<Tree> books(100);
+  PrefixLedger<Tree> ledger(100);
   auto const prompt = count_from(1, 8);
-  SequenceState* const running = books.run(prompt);
-  books.tree.insert(*running, 0, prompt);
-  books.tree.evict_all();
-  CHECK(books.tree.sink().take().size() == 1);
-  books.tree.clear();
-  auto const events = books.tree.sink().take();
+  SequenceState* const running = ledger.run(prompt);
+  ledger.tree.insert(*running, 0, prompt);
+  ledger.tree.evict_all();
+  CHECK(ledger.tree.sink().take().size() == 1);
+  ledger.tree.clear();
+  auto const events = ledger.tree.sink().take();
   REQUIRE(events.size() == 3);
   CHECK(events[1].kind == PrefixEvent::Kind::removed);
   CHECK(events[2].kind == PrefixEvent::Kind::cleared);
-  books.store.release(*running);
-  CHECK(books.tree.sink().take().empty());
+  ledger.store.release(*running);
+  CHECK(ledger.tree.sink().take().empty());
 }
 
 TEST_CASE("a lease whose edge lost its last unit to another prefix ends without an event, and the mirror agrees") {
-  PrefixBooks<Tree> books(200);
+  PrefixLedger<Tree> ledger(200);
   auto const prompt_to = [](std::int32_t same, std::int32_t other) {
     auto prompt = count_from(1, same);
     while (prompt.size() < 20) prompt.push_back(other);
     return prompt;
   };
-  REQUIRE(books.serve(prompt_to(14, 70)));
-  REQUIRE(books.serve(prompt_to(14, 80)));  // they part after 14, so an edge ends there
+  REQUIRE(ledger.serve(prompt_to(14, 70)));
+  REQUIRE(ledger.serve(prompt_to(14, 80)));  // they part after 14, so an edge ends there
   auto const opening = count_from(1, 12);
-  SequenceState* const running = books.run(opening);
-  CHECK(books.tree.insert(*running, 0, opening) == 12);  // a lease on that edge, for 12
-  REQUIRE(books.serve(prompt_to(13, 90)));               // which is cut after 13: the lease is on the 14th token
-  books.tree.evict_all();
-  CHECK(books.tree.gauges().all.units == 3);
-  books.store.release(*running);
-  CHECK(books.tree.gauges().all.units == 3);
-  books.tree.evict_all();
-  CHECK(books.tree.num_nodes() == 0);
+  SequenceState* const running = ledger.run(opening);
+  CHECK(ledger.tree.insert(*running, 0, opening) == 12);  // a lease on that edge, for 12
+  REQUIRE(ledger.serve(prompt_to(13, 90)));               // which is cut after 13: the lease is on the 14th token
+  ledger.tree.evict_all();
+  CHECK(ledger.tree.gauges().all.units == 3);
+  ledger.store.release(*running);
+  CHECK(ledger.tree.gauges().all.units == 3);
+  ledger.tree.evict_all();
+  CHECK(ledger.tree.num_nodes() == 0);
   PrefixMirror mirror;
-  for (PrefixEvent const& event : books.tree.sink().take()) tell(event, mirror);
+  for (PrefixEvent const& event : ledger.tree.sink().take()) tell(event, mirror);
   CHECK(mirror.in_step());
   CHECK(mirror.num_units() == 0);
 }
@@ -118,30 +118,30 @@ TEST_CASE("a mirror that hears everything is always like the tree: one group, se
       {{group_of(4), group_of(2, 7, 3), group_of(8), group_of(4, 5)}, {60, 60, 30, 40}}};
   for (auto const& [shapes, num_blocks] : caches)
     for (unsigned seed = 1; seed <= 20; ++seed) {
-      PrefixBooks<Tree> books(shapes, num_blocks);
-      RandomRequests requests(books, seed);
+      PrefixLedger<Tree> ledger(shapes, num_blocks);
+      RandomRequests requests(ledger, seed);
       PrefixMirror mirror;
       for (int step = 0; step < 300; ++step) {
         requests.step();
-        if (step % 100 == 99) books.tree.evict_all();
-        for (PrefixEvent const& event : books.tree.sink().take()) tell(event, mirror);
-        require_alike(books, mirror, requests);
+        if (step % 100 == 99) ledger.tree.evict_all();
+        for (PrefixEvent const& event : ledger.tree.sink().take()) tell(event, mirror);
+        require_alike(ledger, mirror, requests);
       }
-      REQUIRE(books.tree.counters().evicted_units > 0);
+      REQUIRE(ledger.tree.counters().evicted_units > 0);
     }
 }
 
 TEST_CASE("a mirror knows that it lost an event, and is like the tree again when it was told what there is") {
   int num_gaps = 0, num_lost_snapshots = 0;
   for (unsigned seed = 1; seed <= 30; ++seed) {
-    PrefixBooks<Tree> books(40);
-    RandomRequests requests(books, seed);
+    PrefixLedger<Tree> ledger(40);
+    RandomRequests requests(ledger, seed);
     PrefixMirror mirror;
     std::int64_t last = 0;  // event of the tree
     bool lost = false;      // one since they were last alike
     for (int step = 0; step < 300; ++step) {
       requests.step();
-      for (PrefixEvent const& event : books.tree.sink().take()) {
+      for (PrefixEvent const& event : ledger.tree.sink().take()) {
         last = event.number;
         bool const loses = below(requests.random(), 20) == 0;
         bool const repeats = below(requests.random(), 20) == 0 && event.kind != PrefixEvent::Kind::cleared;
@@ -149,13 +149,13 @@ TEST_CASE("a mirror knows that it lost an event, and is like the tree again when
         for (int times = loses ? 0 : repeats ? 2 : 1; times > 0; --times) tell(event, mirror);
       }
       if (mirror.in_step()) {
-        if (mirror.last_event() == last) require_alike(books, mirror, requests);
+        if (mirror.last_event() == last) require_alike(ledger, mirror, requests);
         continue;  // or what was lost was the last event: the next one shows it
       }
       ++num_gaps;
       REQUIRE(lost);
       PrefixRecorder snapshot;
-      books.tree.tell(snapshot);
+      ledger.tree.tell(snapshot);
       bool arrived = true;
       for (PrefixEvent const& event : snapshot.take()) {
         bool const loses = below(requests.random(), 40) == 0;
@@ -163,7 +163,7 @@ TEST_CASE("a mirror knows that it lost an event, and is like the tree again when
         if (!loses) tell(event, mirror);
       }
       num_lost_snapshots += arrived ? 0 : 1;
-      if (arrived) require_alike(books, mirror, requests);
+      if (arrived) require_alike(ledger, mirror, requests);
       lost = !arrived;
     }
   }
@@ -172,7 +172,7 @@ TEST_CASE("a mirror knows that it lost an event, and is like the tree again when
 }
 
 TEST_CASE("a tree without listeners can tell what it has, and events go on from there") {
-  PrefixBooks<PrefixTree<>> silent(40);
+  PrefixLedger<PrefixTree<>> silent(40);
   RandomRequests requests(silent, 1);
   for (int step = 0; step < 300; ++step) {
     requests.step();
@@ -181,20 +181,20 @@ TEST_CASE("a tree without listeners can tell what it has, and events go on from 
     require_alike(silent, mirror, requests);
   }
 
-  PrefixBooks<Tree> books(40);
-  REQUIRE(books.serve(count_from(1, 40)));
-  REQUIRE(books.serve(count_from(50, 40)));
+  PrefixLedger<Tree> ledger(40);
+  REQUIRE(ledger.serve(count_from(1, 40)));
+  REQUIRE(ledger.serve(count_from(50, 40)));
   PrefixMirror late;
-  books.tree.tell(late);  // it came when there was something already
-  CHECK(late.last_event() == books.tree.sink().take().back().number);
-  REQUIRE(books.serve(count_from(100, 100)));
-  for (PrefixEvent const& event : books.tree.sink().take()) tell(event, late);
+  ledger.tree.tell(late);  // it came when there was something already
+  CHECK(late.last_event() == ledger.tree.sink().take().back().number);
+  REQUIRE(ledger.serve(count_from(100, 100)));
+  for (PrefixEvent const& event : ledger.tree.sink().take()) tell(event, late);
   CHECK(late.in_step());
-  CHECK(late.num_units() == books.tree.gauges().all.units);
+  CHECK(late.num_units() == ledger.tree.gauges().all.units);
   CHECK(late.num_tokens(count_from(100, 100)) == 100);
-  books.tree.tell(late);  // for somebody else: it does no harm
+  ledger.tree.tell(late);  // for somebody else: it does no harm
   CHECK(late.in_step());
-  CHECK(late.num_units() == books.tree.gauges().all.units);
+  CHECK(late.num_units() == ledger.tree.gauges().all.units);
 }
 
 TEST_CASE("a recorder that nobody empties loses the oldest, which shows") {

@@ -476,7 +476,7 @@ TEST_CASE("layers of several groups attend each in its own way") {
                               .groups = {folio::full_attention(), folio::sliding_window(5, 2), folio::latent(16, 8)},
                               .pattern = folio::repeat_groups({0, 1, 2, 1})};
   folio::KvCache<folio::Model<model>, folio::BlockSizes<4, 3, 2>, folio::F32> cache({.num_blocks = {64, 64, 64}});
-  folio::test::Story story(cache);
+  folio::test::ModelSequence story(cache);
   for (int i = 0; i < 9; ++i) story.extend(1 + i % 3);
   auto const batch = cache.batch({&story.sequence()});
   auto const view = batch.view();

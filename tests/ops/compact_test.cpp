@@ -251,7 +251,7 @@ TEST_CASE("scored, chosen, compacted and truncated, a sequence holds exactly the
 TEST_CASE("compacting needs no order of the blocks, and leaves others alone") {
   PlainCache cache({.num_blocks = {40}});
   Sequence a = cache.create(5);
-  folio::test::Story<PlainCache> other(cache);
+  folio::test::ModelSequence<PlainCache> other(cache);
   other.extend(7);
   a.extend(9);  // its blocks lie around the other's
   other.extend(3);

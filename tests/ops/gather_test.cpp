@@ -131,7 +131,7 @@ TEST_CASE("what does not exist is refused before anything is written") {
 
 TEST_CASE("tokens that a window gave back are refused by number, the sinks and the rest can be had") {
   WindowCache cache({.num_blocks = {16}});
-  folio::test::Story story(cache);
+  folio::test::ModelSequence story(cache);
   for (int i = 0; i < 14; ++i) story.extend(1);
   auto const batch = cache.batch({&story.sequence()});
   std::vector<float> keys(14 * 8, 7.0F);

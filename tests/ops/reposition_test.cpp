@@ -284,7 +284,7 @@ TEST_CASE("what cannot be rotated is refused, and nothing changes") {
 TEST_CASE("tokens that a window gave back are refused by number, the others turn") {
   constexpr ModelConfig windowed{.layers = 1, .kv_heads = 1, .head_dim = 8, .groups = {folio::sliding_window(5, 1)}};
   folio::KvCache<folio::Model<windowed>, folio::BlockSize<2>, folio::F32> cache({.num_blocks = {16}});
-  folio::test::Story story(cache);
+  folio::test::ModelSequence story(cache);
   for (int i = 0; i < 14; ++i) story.extend(1);
   auto const batch = cache.batch({&story.sequence()});
   auto const table = folio::ops::rope_table(folio::ops::rope_inverse_frequencies(10000, 8), -3);

@@ -208,7 +208,7 @@ TEST_CASE("tokens that a window gave back are refused on both sides") {
   constexpr ModelConfig windowed{.layers = 1, .kv_heads = 1, .head_dim = 8, .groups = {folio::sliding_window(5, 1)}};
   using Cache = folio::KvCache<folio::Model<windowed>, folio::BlockSize<2>, folio::F32>;
   Cache cache({.num_blocks = {16}}), target({.num_blocks = {16}});
-  folio::test::Story story(cache), other(target);
+  folio::test::ModelSequence story(cache), other(target);
   for (int i = 0; i < 14; ++i) story.extend(1);
   other.extend(14);
   auto const batch = cache.batch({&story.sequence()}), target_batch = target.batch({&other.sequence()});

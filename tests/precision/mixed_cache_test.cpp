@@ -4,8 +4,8 @@
 
 using namespace folio;
 using folio::test::contains;
-using folio::test::MixedStories;
-using folio::test::MixedStory;
+using folio::test::MixedModelSequence;
+using folio::test::MixedModelSequences;
 using folio::test::run_mixed_programs;
 
 namespace {
@@ -67,9 +67,9 @@ TEST_CASE("every length around a tile is demoted as far as tiles go, and attenti
   for (std::int32_t const sinks : {0, 4})
     for (std::int32_t const length : {0, 1, tile - 1, tile, tile + 1, 2 * tile, 2 * tile + 3, 2 * tile + 4}) {
       CAPTURE(sinks, length);
-      MixedStories<Int8Cache> stories(
+      MixedModelSequences<Int8Cache> stories(
           {.hot = {.num_blocks = {50}}, .compressed = {.num_blocks = {50}}, .sinks = sinks});
-      MixedStory story{stories.cache.create(length)};
+      MixedModelSequence story{stories.cache.create(length)};
       stories.write({&story}, length);
       stories.demote(story, length);
       CHECK(story.sequence.num_demoted() == std::max(0, length - sinks) / tile * tile);
@@ -131,17 +131,17 @@ TEST_CASE("a demotion that finds no compressed blocks changes nothing, and goes 
 
 TEST_CASE("threads give the same bytes and the same attention") {
   ThreadPool threads(3);
-  MixedStories<Int8Cache> stories(
+  MixedModelSequences<Int8Cache> stories(
       {.hot = {.num_blocks = {50}}, .compressed = {.num_blocks = {50}}, .sinks = 4, .recent_window = 3});
-  MixedStory story{stories.cache.create(70)};
+  MixedModelSequence story{stories.cache.create(70)};
   stories.write({&story}, 70);
-  MixedStory twin{story.sequence.fork(), story.tokens};
+  MixedModelSequence twin{story.sequence.fork(), story.tokens};
   CHECK(stories.cache.demote(twin.sequence, 70, &threads) == 56);
   stories.demote(story, 70);
   twin.tokens = story.tokens;
   twin.demoted = story.demoted;
   stories.check(twin);
-  for (MixedStory* const s : {&story, &twin}) {
+  for (MixedModelSequence* const s : {&story, &twin}) {
     REQUIRE(stories.take(*s, 2));
     stories.write({s}, 2);
   }
@@ -197,8 +197,8 @@ TEST_CASE("what a mixed cache refuses, it says, and changes nothing") {
 }
 
 TEST_CASE("padded batches attend in both caches") {
-  MixedStories<Int8Cache> stories({.hot = {.num_blocks = {50}}, .compressed = {.num_blocks = {50}}});
-  MixedStory story{stories.cache.create(20)};
+  MixedModelSequences<Int8Cache> stories({.hot = {.num_blocks = {50}}, .compressed = {.num_blocks = {50}}});
+  MixedModelSequence story{stories.cache.create(20)};
   stories.write({&story}, 20);
   stories.demote(story, 20);
   REQUIRE(stories.take(story, 1));

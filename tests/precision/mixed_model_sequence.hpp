@@ -53,7 +53,7 @@ struct MixedToken {
 };
 
 /// A sequence beside the flat list of what its tokens should be.
-struct MixedStory {
+struct MixedModelSequence {
   MixedPrecisionSequence sequence;
   std::vector<MixedToken> tokens = {};
   std::int32_t demoted = 0;
@@ -62,7 +62,7 @@ struct MixedStory {
 
 /// A mixed cache and the stories in it. Throws std::logic_error with what differs.
 template <class Cache>
-class MixedStories {
+class MixedModelSequences {
  public:
   using Hot = typename Cache::HotCache;
   using Compressed = typename Cache::CompressedCache;
@@ -70,13 +70,15 @@ class MixedStories {
   using Twin = PlainTwin<Cache>;
   static constexpr bool has_windows = Cache::has_windows;
 
-  explicit MixedStories(MixedPrecisionConfig const& config) : cache(config), twin(config) {
+  explicit MixedModelSequences(MixedPrecisionConfig const& config) : cache(config), twin(config) {
     poison(cache.hot());
     poison(cache.compressed());
     if constexpr (has_windows) poison(cache.windows());
   }
 
-  MixedStory create(std::int32_t num_tokens = 0) { return {cache.create(num_tokens), {}, 0, twin.create(num_tokens)}; }
+  MixedModelSequence create(std::int32_t num_tokens = 0) {
+    return {cache.create(num_tokens), {}, 0, twin.create(num_tokens)};
+  }
 
   static void expect(bool ok, std::string const& what) {
     if (!ok) throw std::logic_error(what);
@@ -96,7 +98,7 @@ class MixedStories {
   }
 
   /// Slots for n more tokens; false, and nothing changed, where there are not enough.
-  bool take(MixedStory& story, std::int32_t n) {
+  bool take(MixedModelSequence& story, std::int32_t n) {
     auto const before = snapshots();
     bool taken = true;
     if (n % 2 == 0) {
@@ -118,18 +120,18 @@ class MixedStories {
 
   /// Writes the last `n` tokens of each story as new ones, and remembers them. Half of those that are demoted soon are
   /// multiples of others, so that the rows of a tile have different scales.
-  void write(std::vector<MixedStory*> const& stories, std::int32_t n) {
+  void write(std::vector<MixedModelSequence*> const& stories, std::int32_t n) {
     std::vector<MixedPrecisionItem> items;
-    for (MixedStory* const s : stories) items.emplace_back(&s->sequence, n);
+    for (MixedModelSequence* const s : stories) items.emplace_back(&s->sequence, n);
     auto const batch = cache.batch(items);
     [[maybe_unused]] auto const plain = twin.batch(stories, n);
-    for (MixedStory* const s : stories)
+    for (MixedModelSequence* const s : stories)
       for (std::int32_t t = 0; t < n; ++t) s->tokens.push_back({});
     for (std::int32_t layer = 0; layer < num_layers(); ++layer) {
       GroupShape const& shape = shape_of(layer);
       std::vector<float> keys, values;
       std::uint32_t number = next_;
-      for (MixedStory* const s : stories)
+      for (MixedModelSequence* const s : stories)
         for (std::int32_t t = static_cast<std::int32_t>(s->tokens.size()) - n;
              t < static_cast<std::int32_t>(s->tokens.size()); ++t, ++number) {
           auto& rows = s->tokens[static_cast<std::size_t>(t)].layers.emplace_back();
@@ -145,7 +147,7 @@ class MixedStories {
   }
 
   /// Demotes, and does the same to the flat list: each tile is encoded once, as its rows are.
-  void demote(MixedStory& story, std::int32_t num_accepted) {
+  void demote(MixedModelSequence& story, std::int32_t num_accepted) {
     auto const length = static_cast<std::int32_t>(story.tokens.size());
     std::int32_t const begin = cache.sinks() + story.demoted;
     std::int32_t const end = std::min(num_accepted, length - cache.recent_window());
@@ -174,7 +176,7 @@ class MixedStories {
   }
 
   /// Truncates both, or finds out that it cannot be.
-  void truncate(MixedStory& story, std::int32_t n) {
+  void truncate(MixedModelSequence& story, std::int32_t n) {
     bool const in_compressed = story.demoted > 0 && n < cache.sinks() + story.demoted;
     constexpr bool tiles =
         is_tile_format<typename Compressed::KeyQuantizer> || is_tile_format<typename Compressed::ValueQuantizer>;
@@ -196,7 +198,7 @@ class MixedStories {
   }
 
   /// Lengths and all contents of a story, bit by bit.
-  void check(MixedStory const& story) const {
+  void check(MixedModelSequence const& story) const {
     MixedPrecisionSequence const& s = story.sequence;
     auto const length = static_cast<std::int32_t>(story.tokens.size());
     expect(s.num_tokens() == length && s.num_demoted() == story.demoted, "the lengths differ");
@@ -227,10 +229,10 @@ class MixedStories {
   }
 
   /// Attention of the last `queries` tokens of each story over all of it, against the formula in double precision.
-  void check_attention(std::vector<MixedStory const*> const& stories, std::int32_t queries,
+  void check_attention(std::vector<MixedModelSequence const*> const& stories, std::int32_t queries,
                        std::int32_t query_heads_per_kv_head, ThreadPool* threads = nullptr) const {
     std::vector<MixedPrecisionItem> items;
-    for (MixedStory const* const s : stories) items.emplace_back(&s->sequence, queries);
+    for (MixedModelSequence const* const s : stories) items.emplace_back(&s->sequence, queries);
     auto const batch = cache.batch(items);
     [[maybe_unused]] auto const plain = twin.batch(stories, queries);
     for (std::int32_t layer = 0; layer < num_layers(); ++layer) {
@@ -261,12 +263,12 @@ class MixedStories {
   }
 
   /// free + live = all in each cache, and live is what the stories hold.
-  void check_accounting(std::vector<MixedStory*> const& stories) const {
+  void check_accounting(std::vector<MixedModelSequence*> const& stories) const {
     std::int64_t saved = 0;
     auto const count = [&]<class Part>(Part const& of, auto const& sequence_of, std::int64_t sign) {
       for (int g = 0; g < Part::num_groups; ++g) {
         std::vector<BlockId> held;
-        for (MixedStory* const s : stories) {
+        for (MixedModelSequence* const s : stories) {
           auto const blocks = sequence_of(*s).blocks(g);
           held.insert(held.end(), blocks.begin(), blocks.end());
         }
@@ -278,12 +280,12 @@ class MixedStories {
       }
     };
     count(
-        cache.hot(), [](MixedStory const& s) -> Sequence const& { return s.sequence.hot(); }, 0);
+        cache.hot(), [](MixedModelSequence const& s) -> Sequence const& { return s.sequence.hot(); }, 0);
     count(
-        cache.compressed(), [](MixedStory const& s) -> Sequence const& { return s.sequence.compressed(); }, -1);
+        cache.compressed(), [](MixedModelSequence const& s) -> Sequence const& { return s.sequence.compressed(); }, -1);
     if constexpr (has_windows)
       count(
-          cache.windows(), [](MixedStory const& s) -> Sequence const& { return s.sequence.windows(); }, 0);
+          cache.windows(), [](MixedModelSequence const& s) -> Sequence const& { return s.sequence.windows(); }, 0);
     auto const stats = cache.stats();
     for (std::size_t g = 0; g < stats.compressed.groups.size(); ++g)
       saved += (stats.compressed.groups[g].slots_held - stats.compressed.groups[g].slots_empty) *
@@ -318,7 +320,7 @@ class MixedStories {
   }
 
   template <class Quantizer>
-  static void reencode(MixedStory& story, std::int32_t begin, std::int32_t count, std::int32_t layer,
+  static void reencode(MixedModelSequence& story, std::int32_t begin, std::int32_t count, std::int32_t layer,
                        std::int32_t heads, std::int32_t dim, std::vector<float> folio_test::LayerRows::*plane) {
     auto const row = [&](std::int32_t t, std::int32_t head) {
       return (story.tokens[static_cast<std::size_t>(begin + t)].layers[static_cast<std::size_t>(layer)].*plane)
@@ -333,7 +335,7 @@ class MixedStories {
     }
   }
 
-  static std::pair<std::vector<float>, std::vector<float>> flat(MixedStory const& story, std::int32_t layer) {
+  static std::pair<std::vector<float>, std::vector<float>> flat(MixedModelSequence const& story, std::int32_t layer) {
     std::pair<std::vector<float>, std::vector<float>> all;
     for (MixedToken const& token : story.tokens) {
       auto const& rows = token.layers[static_cast<std::size_t>(layer)];
@@ -343,13 +345,13 @@ class MixedStories {
     return all;
   }
 
-  NaiveAttention naive(std::vector<MixedStory const*> const& stories, std::int32_t queries, std::int32_t layer,
+  NaiveAttention naive(std::vector<MixedModelSequence const*> const& stories, std::int32_t queries, std::int32_t layer,
                        std::int32_t heads, std::vector<float> const& q, AttentionParams const& params) const {
     GroupShape const& shape = shape_of(layer);
     NaiveAttention result;
     result.unit = 2e-5;  // of integers of 16 bits, which some of the formats are multiplied with
     float const* row = q.data();
-    for (MixedStory const* const s : stories) {
+    for (MixedModelSequence const* const s : stories) {
       auto [keys, values] = flat(*s, layer);
       auto const length = static_cast<std::int32_t>(s->tokens.size());
       if (shape.values_in_keys())

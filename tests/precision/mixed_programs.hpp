@@ -32,20 +32,22 @@ class MixedProgram {
   }
 
  private:
-  std::vector<MixedStory*> pointers() const {
-    std::vector<MixedStory*> result;
+  std::vector<MixedModelSequence*> pointers() const {
+    std::vector<MixedModelSequence*> result;
     for (auto const& s : all_) result.push_back(s.get());
     return result;
   }
-  MixedStory& any() { return *all_[static_cast<std::size_t>(below(random_, static_cast<std::int32_t>(all_.size())))]; }
+  MixedModelSequence& any() {
+    return *all_[static_cast<std::size_t>(below(random_, static_cast<std::int32_t>(all_.size())))];
+  }
 
   void step() {
     std::int32_t const what = below(random_, 20);
     if (all_.empty() || (what == 0 && all_.size() < 4)) {
-      all_.push_back(std::make_unique<MixedStory>(stories_.create()));
+      all_.push_back(std::make_unique<MixedModelSequence>(stories_.create()));
       return;
     }
-    MixedStory& story = any();
+    MixedModelSequence& story = any();
     auto const length = static_cast<std::int32_t>(story.tokens.size());
     if (what <= 7)
       return append(story,
@@ -59,14 +61,14 @@ class MixedProgram {
   }
 
   /// Anywhere, or around what is demoted.
-  std::int32_t truncation(MixedStory const& story) {
+  std::int32_t truncation(MixedModelSequence const& story) {
     auto const length = static_cast<std::int32_t>(story.tokens.size());
     std::int32_t const edge = stories_.cache.sinks() + story.demoted - below(random_, 3) * Cache::demotion_granularity;
     std::int32_t const near = edge + below(random_, 3) - 1;
     return below(random_, 2) == 0 && near >= 0 && near <= length ? near : length - below(random_, length / 2 + 1);
   }
 
-  void append(MixedStory& story, std::int32_t n) {
+  void append(MixedModelSequence& story, std::int32_t n) {
     if (!stories_.take(story, n)) return;
     stories_.write({&story}, n);
     if constexpr (attends) stories_.check_attention({&story}, n, 2);
@@ -74,15 +76,15 @@ class MixedProgram {
 
   /// One token more in each, as a step of decoding.
   void step_of_all() {
-    std::vector<MixedStory*> grown;
+    std::vector<MixedModelSequence*> grown;
     for (auto const& s : all_)
       if (stories_.take(*s, 1)) grown.push_back(s.get());
     stories_.write(grown, 1);
     if constexpr (attends) stories_.check_attention({grown.begin(), grown.end()}, 1, 1);
   }
 
-  void fork(MixedStory const& story) {
-    auto child = std::make_unique<MixedStory>();
+  void fork(MixedModelSequence const& story) {
+    auto child = std::make_unique<MixedModelSequence>();
     child->sequence = story.sequence.fork();
     child->tokens = story.tokens;
     child->demoted = story.demoted;
@@ -90,16 +92,16 @@ class MixedProgram {
     all_.push_back(std::move(child));
   }
 
-  void release(MixedStory& story) {
+  void release(MixedModelSequence& story) {
     story.sequence.release();
     for (Sequence const* const part : {&story.sequence.hot(), &story.sequence.compressed(), &story.sequence.windows()})
       stories_.expect(!*part, "a released sequence holds something");
     std::erase_if(all_, [&](auto const& s) { return s.get() == &story; });
   }
 
-  MixedStories<Cache> stories_;
+  MixedModelSequences<Cache> stories_;
   std::mt19937 random_;
-  std::vector<std::unique_ptr<MixedStory>> all_;
+  std::vector<std::unique_ptr<MixedModelSequence>> all_;
 };
 
 /// Runs `num_programs` programs of `num_operations` each over pools of several sizes.

@@ -9,8 +9,8 @@
 
 using namespace folio;
 using folio::test::contains;
-using folio::test::MixedStories;
-using folio::test::MixedStory;
+using folio::test::MixedModelSequence;
+using folio::test::MixedModelSequences;
 using folio::test::run_mixed_programs;
 
 namespace {
@@ -56,8 +56,8 @@ TEST_CASE("random programs over tiles") {
 TEST_CASE("every length around a tile, with steps of one and more tokens behind it") {
   for (std::int32_t const length : {0, 1, 7, 8, 9, 15, 16, 17}) {
     CAPTURE(length);
-    MixedStories<Kivi> stories({.hot = {.num_blocks = {50}}, .compressed = {.num_blocks = {50}}});
-    MixedStory story{stories.cache.create(length)};
+    MixedModelSequences<Kivi> stories({.hot = {.num_blocks = {50}}, .compressed = {.num_blocks = {50}}});
+    MixedModelSequence story{stories.cache.create(length)};
     stories.write({&story}, length);
     stories.demote(story, length);
     CHECK(story.sequence.num_demoted() == length / 8 * 8);

@@ -30,8 +30,8 @@ TEST_CASE("random programs: layers with a window are as in a plain cache, the ot
 }
 
 TEST_CASE("a recent window below the window, down to nothing, takes nothing from the window") {
-  MixedStories<Int8Hybrid> stories(small_hybrid(0, 0));
-  MixedStory story = stories.create(24);
+  MixedModelSequences<Int8Hybrid> stories(small_hybrid(0, 0));
+  MixedModelSequence story = stories.create(24);
   stories.write({&story}, 24);
   stories.demote(story, 24);
   REQUIRE(story.sequence.num_demoted() == 24);
@@ -45,8 +45,8 @@ TEST_CASE("a recent window below the window, down to nothing, takes nothing from
 }
 
 TEST_CASE("drafts are taken back from windows as from the others") {
-  MixedStories<Int8Hybrid> stories(small_hybrid(4, 0));
-  MixedStory story = stories.create(20);
+  MixedModelSequences<Int8Hybrid> stories(small_hybrid(4, 0));
+  MixedModelSequence story = stories.create(20);
   stories.write({&story}, 20);
   for (int round = 0; round < 10; ++round) {
     std::int32_t const accepted = static_cast<std::int32_t>(story.tokens.size()) + round % 4;

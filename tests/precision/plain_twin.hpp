@@ -26,8 +26,8 @@ template <class Cache, bool = Cache::has_windows>
 struct PlainTwin {
   explicit PlainTwin(MixedPrecisionConfig const&) {}
   Sequence create(std::int32_t = 0) { return {}; }
-  template <class Stories>
-  int batch(Stories const&, std::int32_t) const {
+  template <class ModelSequences>
+  int batch(ModelSequences const&, std::int32_t) const {
     return 0;
   }
   static std::int64_t free_blocks(Cache const& mixed, int group) { return mixed.hot().num_free_blocks(group); }
@@ -45,8 +45,8 @@ struct PlainTwin<Cache, true> {
 
   Sequence create(std::int32_t num_tokens = 0) { return cache.create(num_tokens); }
 
-  template <class Stories>
-  auto batch(Stories const& stories, std::int32_t queries) const {
+  template <class ModelSequences>
+  auto batch(ModelSequences const& stories, std::int32_t queries) const {
     std::vector<BatchItem> items;
     for (auto const* const s : stories) items.emplace_back(&s->plain, queries);
     return cache.batch(items);
@@ -91,8 +91,8 @@ struct PlainTwin<Cache, true> {
 
   /// The tokens that the step's queries see in `layer`, and what is in a block with them, bit by bit; and gather
   /// refuses the others.
-  template <class Story, class View>
-  static void check_held(Story const& story, View const& view, std::int32_t layer) {
+  template <class ModelSequence, class View>
+  static void check_held(ModelSequence const& story, View const& view, std::int32_t layer) {
     int const group = Plain::model.pattern.at(layer % Plain::model.pattern.period);
     GroupShape const shape = group_shape(Plain::model, group, Plain::Blocks::block_size(group));
     std::int32_t const sinks = blocks_for(shape.sinks, shape.block_size);

@@ -16,7 +16,7 @@ using folio::test::below;
 using folio::test::count_from;
 using folio::test::FullPrefixCache;
 using folio::test::HybridPrefixCache;
-using folio::test::PrefixStory;
+using folio::test::PrefixModelSequence;
 using folio::test::run;
 using folio::test::serve;
 using folio::test::Symbols;
@@ -94,7 +94,7 @@ TEST_CASE("sequences inserted at once leave the same prefixes in as few nodes as
   std::vector<Symbols> const symbols = {count_from(1, 4), count_from(1, 12), count_from(1, 8) + count_from(70, 4)};
   FullPrefixCache<F32> one_by_one({.num_blocks = {40}}), at_once({.num_blocks = {40}});
   for (auto* cache : {&one_by_one, &at_once}) {
-    std::vector<PrefixStory<FullPrefixCache<F32>>> stories;
+    std::vector<PrefixModelSequence<FullPrefixCache<F32>>> stories;
     for (Symbols const& s : symbols) stories.push_back(run(*cache, s));
     if (cache == &one_by_one) {
       for (auto& story : stories) story.insert();

@@ -18,7 +18,7 @@ using folio::test::count_from;
 using folio::test::first_of;
 using folio::test::FullPrefixCache;
 using folio::test::HybridPrefixCache;
-using folio::test::PrefixStory;
+using folio::test::PrefixModelSequence;
 using folio::test::run;
 using folio::test::serve;
 using folio::test::Symbols;
@@ -61,7 +61,7 @@ TEMPLATE_TEST_CASE("a prompt that is cached to its end leaves one token to compu
   }();
   BlockId const cached = first.sequence().blocks()[1];
   auto const before = bytes_of(cache, cached);
-  PrefixStory<FullPrefixCache<TestType>> second(cache, prompt);
+  PrefixModelSequence<FullPrefixCache<TestType>> second(cache, prompt);
   CHECK(second.sequence().num_tokens() == 7);
   CHECK(second.sequence().blocks()[1] == cached);
   second.extend({99});  // into the partly taken block: a copy of it
@@ -203,7 +203,7 @@ TEST_CASE("with a window, a prompt is found where the window before its end is t
   folio::test::poison(cache);
   Symbols const tokens = count_from(1, 60);
   {
-    PrefixStory<Hybrid> story(cache, tokens);
+    PrefixModelSequence<Hybrid> story(cache, tokens);
     for (std::int32_t t = 0; t < 36; ++t) story.extend({tokens[static_cast<std::size_t>(t)]});
     CHECK(story.insert() == 36);  // the window group has the sinks and tokens from 16 on
   }
@@ -225,13 +225,13 @@ TEST_CASE("what was given back behind a window comes with the next sequence that
   folio::test::poison(cache);
   Symbols const tokens = count_from(1, 60);
   {
-    PrefixStory<Hybrid> story(cache, tokens);
+    PrefixModelSequence<Hybrid> story(cache, tokens);
     for (std::int32_t t = 0; t < 36; ++t) story.extend({tokens[static_cast<std::size_t>(t)]});
     story.insert();
   }
   CHECK(cache.num_cached_tokens(first_of(tokens, 21)) == 4);
   {
-    PrefixStory<Hybrid> story(cache, first_of(tokens, 25));
+    PrefixModelSequence<Hybrid> story(cache, first_of(tokens, 25));
     story.finish(first_of(tokens, 25));  // at once: it has the window of every token
     CHECK(story.insert(24) == 24);
     CHECK(story.difference() == "");

@@ -15,7 +15,7 @@ using folio::test::contains;
 using folio::test::count_from;
 using folio::test::first_of;
 using folio::test::FullPrefixCache;
-using folio::test::PrefixStory;
+using folio::test::PrefixModelSequence;
 using folio::test::run;
 using folio::test::serve;
 using folio::test::SharedHostMemory;
@@ -44,7 +44,7 @@ TEST_CASE("prefixes are evicted when there is no other room, the oldest and deep
 TEST_CASE("blocks that a sequence found are not evicted while it lives") {
   Cache cache({.num_blocks = {4}});
   serve(cache, count_from(1, 8));
-  PrefixStory<Cache> holder(cache, count_from(1, 9));
+  PrefixModelSequence<Cache> holder(cache, count_from(1, 9));
   serve(cache, count_from(50, 8));
   CHECK_FALSE(cache.create().try_extend(9));
   CHECK(holder.difference() == "");
@@ -61,7 +61,8 @@ TEST_CASE("a lease whose prefix was split off above it moves there when nothing 
     one.insert();
     other.insert();
   }
-  PrefixStory<Cache> holder(cache, first_of(stem, 6) + count_from(900, 1));  // six tokens of the node that ends with 14
+  PrefixModelSequence<Cache> holder(
+      cache, first_of(stem, 6) + count_from(900, 1));  // six tokens of the node that ends with 14
   CHECK(holder.size() == 6);
   serve(cache, first_of(stem, 13) + count_from(300, 3));           // which is split behind the 13th
   cache.prefixes().evict_all();                                    // so that the 14th token is in no block any more
@@ -190,16 +191,16 @@ TEST_CASE("where copies wait for the next step, a partly taken block comes right
   Shared cache({.num_blocks = {4}});
   folio::test::poison(cache);
   serve(cache, count_from(1, 8));
-  PrefixStory<Shared> second(cache, count_from(1, 8));
+  PrefixModelSequence<Shared> second(cache, count_from(1, 8));
   BlockId const cached = second.sequence().blocks()[1];
   CHECK(second.take_slots(Symbols{8}));
   CHECK(cache.stats().counters.copies == 1);
   // The block that is still to be read is evicted, and another sequence gets it, in the same step.
-  PrefixStory<Shared> third(cache, count_from(50, 8));
+  PrefixModelSequence<Shared> third(cache, count_from(50, 8));
   CHECK(third.take_slots(count_from(50, 8)));
   CHECK((third.sequence().blocks()[0] == cached || third.sequence().blocks()[1] == cached));
-  PrefixStory<Shared> const* const both[] = {&third, &second};
-  PrefixStory<Shared>::write(cache, both);
+  PrefixModelSequence<Shared> const* const both[] = {&third, &second};
+  PrefixModelSequence<Shared>::write(cache, both);
   CHECK(second.difference() == "");
   CHECK(third.difference() == "");
 }

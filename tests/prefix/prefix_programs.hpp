@@ -80,7 +80,7 @@ struct Once {
 template <class Cache, class Attempt = Once>
 class PrefixProgram {
  public:
-  using Story = PrefixStory<Cache>;
+  using ModelSequence = PrefixModelSequence<Cache>;
 
   /// `ample`: nothing is ever evicted, and so it is known exactly what must be found.
   PrefixProgram(std::vector<std::int64_t> const& num_blocks, unsigned seed, bool ample, int check_every = 1)
@@ -123,7 +123,7 @@ class PrefixProgram {
   static constexpr bool has_shares = requires(Cache & cache) { cache.prefixes().eviction().num_tenants(); };
 
   struct Running {
-    Story story;
+    ModelSequence story;
     std::int32_t kept;          // so many first tokens stay in the tree as long as it runs
     std::shared_ptr<bool> use;  // whether it counted, where it was created for a prompt; that of its forks, too
     bool waits = false;         // it has not got slots yet
@@ -238,7 +238,7 @@ class PrefixProgram {
     std::int32_t tenant = any(3);
     if (has_shares && tenant == 0) tenant = 3 + step_;  // who comes once
     attempt([&] { sequence = cache_.create(prefix, tenant); });
-    Story story(cache_, std::move(sequence), prefix);
+    ModelSequence story(cache_, std::move(sequence), prefix);
     expect(story.size() == promised, "create found something else than num_cached_tokens");
     expect(story.size() < size, "nothing was left to compute");
     if (ample_ && !has_windows) expect(story.size() == std::min(size - 1, oracle(prefix)), "not the longest prefix");
@@ -271,7 +271,7 @@ class PrefixProgram {
     if (symbols.empty()) return;
     for (int turn = 0; turn < 2; ++turn) {
       Prefix const prefix(symbols);
-      running_.push_back({Story(cache_, prefix), 0, std::make_shared<bool>(false), true});
+      running_.push_back({ModelSequence(cache_, prefix), 0, std::make_shared<bool>(false), true});
       Running& one = running_.back();
       one.found = one.story.size();
       one.asked = static_cast<std::int32_t>(symbols.size());
@@ -360,7 +360,7 @@ class PrefixProgram {
     return true;
   }
 
-  void write(std::initializer_list<Story const*> stories) { Story::write(cache_, stories); }
+  void write(std::initializer_list<ModelSequence const*> stories) { ModelSequence::write(cache_, stories); }
 
   Symbols some_symbols() {
     Symbols more;
@@ -654,7 +654,7 @@ class PrefixProgram {
       for (Running const& one : running_) items_.emplace_back(&one.story.sequence(), 0);
       batch_.emplace(cache_.batch(items_));
       for (std::size_t i = 0; i < running_.size(); ++i) {
-        Story const& story = running_[i].story;
+        ModelSequence const& story = running_[i].story;
         if (story.size() == 0) continue;
         std::int32_t const found = std::max(1, std::min(story.size(), story.sequence().num_cached_tokens())) - 1;
         for (std::int32_t const token : {story.size() - 1, found, any(story.size()), any(story.size())}) {

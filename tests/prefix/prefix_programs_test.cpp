@@ -54,19 +54,19 @@ double seconds_to_evict(std::int32_t tokens, unsigned seed) {
   constexpr std::int32_t block_size = 16, chunk = 4096;
   std::mt19937 random(seed);
   std::int64_t const num_blocks = tokens / block_size;
-  PrefixBooks<PrefixTree<>> books({group_of(block_size), group_of(block_size, 1024)}, {num_blocks, num_blocks});
+  PrefixLedger<PrefixTree<>> ledger({group_of(block_size), group_of(block_size, 1024)}, {num_blocks, num_blocks});
   Symbols symbols;
-  SequenceState& sequence = books.store.create();
+  SequenceState& sequence = ledger.store.create();
   for (std::int32_t t = 0; t < tokens; t += chunk) {
     for (std::int32_t i = 0; i < chunk; ++i) symbols.push_back(below(random, 1000));
-    REQUIRE(books.store.try_extend(sequence, chunk));
-    if (seed % 2 == 1 && below(random, 4) == 0) books.tree.insert(sequence, 0, symbols);
+    REQUIRE(ledger.store.try_extend(sequence, chunk));
+    if (seed % 2 == 1 && below(random, 4) == 0) ledger.tree.insert(sequence, 0, symbols);
   }
-  REQUIRE(books.tree.insert(sequence, 0, symbols) == tokens);
-  books.store.release(sequence);
+  REQUIRE(ledger.tree.insert(sequence, 0, symbols) == tokens);
+  ledger.store.release(sequence);
   int evicted = 0;
   auto const begin = std::chrono::steady_clock::now();
-  while (evicted < 1000 && books.tree.evict_unit()) ++evicted;
+  while (evicted < 1000 && ledger.tree.evict_unit()) ++evicted;
   std::chrono::duration<double> const seconds = std::chrono::steady_clock::now() - begin;
   REQUIRE(evicted == 1000);
   return seconds.count();

@@ -16,7 +16,7 @@ using folio::test::EvictingPrefixCache;
 using folio::test::first_of;
 using folio::test::FullPrefixCache;
 using folio::test::HybridPrefixCache;
-using folio::test::PrefixStory;
+using folio::test::PrefixModelSequence;
 using folio::test::run;
 using folio::test::serve;
 using folio::test::Symbols;
@@ -124,12 +124,12 @@ TEST_CASE("what a prefix lacks behind its window is not taken from another prefi
   HybridPrefixCache<F32> cache({.num_blocks = {40, 60, 30}});
   Symbols const tokens = count_from(1, 36);
   {
-    PrefixStory<HybridPrefixCache<F32>> story(cache, tokens);
+    PrefixModelSequence<HybridPrefixCache<F32>> story(cache, tokens);
     for (std::int32_t const token : tokens) story.extend({token});  // so that its window gives blocks back
     CHECK(story.insert() == 36);
   }
   {
-    PrefixStory<HybridPrefixCache<F32>> story(cache, {tokens, 1});
+    PrefixModelSequence<HybridPrefixCache<F32>> story(cache, {tokens, 1});
     story.extend(tokens);  // at once: it has every block
     CHECK(story.insert() == 36);
     auto const stored = cache.stats().prefixes.stored_units;
@@ -147,7 +147,7 @@ TEST_CASE("a sequence that begins with a prefix gives back behind its window wha
   HybridPrefixCache<F32> cache({.num_blocks = {40, 60, 30}});
   Symbols const tokens = count_from(1, 60);
   {
-    PrefixStory<HybridPrefixCache<F32>> story(cache, tokens);
+    PrefixModelSequence<HybridPrefixCache<F32>> story(cache, tokens);
     story.extend(first_of(tokens, 36));
     CHECK(story.insert() == 36);
   }
@@ -155,7 +155,7 @@ TEST_CASE("a sequence that begins with a prefix gives back behind its window wha
     auto const blocks = sequence.blocks(1);
     return std::count_if(blocks.begin(), blocks.end(), [](BlockId block) { return block != null_block; });
   };
-  PrefixStory<HybridPrefixCache<F32>> found(cache, first_of(tokens, 37)), plain(cache, {tokens, 7});
+  PrefixModelSequence<HybridPrefixCache<F32>> found(cache, first_of(tokens, 37)), plain(cache, {tokens, 7});
   REQUIRE(found.size() == 36);
   CHECK_THROWS_WITH(found.sequence().truncate(20), contains("with a window of 7, gave back the tokens before 30"));
   plain.extend(first_of(tokens, 36));
@@ -176,7 +176,7 @@ TEST_CASE("in groups with a window, blocks that no prompt can take any more are 
   HybridPrefixCache<F32> cache({.num_blocks = {40, 60, 30}});
   Symbols const tokens = count_from(1, 36);
   {
-    PrefixStory<HybridPrefixCache<F32>> story(cache, tokens);
+    PrefixModelSequence<HybridPrefixCache<F32>> story(cache, tokens);
     for (std::int32_t t = 0; t < 26; ++t) story.extend({tokens[static_cast<std::size_t>(t)]});
     story.finish(tokens);  // the first of these sees token 20, and a unit before is kept: from token 8 on
     CHECK(story.insert() == 36);

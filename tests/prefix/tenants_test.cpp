@@ -13,7 +13,7 @@ using namespace folio;
 using folio::test::below;
 using folio::test::contains;
 using folio::test::count_from;
-using folio::test::PrefixBooks;
+using folio::test::PrefixLedger;
 using folio::test::Symbols;
 
 namespace {
@@ -22,11 +22,11 @@ namespace {
 std::int32_t found(TenantSpace const& first, TenantSpace const& second, std::int32_t num_public,
                    Symbols const& tokens = count_from(1, 64), PrefixScope const& scope = {}) {
   KeyTable keys;
-  PrefixBooks<PrefixTree<>> books(100);
+  PrefixLedger<PrefixTree<>> ledger(100);
   auto const left = tenant_prefix(keys, first, tokens, num_public, scope);
-  REQUIRE(books.serve(left));
-  CHECK(books.kept(left) == 64);
-  return books.kept(tenant_prefix(keys, second, tokens, num_public, scope));
+  REQUIRE(ledger.serve(left));
+  CHECK(ledger.kept(left) == 64);
+  return ledger.kept(tenant_prefix(keys, second, tokens, num_public, scope));
 }
 
 constexpr Isolation levels[] = {Isolation::own_space, Isolation::public_opening, Isolation::all_shared};
@@ -69,14 +69,14 @@ TEST_CASE("whatever two tenants are called, they share no more than both allow")
 
 TEST_CASE("nobody's adapter or image that is called like a tenant's salt finds the tenant's private part") {
   KeyTable keys;
-  PrefixBooks<PrefixTree<>> books(100);
+  PrefixLedger<PrefixTree<>> ledger(100);
   auto const tokens = count_from(1, 64);
-  REQUIRE(books.serve(tenant_prefix(keys, {Isolation::public_opening, "a"}, tokens, 24)));
+  REQUIRE(ledger.serve(tenant_prefix(keys, {Isolation::public_opening, "a"}, tokens, 24)));
   using Kind = PrefixAttribute::Kind;
   for (Kind const kind : {Kind::media, Kind::embeddings, Kind::adapter}) {
     PrefixAttribute const attribute{kind, "a", 24};
     auto const prompt = tenant_prefix(keys, {Isolation::all_shared}, tokens, 0, {}, {&attribute, 1});
-    CHECK(books.kept(prompt) == 24);
+    CHECK(ledger.kept(prompt) == 24);
   }
 }
 

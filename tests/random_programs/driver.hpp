@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What the host's half and the device's half of random programs share with the programs: the model, and how rows
+// What the host's driver and the device's driver of random programs share with the programs: the model, and how rows
 // differ.
 
 #include <cstring>

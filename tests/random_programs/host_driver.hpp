@@ -13,11 +13,11 @@
 namespace folio_test {
 
 template <class Quantizers, class Layout>
-class HostHalf {
+class HostDriver {
  public:
   using Cache = ProgramCache<Layout, folio::HostAllocator, Quantizers>;
 
-  explicit HostHalf(std::vector<std::int64_t> const& num_blocks) : cache_({.num_blocks = num_blocks}) {
+  explicit HostDriver(std::vector<std::int64_t> const& num_blocks) : cache_({.num_blocks = num_blocks}) {
     // Unwritten bytes are NaN in every float format: whoever reads them is found out.
     for (int g = 0; g < Cache::num_groups; ++g)
       std::memset(cache_.pool(g) + cache_.block_bytes(g), 0xFF,

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What random programs are made of, and how they are drawn: the same for the host's half and the device's.
+// What random programs are made of, and how they are drawn: the same for the host's driver and the device's.
 
 #include <rapidcheck.h>
 

@@ -17,7 +17,7 @@ namespace folio_test {
 
 /// Runs a program and throws std::logic_error with what differed, if anything does.
 ///
-/// A `Half` is where the blocks are, and who writes and reads them: HostHalf, or the device's. It has
+/// A `Driver` is where the blocks are, and who writes and reads them: HostDriver, or the device's. It has
 ///   Cache& cache()
 ///   void write(items, inputs)           a step: the query tokens of `items` write `inputs`, by layer
 ///   bool look(items)                    a step without new tokens, to be read; or false: not this time
@@ -25,13 +25,14 @@ namespace folio_test {
 ///   void settle()                       every read so far has been compared, nothing is held any more
 ///   std::deque<HeldBlocks> const& held()
 ///   and what it has to do with Operation::swap and Operation::resize, where programs have these
-template <class Half>
+template <class Driver>
 class ProgramRun {
  public:
-  using Cache = typename Half::Cache;
+  using Cache = typename Driver::Cache;
 
   template <class... Arguments>
-  explicit ProgramRun(Arguments&&... arguments) : half_(std::forward<Arguments>(arguments)...), cache_(half_.cache()) {}
+  explicit ProgramRun(Arguments&&... arguments)
+      : driver_(std::forward<Arguments>(arguments)...), cache_(driver_.cache()) {}
 
   void run(std::vector<Operation> const& program, bool traced = false) {
     for (Operation const& op : program) {
@@ -43,7 +44,7 @@ class ProgramRun {
     sequences_.clear();
     references_.clear();
     parked_.clear();
-    half_.settle();
+    driver_.settle();
     check_accounting();
     for (int g = 0; g < Cache::num_groups; ++g)
       expect(cache_.num_free_blocks(g) == cache_.num_blocks(g), "blocks leaked");
@@ -75,7 +76,7 @@ class ProgramRun {
       case Operation::bad:
         return bad(i, op.amount);
       case Operation::swap:
-        if constexpr (requires { half_.swap_out(sequences_[i]); }) return swap(i);
+        if constexpr (requires { driver_.swap_out(sequences_[i]); }) return swap(i);
         return;
       case Operation::resize:
         if constexpr (folio::ResizableAllocator<typename Cache::Allocator>) return resize(op);
@@ -135,7 +136,7 @@ class ProgramRun {
       auto const blocks = s.blocks(group);
       n += static_cast<int>(std::count(blocks.begin(), blocks.end(), id));
     }
-    for (HeldBlocks const& held : half_.held()) {
+    for (HeldBlocks const& held : driver_.held()) {
       auto const& blocks = held.blocks[static_cast<std::size_t>(group)];
       n += static_cast<int>(std::count(blocks.begin(), blocks.end(), id));
     }
@@ -154,7 +155,7 @@ class ProgramRun {
     for (std::size_t const i : grown)
       for (std::int32_t t = 0; t < n; ++t)
         references_[i].push_back(write(next_token_++, sequences_[i].num_tokens() - n + t));
-    half_.write(items, inputs_);
+    driver_.write(items, inputs_);
     inputs_.clear();
   }
 
@@ -211,7 +212,7 @@ class ProgramRun {
     for (int g = 0; g < Cache::num_groups; ++g)  // whole ones only: it comes back as one long append
       for (folio::BlockId const block : s.blocks(g))
         if (block == folio::null_block) return;
-    parked_.push_back({half_.swap_out(s), references_[i]});
+    parked_.push_back({driver_.swap_out(s), references_[i]});
     release(i);
   }
 
@@ -221,7 +222,7 @@ class ProgramRun {
     references_.emplace_back();
     auto const& [blocks, reference] = parked_.front();
     if (!take_slots(sequences_.size() - 1, static_cast<std::int32_t>(reference.size()))) return;
-    half_.swap_in(blocks, sequences_.back());
+    driver_.swap_in(blocks, sequences_.back());
     references_.back() = reference;
     parked_.erase(parked_.begin());
   }
@@ -230,7 +231,7 @@ class ProgramRun {
     int const group = static_cast<int>(op.which % Cache::num_groups);
     // Half of them so small that blocks in use are often in the way.
     std::int64_t const before = cache_.num_blocks(group), wanted = 1 + op.amount / 2 % (op.amount % 2 == 0 ? 100 : 10);
-    half_.before_resize();  // first: it lets go of blocks that are held
+    driver_.before_resize();  // first: it lets go of blocks that are held
     bool possible = true;
     for (std::int64_t id = wanted + 1; id <= before; ++id)
       possible = possible && holders(folio::BlockId{static_cast<std::int32_t>(id)}, group) == 0;
@@ -297,7 +298,7 @@ class ProgramRun {
   void check_contents() {
     std::vector<folio::BatchItem> items;
     for (folio::Sequence const& s : sequences_) items.emplace_back(&s, 0);
-    if (items.empty() || !half_.look(items)) return;
+    if (items.empty() || !driver_.look(items)) return;
     for (std::size_t i = 0; i < sequences_.size(); ++i) {
       expect(sequences_[i].num_tokens() == static_cast<std::int32_t>(references_[i].size()), "wrong length");
       for (std::int32_t layer = 0; layer < program_model.layers; ++layer) check_layer(i, layer);
@@ -319,7 +320,7 @@ class ProgramRun {
                         blocks[static_cast<std::size_t>(block)] != folio::null_block;
       if (held) continue;
       expect(token == length || !shape.visible(length, token), "a token that the next query sees was given back");
-      if (first < token) half_.read(i, layer, first, token - first, references_[i]);
+      if (first < token) driver_.read(i, layer, first, token - first, references_[i]);
       first = token + 1;
     }
   }
@@ -339,7 +340,7 @@ class ProgramRun {
         }
       };
       for (folio::Sequence const& s : sequences_) count(s.blocks(g), s.num_tokens());
-      for (HeldBlocks const& held : half_.held()) count(held.blocks[static_cast<std::size_t>(g)], held.num_tokens);
+      for (HeldBlocks const& held : driver_.held()) count(held.blocks[static_cast<std::size_t>(g)], held.num_tokens);
       std::int64_t shared = 0, empty = 0;
       for (auto const& [id, use] : live) {
         shared += use.first > 1 ? 1 : 0;
@@ -352,7 +353,7 @@ class ProgramRun {
       expect(s.slots_empty == empty, "empty slots are miscounted");
       expect(s.allocated - s.freed == s.live && s.peak_live >= s.live, "counters do not close");
     }
-    expect(stats.num_sequences == static_cast<std::int64_t>(sequences_.size() + half_.held().size()),
+    expect(stats.num_sequences == static_cast<std::int64_t>(sequences_.size() + driver_.held().size()),
            "sequences are miscounted");
   }
 
@@ -364,11 +365,11 @@ class ProgramRun {
 
   /// A sequence whose blocks are elsewhere.
   struct Parked {
-    int blocks;  // what the half calls them
+    int blocks;  // what the driver calls them
     ReferenceSequence reference;
   };
 
-  Half half_;
+  Driver driver_;
   Cache& cache_;
   std::vector<folio::Sequence> sequences_;
   std::vector<ReferenceSequence> references_;

@@ -14,7 +14,7 @@
 
 namespace {
 
-using folio_test::HostHalf;
+using folio_test::HostDriver;
 using folio_test::Operation;
 
 /// Runs many random programs; a failure is shrunk and printed with the operations that lead to it.
@@ -24,7 +24,7 @@ void run_programs(char const* name) {
   bool const ok = rc::check(name, [] {
     auto const blocks = *folio_test::pool_sizes();
     auto const program = *rc::gen::scale(2.0, rc::gen::container<std::vector<Operation>>(folio_test::operation()));
-    folio_test::ProgramRun<HostHalf<Quantizers, folio::FOLIO_TEST_LAYOUT>> run(blocks);
+    folio_test::ProgramRun<HostDriver<Quantizers, folio::FOLIO_TEST_LAYOUT>> run(blocks);
     try {
       run.run(program);
     } catch (std::logic_error const& difference) {

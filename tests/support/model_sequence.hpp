@@ -53,30 +53,30 @@ inline std::vector<std::int32_t> block_ids(Sequence const& sequence, int group =
 
 /// A sequence, and for each of its tokens the number that its rows were made of.
 template <class Cache>
-class Story {
+class ModelSequence {
  public:
-  explicit Story(Cache const& cache, Sequence sequence) : cache_(&cache), sequence_(std::move(sequence)) {}
-  explicit Story(Cache& cache) : Story(cache, cache.create()) {}
+  explicit ModelSequence(Cache const& cache, Sequence sequence) : cache_(&cache), sequence_(std::move(sequence)) {}
+  explicit ModelSequence(Cache& cache) : ModelSequence(cache, cache.create()) {}
 
   [[nodiscard]] Sequence& sequence() { return sequence_; }
   [[nodiscard]] Sequence* operator->() { return &sequence_; }
 
   /// Takes slots for n new tokens and writes them in every layer.
-  Story& extend(std::int32_t n) {
+  ModelSequence& extend(std::int32_t n) {
     sequence_.extend(n);
     for (std::int32_t i = 0; i < n; ++i) tokens_.push_back(next_token());
     write();
     return *this;
   }
 
-  Story& truncate(std::int32_t n) {
+  ModelSequence& truncate(std::int32_t n) {
     sequence_.truncate(n);
     tokens_.resize(static_cast<std::size_t>(n));
     return *this;
   }
 
-  [[nodiscard]] Story fork() const {
-    Story child(*cache_, sequence_.fork());
+  [[nodiscard]] ModelSequence fork() const {
+    ModelSequence child(*cache_, sequence_.fork());
     child.tokens_ = tokens_;
     return child;
   }

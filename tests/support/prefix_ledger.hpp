@@ -33,16 +33,16 @@ inline Symbols count_from(std::int32_t first, std::int32_t n) {
 }
 
 template <class Tree>
-struct PrefixBooks {
+struct PrefixLedger {
   static constexpr std::int64_t block_bytes = 64;
 
-  PrefixBooks(std::vector<GroupShape> const& shapes, std::vector<std::int64_t> const& num_blocks)
+  PrefixLedger(std::vector<GroupShape> const& shapes, std::vector<std::int64_t> const& num_blocks)
       : store(shapes, num_blocks, {nullptr, [](void*, int, BlockId, BlockId) noexcept {}}),
         tree(store, std::vector<std::int64_t>(shapes.size(), block_bytes)) {
     store.set_prefix_hooks(tree.hooks());
   }
-  explicit PrefixBooks(std::int64_t num_blocks, std::int32_t block_size = 4)
-      : PrefixBooks({group_of(block_size)}, {num_blocks}) {}
+  explicit PrefixLedger(std::int64_t num_blocks, std::int32_t block_size = 4)
+      : PrefixLedger({group_of(block_size)}, {num_blocks}) {}
 
   /// A sequence of `symbols`, or null when there is no room.
   SequenceState* run(Prefix const& prompt, std::int32_t tenant = 0) {
@@ -73,11 +73,11 @@ struct PrefixBooks {
 };
 
 /// A change of a tree by random requests of few symbols, so that prefixes meet, split and join by chance.
-template <class Books>
+template <class Ledger>
 class RandomRequests {
  public:
-  RandomRequests(Books& books, unsigned seed, std::int32_t num_tenants = 1)
-      : books_(books), random_(seed), num_tenants_(num_tenants) {}
+  RandomRequests(Ledger& ledger, unsigned seed, std::int32_t num_tenants = 1)
+      : ledger_(ledger), random_(seed), num_tenants_(num_tenants) {}
   ~RandomRequests() { finish(); }
 
   void step() {
@@ -88,14 +88,14 @@ class RandomRequests {
     Running& one = running_[i];
     if (what < 5) {
       one.symbols.push_back(below(random_, 3));
-      if (!books_.store.try_extend(*one.state, 1)) one.symbols.pop_back();
+      if (!ledger_.store.try_extend(*one.state, 1)) one.symbols.pop_back();
     } else if (what < 7) {
-      books_.tree.insert(*one.state, one.scope, one.symbols);
+      ledger_.tree.insert(*one.state, one.scope, one.symbols);
     } else if (what < 8 && running_.size() < 6) {
-      running_.push_back({&books_.store.fork(*one.state), one.scope, one.symbols});
+      running_.push_back({&ledger_.store.fork(*one.state), one.scope, one.symbols});
     } else {
-      if (what == 8) books_.tree.insert(*one.state, one.scope, one.symbols);
-      books_.store.release(*one.state);
+      if (what == 8) ledger_.tree.insert(*one.state, one.scope, one.symbols);
+      ledger_.store.release(*one.state);
       running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
     }
   }
@@ -111,7 +111,7 @@ class RandomRequests {
   [[nodiscard]] std::mt19937& random() { return random_; }
 
   void finish() {
-    for (Running const& one : running_) books_.store.release(*one.state);
+    for (Running const& one : running_) ledger_.store.release(*one.state);
     running_.clear();
   }
 
@@ -130,7 +130,7 @@ class RandomRequests {
   void begin() {
     Symbols symbols = prompt();
     std::int32_t const scope = below(random_, 2);
-    SequenceState* const state = books_.run({symbols, scope}, below(random_, num_tenants_));
+    SequenceState* const state = ledger_.run({symbols, scope}, below(random_, num_tenants_));
     if (state == nullptr) return;
     if (prompts_.size() < 20)
       prompts_.push_back(symbols);
@@ -139,7 +139,7 @@ class RandomRequests {
     running_.push_back({state, scope, std::move(symbols)});
   }
 
-  Books& books_;
+  Ledger& ledger_;
   std::mt19937 random_;
   std::int32_t num_tenants_;
   std::vector<Running> running_;

@@ -29,17 +29,17 @@ inline Symbols operator+(Symbols first, Symbols const& second) {
 inline Symbols first_of(Symbols const& symbols, std::int32_t n) { return {symbols.begin(), symbols.begin() + n}; }
 
 template <class Cache>
-class PrefixStory {
+class PrefixModelSequence {
  public:
   /// Begins with what the cache has of `prompt`; the rest is to be appended.
-  PrefixStory(Cache& cache, Prefix const& prompt, std::int32_t tenant = 0)
+  PrefixModelSequence(Cache& cache, Prefix const& prompt, std::int32_t tenant = 0)
       : cache_(&cache), sequence_(cache.create(prompt, tenant)), scope_(prompt.scope) {
     note(prompt.symbols.first(static_cast<std::size_t>(sequence_.num_tokens())));
   }
 
   /// The same with a sequence that was created for `prompt`.
-  PrefixStory(Cache& cache, Sequence sequence, Prefix const& prompt)
-      : PrefixStory(cache, std::move(sequence), prompt.scope) {
+  PrefixModelSequence(Cache& cache, Sequence sequence, Prefix const& prompt)
+      : PrefixModelSequence(cache, std::move(sequence), prompt.scope) {
     note(prompt.symbols.first(static_cast<std::size_t>(sequence_.num_tokens())));
   }
 
@@ -59,14 +59,14 @@ class PrefixStory {
   void took_slots(std::span<std::int32_t const> more) { note(more); }
 
   /// Writes the tokens of the last append of each story in one step.
-  static void write(Cache& cache, std::span<PrefixStory const* const> stories) {
+  static void write(Cache& cache, std::span<PrefixModelSequence const* const> stories) {
     std::vector<BatchItem> items;
-    for (PrefixStory const* story : stories) items.emplace_back(&story->sequence_);
+    for (PrefixModelSequence const* story : stories) items.emplace_back(&story->sequence_);
     auto const batch = cache.batch(items);
     for (std::int32_t layer = 0; layer < Cache::model.layers; ++layer) {
       GroupShape const& shape = cache.shape(Cache::model.pattern.place(layer).group);
       std::vector<float> keys, values;
-      for (PrefixStory const* story : stories)
+      for (PrefixModelSequence const* story : stories)
         for (std::int32_t t = story->size() - story->sequence_.num_new_tokens(); t < story->size(); ++t)
           for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
             story->add_row(shape, 0, layer, t, head, keys);
@@ -78,21 +78,21 @@ class PrefixStory {
 
   [[nodiscard]] bool try_extend(std::span<std::int32_t const> more) {
     if (!take_slots(more)) return false;
-    PrefixStory const* const self = this;
+    PrefixModelSequence const* const self = this;
     write(*cache_, {&self, 1});
     return true;
   }
-  PrefixStory& extend(Symbols const& more) {
+  PrefixModelSequence& extend(Symbols const& more) {
     if (!try_extend(more)) FAIL("there is no room for " << more.size() << " tokens");
     return *this;
   }
   /// Appends and writes what is missing of `prompt`.
-  PrefixStory& finish(Symbols const& prompt) { return extend({prompt.begin() + size(), prompt.end()}); }
+  PrefixModelSequence& finish(Symbols const& prompt) { return extend({prompt.begin() + size(), prompt.end()}); }
 
-  [[nodiscard]] PrefixStory fork() const { return with(sequence_.fork()); }
+  [[nodiscard]] PrefixModelSequence fork() const { return with(sequence_.fork()); }
   /// The story of a fork of this one's sequence.
-  [[nodiscard]] PrefixStory with(Sequence fork) const {
-    PrefixStory child = PrefixStory(*cache_, std::move(fork), scope_);
+  [[nodiscard]] PrefixModelSequence with(Sequence fork) const {
+    PrefixModelSequence child = PrefixModelSequence(*cache_, std::move(fork), scope_);
     child.symbols_ = symbols_;
     child.digests_ = digests_;
     return child;
@@ -147,7 +147,7 @@ class PrefixStory {
   }
 
  private:
-  PrefixStory(Cache& cache, Sequence sequence, std::int32_t scope)
+  PrefixModelSequence(Cache& cache, Sequence sequence, std::int32_t scope)
       : cache_(&cache), sequence_(std::move(sequence)), scope_(scope) {}
 
   void note(std::span<std::int32_t const> more) {
@@ -198,8 +198,8 @@ bool accounts_close(Cache const& cache) {
 
 /// Runs `prompt` to its end; to be kept by insert().
 template <class Cache>
-PrefixStory<Cache> run(Cache& cache, Symbols const& prompt, std::int32_t scope = 0) {
-  PrefixStory<Cache> story(cache, {prompt, scope});
+PrefixModelSequence<Cache> run(Cache& cache, Symbols const& prompt, std::int32_t scope = 0) {
+  PrefixModelSequence<Cache> story(cache, {prompt, scope});
   story.finish(prompt);
   return story;
 }
@@ -207,7 +207,7 @@ PrefixStory<Cache> run(Cache& cache, Symbols const& prompt, std::int32_t scope =
 /// A request that comes, is kept and goes. Returns how many tokens it found.
 template <class Cache>
 std::int32_t serve(Cache& cache, Symbols const& prompt, std::int32_t scope = 0, std::int32_t tenant = 0) {
-  PrefixStory<Cache> story(cache, {prompt, scope}, tenant);
+  PrefixModelSequence<Cache> story(cache, {prompt, scope}, tenant);
   story.finish(prompt).insert();
   return story.sequence().num_cached_tokens();
 }

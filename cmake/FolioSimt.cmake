@@ -8,7 +8,7 @@
 #   folio::simt            each memory access of the target's sources is instrumented and checked
 #   folio::simt_unchecked  instead: nothing is instrumented. For speed, and for the address sanitizer, which then checks memory
 #   folio::simt_cuda       beside one of both: <cuda_runtime.h> and <cuda.h>, a stand-in for the CUDA runtime
-#   folio::simt_program    the stand-in for a whole program, which fails if it leaves memory behind when it ends
+#   folio::simt_program    the stand-in for a whole program, which fails if it leaves memory allocated when it ends
 
 if(TARGET folio_simt)
   return()

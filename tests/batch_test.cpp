@@ -156,7 +156,7 @@ TEST_CASE("each group has tables of its own") {
   CHECK(row(batch, 0, 0) == block_ids(s, 0));
   CHECK(batch.table_width(0) == 4);
   CHECK(block_ids(s, 1) == std::vector<std::int32_t>{1, 0, 0, 0, 5, 2, 3, 4});
-  CHECK(row(batch, 0, 1) == std::vector<std::int32_t>{1, 5, 2, 3, 4});  // without what lies behind the window
+  CHECK(row(batch, 0, 1) == std::vector<std::int32_t>{1, 5, 2, 3, 4});  // without what left the window
   CHECK(batch.slots(0)[0] == std::int64_t{block_ids(s, 0)[3]} * 4 + 2);
   CHECK(batch.slots(1)[0] == std::int64_t{block_ids(s, 1)[7]} * 2);
 }

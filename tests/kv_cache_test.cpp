@@ -288,7 +288,7 @@ TEST_CASE("the null block is zero, whatever the memory held, and pools begin at 
   }
 }
 
-TEST_CASE("creating with more tokens than there are slots leaves no sequence behind") {
+TEST_CASE("creating with more tokens than there are slots leaves no sequence") {
   TinyCache cache({.num_blocks = {2}});
   REQUIRE_THROWS_AS(cache.create(9), folio::OutOfBlocks);
   CHECK(cache.num_free_blocks() == 2);

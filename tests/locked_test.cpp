@@ -120,7 +120,7 @@ TEST_CASE("a locked sequence is a handle: it moves, goes by itself, and outlives
   CHECK(third.num_tokens() == 13);
 }
 
-TEST_CASE("threads that share a cache read what they wrote, and leave nothing behind") {
+TEST_CASE("threads that share a cache read what they wrote, and leave nothing allocated") {
   auto const outcome = folio::test::serve_by_threads<Locked>(4, 500, 64);
   CHECK(outcome.num_wrong == 0);
   CHECK(outcome.num_served > 500);

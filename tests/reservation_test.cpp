@@ -292,7 +292,7 @@ TEST_CASE("a sequence with a reservation never runs out, windows, forks and kept
     }
     ++num_reserved;
     std::int64_t const held[] = {ahead.num_blocks(0), ahead.num_blocks(1)};
-    std::vector<Sequence> hogs;  // a block of each group for each: a longer one would give back behind its window
+    std::vector<Sequence> hogs;  // a block of each group for each: a longer one would give back what left its window
     do {
       hogs.push_back(cache.create());
     } while (hogs.back().try_extend(1));

@@ -370,7 +370,7 @@ TEST_CASE("the first to append has copied before the source can be written by ot
 
 // Truncating
 
-TEST_CASE("truncating gives back the blocks behind the new end") {
+TEST_CASE("truncating gives back the blocks after the new end") {
   for (std::int32_t const n : {0, 1, 3, 4, 5, 8, 9}) {
     CAPTURE(n);
     Cache cache = small_cache(8);

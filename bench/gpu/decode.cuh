@@ -28,7 +28,7 @@ template <class M, QuantizerPolicy Q>
   return shape.kv_heads * (row(shape.key_dim) + (shape.values_in_keys() ? 0 : row(shape.value_dim)));
 }
 
-/// A cache with a sequence of each of `lengths`, enough layers to leave the L2 behind, all written with random numbers.
+/// A cache with a sequence of each of `lengths`, enough layers to exceed the L2, all written with random numbers.
 template <class M, QuantizerPolicy Q, LayoutPolicy Layout = LayoutHnd>
 struct Filled {
   using Cache = KvCache<M, BlockSize<16>, Q, Layout, DeviceAllocator>;

@@ -16,7 +16,7 @@ std::vector<std::int32_t> same_lengths(std::int32_t sequences, std::int32_t toke
   return std::vector<std::int32_t>(static_cast<std::size_t>(sequences), tokens);
 }
 
-/// A step over a filled cache whose rows come and go by arrays, of which there are as many as leave the L2 behind.
+/// A step over a filled cache whose rows come and go by arrays, of which there are as many as exceed the L2.
 template <class Fill>
 struct RowsStep {
   RowsStep(Run const& run, std::int32_t sequences, std::int32_t tokens, std::int32_t queries, cudaStream_t stream)

@@ -58,7 +58,7 @@ void check_tiles(Pair<Policies...>& pair) {
     dim3 const grid(static_cast<unsigned>(shape.kv_heads), static_cast<unsigned>(on_host.num_sequences()));
     ops::launch(folio_test::tiles_kernel<View, Group>, grid, 64, 0, pair.stream, view, keys, values, layer, out.data());
     std::vector<float> const found = out.to_host(pair.stream);
-    std::vector<float> expected = found;  // slots behind a sequence's end are not written
+    std::vector<float> expected = found;  // slots after a sequence's end are not written
     for (std::int32_t i = 0; i < on_host.num_sequences(); ++i) {
       auto const sequence = on_host.view().template sequence_in<Group>(i, layer);
       for (std::int32_t token = 0; token < sequence.num_tokens(); ++token)

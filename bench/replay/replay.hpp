@@ -27,7 +27,7 @@ struct ReplayResult {
   }
 };
 
-/// A cache of `capacity_blocks` blocks of `block_size` tokens, without memory behind them, and its prefix tree.
+/// A cache of `capacity_blocks` blocks of `block_size` tokens, without memory, and its prefix tree.
 template <class Policy>
 class Replay {
  public:

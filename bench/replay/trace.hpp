@@ -14,14 +14,14 @@
 
 namespace folio::bench {
 
-/// A request: when it came, and the blocks of its prompt. Equal ids are equal blocks behind equal blocks.
+/// A request: when it came, and the blocks of its prompt. Equal ids are equal blocks after equal blocks.
 struct Request {
   double seconds = 0;
   std::vector<std::int32_t> ids;
 };
 using Trace = std::vector<Request>;
 
-/// Reads the number behind `"name":` of a line of JSON; throws Error when there is none.
+/// Reads the number after `"name":` of a line of JSON; throws Error when there is none.
 inline std::int64_t number_of(std::string_view line, std::string_view name, std::string const& where) {
   std::size_t at = line.find("\"" + std::string(name) + "\"");
   if (at != line.npos) at = line.find(':', at);

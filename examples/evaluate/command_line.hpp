@@ -75,7 +75,7 @@ struct Option {
       {"--generations", "N", "greedy generations to compare; 0: none (default 8)",
        [](Options& o, std::string_view s) { o.generations = v::integer("--generations", s, 0, 4096); }},
       {"--generated-tokens", "N",
-       "tokens of each generation, behind the first quarter of a window; fewer where the context ends (default 256)",
+       "tokens of each generation, after the first quarter of a window; fewer where the context ends (default 256)",
        [](Options& o, std::string_view s) { o.generated_tokens = v::integer("--generated-tokens", s, 1, 1 << 20); }},
       {"--facts", "FILE",
        "cases between lines with only ---: a text that states a fact and asks for it again, and as its last line the "

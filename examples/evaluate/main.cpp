@@ -55,7 +55,7 @@ std::vector<std::int32_t> choose_contexts(std::vector<std::int32_t> contexts, st
   return contexts;
 }
 
-/// Fails early, not when hours have passed, and leaves no file behind.
+/// Fails early, not when hours have passed, and leaves no file.
 void check_writable(std::string const& path) {
   if (path.empty()) return;
   bool const existed = std::filesystem::exists(path);

@@ -19,7 +19,7 @@ struct Region {
   std::int32_t sinks = 16, recent_window = 64;
 };
 
-/// A folio::MixedPrecisionCache in host memory. Tokens are demoted behind each step, as in an engine.
+/// A folio::MixedPrecisionCache in host memory. Tokens are demoted after each step, as in an engine.
 template <class Cache>
 class MixedStore final : public Store {
  public:

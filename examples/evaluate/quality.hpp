@@ -15,7 +15,7 @@
 
 namespace evaluate {
 
-/// The stretches of text that are read, each `size` tokens and the one behind them, spread evenly over the text.
+/// The stretches of text that are read, each `size` tokens and the one after them, spread evenly over the text.
 [[nodiscard]] inline std::vector<std::span<std::int32_t const>> cut_windows(Tokens const& text, std::int32_t size,
                                                                             std::int32_t wanted) {
   auto const length = static_cast<std::int64_t>(size) + 1;
@@ -58,7 +58,7 @@ struct Prediction {
           likeliest(reference) == likeliest(logits)};
 }
 
-/// The logits behind every token of a window but the last, [token][vocab], computed in chunks.
+/// The logits after every token of a window but the last, [token][vocab], computed in chunks.
 inline void read_window(Runner& runner, std::span<std::int32_t const> window, std::vector<float>& logits) {
   std::size_t const chunk = runner.step_tokens();
   runner.restart(1);

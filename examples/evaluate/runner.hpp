@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// A model over a store: sequences that grow, and the logits behind their tokens.
+// A model over a store: sequences that grow, and the logits after their tokens.
 
 #include <algorithm>
 #include <cstdint>
@@ -31,7 +31,7 @@ class Runner {
     lengths_.assign(static_cast<std::size_t>(num_sequences), 0);
   }
 
-  /// Tokens more[i] go behind sequence i, one after the other in one step.
+  /// Tokens more[i] go after sequence i, one after the other in one step.
   void step(std::span<std::span<std::int32_t const> const> more) {
     Tokens tokens, positions, num_new;
     for (std::size_t i = 0; i < more.size(); ++i) {
@@ -54,14 +54,14 @@ class Runner {
   /// The most tokens of a sequence in a step.
   [[nodiscard]] std::size_t step_tokens() const { return static_cast<std::size_t>(store_.step_tokens()); }
 
-  /// The logits behind every token of the last step, [token][vocab].
+  /// The logits after every token of the last step, [token][vocab].
   void logits(std::vector<float>& out) {
     std::vector<std::int64_t> rows;
     for (std::int64_t row = 0; row < num_tokens_; ++row) rows.push_back(row);
     model_.logits(rows, activations_, out, threads_);
   }
 
-  /// The logits behind the last token of each sequence, all of which took part in the last step: [sequence][vocab].
+  /// The logits after the last token of each sequence, all of which took part in the last step: [sequence][vocab].
   void last_logits(std::span<std::span<std::int32_t const> const> step, std::vector<float>& out) {
     std::vector<std::int64_t> rows;
     std::int64_t row = -1;

@@ -263,7 +263,7 @@ class JsonObject {
                     " predictions. KL is the divergence from f32, in bits for each token.\n\n" + quality_table(report);
   if (report.num_generations > 0)
     out += "\nsame prefix, same tokens: of " + std::to_string(report.num_generations) + " greedy generations of " +
-           std::to_string(report.generated_tokens) + " tokens behind " + std::to_string(report.prompt_tokens) +
+           std::to_string(report.generated_tokens) + " tokens after " + std::to_string(report.prompt_tokens) +
            " tokens of the text.\n";
   if (report.num_facts > 0) out += "\n" + facts_verdict(report) + "\n";
   out += "\nBits per " + report.unit +

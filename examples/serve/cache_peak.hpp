@@ -25,7 +25,7 @@ namespace serve {
   for (folio::Sequence const* sequence : sequences) {
     auto const ids = sequence->blocks();
     for (std::size_t i = 0; i < ids.size(); ++i) {
-      if (ids[i] == folio::null_block) continue;  // given back behind a window
+      if (ids[i] == folio::null_block) continue;  // given back when it left a window
       Fill& fill = blocks[ids[i]];
       fill.tokens = std::max(fill.tokens,
                              std::min(block_size, sequence->num_tokens() - static_cast<std::int32_t>(i) * block_size));

@@ -50,7 +50,7 @@ struct Comparison {
 };
 
 /// Runs one request alone and compares its samples, [sample] tokens, with `completions`. The prompt is read once; each
-/// sample starts again behind it and goes on to its end, or to its first difference that is no tie.
+/// sample starts again after it and goes on to its end, or to its first difference that is no tie.
 [[nodiscard]] inline std::vector<Comparison> compare_alone(Llama const& model, Tokens const& prompt,
                                                            std::int32_t request, EngineOptions const& options,
                                                            std::vector<Tokens> const& completions) {

@@ -25,7 +25,7 @@ class ContiguousCache {
   /// Forgets the tokens from `n` on.
   void truncate(std::int32_t n) { num_tokens_ = std::min(num_tokens_, n); }
 
-  /// Runs `tokens` behind those that are here. Afterwards a.hidden holds their last layer's output.
+  /// Runs `tokens` after those that are here. Afterwards a.hidden holds their last layer's output.
   void run(Llama const& model, std::span<std::int32_t const> tokens, Activations& a) {
     std::vector<std::int32_t> positions;
     for (std::size_t i = 0; i < tokens.size(); ++i) positions.push_back(num_tokens_ + static_cast<std::int32_t>(i));

@@ -129,7 +129,7 @@ class DeviceCache final : public PagedCacheOf<Cache> {
   folio::DeviceBatch<typename Cache::View> chunks_, decode_;
   folio::DeviceBatch<typename Cache::View>* step_ = nullptr;
   std::size_t num_tokens_ = 0;  // of the step
-  // q, k and v of a layer one behind the other, so that they are one copy.
+  // q, k and v of a layer one after the other, so that they are one copy.
   Array<float, folio::DeviceAllocator> in_, out_;
   Array<float, folio::PinnedAllocator> pinned_in_, pinned_out_;
   Plan chunk_plan_, decode_plan_;

@@ -3,7 +3,7 @@
 #pragma once
 // Continuous batching over a paged KV cache. Read PagedEngine::step() first: everything else is named there.
 //
-// Every step runs one batch through the model. A generation that has its prompt behind it contributes one token
+// Every step runs one batch through the model. A generation that is past its prompt contributes one token
 // (decode), one that is still reading its prompt contributes a chunk of it (prefill), and new ones join whenever there
 // are blocks for them. Whoever has all its tokens in the cache draws the next one. When blocks run out, the youngest
 // generation gives all of its blocks back and waits; later it computes its prompt and what it had generated again, in

@@ -68,7 +68,7 @@ struct Report {
   return out + "}";
 }
 
-/// A number with one or two digits behind the point.
+/// A number with one or two digits after the point.
 [[nodiscard]] inline std::string spell_number(double number, int digits) {
   std::ostringstream out;
   out.imbue(std::locale::classic());

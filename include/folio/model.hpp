@@ -27,7 +27,7 @@ enum class AttentionKind : std::uint8_t {
 struct LayerGroup {
   AttentionKind kind = AttentionKind::none;
   std::int32_t window = 0;          ///< tokens that a query sees, itself included; may be `dynamic`
-  std::int32_t sinks = 0;           ///< first tokens that stay visible behind the window
+  std::int32_t sinks = 0;           ///< first tokens that stay visible when they left the window
   std::int32_t kv_heads = 0;        ///< 0: the model's
   std::int32_t head_dim = 0;        ///< of keys; 0: the model's
   std::int32_t value_head_dim = 0;  ///< 0: the model's
@@ -142,7 +142,7 @@ struct GroupShape {
   /// The values are the first value_dim elements of the keys, and take no memory of their own (MLA).
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr bool values_in_keys() const { return kind == AttentionKind::latent; }
 
-  /// The first token behind the sinks that a query at `position` sees.
+  /// The first token after the sinks that a query at `position` sees.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t window_begin(std::int32_t position) const {
     return window == 0 || position < window ? 0 : position - window + 1;
   }

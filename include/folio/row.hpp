@@ -95,7 +95,7 @@ class Row {
   }
 
   /// Encodes a row that several lanes hold together: see CooperativeQuantizer. Every lane calls it; those for which
-  /// lanes.active() is false hold zeros behind the row's end, and write nothing.
+  /// lanes.active() is false hold zeros after the row's end, and write nothing.
   template <int N, class Lanes>
   FOLIO_HOST_DEVICE void store_by(Lanes const& lanes, Vec<N> const& part) const {
     static_assert(CooperativeQuantizer<Quantizer, Lanes>,

@@ -29,7 +29,7 @@ namespace folio {
 ///
 /// A kernel takes it as `__grid_constant__ TensorMap const`: TMA reads the descriptor where the parameters are, and a
 /// copy on a thread's stack is no place for it. It is valid as long as the pool's memory is. TMA sees what earlier
-/// kernels wrote to the blocks; what the same kernel wrote only behind a fence.proxy.async.
+/// kernels wrote to the blocks; what the same kernel wrote only after a fence.proxy.async.
 struct TensorMap {
   CUtensorMap descriptor;  ///< zeros on a GPU without TMA
   std::byte const* begin;  ///< the tensor's first byte
@@ -130,7 +130,7 @@ struct TileIndex {
 /// thread of the block makes every call.
 ///
 /// Phase p of a barrier is its p-th turn of `num_tiles` loads, from 0. After a wait the tiles may be read, and after a
-/// __syncthreads() behind the last read the next loads may overwrite them.
+/// __syncthreads() after the last read the next loads may overwrite them.
 class TileBarrier {
  public:
   /// Before the first load; `num_tiles` are loaded in each phase. Ends in a __syncthreads().

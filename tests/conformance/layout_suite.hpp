@@ -92,7 +92,7 @@ void check_heads(bool whole_heads, PlaneExtent extent, Offset const& offset) {
   if (!whole_heads && extent.heads > 1 && extent.slots > 1) CHECK(!in_place);
 }
 
-/// Offsets are 64-bit: a tile of 16 GiB (computed, not made) has no byte behind its end or at another's place.
+/// Offsets are 64-bit: a tile of 16 GiB (computed, not made) has no byte after its end or at another's place.
 template <LayoutPolicy L>
 void check_large(Plane plane) {
   PlaneExtent const extent{256, 1 << 16, 1024};

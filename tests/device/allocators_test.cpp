@@ -166,7 +166,7 @@ TEST_CASE("what CUDA says about memory becomes the right error", "[stand_in]") {
   REQUIRE(leaks() == before);
 }
 
-TEST_CASE("an allocation that fails at any call leaves nothing behind", "[stand_in]") {
+TEST_CASE("an allocation that fails at any call leaves nothing allocated", "[stand_in]") {
   auto const use = [](auto const& make) {
     return [make] {
       auto allocator = make();

@@ -112,7 +112,7 @@ TEST_CASE("attention on the device: any number of heads, parts and formats of ac
   auto const heads = GENERATE(range(1, 9)), parts = GENERATE(0, 1, 4);
   is_attention<float, float>(twins, {2 * heads, heads % 2 == 0}, Decode{parts});
   if (heads != 3) return;
-  // Rows of padding, in the batch and behind it, are not written. More parts than tokens leave some of them empty.
+  // Rows of padding, in the batch and after it, are not written. More parts than tokens leave some of them empty.
   is_attention<Half, BFloat16>(twins, {6, true}, Decode{parts}, {.num_sequences = 9, .num_query_tokens = 40});
   is_attention<BFloat16, Half>(twins, {6, true}, Decode{30}, {.num_query_tokens = 40});
 }

@@ -460,7 +460,7 @@ TEST_CASE("a batch that goes while its step runs lets the step end") {
   CHECK(tokens_in(rows) == std::vector<int>{10, 11, 12, 13, 14});
 }
 
-TEST_CASE("a batch that cannot be made, or a step that fails at any call, leaves nothing behind", "[stand_in]") {
+TEST_CASE("a batch that cannot be made, or a step that fails at any call, leaves nothing allocated", "[stand_in]") {
   simt::streams(0);
   CudaStream const first, second;
   auto const calls = folio_test::fail_at_every_call([&] {

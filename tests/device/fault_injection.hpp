@@ -8,7 +8,7 @@
 namespace folio_test {
 
 /// Runs `scenario` again and again; in run n the n-th call of CUDA fails. Whatever throws must be a folio::Error and
-/// leave nothing behind. Calls that give back may fail without a word. Returns how many calls there were.
+/// leave nothing allocated. Calls that give back may fail without a word. Returns how many calls there were.
 template <class Scenario>
 std::int64_t fail_at_every_call(Scenario const& scenario) {
   for (std::int64_t n = 0;; ++n) {

@@ -20,7 +20,7 @@ struct Prefill {
   }
 };
 
-/// Prompts of several lengths at once, and then chunks of others behind them.
+/// Prompts of several lengths at once, and then chunks of others after them.
 template <class... Policies>
 void hybrid() {
   Twins<Model<folio_test::hybrid_model>, HybridBlocks, Policies...> twins({.num_blocks = {40, 120, 150}});
@@ -75,7 +75,7 @@ TEST_CASE("prefill on the device: any number of heads, chunks and formats of act
   auto const heads = GENERATE(1, 2, 3, 5, 8, 70);  // 70 do not fit into one tile
   is_attention<float, float>(twins, {2 * heads, heads % 2 == 0}, Prefill());
   if (heads != 3) return;
-  // Rows of padding, in the batch and behind it, are not written.
+  // Rows of padding, in the batch and after it, are not written.
   is_attention<Half, BFloat16>(twins, {6, true}, Prefill(), {.num_sequences = 9, .num_query_tokens = 200});
   is_attention<BFloat16, Half>(twins, {6, false}, Prefill(), {.num_query_tokens = 200});
 }

@@ -9,7 +9,7 @@
 namespace folio_test {
 
 /// Decodes the keys and values of all tokens of all sequences in layer `layer` of the group, tile by tile, two stages
-/// of a key and a value tile each. `out`: [sequence][block of the table][head][slot][key_dim + value_dim]; slots behind
+/// of a key and a value tile each. `out`: [sequence][block of the table][head][slot][key_dim + value_dim]; slots after
 /// a sequence's end are not written. Grid: (heads, sequences); a block of any shape.
 template <class View, int Group>
 __global__ void tiles_kernel(View view, __grid_constant__ folio::TensorMap const keys,

@@ -36,7 +36,7 @@ std::vector<float> scores_of(std::size_t size, std::int32_t levels) {
   return scores;
 }
 
-/// Scores behind a sequence's end, which nobody has set, must not be read.
+/// Scores after a sequence's end, which nobody has set, must not be read.
 class ForbiddenTails {
  public:
   ForbiddenTails(simt::Buffer<float> const& scores, std::vector<std::int32_t> const& lengths,

@@ -277,7 +277,7 @@ TEST_CASE("rewards: what was found, what belongs to much that was found, what is
     entry.hit_depth = found;
     return rule.rank(entry);
   };
-  CHECK(rank(0, 0) == Approx(100 - 10));                 // ten units behind what was found, of five that are usual
+  CHECK(rank(0, 0) == Approx(100 - 10));                 // ten units after what was found, of five that are usual
   CHECK(rank(0, 5) == Approx(100 + 10 * (0.5 - 0.5)));   // half of the prefix was found
   CHECK(rank(2, 20) == Approx(100 + 10 * (2 + 1)));      // all of it
   CHECK(rank(9, 10) == Approx(rank(4, 10)));             // more hits are alike

@@ -237,7 +237,7 @@ TEST_CASE("slru: beyond its share the protected segment gives its oldest back to
   names.store("2");
   names.use(a);
   names.use(b);              // A and B are half of all
-  names.use(*names.all[3]);  // 2 as well: A goes back, behind 1
+  names.use(*names.all[3]);  // 2 as well: A goes back, after 1
   names.policy.remove(a);
   names.policy.add(a);  // unused: it stays where it is
   CHECK(names.evict(4) == "1AB2");

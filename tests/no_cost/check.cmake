@@ -9,7 +9,7 @@
 #         [-DSOURCE=kernels.cu] [-DFLAGS=<more for nvcc>] -P tests/no_cost/check.cmake
 #
 # Registers and spills are from ptxas's report. Global loads, by their bytes, are from the PTX. Instructions are counted
-# in the cubin: 16 bytes each since Volta, without the NOPs behind the last. One call of nvcc for each architecture.
+# in the cubin: 16 bytes each since Volta, without the NOPs after the last. One call of nvcc for each architecture.
 cmake_minimum_required(VERSION 3.25)
 
 if(NOT SOURCE)

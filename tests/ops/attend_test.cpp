@@ -216,7 +216,7 @@ TEST_CASE("a batch may hold empty sequences, sequences without queries, and padd
   }
 }
 
-TEST_CASE("nothing behind a sequence's end is read: other bytes there give the same bits") {
+TEST_CASE("nothing after a sequence's end is read: other bytes there give the same bits") {
   std::vector<Result> results;
   for (int const garbage : {0x00, 0xFF, 0x7F}) {
     GqaCache cache({.num_blocks = {200}, .kv_heads = 2});

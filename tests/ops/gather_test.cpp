@@ -69,7 +69,7 @@ TEST_CASE("threads gather the same") {
   CHECK(found_values == values);
 }
 
-TEST_CASE("ranges of many sequences are gathered one behind the other") {
+TEST_CASE("ranges of many sequences are gathered one after the other") {
   using folio::Tokens;
   Cache cache({.num_blocks = {64}});
   Sequence const a = cache.create(70), empty = cache.create(0), b = cache.create(37);
@@ -136,7 +136,7 @@ TEST_CASE("tokens that a window gave back are refused by number, the sinks and t
   auto const batch = cache.batch({&story.sequence()});
   std::vector<float> keys(14 * 8, 7.0F);
   REQUIRE_THROWS_WITH(folio::ops::gather(batch.view(), 0, {0, 0, 14}, keys.data(), nullptr),
-                      contains("token 2 was given back behind the layer's window"));
+                      contains("token 2 was given back when it left the layer's window"));
   CHECK(keys == std::vector<float>(14 * 8, 7.0F));
   CHECK_NOTHROW(folio::ops::gather(batch.view(), 0, {0, 0, 2}, keys.data(), nullptr));
   CHECK_NOTHROW(folio::ops::gather(batch.view(), 0, {0, 8, 6}, keys.data(), nullptr));

@@ -289,7 +289,7 @@ TEST_CASE("tokens that a window gave back are refused by number, the others turn
   auto const batch = cache.batch({&story.sequence()});
   auto const table = folio::ops::rope_table(folio::ops::rope_inverse_frequencies(10000, 8), -3);
   REQUIRE_THROWS_WITH(folio::ops::reposition(batch.view(), 0, {0, 0, 14}, table),
-                      contains("token 2 was given back behind the layer's window"));
+                      contains("token 2 was given back when it left the layer's window"));
   CHECK(story.difference().empty());
   std::vector<float> before(6 * 8), after(6 * 8);
   folio::ops::gather(batch.view(), 0, {0, 8, 6}, before.data(), nullptr);

@@ -57,7 +57,7 @@ struct Dirty {
   }
 };
 
-/// A cache with a sequence of 17 tokens, filled in every layer, behind another sequence.
+/// A cache with a sequence of 17 tokens, filled in every layer, after another sequence.
 template <class Cache>
 struct Source : Dirty<Cache> {
   Sequence other = this->cache.create(3), sequence = this->cache.create(17);
@@ -213,9 +213,9 @@ TEST_CASE("tokens that a window gave back are refused on both sides") {
   other.extend(14);
   auto const batch = cache.batch({&story.sequence()}), target_batch = target.batch({&other.sequence()});
   REQUIRE_THROWS_WITH(folio::ops::requantize(batch.view(), 0, {0, 0, 14}, target_batch.view(), {0, 0, 14}),
-                      contains("token 2 was given back behind the layer's window"));
+                      contains("token 2 was given back when it left the layer's window"));
   REQUIRE_THROWS_WITH(folio::ops::requantize(target_batch.view(), 0, {0, 0, 14}, batch.view(), {0, 0, 14}),
-                      contains("token 2 was given back behind the layer's window"));
+                      contains("token 2 was given back when it left the layer's window"));
   CHECK(story.difference().empty());
   CHECK(other.difference().empty());
   folio::ops::requantize(batch.view(), 0, {0, 8, 6}, target_batch.view(), {0, 8, 6});

@@ -225,12 +225,12 @@ TEST_CASE("without decay a prompt in pieces comes to the scores of the prompt at
   }
 }
 
-TEST_CASE("decay is for all tokens; 0 starts anew; behind a window nothing is added or read") {
+TEST_CASE("decay is for all tokens; 0 starts anew; before a window nothing is added or read") {
   folio::KvCache<folio::Model<hybrid>, folio::BlockSize<4>, folio::F16> cache({.num_blocks = {30, 30}});
   folio::test::poison(cache);
   Sequence a = cache.create();
   append_tokens(cache, {&a}, {27});
-  for (int i = 0; i < 3; ++i) append_tokens(cache, {&a}, {1});  // gives back blocks behind the window
+  for (int i = 0; i < 3; ++i) append_tokens(cache, {&a}, {1});  // gives back blocks that left the window
   CHECK(a.blocks(1)[2] == folio::null_block);
   auto const batch = cache.batch({&a});
   Queries const queries = attend(batch.view(), 1, 2);
@@ -241,7 +241,7 @@ TEST_CASE("decay is for all tokens; 0 starts anew; behind a window nothing is ad
     return scores;
   };
   auto decayed = fresh;
-  for (std::size_t i = 0; i < decayed.size(); ++i) decayed[i] += i % 32 < 30 ? 1.5 : 2.0;  // 2 behind the end stay
+  for (std::size_t i = 0; i < decayed.size(); ++i) decayed[i] += i % 32 < 30 ? 1.5 : 2.0;  // 2 after the end stay
   CHECK(largest_difference(run(std::vector<float>(64, 2.0F), 0.75F), decayed) < 2e-5);
   auto const anew = run(std::vector<float>(64, not_a_number), 0);
   for (std::size_t i = 0; i < anew.size(); ++i)

@@ -23,7 +23,7 @@ constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 constexpr ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 8};
 using Cache = folio::KvCache<folio::Model<model>, folio::BlockSize<16>, folio::F32>;
 
-/// What top_k gives: for each row its list, and what it left behind the list.
+/// What top_k gives: for each row its list, and what it left after the list.
 struct Kept {
   std::vector<std::vector<std::int32_t>> lists, rest;
 };

@@ -125,7 +125,7 @@ TEST_CASE("what the parts of a hybrid model refuse, they say, and change nothing
   CHECK_THROWS_WITH(ops::attend(batch.view(), 1, AttentionIo{q.data(), 3, out.data()}), contains("3 query heads"));
   CHECK_THROWS_WITH(ops::attend(batch.view(), 1, AttentionIo{q.data(), 2, out.data()}, {.token_begin = 1}),
                     contains("no range of tokens"));
-  CHECK_THROWS_WITH(ops::gather(batch.view(), 1, {0, 10, 1}, q.data(), nullptr), contains("given back behind"));
+  CHECK_THROWS_WITH(ops::gather(batch.view(), 1, {0, 10, 1}, q.data(), nullptr), contains("given back when it left"));
   CHECK_THROWS_WITH(ops::gather(batch.view(), 1, {0, 30, 2}, q.data(), nullptr), contains("31 tokens, so not the 2"));
   CHECK_THROWS_WITH(ops::gather(batch.view(), 1, {1, 30, 1}, q.data(), nullptr), contains("no sequence 1"));
   CHECK(out == std::vector<float>(64));

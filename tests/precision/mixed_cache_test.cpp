@@ -61,7 +61,7 @@ TEST_CASE("random programs: what both caches hold is what one encoding gives, an
   }
 }
 
-TEST_CASE("every length around a tile is demoted as far as tiles go, and attention goes on behind it") {
+TEST_CASE("every length around a tile is demoted as far as tiles go, and attention goes on after it") {
   constexpr std::int32_t tile = Int8Cache::demotion_granularity;
   static_assert(tile == 8);
   for (std::int32_t const sinks : {0, 4})

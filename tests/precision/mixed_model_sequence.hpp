@@ -162,7 +162,7 @@ class MixedModelSequences {
       return;
     }
     if (due == 0) expect(before == snapshots(), "nothing was due");
-    expect(before[2] == snapshots()[2], "a demotion changed what is behind windows");
+    expect(before[2] == snapshots()[2], "a demotion changed what left windows");
     for (std::int32_t layer = 0; layer < num_layers(); ++layer) {
       if (has_window(layer)) continue;
       GroupShape const& shape = shape_of(layer);
@@ -187,7 +187,7 @@ class MixedModelSequences {
     auto const before = snapshots();
     try {
       story.sequence.truncate(n);
-      expect(possible, "truncated into a tile, or behind a window");
+      expect(possible, "truncated into a tile, or before a window");
     } catch (Error const& error) {
       expect(!possible, error.what());
       expect(before == snapshots(), "a failed truncation changed something");
@@ -272,7 +272,7 @@ class MixedModelSequences {
           auto const blocks = sequence_of(*s).blocks(g);
           held.insert(held.end(), blocks.begin(), blocks.end());
         }
-        std::erase(held, null_block);  // behind a window
+        std::erase(held, null_block);  // before a window
         std::sort(held.begin(), held.end());
         auto const live = std::unique(held.begin(), held.end()) - held.begin();
         expect(of.num_free_blocks(g) + live == of.num_blocks(g), "free + live is not all");

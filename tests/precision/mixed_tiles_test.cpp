@@ -53,7 +53,7 @@ TEST_CASE("random programs over tiles") {
   }
 }
 
-TEST_CASE("every length around a tile, with steps of one and more tokens behind it") {
+TEST_CASE("every length around a tile, with steps of one and more tokens after it") {
   for (std::int32_t const length : {0, 1, 7, 8, 9, 15, 16, 17}) {
     CAPTURE(length);
     MixedModelSequences<Kivi> stories({.hot = {.num_blocks = {50}}, .compressed = {.num_blocks = {50}}});
@@ -90,7 +90,7 @@ TEMPLATE_TEST_CASE("a demoted block is a function of its tokens alone, whatever 
   CHECK(blocks[0] == blocks[2]);
 }
 
-TEMPLATE_TEST_CASE("the bytes behind a demoted row's codes are zero", "", LayoutHnd, LayoutNhd,
+TEMPLATE_TEST_CASE("the bytes after a demoted row's codes are zero", "", LayoutHnd, LayoutNhd,
                    BasicLayoutInterleaved<4>) {
   using Mixed = TwoSided<TestType>;
   Mixed cache({.hot = {.num_blocks = {20}}, .compressed = {.num_blocks = {4}}});

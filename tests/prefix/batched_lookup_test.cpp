@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// Many prompts at once: the order, what the cache has of each, and what the tree looks like behind.
+// Many prompts at once: the order, what the cache has of each, and what the tree looks like afterwards.
 #include <folio/folio.hpp>
 #include <folio/prefix/batched_lookup.hpp>
 #include <vector>

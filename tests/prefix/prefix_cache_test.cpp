@@ -220,7 +220,7 @@ TEST_CASE("with a window, a prompt is found where the window before its end is t
   CHECK(accounts_close(cache));
 }
 
-TEST_CASE("what was given back behind a window comes with the next sequence that has it") {
+TEST_CASE("what was given back when it left a window comes with the next sequence that has it") {
   Hybrid cache({.num_blocks = {40, 60, 30}});
   folio::test::poison(cache);
   Symbols const tokens = count_from(1, 60);

@@ -64,7 +64,7 @@ TEST_CASE("a lease whose prefix was split off above it moves there when nothing 
   PrefixModelSequence<Cache> holder(
       cache, first_of(stem, 6) + count_from(900, 1));  // six tokens of the node that ends with 14
   CHECK(holder.size() == 6);
-  serve(cache, first_of(stem, 13) + count_from(300, 3));           // which is split behind the 13th
+  serve(cache, first_of(stem, 13) + count_from(300, 3));           // which is split after the 13th
   cache.prefixes().evict_all();                                    // so that the 14th token is in no block any more
   CHECK(cache.num_cached_tokens(stem + count_from(100, 2)) == 8);  // the whole blocks of six tokens
   CHECK(holder.difference() == "");

@@ -217,7 +217,8 @@ class PrefixProgram {
       for (std::int32_t const scope : {0, 1}) all.push_back(cache_.num_cached_tokens({prompt, scope}));
   }
 
-  /// A known opening, cut somewhere, and something of its own behind: of few symbols, so that prefixes meet by chance.
+  /// A known opening, cut somewhere, and something of its own after it: of few symbols, so that prefixes meet by
+  /// chance.
   Symbols prompt() {
     Symbols symbols = any_of(prompts_);
     if (any(3) != 0) symbols.resize(static_cast<std::size_t>(1 + any(static_cast<std::int32_t>(symbols.size()))));
@@ -564,7 +565,7 @@ class PrefixProgram {
     pins_.pop_back();
   }
 
-  /// Misuse, which the checks behind it see to have changed nothing.
+  /// Misuse, which the checks after it see to have changed nothing.
   void bad(Running& one) {
     what_ = "bad";
     bool refused = false;

@@ -111,7 +111,7 @@ TEST_CASE("a block is in the tree once: blocks that one prefix has are not inser
   CHECK(cache.num_cached_tokens(others + Symbols{0}) == 0);
   CHECK(cache.stats().prefixes.stored_units == before.prefixes.stored_units);
 
-  story.extend(count_from(9, 4));  // a block that no prefix has, behind two that one has
+  story.extend(count_from(9, 4));  // a block that no prefix has, after two that one has
   CHECK(cache.insert(story.sequence(), count_from(100, 12)) == 0);
   story.sequence().release();
   cache.prefixes().clear();
@@ -120,7 +120,7 @@ TEST_CASE("a block is in the tree once: blocks that one prefix has are not inser
   CHECK(accounts_close(cache));
 }
 
-TEST_CASE("what a prefix lacks behind its window is not taken from another prefix") {
+TEST_CASE("what a prefix lacks before its window is not taken from another prefix") {
   HybridPrefixCache<F32> cache({.num_blocks = {40, 60, 30}});
   Symbols const tokens = count_from(1, 36);
   {
@@ -143,7 +143,7 @@ TEST_CASE("what a prefix lacks behind its window is not taken from another prefi
   for (int g = 0; g < 3; ++g) CHECK(cache.num_free_blocks(g) == cache.num_blocks(g));
 }
 
-TEST_CASE("a sequence that begins with a prefix gives back behind its window what every other gives back") {
+TEST_CASE("a sequence that begins with a prefix gives back what leaves its window as every other gives back") {
   HybridPrefixCache<F32> cache({.num_blocks = {40, 60, 30}});
   Symbols const tokens = count_from(1, 60);
   {

@@ -154,7 +154,7 @@ TEST_CASE("a prompt that is there is pinned at once, one that is not as soon as 
 
   auto longer = later;
   for (int i = 0; i < 30; ++i) longer.push_back(7);
-  REQUIRE(ledger.serve(longer));  // it, and what a request had behind
+  REQUIRE(ledger.serve(longer));  // it, and what a request had after it
   CHECK(registry.missing().empty());
   flood(ledger);
   CHECK(ledger.kept(there) == 40);

@@ -153,7 +153,7 @@ void random_requests(std::vector<GroupShape> const& shapes, std::vector<std::int
     world.tree().set_time(step);
     int const what = below(random, 10);
     if (what < 3 && running.size() < 8) {
-      // A known prompt, cut somewhere, with something of its own behind, of few symbols so that prefixes meet by
+      // A known prompt, cut somewhere, with something of its own after it, of few symbols so that prefixes meet by
       // chance.
       Symbols symbols = prompts[static_cast<std::size_t>(below(random, static_cast<std::int32_t>(prompts.size())))];
       symbols.resize(static_cast<std::size_t>(1 + below(random, static_cast<std::int32_t>(symbols.size()))));

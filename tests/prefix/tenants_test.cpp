@@ -80,7 +80,7 @@ TEST_CASE("nobody's adapter or image that is called like a tenant's salt finds t
   }
 }
 
-TEST_CASE("a tenant's image is its own behind the public opening") {
+TEST_CASE("a tenant's image is its own after the public opening") {
   KeyTable keys;
   auto const tokens = count_from(1, 32);
   PrefixAttribute const image{PrefixAttribute::Kind::media, "digest", 16, 8};

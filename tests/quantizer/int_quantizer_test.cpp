@@ -121,7 +121,7 @@ TEST_CASE("four symmetric bits for each 32 elements: the scale of q4_0, ties to 
                                      8, 8, 9, 10, 10, 10, 11, 12, 12, 12, 13, 14, 14, 14, 15, 15});
 }
 
-TEST_CASE("integers of 3, 5 and 6 bits lie one behind the other, the first in the lowest bits") {
+TEST_CASE("integers of 3, 5 and 6 bits lie one after the other, the first in the lowest bits") {
   // Rows on the grid 0, 1, ..., 2^bits - 1, with both ends in them.
   auto const bytes = []<class Q>(Q, std::vector<float> const& row) {
     StoredRow<Q> stored(static_cast<std::int32_t>(row.size()), 0);

@@ -32,7 +32,7 @@ void check_packing() {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE_SIG("integers are packed one behind the other, the first lowest", "", ((int Bits), Bits), 2, 3, 4, 5,
+TEMPLATE_TEST_CASE_SIG("integers are packed one after the other, the first lowest", "", ((int Bits), Bits), 2, 3, 4, 5,
                        6, 7, 8) {
   check_packing<Bits, 32>();
   check_packing<Bits, 8>();

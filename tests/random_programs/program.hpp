@@ -305,7 +305,7 @@ class ProgramRun {
     }
   }
 
-  /// Reads each run of tokens whose blocks are held and, behind a window, in the step's table.
+  /// Reads each run of tokens whose blocks are held and, before a window, in the step's table.
   void check_layer(std::size_t i, std::int32_t layer) {
     int const group = program_model.pattern.place(layer).group;
     folio::GroupShape const& shape = cache_.shape(group);

@@ -48,7 +48,7 @@ using Random = std::mt19937_64;
 
 std::size_t below(Random& random, std::size_t n) { return n == 0 ? 0 : static_cast<std::size_t>(random() % n); }
 
-/// Replaces a run of digits, if there is one behind a random place, by a number at the edge of something.
+/// Replaces a run of digits, if there is one after a random place, by a number at the edge of something.
 void replace_number(Random& random, std::string& text) {
   constexpr std::string_view numbers[] = {"0",
                                           "1",

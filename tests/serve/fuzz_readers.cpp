@@ -33,7 +33,7 @@ void check_tensors(std::string const& file) {
   std::int64_t filled = 0;
   for (serve::TensorInfo const& tensor : serve::read_safetensors(std::as_bytes(std::span(file)), "fuzz")) {
     require(tensor.begin >= 8 && tensor.begin >= filled && tensor.end >= tensor.begin, "tensors overlap");
-    require(tensor.end <= static_cast<std::int64_t>(file.size()), "a tensor ends behind the file");
+    require(tensor.end <= static_cast<std::int64_t>(file.size()), "a tensor ends after the file");
     auto const bytes = serve::dtype_bytes(tensor.dtype);
     require(bytes.has_value(), "an unknown dtype was accepted");
     bool const empty = std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
@@ -45,7 +45,7 @@ void check_tensors(std::string const& file) {
   }
 }
 
-/// The header, with as much data behind it as its largest offset asks for: so that mutated headers get past the length
+/// The header, with as much data after it as its largest offset asks for: so that mutated headers get past the length
 /// checks.
 void check_header(std::string const& header) {
   std::int64_t data_bytes = 0;

@@ -24,7 +24,7 @@ namespace serve::test {
 /// What a random model is like.
 struct Kind {
   std::string architecture = "LlamaForCausalLM";
-  std::string config = {};  ///< more members of config.json, each with a comma behind it
+  std::string config = {};  ///< more members of config.json, each with a comma after it
   std::string dtype = "F32";
   std::int32_t head_dim = 32;
   bool tied = false, qkv_bias = false, qk_norm = false, shards = false;

@@ -50,7 +50,7 @@ set(prompts ${SCRATCH}/prompts.txt)
 file(WRITE ${prompts} "In the beginning God created the heaven\n---\nAnd the LORD spake unto Moses, saying,\n---\nA\n")
 set(run --prompts ${prompts} --max-tokens 20 --check)
 
-# A window: the bundled weights as those of a model that has one. Blocks behind it go to others.
+# A window: the bundled weights as those of a model that has one. Blocks that left it go to others.
 file(COPY ${MODEL}/model.safetensors DESTINATION ${SCRATCH}/window)
 file(READ ${MODEL}/config.json config)
 string(REPLACE "LlamaForCausalLM" "MistralForCausalLM" config "${config}")

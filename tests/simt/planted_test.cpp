@@ -68,14 +68,14 @@ TEST_CASE("A missing barrier between reading and writing again is found") {
   check_bug(one_block, {Fault::race}, "and nothing orders the two; ", BUG(smooth), data.data(), 3);
 }
 
-TEST_CASE("A write behind the last slot of a block is found") {
+TEST_CASE("A write after the last slot of a block is found") {
   if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   simt::Buffer<float> const block(16 * 8, "block");
   check_bug(one_block, {Fault::out_of_bounds}, " of 'block', which has 128 elements", BUG(fill_slots), block.data(), 16,
             8);
 }
 
-TEST_CASE("A read behind the end of shared memory is found") {
+TEST_CASE("A read after the end of shared memory is found") {
   if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   auto const in = ints(), out = ints();
   check_bug(one_block, {Fault::out_of_bounds},
@@ -179,7 +179,7 @@ TEST_CASE("A missing barrier around a __shared__ variable is found") {
             planted::reverse_static<Bug::none, 64>, planted::reverse_static<Bug::planted, 64>, in.data(), out.data());
 }
 
-TEMPLATE_TEST_CASE_SIG("A copy of a whole row behind the last one is found", "", ((bool by_memcpy), by_memcpy), false,
+TEMPLATE_TEST_CASE_SIG("A copy of a whole row after the last one is found", "", ((bool by_memcpy), by_memcpy), false,
                        true) {
   if (!simt::checks_memory()) FOLIO_SKIP("this runner does not check memory");
   simt::Buffer<planted::Row> const from(20, "from"), to(20, "to");

@@ -79,7 +79,7 @@ inline void give_back(void* p) noexcept {
 
 }  // namespace folio::test
 
-// Not inlined: a compiler that sees free() behind delete warns of a mismatch with new.
+// Not inlined: a compiler that sees free() after delete warns of a mismatch with new.
 [[gnu::noinline]] void* operator new(std::size_t size) { return folio::test::allocate_or_throw(size, 1); }
 [[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) {
   return folio::test::allocate_or_throw(size, static_cast<std::size_t>(alignment));

@@ -21,7 +21,7 @@
 
 namespace folio::test {
 
-/// `first`, and `second` behind it.
+/// `first`, and `second` after it.
 inline Symbols operator+(Symbols first, Symbols const& second) {
   first.insert(first.end(), second.begin(), second.end());
   return first;

@@ -111,7 +111,7 @@ class AdaptiveEviction {
   static constexpr double most_sampled = 2048;                           // units that each ghost cache keeps
   static constexpr std::size_t fewest_ghosts = 256, most_ghosts = 4096;  // for which each has room, of one request too
   static constexpr double to_leave = 1.4, to_move = 0.5, to_return = 1;  // deviations, see choose()
-  static constexpr double drift = 0.1;     // of what was learned, that ranks may be behind
+  static constexpr double drift = 0.1;                                   // of what was learned, that ranks may lag
   static constexpr int most_settled = 32;  // entries that a request ranks anew, in each cache
 
   static void learn(double& mean, double value, double share) {

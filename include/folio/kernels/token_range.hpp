@@ -41,13 +41,14 @@ inline void check_length(std::int32_t num_tokens, Tokens const& tokens) {
                 std::to_string(tokens.count) + " from " + std::to_string(tokens.first) + " on");
 }
 
-/// Throws Error unless `sequence`, of one layer, has these tokens, and none of them was given back behind a window.
+/// Throws Error unless `sequence`, of one layer, has these tokens, and none of them was given back when it left a
+/// window.
 template <class Sequence>
 void check_tokens(Sequence const& sequence, Tokens const& tokens) {
   check_length(sequence.num_tokens(), tokens);
   for (std::int32_t token = tokens.first; token < tokens.first + tokens.count; ++token)
     if (sequence.block_id(token) == null_block)
-      throw Error("folio: token " + std::to_string(token) + " was given back behind the layer's window");
+      throw Error("folio: token " + std::to_string(token) + " was given back when it left the layer's window");
 }
 
 }  // namespace folio::ops

@@ -69,7 +69,7 @@ class HyperLogLog {
 /// The share of prompts that a cache without limits would have found: r* = (N - U) / N, of N units looked up U
 /// different ones. A sink that hears look-ups only.
 ///
-/// Beside it the share that was found. Both in whole units; what a request leaves behind its prompt counts once it is
+/// Beside it the share that was found. Both in whole units; what a request leaves after its prompt counts once it is
 /// looked up. Cost: a digest of every prompt, about 1 ns for each token, and O(1) memory.
 class IdealHitRate {
  public:

@@ -135,7 +135,7 @@ __global__ void compact_elements_kernel(T* rows, std::int64_t num_rows, std::int
     for (std::int32_t first = 0; first < count; first += static_cast<std::int32_t>(blockDim.x)) {
       std::int32_t const j = first + static_cast<std::int32_t>(threadIdx.x);
       T const element = j < count ? elements[kept[row * k + j]] : rest;
-      __syncthreads();  // what is written, here or behind the kept ones, was read: as in move_rows
+      __syncthreads();  // what is written, here or after the kept ones, was read: as in move_rows
       if (j < count) elements[j] = element;
     }
     for (std::int32_t j = count + static_cast<std::int32_t>(threadIdx.x); j < row_length;

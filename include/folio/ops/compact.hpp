@@ -72,7 +72,7 @@ void check_kept(Sequence const& sequence, std::int32_t i, std::int32_t num_seque
           refuse(" has " + std::to_string(kept[j]) + " at place " + std::to_string(j) +
                  " of a list; tokens ascend and are less than " + std::to_string(sequence.num_tokens()));
         if (sequence.block_id(kept[j]) == null_block || sequence.block_id(j) == null_block)
-          refuse(" gave tokens back behind its layers' window, and cannot be compacted");
+          refuse(" gave back tokens that left its layers' window, and cannot be compacted");
       }
     }
 }
@@ -110,14 +110,14 @@ void compact_rows(Sequence const& sequence, std::int32_t head, std::int32_t cons
 /// takes token kept[j]. Codes and parameters move byte for byte, in place; nothing is quantized again.
 ///
 /// `lists` names ascending tokens for every sequence: one list for all kv heads or one for each, one for all layers of
-/// the group or one for each, all of one sequence equally long. What lies behind the kept tokens is left in any state:
+/// the group or one for each, all of one sequence equally long. What lies after the kept tokens is left in any state:
 /// when every group was compacted, Sequence::truncate to the list's length gives its blocks back. A sequence is left as
 /// it is by a list of all its tokens, which top_k writes where k is not less than its length.
 /// Keys keep the RoPE of the positions at which they were made, which the caller remembers; ops::reposition turns them
 /// to new ones. The layers see places, not positions: windows and batches count from the compacted sequence. The blocks
 /// are written: a sequence that shares blocks with a fork must have its own first (a new sequence of the same length,
 /// and copy_blocks). Throws Error, before anything is written, for lists that do not fit, and for sequences that gave
-/// back tokens behind a window. Cost: one pass over the rows that move. Shared over `threads`.
+/// back tokens when they left a window. Cost: one pass over the rows that move. Shared over `threads`.
 template <class View>
 void compact(View const& view, std::int32_t group, TokenLists const& lists,
              Executor threads = {}) requires(!is_device_view<View>) {

@@ -20,7 +20,7 @@ namespace folio::ops {
 namespace detail {
 
 /// Writes the codes and parameters of one tile, as encode_tile gave them, into the block that `to` is the first row of.
-/// The padding behind each row's codes becomes zero, so that a block is a function of its tokens alone.
+/// The padding after each row's codes becomes zero, so that a block is a function of its tokens alone.
 template <QuantizerPolicy Quantizer, class Layout, Plane plane, class Layer>
 void store_tile(Layer const& layer, BlockId block, std::int32_t head, std::int32_t dim, std::byte const* codes,
                 std::byte const* params) {

@@ -58,9 +58,9 @@ __device__ void turn_keys(Sequence const& sequence, Tokens const& tokens, RopeTu
 }  // namespace detail
 
 /// Kernel. Turns the keys of `tokens` in layer `index` of group `Group` by `table`, [num_pairs], for the first 2 *
-/// num_pairs dims of a key, or in a latent layer those behind the rank.
+/// num_pairs dims of a key, or in a latent layer those after the rank.
 ///
-/// Any grid of one dimension. Tokens given back behind a window are skipped. Traffic: reads and writes the rotary part
+/// Any grid of one dimension. Tokens that left a window are skipped. Traffic: reads and writes the rotary part
 /// of each key once, in pieces of 8 elements, or of one where num_pairs is no multiple of 8; the rest is not touched.
 template <class View, int Group>
 __global__ void reposition_kernel(View view, std::int32_t index, Tokens tokens, RopeTurn const* table,

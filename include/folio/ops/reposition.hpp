@@ -108,12 +108,12 @@ inline void turn_row(float* x, std::span<RopeTurn const> table, RopePairs pairs)
 }  // namespace detail
 
 /// Turns the keys of `tokens` of the batch in one layer to other positions, in place: for a context that moves up
-/// behind dropped tokens, and for chunks that are put together elsewhere than where they were computed. Values stay as
+/// after dropped tokens, and for chunks that are put together elsewhere than where they were computed. Values stay as
 /// they are.
 ///
 /// `table`: rope_table(inverse frequencies, by how many positions), one turn for each pair of rotary dims, which are
-/// the first 2 * table.size() dims of a key, or all; in a latent layer, those behind the rank. Throws Error, before
-/// anything is written, for a sequence, layer or range that does not exist, for tokens given back behind a window, or
+/// the first 2 * table.size() dims of a key, or all; in a latent layer, those after the rank. Throws Error, before
+/// anything is written, for a sequence, layer or range that does not exist, for tokens that left a window, or
 /// for a table of the wrong size. Keys in a quantized format are refused at compile time, because they would be
 /// quantized twice.
 ///

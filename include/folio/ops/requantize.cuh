@@ -34,7 +34,7 @@ __device__ void requantize_row_by_lanes(FromRow const& from, ToRow const& to) {
 /// many, of `to` in layer `to_index` of group `ToGroup`.
 ///
 /// Any grid of one dimension; whole warps in a block. Each row is shared by RowLanes<quantizer, dim>::count threads.
-/// Tokens given back behind a window, on either side, are skipped. No slot is both read and written. Traffic: reads
+/// Tokens that left a window, on either side, are skipped. No slot is both read and written. Traffic: reads
 /// each row once, writes its codes and parameters once.
 template <class From, class To, int FromGroup, int ToGroup>
 __global__ void requantize_kernel(From from, std::int32_t from_index, Tokens tokens, To to, std::int32_t to_index,

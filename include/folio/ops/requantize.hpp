@@ -18,7 +18,7 @@ namespace folio::ops {
 ///
 /// What is written is what append would have written from the decoded floats. Sources in fewer than 16 bits are refused
 /// at compile time, because they would be quantized twice. Throws Error, before anything is written, for sequences, a
-/// layer or ranges that do not exist, for tokens given back behind a window, or when the layer's rows differ in size.
+/// layer or ranges that do not exist, for tokens that left a window, or when the layer's rows differ in size.
 /// Cost: one pass over the rows, each read and written once. Tokens are shared over `threads`; no slot is both read and
 /// written, and nobody else may read or write the target's slots meanwhile.
 template <class From, class To>

@@ -54,8 +54,8 @@ struct Observers {
       : begin(first > first_query ? first - first_query : 0) {
     std::int64_t last = num_queries;
     if (shape.window > 0 && first >= shape.sinks) {  // the last query whose window reaches back to token end - 1
-      std::int64_t const behind = std::int64_t{end} - 1 + shape.window - first_query;
-      last = behind < last ? behind : last;
+      std::int64_t const out_of_window = std::int64_t{end} - 1 + shape.window - first_query;
+      last = out_of_window < last ? out_of_window : last;
     }
     count = last > begin ? static_cast<std::int32_t>(last - begin) : 0;
   }
@@ -129,7 +129,7 @@ __device__ void observe_head(Sequence const& sequence, std::int32_t head, HeadQu
   typename Shape::Key keys[std::size_t{Shape::tokens}];
   load_keys<Shape>(keys, std::make_integer_sequence<int, Shape::tokens>{}, [&](int u) {
     std::int32_t const t = token + u * Shape::groups;
-    // What lies behind every window may be given back, and is not read.
+    // What has left every window may be given back, and is not read.
     if (t >= end || (t >= shape.sinks && t < seen_from) || !lanes.active()) return typename Shape::Key{};
     return sequence.key(head, t).template load_in<Shape::key_basis, Shape::per_lane>(lanes.rank() * Shape::per_lane);
   });

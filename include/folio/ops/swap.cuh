@@ -112,7 +112,7 @@ inline void swap_blocks(std::byte const* from_pool, std::byte* to_pool, std::int
 /// returns.
 ///
 /// Asynchronous, in the stream's order. The device blocks may be written by later work on `stream`, and by others
-/// behind an event recorded there. The host blocks may be read once the stream has passed this point (an event says
+/// after an event recorded there. The host blocks may be read once the stream has passed this point (an event says
 /// when): until then nobody else may touch them, and both pools stay.
 /// Throws Error, before anything is copied, for the legacy default stream, which takes no batches, and for block_bytes
 /// that are no positive multiple of 16; CudaError when CUDA refuses a copy; earlier ones then happen.

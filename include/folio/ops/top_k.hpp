@@ -75,7 +75,7 @@ inline std::int32_t top_k_of(float const* scores, std::int32_t num_tokens, TopKO
 /// `sinks` and the last `recent` tokens of a sequence are always among them. A NaN is the lowest score.
 ///
 /// `scores`: [layers][view.num_sequences()][heads][max_tokens], as accumulate_scores leaves them; of each row as many
-/// as the sequence has tokens are read. `kept`: [layers][num_sequences][heads][k], -1 behind a row's count; `counts`:
+/// as the sequence has tokens are read. `kept`: [layers][num_sequences][heads][k], -1 after a row's count; `counts`:
 /// [layers][num_sequences][heads], the smaller of k and the length. Throws Error, before anything is written, for
 /// options that contradict each other or a sequence longer than a row. Cost: O(tokens) a row. Rows are shared over
 /// `threads`.

@@ -18,7 +18,7 @@
 namespace folio {
 
 /// Both parts of a step's sequences: two ordinary views whose sequence i is the same, with the same query tokens. In
-/// `hot` these are the sequence's last tokens, as ever, behind its sinks and newest tokens. In `compressed` they are
+/// `hot` these are the sequence's last tokens, as ever, after its sinks and newest tokens. In `compressed` they are
 /// none of its tokens: all of those come before every query, which sees them all (AttentionParams::causal = false).
 ///
 /// Layers of the model `M` that have a window are in neither: `windows` is the view of a plain cache of those layers,
@@ -146,7 +146,7 @@ class MixedPrecisionBatch {
     if (s.num_demoted() > 0 && n > s.num_tokens() - s.first_newest())
       throw Error("folio: " + std::to_string(n) + " query tokens of a mixed sequence reach into its demoted tokens, " +
                   "which end at " + std::to_string(s.first_newest()) + " of " + std::to_string(s.num_tokens()) +
-                  "; take fewer, or demote behind the step");
+                  "; take fewer, or demote after the step");
     return n;
   }
 

@@ -158,7 +158,7 @@ class MixedPrecisionCache {
   ///
   /// Throws OutOfBlocks when the compressed cache has too few blocks, Error for another cache's sequence,
   /// std::bad_alloc, and what a format throws; nothing is changed then. Cost: num_due() tokens decoded and encoded in
-  /// each of these layers, shared over `threads`; nothing but a few comparisons where nothing is due. Call it behind
+  /// each of these layers, shared over `threads`; nothing but a few comparisons where nothing is due. Call it after
   /// each step.
   std::int32_t demote(MixedPrecisionSequence& sequence, std::int32_t num_accepted = all_tokens, Executor threads = {}) {
     std::int32_t const due = num_due(sequence, num_accepted), before = sequence.num_demoted();

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // Append, attend and gather over sequences that are in several caches, or in a basis of their own: the operations of
-// ops/, once for each part, and with the rows turned before and behind. Host only.
+// ops/, once for each part, and with the rows rotated before and after. Host only.
 
 #include <algorithm>
 #include <cstddef>

@@ -38,10 +38,10 @@ void with_groups_of(ModelConfig const& model, LayerPart part, F const& f) {
 /// compressed cache.
 ///
 /// Tokens are counted as the model counts them. The first `sinks` of them are in the hot sequence, the next
-/// num_demoted() in the compressed one, and the rest follow in the hot one, right behind the sinks: with d demoted
+/// num_demoted() in the compressed one, and the rest follow in the hot one, right after the sinks: with d demoted
 /// tokens and s sinks, token t is hot token t for t < s, compressed token t - s for s <= t < s + d, and hot token t - d
 /// from there on. Nothing is demoted but by MixedPrecisionCache::demote. Layers with a window have a sequence of their
-/// own, in which token t is token t, and which gives back what is behind the windows as in any cache.
+/// own, in which token t is token t, and which gives back what left the windows as in any cache.
 ///
 /// Host only, not thread-safe. Every operation happens whole or changes nothing. As Sequence, it keeps its caches'
 /// memory alive; on an empty handle every operation but destruction, assignment, release and `bool` throws Error.
@@ -63,7 +63,7 @@ class MixedPrecisionSequence {
   [[nodiscard]] std::int32_t num_tokens() const { return hot_.num_tokens() + compressed_.num_tokens(); }
   /// Tokens in the compressed cache.
   [[nodiscard]] std::int32_t num_demoted() const { return compressed_.num_tokens(); }
-  /// The first token behind the demoted ones; 0 where none is demoted.
+  /// The first token after the demoted ones; 0 where none is demoted.
   [[nodiscard]] std::int32_t first_newest() const { return num_demoted() == 0 ? 0 : sinks_ + num_demoted(); }
   /// Sinks: tokens at the front that stay in the hot cache for good.
   [[nodiscard]] std::int32_t num_sinks() const noexcept { return sinks_; }

@@ -27,7 +27,7 @@ struct RotatedBatch {
 };
 
 /// A KvCache or a MixedPrecisionCache and the basis that all its rows are stored in, from the first one on. The
-/// matrices are fixed when it is made and go wherever its views go. Where its format rotates too, that comes behind the
+/// matrices are fixed when it is made and go wherever its views go. Where its format rotates too, that comes after the
 /// matrices. Latent layers, whose values are a part of their keys, are refused.
 template <class Cache>
 class RotatedCache {

@@ -53,8 +53,8 @@ struct MissingPrompt {
 ///
 /// A pinned prompt is never evicted, from when its blocks are in the tree: at once, or as soon as somebody inserts
 /// them. What is pinned has a budget in bytes, which no number of prompts can exceed; openings that prompts share count
-/// once, blocks behind windows as if they were kept. A prompt that is not pinned, or whose time to live is over, is as
-/// any other. At start, and whenever memory allows, compute what `missing` lists.
+/// once, blocks that left windows as if they were kept. A prompt that is not pinned, or whose time to live is over, is
+/// as any other. At start, and whenever memory allows, compute what `missing` lists.
 ///
 /// The clock is the tree's. Host only, not thread-safe: belongs to the tree's owner thread, and goes before the tree
 /// does; a tree has one registry at a time. Cost: of `put` and `pin` O(prompts), each compared until it differs; of an

@@ -52,7 +52,7 @@ template <int Bits, int N>
     using Spread = Pack<detail::SpreadByte<Bits>, N * Bits / 8>;
     auto const spread = __builtin_bit_cast(Spread, integers);
     for (int i = 0; i < N * Bits / 8; ++i) {
-      std::uint32_t const s = spread[i];  // a shift by 8 - Bits puts each integer behind the one before
+      std::uint32_t const s = spread[i];  // a shift by 8 - Bits puts each integer after the one before
       bytes[i] = static_cast<std::uint8_t>(Bits == 4 ? s | s >> 4 : s | s >> 6 | s >> 12 | s >> 18);
     }
   } else {

@@ -150,7 +150,7 @@ template <class T, int N>
 [[nodiscard]] FOLIO_HOST_DEVICE Pack<T, N> load_codes(std::byte const* from) {
   using Codes = Pack<T, N>;
 #if defined(__CUDA_ARCH__)
-  // What an assumption about the address leaves behind costs registers in loops; a typed access does not.
+  // What an assumption about the address leaves in the code costs registers in loops; a typed access does not.
   return *reinterpret_cast<Codes const*>(from);
 #else
   Codes codes;

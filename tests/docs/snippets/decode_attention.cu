@@ -84,7 +84,7 @@ using View = folio::BlockTableView<folio::Model<model>, folio::BlockSize<16>, fo
 /// An engine's own arrays, in device memory.
 struct EngineMemory {
   std::byte* pool;                   // block b begins at b * block_bytes; aligned to 64; block 0 is zero
-  std::int32_t const* blocks;        // [num_sequences][table_width] block ids; behind a sequence's end 0
+  std::int32_t const* blocks;        // [num_sequences][table_width] block ids; after a sequence's end 0
   std::int64_t const* slots;         // [num_query_tokens] block id * 16 + place in the block; -1: nowhere
   std::int32_t const* lengths;       // [num_sequences] tokens, those of this step included
   std::int32_t const* query_starts;  // [num_sequences + 1] from 0

@@ -50,7 +50,7 @@ TEST_CASE("every e4m3 number in every place becomes its number") {
     }
 }
 
-TEMPLATE_TEST_CASE_SIG("integers of any number of bits lie one behind the other in words", "", ((int Bits), Bits), 2, 3,
+TEMPLATE_TEST_CASE_SIG("integers of any number of bits lie one after the other in words", "", ((int Bits), Bits), 2, 3,
                        4, 5, 6, 7, 8) {
   folio::Pack<std::uint32_t, Bits> const words = [] {
     folio::Pack<std::uint32_t, Bits> made{};
@@ -75,7 +75,7 @@ TEST_CASE("every e5m2 number in every place becomes its number") {
     }
 }
 
-TEMPLATE_TEST_CASE_SIG("bytes are read as words, the first byte lowest, and nothing behind them", "",
+TEMPLATE_TEST_CASE_SIG("bytes are read as words, the first byte lowest, and nothing after them", "",
                        ((int Bytes), Bytes), 1, 2, 3, 4, 5, 6, 8, 12, 16, 20, 32) {
   constexpr std::size_t num_words = (Bytes + 3) / 4;
   alignas(16) std::array<std::byte, 48> memory;

@@ -193,8 +193,8 @@ __device__ void attend_range(Sequence const& sequence, Arguments const& argument
   unsigned seen = step.seen();
   i += Shape::groups;
   step = make_step(i);
-  auto const behind = static_cast<std::int32_t>(Shape::groups + threadIdx.x % 32 / Shape::lanes);
-  while ((i - behind) * Shape::tokens < range.end) {  // while the warp's first group has a step
+  auto const first_group = static_cast<std::int32_t>(Shape::groups + threadIdx.x % 32 / Shape::lanes);
+  while ((i - first_group) * Shape::tokens < range.end) {  // while the warp's first group has a step
     __syncwarp();  // tells the compiler that the warp is together: without it each exchange has a slow second version
     auto scores = step_scores<Shape, Heads>(keys, q);
     if constexpr (!Shape::latent) load_step(step, key, keys);

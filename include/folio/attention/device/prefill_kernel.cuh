@@ -68,9 +68,9 @@ struct PrefillRows {
         heads(all_heads, kv_heads, heads_each) {
     std::int32_t const tokens = rows / heads_each, tile = static_cast<std::int32_t>(blockIdx.x);
     auto const first_tile = [&](std::int32_t i) { return view.query_start(i) / tokens + i; };
-    for (std::int32_t behind = view.num_sequences(); behind - sequence > 1;) {
-      std::int32_t const middle = (sequence + behind) / 2;
-      (first_tile(middle) <= tile ? sequence : behind) = middle;
+    for (std::int32_t end = view.num_sequences(); end - sequence > 1;) {
+      std::int32_t const middle = (sequence + end) / 2;
+      (first_tile(middle) <= tile ? sequence : end) = middle;
     }
     first = (tile - first_tile(sequence)) * tokens;
     first_query = view.query_start(sequence) + first;

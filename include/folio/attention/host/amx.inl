@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Scores and weighted sums over rows of integers by AMX, whose one instruction multiplies 16 rows of 64 bytes with 16
-// columns of 64. Included once by kernels.hpp, behind the kernels of AVX-512, which do the rest and whose integers
+// columns of 64. Included once by kernels.hpp, after the kernels of AVX-512, which do the rest and whose integers
 // these are.
 //
 // Scores: keys are rows, one byte for each code, as they are stored but for the packing; the words of 4 queries are

@@ -101,7 +101,7 @@ struct TokenTile {
   TokenTileRows const* rows = nullptr;
   PrefetchRows* ahead = nullptr;  ///< what to prefetch meanwhile, or null
   std::int32_t dim = 0;
-  std::int32_t tokens = tile_tokens;  ///< behind these is nothing that anybody sees
+  std::int32_t tokens = tile_tokens;  ///< no query sees a token after these
   /// Tokens that have rows, scores and weights.
   [[nodiscard]] std::int32_t rows_end() const { return (tokens + row_group - 1) / row_group * row_group; }
   float* scales = nullptr;          ///< [tile_tokens]
@@ -185,7 +185,7 @@ struct RowKernels {
   bool has_channels = false;  ///< TokenTile::channel_scales are needed
   int shuffle_bits = 0;       ///< where not 0, TokenTile::byte_shuffle is needed, for codes of so many
   void (*enter)() = nullptr;  ///< what a thread does before it calls the others
-  void (*leave)() = nullptr;  ///< and behind them
+  void (*leave)() = nullptr;  ///< and after them
   void (*load_key_params)(TokenTile const&) = nullptr;  ///< scales and offsets
   void (*load_value_params)(TokenTile const&) = nullptr;
   /// Where channels have parameters: for each tile, whose they are.

@@ -43,7 +43,7 @@ class GroupLanes {
  private:
   static constexpr std::int32_t or_one = Size == 0 ? 1 : Size;
 
-  /// Over the lanes of the group; `none` is what those behind the row's end have.
+  /// Over the lanes of the group; `none` is what those after the row's end have.
   template <class F>
   [[nodiscard]] FOLIO_HOST_DEVICE std::int32_t join(std::int32_t value, std::int32_t none, F const& f) const {
     if (begin_ >= lanes_.dim()) value = none;

@@ -68,7 +68,7 @@ enum class GridSide : std::uint8_t { channels, tokens };
 struct ChannelGrids {
   float scale[8], offset[8];
 
-  /// Of 8 grids that IntegerGrid::store wrote, one behind the other.
+  /// Of 8 grids that IntegerGrid::store wrote, one after the other.
   [[nodiscard]] FOLIO_HOST_DEVICE static ChannelGrids load(std::byte const* grids) {
     // One loop for each thing, of a constant length: such loops vectorize.
     auto const both = load_codes<std::uint32_t, 8>(grids);

@@ -66,7 +66,7 @@ template <int Bits>
   return detail::code_to_f32<Bits>(word, i, 0U);
 }
 
-/// Number `i` of unsigned integers of any number of bits up to 8, one behind the other in words. Where they do not
+/// Number `i` of unsigned integers of any number of bits up to 8, one after the other in words. Where they do not
 /// divide a word, one or two instructions more for each.
 template <int Bits, int Words>
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr float unsigned_to_f32(Pack<std::uint32_t, Words> const& words, int i) {

@@ -112,7 +112,7 @@ Region const* nearest(std::uintptr_t address) {
 
 std::string quoted(Region const& region) { return region.shared ? "the shared memory" : "'" + region.name + "'"; }
 
-/// "element 5" or "byte 20", from the beginning of a region, also before it or behind it.
+/// "element 5" or "byte 20", from the beginning of a region, also before it or after it.
 std::string position(Region const& region, std::uintptr_t address) {
   auto const offset = static_cast<std::intptr_t>(address - region.begin);
   auto const unit = static_cast<std::intptr_t>(region.element_bytes);

@@ -169,6 +169,18 @@ TEST_CASE("e2m1: all 16 patterns, and the middles between them") {
   CHECK((folio::f32_to_e2m1(std::numeric_limits<float>::quiet_NaN()) & 7) == 0);
 }
 
+TEST_CASE("formats of 8 and 4 bits saturate from their largest value on, whatever pattern would be nearest") {
+  for (int i = 0; i <= 512; ++i) {
+    float const times = 1.0F + static_cast<float>(i) / 128;
+    REQUIRE(folio::f32_to_e4m3(448 * times) == 0x7E);
+    REQUIRE(folio::f32_to_e4m3(-448 * times) == 0xFE);
+    REQUIRE(folio::f32_to_e5m2(57344 * times) == 0x7B);
+    REQUIRE(folio::f32_to_e5m2(-57344 * times) == 0xFB);
+    REQUIRE(folio::f32_to_e2m1(6 * times) == 7);
+    REQUIRE(folio::f32_to_e2m1(-6 * times) == 15);
+  }
+}
+
 #if defined(__FLT16_MAX__)
 TEST_CASE("f16: the same as the compiler's own type") {
   std::uint32_t different = 0;

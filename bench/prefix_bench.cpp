@@ -8,7 +8,8 @@
 
 #include <benchmark/benchmark.h>
 
-#include <folio/prefix/radix_tree.hpp>
+#include <folio/prefix/prefix_index.hpp>
+#include <folio/sequence_store.hpp>
 #include <unordered_map>
 
 #include "support.hpp"
@@ -27,10 +28,11 @@ struct Ledger {
   explicit Ledger(std::int64_t num_blocks) : Ledger({shape()}, num_blocks) {}
   Ledger(std::vector<GroupShape> const& shapes, std::int64_t num_blocks)
       : blocks(shapes.size(), num_blocks),
-        store(shapes, blocks, {nullptr, [](void*, int, BlockId, BlockId) noexcept {}}, block_size),
-        tree(store, std::vector<std::int64_t>(shapes.size(), 64)) {
-    store.set_prefix_hooks(tree.hooks());
+        store(shapes, blocks, copies, block_size),
+        tree(store.pools(), std::vector<std::int64_t>(shapes.size(), 64)) {
+    store.set_reclaimer(&tree);
   }
+  ~Ledger() { store.release_all(); }
   SequenceState& create(std::span<std::int32_t const> prompt) {
     SequenceState& state = store.create();
     auto const size = static_cast<std::int32_t>(prompt.size());
@@ -39,8 +41,9 @@ struct Ledger {
     return state;
   }
   std::vector<std::int64_t> blocks;
+  NoCopies copies;
   SequenceStore store;
-  PrefixTree<> tree;
+  PrefixIndex<> tree;
 };
 
 std::vector<std::int32_t> random_tokens(std::int64_t n, unsigned seed) {

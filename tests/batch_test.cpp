@@ -254,8 +254,9 @@ TEST_CASE("tables that no memory could hold are refused in a sentence, and those
   };
   refused({.num_sequences = most, .num_tokens = most},
           "tables of a step of 2147483647 sequences and 5 query tokens would take more than 2^62 bytes");
+  folio::NoCopies copies;
   folio::SequenceStore single({folio::group_shape({.layers = 1, .kv_heads = 1}, 0, 1)}, std::vector<std::int64_t>{4},
-                              {});
+                              copies);
   CHECK_THROWS_WITH(BatchTables(1).fill(single, {}, {.num_tokens = most, .row_blocks = most - 1}),
                     contains("a row of a block table has at most 2147483647 blocks, not 4294967292"));
   // Groups are numbered alike everywhere.
@@ -269,7 +270,8 @@ TEST_CASE("tables that no memory could hold are refused in a sentence, and those
 
 TEST_CASE("more query tokens than 32 bits count are refused") {
   constexpr folio::ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 8};
-  folio::SequenceStore store({folio::group_shape(model, 0, 1 << 30)}, std::vector<std::int64_t>{4}, {});
+  folio::NoCopies copies;
+  folio::SequenceStore store({folio::group_shape(model, 0, 1 << 30)}, std::vector<std::int64_t>{4}, copies);
   Sequence s(nullptr, store, store.create()), other(nullptr, store, store.create());
   s.extend(1 << 30);
   other.extend(1 << 30);

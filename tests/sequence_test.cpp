@@ -38,7 +38,7 @@ GroupShape group(std::int32_t block_size, std::int32_t window = 0, std::int32_t 
 }
 
 /// A store without memory that notes which blocks it is asked to copy.
-class Ledger {
+class Ledger : private folio::BlockCopier {
  public:
   struct Copy {
     int group;
@@ -47,7 +47,7 @@ class Ledger {
   };
 
   Ledger(std::vector<GroupShape> shapes, std::vector<std::int64_t> const& num_blocks)
-      : store(std::move(shapes), num_blocks, {this, &note}) {}
+      : store(std::move(shapes), num_blocks, *this) {}
   Ledger(Ledger const&) = delete;
   Ledger& operator=(Ledger const&) = delete;
 
@@ -62,9 +62,8 @@ class Ledger {
   SequenceStore store;
 
  private:
-  static void note(void* self, int g, BlockId from, BlockId to) noexcept {
-    static_cast<Ledger*>(self)->copies.push_back({g, from, to});
-  }
+  void prepare(int) override {}
+  void copy(int g, BlockId from, BlockId to) noexcept override { copies.push_back({g, from, to}); }
 };
 
 constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 8};

@@ -7,7 +7,8 @@
 #include <chrono>
 #include <cstdint>
 #include <folio/eviction/none.hpp>
-#include <folio/prefix/radix_tree.hpp>
+#include <folio/prefix/prefix_index.hpp>
+#include <folio/sequence_store.hpp>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -31,17 +32,20 @@ struct ReplayResult {
 template <class Policy>
 class Replay {
  public:
-  using Tree = PrefixTree<Policy>;
+  using Tree = PrefixIndex<Policy>;
 
   /// The capacity is of what is kept; the request that is being served, of at most `longest` blocks, comes on top.
   Replay(std::int64_t capacity_blocks, std::int64_t longest, std::int32_t block_size)
       : capacity_blocks_(capacity_blocks),
         block_size_(block_size),
         blocks_{capacity_blocks + longest},
-        store_({shape(block_size)}, blocks_, {nullptr, [](void*, int, BlockId, BlockId) noexcept {}}),
-        tree_(store_, std::vector<std::int64_t>{std::int64_t{block_size} * 2048}) {
-    store_.set_prefix_hooks(tree_.hooks());
+        store_({shape(block_size)}, blocks_, copies_),
+        tree_(store_.pools(), std::vector<std::int64_t>{std::int64_t{block_size} * 2048}) {
+    if (Tree::evicts) store_.set_reclaimer(&tree_);
   }
+  Replay(Replay const&) = delete;
+  Replay& operator=(Replay const&) = delete;
+  ~Replay() { store_.release_all(); }
   [[nodiscard]] Tree& tree() { return tree_; }
 
   /// Serves the requests one after the other: each finds its prefix, takes blocks for the rest, is kept and goes;
@@ -108,6 +112,7 @@ class Replay {
   std::int64_t capacity_blocks_;
   std::int32_t block_size_;
   std::vector<std::int64_t> blocks_;
+  NoCopies copies_;
   SequenceStore store_;
   Tree tree_;
   std::vector<std::int32_t> symbols_;

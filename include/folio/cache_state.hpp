@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <folio/block.hpp>
 #include <folio/error.hpp>
+#include <folio/ops/copy_blocks.hpp>
 #include <folio/sequence_store.hpp>
 #include <memory>
 #include <span>
@@ -29,10 +29,10 @@ struct PendingBlockWork {
 };
 
 /// The block lists and the addresses of the blocks. Owned by a KvCache, its sequences and its batches together.
-struct CacheState {
+struct CacheState : private BlockCopier {
   CacheState(std::vector<GroupShape> s, std::span<std::int64_t const> num_blocks, std::vector<std::int64_t> bytes,
              std::int32_t slack)
-      : shapes(std::move(s)), block_bytes(std::move(bytes)), store(shapes, num_blocks, {this, &copy, &prepare}, slack) {
+      : shapes(std::move(s)), block_bytes(std::move(bytes)), store(shapes, num_blocks, *this, slack) {
     pending.copies.resize(shapes.size());
   }
   CacheState(CacheState const&) = delete;
@@ -71,18 +71,17 @@ struct CacheState {
                 static_cast<std::size_t>(block_bytes[g]));
   }
   /// So that `copy` cannot fail.
-  static void prepare(void* owner, int g) {
-    auto& copies = static_cast<CacheState*>(owner)->pending.copies[static_cast<std::size_t>(g)];
+  void prepare(int g) override {
+    auto& copies = pending.copies[static_cast<std::size_t>(g)];
     if (copies.size() == copies.capacity()) copies.reserve(2 * copies.size() + 8);
   }
-  static void copy(void* owner, int g, BlockId from, BlockId to) noexcept {
-    auto& state = *static_cast<CacheState*>(owner);
+  void copy(int g, BlockId from, BlockId to) noexcept override {
     auto const i = static_cast<std::size_t>(g);
     BlockCopy const copy{from, to};
-    if (state.defers_copies)
-      state.pending.copies[i].push_back(copy);
+    if (defers_copies)
+      pending.copies[i].push_back(copy);
     else
-      state.copy_block(i, copy);
+      ops::copy_blocks(pools[i], pools[i], block_bytes[i], {&copy, 1});
   }
 };
 

@@ -12,7 +12,7 @@
 #include <folio/error.hpp>
 #include <folio/observe/stats.hpp>
 #include <folio/policy_set.hpp>
-#include <folio/prefix/radix_tree.hpp>
+#include <folio/prefix/prefix_index.hpp>
 #include <folio/sequence.hpp>
 #include <folio/view.hpp>
 #include <initializer_list>
@@ -28,12 +28,12 @@ namespace folio {
 namespace detail {
 
 template <bool, class Eviction, class Events>
-struct PrefixTreeOf {
+struct PrefixIndexOf {
   using type = int;  // none
 };
 template <class Eviction, class Events>
-struct PrefixTreeOf<true, Eviction, Events> {
-  using type = PrefixTree<Eviction, Events>;
+struct PrefixIndexOf<true, Eviction, Events> {
+  using type = PrefixIndex<Eviction, Events>;
 };
 
 }  // namespace detail
@@ -119,7 +119,11 @@ class KvCache {
   }
 
   /// A new sequence without tokens.
-  [[nodiscard]] Sequence create() { return {core_, core_->store, core_->store.create()}; }
+  [[nodiscard]] Sequence create() {
+    SequenceState& state = core_->store.create();
+    if constexpr (has_prefixes) state.prefix = core_->index->lease();
+    return {core_, core_->store, state};
+  }
 
   /// A new sequence with slots for `num_tokens` tokens. Throws OutOfBlocks, and changes nothing, when they are not
   /// there.
@@ -135,11 +139,12 @@ class KvCache {
   /// shares with others, and a copy of the block ids. What the sequence and its forks leave in the cache counts for
   /// `tenant`.
   [[nodiscard]] Sequence create(Prefix const& prompt, std::int32_t tenant = 0) {
-    auto& tree = prefixes();
+    auto& index = prefixes();
     SequenceState& state = core_->store.create();
     try {
-      state.tenant = tenant;
-      tree.take(tree.find(prompt.scope, prompt.symbols, prompt.size() - 1), state, prompt);
+      state.prefix = index.lease();
+      state.prefix.tenant = tenant;
+      index.take(index.find(prompt.scope, prompt.symbols, prompt.size() - 1), state, prompt);
     } catch (...) {
       core_->store.discard(state);
       throw;
@@ -164,7 +169,8 @@ class KvCache {
   /// Lets the tree evict what `sequence` found or inserted, as any other prefix. The sequence keeps its blocks.
   void release_lease(Sequence& sequence) {
     if (sequence.store() != &core_->store) throw Error("folio: release_lease needs a sequence of this cache");
-    prefixes().release_lease(sequence.state());
+    static_cast<void>(prefixes());
+    sequence.state().prefix.release_lease();
   }
 
   /// How many tokens of `prompt` create() would find now. Changes nothing, and counts as no use: for a request that
@@ -173,9 +179,13 @@ class KvCache {
     return prefixes().find(prompt.scope, prompt.symbols, prompt.size() - 1).num_tokens;
   }
 
-  /// The tree of prefixes: its clock, its counters, pins, clearing. Of a cache that is const only what changes nothing.
-  [[nodiscard]] auto& prefixes() { return tree_of(*core_); }
-  [[nodiscard]] auto const& prefixes() const { return tree_of(*core_); }
+  /// What tenants have in the index of prefixes and in their sequences. Cost: O(blocks of both).
+  [[nodiscard]] PrefixGauges prefix_gauges() const { return prefixes().gauges(core_->store.states()); }
+
+  /// The index of prefixes: its clock, its counters, pins, clearing. Of a cache that is const only what changes
+  /// nothing.
+  [[nodiscard]] auto& prefixes() { return index_of(*core_); }
+  [[nodiscard]] auto const& prefixes() const { return index_of(*core_); }
 
   /// The tables of a step over these sequences, in this order. Throws Error as BatchTables::fill does.
   [[nodiscard]] Batch<View> batch(std::span<BatchItem const> items, BatchPadding const& padding = {}) const {
@@ -214,7 +224,7 @@ class KvCache {
   /// Gauges and counters. Cost: O(sequences * log).
   [[nodiscard]] Stats stats() const {
     Stats stats = collect_stats(core_->store, core_->block_bytes);
-    if constexpr (has_prefixes) stats.prefixes = core_->tree->counters();
+    if constexpr (has_prefixes) stats.prefixes = core_->index->counters();
     return stats;
   }
 
@@ -312,7 +322,7 @@ class KvCache {
   }
 
   /// Everything that sequences and batches keep alive: the memory, and then the state, whose tables may be large, too.
-  struct Core : BlockMemory<Allocator>, CacheState {
+  struct Core final : BlockMemory<Allocator>, CacheState {
     template <class... Given>
     Core(Sizes sizes, CacheConfig const& config, Given&... given)
         : BlockMemory<Allocator>(detail::given_or_default<Allocator>(given...), sizes.pool_bytes, Map::block_alignment),
@@ -321,10 +331,10 @@ class KvCache {
       defers_copies = device_can_read<Allocator>;
       if (!defers_copies) flush_pending();
       if constexpr (has_prefixes) {
-        tree = std::make_unique<Tree>(store, block_bytes, detail::given_or_default<Eviction>(given...),
-                                      detail::given_or_default<Events>(given...),
-                                      ChildHash{config.hash_secret.value_or(HashSecret::random())});
-        store.set_prefix_hooks(tree->hooks());
+        index = std::make_unique<Index>(store.pools(), block_bytes, detail::given_or_default<Eviction>(given...),
+                                        detail::given_or_default<Events>(given...),
+                                        ChildHash{config.hash_secret.value_or(HashSecret::random())});
+        if (Index::evicts) store.set_reclaimer(index.get());
       }
     }
 
@@ -346,9 +356,9 @@ class KvCache {
       bytes = bytes_for(g, num_blocks);
     }
 
-    using Tree = typename detail::PrefixTreeOf<has_prefixes, Eviction, Events>::type;
+    using Index = typename detail::PrefixIndexOf<has_prefixes, Eviction, Events>::type;
 
-    std::unique_ptr<Tree> tree;  // null without prefixes
+    std::unique_ptr<Index> index;  // null without prefixes
   };
 
   static std::size_t checked(int group) {
@@ -361,10 +371,10 @@ class KvCache {
   }
 
   template <class AnyCore>
-  [[nodiscard]] static auto& tree_of(AnyCore& core) {
+  [[nodiscard]] static auto& index_of(AnyCore& core) {
     static_assert(has_prefixes,
                   "folio: this cache keeps no prefixes: give it an eviction policy, such as folio::LruEviction");
-    return *core.tree;
+    return *core.index;
   }
 
   std::shared_ptr<Core> core_;

@@ -12,6 +12,7 @@
 #include <folio/capacity.hpp>
 #include <folio/error.hpp>
 #include <folio/sequence.hpp>
+#include <folio/sequence_checks.hpp>
 #include <limits>
 #include <memory>
 #include <span>
@@ -96,7 +97,7 @@ class Reservation {
     bind(sequence);
     if (step < 1) throw Error("folio: a sequence grows by at least 1 token at a time, not " + std::to_string(step));
     SequenceState& state = sequence.state();
-    store_->check_extension(state, num_tokens);
+    check_extension(state, num_tokens);
     std::array<std::int64_t, max_groups> most{};
     for (int g = 0; g < store_->num_groups(); ++g) most[at(g)] = most_ahead(state, g, num_tokens, step);
     auto const more = [&](int g, std::int64_t ahead) {

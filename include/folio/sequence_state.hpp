@@ -1,33 +1,34 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What a sequence holds, and what its store calls: the memory's owner for copies, the prefix tree for room. Host only.
+// What a sequence holds, and who copies blocks for it. Host only.
 
 #include <cstddef>
 #include <cstdint>
 #include <folio/block.hpp>
 #include <folio/model.hpp>
-#include <folio/prefix/prefix.hpp>
+#include <folio/prefix/leases.hpp>
 #include <limits>
-#include <memory>
 #include <vector>
 
 namespace folio {
 
-/// Copies all bytes of block `from` to block `to` of layer group `group`. The owner of the memory gives it. `prepare`
-/// comes before every `copy` and may throw, when nothing has changed yet; `copy` cannot fail.
-struct BlockCopier {
-  void* owner = nullptr;
-  void (*copy)(void* owner, int group, BlockId from, BlockId to) noexcept = nullptr;
-  void (*prepare)(void* owner, int group) = nullptr;
+/// Copies blocks: the owner of their memory.
+class BlockCopier {
+ public:
+  /// Comes before every `copy` and may throw std::bad_alloc, when nothing has changed yet.
+  virtual void prepare(int group) = 0;
+  /// Copies all bytes of block `from` to block `to` of a layer group.
+  virtual void copy(int group, BlockId from, BlockId to) noexcept = 0;
+
+ protected:
+  ~BlockCopier() = default;
 };
 
-/// A look-up that is no use yet: it counts once, when the sequence that made it or a fork of that gets its first slots.
-struct PendingLookup {
-  std::int32_t num_symbols = 0;  ///< of the prompt
-  bool counted = false;
-  std::vector<std::int32_t> symbols = {};  ///< the prompt, where a sink hears of look-ups
-  std::int32_t scope = 0;
+/// Of blocks without memory: bookkeeping alone.
+struct NoCopies final : BlockCopier {
+  void prepare(int) override {}
+  void copy(int, BlockId, BlockId) noexcept override {}
 };
 
 /// What one sequence holds in one layer group.
@@ -48,8 +49,6 @@ struct BlockListChange {
 
 /// One sequence: its length and its block list in each layer group. Owned by the SequenceStore, named by a Sequence.
 struct SequenceState {
-  static constexpr std::int32_t none = -1;
-
   SequenceId id{};
   bool live = false;
   std::int32_t num_tokens = 0;
@@ -60,14 +59,7 @@ struct SequenceState {
   BlockList lists[max_groups];
   BlockListChange changes[max_groups];  ///< of `lists`; not set back either
   std::int32_t num_cached_tokens = 0;   ///< that it, or what it is a fork of, began with: found, and still there
-  /// The look-up of its prompt, until it gets slots. A fork waits for the same one.
-  std::shared_ptr<PendingLookup> pending;
-  std::int32_t num_reported_units = 0;  ///< that it inserted, of which an eviction policy that learns was told
-  std::int32_t lease = none;            ///< the node of the prefix tree that it keeps from being evicted
-  std::int32_t num_leased_tokens = 0;   ///< its first tokens that are in blocks of the way to that node
-  std::int64_t epoch = 0;               ///< the prefix tree was cleared so often when it was created
-  std::int32_t tenant = 0;
-  Retention retention;
+  PrefixLease prefix;                   ///< what it keeps in a prefix index; of none where there is none
 
   /// Notes that blocks of layer group `g` from index `first` on were taken away or exchanged.
   void note_change(int g, std::size_t first) noexcept {
@@ -81,27 +73,6 @@ struct SequenceState {
     if (change.generation <= row_generation) return std::numeric_limits<std::int32_t>::max();
     return change.earlier <= row_generation ? change.first : 0;
   }
-};
-
-/// What a prefix tree does for the sequences of a store. Absent: nothing is kept, and nothing can be evicted. What is
-/// noexcept cannot fail; `prepare` comes first, may throw, and changes nothing that anybody can see.
-struct PrefixHooks {
-  void* owner = nullptr;
-  bool evicts = false;  ///< whether what is cached and not protected can be evicted
-  /// Gets ready for an append of at least a token to the sequence.
-  void (*prepare)(void* owner, SequenceState& state) = nullptr;
-  /// Blocks that an append to the sequence needs less in each group if the tree gives up the unit of which the sequence
-  /// has only a part: all 0 when somebody else needs the unit.
-  void (*gain)(void* owner, SequenceState const& state, std::int64_t* by_group) noexcept = nullptr;
-  void (*give_up)(void* owner, SequenceState& state) noexcept = nullptr;
-  /// Evicts something so that, when it is called again and again, blocks of group `group` get free, and `shared`, if it
-  /// is not null_block, is only the sequence's that holds it; false when nothing can go.
-  bool (*evict)(void* owner, int group, BlockId shared) noexcept = nullptr;
-  void (*forked)(void* owner, SequenceState const& parent, SequenceState& child) noexcept = nullptr;
-  /// The sequence, which still has its length from before, has got slots for at least a token.
-  void (*appended)(void* owner, SequenceState& state) noexcept = nullptr;
-  void (*truncated)(void* owner, SequenceState& state) noexcept = nullptr;
-  void (*released)(void* owner, SequenceState& state) noexcept = nullptr;
 };
 
 /// What happened since the cache was made.

@@ -10,6 +10,7 @@
 #include <folio/block_pool.hpp>
 #include <folio/error.hpp>
 #include <folio/extension_plan.hpp>
+#include <folio/group_pools.hpp>
 #include <folio/model.hpp>
 #include <folio/sequence_checks.hpp>
 #include <folio/sequence_state.hpp>
@@ -27,19 +28,19 @@ namespace folio {
 /// Host only, not thread-safe: one owner thread. Every operation happens whole or changes nothing.
 class SequenceStore {
  public:
-  /// One pool of num_blocks[g] blocks for each shape. `copier` is called when a shared block must be copied. `slack`:
-  /// tokens that a group with a window keeps besides those that the next query sees.
-  SequenceStore(std::vector<GroupShape> shapes, std::span<std::int64_t const> num_blocks, BlockCopier copier,
+  /// One pool of num_blocks[g] blocks for each shape. `copier` is called when a shared block must be copied, and
+  /// outlives the store. `slack`: tokens that a group with a window keeps besides those that the next query sees.
+  SequenceStore(std::vector<GroupShape> shapes, std::span<std::int64_t const> num_blocks, BlockCopier& copier,
                 std::int32_t slack = 0)
-      : shapes_(std::move(shapes)), copier_(copier), slack_(slack) {
-    for (std::int64_t const n : num_blocks) pools_.emplace_back(n);
-  }
+      : pools_(std::move(shapes), num_blocks), copier_(copier), slack_(slack) {}
 
-  [[nodiscard]] int num_groups() const noexcept { return static_cast<int>(pools_.size()); }
-  [[nodiscard]] BlockPool const& pool(int group) const { return pools_[static_cast<std::size_t>(group)]; }
-  [[nodiscard]] BlockPool& pool(int group) { return pools_[static_cast<std::size_t>(group)]; }
-  void set_prefix_hooks(PrefixHooks const& hooks) { prefix_ = hooks; }
-  [[nodiscard]] GroupShape const& shape(int group) const { return shapes_[static_cast<std::size_t>(group)]; }
+  [[nodiscard]] int num_groups() const noexcept { return pools_.size(); }
+  [[nodiscard]] BlockPool const& pool(int group) const { return pools_[group]; }
+  [[nodiscard]] BlockPool& pool(int group) { return pools_[group]; }
+  [[nodiscard]] GroupPools& pools() noexcept { return pools_; }
+  [[nodiscard]] GroupShape const& shape(int group) const { return pools_.shape(group); }
+  /// Who evicts what is cached and not protected when blocks are short. Null: nobody can.
+  void set_reclaimer(BlockReclaimer* reclaimer) noexcept { reclaimer_ = reclaimer; }
   [[nodiscard]] std::int32_t slack() const noexcept { return slack_; }
   [[nodiscard]] SequenceCounters const& counters() const noexcept { return counters_; }
   /// Every slot of the store; those that are not `live` are unused.
@@ -56,7 +57,6 @@ class SequenceStore {
     SequenceState& state = *states_[unused_.back()];
     unused_.pop_back();
     state.live = true;
-    state.epoch = epoch_;
     ++counters_.created;
     return state;
   }
@@ -66,13 +66,6 @@ class SequenceStore {
     for (int g = 0; g < num_groups(); ++g) list(state, g) = {};
     recycle(state);
     --counters_.created;
-  }
-
-  /// Throws Error where no sequence can have n tokens more than this one.
-  void check_extension(SequenceState const& state, std::int32_t n) const {
-    if (n < 0 || n > std::numeric_limits<std::int32_t>::max() - state.num_tokens)
-      throw Error("folio: cannot append " + std::to_string(n) + " tokens to a sequence of " +
-                  std::to_string(state.num_tokens) + "; a sequence has at most 2147483647");
   }
 
   /// How many blocks of group `g` an append of n tokens would take more than it gives back out of the window.
@@ -100,7 +93,7 @@ class SequenceStore {
 
   /// Blocks of group `g` that can be had now: those that are free, and those of prefixes that nobody needs. O(1).
   [[nodiscard]] std::int64_t num_obtainable(int g) const {
-    return std::int64_t{pool(g).num_free()} + (prefix_.evicts ? pool(g).num_evictable() : 0);
+    return std::int64_t{pool(g).num_free()} + (reclaimer_ != nullptr ? pool(g).num_evictable() : 0);
   }
 
   /// The group that has too few blocks for n more tokens, or -1. Changes nothing. Cost: O(groups + blocks that leave a
@@ -117,7 +110,7 @@ class SequenceStore {
       prepare_tree(state, n);
     else if (!take_slots(state, n))
       return false;
-    if (n > 0 && prefix_.appended != nullptr) prefix_.appended(prefix_.owner, state);
+    if (n > 0) state.prefix.got_slots(state.num_cached_tokens);
     state.num_tokens += n;
     state.num_new_tokens = n;
     ++counters_.appends;
@@ -129,7 +122,7 @@ class SequenceStore {
     check_extension(state, n);
     for (int g = 0; g < num_groups(); ++g) {
       reserve(list(state, g).blocks, blocks_for(state.num_tokens + n, shape(g).block_size));
-      if (state.num_tokens % shape(g).block_size != 0 && copier_.prepare != nullptr) copier_.prepare(copier_.owner, g);
+      if (state.num_tokens % shape(g).block_size != 0) copier_.prepare(g);
     }
     prepare_tree(state, n);
   }
@@ -175,10 +168,7 @@ class SequenceStore {
     child.num_tokens = parent.num_tokens;
     child.num_new_tokens = parent.num_new_tokens;
     child.num_cached_tokens = parent.num_cached_tokens;
-    child.tenant = parent.tenant;
-    child.retention = parent.retention;
-    child.epoch = parent.epoch;
-    if (prefix_.forked != nullptr) prefix_.forked(prefix_.owner, parent, child);
+    child.prefix = parent.prefix;
     ++counters_.forks;
     return child;
   }
@@ -186,22 +176,19 @@ class SequenceStore {
   /// Keeps the first n tokens. Throws Error, and changes nothing, when n is not from 0 to the length, or when a window
   /// group has given back tokens that the next query at n would see. Cost: O(blocks given up).
   void truncate(SequenceState& state, std::int32_t n) {
-    if (n < 0 || n > state.num_tokens)
-      throw Error("folio: cannot truncate a sequence of " + std::to_string(state.num_tokens) + " tokens to " +
-                  std::to_string(n) + "; give a length from 0 to that");
-    for (int g = 0; g < num_groups(); ++g) detail::check_truncate(shape(g), g, list(state, g).first_resident_block, n);
+    for (int g = 0; g < num_groups(); ++g) check_truncate(state, g, shape(g), n);
     for (int g = 0; g < num_groups(); ++g) shrink(state, g, n);
     state.num_new_tokens = std::max(0, state.num_new_tokens - (state.num_tokens - n));
     state.num_cached_tokens = std::min(state.num_cached_tokens, n);
     state.num_tokens = n;
-    if (prefix_.truncated != nullptr) prefix_.truncated(prefix_.owner, state);
+    state.prefix.shorten(n);
     ++counters_.truncates;
   }
 
   /// Takes tokens [first, first + n) out, whole blocks of every group; those after them close up. Throws Error, and
   /// changes nothing, for tokens that there are not, parts of blocks, windows, and caches that keep prefixes.
   void erase(SequenceState& state, std::int32_t first, std::int32_t n) {
-    detail::check_erase(shapes_, prefix_.owner != nullptr, state.num_tokens, first, n);
+    for (int g = 0; g < num_groups(); ++g) check_erase(state, g, shape(g), first, n);
     for (int g = 0; g < num_groups(); ++g) {
       auto& blocks = list(state, g).blocks;
       auto const begin = blocks.begin() + first / shape(g).block_size, end = begin + n / shape(g).block_size;
@@ -221,14 +208,10 @@ class SequenceStore {
     Shortage const found = short_of(state, n, wanted);
     if (found.group >= 0) return false;
     get_ready();
-    if (found.gives_up) prefix_.prepare(prefix_.owner, state);
+    if (found.gives_up) state.prefix.prepare();
     evict_for(state, n, found, wanted);
     return true;
   }
-
-  /// How often the prefix tree was cleared. What sequences from before a clearing hold must not be found again.
-  [[nodiscard]] std::int64_t epoch() const noexcept { return epoch_; }
-  void start_epoch() noexcept { ++epoch_; }
 
   /// Blocks of group `g` that are held ahead of use (reservation.hpp): live, and in no sequence.
   [[nodiscard]] std::int64_t num_reserved(int g) const { return reserved_[static_cast<std::size_t>(g)]; }
@@ -240,9 +223,13 @@ class SequenceStore {
   /// Gives every block back. The state is unused then.
   void release(SequenceState& state) noexcept {
     for (int g = 0; g < num_groups(); ++g) shrink(state, g, 0);
-    if (prefix_.released != nullptr) prefix_.released(prefix_.owner, state);
     recycle(state);
     ++counters_.released;
+  }
+  /// Releases every live sequence, before an index goes that their leases are of. Their handles are not used again.
+  void release_all() noexcept {
+    for (auto const& state : states_)
+      if (state->live) release(*state);
   }
 
  private:
@@ -266,7 +253,7 @@ class SequenceStore {
 
   [[nodiscard]] ExtensionSite<BlockPool> site(SequenceState const& state, int g) const {
     BlockList const& l = list(state, g);
-    return {shape(g), pool(g), l.blocks, l.first_resident_block, state.num_tokens, slack_, prefix_.evicts};
+    return {shape(g), pool(g), l.blocks, l.first_resident_block, state.num_tokens, slack_, reclaimer_ != nullptr};
   }
   [[nodiscard]] ExtensionPlan plan(SequenceState const& state, int g, std::int32_t n) const {
     return site(state, g).plan(n);
@@ -277,7 +264,7 @@ class SequenceStore {
     return fits;
   }
   void prepare_tree(SequenceState& state, std::int32_t n) {
-    if (n > 0 && prefix_.prepare != nullptr) prefix_.prepare(prefix_.owner, state);
+    if (n > 0) state.prefix.prepare();
   }
 
   /// Makes the lists those of a sequence that has got n tokens more; false, and nothing changed, when a group has not
@@ -310,7 +297,7 @@ class SequenceStore {
   }
   /// Fills in what would be gained if the tree gave up the unit of which the sequence has a part; false when nothing.
   bool would_gain(SequenceState const& state, std::int32_t n, std::int64_t* gain) const {
-    if (n > 0 && prefix_.gain != nullptr) prefix_.gain(prefix_.owner, state, gain);
+    if (n > 0) state.prefix.count_gain(state, gain);
     return std::any_of(gain, gain + num_groups(), [](std::int64_t more) { return more > 0; });
   }
 
@@ -328,11 +315,11 @@ class SequenceStore {
   /// the sequence alone with its last block, so that it needs no copy.
   template <class Wanted>
   void evict_for(SequenceState& state, std::int32_t n, Shortage const& found, Wanted wanted) noexcept {
-    if (found.gives_up) prefix_.give_up(prefix_.owner, state);
+    if (found.gives_up) state.prefix.give_up_part();
     for (int g = 0; g < num_groups(); ++g)
       for (ExtensionPlan plan = this->plan(state, g, n); wanted(g, plan.asked_ahead()) > pool(g).num_free();
            plan = this->plan(state, g, n))
-        if (!prefix_.evict(prefix_.owner, g, plan.copies_last ? list(state, g).blocks.back() : null_block)) break;
+        if (!reclaimer_->reclaim(g, plan.copies_last ? list(state, g).blocks.back() : null_block)) break;
   }
 
   void grow(SequenceState& state, int g, ExtensionPlan const& plan) noexcept {
@@ -341,7 +328,7 @@ class SequenceStore {
     if (plan.copies_last) {
       BlockId const shared = l.blocks.back();
       l.blocks.back() = *pool.allocate();
-      copier_.copy(copier_.owner, g, shared, l.blocks.back());
+      copier_.copy(g, shared, l.blocks.back());
       pool.release_live(shared);
       state.note_change(g, l.blocks.size() - 1);
       ++counters_.copies;
@@ -373,19 +360,15 @@ class SequenceStore {
   void recycle(SequenceState& state) noexcept {
     state.live = false;
     state.num_tokens = state.num_new_tokens = 0;
-    state.num_cached_tokens = state.num_reported_units = state.num_leased_tokens = state.tenant = 0;
-    state.lease = SequenceState::none;
-    state.pending.reset();
-    state.retention = {};
+    state.num_cached_tokens = 0;
+    state.prefix = {};
     unused_.push_back(static_cast<std::size_t>(to_int(state.id)));  // reserved by create
   }
 
-  std::vector<GroupShape> shapes_;
-  std::vector<BlockPool> pools_;
-  BlockCopier copier_;
+  GroupPools pools_;
+  BlockCopier& copier_;
+  BlockReclaimer* reclaimer_ = nullptr;
   std::int32_t slack_;
-  std::int64_t epoch_ = 0;
-  PrefixHooks prefix_;
   std::vector<std::unique_ptr<SequenceState>> states_;
   std::vector<std::size_t> unused_;
   std::array<std::int64_t, max_groups> reserved_{};

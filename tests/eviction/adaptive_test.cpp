@@ -285,7 +285,7 @@ TEST_CASE("rewards: what was found, what belongs to much that was found, what is
 }
 
 TEST_CASE("a policy that learns is told of each unit of a sequence once, with keys of whole prefixes") {
-  PrefixLedger<PrefixTree<Told>> ledger(100, 4);
+  PrefixLedger<PrefixIndex<Told>> ledger(100, 4);
   auto& told = ledger.tree.eviction().requests;
   Symbols const prompt = count_from(1, 21);
   SequenceState& first = *ledger.run(Symbols(prompt.begin(), prompt.begin() + 11), 7);
@@ -322,7 +322,7 @@ TEST_CASE("a policy that learns is told of each unit of a sequence once, with ke
 }
 
 TEST_CASE("tenants that share by weight learn each for itself") {
-  PrefixLedger<PrefixTree<FairEviction<AdaptiveEviction>>> ledger(600, 1);
+  PrefixLedger<PrefixIndex<FairEviction<AdaptiveEviction>>> ledger(600, 1);
   Trace const trace = generate("mixed", 6);
   for (std::size_t i = 0; i < 2000; ++i) (void)ledger.serve(trace[i].ids, static_cast<std::int32_t>(i % 3));
   ledger.tree.evict_all();

@@ -91,7 +91,7 @@ struct Judged : Fair {
   std::map<std::int32_t, TenantShare> shares;
   std::int64_t num_lost = 0;
 };
-using Ledger = PrefixLedger<PrefixTree<Judged>>;
+using Ledger = PrefixLedger<PrefixIndex<Judged>>;
 
 /// A policy that wants to learn.
 struct Curious : LruEviction {
@@ -266,7 +266,7 @@ TEST_CASE("of every random program each victim is as the definition says, and tw
           outcome.push_back(policy.kept_units(tenant));
           REQUIRE(policy.kept_units(tenant) == policy.kept[tenant]);
         }
-        auto const gauges = ledger.tree.gauges();
+        auto const gauges = ledger.gauges();
         for (TenantGauges const& t : gauges.tenants) REQUIRE(t.units == policy.kept[t.tenant]);
       }
       requests.finish();
@@ -296,7 +296,7 @@ TEST_CASE("the inner policy hears what it wants to hear, each tenant's of its ow
   policy.hit(b, 3, 0.0);
   policy.evicted(a, std::uint64_t{7});
   CHECK(heard == std::vector<std::string>{"1 inserted 3", "2 hit", "1 evicted, heard 1 before"});
-  PrefixLedger<PrefixTree<FairEviction<Curious>>> ledger(10);  // and a tree finds all of them
+  PrefixLedger<PrefixIndex<FairEviction<Curious>>> ledger(10);  // and a tree finds all of them
   REQUIRE(ledger.serve(count_from(1, 9), 1));
   REQUIRE(ledger.serve(count_from(1, 9), 1));
   ledger.tree.evict_all();
@@ -339,7 +339,7 @@ TEMPLATE_TEST_CASE("tenants that come once leave nothing, a million of them", ""
 
 TEMPLATE_TEST_CASE("a tree tells of all that a tenant has, so that it is forgotten", "", LruEviction, S3FifoEviction,
                    AdaptiveEviction) {
-  PrefixLedger<PrefixTree<FairEviction<TestType>>> ledger(40);
+  PrefixLedger<PrefixIndex<FairEviction<TestType>>> ledger(40);
   RandomRequests requests(ledger, 1, 1000);
   std::size_t most = 0;
   for (int step = 0; step < 3000; ++step) {

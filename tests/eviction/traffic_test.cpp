@@ -73,7 +73,7 @@ struct Counting : LruEviction {
 }  // namespace
 
 TEST_CASE("a policy is told how many entries there can be before they come") {
-  PrefixLedger<PrefixTree<Counting>> ledger(400, block_size);
+  PrefixLedger<PrefixIndex<Counting>> ledger(400, block_size);
   test::RandomRequests requests(ledger, 1);
   for (int i = 0; i < 3000; ++i) requests.step();
   CHECK(ledger.tree.eviction().most > 10);
@@ -85,7 +85,7 @@ TEMPLATE_TEST_CASE("requests that run keep what they hold, and the accounts clos
                    LfuEviction, SlruEviction, S3FifoEviction, PriorityTtlEviction, CostAwareEviction, AdaptiveEviction,
                    FairEviction<S3FifoEviction>) {
   Trace const trace = generate("mixed", 7);
-  PrefixLedger<PrefixTree<TestType>> ledger(1500, block_size);
+  PrefixLedger<PrefixIndex<TestType>> ledger(1500, block_size);
   BlockPool const& pool = ledger.store.pool(0);
   std::deque<std::pair<SequenceState*, Symbols>> running;
   std::int64_t refused = 0;
@@ -106,7 +106,7 @@ TEMPLATE_TEST_CASE("requests that run keep what they hold, and the accounts clos
     REQUIRE(pool.num_free() + pool.num_live() + pool.num_cached() == 1500);
     if (i % 50 != 0) continue;  // gauges go through all nodes
     auto const& counters = ledger.tree.counters();
-    REQUIRE(counters.stored_units - counters.evicted_units == ledger.tree.gauges().all.units);
+    REQUIRE(counters.stored_units - counters.evicted_units == ledger.gauges().all.units);
   }
   for (auto const& [live, held] : running) ledger.store.release(*live);
   ledger.tree.evict_all();

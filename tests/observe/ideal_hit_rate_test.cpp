@@ -83,7 +83,7 @@ TEST_CASE("the ceiling is that of all units looked up, and the hits are the tree
 }
 
 TEST_CASE("reuse after eviction counts what was stored again and lately evicted") {
-  PrefixLedger<PrefixTree<LruEviction, ReuseAfterEviction>> ledger(11);
+  PrefixLedger<PrefixIndex<LruEviction, ReuseAfterEviction>> ledger(11);
   auto const a = count_from(1, 41), b = count_from(100, 41);  // 10 units, and a token besides
   REQUIRE(ledger.serve(a));
   REQUIRE(ledger.serve(b));  // a goes
@@ -131,7 +131,7 @@ TEST_CASE("gauges say what could be had: making room frees what is reclaimable")
     bool const one_group = seed % 2 == 0;
     std::vector<GroupShape> shapes{test::group_of(4), test::group_of(2, 7, 3), test::group_of(8)};
     if (one_group) shapes.resize(1);
-    PrefixLedger<PrefixTree<>> ledger(
+    PrefixLedger<PrefixIndex<>> ledger(
         shapes, one_group ? std::vector<std::int64_t>{50} : std::vector<std::int64_t>{50, 60, 30});
     int const num_groups = ledger.store.num_groups();
     RandomRequests requests(ledger, seed, 3);
@@ -142,7 +142,7 @@ TEST_CASE("gauges say what could be had: making room frees what is reclaimable")
       PrefixMatch const match = ledger.tree.find(0, prompt, static_cast<std::int32_t>(prompt.size()));
       if (step % 20 == 0 && match.num_symbols >= 8) pins.push_back(ledger.tree.pin(match, 8));
     }
-    PrefixGauges const before = ledger.tree.gauges();
+    PrefixGauges const before = ledger.gauges();
     std::int64_t free = 0, cached = 0, live = 0;
     for (int g = 0; g < num_groups; ++g) {
       free += ledger.store.pool(g).num_free();
@@ -164,31 +164,30 @@ TEST_CASE("gauges say what could be had: making room frees what is reclaimable")
     CHECK(sum.pinned_blocks == before.all.pinned_blocks);
     std::vector<std::int64_t> all;
     for (int g = 0; g < num_groups; ++g) all.push_back(ledger.store.num_obtainable(g));
-    PrefixHooks const hooks = ledger.tree.hooks();
     for (int g = 0; g < num_groups; ++g)
-      while (hooks.evict(hooks.owner, g, null_block)) {
+      while (ledger.tree.reclaim(g, null_block)) {
       }
     for (int g = 0; g < num_groups; ++g) free -= ledger.store.pool(g).num_free();
     CHECK(-free == before.all.reclaimable_blocks);
     for (int g = 0; g < num_groups; ++g) CHECK(ledger.store.pool(g).num_free() == all[static_cast<std::size_t>(g)]);
     for (int g = 0; g < num_groups; ++g) CHECK(ledger.store.num_obtainable(g) == all[static_cast<std::size_t>(g)]);
-    PrefixGauges const after = ledger.tree.gauges();
+    PrefixGauges const after = ledger.gauges();
     CHECK(after.all.pinned_units == before.all.pinned_units);
     CHECK(after.all.pinned_blocks == before.all.pinned_blocks);
     requests.finish();
     ledger.tree.evict_all();
-    CHECK(ledger.tree.gauges().all.units == before.all.pinned_units);
+    CHECK(ledger.gauges().all.units == before.all.pinned_units);
     pins.clear();
     ledger.tree.evict_all();
-    CHECK(ledger.tree.gauges().tenants.empty());
+    CHECK(ledger.gauges().tenants.empty());
     CHECK(ledger.tree.num_nodes() == 0);
   }
 }
 
 TEST_CASE("gauges as JSON") {
-  PrefixLedger<PrefixTree<>> ledger(10);
+  PrefixLedger<PrefixIndex<>> ledger(10);
   REQUIRE(ledger.serve(count_from(1, 8), 3));
-  CHECK(to_json(ledger.tree.gauges()) ==
+  CHECK(to_json(ledger.gauges()) ==
         "{\"units\":2,\"pinned_units\":0,\"kept_blocks\":2,\"pinned_blocks\":0,\"reclaimable_blocks\":2,"
         "\"live_blocks\":0,\"tenants\":[{\"tenant\":3,\"units\":2,\"pinned_units\":0,\"kept_blocks\":2,"
         "\"pinned_blocks\":0,\"reclaimable_blocks\":2,\"live_blocks\":0}]}");

@@ -31,7 +31,7 @@ std::int32_t whole_units(PrefixLedger<Tree> const& ledger, Prefix const& prompt)
 template <class Ledger, class Requests>
 void require_alike(Ledger const& ledger, PrefixMirror const& mirror, Requests& requests) {
   REQUIRE(mirror.in_step());
-  REQUIRE(mirror.num_units() == ledger.tree.gauges().all.units);
+  REQUIRE(mirror.num_units() == ledger.gauges().all.units);
   for (int i = 0; i < 4; ++i) {
     Symbols const prompt = requests.prompt();
     Prefix const prefix(prompt, below(requests.random(), 2));
@@ -39,7 +39,7 @@ void require_alike(Ledger const& ledger, PrefixMirror const& mirror, Requests& r
   }
 }
 
-using Tree = PrefixTree<LruEviction, PrefixRecorder>;
+using Tree = PrefixIndex<LruEviction, PrefixRecorder>;
 
 }  // namespace
 
@@ -100,9 +100,9 @@ TEST_CASE("a lease whose edge lost its last unit to another prefix ends without 
   CHECK(ledger.tree.insert(*running, 0, opening) == 12);  // a lease on that edge, for 12
   REQUIRE(ledger.serve(prompt_to(13, 90)));               // which is cut after 13: the lease is on the 14th token
   ledger.tree.evict_all();
-  CHECK(ledger.tree.gauges().all.units == 3);
+  CHECK(ledger.gauges().all.units == 3);
   ledger.store.release(*running);
-  CHECK(ledger.tree.gauges().all.units == 3);
+  CHECK(ledger.gauges().all.units == 3);
   ledger.tree.evict_all();
   CHECK(ledger.tree.num_nodes() == 0);
   PrefixMirror mirror;
@@ -172,7 +172,7 @@ TEST_CASE("a mirror knows that it lost an event, and is like the tree again when
 }
 
 TEST_CASE("a tree without listeners can tell what it has, and events go on from there") {
-  PrefixLedger<PrefixTree<>> silent(40);
+  PrefixLedger<PrefixIndex<>> silent(40);
   RandomRequests requests(silent, 1);
   for (int step = 0; step < 300; ++step) {
     requests.step();
@@ -190,11 +190,11 @@ TEST_CASE("a tree without listeners can tell what it has, and events go on from 
   REQUIRE(ledger.serve(count_from(100, 100)));
   for (PrefixEvent const& event : ledger.tree.sink().take()) tell(event, late);
   CHECK(late.in_step());
-  CHECK(late.num_units() == ledger.tree.gauges().all.units);
+  CHECK(late.num_units() == ledger.gauges().all.units);
   CHECK(late.num_tokens(count_from(100, 100)) == 100);
   ledger.tree.tell(late);  // for somebody else: it does no harm
   CHECK(late.in_step());
-  CHECK(late.num_units() == ledger.tree.gauges().all.units);
+  CHECK(late.num_units() == ledger.gauges().all.units);
 }
 
 TEST_CASE("a recorder that nobody empties loses the oldest, which shows") {

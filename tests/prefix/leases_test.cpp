@@ -45,7 +45,7 @@ Symbols operator+(Symbols first, Symbols const& second) {
 
 template <class C>
 std::int64_t units(C const& cache) {
-  return cache.prefixes().gauges().all.units;
+  return cache.prefix_gauges().all.units;
 }
 
 }  // namespace

@@ -106,19 +106,19 @@ TEST_CASE("a registry of prompts that runs out of memory keeps what it had") {
   std::int64_t const failures = for_every_failure(
       [&] { registry.put(name, first); },
       [&](std::int64_t) {
-        if (registry.contains(name) || registry.pinned_bytes() != 0 || tree.gauges().all.pinned_units != 0)
+        if (registry.contains(name) || registry.pinned_bytes() != 0 || cache.prefix_gauges().all.pinned_units != 0)
           throw std::logic_error("a prompt was put halfway");
       });
   CHECK(failures > 2);
-  CHECK(tree.gauges().all.pinned_units == 4);
-  std::int64_t const replacing =
-      for_every_failure([&] { registry.put(name, Prefix(std::span(second).first(9))); },
-                        [&](std::int64_t) {
-                          if (registry.pinned_bytes() != 4 * tree.unit_bytes() || tree.gauges().all.pinned_units != 4)
-                            throw std::logic_error("a prompt was replaced halfway");
-                        });
+  CHECK(cache.prefix_gauges().all.pinned_units == 4);
+  std::int64_t const replacing = for_every_failure(
+      [&] { registry.put(name, Prefix(std::span(second).first(9))); },
+      [&](std::int64_t) {
+        if (registry.pinned_bytes() != 4 * tree.unit_bytes() || cache.prefix_gauges().all.pinned_units != 4)
+          throw std::logic_error("a prompt was replaced halfway");
+      });
   CHECK(replacing > 0);
-  CHECK(tree.gauges().all.pinned_units == 2);
+  CHECK(cache.prefix_gauges().all.pinned_units == 2);
   registry.put(other, Prefix(std::span(second).first(5)), {.pinned = false});
   static_cast<void>(for_every_failure([&] { registry.pin(other); },
                                       [&](std::int64_t) {

@@ -199,7 +199,7 @@ class PrefixProgram {
     for (Running const& one : running_) {
       SequenceState const& s = one.story.sequence().state();
       all.insert(all.end(), {to_int(s.id), s.num_tokens, s.num_new_tokens, s.num_cached_tokens,
-                             s.pending != nullptr && !s.pending->counted, s.num_reported_units,
+                             s.prefix.pending != nullptr && !s.prefix.pending->counted, s.prefix.num_reported_units,
                              static_cast<std::int64_t>(s.generation)});
       for (int g = 0; g < Cache::num_groups; ++g)
         for (BlockId const block : one.story.sequence().blocks(g)) all.push_back(to_int(block));
@@ -209,7 +209,7 @@ class PrefixProgram {
     PrefixCounters const& t = cache_.prefixes().counters();
     all.insert(all.end(), {t.lookups, t.hit_tokens, t.missed_tokens, t.stored_units, t.evicted_units, t.evicted_blocks,
                            t.merged_blocks});
-    PrefixGauges const gauges = cache_.prefixes().gauges();
+    PrefixGauges const gauges = cache_.prefix_gauges();
     for (TenantGauges const& one : gauges.tenants)
       all.insert(all.end(), {one.tenant, one.units, one.pinned_units, one.kept_blocks, one.pinned_blocks,
                              one.reclaimable_blocks, one.live_blocks});
@@ -244,7 +244,7 @@ class PrefixProgram {
     expect(story.size() < size, "nothing was left to compute");
     if (ample_ && !has_windows) expect(story.size() == std::min(size - 1, oracle(prefix)), "not the longest prefix");
     partial_hits_ += story.size() % unit_ != 0 ? 1 : 0;
-    story.sequence().state().retention = {any(101), any(2) == 0 ? step_ + 10.0 : 1e9};
+    story.sequence().state().prefix.retention = {any(101), any(2) == 0 ? step_ + 10.0 : 1e9};
     std::int32_t const found = whole(story.size());
     std::int32_t const began_with = story.size();
     running_.push_back({std::move(story), found, std::make_shared<bool>(false), true, false, 0, began_with, size});
@@ -621,7 +621,7 @@ class PrefixProgram {
       PrefixMatch const match = cache_.prefixes().find(pin.scope, pin.symbols, size);
       expect(match.num_symbols == size && match.num_tokens >= pin.num_tokens, "a pinned prefix went");
     }
-    std::int64_t const num_blocks = cache_.prefixes().gauges().all.pinned_blocks;
+    std::int64_t const num_blocks = cache_.prefix_gauges().all.pinned_blocks;
     if (pins_.size() == num_open_pins_ && num_pins_ == num_pins_before_)
       expect(num_blocks >= num_pinned_blocks_, "a block of a pinned prefix went");
     num_open_pins_ = pins_.size();
@@ -633,7 +633,7 @@ class PrefixProgram {
     expect(!WornLruEviction::overflowed, "a count of uses overflowed");
     if constexpr (has_shares) {  // who has a share, who keeps something, and the last one that was prepared
       std::size_t most = 3;
-      for (TenantGauges const& one : cache_.prefixes().gauges().tenants)
+      for (TenantGauges const& one : cache_.prefix_gauges().tenants)
         most += (one.tenant < 1 || one.tenant > 2) && one.units > 0 ? 1 : 0;
       expect(cache_.prefixes().eviction().num_tenants() <= most, "a tenant of whom nothing is kept was not forgotten");
     }
@@ -694,7 +694,7 @@ class PrefixProgram {
 
   /// Of what nobody holds, a sequence keeps at most a unit, of which it had a part, and a pin what it pins.
   void check_kept_from_eviction(int g) const {
-    TenantGauges const all = cache_.prefixes().gauges().all;
+    TenantGauges const all = cache_.prefix_gauges().all;
     std::int64_t const a_unit = unit_ / cache_.shape(g).block_size;
     std::int64_t most = all.pinned_units * a_unit;
     if (cache_.shape(g).window == 0) most += static_cast<std::int64_t>(running_.size()) * a_unit;

@@ -54,7 +54,7 @@ double seconds_to_evict(std::int32_t tokens, unsigned seed) {
   constexpr std::int32_t block_size = 16, chunk = 4096;
   std::mt19937 random(seed);
   std::int64_t const num_blocks = tokens / block_size;
-  PrefixLedger<PrefixTree<>> ledger({group_of(block_size), group_of(block_size, 1024)}, {num_blocks, num_blocks});
+  PrefixLedger<PrefixIndex<>> ledger({group_of(block_size), group_of(block_size, 1024)}, {num_blocks, num_blocks});
   Symbols symbols;
   SequenceState& sequence = ledger.store.create();
   for (std::int32_t t = 0; t < tokens; t += chunk) {

@@ -30,15 +30,16 @@ TEST_CASE("what a sequence and its forks insert has the sequence's retention, un
   Symbols const stem = count_from(1, 8), tail = count_from(50, 4), other = count_from(100, 8);
   {
     auto parent = run(cache, stem);
-    parent.sequence().state().retention = {.priority = 90, .expires = 50};
+    parent.sequence().state().prefix.retention = {.priority = 90, .expires = 50};
     auto child = parent.fork();
     child.extend(tail);
     CHECK(child.insert() == 12);
-    CHECK(child.sequence().state().retention.priority == 90);
+    CHECK(child.sequence().state().prefix.retention.priority == 90);
   }
   serve(cache, other);
-  CHECK(cache.create().state().retention.priority == Retention::default_priority);  // also of an entry used before
-  CHECK(cache.create().state().retention.expires == Retention().expires);
+  CHECK(cache.create().state().prefix.retention.priority ==
+        Retention::default_priority);  // also of an entry used before
+  CHECK(cache.create().state().prefix.retention.expires == Retention().expires);
   for (int i = 0; i < 2; ++i) REQUIRE(cache.prefixes().evict_unit());
   CHECK(cache.num_cached_tokens(other + Symbols{0}) == 0);  // used later, and of a lower priority
   CHECK(cache.num_cached_tokens(stem + tail + Symbols{0}) == 12);
@@ -54,7 +55,7 @@ TEST_CASE("what a sequence inserts without retention goes before what has a high
   TtlCache cache({.num_blocks = {40}});
   for (std::int32_t const priority : {60, 10}) {
     auto story = run(cache, count_from(priority * 10, 4));
-    story.sequence().state().retention.priority = priority;
+    story.sequence().state().prefix.retention.priority = priority;
     story.insert();
   }
   serve(cache, count_from(1, 4));
@@ -73,7 +74,7 @@ TEST_CASE("the clock of a tree does not go back") {
   CHECK(tree.time() == 10);
   {
     auto story = run(cache, count_from(1, 4));
-    story.sequence().state().retention = {.priority = 90, .expires = 8};
+    story.sequence().state().prefix.retention = {.priority = 90, .expires = 8};
     story.insert();
   }
   tree.set_time(7);  // else its priority would still hold
@@ -90,11 +91,11 @@ TEST_CASE("a sequence that is made where another was brings nothing of its tenan
   serve(cache, count_from(1, 8), 0, 5);
   CHECK(serve(cache, count_from(1, 8), 0, 5) == 7);
   Sequence sequence = cache.create();
-  CHECK(sequence.state().tenant == 0);
+  CHECK(sequence.state().prefix.tenant == 0);
   CHECK(sequence.num_cached_tokens() == 0);
   sequence.extend(4);
   CHECK(cache.insert(sequence, count_from(100, 4)) == 4);
-  auto const gauges = cache.prefixes().gauges();
+  auto const gauges = cache.prefix_gauges();
   REQUIRE(gauges.tenants.size() == 2);
   CHECK((gauges.tenants[0].tenant == 0 && gauges.tenants[0].units == 1 && gauges.tenants[0].live_blocks == 1));
   CHECK((gauges.tenants[1].tenant == 5 && gauges.tenants[1].units == 2 && gauges.tenants[1].live_blocks == 0));

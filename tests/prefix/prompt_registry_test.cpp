@@ -27,7 +27,7 @@ using folio::test::Symbols;
 
 namespace {
 
-using Ledger = PrefixLedger<PrefixTree<>>;
+using Ledger = PrefixLedger<PrefixIndex<>>;
 constexpr std::int64_t unit_bytes = Ledger::block_bytes;
 
 /// Other prompts until everything that can go is gone.
@@ -75,13 +75,13 @@ TEST_CASE("a pinned prefix survives whatever splits, joins and evicts around it,
         prefixes.push_back(prefix);
         REQUIRE(ledger.kept({prefix.second, prefix.first}) == static_cast<std::int32_t>(prefix.second.size()));
       }
-      REQUIRE(ledger.tree.gauges().all.pinned_units == different_units(prefixes, 4));
+      REQUIRE(ledger.gauges().all.pinned_units == different_units(prefixes, 4));
     }
     requests.finish();
     ledger.tree.evict_all();
     std::vector<std::pair<std::int32_t, Symbols>> prefixes;
     for (auto const& [pin, prefix] : pinned) prefixes.push_back(prefix);
-    REQUIRE(ledger.tree.gauges().all.units == different_units(prefixes, 4));  // nothing else stayed
+    REQUIRE(ledger.gauges().all.units == different_units(prefixes, 4));  // nothing else stayed
     std::int64_t const nodes = ledger.tree.num_nodes();
     pinned.clear();
     for (auto const& prefix : prefixes)  // a use of each joins what a pin kept apart
@@ -159,7 +159,7 @@ TEST_CASE("a prompt that is there is pinned at once, one that is not as soon as 
   flood(ledger);
   CHECK(ledger.kept(there) == 40);
   CHECK(ledger.kept(longer) == 40);  // of which only the prompt stays
-  CHECK(ledger.tree.gauges().all.pinned_units == 20);
+  CHECK(ledger.gauges().all.pinned_units == 20);
   CHECK(registry.pinned_bytes() == 20 * unit_bytes);
 }
 
@@ -179,7 +179,7 @@ TEST_CASE("another scope's prompt of the same tokens is another prompt") {
 TEST_CASE("what is unpinned, forgotten or expired is as any other prompt") {
   for (std::string const how : {"unpin", "erase", "expire", "put unpinned", "put another", "registry gone"}) {
     Ledger ledger(100);
-    auto registry = std::make_unique<PromptRegistry<PrefixTree<>>>(ledger.tree, 1000 * unit_bytes);
+    auto registry = std::make_unique<PromptRegistry<PrefixIndex<>>>(ledger.tree, 1000 * unit_bytes);
     auto const prompt = count_from(1, 40), other = count_from(201, 40);
     ledger.tree.set_time(100);
     REQUIRE(ledger.serve(prompt));
@@ -195,7 +195,7 @@ TEST_CASE("what is unpinned, forgotten or expired is as any other prompt") {
     if (how == "registry gone") registry = nullptr;
     if (how == "expire") ledger.tree.set_time(150);
     CHECK(ledger.kept(prompt) == 40);  // nothing goes before memory is short
-    CHECK(ledger.tree.gauges().all.pinned_units == 0);
+    CHECK(ledger.gauges().all.pinned_units == 0);
     flood(ledger);
     CHECK(ledger.kept(prompt) == 0);
     if (registry == nullptr) continue;
@@ -232,7 +232,7 @@ TEST_CASE("each prompt has a time to live of its own, in whatever order they end
 }
 
 TEST_CASE("a prompt that is put again stays pinned meanwhile, quotas or not") {
-  PrefixLedger<PrefixTree<FairEviction<LruEviction>>> ledger(100);
+  PrefixLedger<PrefixIndex<FairEviction<LruEviction>>> ledger(100);
   ledger.tree.eviction().set_share(0, {.quota_units = 5});
   PromptRegistry registry(ledger.tree, 1000 * unit_bytes);
   auto const prompt = count_from(1, 40);
@@ -321,7 +321,7 @@ TEST_CASE("the budget is exact for random prompts, and holds what the tree pins"
         if (registry.is_there(n)) there.push_back(p);
       }
       REQUIRE(registry.pinned_bytes() == different_units(all, 4) * unit_bytes);
-      REQUIRE(ledger.tree.gauges().all.pinned_units == different_units(there, 4));
+      REQUIRE(ledger.gauges().all.pinned_units == different_units(there, 4));
     }
   }
 }
@@ -406,7 +406,7 @@ TEST_CASE("an image that many prompts show goes through the same door") {
 }
 
 TEST_CASE("in a cache with windows a pinned prompt can be taken, or counts as missing") {
-  PrefixLedger<PrefixTree<>> ledger({group_of(4), group_of(4, 6)}, {200, 200});
+  PrefixLedger<PrefixIndex<>> ledger({group_of(4), group_of(4, 6)}, {200, 200});
   PromptRegistry registry(ledger.tree, 100'000);
   auto const prompt = count_from(1, 40);
   registry.put("p", prompt);

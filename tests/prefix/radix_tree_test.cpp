@@ -1,9 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
+// The tree of symbols alone, without blocks, sequences or policies: against a set of arrays.
 #include <algorithm>
 #include <folio/prefix/radix_tree.hpp>
 #include <map>
+#include <numeric>
 #include <random>
+#include <set>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -21,215 +24,82 @@ struct OneHash {
   std::uint64_t operator()(std::int32_t, std::int32_t) const noexcept { return 7; }
 };
 
-/// A store of sequences whose blocks hold, for each slot, a digest of the whole prefix up to it: what a key or value
-/// is. So a slot of a wrong prefix shows, whatever the tokens are.
-template <class Tree>
-class World {
- public:
-  World(std::vector<GroupShape> shapes, std::vector<std::int64_t> const& num_blocks)
-      : store_(shapes, num_blocks, {this, &copy}), tree_(store_, std::vector<std::int64_t>(shapes.size(), 64)) {
-    for (std::size_t g = 0; g < shapes.size(); ++g)
-      contents_.emplace_back(static_cast<std::size_t>(num_blocks[g] + 1),
-                             std::vector<std::uint64_t>(static_cast<std::size_t>(shapes[g].block_size)));
-    store_.set_prefix_hooks(tree_.hooks());
-  }
-
-  /// A sequence that begins with what the tree has of `symbols`, at most all but one.
-  SequenceState& create(std::int32_t scope, Symbols const& symbols) {
-    SequenceState& state = store_.create();
-    auto const size = static_cast<std::int32_t>(symbols.size());
-    tree_.take(tree_.find(scope, symbols, size - 1), state, {symbols, scope});
-    check(scope, symbols, state);
-    return state;
-  }
-
-  /// Appends symbols up to `size` and writes what they hold. False when there is no room.
-  bool extend(std::int32_t scope, Symbols const& symbols, std::int32_t size, SequenceState& state) {
-    std::int32_t const before = state.num_tokens;
-    if (!store_.try_extend(state, size - before)) return false;
-    std::uint64_t digest = digest_of(scope, symbols, before);
-    for (std::int32_t t = before; t < size; ++t) {
-      digest = unit_key(digest, std::span(symbols).subspan(static_cast<std::size_t>(t), 1));
-      for (int g = 0; g < store_.num_groups(); ++g) {
-        BlockId const block = state.lists[g].blocks[static_cast<std::size_t>(t / store_.shape(g).block_size)];
-        if (block != null_block) slot(g, block, t) = digest;
-      }
-    }
-    return true;
-  }
-
-  /// Every slot that the next token sees is what it should be.
-  void check(std::int32_t scope, Symbols const& symbols, SequenceState const& state) {
-    for (int g = 0; g < store_.num_groups(); ++g) {
-      GroupShape const& shape = store_.shape(g);
-      std::int32_t const window = shape.window == 0 ? 0 : shape.window_begin(state.num_tokens);
-      std::uint64_t digest = scope_key(scope);
-      for (std::int32_t t = 0; t < state.num_tokens; ++t) {
-        digest = unit_key(digest, std::span(symbols).subspan(static_cast<std::size_t>(t), 1));
-        if (t >= shape.sinks && t < window) continue;
-        BlockId const block = state.lists[g].blocks[static_cast<std::size_t>(t / shape.block_size)];
-        if (block == null_block) FAIL("group " << g << " has no block for token " << t);
-        if (store_.pool(g).ref_count(block) == 0) FAIL("group " << g << ": nobody holds the block of token " << t);
-        if (slot(g, block, t) != digest) FAIL("group " << g << " has another prefix's token at " << t);
-      }
-    }
-  }
-
-  /// free + live + cached = all, and live is what sequences hold.
-  void check_accounts() {
-    for (int g = 0; g < store_.num_groups(); ++g) {
-      BlockPool const& pool = store_.pool(g);
-      std::vector<std::int32_t> held(static_cast<std::size_t>(pool.num_blocks() + 1));
-      for (auto const& state : store_.states())
-        for (BlockId const block : state->lists[g].blocks) ++held[static_cast<std::size_t>(to_int(block))];
-      std::int32_t live = 0;
-      for (std::int32_t id = 1; id <= pool.num_blocks(); ++id) {
-        auto const holders = held[static_cast<std::size_t>(id)];
-        live += holders > 0 ? 1 : 0;
-        if (static_cast<std::int32_t>(pool.ref_count(BlockId{id})) != holders) FAIL("block " << id << " is miscounted");
-      }
-      if (pool.num_live() != live || pool.num_free() + pool.num_live() + pool.num_cached() != pool.num_blocks())
-        FAIL("group " << g << ": " << pool.num_free() << " free, " << pool.num_live() << " live, " << pool.num_cached()
-                      << " cached, of " << pool.num_blocks() << "; " << live << " are held");
-    }
-  }
-
-  SequenceStore& store() { return store_; }
-  Tree& tree() { return tree_; }
-
- private:
-  static std::uint64_t digest_of(std::int32_t scope, Symbols const& symbols, std::int32_t size) {
-    return unit_key(scope_key(scope), std::span(symbols).first(static_cast<std::size_t>(size)));
-  }
-  std::uint64_t& slot(int g, BlockId block, std::int32_t t) {
-    return contents_[static_cast<std::size_t>(g)][static_cast<std::size_t>(to_int(block))]
-                    [static_cast<std::size_t>(t % store_.shape(g).block_size)];
-  }
-  static void copy(void* owner, int g, BlockId from, BlockId to) noexcept {
-    auto& contents = static_cast<World*>(owner)->contents_[static_cast<std::size_t>(g)];
-    contents[static_cast<std::size_t>(to_int(to))] = contents[static_cast<std::size_t>(to_int(from))];
-  }
-
-  std::vector<std::vector<std::vector<std::uint64_t>>> contents_;  // group, block, slot
-  SequenceStore store_;
-  Tree tree_;
+struct Ends {
+  bool ends = false;  // an array that was added ends with the node
 };
 
-GroupShape full(std::int32_t block_size) {
-  GroupShape shape;
-  shape.kind = AttentionKind::full;
-  shape.block_size = block_size;
-  return shape;
-}
-GroupShape windowed(std::int32_t block_size, std::int32_t window, std::int32_t sinks) {
-  GroupShape shape = full(block_size);
-  shape.kind = AttentionKind::sliding_window;
-  shape.window = window;
-  shape.sinks = sinks;
-  return shape;
-}
+/// Arrays below scopes, kept as an index keeps them: split where they part, joined again where nothing does.
+template <class Hash>
+class Words {
+ public:
+  using Tree = RadixTree<Ends, Hash>;
 
-Symbols count_from(std::int32_t first, std::int32_t n) {
-  Symbols symbols(static_cast<std::size_t>(n));
-  for (std::size_t i = 0; i < symbols.size(); ++i) symbols[i] = first + static_cast<std::int32_t>(i);
-  return symbols;
-}
-
-/// Random requests: prompts that share openings, ends, forks, insertions of finished and of running sequences, memory
-/// that is always short.
-template <class Tree>
-void random_requests(std::vector<GroupShape> const& shapes, std::vector<std::int64_t> const& num_blocks, unsigned seed,
-                     int steps) {
-  World<Tree> world(shapes, num_blocks);
-  std::mt19937 random(seed);
-  struct Running {
-    SequenceState* state;
-    std::int32_t scope;
-    Symbols symbols;
-  };
-  std::vector<Running> running;
-  std::vector<Symbols> prompts{count_from(1, 5), count_from(1, 30)};
-  for (int step = 0; step < steps; ++step) {
-    world.tree().set_time(step);
-    int const what = below(random, 10);
-    if (what < 3 && running.size() < 8) {
-      // A known prompt, cut somewhere, with something of its own after it, of few symbols so that prefixes meet by
-      // chance.
-      Symbols symbols = prompts[static_cast<std::size_t>(below(random, static_cast<std::int32_t>(prompts.size())))];
-      symbols.resize(static_cast<std::size_t>(1 + below(random, static_cast<std::int32_t>(symbols.size()))));
-      for (int n = below(random, 30); n > 0; --n) symbols.push_back(below(random, 3));
-      std::int32_t const scope = below(random, 2);
-      SequenceState& state = world.create(scope, symbols);
-      if (world.extend(scope, symbols, static_cast<std::int32_t>(symbols.size()), state)) {
-        running.push_back({&state, scope, symbols});
-        if (prompts.size() < 20)
-          prompts.push_back(symbols);
-        else
-          prompts[static_cast<std::size_t>(below(random, 20))] = symbols;
-      } else {
-        world.store().release(state);
-      }
-    } else if (!running.empty()) {
-      auto const i = static_cast<std::size_t>(below(random, static_cast<std::int32_t>(running.size())));
-      Running& one = running[i];
-      if (what < 5) {
-        for (int n = 1 + below(random, 4); n > 0; --n) one.symbols.push_back(below(random, 3));
-        if (!world.extend(one.scope, one.symbols, static_cast<std::int32_t>(one.symbols.size()), *one.state))
-          one.symbols.resize(static_cast<std::size_t>(one.state->num_tokens));
-      } else if (what < 7) {
-        std::int32_t const kept = world.tree().insert(*one.state, one.scope, one.symbols);
-        REQUIRE(kept <= one.state->num_tokens);
-        REQUIRE(kept % world.tree().unit() == 0);
-      } else if (what == 7 && running.size() < 8) {
-        running.push_back({&world.store().fork(*one.state), one.scope, one.symbols});
-      } else if (what == 8) {
-        auto const n = below(random, one.state->num_tokens + 1);
-        try {
-          world.store().truncate(*one.state, n);
-          one.symbols.resize(static_cast<std::size_t>(n));
-        } catch (Error const&) {  // its window was given back
-        }
-        if (one.state->num_tokens == 0) {
-          world.store().release(*one.state);
-          running.erase(running.begin() + static_cast<std::ptrdiff_t>(i));
-        }
-      } else {
-        world.store().release(*one.state);
-        running.erase(running.begin() + static_cast<std::ptrdiff_t>(i));
-      }
+  void add(std::int32_t scope, Symbols const& word) {
+    tree.reserve_nodes(4);
+    std::int32_t node = tree.root_of(scope);
+    std::int32_t const same = tree.follow(node, 0, word);
+    if (!tree.ends_at(tree.at(node), same) && same != tree.at(node).begin) {
+      auto& tail = tree.at(node);
+      auto& head = tree.upper_part(tail, same);
+      tree.split(head, tail);
+      node = head.index;
+    } else if (same == tree.at(node).begin && !tree.is_root(tree.at(node))) {
+      node = tree.at(node).parent;
     }
-    for (Running const& one : running) world.check(one.scope, one.symbols, *one.state);
-    world.check_accounts();
+    if (same < static_cast<std::int32_t>(word.size())) {
+      auto& leaf = tree.new_node();
+      leaf.begin = same;
+      leaf.symbols.assign(word.begin() + same, word.end());
+      leaf.first_symbol = leaf.symbols.front();
+      tree.link(tree.at(node), leaf);
+      node = leaf.index;
+    }
+    tree.at(node).ends = true;
   }
-  REQUIRE(world.tree().counters().hit_tokens > 0);
-  REQUIRE(world.tree().counters().evicted_units > 0);
-  for (Running const& one : running) world.store().release(*one.state);
-  world.tree().evict_all();
-  for (int g = 0; g < world.store().num_groups(); ++g)
-    CHECK(world.store().pool(g).num_free() == num_blocks[static_cast<std::size_t>(g)]);
-  CHECK(world.tree().num_nodes() == 0);
-}
+
+  void erase(std::int32_t scope, Symbols const& word) {
+    std::int32_t node = tree.child(Tree::no_node, scope);
+    REQUIRE(tree.follow(node, 0, word) == static_cast<std::int32_t>(word.size()));
+    tree.at(node).ends = false;
+    while (!tree.is_root(tree.at(node)) && !tree.at(node).ends && tree.at(node).first_child == Tree::no_node) {
+      auto& gone = tree.at(node);
+      node = gone.parent;
+      tree.unlink(gone);
+      tree.free_node(gone);
+    }
+    if (tree.is_root(tree.at(node))) return tree.drop_if_empty(node);
+    std::int32_t const child = tree.at(node).first_child;
+    if (tree.at(node).ends || child == Tree::no_node || !tree.only_child(tree.at(child))) return;
+    auto& parent = tree.at(node);
+    parent.symbols.reserve(parent.symbols.size() + tree.at(child).symbols.size());
+    tree.join_parent(tree.at(child));
+  }
+
+  /// Every array that is in it, from the nodes themselves.
+  [[nodiscard]] std::set<std::pair<std::int32_t, Symbols>> all() const {
+    std::set<std::pair<std::int32_t, Symbols>> words;
+    std::map<std::int32_t, std::pair<std::int32_t, Symbols>> paths;  // by node
+    tree.for_each_node([&](auto const& node) {
+      auto const above = tree.is_root(tree.at(node.parent)) ? std::pair(tree.at(node.parent).first_symbol, Symbols())
+                                                            : paths.at(node.parent);
+      auto path = above;
+      REQUIRE(static_cast<std::int32_t>(path.second.size()) == node.begin);
+      REQUIRE(node.first_symbol == node.symbols.front());
+      path.second.insert(path.second.end(), node.symbols.begin(), node.symbols.end());
+      if (node.ends) words.insert(path);
+      paths[node.index] = path;
+    });
+    return words;
+  }
+
+  Tree tree;
+};
 
 }  // namespace
 
-TEST_CASE("random requests find right blocks only, and accounts close: one group") {
-  for (unsigned seed = 1; seed <= 40; ++seed) random_requests<PrefixTree<>>({full(4)}, {40}, seed, 400);
-}
-
-TEST_CASE("random requests find right blocks only, and accounts close: every hash collides") {
-  for (unsigned seed = 1; seed <= 20; ++seed)
-    random_requests<PrefixTree<LruEviction, NoEvents, OneHash>>({full(4)}, {40}, seed, 400);
-}
-
-TEST_CASE(
-    "random requests find right blocks only, and accounts close: groups with windows and block sizes of their own") {
-  for (unsigned seed = 1; seed <= 40; ++seed)
-    random_requests<PrefixTree<>>({full(4), windowed(2, 7, 3), full(8), windowed(4, 5, 0)}, {60, 60, 30, 40}, seed,
-                                  400);
-}
-
 TEST_CASE("common_prefix finds the first difference, wherever it is") {
-  Symbols const a = count_from(1, 1000);
+  Symbols a(1000);
+  std::iota(a.begin(), a.end(), 1);
   for (std::int32_t const n : {0, 1, 2, 255, 256, 257, 511, 512, 513, 1000}) {
     CHECK(common_prefix(a.data(), a.data(), n) == n);
     for (std::int32_t const at : {0, 1, 254, 255, 256, 257, 511, 512, 767, 768, 999}) {
@@ -240,71 +110,51 @@ TEST_CASE("common_prefix finds the first difference, wherever it is") {
   }
 }
 
-TEMPLATE_TEST_CASE("an edge splits at every symbol, and both ways are found to their ends", "", ChildHash, OneHash) {
-  using Tree = PrefixTree<LruEviction, NoEvents, TestType>;
-  Symbols const first = count_from(1, 24);
-  for (std::int32_t same = 0; same <= 24; ++same) {
-    World<Tree> world({full(4), windowed(2, 40, 0), full(8)}, {40, 80, 20});
-    auto const keep = [&](Symbols const& symbols) {
-      SequenceState& state = world.create(3, symbols);
-      REQUIRE(world.extend(3, symbols, static_cast<std::int32_t>(symbols.size()), state));
-      REQUIRE(world.tree().insert(state, 3, symbols) == static_cast<std::int32_t>(symbols.size()) / 8 * 8);
-      world.check(3, symbols, state);
-      world.store().release(state);
-      world.check_accounts();
+TEMPLATE_TEST_CASE("a radix tree is a set of arrays, whatever is added and erased, and whatever the hash", "",
+                   ChildHash, OneHash) {
+  for (unsigned seed = 1; seed <= 12; ++seed) {
+    std::mt19937 random(seed);
+    Words<TestType> words;
+    std::set<std::pair<std::int32_t, Symbols>> model;
+    auto const some_word = [&] {
+      Symbols word(static_cast<std::size_t>(1 + below(random, 12)));
+      for (std::int32_t& symbol : word) symbol = below(random, 3) - 1;
+      return word;
     };
-    keep(first);
-    Symbols second(first.begin(), first.begin() + same);
-    for (std::int32_t i = 0; i < 16; ++i) second.push_back(100 + i);
-    keep(second);
-    for (Symbols const& symbols : {first, second}) {
-      auto const size = static_cast<std::int32_t>(symbols.size()) / 8 * 8;
-      CHECK(world.tree().find(3, symbols, size).num_tokens == size);
-      SequenceState& state = world.create(3, symbols);  // checks what it took
-      CHECK(state.num_tokens == std::min(size, static_cast<std::int32_t>(symbols.size()) - 1));
-      world.store().release(state);
-    }
-    CHECK(world.tree().find(2, first, 24).num_tokens == 0);
-    world.tree().evict_all();
-    CHECK(world.tree().num_nodes() == 0);
-    for (int g = 0; g < 3; ++g) CHECK(world.store().pool(g).num_free() == world.store().pool(g).num_blocks());
-  }
-}
-
-TEMPLATE_TEST_CASE("children that no hash tells apart are told apart", "", ChildHash, OneHash) {
-  World<PrefixTree<LruEviction, NoEvents, TestType>> world({full(2)}, {260});  // 128 prompts of 2 blocks
-  auto const prompt = [](std::int32_t i, std::int32_t k) { return Symbols{i, k, k, i, 7}; };
-  for (std::int32_t i = -3; i < 5; ++i)
-    for (std::int32_t k = 0; k < 8; ++k)
-      for (std::int32_t const scope : {0, 1}) {
-        Symbols const symbols = prompt(i, k);
-        SequenceState& state = world.create(scope, symbols);
-        REQUIRE(world.extend(scope, symbols, 5, state));
-        CHECK(world.tree().insert(state, scope, symbols) == 4);
-        world.store().release(state);
+    for (int step = 0; step < 400; ++step) {
+      std::int32_t const scope = below(random, 3) - 1;
+      if (below(random, 3) != 0 || model.empty()) {
+        Symbols const word = some_word();
+        words.add(scope, word);
+        model.emplace(scope, word);
+      } else {
+        auto const one = std::next(model.begin(), below(random, static_cast<std::int32_t>(model.size())));
+        words.erase(one->first, one->second);
+        model.erase(one);
       }
-  for (std::int32_t i = -3; i < 5; ++i)
-    for (std::int32_t k = 0; k < 8; ++k) {
-      SequenceState& state = world.create(k % 2, prompt(i, k));
-      CHECK(state.num_tokens == 4);
-      world.store().release(state);
+      REQUIRE(words.all() == model);
+      // What is found of an array is the longest beginning of one that is there.
+      Symbols const word = some_word();
+      std::int32_t longest = 0;
+      for (auto const& [in, other] : model)
+        if (in == scope)
+          longest = std::max(longest, common_prefix(word.data(), other.data(),
+                                                    static_cast<std::int32_t>(std::min(word.size(), other.size()))));
+      std::int32_t node = words.tree.child(Words<TestType>::Tree::no_node, scope);
+      REQUIRE(words.tree.follow(node, 0, word) == longest);
+      if (longest > 0) {
+        auto const& found = words.tree.at(node);
+        REQUIRE((found.begin < longest && longest <= found.end()));
+        std::int32_t again = words.tree.above(node, 1);  // from a node further up, from where it begins
+        REQUIRE(words.tree.follow(again, words.tree.at(again).begin, word) == longest);
+        REQUIRE(again == node);
+      }
     }
-  CHECK(world.tree().counters().evicted_units == 0);
-  world.check_accounts();
-}
-
-TEST_CASE("an insertion of part of a unit keeps whole units only") {
-  World<PrefixTree<>> world({full(4), full(6)}, {40, 40});
-  Symbols const symbols = count_from(1, 30);
-  SequenceState& state = world.create(0, symbols);
-  REQUIRE(world.extend(0, symbols, 30, state));
-  CHECK(world.tree().insert(state, 0, std::span(symbols).first(11)) == 0);
-  CHECK(world.tree().num_nodes() == 0);
-  CHECK(world.tree().insert(state, 0, std::span(symbols).first(23)) == 12);
-  CHECK(world.tree().insert(state, 0, symbols) == 24);
-  CHECK(world.tree().find(0, symbols, 30).num_symbols == 24);
-  CHECK(world.tree().counters().stored_units == 2);
-  world.store().release(state);
-  world.tree().evict_all();
-  CHECK(world.tree().num_nodes() == 0);
+    while (!model.empty()) {
+      words.erase(model.begin()->first, model.begin()->second);
+      model.erase(model.begin());
+    }
+    CHECK(words.tree.size() == 0);
+    CHECK(words.tree.child(Words<TestType>::Tree::no_node, 0) == Words<TestType>::Tree::no_node);
+  }
 }

@@ -22,7 +22,7 @@ namespace {
 std::int32_t found(TenantSpace const& first, TenantSpace const& second, std::int32_t num_public,
                    Symbols const& tokens = count_from(1, 64), PrefixScope const& scope = {}) {
   KeyTable keys;
-  PrefixLedger<PrefixTree<>> ledger(100);
+  PrefixLedger<PrefixIndex<>> ledger(100);
   auto const left = tenant_prefix(keys, first, tokens, num_public, scope);
   REQUIRE(ledger.serve(left));
   CHECK(ledger.kept(left) == 64);
@@ -69,7 +69,7 @@ TEST_CASE("whatever two tenants are called, they share no more than both allow")
 
 TEST_CASE("nobody's adapter or image that is called like a tenant's salt finds the tenant's private part") {
   KeyTable keys;
-  PrefixLedger<PrefixTree<>> ledger(100);
+  PrefixLedger<PrefixIndex<>> ledger(100);
   auto const tokens = count_from(1, 64);
   REQUIRE(ledger.serve(tenant_prefix(keys, {Isolation::public_opening, "a"}, tokens, 24)));
   using Kind = PrefixAttribute::Kind;

@@ -4,7 +4,8 @@
 // Sequences and a prefix tree over blocks without memory: bookkeeping alone.
 
 #include <cstdint>
-#include <folio/prefix/radix_tree.hpp>
+#include <folio/prefix/prefix_index.hpp>
+#include <folio/sequence_store.hpp>
 #include <random>
 #include <span>
 #include <utility>
@@ -37,17 +38,20 @@ struct PrefixLedger {
   static constexpr std::int64_t block_bytes = 64;
 
   PrefixLedger(std::vector<GroupShape> const& shapes, std::vector<std::int64_t> const& num_blocks)
-      : store(shapes, num_blocks, {nullptr, [](void*, int, BlockId, BlockId) noexcept {}}),
-        tree(store, std::vector<std::int64_t>(shapes.size(), block_bytes)) {
-    store.set_prefix_hooks(tree.hooks());
+      : store(shapes, num_blocks, copies), tree(store.pools(), std::vector<std::int64_t>(shapes.size(), block_bytes)) {
+    if (Tree::evicts) store.set_reclaimer(&tree);
   }
+  PrefixLedger(PrefixLedger const&) = delete;
+  PrefixLedger& operator=(PrefixLedger const&) = delete;
+  ~PrefixLedger() { store.release_all(); }
   explicit PrefixLedger(std::int64_t num_blocks, std::int32_t block_size = 4)
       : PrefixLedger({group_of(block_size)}, {num_blocks}) {}
 
   /// A sequence of `symbols`, or null when there is no room.
   SequenceState* run(Prefix const& prompt, std::int32_t tenant = 0) {
     SequenceState& state = store.create();
-    state.tenant = tenant;
+    state.prefix = tree.lease();
+    state.prefix.tenant = tenant;
     tree.take(tree.find(prompt.scope, prompt.symbols, prompt.size() - 1), state, prompt);
     if (store.try_extend(state, prompt.size() - state.num_tokens)) return &state;
     store.release(state);
@@ -68,6 +72,9 @@ struct PrefixLedger {
     return tree.find(prompt.scope, prompt.symbols, prompt.size()).num_tokens;
   }
 
+  [[nodiscard]] PrefixGauges gauges() const { return tree.gauges(store.states()); }
+
+  NoCopies copies;
   SequenceStore store;
   Tree tree;
 };

@@ -10,8 +10,9 @@ namespace folio {
 /// Evicts nothing: what is kept first stays, and appends that find no free block fail.
 ///
 /// Host only, free of cost, no state. For prompts that are known to fit (a fixed set of system prompts, warmed up), and
-/// to see in a measurement what the others are worth. Only `PrefixTree::clear` takes something away under it; unpinning
-/// and releasing do not. A cache without any eviction policy keeps no prefixes at all, which is another thing.
+/// to see in a measurement what the others are worth. Only `PrefixIndex::clear` takes something away under it;
+/// unpinning and releasing do not. A cache without any eviction policy keeps no prefixes at all, which is another
+/// thing.
 class NoEviction {
  public:
   static constexpr char const* name = "none";

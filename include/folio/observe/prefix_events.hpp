@@ -89,7 +89,7 @@ class PrefixRecorder {
 /// What another cache has, from its events alone: what a router asks before it sends a request there.
 ///
 /// Events come in order; one that is lost or late shows by the numbers. From then on the mirror is out of step and
-/// changes no more until it hears what there is: PrefixTree::tell, whose events go the same way as all others. Until
+/// changes no more until it hears what there is: PrefixIndex::tell, whose events go the same way as all others. Until
 /// then it answers by what it knew last. An event that comes twice is heard once.
 ///
 /// Answers are by 64-bit keys, in whole units, and in groups with windows an upper limit. Numbers of scopes and of

@@ -9,6 +9,7 @@
 #include <folio/error.hpp>
 #include <folio/prefix/leases.hpp>
 #include <folio/prefix/prefix.hpp>
+#include <folio/prefix/radix_tree.hpp>
 #include <limits>
 #include <map>
 #include <new>

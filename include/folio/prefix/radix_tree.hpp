@@ -1,391 +1,226 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Which blocks already hold these tokens? A radix tree over prefixes, path-compressed. Host only.
+// A radix tree over arrays of symbols, path-compressed. Host only, knows symbols only.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <folio/eviction/lru.hpp>
-#include <folio/prefix/detail/evictions.hpp>
-#include <memory>
-#include <new>
+#include <cstring>
+#include <folio/containers/segmented_array.hpp>
+#include <folio/prefix/detail/child_table.hpp>
 #include <span>
 #include <utility>
 #include <vector>
 
 namespace folio {
 
-/// A prefix is an array of symbols, one for each token, below a scope (prefix/key_table.hpp). The tree keeps blocks
-/// that hold whole units of prefixes; a unit is the smallest number of tokens that fills whole blocks in every layer
-/// group. Edges split at any symbol; a block belongs to the node whose edge has its last token. Symbols are compared
-/// exactly: a hash finds a child, and never decides.
-///
-/// The tree marks its blocks in the pool as cached. Blocks that nobody holds besides are evicted, the last unit of a
-/// leaf at a time, in the order of the Eviction policy. A sequence that was matched or inserted has a lease on the node
-/// that ends with its last unit: nothing above or at it is evicted, and nothing below is kept. In groups with a window
-/// a prefix can be taken where the window before its end is there, and blocks that can be taken no more are given back.
-///
-/// Host only, not thread-safe: one owner thread. Looking up allocates nothing and changes nothing. Every operation
-/// happens whole, or throws std::bad_alloc and nothing has changed that anybody could see: what may fail comes first.
-/// Everything is iterative. Cost: looking up compares each symbol once, and finds one child for each node on the way;
-/// inserting copies the new symbols and block ids and visits the nodes on the way, as releasing does; an eviction is
-/// O(log leaves).
-template <EvictionPolicy Eviction = LruEviction, EventSink Sink = NoEvents, class Hash = ChildHash>
-class PrefixTree : PrefixEvictions<Eviction, Sink, Hash> {
-  using Nodes = PrefixNodes<Hash>;
-  using Blocks = PrefixBlocks<Hash>;
-  using Holds = PrefixLeases<Eviction, Hash>;
-  using Evictions = PrefixEvictions<Eviction, Sink, Hash>;
-  using Blocks::counters_, Blocks::store_;
-  using Evictions::drop_node, Evictions::enforce_quotas, Evictions::num_events_, Evictions::sink_;
-  using Evictions::keeps_keys, Evictions::policy_evicts;
-  using Holds::cut, Holds::eviction_, Holds::lease, Holds::now_, Holds::order_, Holds::pin_owner_, Holds::split;
-  using Holds::touch, Holds::update_candidate;
-  using Nodes::at, Nodes::block_size, Nodes::holder_of, Nodes::is_root, Nodes::no_node, Nodes::num_groups;
-  using Node = PrefixNode;
+/// How many of n symbols are the same from the beginning.
+[[nodiscard]] inline std::int32_t common_prefix(std::int32_t const* a, std::int32_t const* b, std::int32_t n) {
+  constexpr std::int32_t step = 256;  // memcmp is vectorized, and 1 KiB at a time is all that a mismatch reads twice
+  std::int32_t i = 0;
+  while (i + step <= n && std::memcmp(a + i, b + i, sizeof(std::int32_t) * step) == 0) i += step;
+  while (i < n && a[i] == b[i]) ++i;
+  return i;
+}
 
+/// A node: an edge of symbols, its place among others, and what the tree's user keeps with it.
+template <class Payload>
+struct RadixNode : Payload {
+  std::int32_t index = 0, parent = -1;
+  std::int32_t first_child = -1, next = -1, previous = -1;  // siblings form a list
+  std::int32_t begin = 0;                                   // symbols before the edge
+  std::int32_t first_symbol = 0;                            // by which the parent finds it
+  std::vector<std::int32_t> symbols;                        // the edge
+
+  [[nodiscard]] std::int32_t size() const { return static_cast<std::int32_t>(symbols.size()); }
+  [[nodiscard]] std::int32_t end() const { return begin + size(); }
+};
+
+/// Nodes by index. Every path from a root spells an array of symbols; the children of a node differ in their first
+/// symbol. A root has no edge, no parent, and its scope as its first symbol; it is there as long as it has a child.
+/// Symbols are compared exactly: a hash finds a child, and never decides. Edges split at any symbol.
+///
+/// Host only, not thread-safe. Looking up allocates nothing; nothing recurses; nodes stay where they are in memory.
+/// What may fail is a step of its own (reserve_nodes, upper_part, reserve_join), after which the change cannot.
+template <class Payload, class Hash = ChildHash>
+class RadixTree {
  public:
-  using Blocks::gauges;
-  using Evictions::clear, Evictions::evict_all, Evictions::evict_unit;
-  using Holds::epoch, Holds::pin, Holds::retain;
-  using Nodes::unit, Nodes::unit_bytes;
+  using Node = RadixNode<Payload>;
+  static constexpr std::int32_t no_node = ChildTable<Hash>::none;
 
-  explicit PrefixTree(SequenceStore& store, std::vector<std::int64_t> const& block_bytes,
-                      Eviction eviction = Eviction(), Sink sink = Sink(), Hash hash = Hash())
-      : Evictions(store, block_bytes, std::move(eviction), std::move(sink), std::move(hash)) {
-    pin_owner_ = std::make_shared<PinOwner>(PinOwner{this, &unpin});
-  }
-  PrefixTree(PrefixTree const&) = delete;
-  PrefixTree& operator=(PrefixTree const&) = delete;
-  ~PrefixTree() { pin_owner_->tree = nullptr; }
+  explicit RadixTree(Hash hash = Hash()) : children_(std::move(hash)) {}
 
-  /// How a store of sequences calls this tree.
-  [[nodiscard]] PrefixHooks hooks() {
-    return {
-        .owner = this,
-        .evicts = policy_evicts,
-        .prepare = [](void* tree, SequenceState& state) { self(tree).prepare(state); },
-        .gain = [](void* tree, SequenceState const& state, std::int64_t* by) noexcept { self(tree).gain(state, by); },
-        .give_up = [](void* tree, SequenceState& state) noexcept { self(tree).give_up(state); },
-        .evict = [](void* tree, int g, BlockId shared) noexcept { return self(tree).evict_for(g, shared); },
-        .forked = [](void* tree, SequenceState const& parent,
-                     SequenceState& child) noexcept { self(tree).forked(parent, child); },
-        .appended = [](void* tree, SequenceState& state) noexcept { self(tree).appended(state); },
-        .truncated = [](void* tree, SequenceState& state) noexcept { self(tree).truncated(state); },
-        .released = [](void* tree, SequenceState& state) noexcept { self(tree).release_lease(state); }};
+  /// Nodes, roots included.
+  [[nodiscard]] std::int64_t size() const noexcept { return static_cast<std::int64_t>(nodes_.size()) - num_unused_; }
+  /// One more than the highest index; not all below are used.
+  [[nodiscard]] std::size_t end_index() const noexcept { return nodes_.size(); }
+  [[nodiscard]] Node& at(std::int32_t node) { return nodes_[static_cast<std::size_t>(node)]; }
+  [[nodiscard]] Node const& at(std::int32_t node) const { return nodes_[static_cast<std::size_t>(node)]; }
+  /// Also of a node that is not used.
+  [[nodiscard]] static bool is_root(Node const& node) { return node.parent == no_node; }
+  /// The child of `parent` that begins with `symbol`; of no node: the root of a scope.
+  [[nodiscard]] std::int32_t child(std::int32_t parent, std::int32_t symbol) const noexcept {
+    return children_.find(parent, symbol);
   }
 
-  [[nodiscard]] PrefixCounters const& counters() const noexcept { return counters_; }
-  [[nodiscard]] Eviction& eviction() noexcept { return eviction_; }
-  [[nodiscard]] Sink& sink() noexcept { return sink_; }
-  /// Nodes, the root of each scope included.
-  [[nodiscard]] std::int64_t num_nodes() const noexcept { return Nodes::size(); }
-
-  /// One at a time; an empty one takes the last one away.
-  void set_listener(PrefixListener const& listener) noexcept { listener_ = listener; }
-
-  /// The caller's clock, in seconds. It never goes back: an earlier time is taken as the last one.
-  void set_time(double now) noexcept {
-    now_ = std::max(now_, now);
-    if (listener_.time_set != nullptr) listener_.time_set(listener_.owner);
-  }
-  [[nodiscard]] double time() const noexcept { return now_; }
-
-  /// The longest prefix of `symbols` in the tree, of which at most `limit` tokens are to be taken. Read-only.
-  [[nodiscard]] PrefixMatch find(std::int32_t scope, std::span<std::int32_t const> symbols, std::int32_t limit) const {
-    return follow({this->child(no_node, scope)}, symbols, limit);
-  }
-  /// The same, where `before` was found for a prefix that has the first `shared` symbols and the scope of this one, and
-  /// the tree has not changed since: compares only what comes after them.
-  [[nodiscard]] PrefixMatch find(PrefixMatch before, std::int32_t shared, std::span<std::int32_t const> symbols,
-                                 std::int32_t limit) const {
-    if (before.num_symbols > shared) {
-      while (!is_root(at(before.node)) && at(before.node).begin >= shared) before.node = at(before.node).parent;
-      before.num_symbols = shared;
-    } else if (before.num_symbols < shared) {  // both leave the tree at the same symbol
-      symbols = symbols.first(static_cast<std::size_t>(before.num_symbols));
+  /// How far `symbols` are in the tree, from a node of which they are known to share the first `num_symbols`: in its
+  /// edge or to its end. `node` becomes the one in whose edge that ends. Compares each symbol once.
+  [[nodiscard]] std::int32_t follow(std::int32_t& node, std::int32_t num_symbols,
+                                    std::span<std::int32_t const> symbols) const {
+    auto const size = static_cast<std::int32_t>(symbols.size());
+    for (std::int32_t next = node; next != no_node;) {
+      Node const& one = at(node = next);
+      std::int32_t const end = std::min(one.end(), size);
+      num_symbols += common_prefix(one.symbols.data() + (num_symbols - one.begin), symbols.data() + num_symbols,
+                                   end - num_symbols);
+      if (num_symbols < one.end() || num_symbols == size) break;
+      next = child(next, symbols[static_cast<std::size_t>(num_symbols)]);
     }
-    return follow(before, symbols, limit);
+    return num_symbols;
   }
 
-  /// Lets the empty sequence `state` begin with the tokens that were found of `prompt`, and holds them. To be called
-  /// before the tree changes again. The use and the look-up count when the sequence gets its first slots.
-  void take(PrefixMatch const& match, SequenceState& state, Prefix const& prompt) {
-    std::int32_t node = no_node;
-    if (match.num_tokens > 0) {
-      std::int32_t const end = (match.num_tokens + unit() - 1) / unit() * unit();
-      node = cut(holder_of(match.node, match.num_tokens), end);
-      this->reserve_lists(match.num_tokens, state);
-    }
-    auto pending = std::make_shared<PendingLookup>();
-    pending->num_symbols = prompt.size();
-    if constexpr (hears_lookups) {
-      pending->symbols.assign(prompt.symbols.begin(), prompt.symbols.end());
-      pending->scope = prompt.scope;
-    }
-    if (node != no_node) this->fill_lists(node, match.num_tokens, state);
-    lease(state, node);
-    state.num_leased_tokens = match.num_tokens;
-    state.pending = std::move(pending);
+  /// Room for so many nodes more, so that new_node and link allocate nothing. Throws std::bad_alloc, and then has
+  /// changed nothing that shows.
+  void reserve_nodes(std::int64_t num_more) {
+    std::size_t const wanted =
+        nodes_.size() + static_cast<std::size_t>(std::max<std::int64_t>(num_more - num_unused_, 0));
+    nodes_.reserve(wanted);
+    children_.reserve(wanted);
   }
 
-  /// Keeps the whole units among the first tokens of a sequence, whose keys and values are written. `symbols` names
-  /// them, at most as many as the sequence has. What the tree has already is shared: the sequence gives its own blocks
-  /// back. Returns how many tokens of the sequence are in the tree now; 0 for a sequence from before the last `clear`.
-  std::int32_t insert(SequenceState& state, std::int32_t scope, std::span<std::int32_t const> symbols) {
-    std::int32_t const wanted = static_cast<std::int32_t>(symbols.size()) / unit() * unit();
-    if (wanted == 0 || state.epoch != store_.epoch()) return 0;
-    constexpr std::int64_t most_new = 4;  // a root, the upper parts of two, a leaf
-    this->reserve_nodes(most_new);
-    if constexpr (policy_learns) served_keys_.reserve(static_cast<std::size_t>(wanted / unit()));
-    std::int32_t const root = this->root_of(scope);
-    PrefixMatch const match = find(scope, symbols.first(static_cast<std::size_t>(wanted)), wanted);
-    std::int32_t const insertable = this->insertable_end(state, match.num_symbols, wanted);
-    bool const is_new = insertable > match.num_symbols;
-    std::int32_t const end = is_new ? insertable : match.num_symbols / unit() * unit();
-    std::int32_t last = root;
+  /// Throws std::bad_alloc where there is no room.
+  [[nodiscard]] Node& new_node() {
+    if (unused_ == no_node) {
+      Node& added = nodes_.emplace_back();
+      added.index = static_cast<std::int32_t>(nodes_.size() - 1);
+      return added;
+    }
+    Node& node = at(unused_);
+    unused_ = std::exchange(node.next, no_node);
+    --num_unused_;
+    return node;
+  }
+  /// Of a node that is not linked.
+  void free_node(Node& node) noexcept {
+    std::int32_t const index = node.index;
+    node = Node();
+    node.index = index;
+    node.next = std::exchange(unused_, index);
+    ++num_unused_;
+  }
+
+  /// The root of a scope, which is new where there was none. A node was reserved.
+  [[nodiscard]] std::int32_t root_of(std::int32_t scope) noexcept {
+    std::int32_t const root = children_.find(no_node, scope);
+    if (root != no_node) return root;
+    Node& node = new_node();
+    node.first_symbol = scope;
+    children_.insert(no_node, scope, node.index);
+    return node.index;
+  }
+  /// A root that leads nowhere is not kept.
+  void drop_if_empty(std::int32_t root) noexcept {
+    Node& node = at(root);
+    if (node.first_child != no_node) return;
+    children_.erase(no_node, node.first_symbol);
+    free_node(node);
+  }
+
+  void link(Node& parent, Node& child) noexcept {
+    child.parent = parent.index;
+    child.previous = no_node;
+    child.next = parent.first_child;
+    if (child.next != no_node) at(child.next).previous = child.index;
+    parent.first_child = child.index;
+    children_.insert(parent.index, child.first_symbol, child.index);
+  }
+  void unlink(Node& child) noexcept {
+    children_.erase(child.parent, child.first_symbol);
+    if (child.next != no_node) at(child.next).previous = child.previous;
+    if (child.previous != no_node)
+      at(child.previous).next = child.next;
+    else
+      at(child.parent).first_child = child.next;
+  }
+
+  /// Also of one that is not linked yet: whether it would be the only one.
+  [[nodiscard]] bool only_child(Node const& node) const {
+    std::int32_t const first = at(node.parent).first_child;
+    return (first == node.index || first == no_node) && node.next == no_node;
+  }
+  /// Whether a node ends after the first `position` symbols of the path to `node`, so that nothing is to be split.
+  [[nodiscard]] static bool ends_at(Node const& node, std::int32_t position) {
+    return is_root(node) || position == node.end();
+  }
+  /// The lowest node on the way to `index` that begins before the first `num_symbols` symbols end; or the root.
+  [[nodiscard]] std::int32_t above(std::int32_t index, std::int32_t num_symbols) const noexcept {
+    while (!is_root(at(index)) && at(index).begin >= num_symbols) index = at(index).parent;
+    return index;
+  }
+
+  /// A new node with the first symbols of an edge that is to be split after the first `position` symbols of its path,
+  /// inside the edge. Not linked yet. May throw std::bad_alloc; nothing has changed then.
+  [[nodiscard]] Node& upper_part(Node const& tail, std::int32_t position) {
+    Node& head = new_node();
     try {
-      if constexpr (requires { eviction_.prepare(state.tenant, std::int32_t{}); })
-        eviction_.prepare(state.tenant, is_new ? insertable / unit() - match.num_symbols / unit() : 0);
-      last = is_new ? split(match.node, match.num_symbols) : cut(match.node, end);
-      if (is_new)
-        last = make_leaf(last, state, symbols.first(static_cast<std::size_t>(end)), match.num_symbols);
-      else
-        this->reserve_joins(last, 0, state.lease);
+      head.symbols.assign(tail.symbols.begin(), tail.symbols.begin() + (position - tail.begin));
     } catch (...) {
-      this->drop_if_empty(root);
+      free_node(head);
       throw;
     }
-    this->share(match, state);
-    ++order_;
-    if (is_new) add_leaf(at(last), symbols.first(static_cast<std::size_t>(end)));
-    if (end > 0) {
-      lease(state, last);
-      state.num_leased_tokens = end;
-      touch(last);
-      this->join_above(last);
+    head.begin = tail.begin;
+    head.first_symbol = tail.first_symbol;
+    return head;
+  }
+  /// Splits an edge whose upper part was made. The lower part keeps its index.
+  void split(Node& head, Node& tail) noexcept {
+    Node& parent = at(tail.parent);
+    unlink(tail);
+    tail.symbols.erase(tail.symbols.begin(), tail.symbols.begin() + head.size());
+    tail.begin = head.end();
+    tail.first_symbol = tail.symbols.front();
+    link(parent, head);
+    link(head, tail);
+  }
+
+  /// Joins an edge with the one above, which has memory for it. The node keeps its index, the parent goes.
+  void join_parent(Node& node) noexcept {
+    Node& parent = at(node.parent);
+    unlink(node);
+    Node& above = at(parent.parent);
+    unlink(parent);
+    parent.symbols.insert(parent.symbols.end(), node.symbols.begin(), node.symbols.end());
+    parent.symbols.swap(node.symbols);
+    node.begin = parent.begin;
+    node.first_symbol = parent.first_symbol;
+    free_node(parent);
+    link(above, node);
+  }
+
+  /// Calls f(node) for every node but the roots, each after its parent.
+  template <class F>
+  void for_each_node(F f) const {
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      Node const& root = nodes_[i];
+      if (!is_root(root)) continue;  // or it is not used, and has no child either
+      for (Node const* node = &root; (node = next_below(*node, root)) != nullptr;) f(*node);
     }
-    if constexpr (policy_learns) tell_served(state, end / unit(), eviction_);
-    this->drop_if_empty(root);
-    if (end > 0 && listener_.inserted != nullptr)
-      listener_.inserted(listener_.owner, scope, symbols.first(static_cast<std::size_t>(end)));
-    enforce_quotas();
-    return end;
-  }
-
-  /// Tells `sink` all that is in the tree, as events that stand for all before: it ends with the number of the last
-  /// event so far. For those who came late, or whom an event did not reach. Cost: O(symbols in the tree).
-  template <EventSink S>
-  void tell(S& sink) const {
-    Nodes::tell(sink, num_events_);
-  }
-
-  /// The sequence keeps nothing in the tree from being evicted any more. What it leased was in use until now, unless it
-  /// never got slots.
-  void release_lease(SequenceState& state) noexcept {
-    bool const has_run = state.pending == nullptr && state.lease != no_node;
-    if (has_run && at(state.lease).order != order_) ++order_, touch(state.lease);  // else it was the last to use it
-    lease(state, no_node);
-    enforce_quotas();
   }
 
  private:
-  static constexpr bool hears_lookups = requires(Sink & sink, PrefixLookup const& lookup) { sink.looked_up(lookup); };
-  static constexpr bool policy_learns = requires { std::declval<Eviction&>().served(ServedRequest()); };
-
-  static PrefixTree& self(void* tree) { return *static_cast<PrefixTree*>(tree); }
-  static void unpin(void* tree, std::int32_t node, std::int64_t epoch) noexcept {
-    if (epoch != self(tree).store_.epoch()) return;
-    self(tree).hold(node, &Node::pins, -1);
-    self(tree).enforce_quotas();
+  /// The node that follows where each comes before its children, or null after the last one below `top`.
+  [[nodiscard]] Node const* next_below(Node const& node, Node const& top) const {
+    if (node.first_child != no_node) return &at(node.first_child);
+    Node const* last = &node;
+    while (last != &top && last->next == no_node) last = &at(last->parent);
+    return last == &top ? nullptr : &at(last->next);
   }
 
-  // What the store calls.
-
-  [[nodiscard]] std::int32_t whole(std::int32_t num_tokens) const noexcept { return num_tokens / unit() * unit(); }
-  /// Whether the sequence has only a part of the last unit that it leases. Its own tokens may have gone on elsewhere.
-  [[nodiscard]] bool leases_part(SequenceState const& state) const noexcept {
-    return state.lease != no_node && at(state.lease).end() > whole(state.num_leased_tokens);
-  }
-  void prepare(SequenceState& state) {
-    std::int32_t last = state.lease;
-    if (leases_part(state)) last = cut(last, whole(state.num_leased_tokens));
-    if (state.pending != nullptr) this->reserve_joins(last, 1, last);
-  }
-
-  void gain(SequenceState const& state, std::int64_t* by_group) const noexcept {
-    if (!policy_evicts || !leases_part(state)) return;
-    std::int32_t const from = whole(state.num_leased_tokens);
-    for (std::int32_t i = state.lease; !is_root(at(i)) && at(i).end() > from; i = at(i).parent)
-      if (at(i).leases > 1 || at(i).pins > 0) return;  // leases are on ends, so another one needs the part as well
-    for (int g = 0; g < num_groups(); ++g) {
-      if (store_.shape(g).window != 0) continue;  // what is only leased counts as evictable as it is
-      std::vector<BlockId> const& own = state.lists[g].blocks;
-      bool const may_copy = state.num_tokens % block_size(g) != 0;  // the last block, which is whole for the tree
-      std::int32_t index = state.lease;
-      for (std::int32_t i = at(index).end() / block_size(g) - 1; i >= from / block_size(g); --i) {
-        BlockId const block = this->block_at(index, g, i);
-        if (block == null_block) continue;
-        std::uint32_t const holders = store_.pool(g).ref_count(block);
-        if (may_copy && block == own.back())
-          by_group[g] += holders == 1 ? 1 : 0;
-        else
-          by_group[g] += holders == 0 ? 1 : 0;
-      }
-    }
-  }
-
-  void give_up(SequenceState& state) noexcept {
-    std::int32_t const from = whole(state.num_leased_tokens);
-    std::int32_t top = state.lease;
-    while (at(top).begin > from) top = at(top).parent;
-    std::int32_t const parent = at(top).parent, symbol = at(top).first_symbol;
-    lease(state, parent);
-    while (this->child(parent, symbol) == top) {  // dropping a leaf may take nodes above with it
-      std::int32_t last = top;
-      while (at(last).first_child != no_node) last = at(last).first_child;
-      drop_node(at(last));
-    }
-  }
-
-  bool evict_for(int group, BlockId shared) noexcept {
-    if (this->evict_unit()) return true;
-    if (!policy_evicts || store_.shape(group).window == 0) return false;
-    return this->drop_leased(group, null_block) || (shared != null_block && this->drop_leased(group, shared));
-  }
-
-  void forked(SequenceState const& parent, SequenceState& child) noexcept {
-    child.num_reported_units = parent.num_reported_units;
-    child.num_leased_tokens = parent.num_leased_tokens;
-    child.pending = parent.pending;
-    lease(child, parent.lease);
-  }
-
-  void appended(SequenceState& state) noexcept {
-    if (state.pending != nullptr) count_use(state, *std::exchange(state.pending, nullptr));
-    if (!leases_part(state)) return;
-    for (int g = 0; g < num_groups(); ++g)  // whether it has whole blocks of the part
-      if (state.num_leased_tokens / block_size(g) * block_size(g) > whole(state.num_leased_tokens)) return;
-    lease(state, this->above(state.lease, whole(state.num_leased_tokens)));
-  }
-
-  void truncated(SequenceState& state) noexcept {
-    state.num_reported_units = std::min(state.num_reported_units, state.num_tokens / unit());
-    state.num_leased_tokens = std::min(state.num_leased_tokens, state.num_tokens);
-    std::int32_t const end = (state.num_leased_tokens + unit() - 1) / unit() * unit();
-    if (state.lease == no_node || at(state.lease).end() <= end) return;
-    std::int32_t node = this->above(state.lease, end);
-    try {
-      node = cut(node, end);
-    } catch (std::bad_alloc const&) {  // it leases more than it must, until it is cut another time
-    }
-    lease(state, node);
-  }
-
-  /// The request that was looked up is served from now on, unless a fork of its sequence is already. What it found ends
-  /// with a node, which `prepare` has seen to.
-  void count_use(SequenceState const& state, PendingLookup& lookup) noexcept {
-    if (std::exchange(lookup.counted, true)) return;
-    std::int32_t const found = state.num_cached_tokens;
-    ++order_;
-    ++counters_.lookups;
-    counters_.hit_tokens += found;
-    counters_.missed_tokens += lookup.num_symbols - found;
-    if (state.lease != no_node) {
-      std::int32_t const last = this->above(state.lease, whole(found));
-      this->count_hit(last, found / unit());
-      this->join_above(last);
-    }
-    if constexpr (hears_lookups) sink_.looked_up({{lookup.symbols, lookup.scope}, found, unit(), state.tenant});
-  }
-
-  /// Goes on comparing where `match` ends, in the edge of its node or after it.
-  [[nodiscard]] PrefixMatch follow(PrefixMatch match, std::span<std::int32_t const> symbols, std::int32_t limit) const {
-    auto const size = static_cast<std::int32_t>(symbols.size());
-    for (std::int32_t next = match.node; next != no_node;) {
-      Node const& node = at(match.node = next);
-      std::int32_t const end = std::min(node.end(), size);
-      match.num_symbols += common_prefix(node.symbols.data() + (match.num_symbols - node.begin),
-                                         symbols.data() + match.num_symbols, end - match.num_symbols);
-      if (match.num_symbols < node.end() || match.num_symbols == size) break;
-      next = this->child(next, symbols[static_cast<std::size_t>(match.num_symbols)]);
-    }
-    match.num_tokens = match.node == no_node ? 0 : this->usable(match.node, std::min(match.num_symbols, limit));
-    return match;
-  }
-
-  /// A leaf that is to hang below `parent`, for symbols [begin, symbols.size()), with the sequence's blocks, and memory
-  /// to join it with what is above. A node was reserved. May throw std::bad_alloc; nothing has changed then.
-  [[nodiscard]] std::int32_t make_leaf(std::int32_t parent, SequenceState const& state,
-                                       std::span<std::int32_t const> symbols, std::int32_t begin) {
-    Node& leaf = this->new_node();
-    try {
-      leaf.parent = parent;
-      leaf.begin = begin;
-      leaf.symbols.assign(symbols.begin() + begin, symbols.end());
-      leaf.first_symbol = leaf.symbols.front();
-      for (int g = 0; g < num_groups(); ++g)
-        leaf.blocks[g].assign(state.lists[g].blocks.begin() + begin / block_size(g),
-                              state.lists[g].blocks.begin() + leaf.end() / block_size(g));
-      this->measure(leaf);
-      leaf.hit_depth = std::min(begin, state.num_cached_tokens) / unit();
-      leaf.priority = state.retention.priority;
-      leaf.expires = state.retention.expires;
-      leaf.tenant = state.tenant;
-      if constexpr (keeps_keys) leaf.keys.resize(static_cast<std::size_t>(leaf.units));
-      this->reserve_joins(leaf.index, 0, state.lease);
-    } catch (...) {
-      this->free_node(leaf);
-      throw;
-    }
-    return leaf.index;
-  }
-
-  /// A leaf that was made comes into the tree. `symbols`: of the whole prefix.
-  void add_leaf(Node& leaf, std::span<std::int32_t const> symbols) noexcept {
-    for (int g = 0; g < num_groups(); ++g)
-      for (BlockId const block : leaf.blocks[g])
-        if (block != null_block) store_.pool(g).cache_live(block);
-    leaf.created = leaf.last_use = now_;
-    leaf.order = order_;
-    counters_.stored_units += leaf.units;
-    if constexpr (requires { eviction_.stored(leaf); }) eviction_.stored(leaf);
-    if constexpr (keeps_keys) note_keys(leaf, symbols);
-    Node& parent = at(leaf.parent);
-    this->link(parent, leaf);
-    update_candidate(parent.index);
-    update_candidate(leaf.index);
-  }
-
-  /// The keys of a new leaf's units, each a digest of the whole prefix up to its end.
-  void note_keys(Node& leaf, std::span<std::int32_t const> symbols) noexcept {
-    auto const first = static_cast<std::size_t>(leaf.begin / unit()), size = static_cast<std::size_t>(unit());
-    std::uint64_t const before = this->key_at(leaf.parent, leaf.begin / unit() - 1);
-    std::uint64_t key = before;
-    for (std::size_t i = 0; i < leaf.keys.size(); ++i)
-      leaf.keys[i] = key = unit_key(key, symbols.subspan((first + i) * size, size));
-    std::span<std::uint64_t const> const keys = leaf.keys;
-    if constexpr (requires { eviction_.inserted(leaf, keys, now_); }) eviction_.inserted(leaf, keys, now_);
-    if constexpr (Sink::wants_keys)
-      sink_.stored({++num_events_, before, keys, symbols.subspan(first * size), unit(), leaf.tenant});
-  }
-
-  /// Tells the policy of a sequence that is in the tree with so many units.
-  template <class Learner>
-  void tell_served(SequenceState& state, std::int32_t num_units, Learner& policy) noexcept {
-    if (num_units <= state.num_reported_units) return;
-    served_keys_.resize(static_cast<std::size_t>(num_units));  // there is memory for them
-    for (std::int32_t i = state.lease; !is_root(at(i)); i = at(i).parent) {
-      auto const first = static_cast<std::size_t>(at(i).begin / unit());
-      std::copy_n(at(i).keys.begin(), std::min(at(i).keys.size(), served_keys_.size() - first),
-                  served_keys_.begin() + static_cast<std::ptrdiff_t>(first));
-    }
-    policy.served({served_keys_, std::exchange(state.num_reported_units, num_units), state.num_cached_tokens / unit(),
-                   order_, at(state.lease).tenant});
-  }
-
-  PrefixListener listener_;
-  std::vector<std::uint64_t> served_keys_;
+  SegmentedArray<Node> nodes_;     // by index
+  std::int32_t unused_ = no_node;  // the first of a list
+  std::int64_t num_unused_ = 0;
+  ChildTable<Hash> children_;
 };
 
 }  // namespace folio

@@ -176,7 +176,7 @@ TEST_CASE("reuse_prefixes: fairness, events and gauges") {
   sequence.extend(48);
   compute(cache, sequence);
   CHECK(cache.insert(sequence, prompt) == 48);
-  CHECK(cache.prefixes().gauges().all.kept_blocks == 3);
+  CHECK(cache.prefix_gauges().all.kept_blocks == 3);
   CHECK(cache.stats().prefixes.missed_tokens == 48);
 }
 

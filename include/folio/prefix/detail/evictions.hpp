@@ -1,34 +1,172 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What goes from a prefix tree: units in the order of an eviction policy, or everything. Host only.
+// Which nodes of a prefix index are held, which can be evicted, and how they go. Host only.
 
 #include <algorithm>
 #include <cstdint>
+#include <folio/error.hpp>
+#include <folio/prefix/detail/shared_blocks.hpp>
 #include <folio/prefix/events.hpp>
 #include <folio/prefix/leases.hpp>
+#include <limits>
+#include <string>
 #include <utility>
 #include <vector>
 
 namespace folio {
 
-/// Evictions, told to the policy and to a sink of events. The last unit of a leaf goes first, and with it what only led
-/// there. Nothing here allocates or fails.
-template <EvictionPolicy Eviction, EventSink Sink, class Hash>
-class PrefixEvictions : protected PrefixLeases<Eviction, Hash> {
- protected:
-  using Nodes = PrefixNodes<Hash>;
-  using Blocks = PrefixBlocks<Hash>;
-  using Holds = PrefixLeases<Eviction, Hash>;
-  using Blocks::counters_, Blocks::drop_blocks, Blocks::drop_unreachable, Blocks::store_;
-  using Holds::eviction_, Holds::lease, Holds::now_, Holds::set_candidate, Holds::update_candidate;
-  using Nodes::at, Nodes::block_size, Nodes::is_root, Nodes::no_node, Nodes::num_groups, Nodes::unit;
-  using Node = PrefixNode;
-
+/// Leases, pins, uses and evictions of nodes, in the order of an eviction policy. A leaf that nobody holds is a
+/// candidate: it is in the policy's queue, and leaves it for as long as what the policy knows of it changes. Leases and
+/// pins are on nodes that end with a whole unit, and count for every node above. The last unit of a leaf goes first,
+/// and with it what only led there; the policy and a sink of events are told. What goes allocates nothing and cannot
+/// fail.
+template <EvictionPolicy Eviction, EventSink Sink>
+class PrefixEvictions {
  public:
+  using Node = PrefixNode;
+  static constexpr std::int32_t no_node = PrefixNodes::no_node;
+  static constexpr bool policy_evicts = !requires { requires Eviction::evicts_nothing; };
+  static constexpr bool policy_wants_keys = requires { requires Eviction::wants_keys; };
+  static constexpr bool keeps_keys = policy_wants_keys || Sink::wants_keys;
+
+  /// Of nodes and blocks that it does not own.
+  PrefixEvictions(PrefixNodes& nodes, PrefixBlocks& blocks, PrefixCounters& counters, Eviction eviction, Sink sink)
+      : policy(std::move(eviction)), sink(std::move(sink)), nodes_(nodes), blocks_(blocks), counters_(counters) {}
+
+  Eviction policy;
+  Sink sink;
+
+  [[nodiscard]] double time() const noexcept { return now_; }
+  void set_time(double now) noexcept { now_ = std::max(now_, now); }
+  /// Counts uses of the index.
+  [[nodiscard]] std::int64_t order() const noexcept { return order_; }
+  void next_use() noexcept { ++order_; }
+  /// The number of the next event.
+  [[nodiscard]] std::int64_t next_event() noexcept { return ++num_events_; }
+  [[nodiscard]] std::int64_t last_event() const noexcept { return num_events_; }
+
+  /// Room for so many nodes more, in the policy, too. Throws std::bad_alloc, and then has changed nothing that shows.
+  void reserve_nodes(std::int64_t count) {
+    nodes_.tree.reserve_nodes(count);
+    policy.reserve(static_cast<std::size_t>(nodes_.tree.size() + count));
+  }
+
+  /// The node that ends after the first `position` symbols of the path to a node, which is cut there if need be; nobody
+  /// can see that. The lower part keeps its index. May throw std::bad_alloc; nothing has changed then.
+  [[nodiscard]] std::int32_t split(std::int32_t index, std::int32_t position) {
+    Node& tail = at(index);
+    if (nodes_.tree.ends_at(tail, position)) return index;
+    if (position == tail.begin) return tail.parent;
+    reserve_nodes(1);
+    Node& head = nodes_.upper_part(tail, position);
+    change(tail, [&](Node& node) { nodes_.split(head, node); });
+    return head.index;
+  }
+
+  /// Memory to join the nodes above `index` that need not be apart once they have been used by `next_hits` requests
+  /// more, and the lease on node `from` has moved to `index`. May throw std::bad_alloc.
+  void reserve_joins(std::int32_t index, std::int32_t next_hits, std::int32_t from) {
+    std::int32_t more = index == from ? 0 : 1;  // leases that the node gets; what `from` is or lies below has it
+    for (std::size_t size = 0; index != no_node && !is_root(at(index)); index = at(index).parent) {
+      std::int32_t const parent = at(index).parent, more_above = parent == from ? 0 : more;
+      size += at(index).symbols.size();
+      if (nodes_.will_be_like_parent(at(index), next_hits, more - more_above))
+        nodes_.reserve_join(at(parent), at(index), size);
+      else
+        size = 0;
+      more = more_above;
+    }
+  }
+  /// Joins the nodes above `index` that need not be apart, where there is memory for it.
+  void join_above(std::int32_t index) noexcept {
+    for (; !is_root(at(index)); index = at(index).parent)
+      while (nodes_.can_join_parent(at(index)) && nodes_.has_memory_to_join(at(index)))
+        change(at(index), [&](Node& node) { nodes_.join_parent(node); });
+  }
+
+  void update_candidate(std::int32_t index) noexcept {
+    Node& node = at(index);
+    bool const can_go = !is_root(node) && node.first_child == no_node && !node.held();
+    if (can_go != node.queued) set_candidate(node, can_go);
+  }
+
+  /// Counts a lease or a pin more, or less, for a node and all above.
+  void hold(std::int32_t index, std::int32_t Node::*count, std::int32_t more) noexcept {
+    for (; index != no_node && !is_root(at(index)); index = at(index).parent) {
+      Node& node = at(index);
+      bool const was_held = node.held(), was_pinned = node.pins > 0;
+      node.*count += more;
+      if (was_held == node.held() && was_pinned == (node.pins > 0)) continue;
+      blocks_.protect(node);
+      update_candidate(index);
+    }
+  }
+
+  /// How often everything was dropped. What was leased or pinned before is forgotten.
+  [[nodiscard]] std::int64_t epoch() const noexcept { return epoch_; }
+  /// The node that a lease is on, or none.
+  [[nodiscard]] std::int32_t node_of(PrefixLease const& lease) const noexcept {
+    return lease.epoch == epoch_ ? lease.node : no_node;
+  }
+  /// Moves a lease to a node, or to none.
+  void move(PrefixLease& lease, std::int32_t node) noexcept {
+    if (node != no_node && is_root(at(node))) node = no_node;
+    std::int32_t const from = node_of(lease);
+    lease.node = node;
+    if (node == from) return;
+    hold(node, &Node::leases, 1);  // before the old one goes, so that nothing in between can be evicted
+    hold(from, &Node::leases, -1);
+  }
+
+  /// The node that ends after the first `num_tokens` tokens, whole units, of the path to a node; as split.
+  [[nodiscard]] std::int32_t cut(std::int32_t index, std::int32_t num_tokens) {
+    std::int32_t const node = nodes_.tree.above(index, num_tokens);
+    return is_root(at(node)) ? node : split(node, num_tokens);
+  }
+  /// The way to a node is used now: by a request that found its first `units` units, or one that goes on or ends.
+  void touch(std::int32_t index) noexcept {
+    for (; index != no_node && !is_root(at(index)); index = at(index).parent)
+      change(at(index), [&](Node& node) {
+        node.last_use = now_;
+        node.order = order_;
+      });
+  }
+  void count_hit(std::int32_t index, std::int32_t units) noexcept {
+    for (; index != no_node && !is_root(at(index)); index = at(index).parent)
+      change(at(index), [&](Node& node) {
+        if constexpr (requires { policy.hit(node, node.units, now_); }) policy.hit(node, node.units, now_);
+        if (node.hits < std::numeric_limits<std::int32_t>::max()) ++node.hits;
+        node.last_use = now_;
+        node.order = order_;
+        node.hit_depth = units;
+      });
+  }
+
+  /// How long the whole units among tokens [begin, end) of a found prefix are worth keeping, from here on: of a system
+  /// prompt and what follows it, say. Throws Error for a priority that is not from 0 to 100, or where the prefix was
+  /// not found so far. Cost: O(nodes on the way).
+  void retain(PrefixMatch const& match, std::int32_t begin, std::int32_t end, Retention const& retention) {
+    if (retention.priority < 0 || retention.priority > 100)
+      throw Error("folio: a priority of " + std::to_string(retention.priority) +
+                  " is not known; 0 goes first and 100 last");
+    if (begin < 0 || end < begin || end > match.num_symbols)
+      throw Error("folio: cannot retain tokens " + std::to_string(begin) + " to " + std::to_string(end) +
+                  " of a prefix of which " + std::to_string(match.num_symbols) + " are cached");
+    if (match.node == no_node) return;
+    begin = (begin + nodes_.unit() - 1) / nodes_.unit() * nodes_.unit();
+    std::int32_t const last = cut(match.node, end / nodes_.unit() * nodes_.unit());
+    if (!is_root(at(last)) && at(last).end() > begin) static_cast<void>(cut(last, begin));
+    for (std::int32_t i = last; !is_root(at(i)) && at(i).begin >= begin; i = at(i).parent)
+      change(at(i), [&](Node& node) {
+        node.priority = retention.priority;
+        node.expires = retention.expires;
+      });
+  }
+
   /// Evicts the unit that the policy gives; false when none can go.
   bool evict_unit() noexcept {
-    EvictionEntry* const entry = eviction_.victim(now_);
+    EvictionEntry* const entry = policy.victim(now_);
     if (entry != nullptr) drop_last_unit(static_cast<Node&>(*entry));
     return entry != nullptr;
   }
@@ -39,40 +177,10 @@ class PrefixEvictions : protected PrefixLeases<Eviction, Hash> {
     }
   }
 
-  /// Forgets everything, as new weights need it: nothing of what is in the tree now is found again. What was leased and
-  /// pinned is forgotten, too. Sequences go on with the blocks that they hold, and insert nothing any more.
-  void clear() noexcept {
-    for (auto const& state : store_.states()) lease(*state, no_node);
-    store_.start_epoch();
-    for (std::size_t i = 0; i < this->end_index(); ++i) {
-      Node& node = at(static_cast<std::int32_t>(i));
-      node.pins = 0;
-      this->protect_blocks(node);
-    }
-    while (Nodes::size() > 0)
-      for (std::size_t i = 0; i < this->end_index(); ++i)
-        for (auto index = static_cast<std::int32_t>(i); !is_root(at(index)) && at(index).first_child == no_node;) {
-          std::int32_t const parent = at(index).parent;
-          update_candidate(index);
-          drop_node(at(index));
-          index = parent;
-        }
-    sink_.cleared({++num_events_});
-  }
-
- protected:
-  static constexpr bool policy_evicts = !requires { requires Eviction::evicts_nothing; };
-  static constexpr bool policy_wants_keys = requires { requires Eviction::wants_keys; };
-  static constexpr bool keeps_keys = policy_wants_keys || Sink::wants_keys;
-
-  PrefixEvictions(SequenceStore& store, std::vector<std::int64_t> const& block_bytes, Eviction eviction, Sink sink,
-                  Hash hash)
-      : Holds(store, block_bytes, std::move(eviction), std::move(hash)), sink_(std::move(sink)) {}
-
   /// A policy with quotas names what is kept beyond them and can go.
   void enforce_quotas() noexcept {
-    if constexpr (requires { eviction_.over_quota(now_); })
-      while (EvictionEntry* const entry = eviction_.over_quota(now_)) drop_last_unit(static_cast<Node&>(*entry));
+    if constexpr (requires { policy.over_quota(now_); })
+      while (EvictionEntry* const entry = policy.over_quota(now_)) drop_last_unit(static_cast<Node&>(*entry));
   }
 
   /// Evicts all that a leaf has, and the leaf.
@@ -81,23 +189,59 @@ class PrefixEvictions : protected PrefixLeases<Eviction, Hash> {
     }
   }
 
+  /// Evicts every node, whatever held it.
+  void drop_all() noexcept {
+    ++epoch_;
+    for (std::size_t i = 0; i < nodes_.tree.end_index(); ++i) {
+      Node& node = at(static_cast<std::int32_t>(i));
+      node.pins = node.leases = 0;
+      blocks_.protect(node);
+    }
+    while (nodes_.tree.size() > 0)
+      for (std::size_t i = 0; i < nodes_.tree.end_index(); ++i)
+        for (auto index = static_cast<std::int32_t>(i); !is_root(at(index)) && at(index).first_child == no_node;) {
+          std::int32_t const parent = at(index).parent;
+          update_candidate(index);
+          drop_node(at(index));
+          index = parent;
+        }
+  }
+
+ private:
+  void set_candidate(Node& node, bool candidate) noexcept {
+    if (candidate)
+      policy.add(node);
+    else
+      policy.remove(node);
+    node.queued = candidate;
+  }
+
+  /// Changes what a candidate's place in the queue follows from.
+  template <class F>
+  void change(Node& node, F f) noexcept {
+    bool const queued = node.queued;
+    if (queued) set_candidate(node, false);
+    f(node);
+    if (queued) set_candidate(node, true);
+  }
+
   /// Evicts the last unit of a leaf; true when the leaf is gone.
   bool drop_last_unit(Node& leaf) noexcept {
-    std::int32_t const end = (leaf.end() - 1) / unit() * unit();
+    std::int32_t const end = (leaf.end() - 1) / nodes_.unit() * nodes_.unit();
     if constexpr (keeps_keys) {
       std::uint64_t const key = leaf.keys.back();
       leaf.keys.pop_back();
-      if constexpr (requires { eviction_.evicted(leaf, key); }) eviction_.evicted(leaf, key);
-      if constexpr (Sink::wants_keys) sink_.removed({++num_events_, key, leaf.tenant});
+      if constexpr (requires { policy.evicted(leaf, key); }) policy.evicted(leaf, key);
+      if constexpr (Sink::wants_keys) sink.removed({next_event(), key, leaf.tenant});
     }
-    if constexpr (requires { eviction_.dropped(leaf); }) eviction_.dropped(leaf);
+    if constexpr (requires { policy.dropped(leaf); }) policy.dropped(leaf);
     ++counters_.evicted_units;
     counters_.evicted_age += now_ - leaf.last_use;
     bool const goes = end <= leaf.begin;
     if (!goes) {
       leaf.symbols.resize(static_cast<std::size_t>(end - leaf.begin));
-      this->measure(leaf);
-      if (leaf.queued) eviction_.shrunk(leaf);
+      nodes_.measure(leaf);
+      if (leaf.queued) policy.shrunk(leaf);
     }
     trim(leaf, end, false);
     if (goes) drop_leaf(leaf);
@@ -107,10 +251,10 @@ class PrefixEvictions : protected PrefixLeases<Eviction, Hash> {
   /// Lets go of a leaf's blocks after the first `end` tokens of its prefix. Where a group with a window lost some, or
   /// the node `has_become` a leaf, blocks that only led there go as well.
   void trim(Node& leaf, std::int32_t end, bool has_become) noexcept {
-    for (int g = 0; g < num_groups(); ++g)
-      if ((drop_blocks(leaf, g, end / block_size(g)) || has_become) && store_.shape(g).window != 0 &&
+    for (int g = 0; g < nodes_.num_groups(); ++g)
+      if ((blocks_.drop_blocks(leaf, g, end / nodes_.block_size(g)) || has_become) && blocks_.shape(g).window != 0 &&
           end > leaf.begin && leaf.pins == 0)
-        drop_unreachable(leaf, g);
+        blocks_.drop_unreachable(leaf, g);
   }
 
   /// Takes an empty leaf off the tree, and what hangs on it alone: a parent that has become a leaf ends with a whole
@@ -121,15 +265,15 @@ class PrefixEvictions : protected PrefixLeases<Eviction, Hash> {
       Node& node = at(index);
       if (node.queued) set_candidate(node, false);
       std::int32_t const parent = node.parent;
-      this->unlink(node);
-      this->free_node(node);
+      nodes_.tree.unlink(node);
+      nodes_.tree.free_node(node);
       Node& above = at(parent);
-      if (is_root(above)) return this->drop_if_empty(parent);
+      if (is_root(above)) return nodes_.tree.drop_if_empty(parent);
       if (above.first_child != no_node) return;
-      std::int32_t const end = above.end() / unit() * unit();
+      std::int32_t const end = above.end() / nodes_.unit() * nodes_.unit();
       if (end > above.begin) {
         above.symbols.resize(static_cast<std::size_t>(end - above.begin));
-        this->measure(above);
+        nodes_.measure(above);
         trim(above, end, true);
         return update_candidate(parent);
       }
@@ -138,8 +282,14 @@ class PrefixEvictions : protected PrefixLeases<Eviction, Hash> {
     }
   }
 
-  Sink sink_;
-  std::int64_t num_events_ = 0;
+  [[nodiscard]] Node& at(std::int32_t node) { return nodes_.at(node); }
+  [[nodiscard]] static bool is_root(Node const& node) { return PrefixNodes::is_root(node); }
+
+  PrefixNodes& nodes_;
+  PrefixBlocks& blocks_;
+  PrefixCounters& counters_;
+  double now_ = 0;
+  std::int64_t order_ = 0, num_events_ = 0, epoch_ = 0;
 };
 
 }  // namespace folio

@@ -1,18 +1,18 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The nodes of a prefix tree: how they hang together, split and join. Host only.
+// The nodes of a prefix index: a radix tree whose edges have blocks, in units of whole blocks of every group. Host
+// only.
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <folio/block.hpp>
-#include <folio/containers/segmented_array.hpp>
 #include <folio/eviction/eviction.hpp>
 #include <folio/model.hpp>
-#include <folio/prefix/detail/child_table.hpp>
 #include <folio/prefix/events.hpp>
+#include <folio/prefix/radix_tree.hpp>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -20,152 +20,57 @@
 
 namespace folio {
 
-/// How many of n symbols are the same from the beginning.
-[[nodiscard]] inline std::int32_t common_prefix(std::int32_t const* a, std::int32_t const* b, std::int32_t n) {
-  constexpr std::int32_t step = 256;  // memcmp is vectorized, and 1 KiB at a time is all that a mismatch reads twice
-  std::int32_t i = 0;
-  while (i + step <= n && std::memcmp(a + i, b + i, sizeof(std::int32_t) * step) == 0) i += step;
-  while (i < n && a[i] == b[i]) ++i;
-  return i;
-}
-
-/// A node: an edge of symbols, the blocks whose last token lies in it, and what an eviction policy knows of it.
-struct PrefixNode : EvictionEntry {
-  std::int32_t index = 0, parent = -1;
-  std::int32_t first_child = -1, next = -1, previous = -1;  // siblings form a list
-  std::int32_t begin = 0;                                   // symbols before the edge
-  std::int32_t first_symbol = 0;                            // by which the parent finds it
-  std::int32_t leases = 0, pins = 0;                        // on this node, and on those below
+/// What a node of a prefix index has besides its edge: blocks whose last token lies in it, and what an eviction policy
+/// knows of it.
+struct PrefixPayload : EvictionEntry {
+  std::int32_t leases = 0, pins = 0;  // on this node, and on those below
   bool queued = false;
-  std::vector<std::int32_t> symbols;        // the edge
-  std::vector<BlockId> blocks[max_groups];  // whose last token is in the edge
-  std::vector<std::uint64_t> keys;          // of the units that end in the edge; empty where nobody wants them
+  std::vector<BlockId> blocks[max_groups];
+  std::vector<std::uint64_t> keys;  // of the units that end in the edge; empty where nobody wants them
 
-  [[nodiscard]] std::int32_t size() const { return static_cast<std::int32_t>(symbols.size()); }
-  [[nodiscard]] std::int32_t end() const { return begin + size(); }
   [[nodiscard]] bool held() const { return leases > 0 || pins > 0; }
 };
+using PrefixNode = RadixNode<PrefixPayload>;
 
-/// Nodes by index. Every path from a root spells a prefix; the children of a node differ in their first symbol. A root
-/// has no edge, no parent, and its scope as its first symbol. Leaves end with a whole unit. Looking up allocates
-/// nothing; nothing recurses.
-template <class Hash>
+/// Nodes that split and join with their blocks. A unit is the smallest number of tokens that fills whole blocks in
+/// every layer group; leaves end with a whole unit.
 class PrefixNodes {
  public:
+  using Tree = RadixTree<PrefixPayload>;
   using Node = PrefixNode;
-  static constexpr std::int32_t no_node = ChildTable<Hash>::none;
+  static constexpr std::int32_t no_node = Tree::no_node;
 
-  PrefixNodes(std::vector<std::int32_t> block_sizes, std::vector<std::int64_t> const& block_bytes, Hash hash)
-      : block_sizes_(std::move(block_sizes)), children_(std::move(hash)) {
+  PrefixNodes(std::vector<std::int32_t> block_sizes, std::vector<std::int64_t> const& block_bytes, ChildHash hash)
+      : tree(hash), block_sizes_(std::move(block_sizes)) {
     for (std::int32_t const size : block_sizes_) unit_ = std::lcm(unit_, size);
     for (std::size_t g = 0; g < block_sizes_.size(); ++g) unit_bytes_ += unit_ / block_sizes_[g] * block_bytes[g];
   }
 
+  /// How the nodes hang together. What changes edges goes by the functions below, so that blocks go with them.
+  Tree tree;
+
+  [[nodiscard]] Node& at(std::int32_t node) { return tree.at(node); }
+  [[nodiscard]] Node const& at(std::int32_t node) const { return tree.at(node); }
+  [[nodiscard]] static bool is_root(Node const& node) { return Tree::is_root(node); }
   [[nodiscard]] std::int32_t unit() const noexcept { return unit_; }
+  [[nodiscard]] std::int32_t whole_units(std::int32_t num_tokens) const noexcept { return num_tokens / unit_ * unit_; }
   /// Of the blocks of a unit, in all groups.
   [[nodiscard]] std::int64_t unit_bytes() const noexcept { return unit_bytes_; }
   [[nodiscard]] int num_groups() const noexcept { return static_cast<int>(block_sizes_.size()); }
   [[nodiscard]] std::int32_t block_size(int g) const { return block_sizes_[static_cast<std::size_t>(g)]; }
-  [[nodiscard]] std::int64_t size() const noexcept { return static_cast<std::int64_t>(nodes_.size()) - num_unused_; }
-  [[nodiscard]] std::size_t end_index() const noexcept { return nodes_.size(); }
-  [[nodiscard]] Node& at(std::int32_t node) { return nodes_[static_cast<std::size_t>(node)]; }
-  [[nodiscard]] Node const& at(std::int32_t node) const { return nodes_[static_cast<std::size_t>(node)]; }
-  [[nodiscard]] static bool is_root(Node const& node) { return node.parent == no_node; }
-  /// The child of `parent` that begins with `symbol`; of no node: the root of a scope.
-  [[nodiscard]] std::int32_t child(std::int32_t parent, std::int32_t symbol) const noexcept {
-    return children_.find(parent, symbol);
-  }
-
-  /// Room for so many nodes more, so that new_node and link allocate nothing. Throws std::bad_alloc, and then has
-  /// changed nothing that shows.
-  void reserve_nodes(std::int64_t num_more) {
-    std::size_t const wanted =
-        nodes_.size() + static_cast<std::size_t>(std::max<std::int64_t>(num_more - num_unused_, 0));
-    nodes_.reserve(wanted);
-    children_.reserve(wanted);
-  }
-
-  /// Throws std::bad_alloc where there is no room.
-  [[nodiscard]] Node& new_node() {
-    if (unused_ == no_node) {
-      Node& added = nodes_.emplace_back();
-      added.index = static_cast<std::int32_t>(nodes_.size() - 1);
-      return added;
-    }
-    Node& node = at(unused_);
-    unused_ = std::exchange(node.next, no_node);
-    --num_unused_;
-    return node;
-  }
-
-  void free_node(Node& node) noexcept {
-    std::int32_t const index = node.index;
-    node = Node();
-    node.index = index;
-    node.next = std::exchange(unused_, index);
-    ++num_unused_;
-  }
-
-  /// The root of a scope, which is new where there was none. A node was reserved.
-  [[nodiscard]] std::int32_t root_of(std::int32_t scope) noexcept {
-    std::int32_t root = children_.find(no_node, scope);
-    if (root != no_node) return root;
-    Node& node = new_node();
-    node.first_symbol = scope;
-    children_.insert(no_node, scope, node.index);
-    return node.index;
-  }
-
-  /// A root that leads nowhere is not kept.
-  void drop_if_empty(std::int32_t root) noexcept {
-    Node& node = at(root);
-    if (node.first_child != no_node) return;
-    children_.erase(no_node, node.first_symbol);
-    free_node(node);
-  }
-
-  void link(Node& parent, Node& child) noexcept {
-    child.parent = parent.index;
-    child.previous = no_node;
-    child.next = parent.first_child;
-    if (child.next != no_node) at(child.next).previous = child.index;
-    parent.first_child = child.index;
-    children_.insert(parent.index, child.first_symbol, child.index);
-  }
-
-  void unlink(Node& child) noexcept {
-    children_.erase(child.parent, child.first_symbol);
-    if (child.next != no_node) at(child.next).previous = child.previous;
-    if (child.previous != no_node)
-      at(child.previous).next = child.next;
-    else
-      at(child.parent).first_child = child.next;
-  }
-
-  /// Also of one that is not linked yet: whether it would be the only one.
-  [[nodiscard]] bool only_child(Node const& node) const {
-    std::int32_t const first = at(node.parent).first_child;
-    return (first == node.index || first == no_node) && node.next == no_node;
-  }
-
-  /// Whether a node ends after the first `position` symbols of the path to `node`, so that nothing is to be split.
-  [[nodiscard]] bool ends_at(Node const& node, std::int32_t position) const {
-    return is_root(node) || position == node.end();
-  }
 
   /// The upper part of a node that is to be split after the first `position` symbols of its path, inside its edge. Not
   /// linked yet; a node was reserved. May throw std::bad_alloc; nothing has changed then.
   [[nodiscard]] Node& upper_part(Node const& tail, std::int32_t position) {
-    Node& head = new_node();
+    Node& head = tree.upper_part(tail, position);
     try {
-      head.symbols.assign(tail.symbols.begin(), tail.symbols.begin() + (position - tail.begin));
       for (int g = 0; g < num_groups(); ++g)
         head.blocks[g].assign(tail.blocks[g].begin(),
                               tail.blocks[g].begin() + (position / block_size(g) - tail.begin / block_size(g)));
       if (!tail.keys.empty())
         head.keys.assign(tail.keys.begin(), tail.keys.begin() + (position / unit_ - tail.begin / unit_));
     } catch (...) {
-      free_node(head);
+      tree.free_node(head);
       throw;
     }
     return head;
@@ -173,22 +78,14 @@ class PrefixNodes {
 
   /// Splits a node whose upper part was made. The lower part keeps its index, and what is known of its uses.
   void split(Node& head, Node& tail) noexcept {
-    Node& parent = at(tail.parent);
-    unlink(tail);
     static_cast<EvictionEntry&>(head) = tail;
-    head.begin = tail.begin;
-    head.first_symbol = tail.first_symbol;
     head.leases = tail.leases;
     head.pins = tail.pins;
-    drop_first(tail.symbols, head.symbols.size());
+    tree.split(head, tail);
     for (int g = 0; g < num_groups(); ++g) drop_first(tail.blocks[g], head.blocks[g].size());
     drop_first(tail.keys, head.keys.size());
-    tail.begin = head.end();
-    tail.first_symbol = tail.symbols.front();
     measure(head);
     measure(tail);
-    link(parent, head);
-    link(head, tail);
   }
 
   /// Whether nothing tells a node from its parent any more: one path, the same uses, and nobody ends between.
@@ -203,7 +100,7 @@ class PrefixNodes {
       constexpr std::int32_t many = 4;  // hits beyond this are alike
       return std::min(std::min(one.hits, many) + next_hits, many);
     };
-    return !is_root(parent) && only_child(node) && parent.pins == node.pins &&
+    return !is_root(parent) && tree.only_child(node) && parent.pins == node.pins &&
            parent.leases == node.leases + next_leases && hits(parent) == hits(node) &&
            parent.priority == node.priority && parent.expires == node.expires && parent.tenant == node.tenant;
   }
@@ -229,34 +126,16 @@ class PrefixNodes {
     for (int g = 0; g < num_groups(); ++g) all = all && fits(parent.blocks[g], node.blocks[g]);
     return all;
   }
-
   /// Joins a node with its parent, which has memory for it. The node keeps its index.
   void join_parent(Node& node) noexcept {
     Node& parent = at(node.parent);
-    unlink(node);
-    Node& above = at(parent.parent);
-    unlink(parent);
-    append_to(parent.symbols, node.symbols);
     for (int g = 0; g < num_groups(); ++g) append_to(parent.blocks[g], node.blocks[g]);
     append_to(parent.keys, node.keys);
-    node.begin = parent.begin;
-    node.first_symbol = parent.first_symbol;
+    tree.join_parent(node);
     measure(node);
-    free_node(parent);
-    link(above, node);
   }
 
-  template <class T>
-  static void drop_first(std::vector<T>& all, std::size_t count) noexcept {
-    all.erase(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count));
-  }
-  /// first := first + second, into second. There is memory for it.
-  template <class T>
-  static void append_to(std::vector<T>& first, std::vector<T>& second) noexcept {
-    first.insert(first.end(), second.begin(), second.end());
-    second.swap(first);
-  }
-
+  /// Says of a node what its edge makes of it.
   void measure(Node& node) const {
     node.units = node.end() / unit_ - node.begin / unit_;
     node.depth = node.end() / unit_ - 1;
@@ -288,24 +167,34 @@ class PrefixNodes {
     return node.keys[static_cast<std::size_t>(i - node.begin / unit_)];
   }
 
-  /// Calls f(node) for every node but the roots, each after its parent.
-  template <class F>
-  void for_each_node(F f) const {
-    for (std::size_t i = 0; i < nodes_.size(); ++i) {
-      Node const& root = nodes_[i];
-      if (!is_root(root)) continue;  // or it is unused, and has no child either
-      for (Node const* node = &root; (node = next_below(*node, root)) != nullptr;) f(*node);
+  /// The keys of a new leaf's units, each a digest of the whole prefix up to its end. Returns that of the unit before.
+  std::uint64_t set_keys(Node& leaf, std::span<std::int32_t const> symbols) const noexcept {
+    auto const first = static_cast<std::size_t>(leaf.begin / unit_), size = static_cast<std::size_t>(unit_);
+    std::uint64_t const before = key_at(leaf.parent, leaf.begin / unit_ - 1);
+    std::uint64_t key = before;
+    for (std::size_t i = 0; i < leaf.keys.size(); ++i)
+      leaf.keys[i] = key = unit_key(key, symbols.subspan((first + i) * size, size));
+    return before;
+  }
+
+  /// The keys of the first `num_units` units on the way to `node`, into `keys`.
+  void copy_keys(std::int32_t node, std::int32_t num_units, std::vector<std::uint64_t>& keys) const {
+    keys.resize(static_cast<std::size_t>(num_units));
+    for (std::int32_t i = node; !is_root(at(i)); i = at(i).parent) {
+      auto const first = static_cast<std::size_t>(at(i).begin / unit_);
+      std::copy_n(at(i).keys.begin(), std::min(at(i).keys.size(), keys.size() - first),
+                  keys.begin() + static_cast<std::ptrdiff_t>(first));
     }
   }
 
   /// Tells `sink` that there is nothing, and then everything that there is, in events that end with `number`.
   template <EventSink S>
   void tell(S& sink, std::int64_t number) const {
-    for_each_node([&](Node const& node) { number -= node.units > 0 ? 1 : 0; });
+    tree.for_each_node([&](Node const& node) { number -= node.units > 0 ? 1 : 0; });
     sink.cleared({number});
     std::vector<std::int32_t> symbols;  // of the path to a node
     std::vector<std::uint64_t> keys;    // likewise, that of the scope first
-    for_each_node([&](Node const& node) {
+    tree.for_each_node([&](Node const& node) {
       auto const first = static_cast<std::size_t>(node.begin / unit_), unit = static_cast<std::size_t>(unit_);
       symbols.resize(static_cast<std::size_t>(node.begin));
       symbols.insert(symbols.end(), node.symbols.begin(), node.symbols.end());
@@ -321,21 +210,20 @@ class PrefixNodes {
   }
 
  private:
-  /// The node that follows where each comes before its children, or null after the last one below `top`.
-  [[nodiscard]] Node const* next_below(Node const& node, Node const& top) const {
-    if (node.first_child != no_node) return &at(node.first_child);
-    Node const* last = &node;
-    while (last != &top && last->next == no_node) last = &at(last->parent);
-    return last == &top ? nullptr : &at(last->next);
+  template <class T>
+  static void drop_first(std::vector<T>& all, std::size_t count) noexcept {
+    all.erase(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count));
+  }
+  /// first := first + second, into second. There is memory for it.
+  template <class T>
+  static void append_to(std::vector<T>& first, std::vector<T>& second) noexcept {
+    first.insert(first.end(), second.begin(), second.end());
+    second.swap(first);
   }
 
   std::vector<std::int32_t> block_sizes_;  // by group
   std::int32_t unit_ = 1;                  // the least common multiple
   std::int64_t unit_bytes_ = 0;
-  SegmentedArray<Node> nodes_;     // by index
-  std::int32_t unused_ = no_node;  // the first of a list
-  std::int64_t num_unused_ = 0;
-  ChildTable<Hash> children_;
 };
 
 }  // namespace folio

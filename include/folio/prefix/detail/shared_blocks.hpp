@@ -1,42 +1,43 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The blocks of a prefix tree's nodes: which of them a sequence can take, and which are whose. Host only.
+// The blocks of a prefix index's nodes: which of them a sequence can take, and which are whose. Host only.
 
 #include <algorithm>
 #include <cstdint>
+#include <folio/group_pools.hpp>
 #include <folio/prefix/detail/nodes.hpp>
-#include <folio/sequence_store.hpp>
-#include <map>
+#include <folio/prefix/prefix.hpp>
+#include <folio/sequence_state.hpp>
 #include <span>
 #include <utility>
 #include <vector>
 
 namespace folio {
 
-/// Nodes over the block pools of a store of sequences. A block that is in a node is marked as cached in its pool, and
-/// is in one node only.
-template <class Hash>
-class PrefixBlocks : protected PrefixNodes<Hash> {
- protected:
-  using Nodes = PrefixNodes<Hash>;
-  using Nodes::at, Nodes::block_at, Nodes::block_size, Nodes::holder_of, Nodes::is_root, Nodes::no_node,
-      Nodes::num_groups, Nodes::unit;
+/// Blocks of nodes over the pools that they are of. A block that is in a node is marked as cached in its pool, and is
+/// in one node only.
+class PrefixBlocks {
+ public:
   using Node = PrefixNode;
+  static constexpr std::int32_t no_node = PrefixNodes::no_node;
 
-  PrefixBlocks(SequenceStore& store, std::vector<std::int64_t> const& block_bytes, Hash hash)
-      : Nodes(block_sizes(store), block_bytes, std::move(hash)), store_(store) {}
+  /// Of nodes and pools that it does not own; what it evicts and merges is counted in `counters`.
+  PrefixBlocks(PrefixNodes& nodes, GroupPools& pools, PrefixCounters& counters)
+      : nodes_(nodes), pools_(pools), counters_(counters) {}
+
+  [[nodiscard]] GroupShape const& shape(int g) const { return pools_.shape(g); }
 
   /// The most of the first `num_tokens` tokens that a sequence can take: in each group with a window, what the next
   /// token sees must be there.
   [[nodiscard]] std::int32_t usable(std::int32_t node, std::int32_t num_tokens) const {
     if (num_tokens <= 0) return 0;
     bool has_windows = false;
-    for (int g = 0; g < num_groups(); ++g) has_windows = has_windows || store_.shape(g).window != 0;
+    for (int g = 0; g < pools_.size(); ++g) has_windows = has_windows || pools_.shape(g).window != 0;
     for (bool again = has_windows; again && num_tokens > 0;) {
       again = false;
-      std::int32_t const holder = holder_of(node, num_tokens);
-      for (int g = 0; g < num_groups() && !again; ++g) {
+      std::int32_t const holder = nodes_.holder_of(node, num_tokens);
+      for (int g = 0; g < pools_.size() && !again; ++g) {
         std::int32_t const fits = usable_in(holder, g, num_tokens);
         again = fits != num_tokens;
         num_tokens = fits;
@@ -48,45 +49,28 @@ class PrefixBlocks : protected PrefixNodes<Hash> {
   /// The most of them in one group. Cost: O(blocks in the window, or in a stretch without blocks, + nodes on the way).
   /// Without `sinks` as if those were there.
   [[nodiscard]] std::int32_t usable_in(std::int32_t holder, int g, std::int32_t num_tokens, bool sinks = true) const {
-    GroupShape const& shape = store_.shape(g);
+    GroupShape const& shape = pools_.shape(g);
     if (shape.window == 0) return num_tokens;
     std::int32_t const first = shape.window_begin(num_tokens) / shape.block_size;
     for (std::int32_t i = blocks_for(num_tokens, shape.block_size) - 1; i >= first; --i)
-      if (block_at(holder, g, i) == null_block) return end_before(holder, g, i);
+      if (nodes_.block_at(holder, g, i) == null_block) return end_before(holder, g, i);
     for (std::int32_t i = sinks ? std::min(blocks_for(shape.sinks, shape.block_size), first) - 1 : -1; i >= 0; --i)
-      if (block_at(holder, g, i) == null_block) return end_before(holder, g, i);
+      if (nodes_.block_at(holder, g, i) == null_block) return end_before(holder, g, i);
     return num_tokens;
   }
-  [[nodiscard]] static bool all_null(BlockId const* blocks, std::int32_t count) {
-    std::int32_t any = 0;
-    for (std::int32_t i = 0; i < count; ++i) any |= to_int(blocks[i]);  // without a branch, so that it is vectorized
-    return any == to_int(null_block);
-  }
-  /// Where the last block of a node ends that is there before block i of a group, which is not; or where its first one
-  /// begins.
-  [[nodiscard]] std::int32_t end_before(std::int32_t index, int g, std::int32_t i) const {
-    Node const& node = at(index);
-    std::int32_t const first = node.begin / block_size(g);
-    BlockId const* const blocks = node.blocks[g].data();
-    constexpr std::int32_t many = 64;
-    while (i - first >= many && all_null(blocks + (i - first - many), many)) i -= many;
-    while (i > first && blocks[i - first - 1] == null_block) --i;
-    return i * block_size(g);
-  }
-
   /// Memory for the lists of an empty sequence that is to take so many tokens. May throw std::bad_alloc.
   void reserve_lists(std::int32_t num_tokens, SequenceState& state) const {
-    for (int g = 0; g < num_groups(); ++g)
+    for (int g = 0; g < pools_.size(); ++g)
       state.lists[g].blocks.reserve(static_cast<std::size_t>(blocks_for(num_tokens, block_size(g))));
   }
 
   /// The lists of an empty sequence, from the path to `holder`, held once more. There is memory for them.
   void fill_lists(std::int32_t holder, std::int32_t num_tokens, SequenceState& state) noexcept {
-    for (int g = 0; g < num_groups(); ++g)
+    for (int g = 0; g < pools_.size(); ++g)
       state.lists[g].blocks.resize(static_cast<std::size_t>(blocks_for(num_tokens, block_size(g))));
     for (std::int32_t index = holder; !is_root(at(index)); index = at(index).parent) {
       Node const& node = at(index);
-      for (int g = 0; g < num_groups(); ++g) {
+      for (int g = 0; g < pools_.size(); ++g) {
         std::vector<BlockId>& list = state.lists[g].blocks;
         auto const first = static_cast<std::size_t>(node.begin / block_size(g));
         if (first >= list.size()) continue;
@@ -94,10 +78,10 @@ class PrefixBlocks : protected PrefixNodes<Hash> {
         std::copy_n(node.blocks[g].begin(), count, list.begin() + static_cast<std::ptrdiff_t>(first));
       }
     }
-    for (int g = 0; g < num_groups(); ++g) {
-      GroupShape const& shape = store_.shape(g);
+    for (int g = 0; g < pools_.size(); ++g) {
+      GroupShape const& shape = pools_.shape(g);
       std::vector<BlockId>& list = state.lists[g].blocks;
-      BlockPool& pool = store_.pool(g);
+      BlockPool& pool = pools_[g];
       if (shape.window == 0) {
         pool.retain_live(std::span<BlockId const>(list));
         continue;
@@ -116,13 +100,41 @@ class PrefixBlocks : protected PrefixNodes<Hash> {
     state.num_tokens = state.num_cached_tokens = num_tokens;
   }
 
+  /// A leaf that is to hang below `parent`, for symbols [begin, symbols.size()), with the sequence's blocks. A node was
+  /// reserved. May throw std::bad_alloc; nothing has changed then.
+  [[nodiscard]] Node& new_leaf(std::int32_t parent, SequenceState const& state, std::span<std::int32_t const> symbols,
+                               std::int32_t begin, bool with_keys) {
+    Node& leaf = nodes_.tree.new_node();
+    try {
+      leaf.parent = parent;
+      leaf.begin = begin;
+      leaf.symbols.assign(symbols.begin() + begin, symbols.end());
+      leaf.first_symbol = leaf.symbols.front();
+      for (int g = 0; g < pools_.size(); ++g)
+        leaf.blocks[g].assign(state.lists[g].blocks.begin() + begin / block_size(g),
+                              state.lists[g].blocks.begin() + leaf.end() / block_size(g));
+      nodes_.measure(leaf);
+      if (with_keys) leaf.keys.resize(static_cast<std::size_t>(leaf.units));
+    } catch (...) {
+      nodes_.tree.free_node(leaf);
+      throw;
+    }
+    return leaf;
+  }
+  /// Marks a new leaf's blocks as cached.
+  void cache(Node const& leaf) noexcept {
+    for (int g = 0; g < pools_.size(); ++g)
+      for (BlockId const block : leaf.blocks[g])
+        if (block != null_block) pools_[g].cache_live(block);
+  }
+
   /// Where tree and sequence have the same whole blocks twice, the sequence takes the tree's; where the tree has none,
   /// out of a window, it takes the sequence's.
   void share(PrefixMatch const& match, SequenceState& state) noexcept {
     for (std::int32_t index = match.node; index != no_node && !is_root(at(index)); index = at(index).parent) {
       Node& node = at(index);
       std::int32_t const end = std::min(node.end(), match.num_symbols);
-      for (int g = 0; g < num_groups(); ++g) {
+      for (int g = 0; g < pools_.size(); ++g) {
         std::int32_t const first = node.begin / block_size(g);
         for (std::int32_t i = first; i < end / block_size(g); ++i)
           share_block(node, g, node.blocks[g][static_cast<std::size_t>(i - first)], state, static_cast<std::size_t>(i));
@@ -130,43 +142,44 @@ class PrefixBlocks : protected PrefixNodes<Hash> {
     }
   }
 
-  void share_block(Node const& node, int g, BlockId& of_tree, SequenceState& state, std::size_t i) noexcept {
-    BlockPool& pool = store_.pool(g);
-    BlockId& of_sequence = state.lists[g].blocks[i];
-    if (of_tree == of_sequence || of_sequence == null_block) return;
-    if (of_tree == null_block) {
-      if (pool.is_cached(of_sequence)) return;  // it is another prefix's
-      of_tree = of_sequence;
-      pool.cache_live(of_tree);
-      pool.protect(of_tree, is_protected(node, g));
-      return;
-    }
-    pool.retain_live(of_tree);
-    pool.release_live(std::exchange(of_sequence, of_tree));
-    state.note_change(g, i);
-    ++counters_.merged_blocks;
-  }
-
   /// Whether blocks of a group in a node are kept from eviction. Out of a window, blocks of a prefix that is only
   /// leased can go: who leases it holds what it needs of them.
   [[nodiscard]] bool is_protected(Node const& node, int g) const {
-    return store_.shape(g).window == 0 ? node.held() : node.pins > 0;
+    return pools_.shape(g).window == 0 ? node.held() : node.pins > 0;
   }
-  void protect_blocks(Node const& node) noexcept {
-    for (int g = 0; g < num_groups(); ++g)
+  void protect(Node const& node) noexcept {
+    for (int g = 0; g < pools_.size(); ++g)
       for (BlockId const block : node.blocks[g])
-        if (block != null_block) store_.pool(g).protect(block, is_protected(node, g));
+        if (block != null_block) pools_[g].protect(block, is_protected(node, g));
   }
 
   /// How far from `begin` on a sequence's blocks can be inserted: a block is in the tree once, so not from a block on
   /// that another prefix has.
   [[nodiscard]] std::int32_t insertable_end(SequenceState const& state, std::int32_t begin, std::int32_t end) const {
-    for (int g = 0; g < num_groups(); ++g)
+    for (int g = 0; g < pools_.size(); ++g)
       for (std::int32_t i = begin / block_size(g); i < end / block_size(g); ++i) {
         BlockId const block = state.lists[g].blocks[static_cast<std::size_t>(i)];
-        if (block != null_block && store_.pool(g).is_cached(block)) end = i * block_size(g) / unit() * unit();
+        if (block != null_block && pools_[g].is_cached(block)) end = i * block_size(g) / nodes_.unit() * nodes_.unit();
       }
     return end;
+  }
+
+  /// Blocks that an append to a sequence needs less in each group when what comes after the first `from` tokens on the
+  /// way to `node`, and is the sequence's alone, goes: added to by_group.
+  void count_gain(std::int32_t node, std::int32_t from, SequenceState const& state,
+                  std::int64_t* by_group) const noexcept {
+    for (int g = 0; g < pools_.size(); ++g) {
+      if (pools_.shape(g).window != 0) continue;  // what is only leased counts as evictable as it is
+      std::vector<BlockId> const& own = state.lists[g].blocks;
+      bool const may_copy = state.num_tokens % block_size(g) != 0;  // the last block, which is whole for the index
+      std::int32_t index = node;
+      for (std::int32_t i = at(index).end() / block_size(g) - 1; i >= from / block_size(g); --i) {
+        BlockId const block = nodes_.block_at(index, g, i);
+        if (block == null_block) continue;
+        std::uint32_t const holders = pools_[g].ref_count(block);
+        by_group[g] += holders == (may_copy && block == own.back() ? 1U : 0U) ? 1 : 0;
+      }
+    }
   }
 
   /// Lets go of a node's blocks of a group from index `from` of the prefix on. Whether there were any.
@@ -177,13 +190,6 @@ class PrefixBlocks : protected PrefixNodes<Hash> {
     for (; blocks.size() > keep; blocks.pop_back()) any |= drop_block(g, blocks.back());
     return any;
   }
-  bool drop_block(int g, BlockId block) noexcept {
-    if (block == null_block) return false;
-    store_.pool(g).uncache(block);
-    ++counters_.evicted_blocks;
-    return true;
-  }
-
   /// In a group with a window, a prefix ends somewhere where its window is there. A leaf has lost blocks at its end:
   /// those after the last such place can be taken by nobody any more, and go. Cost: O(blocks in the window), and once
   /// for each stretch of the leaf that has none O(its length).
@@ -200,63 +206,70 @@ class PrefixBlocks : protected PrefixNodes<Hash> {
   /// or of `block`. What can be taken of that prefix ends earlier then. False when there are none. Cost: O(nodes) and
   /// their blocks at the most.
   bool drop_leased(int g, BlockId block) noexcept {
-    for (std::size_t n = this->end_index(); n > 0; --n) {
-      next_to_search_ = (next_to_search_ + 1) % this->end_index();
+    for (std::size_t n = nodes_.tree.end_index(); n > 0; --n) {
+      next_to_search_ = (next_to_search_ + 1) % nodes_.tree.end_index();
       Node& node = at(static_cast<std::int32_t>(next_to_search_));
       if (is_root(node) || node.pins > 0) continue;
       bool any = false;
       for (BlockId& one : node.blocks[g])
-        if (one != null_block && (block == null_block ? store_.pool(g).ref_count(one) == 0 : one == block))
+        if (one != null_block && (block == null_block ? pools_[g].ref_count(one) == 0 : one == block))
           any |= drop_block(g, std::exchange(one, null_block));
       if (any) return true;
     }
     return false;
   }
 
-  /// What is there now. Cost: O(blocks of the tree and of live sequences).
-  [[nodiscard]] PrefixGauges gauges() const {
-    std::map<std::int32_t, TenantGauges> tenants;
-    this->for_each_node([&](Node const& node) {
-      TenantGauges& t = tenants[node.tenant];
-      t.units += node.units;
-      t.pinned_units += node.pins > 0 ? node.units : 0;
-      for (int g = 0; g < num_groups(); ++g)
-        for (BlockId const block : node.blocks[g]) {
-          if (block == null_block) continue;
-          ++t.kept_blocks;
-          t.pinned_blocks += node.pins > 0 ? 1 : 0;
-          t.reclaimable_blocks += !is_protected(node, g) && store_.pool(g).ref_count(block) == 0 ? 1 : 0;
-        }
-    });
-    for (auto const& state : store_.states())
-      for (int g = 0; state->live && g < num_groups(); ++g)
-        for (BlockId const block : state->lists[g].blocks)
-          tenants[state->tenant].live_blocks += block != null_block ? 1 : 0;
-    PrefixGauges gauges;
-    for (auto& [tenant, t] : tenants) {
-      t.tenant = tenant;
-      gauges.all.units += t.units;
-      gauges.all.pinned_units += t.pinned_units;
-      gauges.all.kept_blocks += t.kept_blocks;
-      gauges.all.pinned_blocks += t.pinned_blocks;
-      gauges.all.reclaimable_blocks += t.reclaimable_blocks;
-      gauges.all.live_blocks += t.live_blocks;
-      gauges.tenants.push_back(t);
-    }
-    return gauges;
-  }
-
-  SequenceStore& store_;
-  PrefixCounters counters_;
-
  private:
-  std::size_t next_to_search_ = 0;
-
-  static std::vector<std::int32_t> block_sizes(SequenceStore const& store) {
-    std::vector<std::int32_t> sizes;
-    for (int g = 0; g < store.num_groups(); ++g) sizes.push_back(store.shape(g).block_size);
-    return sizes;
+  [[nodiscard]] static bool all_null(BlockId const* blocks, std::int32_t count) {
+    std::int32_t any = 0;
+    for (std::int32_t i = 0; i < count; ++i) any |= to_int(blocks[i]);  // without a branch, so that it is vectorized
+    return any == to_int(null_block);
   }
+  /// Where the last block of a node ends that is there before block i of a group, which is not; or where its first one
+  /// begins.
+  [[nodiscard]] std::int32_t end_before(std::int32_t index, int g, std::int32_t i) const {
+    Node const& node = at(index);
+    std::int32_t const first = node.begin / block_size(g);
+    BlockId const* const blocks = node.blocks[g].data();
+    constexpr std::int32_t many = 64;
+    while (i - first >= many && all_null(blocks + (i - first - many), many)) i -= many;
+    while (i > first && blocks[i - first - 1] == null_block) --i;
+    return i * block_size(g);
+  }
+
+  void share_block(Node const& node, int g, BlockId& of_tree, SequenceState& state, std::size_t i) noexcept {
+    BlockPool& pool = pools_[g];
+    BlockId& of_sequence = state.lists[g].blocks[i];
+    if (of_tree == of_sequence || of_sequence == null_block) return;
+    if (of_tree == null_block) {
+      if (pool.is_cached(of_sequence)) return;  // it is another prefix's
+      of_tree = of_sequence;
+      pool.cache_live(of_tree);
+      pool.protect(of_tree, is_protected(node, g));
+      return;
+    }
+    pool.retain_live(of_tree);
+    pool.release_live(std::exchange(of_sequence, of_tree));
+    state.note_change(g, i);
+    ++counters_.merged_blocks;
+  }
+
+  bool drop_block(int g, BlockId block) noexcept {
+    if (block == null_block) return false;
+    pools_[g].uncache(block);
+    ++counters_.evicted_blocks;
+    return true;
+  }
+
+  [[nodiscard]] Node& at(std::int32_t node) { return nodes_.at(node); }
+  [[nodiscard]] Node const& at(std::int32_t node) const { return std::as_const(nodes_).at(node); }
+  [[nodiscard]] static bool is_root(Node const& node) { return PrefixNodes::is_root(node); }
+  [[nodiscard]] std::int32_t block_size(int g) const { return nodes_.block_size(g); }
+
+  PrefixNodes& nodes_;
+  GroupPools& pools_;
+  PrefixCounters& counters_;
+  std::size_t next_to_search_ = 0;
 };
 
 }  // namespace folio

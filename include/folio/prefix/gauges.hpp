@@ -1,0 +1,52 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What tenants have in a prefix index and in their sequences. Host only.
+
+#include <folio/group_pools.hpp>
+#include <folio/prefix/detail/nodes.hpp>
+#include <folio/prefix/detail/shared_blocks.hpp>
+#include <folio/prefix/prefix.hpp>
+#include <folio/sequence_state.hpp>
+#include <map>
+#include <memory>
+#include <span>
+
+namespace folio {
+
+/// Gauges of an index's nodes and of these sequences, those that are live. Cost: O(blocks of both).
+[[nodiscard]] inline PrefixGauges prefix_gauges(PrefixNodes const& nodes, PrefixBlocks const& blocks,
+                                                GroupPools const& pools,
+                                                std::span<std::unique_ptr<SequenceState> const> sequences) {
+  std::map<std::int32_t, TenantGauges> tenants;
+  nodes.tree.for_each_node([&](PrefixNode const& node) {
+    TenantGauges& t = tenants[node.tenant];
+    t.units += node.units;
+    t.pinned_units += node.pins > 0 ? node.units : 0;
+    for (int g = 0; g < pools.size(); ++g)
+      for (BlockId const block : node.blocks[g]) {
+        if (block == null_block) continue;
+        ++t.kept_blocks;
+        t.pinned_blocks += node.pins > 0 ? 1 : 0;
+        t.reclaimable_blocks += !blocks.is_protected(node, g) && pools[g].ref_count(block) == 0 ? 1 : 0;
+      }
+  });
+  for (auto const& state : sequences)
+    for (int g = 0; state->live && g < pools.size(); ++g)
+      for (BlockId const block : state->lists[g].blocks)
+        tenants[state->prefix.tenant].live_blocks += block != null_block ? 1 : 0;
+  PrefixGauges gauges;
+  for (auto& [tenant, t] : tenants) {
+    t.tenant = tenant;
+    gauges.all.units += t.units;
+    gauges.all.pinned_units += t.pinned_units;
+    gauges.all.kept_blocks += t.kept_blocks;
+    gauges.all.pinned_blocks += t.pinned_blocks;
+    gauges.all.reclaimable_blocks += t.reclaimable_blocks;
+    gauges.all.live_blocks += t.live_blocks;
+    gauges.tenants.push_back(t);
+  }
+  return gauges;
+}
+
+}  // namespace folio

@@ -56,7 +56,7 @@ struct Filled {
   }
 
   /// A step of the last `queries` tokens of each sequence, with tables for `padded` sequences.
-  [[nodiscard]] DeviceBatch<View> step(std::int32_t queries, std::int32_t padded, cudaStream_t stream) const {
+  [[nodiscard]] DeviceBatch<View> step(std::int32_t queries, std::int32_t padded, cudaStream_t stream) {
     std::int32_t longest = 1;
     std::vector<BatchItem> items;
     for (Sequence const& sequence : sequences) {

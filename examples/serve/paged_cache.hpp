@@ -78,8 +78,8 @@ class PagedCacheOf : public PagedCache {
   [[nodiscard]] folio::Stats stats() const override { return cache_.stats(); }
   [[nodiscard]] std::int64_t num_blocks() const override { return cache_.num_blocks(); }
   [[nodiscard]] std::int64_t num_obtainable_blocks() const override { return cache_.num_obtainable_blocks(); }
-  [[nodiscard]] std::int64_t num_live_blocks() const override { return pool().num_live(); }
-  [[nodiscard]] std::int64_t num_kept_blocks() const override { return pool().num_cached(); }
+  [[nodiscard]] std::int64_t num_live_blocks() const override { return cache_.num_live_blocks(); }
+  [[nodiscard]] std::int64_t num_kept_blocks() const override { return cache_.num_cached_blocks(); }
   [[nodiscard]] std::int64_t memory_bytes() const override { return cache_.memory_bytes(); }
   [[nodiscard]] double bytes_per_token() const override { return cache_.bytes_per_token(); }
 
@@ -92,8 +92,6 @@ class PagedCacheOf : public PagedCache {
   Cache cache_;
 
  private:
-  [[nodiscard]] folio::BlockPool const& pool() const { return cache_.state()->store.pool(0); }
-
   static folio::CacheConfig make_config(LlamaConfig const& model, std::int64_t num_blocks) {
     folio::CacheConfig config;
     config.num_blocks = {num_blocks};

@@ -44,7 +44,7 @@ struct CacheState : private BlockCopier {
   SequenceStore store;
   /// Whether copies wait in `pending` for a batch, or are made at once.
   bool defers_copies = false;
-  mutable PendingBlockWork pending;
+  PendingBlockWork pending;
 
   /// Throws Error when a block of group `g` after the first `num_blocks` is still to be copied.
   void check_no_copy_after(int g, std::int64_t num_blocks) const {
@@ -56,7 +56,7 @@ struct CacheState : private BlockCopier {
   }
 
   /// Does what is pending by the host itself.
-  void flush_pending() const noexcept {
+  void flush_pending() noexcept {
     for (std::size_t g = 0; g < pools.size(); ++g) {
       if (pending.clear_null_blocks) std::memset(pools[g], 0, static_cast<std::size_t>(block_bytes[g]));
       for (BlockCopy const& copy : pending.copies[g]) copy_block(g, copy);

@@ -77,7 +77,7 @@ class DeviceBatch {
   /// Tables for steps of `size` over `cache`, whose blocks the device must be able to read. Throws Error for a size
   /// without sequences, query tokens or tokens, CudaError, OutOfMemory.
   template <class... Policies>
-  DeviceBatch(KvCache<Policies...> const& cache, BatchCapacity const& size)
+  DeviceBatch(KvCache<Policies...>& cache, BatchCapacity const& size)
       : cache_(cache.state()), size_(checked(size)), tables_(View::num_groups) {
     static_assert(device_can_read<typename KvCache<Policies...>::Allocator>,
                   "folio: the blocks of this cache are in memory that no kernel can read: give the cache "
@@ -269,7 +269,7 @@ class DeviceBatch {
     pending.clear_null_blocks = false;
   }
 
-  std::shared_ptr<CacheState const> cache_;
+  std::shared_ptr<CacheState> cache_;
   BatchCapacity size_;
   BatchTables tables_;
   Memory<TableAllocator> on_device_;
@@ -281,7 +281,7 @@ class DeviceBatch {
 };
 
 template <class... Policies>
-DeviceBatch(KvCache<Policies...> const&, BatchCapacity const&) -> DeviceBatch<typename KvCache<Policies...>::View>;
+DeviceBatch(KvCache<Policies...>&, BatchCapacity const&) -> DeviceBatch<typename KvCache<Policies...>::View>;
 
 /// Holds the blocks of sequences until the device has passed a point: for reads that steps do not know of, such as a
 /// copy to the host on a stream of its own.

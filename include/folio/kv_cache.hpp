@@ -163,14 +163,14 @@ class KvCache {
     if (tokens.size() > sequence.num_tokens())
       throw Error("folio: cannot insert " + std::to_string(tokens.size()) + " tokens of a sequence that has " +
                   std::to_string(sequence.num_tokens()));
-    return prefixes().insert(sequence.state(), tokens.scope, tokens.symbols);
+    return prefixes().insert(sequence.own_state(), tokens.scope, tokens.symbols);
   }
 
   /// Lets the tree evict what `sequence` found or inserted, as any other prefix. The sequence keeps its blocks.
   void release_lease(Sequence& sequence) {
     if (sequence.store() != &core_->store) throw Error("folio: release_lease needs a sequence of this cache");
     static_cast<void>(prefixes());
-    sequence.state().prefix.release_lease();
+    sequence.own_state().prefix.release_lease();
   }
 
   /// How many tokens of `prompt` create() would find now. Changes nothing, and counts as no use: for a request that
@@ -231,6 +231,10 @@ class KvCache {
   [[nodiscard]] GroupShape const& shape(int group = 0) const { return core_->shapes[checked(group)]; }
   [[nodiscard]] std::int64_t num_blocks(int group = 0) const { return block_pool(group).num_blocks(); }
   [[nodiscard]] std::int64_t num_free_blocks(int group = 0) const { return block_pool(group).num_free(); }
+  /// Blocks that sequences hold.
+  [[nodiscard]] std::int64_t num_live_blocks(int group = 0) const { return block_pool(group).num_live(); }
+  /// Blocks that no sequence holds, and whose contents the index of prefixes keeps. Free, live and cached are all.
+  [[nodiscard]] std::int64_t num_cached_blocks(int group = 0) const { return block_pool(group).num_cached(); }
   /// Blocks that can be had now: those that are free, and those of prefixes that nobody needs. For admission by
   /// budgets; whether one append succeeds says Sequence::can_extend. O(1).
   [[nodiscard]] std::int64_t num_obtainable_blocks(int group = 0) const {
@@ -262,6 +266,7 @@ class KvCache {
   [[nodiscard]] std::byte* pool(int group = 0) const { return core_->pools[checked(group)]; }
   [[nodiscard]] Allocator const& allocator() const { return core_->allocator; }
   /// The block lists and addresses that batches are made from: what DeviceBatch builds on.
+  [[nodiscard]] std::shared_ptr<CacheState> state() { return core_; }
   [[nodiscard]] std::shared_ptr<CacheState const> state() const { return core_; }
 
   /// The shapes of all groups with the run-time numbers filled in. Throws Error when one is missing or contradicts the

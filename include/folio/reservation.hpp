@@ -96,7 +96,7 @@ class Reservation {
   [[nodiscard]] bool try_reserve(Sequence& sequence, std::int32_t num_tokens, std::int32_t step = 1) {
     bind(sequence);
     if (step < 1) throw Error("folio: a sequence grows by at least 1 token at a time, not " + std::to_string(step));
-    SequenceState& state = sequence.state();
+    SequenceState& state = sequence.own_state();
     check_extension(state, num_tokens);
     std::array<std::int64_t, max_groups> most{};
     for (int g = 0; g < store_->num_groups(); ++g) most[at(g)] = most_ahead(state, g, num_tokens, step);

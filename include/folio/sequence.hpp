@@ -59,14 +59,14 @@ class Sequence {
 
   /// The same with "no" as a value: false, and nothing changed.
   [[nodiscard]] bool try_extend(std::int32_t num_tokens) {
-    SequenceState& s = state();  // before store_ is looked at: an empty handle has none
+    SequenceState& s = own_state();  // before store_ is looked at: an empty handle has none
     return store_->try_extend(s, num_tokens);
   }
 
   /// Takes the host memory that such an append needs, so that it fails for want of blocks only: for sequences of
   /// several caches that grow together or not at all. Throws Error for a negative number; std::bad_alloc.
   void prepare_extend(std::int32_t num_tokens) {
-    SequenceState& s = state();
+    SequenceState& s = own_state();
     store_->prepare(s, num_tokens);
   }
 
@@ -106,7 +106,7 @@ class Sequence {
   /// that bound nowhere, for what has left the window does not come back. Throws Error, and changes nothing, when that
   /// is more than there are, or when a window group no longer has what the next token would see.
   void truncate(std::int32_t num_tokens) {
-    SequenceState& s = state();
+    SequenceState& s = own_state();
     store_->truncate(s, num_tokens);
   }
 
@@ -114,7 +114,7 @@ class Sequence {
   /// tokens that are kept elsewhere from then on, as precision/ does. Keys keep the positions they were made for.
   /// Throws Error, and changes nothing, for parts of blocks, windows, and caches that keep prefixes. Cost: O(blocks).
   void erase(std::int32_t first, std::int32_t num_tokens) {
-    SequenceState& s = state();
+    SequenceState& s = own_state();
     store_->erase(s, first, num_tokens);
   }
 
@@ -134,17 +134,31 @@ class Sequence {
   [[nodiscard]] std::int32_t num_new_tokens() const { return state().num_new_tokens; }
   /// The cache's bookkeeping, to tell one cache's sequences from another's.
   [[nodiscard]] SequenceStore const* store() const noexcept { return state_ != nullptr ? store_ : nullptr; }
-  /// The bookkeeping's entry of this sequence. For the cache.
-  [[nodiscard]] SequenceState& state() const {
+  /// The bookkeeping's entry of this sequence, to be read.
+  [[nodiscard]] SequenceState const& state() const {
     if (state_ == nullptr)
       throw Error("folio: this Sequence is empty: it was moved from, released or never created; use KvCache::create");
     return *state_;
   }
 
+  /// Retention: how long what it and its later forks insert from now on is worth keeping. Throws Error for a priority
+  /// that is not from 0 to 100.
+  void set_retention(Retention const& retention) {
+    check_retention(retention);
+    own_state().prefix.retention = retention;
+  }
+
  private:
+  template <class... Policies>
+  friend class KvCache;      // changes what a sequence keeps in its prefix index
   friend class Reservation;  // reservation.hpp: holds blocks of the same store, and keeps it alive likewise
   template <class Hot, class Compressed>
   friend class MixedPrecisionCache;  // precision/: takes an extension back
+
+  [[nodiscard]] SequenceState& own_state() {
+    static_cast<void>(state());  // throws for an empty handle
+    return *state_;
+  }
 
   std::shared_ptr<void> owner_;
   SequenceStore* store_ = nullptr;

@@ -162,7 +162,7 @@ TEST_CASE("a step that is too large is refused, and the last one stays") {
 }
 
 TEST_CASE("steps need sequences, query tokens and tokens") {
-  Cache const cache({.num_blocks = {1, 1}});
+  Cache cache({.num_blocks = {1, 1}});
   CHECK_THROWS_WITH(DeviceBatch(cache, {0, 1, 1}), contains("not 0 sequences, 1 query tokens and 1 tokens"));
   CHECK_THROWS_AS(DeviceBatch(cache, {1, 0, 1}), Error);
   CHECK_THROWS_AS(DeviceBatch(cache, {1, 1, -1}), Error);

@@ -58,7 +58,7 @@ class Steps {
   static constexpr std::size_t row = 2 * 16;  // floats of a token in a layer
 
   template <class Cache>
-  explicit Steps(Cache const& cache, folio::BatchCapacity const& size = {4, 24, 64}) : batch_(cache, size) {}
+  explicit Steps(Cache& cache, folio::BatchCapacity const& size = {4, 24, 64}) : batch_(cache, size) {}
 
   folio::DeviceBatch<View>& batch() { return batch_; }
 

@@ -244,7 +244,7 @@ class PrefixProgram {
     expect(story.size() < size, "nothing was left to compute");
     if (ample_ && !has_windows) expect(story.size() == std::min(size - 1, oracle(prefix)), "not the longest prefix");
     partial_hits_ += story.size() % unit_ != 0 ? 1 : 0;
-    story.sequence().state().prefix.retention = {any(101), any(2) == 0 ? step_ + 10.0 : 1e9};
+    story.sequence().set_retention({any(101), any(2) == 0 ? step_ + 10.0 : 1e9});
     std::int32_t const found = whole(story.size());
     std::int32_t const began_with = story.size();
     running_.push_back({std::move(story), found, std::make_shared<bool>(false), true, false, 0, began_with, size});

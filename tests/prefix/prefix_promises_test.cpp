@@ -30,7 +30,7 @@ TEST_CASE("what a sequence and its forks insert has the sequence's retention, un
   Symbols const stem = count_from(1, 8), tail = count_from(50, 4), other = count_from(100, 8);
   {
     auto parent = run(cache, stem);
-    parent.sequence().state().prefix.retention = {.priority = 90, .expires = 50};
+    parent.sequence().set_retention({.priority = 90, .expires = 50});
     auto child = parent.fork();
     child.extend(tail);
     CHECK(child.insert() == 12);
@@ -55,7 +55,7 @@ TEST_CASE("what a sequence inserts without retention goes before what has a high
   TtlCache cache({.num_blocks = {40}});
   for (std::int32_t const priority : {60, 10}) {
     auto story = run(cache, count_from(priority * 10, 4));
-    story.sequence().state().prefix.retention.priority = priority;
+    story.sequence().set_retention({.priority = priority});
     story.insert();
   }
   serve(cache, count_from(1, 4));
@@ -66,6 +66,31 @@ TEST_CASE("what a sequence inserts without retention goes before what has a high
   CHECK((cached(600) == 4 && cached(1) == 0));
 }
 
+TEST_CASE("a retention that is none is refused, and what a sequence or an index is read by changes nothing") {
+  TtlCache cache({.num_blocks = {40}});
+  Sequence sequence = cache.create();
+  sequence.set_retention({.priority = 70});
+  for (std::int32_t const priority : {-1, 101})
+    CHECK_THROWS_WITH(sequence.set_retention({.priority = priority}),
+                      contains("a priority of " + std::to_string(priority) + " is not known"));
+  CHECK(sequence.state().prefix.retention.priority == 70);
+  CHECK_THROWS_WITH(Sequence().set_retention({}), contains("this Sequence is empty"));
+  STATIC_REQUIRE(std::is_same_v<decltype(sequence.state()), SequenceState const&>);
+  STATIC_REQUIRE(std::is_const_v<std::remove_reference_t<decltype(std::as_const(cache).prefixes())>>);
+  STATIC_REQUIRE(std::is_const_v<std::remove_reference_t<decltype(*std::as_const(cache).state())>>);
+}
+
+TEST_CASE("gauges of a cache: blocks are free, live or cached") {
+  TtlCache cache({.num_blocks = {40}});
+  serve(cache, count_from(0, 12));
+  Sequence const sequence = cache.create(Prefix(count_from(0, 6)));
+  CHECK(cache.num_free_blocks() == 37);
+  CHECK(cache.num_live_blocks() == 2);
+  CHECK(cache.num_cached_blocks() == 1);
+  CHECK_THROWS_WITH(cache.num_live_blocks(1), contains("no layer group 1"));
+  CHECK_THROWS_WITH(cache.num_cached_blocks(-1), contains("no layer group -1"));
+}
+
 TEST_CASE("the clock of a tree does not go back") {
   TtlCache cache({.num_blocks = {40}});
   auto& tree = cache.prefixes();
@@ -74,7 +99,7 @@ TEST_CASE("the clock of a tree does not go back") {
   CHECK(tree.time() == 10);
   {
     auto story = run(cache, count_from(1, 4));
-    story.sequence().state().prefix.retention = {.priority = 90, .expires = 8};
+    story.sequence().set_retention({.priority = 90, .expires = 8});
     story.insert();
   }
   tree.set_time(7);  // else its priority would still hold

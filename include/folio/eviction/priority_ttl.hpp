@@ -13,7 +13,7 @@ namespace folio {
 /// deepest first. At its time `expires` a priority becomes the default, 35, whether it was higher or lower, and the
 /// entry stands where its last use puts it. Exact: at every call of `victim(now)` each priority is what it is at `now`.
 ///
-/// Priorities are given by `PrefixIndex::retain`, by ranges of tokens, and by a sequence's `Retention`. Without any it
+/// Priorities are given by `PrefixIndex::retain`, by ranges of tokens, and by `Sequence::set_retention`. Without any it
 /// is lru. Only leaves compete: what lies above a prefix of high priority stays with it.
 ///
 /// Host only, not thread-safe. O(log leaves), also for each priority that expires. Take it where the caller knows what

@@ -171,7 +171,7 @@ class MixedPrecisionCache {
     try {
       encode(sequence, before, due, threads);
     } catch (...) {
-      compressed.store_->undo_extend(compressed.state(), mark);
+      compressed.store_->undo_extend(compressed.own_state(), mark);
       throw;
     }
     sequence.hot_.erase(sinks_, due);

@@ -4,9 +4,11 @@
 // What makes two prefixes the same: the words that the prefix tree and its users share. Host only.
 
 #include <cstdint>
+#include <folio/error.hpp>
 #include <initializer_list>
 #include <limits>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace folio {
@@ -33,6 +35,13 @@ struct Retention {
   std::int32_t priority = default_priority;                  ///< 0 goes first, 100 last
   double expires = std::numeric_limits<double>::infinity();  ///< on the cache's clock: then the priority is the default
 };
+
+/// Throws Error for a priority that is not from 0 to 100.
+inline void check_retention(Retention const& retention) {
+  if (retention.priority < 0 || retention.priority > 100)
+    throw Error("folio: a priority of " + std::to_string(retention.priority) +
+                " is not known; 0 goes first and 100 last");
+}
 
 /// What a look-up found: the node in which the prefix ends, and how many tokens a new sequence can take from it. Good
 /// until the tree changes.

@@ -147,9 +147,7 @@ class PrefixEvictions {
   /// prompt and what follows it, say. Throws Error for a priority that is not from 0 to 100, or where the prefix was
   /// not found so far. Cost: O(nodes on the way).
   void retain(PrefixMatch const& match, std::int32_t begin, std::int32_t end, Retention const& retention) {
-    if (retention.priority < 0 || retention.priority > 100)
-      throw Error("folio: a priority of " + std::to_string(retention.priority) +
-                  " is not known; 0 goes first and 100 last");
+    check_retention(retention);
     if (begin < 0 || end < begin || end > match.num_symbols)
       throw Error("folio: cannot retain tokens " + std::to_string(begin) + " to " + std::to_string(end) +
                   " of a prefix of which " + std::to_string(match.num_symbols) + " are cached");

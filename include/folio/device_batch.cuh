@@ -59,14 +59,15 @@ struct BatchCapacity {
 /// the sizes in the view stay the same, so a CUDA graph that was captured with `view()` replays with each upload's
 /// contents.
 ///
-/// Streams. Steps of a cache run in the order of their uploads: an upload on stream s comes after everything that was
-/// launched so far on the stream of the cache's upload before it, which must still exist; whoever destroys it calls
-/// `retire` first. So launch a step's kernels between its upload and the next, on its stream, or join them into it.
-/// Then a block that a sequence gives back is written by its next owner only after the last kernel that reads it, and
-/// copies on write see what earlier steps wrote. Whoever reads blocks beside that, such as a copy to the host on
-/// another stream, holds them with a BlockHold. Whoever writes blocks beside that, such as swap_in, does it after an
-/// upload that came after the append which gave the blocks, and before the kernels that read them: copies on write are
-/// made by uploads, and earlier steps may read.
+/// Rules for streams:
+/// 1. Steps of a cache run in the order of their uploads. An upload on a stream waits for all that was launched so far
+///    on the stream of the cache's upload before it.
+/// 2. That earlier stream must still exist. Whoever destroys it calls `retire` first.
+/// 3. Launch a step's kernels between its upload and the next, on its stream, or join them into it by events. So a
+///    block is written by its next owner after the last kernel that reads it, and copies on write see earlier steps.
+/// 4. Reads beside the steps, such as a copy to the host on another stream: hold the blocks with a BlockHold.
+/// 5. Writes beside the steps, such as swap_in: after an upload that followed the extension which gave the blocks, and
+///    before the kernels that read them. Uploads make the copies on write, and earlier steps may still read.
 ///
 /// Host only, one owner thread. Movable. Keeps the cache's memory alive. Made and destroyed outside of graph captures:
 /// it takes device memory, and waits for the device when it goes. Cost of an upload: that of BatchTables::fill, a

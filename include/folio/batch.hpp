@@ -22,7 +22,7 @@
 
 namespace folio {
 
-/// One sequence of a step, and how many of its last tokens are queries.
+/// Batch entry: one sequence of a step, and how many of its last tokens are queries.
 struct BatchItem {
   static constexpr std::int32_t last_extension = -1;
 
@@ -32,7 +32,8 @@ struct BatchItem {
   std::int32_t num_query_tokens;  ///< `last_extension`: the tokens of the sequence's last append
 };
 
-/// The tables of a step, all in one buffer, so that one copy takes them to a device.
+/// Block tables of a step, with its lengths, query starts and slots, all in one buffer, so that one copy takes them to
+/// a device.
 ///
 /// The buffer holds the block table of each group, the lengths, the query starts, and the slots of each group. Where
 /// each begins follows from the numbers of sequences, query tokens and blocks of a row alone: with a padding that fixes
@@ -351,7 +352,7 @@ class BatchTables {
   std::uint32_t round_ = 0;
 };
 
-/// A step's tables and the memory that they point into: what makes a view. Made by KvCache::batch.
+/// Batch: a step's tables and the memory that they point into: what makes a view. Made by KvCache::batch.
 ///
 /// Host only. The view points into the batch: it is good until the batch is filled again or goes, and as long as the
 /// sequences in it keep their blocks (BatchTables::is_stale). Where NDEBUG is not defined, `view` throws Error for a

@@ -10,21 +10,21 @@
 
 namespace folio {
 
-/// A physical block of one layer group's pool. 0 is the null block; usable ids are 1 to num_blocks.
+/// Block id: a physical block of one layer group's pool. 0 is the null block; usable ids are 1 to num_blocks.
 enum class BlockId : std::int32_t {};
 
-/// A sequence of one cache, for logs and events. A handle (folio::Sequence) owns; an id only names.
+/// Sequence id, for logs and events. A handle (folio::Sequence) owns; an id only names.
 enum class SequenceId : std::int32_t {};
 
-/// A place for one token in one layer group's pool: block id * block size + offset in the block.
+/// Slot: a place for one token in one layer group's pool: block id * block size + offset in the block.
 enum class Slot : std::int64_t {};
 
-/// Tokens [first, first + count) of sequence `sequence` of a batch.
+/// Token range: tokens [first, first + count) of sequence `sequence` of a batch.
 struct Tokens {
   std::int32_t sequence = 0, first = 0, count = 0;
 };
 
-/// The block that tables are padded with. It is never handed out, and it is zero, so reading it is harmless.
+/// Null block: what tables are padded with. It is never handed out, and it is zero, so reading it is harmless.
 inline constexpr BlockId null_block{0};
 
 /// A slot that is not written: padding of a slot mapping.
@@ -57,7 +57,8 @@ template <class T, class From>
   return num_tokens / block_size + (num_tokens % block_size != 0 ? 1 : 0);
 }
 
-/// How many tokens does a block hold? One size for all groups of layers, or one for each: `BlockSizes<16, 64>`.
+/// Block size (page size): how many tokens does a block hold? One size for all groups of layers, or one for each:
+/// `BlockSizes<16, 64>`.
 template <std::int32_t... Sizes>
 struct BlockSizes {
   static constexpr int num_sizes = sizeof...(Sizes);
@@ -82,7 +83,7 @@ concept BlockSizePolicy = requires {
 };
 static_assert(BlockSizePolicy<BlockSize<16>>);
 
-/// One block to copy over another.
+/// Block copy: one block to copy over another.
 struct BlockCopy {
   BlockId from{};
   BlockId to{};

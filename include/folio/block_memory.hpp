@@ -10,7 +10,7 @@
 
 namespace folio {
 
-/// The pools' bytes, from an allocator that it owns; given back when it goes. Neither copied nor moved.
+/// Pool memory: the pools' bytes, from an allocator that it owns; given back when it goes. Neither copied nor moved.
 template <class Allocator>
 struct BlockMemory {
   /// Allocates bytes[g] bytes for each group g, aligned to `alignment`. Throws what the allocator throws, and keeps

@@ -14,7 +14,7 @@
 
 namespace folio {
 
-/// Reference-counted block ids 1 to num_blocks; 0 is the null block, which is never handed out.
+/// Block pool: reference-counted block ids 1 to num_blocks; 0 is the null block, which is never handed out.
 ///
 /// Host only, not thread-safe: one owner thread. Every operation is O(1) per block and allocates no memory. The free
 /// list is a stack, so the block released last is handed out first (its bytes are the likeliest to be in a CPU cache),

@@ -13,7 +13,7 @@
 
 namespace folio {
 
-/// What is known only at run time. Give either `memory_bytes` or `num_blocks`.
+/// Cache configuration: what is known only at run time. Give either `memory_bytes` or `num_blocks`.
 struct CacheConfig {
   std::int64_t memory_bytes = 0;              ///< budget for all groups' blocks; the cache takes what fits
   std::vector<std::int64_t> num_blocks = {};  ///< blocks of each layer group, besides its null block

@@ -17,8 +17,8 @@
 
 namespace folio {
 
-/// Work on blocks that must be done before the next step's kernels, where blocks are in memory that kernels read: the
-/// host's operations only note it, because an earlier step may still be running. A batch does it when it is made.
+/// Pending block work: what must be done before the next step's kernels, where blocks are in memory that kernels read:
+/// the host's operations only note it, because an earlier step may still be running. A batch does it when it is made.
 struct PendingBlockWork {
   bool clear_null_blocks = true;               ///< tables are padded with them, so what is read there must be finite
   std::vector<std::vector<BlockCopy>> copies;  ///< by group, in the order in which they were asked for

@@ -40,8 +40,8 @@ inline void check_cuda(cudaError_t code, char const* what) {
   return code == cudaSuccess ? "the CUDA runtime finds no device" : cudaGetErrorString(code);
 }
 
-/// A point in a stream's work that others can wait for. Movable; belongs to the device that was current when it was
-/// made. Without timing, so that recording and waiting are cheap.
+/// CUDA event: a point in a stream's work that others can wait for. Movable; belongs to the device that was current
+/// when it was made. Without timing, so that recording and waiting are cheap.
 class CudaEvent {
  public:
   CudaEvent() { check_cuda(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "making an event"); }

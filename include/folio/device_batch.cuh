@@ -43,15 +43,15 @@ inline std::uint64_t stream_id([[maybe_unused]] cudaStream_t stream) {
 
 }  // namespace detail
 
-/// The largest step that a DeviceBatch can hold. Every step has this size: rows and slots that a step does not need
-/// are padding (length 0, null blocks, slot -1).
+/// Batch capacity: the largest step that a DeviceBatch can hold. Every step has this size: rows and slots that a step
+/// does not need are padding (length 0, null blocks, slot -1).
 struct BatchCapacity {
   std::int32_t num_sequences = 0;
   std::int32_t num_query_tokens = 0;  ///< of all sequences together
   std::int32_t num_tokens = 0;        ///< of the longest sequence
 };
 
-/// The tables of a step in device memory: what kernels' views point into.
+/// Device batch: the block tables of a step in device memory: what kernels' views point into.
 ///
 /// The host keeps a copy of the tables. `upload` writes what the step changes in it into pinned memory, and a kernel
 /// makes the same changes on the device: nothing else is touched, however large the padding. The pinned memory is
@@ -284,8 +284,8 @@ class DeviceBatch {
 template <class... Policies>
 DeviceBatch(KvCache<Policies...>&, BatchCapacity const&) -> DeviceBatch<typename KvCache<Policies...>::View>;
 
-/// Holds the blocks of sequences until the device has passed a point: for reads that steps do not know of, such as a
-/// copy to the host on a stream of its own.
+/// Block hold: keeps the blocks of sequences until the device has passed a point: for reads that steps do not know of,
+/// such as a copy to the host on a stream of its own.
 ///
 /// Host only, one owner thread. `hold` costs a fork and an event, `release_done` a look at the oldest events. Blocks
 /// that are held are live and shared: they count as such in all gauges, and a sequence that goes on meanwhile copies

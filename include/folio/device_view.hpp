@@ -7,7 +7,7 @@
 
 namespace folio {
 
-/// The same view, with the promise that its tables are in device memory. Made by DeviceBatch::view().
+/// Device view: a BlockTableView with the promise that its tables are in device memory. Made by DeviceBatch::view().
 ///
 /// Operations choose by it at compile time: those that take a stream want a DeviceView, those of the host refuse it.
 /// Kernels take it by value as they take any view; the library's own take the plain View, so that they are compiled

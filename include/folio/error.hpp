@@ -15,7 +15,8 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// No block is free for what was asked. A normal event in a full cache: `try_extend` gives it as a value instead.
+/// Out of blocks: none is free for what was asked. A normal event in a full cache: `try_extend` gives it as a value
+/// instead.
 class OutOfBlocks : public Error {
  public:
   /// `asked` new blocks of layer group `group`, of which only `free` were left, and `evictable` held prefixes that
@@ -40,7 +41,7 @@ class OutOfBlocks : public Error {
   std::int64_t asked_, free_, evictable_;
 };
 
-/// The machine gave no memory for the blocks.
+/// Out of memory: the machine gave none for the blocks.
 class OutOfMemory : public Error {
  public:
   OutOfMemory(char const* allocator, std::int64_t asked_bytes, std::string const& why)

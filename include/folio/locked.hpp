@@ -89,9 +89,9 @@ class LockedSequence {
   Sequence sequence_;
 };
 
-/// A KvCache for many threads: `LockedCache<Cache> cache(config)`. One mutex is held while a sequence is made, appended
-/// to, forked, cut or released, while a prefix is inserted, and while a step's tables are written; `with` does anything
-/// else under it.
+/// Cache behind a mutex, for many threads: `LockedCache<Cache> cache(config)`. One mutex is held while a sequence is
+/// made, appended to, forked, cut or released, while a prefix is inserted, and while a step's tables are written;
+/// `with` does anything else under it.
 ///
 /// What it does not do: views are read, and keys and values written, outside the lock, by whoever owns the step. As
 /// long as a step runs, its sequences are not appended to, cut, or released; what a thread inserts or forks it has

@@ -23,7 +23,7 @@ enum class AttentionKind : std::uint8_t {
   latent           ///< MLA: one row of rank + rope dims; values are the first `rank` elements of the key
 };
 
-/// A group of layers that keep the same tokens and so share one block table and one pool.
+/// Layer group (KV cache group): layers that keep the same tokens and so share one block table and one pool.
 struct LayerGroup {
   AttentionKind kind = AttentionKind::none;
   std::int32_t window = 0;          ///< tokens that a query sees, itself included; may be `dynamic`
@@ -37,7 +37,8 @@ struct LayerGroup {
 
 [[nodiscard]] constexpr LayerGroup full_attention() { return {AttentionKind::full}; }
 
-/// A query at position p sees tokens t with p - t < window (itself included), and the first `sinks` tokens.
+/// Sliding window: a query at position p sees tokens t with p - t < window (itself included), and the first `sinks`
+/// tokens.
 [[nodiscard]] constexpr LayerGroup sliding_window(std::int32_t window, std::int32_t sinks = 0) {
   return {.kind = AttentionKind::sliding_window, .window = window, .sinks = sinks};
 }
@@ -111,7 +112,7 @@ struct LayerGroups {
   }
 };
 
-/// What a model keeps for each token. A compile-time value: `KvCache<Model<config>, ...>`.
+/// Model configuration: what a model keeps for each token. A compile-time value: `KvCache<Model<config>, ...>`.
 /// `layers`, `kv_heads` and a group's `window` may be left `dynamic` and given to the cache when it is made.
 struct ModelConfig {
   std::int32_t layers = dynamic;
@@ -211,7 +212,7 @@ struct Model {
   static constexpr ModelConfig config = Config;
 };
 
-/// What is cached? A type with a static constexpr `config`.
+/// Model policy: what is cached? A type with a static constexpr `config`.
 template <class M>
 concept ModelPolicy = requires {
   requires std::same_as<decltype(M::config), ModelConfig const>;

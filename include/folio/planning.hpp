@@ -93,9 +93,9 @@ struct MemoryClaim {
   double weight = 1;  ///< of its utility among the others'
 };
 
-/// The split of `total` that makes the sum of utilities, weight_i log(1 + m_i), as large as can be, and is fair: of any
-/// two, (m_i / rate_i) / (m_j / rate_j) >= alpha. alpha 0: only utility counts; 1: shares follow the rates. The unit of
-/// `total` matters, as log(1 + m) is not the same for gigabytes and bytes.
+/// Proportionally fair split of `total`, which makes the sum of utilities, weight_i log(1 + m_i), as large as can be,
+/// and is fair: of any two, (m_i / rate_i) / (m_j / rate_j) >= alpha. alpha 0: only utility counts; 1: shares follow
+/// the rates. The unit of `total` matters, as log(1 + m) is not the same for gigabytes and bytes.
 ///
 /// With x_i = m_i / rate_i, fairness says that all x are within [alpha t, t] for some t. For a given t the best split
 /// fills water: m_i = clamp(weight_i / level - 1, alpha t rate_i, t rate_i), with the level at which it adds up. The

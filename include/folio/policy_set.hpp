@@ -16,13 +16,14 @@
 
 namespace folio {
 
-/// Stores keys with `Q`, whatever values are stored with. `KvCache<Keys<Int8PerToken>, Values<Int4Rotated>, ...>`.
+/// Key format: stores keys with `Q`, whatever values are stored with. `KvCache<Keys<Int8PerToken>, Values<Int4Rotated>,
+/// ...>`.
 template <QuantizerPolicy Q>
 struct Keys {
   using KeyQuantizer = Q;
 };
 
-/// Stores values with `Q`.
+/// Value format: stores values with `Q`.
 template <QuantizerPolicy Q>
 struct Values {
   using ValueQuantizer = Q;

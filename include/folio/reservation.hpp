@@ -22,8 +22,8 @@
 
 namespace folio {
 
-/// How many tokens sequences get: mean plus a number of standard deviations of those that have ended (Welford's
-/// method, one pass). O(1).
+/// Length forecast: how many tokens sequences get: mean plus a number of standard deviations of those that have ended
+/// (Welford's method, one pass). O(1).
 class GrowthForecast {
  public:
   /// Throws Error for a number that is not from -100 to 100.
@@ -65,8 +65,8 @@ class GrowthForecast {
   double mean_ = 0, squares_ = 0;
 };
 
-/// Blocks that are held for a sequence to grow into, so that nobody else takes them: what an engine that must not run
-/// out halfway asks for when it admits a request.
+/// Reservation: blocks that are held for a sequence to grow into, so that nobody else takes them: what an engine that
+/// must not run out halfway asks for when it admits a request.
 ///
 ///   Reservation ahead;
 ///   if (!ahead.try_reserve(sequence, forecast.further())) ...       // not now

@@ -23,7 +23,8 @@
 
 namespace folio {
 
-/// The block pools of all layer groups, and every live sequence. KvCache owns one; Sequence handles keep it alive.
+/// KV cache manager without bytes: the block pools of all layer groups, and every live sequence. KvCache owns one;
+/// Sequence handles keep it alive.
 ///
 /// Host only, not thread-safe: one owner thread. Every operation happens whole or changes nothing.
 class SequenceStore {

@@ -28,7 +28,8 @@ __global__ void patch_tables_kernel(Word* tables, Word const* patch, TableRun co
   }
 }
 
-/// The changes of a step, for TableBuffer to tell: words from the beginning of some memory on, runs from its end on.
+/// Table patch: the changes of a step, for TableBuffer to tell: words from the beginning of some memory on, runs from
+/// its end on.
 ///
 /// Runs with at most 3 words between them are one: a run costs as much as 3 words. So all words of a table and the runs
 /// that they are in have room in bytes_for(its words), whatever changes. Host only.

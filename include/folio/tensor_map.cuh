@@ -25,7 +25,7 @@
 
 namespace folio {
 
-/// The descriptor of one plane of a group's blocks, for cp.async.bulk.tensor, and the same in numbers.
+/// TMA descriptor (CUtensorMap) of one plane of a group's blocks, for cp.async.bulk.tensor, and the same in numbers.
 ///
 /// A kernel takes it as `__grid_constant__ TensorMap const`: TMA reads the descriptor where the parameters are, and a
 /// copy on a thread's stack is no place for it. It is valid as long as the pool's memory is. TMA sees what earlier
@@ -96,7 +96,7 @@ template <class View>
   return make_tensor_map(view.group(group).pool, shape);
 }
 
-/// Shared memory for the codes of one plane of one head in one block, of a layer whose type is `Layer`.
+/// TMA tile: shared memory for the codes of one plane of one head in one block, of a layer whose type is `Layer`.
 template <class Layer, Plane plane>
 struct alignas(128) TmaTile {
   static constexpr GroupShape known = Layer::known;
@@ -126,8 +126,8 @@ struct TileIndex {
   std::int32_t layer, head;
 };
 
-/// Says when tiles have arrived in shared memory. A `__shared__` variable; one for each stage of a pipeline. Every
-/// thread of the block makes every call.
+/// Barrier (mbarrier) of TMA: says when tiles have arrived in shared memory. A `__shared__` variable; one for each
+/// stage of a pipeline. Every thread of the block makes every call.
 ///
 /// Phase p of a barrier is its p-th turn of `num_tiles` loads, from 0. After a wait the tiles may be read, and after a
 /// __syncthreads() after the last read the next loads may overwrite them.

@@ -17,7 +17,7 @@
 
 namespace folio {
 
-/// A fixed number of threads that run loops together with the thread that asks.
+/// Thread pool: a fixed number of threads that run loops together with the thread that asks.
 ///
 /// One loop at a time, asked for by one thread; a loop's body must not ask for another on the same pool. Which thread
 /// runs which index is open, so a body's result must not depend on it. Cost: to wake a sleeping thread takes tens of

@@ -79,7 +79,8 @@ template <ModelPolicy M, BlockSizePolicy Blocks, QuantizerPolicy Q>
 
 inline constexpr int any_group = -1;
 
-/// One layer of a step: the rows of its blocks. `Group` is its group, or `any_group` where that is known at run time.
+/// Layer view, of one layer of a step: the rows of its blocks. `Group` is its group, or `any_group` where that is known
+/// at run time.
 template <class View, int Group>
 class LayerView {
  public:
@@ -157,7 +158,8 @@ class LayerView {
   std::byte* layer_begin_;
 };
 
-/// A block of a sequence, as one layer sees it: slots [0, size()) hold tokens [first_token(), first_token() + size()).
+/// Block view: a block of a sequence, as one layer sees it: slots [0, size()) hold tokens [first_token(), first_token()
+/// + size()).
 template <class Layer>
 class BlockView {
  public:
@@ -180,7 +182,7 @@ class BlockView {
   std::int32_t first_token_, size_;
 };
 
-/// One sequence in one layer. Logically its tokens are contiguous; physically they are in blocks.
+/// Sequence view: one sequence in one layer. Logically its tokens are contiguous; physically they are in blocks.
 template <class View, int Group>
 class SequenceView {
  public:
@@ -276,7 +278,7 @@ class SequenceView {
   std::int32_t num_hidden_;  ///< blocks that the row leaves out
 };
 
-/// One step's block tables over the memory of the blocks. Made by Batch::view().
+/// Block-table view: one step's block tables over the memory of the blocks. Made by Batch::view().
 template <ModelPolicy M, BlockSizePolicy Blocks, QuantizerPolicy KeyQ, QuantizerPolicy ValueQ, LayoutPolicy L>
 class BlockTableView {
  public:

@@ -9,7 +9,8 @@
 
 namespace folio {
 
-/// Where do a block's bytes come from? Asked once for each layer group when the cache is made, never while it runs.
+/// Allocator of pools: where do a block's bytes come from? Asked once for each layer group when the cache is made,
+/// never while it runs.
 ///
 /// `allocate(bytes, alignment)`: at least `bytes` > 0 bytes at a multiple of `alignment` (a power of two), or throws
 /// OutOfMemory. The bytes may be uncommitted until they are touched. `deallocate(pointer, bytes)` takes them back.
@@ -24,7 +25,8 @@ concept AllocatorPolicy =  //
   noexcept->std::same_as<void>;
 };
 
-/// Who can read an allocator's memory. The host's operations need the host, kernels need the device.
+/// Memory accessibility: who can read an allocator's memory. The host's operations need the host, kernels need the
+/// device.
 enum class Accessibility : std::uint8_t { host = 1, device = 2, both = 3 };
 
 namespace detail {
@@ -45,8 +47,8 @@ inline constexpr bool host_can_read = detail::accessibility_of<A>() != Accessibi
 template <class A>
 inline constexpr bool device_can_read = detail::accessibility_of<A>() != Accessibility::host;
 
-/// An allocator that can make memory which it gave larger or smaller without moving it. `resize` throws OutOfMemory,
-/// and changes nothing, when there is not enough.
+/// Resizable allocator: it can make memory which it gave larger or smaller without moving it. `resize` throws
+/// OutOfMemory, and changes nothing, when there is not enough.
 template <class A>
 concept ResizableAllocator =  //
     AllocatorPolicy<A> && requires(A& a, std::byte* pointer, std::int64_t bytes) {

@@ -9,7 +9,7 @@
 
 namespace folio {
 
-/// Memory of one GPU, from a stream-ordered pool of its own.
+/// Device memory: that of one GPU, from a stream-ordered pool of its own.
 ///
 /// Only the device reads it. Given back in the order of `stream`, without waiting: the bytes of a cache that goes are
 /// used again only after the work that was launched on that stream before. What other streams still read must be made

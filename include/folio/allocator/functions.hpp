@@ -12,7 +12,8 @@
 
 namespace folio {
 
-/// Memory from two functions: how an RMM resource, a cuda::mr resource or an engine's own arena becomes an allocator.
+/// Allocator adaptor over two functions: how an RMM resource, a cuda::mr resource or an engine's own arena becomes an
+/// allocator.
 ///
 ///   FunctionAllocator<Accessibility::device> from([&](std::size_t bytes, std::size_t) { return rmm.allocate(stream,
 ///   bytes); },

@@ -8,7 +8,7 @@
 
 namespace folio {
 
-/// Ordinary aligned memory from the C library.
+/// Host memory: ordinary aligned memory from the C library.
 ///
 /// Host only, thread-safe, works everywhere. Large requests are uncommitted: the operating system gives a page when it
 /// is first touched, so a large cache costs what it uses. Throws OutOfMemory with the bytes asked for.

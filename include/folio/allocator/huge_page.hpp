@@ -13,7 +13,7 @@
 
 namespace folio {
 
-/// Memory in 2 MiB pages, so that walking a large cache misses the TLB less often.
+/// Huge pages: memory in 2 MiB pages, so that walking a large cache misses the TLB less often.
 ///
 /// Host only. Asks for reserved huge pages (MAP_HUGETLB), and where there are none for ordinary pages that the kernel
 /// may join (MADV_HUGEPAGE); `backing()` says which it got. One instance serves one cache and is not thread-safe.

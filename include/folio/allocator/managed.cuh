@@ -8,7 +8,7 @@
 
 namespace folio {
 
-/// Memory whose pages move between the host and a GPU, to whoever touches them.
+/// Managed (unified) memory, whose pages move between the host and a GPU, to whoever touches them.
 ///
 /// Host and device read it; on GPUs without concurrent managed access never both at a time. A cache may be larger than
 /// the GPU: what does not fit stays on the host and moves when it is touched, a page fault each. `preferred` says where

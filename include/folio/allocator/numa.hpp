@@ -12,7 +12,7 @@
 
 namespace folio {
 
-/// Memory on one NUMA node, or spread page by page over all of them.
+/// NUMA placement: memory on one NUMA node, or spread page by page over all of them.
 ///
 /// Host only. `NumaAllocator{node}` keeps a cache beside the cores that read it; `NumaAllocator{interleaved}` (the
 /// default) spreads the load of threads on every socket. Throws Error for a node that does not exist or a machine

@@ -8,8 +8,8 @@
 
 namespace folio {
 
-/// Host memory that stays in place, so that GPUs copy from and to it without help, and kernels may read it over the
-/// bus.
+/// Pinned (page-locked) memory: host memory that stays in place, so that GPUs copy from and to it without help, and
+/// kernels may read it over the bus.
 ///
 /// Host and device read it, at the same address. Asynchronous copies need it: it is where swapped blocks go, and what
 /// uploads go through. It is taken from what the operating system can page, so take what is needed and no more; taking

@@ -49,7 +49,8 @@ inline void check_driver(CUresult code, char const* what) {
 
 }  // namespace detail
 
-/// Memory of one GPU whose addresses are reserved once, so that a pool grows and shrinks without moving.
+/// Virtual memory of one GPU (cuMemMap), whose addresses are reserved once, so that a pool grows and shrinks without
+/// moving.
 ///
 /// Only the device reads it. Each allocation reserves `reserve_bytes` of addresses, which cost nothing, and maps memory
 /// to the beginning of them in chunks of `chunk_bytes` (rounded up to the GPU's granularity, usually 2 MiB);

@@ -11,7 +11,7 @@
 
 namespace folio {
 
-/// From keys to numbers from 0 on: a hash table by linear hashing (Litwin, VLDB 1980), whose buckets have one key each
+/// Hash table by linear hashing (Litwin, VLDB 1980), from keys to numbers from 0 on. Its buckets have one key each
 /// and chains for more. A key is in the table once.
 ///
 /// O(1) expected to find, insert and erase. No call rehashes the table: with each key that comes two buckets are split,

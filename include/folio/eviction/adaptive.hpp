@@ -12,8 +12,9 @@
 
 namespace folio {
 
-/// Evicts by the rule that would have found the most of late: lru, or one that keeps longer what was found often, what
-/// belongs to conversations that go on, and the shallow part of what was new (RewardRule).
+/// Adaptive eviction by ghost caches: evicts by the rule that would have found the most of late: lru, or one that keeps
+/// longer what was found often, what belongs to conversations that go on, and the shallow part of what was new
+/// (RewardRule).
 ///
 /// The rules differ in how long a reward keeps an entry: not at all (lru), or half, twice or eight times the age at
 /// which lru evicts, which is learned, as everything else is: there is no constant in seconds, bytes or blocks. Each

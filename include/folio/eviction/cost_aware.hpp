@@ -10,7 +10,8 @@
 
 namespace folio {
 
-/// Evicts what is cheapest to compute again for the bytes that it holds, weighed by the chance that it is asked for.
+/// Cost-aware (greedy-dual) eviction: evicts what is cheapest to compute again for the bytes that it holds, weighed by
+/// the chance that it is asked for.
 ///
 /// A leaf's last unit, of u tokens after d units, costs
 ///

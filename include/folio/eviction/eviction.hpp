@@ -12,8 +12,8 @@
 
 namespace folio {
 
-/// What a policy knows of a leaf of the prefix tree: blocks that can be evicted, the last unit first. A unit is the
-/// smallest number of tokens that fills whole blocks of every layer group.
+/// Eviction candidate: what a policy knows of a leaf of the prefix tree: blocks that can be evicted, the last unit
+/// first. A unit is the smallest number of tokens that fills whole blocks of every layer group.
 struct EvictionEntry {
   double last_use = 0;         ///< seconds of the cache's clock, which the caller sets
   double created = 0;          ///< likewise
@@ -81,7 +81,8 @@ concept names_victims = requires(P& policy, double now) {
 
 }  // namespace detail
 
-/// Which block goes when none is free? Asked when an append finds too few free blocks; one unit at a time.
+/// Eviction policy: which block goes when none is free? Asked when an append finds too few free blocks; one unit at a
+/// time.
 ///
 /// `add(e)`: `e` can be evicted from now on. `remove(e)`: no longer (it was found again, is held, or is gone).
 /// `victim(now)`: the entry whose last unit goes next, still in the queue, or null when there is none. `shrunk(e)`:

@@ -14,14 +14,15 @@
 
 namespace folio {
 
-/// What a tenant may keep: a part of the memory by its weight, and never more units than its quota.
+/// Tenant share: what a tenant may keep: a part of the memory by its weight, and never more units than its quota.
 struct TenantShare {
   double weight = 1;
   std::int64_t quota_units = std::numeric_limits<std::int64_t>::max();
   [[nodiscard]] bool operator==(TenantShare const&) const = default;
 };
 
-/// Shares memory between tenants by weight, and lets a policy choose within each: `FairEviction<LruEviction>`.
+/// Weighted fair sharing: shares memory between tenants by weight, and lets a policy choose within each:
+/// `FairEviction<LruEviction>`.
 ///
 /// A tenant above its quota loses first, whether memory is short or not, as far as nobody holds its blocks: what
 /// sequences lease or a pin keeps stays, and goes when it is let go. Else the tenant that keeps the most units for its

@@ -12,8 +12,8 @@
 
 namespace folio {
 
-/// Ghosts: keys in the order in which they came, the oldest of which are forgotten. Looks up a key in O(1). A key that
-/// is taken out leaves a gap, which counts until it is the oldest. A copy is empty.
+/// Ghost list: keys in the order in which they came, the oldest of which are forgotten. Looks up a key in O(1). A key
+/// that is taken out leaves a gap, which counts until it is the oldest. A copy is empty.
 ///
 /// Only reserve allocates, about 60 bytes for each key. Not thread-safe.
 class GhostKeys {

@@ -132,8 +132,8 @@ struct RanksBefore {
 
 }  // namespace detail
 
-/// Entries by rank: the smallest is first; among equal ranks the one used least lately, then the deepest. O(log
-/// entries) for each change, and no memory.
+/// Indexed heap of entries by rank: the smallest is first; among equal ranks the one used least lately, then the
+/// deepest. O(log entries) for each change, and no memory.
 class IndexedHeap : public EntryHeap<0, detail::RanksBefore> {
  public:
   void push(EvictionEntry& entry, double rank) noexcept {

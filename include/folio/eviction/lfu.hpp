@@ -8,9 +8,9 @@
 
 namespace folio {
 
-/// Evicts what was found least often, counted from a level that rises with what is evicted: by one, while all that was
-/// used below it goes. So a prefix that was found n times outlives n turnovers of those that nobody found, and then
-/// goes, too. Among equals the one used longest ago goes, of one request's blocks the deepest first.
+/// LFU with ageing: evicts what was found least often, counted from a level that rises with what is evicted: by one,
+/// while all that was used below it goes. So a prefix that was found n times outlives n turnovers of those that nobody
+/// found, and then goes, too. Among equals the one used longest ago goes, of one request's blocks the deepest first.
 ///
 /// Host only, not thread-safe, O(log leaves); 64 KiB at most besides the queue. Take it where a few prompts are asked
 /// for all the time among many that are not. Where popularity moves lru is better: an old favourite stays for as many

@@ -7,7 +7,7 @@
 
 namespace folio {
 
-/// Evicts what was used longest ago; of one request's blocks the deepest first.
+/// LRU: evicts what was used longest ago; of one request's blocks the deepest first.
 ///
 /// Host only, not thread-safe, O(log leaves). The choice where nothing is known of the traffic. Use S3FifoEviction
 /// where scans are frequent, AdaptiveEviction where memory is short.

@@ -9,9 +9,10 @@
 
 namespace folio {
 
-/// Evicts the lowest priority first, 0 to 100; of equal ones what was used longest ago, of one request's blocks the
-/// deepest first. At its time `expires` a priority becomes the default, 35, whether it was higher or lower, and the
-/// entry stands where its last use puts it. Exact: at every call of `victim(now)` each priority is what it is at `now`.
+/// Priorities with time to live: evicts the lowest priority first, 0 to 100; of equal ones what was used longest ago,
+/// of one request's blocks the deepest first. At its time `expires` a priority becomes the default, 35, whether it was
+/// higher or lower, and the entry stands where its last use puts it. Exact: at every call of `victim(now)` each
+/// priority is what it is at `now`.
 ///
 /// Priorities are given by `PrefixIndex::retain`, by ranges of tokens, and by `Sequence::set_retention`. Without any it
 /// is lru. Only leaves compete: what lies above a prefix of high priority stays with it.

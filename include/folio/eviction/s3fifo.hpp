@@ -13,10 +13,10 @@
 
 namespace folio {
 
-/// Three queues, first in first out: a small one for what is new, a main one for what was found in it at least twice,
-/// and ghosts: the keys of what went from the small one unfound. What comes back while its key is a ghost goes to the
-/// main queue at once. Evicts from the small queue while that has more than its share, else from the main one, where an
-/// entry goes round once more for each hit since the last round, three at most.
+/// S3-FIFO: three queues, first in first out: a small one for what is new, a main one for what was found in it at least
+/// twice, and ghosts: the keys of what went from the small one unfound. What comes back while its key is a ghost goes
+/// to the main queue at once. Evicts from the small queue while that has more than its share, else from the main one,
+/// where an entry goes round once more for each hit since the last round, three at most.
 ///
 /// A leaf counts as known when at least half of its units are ghosts. Ghosts are as many as units are kept.
 ///

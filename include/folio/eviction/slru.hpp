@@ -11,10 +11,10 @@
 
 namespace folio {
 
-/// Two segments in the order of use: what was never found is on probation, what was found is protected. Evicts from
-/// probation what was used longest ago, and from the protected segment only when there is nothing else. When the
-/// protected segment has more than its share of the units that can be evicted, what was used in it longest ago goes
-/// back on probation, as if used now. So a scan drives out other newcomers, and nothing that was found.
+/// Segmented LRU: two segments in the order of use: what was never found is on probation, what was found is protected.
+/// Evicts from probation what was used longest ago, and from the protected segment only when there is nothing else.
+/// When the protected segment has more than its share of the units that can be evicted, what was used in it longest ago
+/// goes back on probation, as if used now. So a scan drives out other newcomers, and nothing that was found.
 ///
 /// Host only, not thread-safe, O(log leaves), amortized over the moves that hits have paid for. Take it where scans are
 /// frequent and what is found once is found again. Under bursts, where everything is found often and then never, it is

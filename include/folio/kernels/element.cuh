@@ -19,8 +19,9 @@ FOLIO_HOST_DEVICE inline void store_element(float x, float& to) { to = x; }
 FOLIO_HOST_DEVICE inline void store_element(float x, Half& to) { to.bits = f32_to_f16(x); }
 FOLIO_HOST_DEVICE inline void store_element(float x, BFloat16& to) { to.bits = f32_to_bf16(x); }
 
-/// What elements are read and written at once: `load_elements<N>` and `store_elements` of N times sizeof(T) bytes want
-/// them aligned to that, or to 16 bytes where it is more, and are one access then, or several of 16 bytes.
+/// Vectorized access: what elements are read and written at once: `load_elements<N>` and `store_elements` of N times
+/// sizeof(T) bytes want them aligned to that, or to 16 bytes where it is more, and are one access then, or several of
+/// 16 bytes.
 template <int N, class T>
 [[nodiscard]] FOLIO_HOST_DEVICE inline Pack<float, N> load_elements(T const* from) {
   auto const elements = *aligned_cast<Pack<T, N> const>(from);

@@ -13,7 +13,7 @@
 
 namespace folio {
 
-/// Codes or parameters (scales): kept apart, so that both can be read with aligned 16-byte loads.
+/// Row part, codes or parameters (scales): kept apart, so that both can be read with aligned 16-byte loads.
 enum class RowPart : std::uint8_t { code, param };
 
 /// The codes, or the parameters, of one head of one layer in one block: a tile for those who copy whole ones.
@@ -23,8 +23,8 @@ struct HeadTile {
   bool contiguous = false;     ///< whether the tile is [begin, begin + bytes)
 };
 
-/// The byte offsets of everything in a block, for one group of layers. All 64-bit; folds to constants where the shape
-/// does.
+/// Block map: the byte offsets of everything in a block, for one group of layers. All 64-bit; folds to constants where
+/// the shape does.
 template <QuantizerPolicy KeyQuantizer, QuantizerPolicy ValueQuantizer, LayoutPolicy Layout>
 struct BlockMap {
   static constexpr std::int64_t plane_alignment = 16;  ///< bytes: one vector load

@@ -6,7 +6,7 @@
 
 namespace folio {
 
-/// Head-major: [head][slot][dim] ("HND" in FlashInfer's words). All tokens of one head of a block lie together.
+/// HND, head-major: [head][slot][dim] ("HND" in FlashInfer's words). All tokens of one head of a block lie together.
 ///
 /// Host and device, stateless, a few integer operations. A kernel in which one thread block works on one head reads one
 /// stretch of memory per block. The default. Choose LayoutNhd when tokens are written or moved one at a time.

@@ -6,7 +6,7 @@
 
 namespace folio {
 
-/// Keys in dim-major tiles: [head][dim run][slot][RunBytes], values head-major.
+/// Interleaved layout, keys in dim-major tiles: [head][dim run][slot][RunBytes], values head-major.
 ///
 /// Host and device, stateless. A key row is cut into runs of RunBytes; the same run of all slots of a block lies
 /// together. So the score of 32 tokens against one query loads 32 neighbouring runs: one coalesced access for a warp,

@@ -10,11 +10,11 @@
 
 namespace folio {
 
-/// Keys or values: the two planes of a layer's share of a block.
+/// Plane, keys or values: the two planes of a layer's share of a block.
 enum class Plane : std::uint8_t { key, value };
 
-/// What a layout arranges: the rows of one plane of one layer in one block, `heads` x `slots` rows of `row_bytes`
-/// bytes.
+/// Extent of a plane, which a layout arranges: the rows of one plane of one layer in one block, `heads` x `slots` rows
+/// of `row_bytes` bytes.
 struct PlaneExtent {
   std::int32_t heads = 0;
   std::int32_t slots = 0;      ///< block size, in tokens
@@ -28,7 +28,7 @@ struct PlaneExtent {
 /// `run_bytes` of a layout that keeps whole rows together.
 inline constexpr std::int32_t whole_row = 0x7fffffff;
 
-/// Where in a block is an element? A layout is stateless: every function is static and constexpr.
+/// Layout policy: where in a block is an element? A layout is stateless: every function is static and constexpr.
 ///
 /// A row has codes (a multiple of 16 bytes) and perhaps parameters (scales). `code_offset` and `param_offset` each map
 /// (head, slot, byte of the row) one to one onto [0, extent.bytes()); a row's parameters always lie together.

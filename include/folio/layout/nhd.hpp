@@ -6,7 +6,7 @@
 
 namespace folio {
 
-/// Token-major: [slot][head][dim] ("NHD" in FlashInfer's words). All heads of one token lie together.
+/// NHD, token-major: [slot][head][dim] ("NHD" in FlashInfer's words). All heads of one token lie together.
 ///
 /// Host and device, stateless, a few integer operations. Appending or moving one token touches one stretch of memory,
 /// and it is the order in which projections write keys. Choose LayoutHnd for kernels that work head by head.

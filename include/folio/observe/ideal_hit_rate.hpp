@@ -18,7 +18,8 @@
 
 namespace folio {
 
-/// Counts different 64-bit keys in 4 KiB: an estimate with a standard error of 1.6%, unbiased up to 10^15 of them.
+/// HyperLogLog: counts different 64-bit keys in 4 KiB: an estimate with a standard error of 1.6%, unbiased up to 10^15
+/// of them.
 ///
 /// HyperLogLog with 2^12 registers (Flajolet et al., 2007) and the corrected raw estimator of Ertl ("New cardinality
 /// estimation algorithms for HyperLogLog sketches", 2017, algorithm 6), which needs no tables and no ranges.
@@ -66,8 +67,8 @@ class HyperLogLog {
   std::array<std::uint8_t, std::size_t{1} << index_bits> registers_{};
 };
 
-/// The share of prompts that a cache without limits would have found: r* = (N - U) / N, of N units looked up U
-/// different ones. A sink that hears look-ups only.
+/// Ideal hit rate: the share of prompts that a cache without limits would have found: r* = (N - U) / N, of N units
+/// looked up U different ones. A sink that hears look-ups only.
 ///
 /// Beside it the share that was found. Both in whole units; what a request leaves after its prompt counts once it is
 /// looked up. Cost: a digest of every prompt, about 1 ns for each token, and O(1) memory.

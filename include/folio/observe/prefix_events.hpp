@@ -41,8 +41,8 @@ void tell(PrefixEvent const& e, S& sink) {
     sink.cleared({e.number});
 }
 
-/// Keeps the last events until somebody takes them, to send them to a router for example. Of more than `max_events` the
-/// oldest are lost, and so is one for which there is no memory, which their numbers show.
+/// Event buffer: keeps the last events until somebody takes them, to send them to a router for example. Of more than
+/// `max_events` the oldest are lost, and so is one for which there is no memory, which their numbers show.
 class PrefixRecorder {
  public:
   static constexpr bool wants_keys = true;
@@ -86,7 +86,8 @@ class PrefixRecorder {
   std::deque<PrefixEvent> events_;
 };
 
-/// What another cache has, from its events alone: what a router asks before it sends a request there.
+/// Remote prefix index: what another cache has, from its events alone: what a router asks before it sends a request
+/// there.
 ///
 /// Events come in order; one that is lost or late shows by the numbers. From then on the mirror is out of step and
 /// changes no more until it hears what there is: PrefixIndex::tell, whose events go the same way as all others. Until
@@ -173,7 +174,7 @@ concept hears_look_ups = requires(S& sink, PrefixLookup const& lookup) {
   sink.looked_up(lookup);
 };
 
-/// Several sinks that hear the same: `EventSinks<PrefixRecorder, IdealHitRate>`.
+/// Event fan-out, several sinks that hear the same: `EventSinks<PrefixRecorder, IdealHitRate>`.
 template <EventSink... Sinks>
 class EventSinks {
  public:

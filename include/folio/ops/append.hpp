@@ -29,7 +29,7 @@ void append_row(RowType const& row, T const* from, std::int32_t dim) {
 
 }  // namespace detail
 
-/// Encodes and scatters the keys and values of a step's query tokens in one layer.
+/// Append (reshape_and_cache): encodes and scatters the keys and values of a step's query tokens in one layer.
 ///
 /// `keys`: [view.num_query_tokens()][kv_heads][key_dim], `values`: [..][kv_heads][value_dim], both of float, Half or
 /// BFloat16 in the model's basis, tokens in the batch's order and as far apart as `strides` says. Tokens whose slot is

@@ -106,8 +106,8 @@ void compact_rows(Sequence const& sequence, std::int32_t head, std::int32_t cons
 
 }  // namespace detail
 
-/// Moves the rows of the kept tokens to the front of each sequence of the view, in all layers of one group: place j
-/// takes token kept[j]. Codes and parameters move byte for byte, in place; nothing is quantized again.
+/// Compaction: moves the rows of the kept tokens to the front of each sequence of the view, in all layers of one group:
+/// place j takes token kept[j]. Codes and parameters move byte for byte, in place; nothing is quantized again.
 ///
 /// `lists` names ascending tokens for every sequence: one list for all kv heads or one for each, one for all layers of
 /// the group or one for each, all of one sequence equally long. What lies after the kept tokens is left in any state:

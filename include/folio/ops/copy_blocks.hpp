@@ -12,7 +12,7 @@
 
 namespace folio::ops {
 
-/// Copies all bytes of each block `from` over its block `to`, within one pool or from one to another.
+/// Block copies: copies all bytes of each block `from` over its block `to`, within one pool or from one to another.
 ///
 /// `from_pool` and `to_pool` are the addresses of block 0; `block_bytes` is the same in both. The copies are
 /// independent: no block is both a target and named again. Cost: memory bandwidth; one memcpy per block. Shared over

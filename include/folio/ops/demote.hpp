@@ -84,7 +84,7 @@ void check_tiles(Tokens const& tokens) {
 
 }  // namespace detail
 
-/// What requantize does, for formats with tiles too: decodes `tokens` of `from` in one layer, and encodes them once
+/// Demotion to another format, those with tiles too: decodes `tokens` of `from` in one layer, and encodes them once
 /// into `to_tokens` of `to`, which are as many. Rows that are stored by themselves are what append would have written
 /// from the decoded floats; a tile is a pure function of its tokens, its unused bytes included.
 ///

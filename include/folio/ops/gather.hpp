@@ -35,7 +35,7 @@ void gather_token(Sequence const& sequence, std::int32_t token, float* keys, flo
 
 }  // namespace detail
 
-/// Decodes tokens of many sequences of the batch in one layer, range after range.
+/// Gather (dequantize): decodes tokens of many sequences of the batch in one layer, range after range.
 ///
 /// With n tokens in all ranges together, `keys`: [n][kv_heads][key_dim], `values`: [n][kv_heads][value_dim], in the
 /// model's basis; either may be null. Ranges may overlap. Throws Error, before anything is written, for a sequence,

@@ -11,7 +11,8 @@
 
 namespace folio::ops {
 
-/// Merges attention over some tokens with attention over others, by their log-sum-exp (arXiv:2501.01005, section 2.2).
+/// Merge of attention states: merges attention over some tokens with attention over others, by their log-sum-exp
+/// (arXiv:2501.01005, section 2.2).
 ///
 /// `out`, `other_out`: [num_rows][dim]; `lse`, `other_lse`: [num_rows], natural logarithms. The result is left in `out`
 /// and `lse`. An empty part (lse = -infinity) changes nothing, whatever its row of `out` holds; two empty parts stay as

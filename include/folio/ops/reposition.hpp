@@ -22,7 +22,7 @@ enum class RopePairs : std::uint8_t {
   interleaved  ///< 2 d and 2 d + 1: GPT-J, DeepSeek, Llama as Meta stores it
 };
 
-/// The turn of one pair of dims.
+/// RoPE rotation of one pair of dims.
 struct alignas(8) RopeTurn {
   float cosine = 1, sine = 0;
 };
@@ -107,9 +107,9 @@ inline void turn_row(float* x, std::span<RopeTurn const> table, RopePairs pairs)
 
 }  // namespace detail
 
-/// Turns the keys of `tokens` of the batch in one layer to other positions, in place: for a context that moves up
-/// after dropped tokens, and for chunks that are put together elsewhere than where they were computed. Values stay as
-/// they are.
+/// RoPE repositioning (K-shift): turns the keys of `tokens` of the batch in one layer to other positions, in place: for
+/// a context that moves up after dropped tokens, and for chunks that are put together elsewhere than where they were
+/// computed. Values stay as they are.
 ///
 /// `table`: rope_table(inverse frequencies, by how many positions), one turn for each pair of rotary dims, which are
 /// the first 2 * table.size() dims of a key, or all; in a latent layer, those after the rank. Throws Error, before

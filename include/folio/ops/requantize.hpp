@@ -12,7 +12,7 @@
 
 namespace folio::ops {
 
-/// Demotes tokens: decodes `tokens` of `from` in one layer, and encodes them into `to_tokens`, which are as many, of
+/// Requantization: decodes `tokens` of `from` in one layer, and encodes them into `to_tokens`, which are as many, of
 /// `to`, a batch of another cache or the same. The caches are of the same model; formats, layouts and block sizes may
 /// differ.
 ///

@@ -103,7 +103,7 @@ inline void swap_blocks(std::byte const* from_pool, std::byte* to_pool, std::int
 
 }  // namespace detail
 
-/// Moves blocks out: copies each block `from` of `device_pool` over block `to` of `host_pool`, on `stream`.
+/// Swap out: copies each block `from` of `device_pool` over block `to` of `host_pool`, on `stream`.
 ///
 /// `device_pool`, `host_pool`: the addresses of block 0 of both, with the same block_bytes; `host_pool` is pinned
 /// memory that the device can read and write (PinnedAllocator). Copies keep their order. Blocks of copy_engine_bytes or
@@ -121,7 +121,7 @@ inline void swap_out(std::byte const* device_pool, std::byte* host_pool, std::in
   detail::swap_blocks(device_pool, host_pool, block_bytes, copies, stream);
 }
 
-/// Moves blocks in: copies each block `from` of `host_pool` over block `to` of `device_pool`, on `stream`; all else as
+/// Swap in: copies each block `from` of `host_pool` over block `to` of `device_pool`, on `stream`; all else as
 /// in swap_out. Later work on `stream` may read the device blocks. The host blocks are to be held, unchanged, until the
 /// stream has passed this point.
 inline void swap_in(std::byte* device_pool, std::byte const* host_pool, std::int64_t block_bytes,

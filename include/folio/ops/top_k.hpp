@@ -71,8 +71,8 @@ inline std::int32_t top_k_of(float const* scores, std::int32_t num_tokens, TopKO
 
 }  // namespace detail
 
-/// The k tokens with the highest scores of each row, in ascending order; of equal scores the lower tokens. The first
-/// `sinks` and the last `recent` tokens of a sequence are always among them. A NaN is the lowest score.
+/// Top-k: the k tokens with the highest scores of each row, in ascending order; of equal scores the lower tokens. The
+/// first `sinks` and the last `recent` tokens of a sequence are always among them. A NaN is the lowest score.
 ///
 /// `scores`: [layers][view.num_sequences()][heads][max_tokens], as accumulate_scores leaves them; of each row as many
 /// as the sequence has tokens are read. `kept`: [layers][num_sequences][heads][k], -1 after a row's count; `counts`:

@@ -20,7 +20,7 @@ struct FormatCost {
   std::int64_t bytes;  ///< of the layer, for each token or in all; at least 0
 };
 
-/// Who gets what.
+/// Bit allocation: who gets what.
 struct BitAllocation {
   std::vector<int> choice;  ///< by layer: an index into its formats
   double loss = 0;          ///< their sums

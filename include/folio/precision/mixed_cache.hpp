@@ -40,8 +40,9 @@ struct MixedPrecisionStats {
   Stats windows = {};                   ///< of the layers with a window; empty where the model has none
 };
 
-/// A cache for one model in two formats, made of two caches: sinks and newest tokens in `Hot`, those between them in
-/// `Compressed`. (KIVI, arXiv 2402.02750, keeps a tail in f16 so; sinks: StreamingLLM, arXiv 2309.17453.)
+/// Mixed-precision KV cache: one for one model in two formats, made of two caches: sinks and newest tokens in `Hot`,
+/// those between them in `Compressed`. (KIVI, arXiv 2402.02750, keeps a tail in f16 so; sinks: StreamingLLM, arXiv
+/// 2309.17453.)
 ///
 /// New tokens go to the hot cache. demote() reads whole tiles of tokens that have left the recent window,
 /// encodes them once into the compressed cache, and gives their hot blocks back. Demoted tokens are never encoded

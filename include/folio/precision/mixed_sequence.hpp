@@ -34,8 +34,8 @@ void with_groups_of(ModelConfig const& model, LayerPart part, F const& f) {
 
 }  // namespace detail
 
-/// A sequence of a MixedPrecisionCache: an owning, movable handle over a sequence of the hot cache and one of the
-/// compressed cache.
+/// Mixed-precision sequence, of a MixedPrecisionCache: an owning, movable handle over a sequence of the hot cache and
+/// one of the compressed cache.
 ///
 /// Tokens are counted as the model counts them. The first `sinks` of them are in the hot sequence, the next
 /// num_demoted() in the compressed one, and the rest follow in the hot one, right after the sinks: with d demoted

@@ -30,8 +30,8 @@ struct LadderStats {
   std::int64_t num_refused = 0;         ///< demotions that found too few compressed blocks
 };
 
-/// The rule by which the recent window of a MixedPrecisionCache shrinks with the hot blocks that are free, and grows
-/// again.
+/// Precision under memory pressure: the rule by which the recent window of a MixedPrecisionCache shrinks with the hot
+/// blocks that are free, and grows again.
 ///
 /// Steps go down at once to the last one whose `free_below` the free share is below, and up again only when the share
 /// is at least `hysteresis` above the step's threshold, so that a step's own effect does not undo it. What was demoted

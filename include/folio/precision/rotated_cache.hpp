@@ -26,9 +26,9 @@ struct RotatedBatch {
   [[nodiscard]] auto view() const { return RotatedView<decltype(tables.view())>{tables.view(), matrices.get()}; }
 };
 
-/// A KvCache or a MixedPrecisionCache and the basis that all its rows are stored in, from the first one on. The
-/// matrices are fixed when it is made and go wherever its views go. Where its format rotates too, that comes after the
-/// matrices. Latent layers, whose values are a part of their keys, are refused.
+/// Rotated cache: a KvCache or a MixedPrecisionCache and the basis that all its rows are stored in, from the first one
+/// on. The matrices are fixed when it is made and go wherever its views go. Where its format rotates too, that comes
+/// after the matrices. Latent layers, whose values are a part of their keys, are refused.
 template <class Cache>
 class RotatedCache {
   static constexpr bool is_mixed = requires { typename Cache::HotCache; };

@@ -21,7 +21,7 @@ struct LayerMatrices {
   std::vector<float> keys = {}, values = {};
 };
 
-/// A basis for every kv head of every layer, computed outside from a model's activations: OSCAR's
+/// Rotation matrices: a basis for every kv head of every layer, computed outside from a model's activations: OSCAR's
 /// (github.com/FutureMLS-Lab/OSCAR), SpinQuant's (arXiv 2405.16406), a principal basis. One for each kv head: one
 /// shared by a layer is much worse. Checked once, immutable, shared by threads.
 class RotationMatrices {

@@ -44,9 +44,9 @@ struct PrefixPlace {
   return places;
 }
 
-/// What the cache has of each prompt: create() of the prompt alone would begin with as many tokens. Changes nothing,
-/// and counts as no use. `places`: sort_by_prefix of the same prompts; what prompts share is compared once. For
-/// schedulers that prefer requests with much in the cache.
+/// Batched look-up: what the cache has of each prompt: create() of the prompt alone would begin with as many tokens.
+/// Changes nothing, and counts as no use. `places`: sort_by_prefix of the same prompts; what prompts share is compared
+/// once. For schedulers that prefer requests with much in the cache.
 template <class Cache>
 [[nodiscard]] std::vector<std::int32_t> num_cached_tokens(Cache const& cache, std::span<Prefix const> prompts,
                                                           std::span<PrefixPlace const> places) {

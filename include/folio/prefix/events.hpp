@@ -54,9 +54,9 @@ concept hears_changes = requires(S& sink, PrefixStored const& stored, PrefixRemo
 
 }  // namespace detail
 
-/// Hears of every change of a prefix tree. `wants_keys`: whether keys are to be computed at all. A key is a 64-bit
-/// digest of a prefix and its scope; it finds, and decides nothing. Events are numbered one by one, so that whoever
-/// gets them over a wire knows that some were lost; PrefixIndex::tell says again what is there.
+/// Event sink: it hears of every change of a prefix tree. `wants_keys`: whether keys are to be computed at all. A key
+/// is a 64-bit digest of a prefix and its scope; it finds, and decides nothing. Events are numbered one by one, so that
+/// whoever gets them over a wire knows that some were lost; PrefixIndex::tell says again what is there.
 ///
 /// Nothing of a sink throws: a tree tells of what has happened, and cannot take it back. A sink that has no memory for
 /// an event loses it, which its number shows.

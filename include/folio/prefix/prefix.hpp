@@ -28,7 +28,7 @@ struct Prefix {
   [[nodiscard]] std::int32_t size() const noexcept { return static_cast<std::int32_t>(symbols.size()); }
 };
 
-/// How long the blocks of a prefix are worth keeping.
+/// Retention priority and time to live: how long the blocks of a prefix are worth keeping.
 struct Retention {
   static constexpr std::int32_t default_priority = 35;
 

@@ -13,7 +13,7 @@
 
 namespace folio {
 
-/// What of a tenant's prompts others may share, and so can notice by how fast they are answered.
+/// Tenant isolation: what of a tenant's prompts others may share, and so can notice by how fast they are answered.
 enum class Isolation : std::uint8_t {
   own_space,       ///< nothing: whoever else has the same prompt computes it again
   public_opening,  ///< the public tokens that a prompt begins with (a system prompt), and nothing after them

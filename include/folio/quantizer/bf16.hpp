@@ -8,7 +8,7 @@
 
 namespace folio {
 
-/// Stores an element as bfloat16: the upper 16 bits of a float, no parameters.
+/// bf16: stores an element as bfloat16: the upper 16 bits of a float, no parameters.
 ///
 /// Host and device; decoding is a shift. Relative error at most 2^-8 at any size: three bits less than F16, without its
 /// limits of range. Infinities and what would round to one saturate at the largest bf16, 3.39e38; a NaN stays one.

@@ -7,10 +7,10 @@
 
 namespace folio {
 
-/// Stores an element as minimum + integer * scale, the integer of `Bits` bits, with an f16 scale and an f16 minimum for
-/// each channel (element of the head dim) over `Tokens` tokens: KIVI's keys (arXiv 2402.02750, ICML 2024), whose groups
-/// are 32 tokens. For keys, whose outliers stay in the same channels from token to token; rows of values have none, and
-/// their grids are better along the row (Int2Rotated, Int4PerGroup).
+/// Per-channel integer quantization: stores an element as minimum + integer * scale, the integer of `Bits` bits, with
+/// an f16 scale and an f16 minimum for each channel (element of the head dim) over `Tokens` tokens: KIVI's keys (arXiv
+/// 2402.02750, ICML 2024), whose groups are 32 tokens. For keys, whose outliers stay in the same channels from token to
+/// token; rows of values have none, and their grids are better along the row (Int2Rotated, Int4PerGroup).
 ///
 /// 32 / Tokens bits of parameters per element: 2 bits over 64 tokens are 2.5 bits in all, over 128 tokens 2.25. A
 /// channel's range is left whole, as in KIVI, or cut to one of `ClipPercents` of it where that has a smaller squared

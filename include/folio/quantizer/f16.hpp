@@ -7,7 +7,7 @@
 
 namespace folio {
 
-/// Stores an element as IEEE 754 half precision: 16 bits, no parameters.
+/// f16: stores an element as IEEE 754 half precision: 16 bits, no parameters.
 ///
 /// Host and device; one conversion each way. Relative error at most 2^-11 from 2^-14 (6e-5) up, absolute error at most
 /// 2^-25 below. What is larger than 65504, infinities too, saturates there; a NaN stays one. Choose BF16 for a model

@@ -6,7 +6,7 @@
 
 namespace folio {
 
-/// Stores an element as it is: 32 bits, no parameters.
+/// f32: stores an element as it is: 32 bits, no parameters.
 ///
 /// Host and device, a copy. Every bit is kept, NaNs and infinities too. For tests, and as the reference of the others:
 /// choose F16 or BF16 to store what a model computes.

@@ -10,8 +10,8 @@
 
 namespace folio {
 
-/// Stores an element as fp4 e2m1 (0, 0.5, 1, 1.5, 2, 3, 4 or 6, and a sign) times the scale of its block. In a byte the
-/// first element is in the low half. Host and device.
+/// Block-scaled fp4 quantization: stores an element as fp4 e2m1 (0, 0.5, 1, 1.5, 2, 3, 4 or 6, and a sign) times the
+/// scale of its block. In a byte the first element is in the low half. Host and device.
 ///
 /// Elements round to the nearest, ties to even. NVFP4 takes a block's largest magnitude to 6 by a scale that is rounded
 /// to e4m3, after the float has taken the row's to 6 * 448. MXFP4, by the OCP Microscaling Formats specification 1.0,

@@ -16,7 +16,7 @@ enum class Fp8Format : std::uint8_t { e4m3, e5m2 };
 /// format's largest number. `caller`: nothing is stored, elements are taken as they are, and saturate.
 enum class Fp8Scale : std::uint8_t { row, caller };
 
-/// Stores an element as fp8, times one float per row or none. Host and device.
+/// fp8 quantization: stores an element as fp8, times one float per row or none. Host and device.
 ///
 /// Of a scaled row: relative error at most 2^-4 (e5m2: 2^-3) for elements above 2^-14 (2^-29) of its largest magnitude,
 /// below absolute error at most 2^-10 (2^-17) of the scale; an infinity saturates at the row's largest finite

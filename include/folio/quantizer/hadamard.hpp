@@ -71,8 +71,9 @@ FOLIO_HOST_DEVICE constexpr void join_neighbours(float* x) {
 
 }  // namespace detail
 
-/// Rotates a row in place by the orthonormal Hadamard matrix in Sylvester's order, its own inverse; a row whose length
-/// is not a power of two by one such matrix for each block of `hadamard_block(dim)` elements.
+/// Fast Walsh-Hadamard transform: rotates a row in place by the orthonormal Hadamard matrix in Sylvester's order, its
+/// own inverse; a row whose length is not a power of two by one such matrix for each block of `hadamard_block(dim)`
+/// elements.
 ///
 /// An outlier in one element is spread over the whole block, and dot products stay: (Hq).(Hk) = q.k. Host and device,
 /// one thread, no memory, dim * log2(block) additions: 80 ns at 128 on one core. The sum of a block's magnitudes must

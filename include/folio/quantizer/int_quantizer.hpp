@@ -14,9 +14,9 @@
 
 namespace folio {
 
-/// Stores an element as an integer of `Bits` bits, one of the 2^Bits values of an even grid that a row (token and head)
-/// has of its own; or, with a `GroupSize`, each group of so many elements of it. In a byte the first element is in the
-/// lowest bits (packing.hpp).
+/// Per-token or per-group integer quantization: stores an element as an integer of `Bits` bits, one of the 2^Bits
+/// values of an even grid that a row (token and head) has of its own; or, with a `GroupSize`, each group of so many
+/// elements of it. In a byte the first element is in the lowest bits (packing.hpp).
 ///
 /// What is stored with the integers: for asymmetric levels an f16 scale and an f16 minimum, for others an f16 scale for
 /// each group, or a float for the row. With a rotated `basis` the row is turned by `change_basis` first.

@@ -26,7 +26,8 @@ enum class Basis : std::uint8_t { model, hadamard, randomized_hadamard };
 /// The longest row. Rows have a multiple of 8 elements, from 8 to this.
 inline constexpr std::int32_t max_row_dim = 1024;
 
-/// How is an element stored? A quantizer is stateless: every function is static, and runs on the host and in kernels.
+/// Quantizer policy: how is an element stored? A quantizer is stateless: every function is static, and runs on the host
+/// and in kernels.
 ///
 /// A row is the key or the value of one token in one head: `dim` floats. It is stored as a row of codes,
 /// `dim * bits / 8` bytes, and apart from it a row of parameters (scales), `param_bytes(dim)` bytes, both

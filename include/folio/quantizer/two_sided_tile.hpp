@@ -19,10 +19,11 @@ struct ScaledTokenGrid {
   float factor[8];
 };
 
-/// Stores an element as (minimum + integer * scale) * factor, the integer of `Bits` bits, all three in f16: the grids
-/// (scale and minimum) are the channels' and the factors the tokens' (for keys), or the other way round (for values).
-/// Rows are rotated first. KVarN (github.com/huawei-csl/KVarN): factors are found by 16 rounds of making all tokens'
-/// and all channels' standard deviations 1 in turn, of which the best is kept; see balance_tile.
+/// Two-sided (channel and token) integer quantization: stores an element as (minimum + integer * scale) * factor, the
+/// integer of `Bits` bits, all three in f16: the grids (scale and minimum) are the channels' and the factors the
+/// tokens' (for keys), or the other way round (for values). Rows are rotated first. KVarN
+/// (github.com/huawei-csl/KVarN): factors are found by 16 rounds of making all tokens' and all channels' standard
+/// deviations 1 in turn, of which the best is kept; see balance_tile.
 ///
 /// So a token that is much smaller than its neighbours, or larger, keeps its accuracy, which per-channel grids alone
 /// take from it: what 2 bits need. For each tile of `Tokens` tokens (4 * dim + 2 * Tokens) bytes of parameters, or

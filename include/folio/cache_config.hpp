@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What a cache is told when it is made. Host only.
+// The configuration of a cache, given when it is made. Host only.
 
 #include <cstdint>
 #include <folio/containers/keyed_hash.hpp>

@@ -51,8 +51,8 @@ class Row {
   }
 
   /// The same in the quantizer's basis, which the kernel names: `load_in<Q::basis, N>(dim)`. For kernels that also read
-  /// formats that rotate. They turn the query to the keys' basis before the loop, and the output back from the values'
-  /// after it (change_basis, change_basis_by).
+  /// formats that rotate. They rotate the query to the keys' basis before the loop, and the output back from the
+  /// values' after it (change_basis, change_basis_by).
   template <Basis named, int N, class T = float>
   [[nodiscard]] FOLIO_HOST_DEVICE Pack<T, N> load_in(std::int32_t dim) const {
     static_assert(named == basis, "folio: rows of this format are in another basis: name the quantizer's, Q::basis");

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Whole rows: decoding them, and turning them between the model's basis and the quantizer's. Host only.
+// Whole rows: decoding them, and rotating them between the model's basis and the quantizer's. Host only.
 
 #include <algorithm>
 #include <concepts>
@@ -51,7 +51,7 @@ void load_row(RowType const& row, std::int32_t dim, float* out) {
   }
 }
 
-/// Turns a row of values from their basis to the model's, or back. In a latent layer they are the beginning of a key.
+/// Rotates a row of values from their basis to the model's, or back. In a latent layer they are the beginning of a key.
 inline void change_value_basis(Basis basis, GroupShape const& shape, float* row) {
   change_basis(basis, row, shape.value_dim, shape.values_in_keys() ? shape.key_dim : shape.value_dim);
 }
@@ -62,7 +62,7 @@ void change_value_basis(GroupShape const& shape, float* row) {
 
 namespace detail {
 
-/// One row: decoded, turned to the model's basis, encoded once.
+/// One row: decoded, rotated to the model's basis, encoded once.
 template <QuantizerPolicy FromQuantizer, class FromRow, class ToRow>
 void requantize_row(FromRow const& from, ToRow const& to, std::int32_t dim) {
   float row[max_row_dim];

@@ -16,7 +16,7 @@ namespace folio::ops {
 
 namespace detail {
 
-/// One row: decoded by the lanes, turned back to the model's basis and written. `RowDim` is the length of the stored
+/// One row: decoded by the lanes, rotated back to the model's basis and written. `RowDim` is the length of the stored
 /// row, of which the first `Dim` elements are wanted.
 template <class Quantizer, std::int32_t Dim, std::int32_t RowDim, class RowType, class T>
 __device__ void gather_row(RowType const& from, T* to) {

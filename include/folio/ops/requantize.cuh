@@ -17,7 +17,7 @@ namespace detail {
 template <class A, class B>
 using FewerLanes = std::conditional_t<(A::count < B::count), A, B>;
 
-/// One row: decoded by the lanes, turned to the model's basis, encoded together.
+/// One row: decoded by the lanes, rotated to the model's basis, encoded together.
 template <class FromQuantizer, std::int32_t Dim, class RowLanes, class FromRow, class ToRow>
 __device__ void requantize_row_by_lanes(FromRow const& from, ToRow const& to) {
   RowLanes const lanes;

@@ -71,7 +71,7 @@ struct HeadQueries {
   float scale;
 };
 
-/// Loads, scales and turns `n` rows of queries from row `first` on: row r is query token r / heads.
+/// Loads, scales and rotates `n` rows of queries from row `first` on: row r is query token r / heads.
 template <class Shape, class T>
 __device__ void stage_queries(typename Shape::Queries& queries, HeadQueries<T> const& from, std::int64_t first,
                               std::int32_t n) {

@@ -82,7 +82,7 @@ void add_weights(Sequence const& sequence, std::int32_t kv_head, ScoreQueries co
   }
 }
 
-/// The queries of a step, scaled and turned to the basis of the stored keys: once, not for every key.
+/// The queries of a step, scaled and rotated to the basis of the stored keys: once, not for every key.
 template <class View>
 std::vector<float> rotated_queries(GroupShape const& shape, float const* q, std::int64_t num_rows, float scale,
                                    Executor threads) {

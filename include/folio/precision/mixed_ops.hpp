@@ -181,23 +181,23 @@ void append(RotatedView<View> const& view, std::int32_t layer, T const* keys, st
   std::int64_t const tokens = view.num_query_tokens();
   if (keys == nullptr || values == nullptr || (m.keys.empty() && m.values.empty()))
     return append(view.stored, layer, keys, values, threads, strides);  // which says what is missing
-  auto const turn = [&](std::vector<float> const& matrices, std::int32_t dim, T const* rows, std::int64_t stride,
-                        char const* what) {
+  auto const rotate = [&](std::vector<float> const& matrices, std::int32_t dim, T const* rows, std::int64_t stride,
+                          char const* what) {
     std::int64_t const row = std::int64_t{m.kv_heads} * dim;
     stride = folio::detail::checked_stride(stride, row, what);
-    std::vector<float> turned(static_cast<std::size_t>(tokens * row));
+    std::vector<float> rotated(static_cast<std::size_t>(tokens * row));
     parallel_for(threads, tokens, [&](std::int64_t t) {
-      float* const to = turned.data() + t * row;
+      float* const to = rotated.data() + t * row;
       if (matrices.empty()) return load_activations(rows + t * stride, static_cast<std::int32_t>(row), to);
       std::vector<float> given(static_cast<std::size_t>(row));
       load_activations(rows + t * stride, static_cast<std::int32_t>(row), given.data());
       rotate_rows(matrices, m.kv_heads, dim, given.data(), 1, m.kv_heads, false, to);
     });
-    return turned;
+    return rotated;
   };
-  std::vector<float> const turned_keys = turn(m.keys, m.key_dim, keys, strides.keys, "keys");
-  std::vector<float> const turned_values = turn(m.values, m.value_dim, values, strides.values, "values");
-  append(view.stored, layer, turned_keys.data(), turned_values.data(), threads);
+  std::vector<float> const rotated_keys = rotate(m.keys, m.key_dim, keys, strides.keys, "keys");
+  std::vector<float> const rotated_values = rotate(m.values, m.value_dim, values, strides.values, "values");
+  append(view.stored, layer, rotated_keys.data(), rotated_values.data(), threads);
 }
 
 /// What attend does, with `q` and `out` in the model's basis. Cost besides: dim * dim multiplications for each query
@@ -220,13 +220,13 @@ void attend(RotatedView<View> const& view, std::int32_t layer, AttentionIo<T, Ou
     stored(io.q, io.q_stride);
   } else {
     std::int64_t const stride = folio::detail::checked_stride(io.q_stride, row, "q");
-    std::vector<float> turned(static_cast<std::size_t>(tokens * row));
+    std::vector<float> rotated(static_cast<std::size_t>(tokens * row));
     parallel_for(execution.threads, tokens, [&](std::int64_t t) {
       std::vector<float> given(static_cast<std::size_t>(row));
       load_activations(io.q + t * stride, static_cast<std::int32_t>(row), given.data());
-      rotate_rows(m.keys, m.kv_heads, m.key_dim, given.data(), 1, heads, false, turned.data() + t * row);
+      rotate_rows(m.keys, m.kv_heads, m.key_dim, given.data(), 1, heads, false, rotated.data() + t * row);
     });
-    stored(static_cast<float const*>(turned.data()), 0);
+    stored(static_cast<float const*>(rotated.data()), 0);
   }
   if (m.values.empty() && std::is_same_v<Out, float>) return;
   parallel_for(execution.threads, view.query_start(view.num_sequences()), [&](std::int64_t t) {  // but for padding
@@ -245,7 +245,7 @@ void gather(RotatedView<View> const& view, std::int32_t layer, Tokens const& tok
             Executor threads = {}) {
   LayerMatrices const& m = view.matrices->layer(layer);
   gather(view.stored, layer, tokens, keys, values, threads);
-  auto const turn_back = [&](std::vector<float> const& matrices, std::int32_t dim, float* rows) {
+  auto const rotate_back = [&](std::vector<float> const& matrices, std::int32_t dim, float* rows) {
     if (matrices.empty() || rows == nullptr) return;
     parallel_for(threads, tokens.count, [&](std::int64_t t) {
       float* const token = rows + t * m.kv_heads * dim;
@@ -253,8 +253,8 @@ void gather(RotatedView<View> const& view, std::int32_t layer, Tokens const& tok
       rotate_rows(matrices, m.kv_heads, dim, stored.data(), 1, m.kv_heads, true, token);
     });
   };
-  turn_back(m.keys, m.key_dim, keys);
-  turn_back(m.values, m.value_dim, values);
+  rotate_back(m.keys, m.key_dim, keys);
+  rotate_back(m.values, m.value_dim, values);
 }
 
 }  // namespace folio::ops

@@ -67,9 +67,9 @@ class RotationMatrices {
   std::vector<LayerMatrices> layers_;
 };
 
-/// A step of a RotatedCache. Its operations turn rows into the cache's basis and back by themselves; so a query in
+/// A step of a RotatedCache. Its operations rotate rows into the cache's basis and back by themselves; so a query in
 /// another basis than its keys cannot be written. `stored` is the view of the rows as they are stored, for kernels that
-/// turn queries and outputs themselves.
+/// rotate queries and outputs themselves.
 template <class View>
 struct RotatedView {
   View stored;
@@ -99,7 +99,7 @@ inline void rotate_by(float const* matrix, float const* x, std::int32_t dim, boo
   }
 }
 
-/// Turns rows [num_tokens][num_heads][dim], by the matrix of each one's kv head, into `out`, or back. num_heads is a
+/// Rotates rows [num_tokens][num_heads][dim], by the matrix of each one's kv head, into `out`, or back. num_heads is a
 /// multiple of kv_heads, as query heads are. `matrices` as in LayerMatrices, not empty.
 inline void rotate_rows(std::vector<float> const& matrices, std::int32_t kv_heads, std::int32_t dim, float const* rows,
                         std::int64_t num_tokens, std::int32_t num_heads, bool back, float* out) {

@@ -21,7 +21,7 @@ namespace folio {
   return bits ^ bits >> 31;
 }
 
-/// Turns over the random signs of elements [first, first + N), of which none or all are in one word of signs.
+/// Flips the random signs of elements [first, first + N), of which none or all are in one word of signs.
 template <int N>
 FOLIO_HOST_DEVICE constexpr void flip_signs(std::int32_t first, float* elements) {
   static_assert(N <= 64 && 64 % N == 0);
@@ -30,9 +30,9 @@ FOLIO_HOST_DEVICE constexpr void flip_signs(std::int32_t first, float* elements)
     elements[i] = to_float(to_bits(elements[i]) ^ static_cast<std::uint32_t>(signs >> i & 1U) << 31);
 }
 
-/// Turns the first `dim` elements of a row of `row_dim` from the model's basis to `basis`, or back: both are the same,
-/// because every rotation here is its own inverse. Rotations work on whole blocks, which `dim` is made of. Cost: that
-/// of `hadamard_rotate`.
+/// Change of basis: rotates the first `dim` elements of a row of `row_dim` from the model's basis to `basis`, or back:
+/// both are the same, because every rotation here is its own inverse. Rotations work on whole blocks, which `dim` is
+/// made of. Cost: that of `hadamard_rotate`.
 FOLIO_HOST_DEVICE constexpr void change_basis(Basis basis, float* row, std::int32_t dim, std::int32_t row_dim) {
   if (basis == Basis::model) return;
   auto const signs = [&] {

@@ -19,7 +19,7 @@ namespace folio {
 /// elements of it. In a byte the first element is in the lowest bits (packing.hpp).
 ///
 /// What is stored with the integers: for asymmetric levels an f16 scale and an f16 minimum, for others an f16 scale for
-/// each group, or a float for the row. With a rotated `basis` the row is turned by `change_basis` first.
+/// each group, or a float for the row. With a rotated `basis` the row is rotated by `change_basis` first.
 ///
 /// The range of a group is left whole, or cut to one of `ClipPercents` of it, by which the squared error is least.
 /// Encoding is two passes over the row, one more for each cut and one if there is any, and the rotation; it takes 4 KiB

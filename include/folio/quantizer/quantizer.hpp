@@ -134,7 +134,7 @@ struct alignas(code_alignment(static_cast<int>(sizeof(T)) * N)) Pack {
 /// `encode_by(lanes, part, codes, params)`, a template of N: lane r of `lanes` holds elements [r * N, (r + 1) * N) of
 /// the row in `part`, and gets their codes.
 /// - `part`: Pack<float, N>. N is 4 up to a dim of 128, 8 up to 256, 16 up to 512 and 32 above; at least 8 where `bits`
-///   is odd. Behind the row's end, where lanes.active() is false: zeros.
+///   is odd. After the row's end, where lanes.active() is false: zeros.
 /// - `codes`: Pack<std::uint8_t, N * bits / 8>, in the order of `encode`.
 /// - `params`: the row's param_bytes(dim) bytes, the same address in all lanes. Each byte is written by one lane.
 /// - `lanes`: rank(), active(), dim(), exchange(value, distance) with the lane whose rank differs by that bit, and max,

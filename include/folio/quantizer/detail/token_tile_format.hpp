@@ -81,7 +81,7 @@ struct ChannelGrids {
 
 namespace detail {
 
-/// Makes rows [tokens][dim] fit for a grid of f16, and turns them to `basis`: a NaN becomes 0, an infinity its row's
+/// Makes rows [tokens][dim] fit for a grid of f16, and rotates them to `basis`: a NaN becomes 0, an infinity its row's
 /// largest finite magnitude, and nothing is beyond 65504.
 inline void prepare_tile(Basis basis, std::int32_t tokens, std::int32_t dim, float* rows) {
   for (std::int32_t t = 0; t < tokens; ++t) {

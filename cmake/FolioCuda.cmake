@@ -29,7 +29,7 @@ if(FOLIO_ENABLE_CUDA)
 endif()
 
 # folio_compile_for_one_gpu(<target>): for programs made of the library's kernels. Where the tests are built, these are
-# compiled for every architecture by tests/device/*_kernels.cu; to do so again in each program takes nvcc minutes. A build
+# compiled for every architecture by tests/*/*_kernels.cu; to do so again in each program takes nvcc minutes. A build
 # that names its own architectures has those.
 function(folio_compile_for_one_gpu target)
   if(FOLIO_BUILD_TESTS AND CMAKE_CUDA_ARCHITECTURES STREQUAL folio_architectures)

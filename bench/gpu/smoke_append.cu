@@ -6,8 +6,8 @@
 #include <folio/ops/attend.cuh>
 #include <folio/ops/gather.cuh>
 
-#include "device/tensor_map_kernels.cuh"
 #include "pair.cuh"
+#include "tensor_map_kernels.cuh"
 
 namespace folio::bench {
 

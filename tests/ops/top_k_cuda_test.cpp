@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // The choice of tokens on the device, run thread by thread on the host, against the host's: the same tokens.
-#include "device/simt_cache.hpp"
+#include "support/simt_cache.hpp"
 //
 #include <folio/ops/top_k.cuh>
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lanes that share a row: reductions over those that hold elements, whatever the dim, and rotations with the host's
 // bits.
-#include "device/simt_cache.hpp"
+#include "support/simt_cache.hpp"
 //
 #include <cstring>
 #include <folio/kernels/element.cuh>

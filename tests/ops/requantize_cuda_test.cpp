@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // requantize_kernel, run thread by thread on the host, against ops::requantize: same bytes.
-#include "device/simt_cache.hpp"
+#include "support/simt_cache.hpp"
 //
 #include <folio/ops/requantize.cuh>
 

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // Closing the gaps on the device, run thread by thread on the host, against the host's: the same bytes.
-#include "device/simt_cache.hpp"
+#include "support/simt_cache.hpp"
 //
 #include <folio/ops/append.cuh>
 #include <folio/ops/compact.cuh>

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The random programs on caches in device memory, under streams that run late. Each format with one layout; layouts and
 // allocators change from format to format. FOLIO_PROGRAMS / 20 programs each, from FOLIO_SEED.
-#include "device/device_driver.hpp"
+#include "random_programs/device_driver.hpp"
 //
 #include <rapidcheck.h>
 

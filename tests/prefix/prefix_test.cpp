@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// What a cache that keeps prefixes finds, on real bytes. What it evicts: prefix_eviction_test.cpp.
+// What a cache that keeps prefixes finds, on real bytes. What it evicts: eviction_test.cpp.
 #include <cstring>
 #include <folio/folio.hpp>
 #include <folio/prefix/key_table.hpp>

@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // DeviceBatch: a step's tables come to the device whole, in time, in order, and at the same place.
-#include "device/steps.hpp"
+#include "support/device_steps.hpp"
 //
 #include <memory>
 
-#include "device/fault_injection.hpp"
+#include "support/fault_injection.hpp"
 
 namespace {
 

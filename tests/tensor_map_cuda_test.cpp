@@ -1,15 +1,15 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // Tiles that a thread block brings to shared memory hold the rows that the view reads in the blocks.
-#include "device/simt_cache.hpp"
+#include "support/simt_cache.hpp"
 //
 #include <folio/kernels/rows.hpp>
 #include <folio/tensor_map.cuh>
 
-#include "device/tensor_map_kernels.cuh"
 #include "simt/cuda_runtime/tensor_map.hpp"
 #include "simt/streams.hpp"
 #include "support/catch.hpp"
+#include "tensor_map_kernels.cuh"
 
 namespace {
 

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // Blocks on the device while streams run late: copies on write, reuse, blocks that are held, pools that change size.
-#include "device/steps.hpp"
+#include "support/device_steps.hpp"
 //
 #include <sys/mman.h>
 

@@ -4,7 +4,7 @@
 // Steps of a small cache whose tables and tokens can be told apart, for tests of DeviceBatch. Nothing here waits: what
 // kernels read is looked at when the test has waited for them.
 
-#include "device/cuda_support.hpp"
+#include "support/cuda_support.hpp"
 //
 #include <cstdint>
 #include <deque>

@@ -4,7 +4,7 @@
 // Rows appended and gathered by kernels, run thread by thread on the host, against the host's operations: same bytes,
 // same floats.
 
-#include "device/simt_cache.hpp"
+#include "support/simt_cache.hpp"
 //
 #include <folio/ops/append.cuh>
 #include <folio/ops/gather.cuh>

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // The attention kernel and its launcher, run thread by thread on the host, against the formula.
-#include "device/attend_cases.hpp"
+#include "ops/attend_cases.hpp"
 //
 #include <folio/models.hpp>
 #include <folio/ops/attend.cuh>

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // What lanes encode together in the formats that have a scale for each group, or an odd number of bits.
-#include "device/copy_cases.hpp"
+#include "ops/append_cases.hpp"
 
 namespace {
 

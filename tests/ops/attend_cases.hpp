@@ -4,7 +4,7 @@
 // Attention on the device against the formula in double, for every layer of a cache: what the tests of attend and
 // prefill share.
 
-#include "device/simt_cache.hpp"
+#include "support/simt_cache.hpp"
 //
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // The kernels that move rows, run thread by thread on the host, against the host's operations: same bytes, same floats.
-#include "device/copy_cases.hpp"
+#include "ops/append_cases.hpp"
 //
 #include <folio/cuda_runtime.cuh>
 #include <folio/ops/copy_blocks.cuh>

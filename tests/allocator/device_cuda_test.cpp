@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // The allocators of memory that kernels read: the suite of all allocators, and what each does beside that.
-#include "device/cuda_support.hpp"
+#include "support/cuda_support.hpp"
 //
 #include <folio/allocator/device.cuh>
 #include <folio/allocator/functions.hpp>
@@ -10,7 +10,7 @@
 #include <folio/allocator/virtual.cuh>
 
 #include "conformance/allocator_suite.hpp"
-#include "device/fault_injection.hpp"
+#include "support/fault_injection.hpp"
 
 namespace {
 

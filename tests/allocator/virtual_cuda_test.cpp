@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // VirtualAllocator, and caches that grow and shrink in its memory.
-#include "device/cuda_support.hpp"
+#include "support/cuda_support.hpp"
 //
 #include <folio/allocator/virtual.cuh>
 #include <folio/kv_cache.hpp>

@@ -3,7 +3,7 @@
 #pragma once
 // Lets CUDA fail at one call after the other.
 
-#include "device/cuda_support.hpp"
+#include "support/cuda_support.hpp"
 
 namespace folio_test {
 

@@ -5,7 +5,7 @@
 // written by the append kernel and read by the gather kernel, and nobody waits: what was read is compared some steps
 // later with what was right when it was asked for.
 
-#include "device/cuda_support.hpp"
+#include "support/cuda_support.hpp"
 //
 #include <cstring>
 #include <deque>

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // Sums of attention weights on the device, run thread by thread on the host, against the host's.
-#include "device/simt_cache.hpp"
+#include "support/simt_cache.hpp"
 //
 #include <cmath>
 #include <folio/ops/scores.cuh>

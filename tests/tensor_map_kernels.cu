@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // Kernels with tensor maps, compiled by nvcc: on GPUs with TMA the instructions, on others the portable branch.
-#include "device/tensor_map_kernels.cuh"
+#include "tensor_map_kernels.cuh"
 
 #include <folio/folio.hpp>
 

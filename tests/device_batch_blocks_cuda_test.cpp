@@ -15,11 +15,11 @@ namespace {
 
 using namespace folio;
 using folio::test::contains;
-using folio_test::CudaStream;
-using folio_test::error_of;
-using folio_test::Steps;
-using folio_test::StepsCache;
-using folio_test::tokens_in;
+using folio::test::CudaStream;
+using folio::test::error_of;
+using folio::test::Steps;
+using folio::test::StepsCache;
+using folio::test::tokens_in;
 using Cache = StepsCache<>;
 using Numbers = std::vector<int>;
 
@@ -94,7 +94,7 @@ TEST_CASE("a child's first append leaves the parent's tokens, and takes them alo
   child.extend(2);
   steps.write({&child}, 30, first);
   auto const& later = steps.read(0, 8, first);
-  folio_test::wait_for_device();
+  folio::test::wait_for_device();
   CHECK(cache.stats().counters.copies == 2);  // one in each group
   CHECK(tokens_in(parents) == from(10, 5) + from(20, 3));
   CHECK(tokens_in(childs) == from(10, 5) + Numbers{23});
@@ -117,7 +117,7 @@ TEST_CASE("forks of forks before an upload are copied in their order") {
   steps.write({&all[0], &all[1], &all[2], &all[3]}, 20, second);
   std::vector<simt::Buffer<float> const*> seen;
   for (std::int32_t i = 0; i < 4; ++i) seen.push_back(&steps.read(i, 6 + i, second));
-  folio_test::wait_for_device();
+  folio::test::wait_for_device();
   // Of the tokens before its own, each has the slots as they were when it was forked: written by nobody yet.
   for (int i = 0; i < 4; ++i) {
     Numbers const tokens = tokens_in(*seen[static_cast<std::size_t>(i)]);
@@ -153,7 +153,7 @@ TEST_CASE("a parent that goes before the upload leaves its block to others, and 
   auto const& childs = steps.read(1, 5, second);
   auto const& heirs = steps.read(2, 4, second);
   auto const& others = steps.read(3, 4, second);
-  folio_test::wait_for_device();
+  folio::test::wait_for_device();
   CHECK(tokens_in(strangers) == from(20, 3));
   CHECK(tokens_in(childs) == from(10, 3) + from(23, 2));
   CHECK(tokens_in(heirs) == from(25, 4));
@@ -171,7 +171,7 @@ TEST_CASE("a block that was given back is written after the last kernel that rea
     steps.write({&sequence}, 10 * round, streams[round % 2]);
     seen.push_back(&steps.read(0, 8, streams[round % 2]));
   }
-  folio_test::wait_for_device();
+  folio::test::wait_for_device();
   for (int round = 0; round < 6; ++round)
     CHECK(tokens_in(*seen[static_cast<std::size_t>(round)]) == from(10 * round, 8));
 }
@@ -224,7 +224,7 @@ TEST_CASE("blocks that are held are nobody else's until the device has passed th
   CHECK(cache.num_free_blocks() == 1);
   steps.write({&next}, 60, compute);
   auto const& seen = steps.read(0, 8, compute);
-  folio_test::wait_for_device();
+  folio::test::wait_for_device();
   CHECK(tokens_in(seen) == from(50, 4) + from(60, 4));
   CHECK(reader.first() == 14);
 }
@@ -250,7 +250,7 @@ TEST_CASE("holds end in their order, and a sequence that is held goes on", "[sta
   slow.wait();
   CHECK(hold.release_done() == 0);
   CHECK(cache.stats().num_sequences == 1);
-  folio_test::wait_for_device();
+  folio::test::wait_for_device();
   CHECK(tokens_in(seen) == from(10, 5) + from(20, 2));
 }
 

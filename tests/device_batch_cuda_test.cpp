@@ -11,13 +11,13 @@ namespace {
 
 using namespace folio;
 using folio::test::contains;
-using folio_test::CudaStream;
-using folio_test::error_of;
-using folio_test::leaks;
-using folio_test::numbers_of;
-using folio_test::Steps;
-using folio_test::tokens_in;
-using Cache = folio_test::StepsCache<>;
+using folio::test::CudaStream;
+using folio::test::error_of;
+using folio::test::leaks;
+using folio::test::numbers_of;
+using folio::test::Steps;
+using folio::test::tokens_in;
+using Cache = folio::test::StepsCache<>;
 
 std::vector<std::int64_t> expected(Steps& steps) { return numbers_of(steps.batch().tables(), 2); }
 
@@ -186,7 +186,7 @@ TEST_CASE("kernels between uploads that nobody waits for see their own step's ta
     wanted.push_back(expected(f.steps));
     seen.push_back(&f.steps.record(stream));
   }
-  folio_test::wait_for_device();
+  folio::test::wait_for_device();
   for (std::size_t step = 0; step < seen.size(); ++step) {
     INFO("step " << step);
     CHECK(seen[step]->to_vector() == wanted[step]);
@@ -210,7 +210,7 @@ TEST_CASE("an upload that came before the last step's kernels would be seen", "[
     auto* const on_device = const_cast<std::int32_t*>(f.steps.batch().view().group(0).blocks);  // the first array
     check_cuda(cudaMemcpyAsync(on_device, staging, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice, f.second),
                "a copy");
-    folio_test::wait_for_device();
+    folio::test::wait_for_device();
     pinned.deallocate(staging, bytes);
     was_seen[seen.to_vector() != tables ? 1 : 0] = true;
   }
@@ -229,7 +229,7 @@ TEST_CASE("two batches of a cache keep the order of their uploads") {
   f.steps.write_again(300, f.first);
   others.batch().upload({&f.a}, f.second);
   auto const& last = others.read(0, 5, f.second);
-  folio_test::wait_for_device();
+  folio::test::wait_for_device();
   CHECK(tokens_in(seen) == std::vector<int>{200, 201, 202, 203, 204});
   CHECK(tokens_in(last) == std::vector<int>{200, 201, 202, 203, 300});
 }
@@ -250,7 +250,7 @@ TEST_CASE("a graph that was captured with the view replays with each upload") {
     f.a.extend(1);
     f.steps.write({{&f.a, 2}, {&f.b, 9}}, 100 * step, stream);
     check_cuda(cudaGraphLaunch(replay, stream), "a graph");
-    folio_test::wait_for_device();
+    folio::test::wait_for_device();
     CHECK(tables.to_vector() == expected(f.steps));
     CHECK(tokens_in(tokens).front() == 100 * step + 2);
     CHECK(tokens_in(tokens).back() == 100 * step + 10);
@@ -319,7 +319,7 @@ TEST_CASE("a step of any size comes to the device, whatever was there before") {
     batch.upload(items, stream);
     std::vector<std::int64_t> const wanted = numbers_of(batch.tables(), 1);
     simt::Buffer<std::int64_t> const seen(wanted.size(), "tables");
-    ops::launch(folio_test::record_tables_kernel<View>, 1, 1, 0, stream, static_cast<View const&>(batch.view()),
+    ops::launch(folio::test::record_tables_kernel<View>, 1, 1, 0, stream, static_cast<View const&>(batch.view()),
                 seen.data());
     stream.wait();
     CHECK(seen.to_vector() == wanted);
@@ -369,7 +369,7 @@ TEST_CASE("a stream that was retired may go while its step runs, and the next st
   next.write({&f.a}, 20, f.second);  // the same tokens
   next.batch().upload({{&f.a, 0}}, f.first);
   auto const& seen = next.read(0, 5, f.first);
-  folio_test::wait_for_device();
+  folio::test::wait_for_device();
   CHECK(tokens_in(rows) == std::vector<int>{10, 11, 12, 13, 14});
   CHECK(tokens_in(seen) == std::vector<int>{20, 21, 22, 23, 24});
 }
@@ -396,7 +396,7 @@ TEST_CASE("a stream that took the handle of one that was not retired is another,
       CHECK_THROWS_AS(f.steps.batch().upload({&f.a}, heir), CudaError);
       f.cache.state()->pending.has_stream = false;
     }
-    folio_test::wait_for_device();
+    folio::test::wait_for_device();
     f.steps.batch().retire(heir);
     check_cuda(cudaStreamDestroy(heir), "destroying a stream");
   }
@@ -456,14 +456,14 @@ TEST_CASE("a batch that goes while its step runs lets the step end") {
     ops::gather(f.steps.batch().view(), 0, {0, 0, 5}, rows.data(), nullptr, f.first);
     f.steps.batch() = DeviceBatch(f.cache, {1, 1, 1});
   }
-  folio_test::wait_for_device();
+  folio::test::wait_for_device();
   CHECK(tokens_in(rows) == std::vector<int>{10, 11, 12, 13, 14});
 }
 
 TEST_CASE("a batch that cannot be made, or a step that fails at any call, leaves nothing allocated", "[stand_in]") {
   simt::streams(0);
   CudaStream const first, second;
-  auto const calls = folio_test::fail_at_every_call([&] {
+  auto const calls = folio::test::fail_at_every_call([&] {
     Cache cache({.num_blocks = {20, 40}});
     Sequence const a = cache.create(5);
     Sequence b = a.fork();
@@ -496,7 +496,7 @@ TEST_CASE("a step that failed at any call can be uploaded again", "[stand_in]") 
     f.steps.write({&f.a, &child}, 20, f.second);
     auto const& parents = f.steps.read(0, 6, f.second);
     auto const& childs = f.steps.read(1, 6, f.second);
-    folio_test::wait_for_device();
+    folio::test::wait_for_device();
     CHECK(tokens_in(parents) == std::vector<int>{10, 11, 12, 13, 14, 20});
     CHECK(tokens_in(childs) == std::vector<int>{10, 11, 12, 13, 14, 21});
   }

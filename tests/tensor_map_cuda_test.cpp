@@ -86,24 +86,24 @@ void check_tiles(View const& on_host, View const& on_device, std::int64_t num_bl
     std::vector<float> const expected = rows_of_blocks<Group>(on_host, layer, -12345.0F);
     simt::Buffer<float> const out(std::vector<float>(expected.size(), -12345.0F), "out");
     simt::launch({.grid = dim3(heads, sequences), .block = block, .name = "tiles_kernel", .seed = 11},
-                 folio_test::tiles_kernel<View, Group>, on_device, keys, values, layer, out.data());
+                 folio::test::tiles_kernel<View, Group>, on_device, keys, values, layer, out.data());
     CHECK(out.to_vector() == expected);
   }
 }
 
 template <class... Policies>
 void check_format() {
-  folio_test::Twins<Model<two_kinds>, BlockSizes<16, 4>, Policies...> twins({.num_blocks = {20, 60}});
+  folio::test::Twins<Model<two_kinds>, BlockSizes<16, 4>, Policies...> twins({.num_blocks = {20, 60}});
   for (std::int32_t const length : {0, 1, 16, 17, 37}) twins.add(length);
   auto const host = twins.host_batch(), device = twins.device_batch();
   auto const rows = static_cast<std::size_t>(host.num_query_tokens()) * 3;
   for (std::int32_t layer = 0; layer < 4; ++layer) {
-    std::vector<float> const keys = folio_test::random_rows(rows * 64, static_cast<std::uint32_t>(layer));
-    std::vector<float> const values = folio_test::random_rows(rows * 40, static_cast<std::uint32_t>(layer) + 50);
+    std::vector<float> const keys = folio::test::random_rows(rows * 64, static_cast<std::uint32_t>(layer));
+    std::vector<float> const values = folio::test::random_rows(rows * 40, static_cast<std::uint32_t>(layer) + 50);
     ops::append(host.view(), layer, keys.data(), values.data());
     ops::append(device.view(), layer, keys.data(), values.data());  // the runner's memory, written by the host
   }
-  folio_test::SimtBatch const on_device(device);
+  folio::test::SimtBatch const on_device(device);
   check_tiles<0>(host.view(), on_device.view(), twins.device().num_blocks(0), dim3(32));
   check_tiles<1>(host.view(), on_device.view(), twins.device().num_blocks(1), dim3(8, 6));  // not a whole warp
 }
@@ -111,7 +111,7 @@ void check_format() {
 /// A cache of one sequence of two blocks, and the tensor map of its keys.
 struct Small {
   static constexpr ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 16};
-  using Twins = folio_test::Twins<Model<model>, BlockSize<4>, F16>;
+  using Twins = folio::test::Twins<Model<model>, BlockSize<4>, F16>;
   using View = typename Twins::View;
   using Layer = LayerView<View, 0>;
 

@@ -13,7 +13,7 @@ template <ModelConfig config, class... Policies>
 void compile() {
   using View = typename KvCache<Model<config>, Policies...>::View;
   [[maybe_unused]] void (*volatile tiles)(View, TensorMap, TensorMap, std::int32_t, float*) =
-      folio_test::tiles_kernel<View, 0>;
+      folio::test::tiles_kernel<View, 0>;
   [[maybe_unused]] TensorMap (*volatile make)(DeviceView<View> const&, int, Plane, std::int64_t) =
       make_tensor_map<View>;
 }

@@ -6,7 +6,7 @@
 #include <folio/tensor_map.cuh>
 #include <folio/view.hpp>
 
-namespace folio_test {
+namespace folio::test {
 
 /// Decodes the keys and values of all tokens of all sequences in layer `layer` of the group, tile by tile, two stages
 /// of a key and a value tile each. `out`: [sequence][block of the table][head][slot][key_dim + value_dim]; slots after
@@ -57,4 +57,4 @@ __global__ void tiles_kernel(View view, __grid_constant__ folio::TensorMap const
   }
 }
 
-}  // namespace folio_test
+}  // namespace folio::test

@@ -56,7 +56,8 @@ void check_tiles(Pair<Policies...>& pair) {
   Array<float> const out(std::vector<float>(static_cast<std::size_t>(size), -1.0F));
   for (std::int32_t layer = 0; layer < shape.layers; ++layer) {
     dim3 const grid(static_cast<unsigned>(shape.kv_heads), static_cast<unsigned>(on_host.num_sequences()));
-    ops::launch(folio_test::tiles_kernel<View, Group>, grid, 64, 0, pair.stream, view, keys, values, layer, out.data());
+    ops::launch(folio::test::tiles_kernel<View, Group>, grid, 64, 0, pair.stream, view, keys, values, layer,
+                out.data());
     std::vector<float> const found = out.to_host(pair.stream);
     std::vector<float> expected = found;  // slots after a sequence's end are not written
     for (std::int32_t i = 0; i < on_host.num_sequences(); ++i) {

@@ -15,14 +15,14 @@
 namespace {
 
 using namespace folio;
+using folio::test::add;
 using folio::test::allocator_suite;
 using folio::test::contains;
-using folio_test::add;
-using folio_test::CudaStream;
-using folio_test::DeviceAccess;
-using folio_test::error_of;
-using folio_test::first_byte;
-using folio_test::leaks;
+using folio::test::CudaStream;
+using folio::test::DeviceAccess;
+using folio::test::error_of;
+using folio::test::first_byte;
+using folio::test::leaks;
 
 constexpr std::int64_t mib = std::int64_t{1} << 20;
 
@@ -182,10 +182,10 @@ TEST_CASE("an allocation that fails at any call leaves nothing allocated", "[sta
       allocator.deallocate(first, 3 * 65536);
     };
   };
-  CHECK(folio_test::fail_at_every_call(use([] { return DeviceAllocator(); })) >= 5);
-  CHECK(folio_test::fail_at_every_call(use([] { return PinnedAllocator(); })) >= 2);
-  CHECK(folio_test::fail_at_every_call(use([] { return ManagedAllocator(); })) >= 7);
-  CHECK(folio_test::fail_at_every_call(use([] { return VirtualAllocator(mib, 0, 65536); })) >= 20);
+  CHECK(folio::test::fail_at_every_call(use([] { return DeviceAllocator(); })) >= 5);
+  CHECK(folio::test::fail_at_every_call(use([] { return PinnedAllocator(); })) >= 2);
+  CHECK(folio::test::fail_at_every_call(use([] { return ManagedAllocator(); })) >= 7);
+  CHECK(folio::test::fail_at_every_call(use([] { return VirtualAllocator(mib, 0, 65536); })) >= 20);
 }
 
 TEST_CASE("managed memory is sent to its place at once", "[stand_in]") {

@@ -10,13 +10,13 @@
 namespace {
 
 using namespace folio;
+using folio::test::add;
 using folio::test::contains;
-using folio_test::add;
-using folio_test::CudaStream;
-using folio_test::DeviceAccess;
-using folio_test::error_of;
-using folio_test::first_byte;
-using folio_test::leaks;
+using folio::test::CudaStream;
+using folio::test::DeviceAccess;
+using folio::test::error_of;
+using folio::test::first_byte;
+using folio::test::leaks;
 
 constexpr std::int64_t mib = std::int64_t{1} << 20;
 

@@ -54,7 +54,7 @@ void check() {
     REQUIRE(out[i].float_sum == static_cast<float>(out[i].sum));
   }
   constexpr std::size_t num_rows = 64 / lanes;
-  std::vector<float> rows = folio_test::random_rows(num_rows * Dim, 17);
+  std::vector<float> rows = folio::test::random_rows(num_rows * Dim, 17);
   simt::Buffer<float> const in(rows, "rows"), rotated(rows.size(), "rotated");
   simt::launch({.grid = 1, .block = 64, .name = "rotate", .seed = 2}, rotate<Dim>, in.data(), rotated.data());
   for (std::size_t row = 0; row < num_rows; ++row) hadamard_rotate(rows.data() + row * Dim, Dim);

@@ -11,9 +11,7 @@
 
 #include "support/catch.hpp"
 
-namespace folio_test {
-
-using namespace folio;
+namespace folio::test {
 
 /// Every kind of layer group, head dims that fill their lanes and that do not, and a block size for each group.
 inline constexpr ModelConfig hybrid{.layers = 4,
@@ -110,4 +108,4 @@ void append_and_gather(std::vector<std::int64_t> const& num_blocks) {
   gather_everywhere<T>(twins);
 }
 
-}  // namespace folio_test
+}  // namespace folio::test

@@ -12,10 +12,10 @@
 namespace {
 
 using namespace folio;
-using folio_test::append_and_gather;
-using folio_test::hybrid;
-using folio_test::Twins;
-using folio_test::wide;
+using folio::test::append_and_gather;
+using folio::test::hybrid;
+using folio::test::Twins;
+using folio::test::wide;
 
 template <class T, class... Quantizers>
 void every_layout_and_model() {
@@ -42,7 +42,7 @@ TEST_CASE("keys and values are appended on the device from where a fused project
   Twins<Model<wide>, Int8PerToken> twins({.num_blocks = {20}});
   for (std::int32_t const length : {1, 0, 19}) twins.add(length);
   constexpr std::int64_t dims = 2 * 128, row = 512 + 2 * dims;  // queries of 512 elements, keys, values
-  folio_test::Rows<Half> const projected(20 * row, 1);
+  folio::test::Rows<Half> const projected(20 * row, 1);
   std::vector<float> keys, values;
   for (std::int64_t token = 0; token < 20; ++token) {
     float const* const begin = projected.floats.data() + token * row + 512;
@@ -51,7 +51,7 @@ TEST_CASE("keys and values are appended on the device from where a fused project
   }
   ops::append(twins.host_batch().view(), 0, keys.data(), values.data());
   auto const device = twins.device_batch();
-  folio_test::SimtBatch<decltype(twins)::View> const tables(device);
+  folio::test::SimtBatch<decltype(twins)::View> const tables(device);
   DeviceView<decltype(twins)::View> const view(tables.view());
   Half const* const begin = projected.memory.data() + 512;
   simt::streams(7);
@@ -68,7 +68,7 @@ TEST_CASE("keys and values are appended on the device from where a fused project
 TEST_CASE("many ranges of tokens are gathered on the device, one after the other") {
   Twins<Model<wide>, F16> twins({.num_blocks = {20}});
   for (std::int32_t const length : {7, 0, 19}) twins.add(length);
-  folio_test::append_everywhere<float>(twins, 0);
+  folio::test::append_everywhere<float>(twins, 0);
   std::vector<Tokens> ranges;  // more than one launch takes
   std::int64_t num_tokens = 0;
   for (std::int32_t i = 0; i < 70; ++i) {
@@ -78,7 +78,7 @@ TEST_CASE("many ranges of tokens are gathered on the device, one after the other
   }
   ranges.push_back({1, 0, 0});
   auto const host = twins.host_batch();
-  folio_test::SimtBatch<decltype(twins)::View> const tables(twins.device_batch());
+  folio::test::SimtBatch<decltype(twins)::View> const tables(twins.device_batch());
   DeviceView<decltype(twins)::View> const view(tables.view());
   std::vector<float> keys(static_cast<std::size_t>(num_tokens) * 2 * 128), values(keys.size());
   ops::gather(host.view(), 0, ranges, keys.data(), values.data());

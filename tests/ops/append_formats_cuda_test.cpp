@@ -9,7 +9,7 @@ using namespace folio;
 
 template <class KeyPolicy, class ValuePolicy>
 void same_rows() {
-  folio_test::append_and_gather<float, Model<folio_test::hybrid>, BlockSizes<16, 8, 4>, KeyPolicy, ValuePolicy>(
+  folio::test::append_and_gather<float, Model<folio::test::hybrid>, BlockSizes<16, 8, 4>, KeyPolicy, ValuePolicy>(
       {20, 30, 60});
 }
 

@@ -18,7 +18,7 @@
 #include "support/catch.hpp"
 #include "support/naive_attention.hpp"
 
-namespace folio_test {
+namespace folio::test {
 
 /// Full attention, a window with sinks, and latent rows, of dims that lanes do not share evenly; 2 kv heads each, but
 /// for the latents.
@@ -253,4 +253,4 @@ void spoil_a_query(Activations<T>& q, std::int32_t key_dim, std::size_t row) {
   folio::ops::store_element(NAN, q.device[i]);
 }
 
-}  // namespace folio_test
+}  // namespace folio::test

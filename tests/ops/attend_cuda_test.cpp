@@ -11,7 +11,7 @@
 namespace {
 
 using namespace folio;
-using folio_test::AttendCase, folio_test::HybridBlocks, folio_test::is_attention, folio_test::Twins;
+using folio::test::AttendCase, folio::test::HybridBlocks, folio::test::is_attention, folio::test::Twins;
 
 /// The launcher, with its own choice of heads for a thread block.
 struct Decode {
@@ -59,7 +59,7 @@ struct DecodeHeads {
 
 template <class... Policies>
 void hybrid() {
-  Twins<Model<folio_test::hybrid_model>, HybridBlocks, Policies...> twins({.num_blocks = {40, 120, 150}});
+  Twins<Model<folio::test::hybrid_model>, HybridBlocks, Policies...> twins({.num_blocks = {40, 120, 150}});
   fill(twins, 1);
   is_attention<float, float>(twins, {6, false}, DecodeHeads<2>{1});
   is_attention<float, float>(twins, {4, true}, DecodeHeads<2>{3});
@@ -67,7 +67,7 @@ void hybrid() {
 
 template <int Heads, class... Policies>
 void llama() {
-  Twins<Model<folio_test::llama_model>, Policies...> twins({.num_blocks = {40}});
+  Twins<Model<folio::test::llama_model>, Policies...> twins({.num_blocks = {40}});
   fill(twins, 1);
   is_attention<float, float>(twins, {2 * Heads, true}, DecodeHeads<Heads>{2});
 }
@@ -107,7 +107,7 @@ TEST_CASE("attention on the device: latent rows that a lane has several pieces o
 }
 
 TEST_CASE("attention on the device: any number of heads, parts and formats of activations") {
-  Twins<Model<folio_test::small_model>, BlockSize<8>, F16> twins({.num_blocks = {60}});
+  Twins<Model<folio::test::small_model>, BlockSize<8>, F16> twins({.num_blocks = {60}});
   fill(twins, 3);
   auto const heads = GENERATE(range(1, 9)), parts = GENERATE(0, 1, 4);
   is_attention<float, float>(twins, {2 * heads, heads % 2 == 0}, Decode{parts});
@@ -118,35 +118,35 @@ TEST_CASE("attention on the device: any number of heads, parts and formats of ac
 }
 
 TEST_CASE("attention on the device: masks, score modifications and rows apart, in one part and in several") {
-  Twins<Model<folio_test::hybrid_model>, HybridBlocks, F16> twins({.num_blocks = {40, 120, 150}});
+  Twins<Model<folio::test::hybrid_model>, HybridBlocks, F16> twins({.num_blocks = {40, 120, 150}});
   fill(twins, 3);
-  for (AttendCase const& c : folio_test::modified_cases(6)) {
+  for (AttendCase const& c : folio::test::modified_cases(6)) {
     is_attention<float, float>(twins, c, DecodeHeads<2>{1});
     is_attention<float, float>(twins, c, DecodeHeads<2>{3});
   }
 }
 
 TEST_CASE("attention on the device: the same of a rotated format, of few and many heads, in other formats") {
-  Twins<Model<folio_test::llama_model>, Int4Rotated> twins({.num_blocks = {40}});
+  Twins<Model<folio::test::llama_model>, Int4Rotated> twins({.num_blocks = {40}});
   fill(twins, 2);
-  AttendCase const c = folio_test::modified_cases(16).back();
+  AttendCase const c = folio::test::modified_cases(16).back();
   is_attention<Half, BFloat16>(twins, c, DecodeHeads<8>{2}, {.num_query_tokens = 40});
   is_attention<BFloat16, Half>(twins, c, DecodeHeads<1>{30});
 }
 
 TEMPLATE_TEST_CASE("attention on the device: a NaN stays with the heads and queries that it is in, or that see it", "",
                    F32, BF16) {
-  Twins<Model<folio_test::hybrid_model>, HybridBlocks, TestType> twins({.num_blocks = {40, 120, 150}});
+  Twins<Model<folio::test::hybrid_model>, HybridBlocks, TestType> twins({.num_blocks = {40, 120, 150}});
   fill(twins, 3);
   auto const spoil = [](auto& q, std::int32_t key_dim) {  // query tokens 0 and 3, heads 1 and 2 of 4
-    folio_test::spoil_a_query(q, key_dim, 1);
-    folio_test::spoil_a_query(q, key_dim, 4 * 3 + 2);
+    folio::test::spoil_a_query(q, key_dim, 1);
+    folio::test::spoil_a_query(q, key_dim, 4 * 3 + 2);
   };
   is_attention<float, float>(twins, {4, false}, DecodeHeads<2>{1}, {}, spoil);
   is_attention<float, float>(twins, {4, true}, DecodeHeads<2>{3}, {}, spoil);
   AttendCase tree{.num_query_heads = 4, .logit_soft_cap = 3, .alibi = true, .tree_mask = true};
   is_attention<float, float>(twins, tree, DecodeHeads<2>{3}, {}, spoil);
-  folio_test::poison_unseen(twins);
+  folio::test::poison_unseen(twins);
   is_attention<float, float>(twins, tree, DecodeHeads<2>{1});  // the last token hidden from some, seen by others
   is_attention<float, float>(twins, {4, true}, DecodeHeads<2>{1});
   is_attention<float, float>(twins, {4, false}, DecodeHeads<2>{3});
@@ -165,8 +165,8 @@ TEST_CASE("partial attentions of any number are merged, empty ones count nothing
   auto const num_parts = GENERATE(std::size_t{1}, std::size_t{3}, std::size_t{9}, std::size_t{70}, std::size_t{300});
   auto const dim = GENERATE(std::size_t{6}, std::size_t{40}, std::size_t{128}, std::size_t{576});
   constexpr std::size_t num_rows = 7;
-  simt::Buffer<float> const parts(folio_test::random_rows(num_parts * num_rows * dim, 1), "parts");
-  simt::Buffer<float> const parts_lse(folio_test::random_rows(num_parts * num_rows, 2), "parts' lse");
+  simt::Buffer<float> const parts(folio::test::random_rows(num_parts * num_rows * dim, 1), "parts");
+  simt::Buffer<float> const parts_lse(folio::test::random_rows(num_parts * num_rows, 2), "parts' lse");
   // Row 2 has every other part, row 3 the last one, row 4 none; what the others hold are NaNs. Row 5 has the lse of a
   // query that is no number in one part, row 6 in all.
   for (std::size_t p = 0; p < num_parts; ++p)
@@ -197,18 +197,18 @@ TEST_CASE("partial attentions of any number are merged, empty ones count nothing
   };
   simt::streams(3);
   merge(std::int32_t(num_parts), device_out.data(), device_lse.data());
-  CHECK(folio_test::difference(out, folio_test::written(device_out, 1, out.size())) < 2e-5);
-  CHECK(folio_test::difference(lse, device_lse.to_vector()) < 2e-5);
+  CHECK(folio::test::difference(out, folio::test::written(device_out, 1, out.size())) < 2e-5);
+  CHECK(folio::test::difference(lse, device_lse.to_vector()) < 2e-5);
   merge(std::int32_t(num_parts), half_out.data(), nullptr);
-  CHECK(folio_test::difference(out, folio_test::written(half_out, 1, out.size())) < folio_test::tolerance<Half>);
+  CHECK(folio::test::difference(out, folio::test::written(half_out, 1, out.size())) < folio::test::tolerance<Half>);
   merge(std::int32_t(num_parts), device_out.data() + 1, nullptr);  // not aligned: element by element
-  CHECK(folio_test::difference(out, {device_out.data() + 1, device_out.data() + 1 + out.size()}) < 2e-5);
+  CHECK(folio::test::difference(out, {device_out.data() + 1, device_out.data() + 1 + out.size()}) < 2e-5);
   CHECK_THROWS_AS(merge(0, device_out.data(), nullptr), Error);
   CHECK_THROWS_AS(merge(1, static_cast<float*>(nullptr), nullptr), Error);
 }
 
 TEST_CASE("a plan says what workspace the parts need, and they are as many as fill the GPU") {
-  using Cache = KvCache<Model<models::gemma3_27b>, Int8PerToken, BlockSizes<32, 16>, folio_test::SimtAllocator>;
+  using Cache = KvCache<Model<models::gemma3_27b>, Int8PerToken, BlockSizes<32, 16>, folio::test::SimtAllocator>;
   Cache cache({.num_blocks = {8, 8}});
   Sequence const sequence = cache.create(1);
   auto const bytes = [&](std::int32_t num_sequences, std::int32_t num_tokens, DeviceExecution const& execution,
@@ -263,7 +263,7 @@ struct Attend {
 }  // namespace
 
 TEST_CASE("attention on the device is decode or prefill by the sizes of the step, planned or not", "[stand_in]") {
-  Twins<Model<folio_test::small_model>, BlockSize<8>, F16> twins({.num_blocks = {60}});
+  Twins<Model<folio::test::small_model>, BlockSize<8>, F16> twins({.num_blocks = {60}});
   twins.add(3);
   twins.add(5);
   write_rows(twins, 0);
@@ -282,7 +282,7 @@ TEST_CASE("attention on the device decodes prompts, too, where rows are too long
 }
 
 TEST_CASE("attention on the device says what is wrong, and launches nothing") {
-  using Cache = KvCache<Model<folio_test::small_model>, F16, folio_test::SimtAllocator>;
+  using Cache = KvCache<Model<folio::test::small_model>, F16, folio::test::SimtAllocator>;
   Cache cache({.num_blocks = {8}});
   Sequence const sequence = cache.create(3);
   auto const batch = cache.batch(std::vector<BatchItem>{&sequence});

@@ -78,7 +78,7 @@ void compact_everywhere(TwinCaches const& twins, std::vector<std::int32_t> const
   scramble(twins);
   auto const host = twins.host_batch();
   auto const device = twins.device_batch();
-  folio_test::SimtBatch<View> const on_device(device);
+  folio::test::SimtBatch<View> const on_device(device);
   auto const in_group = [&](auto g) {
     GroupShape const& shape = twins.host().shape(g());
     for (bool const ragged : {false, true}) {
@@ -102,7 +102,7 @@ void compact_everywhere(TwinCaches const& twins, std::vector<std::int32_t> const
 template <class... Policies>
 void compact(std::uint64_t seed) {
   simt::streams(seed);
-  using TwinCaches = folio_test::Twins<Policies...>;
+  using TwinCaches = folio::test::Twins<Policies...>;
   TwinCaches twins({.num_blocks = std::vector<std::int64_t>(std::size_t{TwinCaches::Host::num_groups}, 60)});
   std::vector<std::int32_t> const lengths{61, 17, 16, 0, 1, 8};
   for (std::int32_t const n : lengths) twins.add(n);
@@ -131,7 +131,7 @@ TEST_CASE("rows are compacted on the device as on the host: wide rows, runs of 4
 }
 
 TEST_CASE("lists longer than what a thread block holds at once") {
-  folio_test::Twins<Model<llama>, Int8PerToken> twins({.num_blocks = {60}});
+  folio::test::Twins<Model<llama>, Int8PerToken> twins({.num_blocks = {60}});
   std::vector<std::int32_t> const lengths{500, 400};
   for (std::int32_t const n : lengths) twins.add(n);
   compact_everywhere(twins, lengths, 9);
@@ -161,22 +161,22 @@ TEST_CASE("what lies beside the tokens is compacted on the device as on the host
 }
 
 TEST_CASE("scored, chosen and compacted in one stream, a sequence holds exactly the kept rows") {
-  using Twins = folio_test::Twins<Model<llama>, Keys<Int4Rotated>, Values<Int8PerToken>>;
+  using Twins = folio::test::Twins<Model<llama>, Keys<Int4Rotated>, Values<Int8PerToken>>;
   constexpr std::int32_t k = 20, heads = 8, longest = 45;
   Twins twins({.num_blocks = {20}});
   std::vector<std::int32_t> const lengths{45, 33, 12};
   for (std::int32_t const n : lengths) twins.add(n);
   auto const host = twins.host_batch();
   auto const device = twins.device_batch();
-  folio_test::SimtBatch<Twins::View> const on_device(device);
+  folio::test::SimtBatch<Twins::View> const on_device(device);
   DeviceView<Twins::View> const view(on_device.view());
   auto const queries = static_cast<std::size_t>(host.num_query_tokens());
   simt::Buffer<float> const scores(2 * 3 * 2 * longest, "scores");
   std::vector<simt::Buffer<float>> inputs;
   simt::streams(12);
   for (std::int32_t layer = 0; layer < 2; ++layer) {
-    auto const rows = folio_test::random_rows(queries * 256, 5 + static_cast<std::uint32_t>(layer));
-    auto const q = folio_test::random_rows(queries * heads * 128, 7 + static_cast<std::uint32_t>(layer));
+    auto const rows = folio::test::random_rows(queries * 256, 5 + static_cast<std::uint32_t>(layer));
+    auto const q = folio::test::random_rows(queries * heads * 128, 7 + static_cast<std::uint32_t>(layer));
     std::vector<float> out(q.size()), lse(queries * heads);
     ops::append(host.view(), layer, rows.data(), rows.data());
     ops::attend(host.view(), layer, AttentionIo{q.data(), heads, out.data(), lse.data()}, {.scale = 0.02F});
@@ -220,9 +220,9 @@ TEST_CASE("scored, chosen and compacted in one stream, a sequence holds exactly 
 }
 
 TEST_CASE("lists of other layers or heads than the group has are refused on the device") {
-  folio_test::Twins<Model<llama>> twins({.num_blocks = {4}});
+  folio::test::Twins<Model<llama>> twins({.num_blocks = {4}});
   auto const batch = twins.device_batch();
-  folio_test::SimtBatch<typename decltype(twins)::View> const on_device(batch);
+  folio::test::SimtBatch<typename decltype(twins)::View> const on_device(batch);
   DeviceView<typename decltype(twins)::View> const view(on_device.view());
   auto const run = [&](std::int32_t group, TokenLists const& lists) { ops::compact(view, group, lists, nullptr); };
   REQUIRE_THROWS_WITH(run(1, {}), test::contains("folio: the model has 1 layer groups, so no group 1"));

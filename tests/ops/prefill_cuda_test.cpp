@@ -10,7 +10,7 @@
 namespace {
 
 using namespace folio;
-using folio_test::AttendCase, folio_test::HybridBlocks, folio_test::is_attention, folio_test::Twins;
+using folio::test::AttendCase, folio::test::HybridBlocks, folio::test::is_attention, folio::test::Twins;
 
 struct Prefill {
   template <class View, class T, class Out>
@@ -23,14 +23,14 @@ struct Prefill {
 /// Prompts of several lengths at once, and then chunks of others after them.
 template <class... Policies>
 void hybrid() {
-  Twins<Model<folio_test::hybrid_model>, HybridBlocks, Policies...> twins({.num_blocks = {40, 120, 150}});
+  Twins<Model<folio::test::hybrid_model>, HybridBlocks, Policies...> twins({.num_blocks = {40, 120, 150}});
   fill(twins, 7);
   is_attention<float, float>(twins, {6, true}, Prefill());
 }
 
 template <class... Policies>
 void llama() {
-  Twins<Model<folio_test::llama_model>, Policies...> twins({.num_blocks = {40}});
+  Twins<Model<folio::test::llama_model>, Policies...> twins({.num_blocks = {40}});
   for (std::int32_t const length : {0, 1, 15, 16, 17, 33}) twins.add(length);
   write_rows(twins, 0);
   is_attention<float, float>(twins, {8, false}, Prefill());
@@ -70,7 +70,7 @@ TEST_CASE("prefill on the device: long rows, of which a tile holds fewer") {
 }
 
 TEST_CASE("prefill on the device: any number of heads, chunks and formats of activations") {
-  Twins<Model<folio_test::small_model>, BlockSize<8>, F16> twins({.num_blocks = {80}});
+  Twins<Model<folio::test::small_model>, BlockSize<8>, F16> twins({.num_blocks = {80}});
   fill(twins, 20);
   auto const heads = GENERATE(1, 2, 3, 5, 8, 70);  // 70 do not fit into one tile
   is_attention<float, float>(twins, {2 * heads, heads % 2 == 0}, Prefill());
@@ -81,15 +81,15 @@ TEST_CASE("prefill on the device: any number of heads, chunks and formats of act
 }
 
 TEST_CASE("prefill on the device: masks, score modifications and rows apart") {
-  Twins<Model<folio_test::hybrid_model>, HybridBlocks, F16> twins({.num_blocks = {40, 120, 150}});
+  Twins<Model<folio::test::hybrid_model>, HybridBlocks, F16> twins({.num_blocks = {40, 120, 150}});
   fill(twins, 7);
-  for (AttendCase const& c : folio_test::modified_cases(6)) is_attention<float, float>(twins, c, Prefill());
+  for (AttendCase const& c : folio::test::modified_cases(6)) is_attention<float, float>(twins, c, Prefill());
 }
 
 TEST_CASE("prefill on the device: the same of a rotated format, of many heads, in other formats") {
-  Twins<Model<folio_test::llama_model>, Int4Rotated> twins({.num_blocks = {40}});
+  Twins<Model<folio::test::llama_model>, Int4Rotated> twins({.num_blocks = {40}});
   fill(twins, 20);
-  AttendCase c = folio_test::modified_cases(140).back();  // 70 of a kv head do not fit into one tile
+  AttendCase c = folio::test::modified_cases(140).back();  // 70 of a kv head do not fit into one tile
   is_attention<Half, BFloat16>(twins, c, Prefill(), {.num_query_tokens = 200});
   c.num_query_heads = 10;
   is_attention<BFloat16, Half>(twins, c, Prefill());
@@ -97,16 +97,16 @@ TEST_CASE("prefill on the device: the same of a rotated format, of many heads, i
 
 TEMPLATE_TEST_CASE("prefill on the device: a NaN stays with the heads and queries that it is in, or that see it", "",
                    F32, BF16) {
-  Twins<Model<folio_test::hybrid_model>, HybridBlocks, TestType> twins({.num_blocks = {40, 120, 150}});
+  Twins<Model<folio::test::hybrid_model>, HybridBlocks, TestType> twins({.num_blocks = {40, 120, 150}});
   fill(twins, 7);
   auto const spoil = [](auto& q, std::int32_t key_dim) {  // query tokens 0 and 3, heads 1 and 2 of 4
-    folio_test::spoil_a_query(q, key_dim, 1);
-    folio_test::spoil_a_query(q, key_dim, 4 * 3 + 2);
+    folio::test::spoil_a_query(q, key_dim, 1);
+    folio::test::spoil_a_query(q, key_dim, 4 * 3 + 2);
   };
   AttendCase const tree{.num_query_heads = 4, .logit_soft_cap = 3, .alibi = true, .tree_mask = true};
   is_attention<float, float>(twins, {4, false}, Prefill(), {}, spoil);
   is_attention<float, float>(twins, tree, Prefill(), {}, spoil);
-  folio_test::poison_unseen(twins);
+  folio::test::poison_unseen(twins);
   is_attention<float, float>(twins, tree, Prefill());  // the last token hidden from some, seen by others
   is_attention<float, float>(twins, {4, true}, Prefill());
   // All keys of sequence 4 in the last head, and of sequence 0 one key.
@@ -120,7 +120,7 @@ TEMPLATE_TEST_CASE("prefill on the device: a NaN stays with the heads and querie
 }
 
 TEST_CASE("prefill on the device says what is wrong, and launches nothing") {
-  using Cache = KvCache<Model<folio_test::small_model>, F16, folio_test::SimtAllocator>;
+  using Cache = KvCache<Model<folio::test::small_model>, F16, folio::test::SimtAllocator>;
   Cache cache({.num_blocks = {8}});
   Sequence const sequence = cache.create(3);
   auto const batch = cache.batch(std::vector<BatchItem>{&sequence});

@@ -12,7 +12,7 @@
 namespace {
 
 using namespace folio;
-using folio_test::random_rows;
+using folio::test::random_rows;
 using ops::RopePairs;
 using ops::RopeTurn;
 
@@ -50,7 +50,7 @@ template <class Twins>
 void rotate_everywhere(Twins& twins, cudaStream_t stream) {
   using View = typename Twins::View;
   auto const host = twins.host_batch(), device = twins.device_batch();
-  folio_test::SimtBatch<View> const on_device(device);
+  folio::test::SimtBatch<View> const on_device(device);
   std::mt19937 random(5);
   for (std::int32_t layer = 0; layer < Twins::Host::model.layers; ++layer)
     for (std::int32_t i = 0; i < host.num_sequences(); ++i) {
@@ -73,7 +73,7 @@ void rotate_everywhere(Twins& twins, cudaStream_t stream) {
 
 template <ModelConfig config, class... Policies>
 void rotate_all() {
-  folio_test::Twins<Model<config>, Policies...> twins(
+  folio::test::Twins<Model<config>, Policies...> twins(
       {.num_blocks = std::vector<std::int64_t>(std::size_t{config.num_groups()}, 40)});
   for (std::int32_t const length : {0, 1, 16, 17, 37}) twins.add(length);
   fill(twins);
@@ -100,14 +100,14 @@ TEST_CASE("keys turn on the device as on the host: bf16 keys, int4 values") {
 
 TEST_CASE("the kernel leaves out tokens that a window gave back") {
   constexpr ModelConfig windowed{.layers = 1, .kv_heads = 2, .head_dim = 16, .groups = {sliding_window(5, 1)}};
-  folio_test::Twins<Model<windowed>, BlockSize<2>, F16> twins({.num_blocks = {40}});
+  folio::test::Twins<Model<windowed>, BlockSize<2>, F16> twins({.num_blocks = {40}});
   twins.add(0);
   for (int i = 0; i < 14; ++i) {
     twins.extend(0, 1);
     fill(twins);
   }
   auto const host = twins.host_batch();
-  folio_test::SimtBatch const on_device(twins.device_batch());
+  folio::test::SimtBatch const on_device(twins.device_batch());
   auto const table = ops::rope_table(ops::rope_inverse_frequencies(10000, 16), 100);
   simt::Buffer<RopeTurn> const on_device_table(table, "table");
   ops::reposition(DeviceView(on_device.view()), 0, {0, 0, 14}, on_device_table.data(), 8, RopePairs::half_split,
@@ -120,11 +120,11 @@ TEST_CASE("the kernel leaves out tokens that a window gave back") {
 }
 
 TEST_CASE("any grid turns every key once") {
-  folio_test::Twins<Model<hybrid>, F16, BlockSize<4>> twins({.num_blocks = {40, 40, 40}});
+  folio::test::Twins<Model<hybrid>, F16, BlockSize<4>> twins({.num_blocks = {40, 40, 40}});
   twins.add(13);
   fill(twins);
   auto const host = twins.host_batch();
-  folio_test::SimtBatch const on_device(twins.device_batch());
+  folio::test::SimtBatch const on_device(twins.device_batch());
   auto const table = ops::rope_table(ops::rope_inverse_frequencies(10000, 64), 100);
   simt::Buffer<RopeTurn> const on_device_table(table, "table");
   using View = decltype(host.view());
@@ -138,10 +138,10 @@ TEST_CASE("any grid turns every key once") {
 }
 
 TEST_CASE("what the device cannot rotate is refused before a launch") {
-  folio_test::Twins<Model<hybrid>, F16> twins({.num_blocks = {40, 40, 40}});
+  folio::test::Twins<Model<hybrid>, F16> twins({.num_blocks = {40, 40, 40}});
   twins.add(5);
   fill(twins);
-  folio_test::SimtBatch const on_device(twins.device_batch());
+  folio::test::SimtBatch const on_device(twins.device_batch());
   simt::Buffer<RopeTurn> const table(32, "table");
   auto const ask = [&](std::int32_t i, std::int32_t layer, std::int32_t first, std::int32_t n, RopeTurn const* turns,
                        std::int32_t num_pairs) {

@@ -12,7 +12,7 @@
 namespace {
 
 using namespace folio;
-using folio_test::random_rows;
+using folio::test::random_rows;
 
 /// Every kind of layer group, head dims that fill their lanes and that do not.
 constexpr ModelConfig hybrid{.layers = 4,
@@ -23,7 +23,7 @@ constexpr ModelConfig hybrid{.layers = 4,
                              .pattern = repeat_groups({0, 1, 2, 1})};
 
 template <class... Policies>
-using TwinsOf = folio_test::Twins<Model<hybrid>, Policies...>;
+using TwinsOf = folio::test::Twins<Model<hybrid>, Policies...>;
 
 template <class Twins>
 void fill(Twins& twins) {
@@ -50,8 +50,8 @@ void demote_everywhere(std::uint32_t seed) {
   fill(from);
   auto const host_from = from.host_batch(), device_from = from.device_batch();
   auto const host_to = to.host_batch(), device_to = to.device_batch();
-  folio_test::SimtBatch const on_device_from(device_from);
-  folio_test::SimtBatch const on_device_to(device_to);
+  folio::test::SimtBatch const on_device_from(device_from);
+  folio::test::SimtBatch const on_device_to(device_to);
   std::mt19937 random(seed);
   simt::streams(seed);
   for (std::int32_t layer = 0; layer < hybrid.layers; ++layer)
@@ -94,8 +94,8 @@ TEST_CASE("rows are demoted on the device as on the host: bf16") {
 
 TEST_CASE("any grid demotes every row once, and tokens that a window gave back are left out") {
   constexpr ModelConfig windowed{.layers = 1, .kv_heads = 2, .head_dim = 16, .groups = {sliding_window(5, 1)}};
-  folio_test::Twins<Model<windowed>, BlockSize<2>, F32> from({.num_blocks = {40}});
-  folio_test::Twins<Model<windowed>, BlockSize<4>, Int8PerToken> to({.num_blocks = {40}});
+  folio::test::Twins<Model<windowed>, BlockSize<2>, F32> from({.num_blocks = {40}});
+  folio::test::Twins<Model<windowed>, BlockSize<4>, Int8PerToken> to({.num_blocks = {40}});
   for (auto add : {0, 14}) from.add(add);
   for (auto add : {0, 14}) to.add(add);
   for (int i = 0; i < 14; ++i) {
@@ -107,8 +107,8 @@ TEST_CASE("any grid demotes every row once, and tokens that a window gave back a
   auto const rows = random_rows(std::size_t(host_from.num_query_tokens()) * 2 * 16, 3);
   ops::append(host_from.view(), 0, rows.data(), rows.data());
   ops::append(device_from.view(), 0, rows.data(), rows.data());
-  folio_test::SimtBatch const on_device_from(device_from);
-  folio_test::SimtBatch const on_device_to(device_to);
+  folio::test::SimtBatch const on_device_from(device_from);
+  folio::test::SimtBatch const on_device_to(device_to);
   using From = decltype(on_device_from.view());
   using To = decltype(on_device_to.view());
   auto const grid = GENERATE(1U, 3U, 40U);
@@ -129,13 +129,13 @@ TEST_CASE("any grid demotes every row once, and tokens that a window gave back a
 TEST_CASE("what the device cannot demote is refused before a launch") {
   TwinsOf<F16> from({.num_blocks = {20, 20, 20}});
   TwinsOf<Int8PerToken> to({.num_blocks = {20, 20, 20}});
-  folio_test::Twins<Model<ModelConfig{.layers = 1, .kv_heads = 2, .head_dim = 64}>, F16> other({.num_blocks = {20}});
+  folio::test::Twins<Model<ModelConfig{.layers = 1, .kv_heads = 2, .head_dim = 64}>, F16> other({.num_blocks = {20}});
   from.add(5);
   to.add(5);
   other.add(5);
-  folio_test::SimtBatch const a(from.device_batch());
-  folio_test::SimtBatch const b(to.device_batch());
-  folio_test::SimtBatch const c(other.device_batch());
+  folio::test::SimtBatch const a(from.device_batch());
+  folio::test::SimtBatch const b(to.device_batch());
+  folio::test::SimtBatch const c(other.device_batch());
   auto const ask = [&](std::int32_t i, std::int32_t layer, std::int32_t first, std::int32_t n, std::int32_t j,
                        std::int32_t at) {
     ops::requantize(DeviceView(a.view()), layer, {i, first, n}, DeviceView(b.view()), {j, at, n}, nullptr);

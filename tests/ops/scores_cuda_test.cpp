@@ -43,7 +43,7 @@ template <class T, class View>
 struct Step {
   Step(View const& view, std::int32_t layer, std::int32_t num_heads)
       : heads(num_heads),
-        q(folio_test::random_rows(count(view, layer), 9)),
+        q(folio::test::random_rows(count(view, layer), 9)),
         device_q(q.size(), "q"),
         lse(static_cast<std::size_t>(view.num_query_tokens() * heads)),
         device_lse(lse.size(), "lse") {
@@ -76,7 +76,7 @@ template <class T, class TwinCaches>
 void score_everywhere(TwinCaches& twins, std::int32_t heads, ScoreOptions options) {
   using View = typename TwinCaches::View;
   auto const host = twins.host_batch();
-  folio_test::SimtBatch<View> const on_device(twins.device_batch());
+  folio::test::SimtBatch<View> const on_device(twins.device_batch());
   DeviceView<View> const device(on_device.view());
   options.max_tokens = max_tokens;
   options.scale = 0.05F;
@@ -85,7 +85,7 @@ void score_everywhere(TwinCaches& twins, std::int32_t heads, ScoreOptions option
     Step<T, View> const step(host.view(), layer, heads);
     std::int32_t const kv_heads = twins.host().shape(host.view().place(layer).group).kv_heads;
     auto const rows = static_cast<std::size_t>(host.num_sequences() * (options.per_head ? kv_heads : 1));
-    std::vector<float> scores = folio_test::random_rows(rows * max_tokens, 21);
+    std::vector<float> scores = folio::test::random_rows(rows * max_tokens, 21);
     simt::Buffer<float> const device_scores(scores, "scores"), again(scores, "scores, again");
     ops::accumulate_scores(host.view(), layer, step.q.data(), heads, step.lse.data(), scores.data(), options);
     simt::streams(5);
@@ -109,7 +109,7 @@ void write(TwinCaches& twins, std::uint32_t seed) {
   auto const host = twins.host_batch();
   auto const device = twins.device_batch();
   for (std::int32_t layer = 0; layer < TwinCaches::Host::model.layers; ++layer) {
-    auto const keys = folio_test::random_rows(static_cast<std::size_t>(host.num_query_tokens()) * 256, seed);
+    auto const keys = folio::test::random_rows(static_cast<std::size_t>(host.num_query_tokens()) * 256, seed);
     bool const latent = host.view().group(host.view().place(layer).group).shape.values_in_keys();
     ops::append(host.view(), layer, keys.data(), latent ? nullptr : keys.data());
     ops::append(device.view(), layer, keys.data(), latent ? nullptr : keys.data());
@@ -119,7 +119,7 @@ void write(TwinCaches& twins, std::uint32_t seed) {
 /// A prompt of lengths at every edge; then a step of one token and several, with a fork, and a sequence without any.
 template <class... Policies, class T = float>
 void score(std::vector<std::int64_t> const& num_blocks, T = {}) {
-  folio_test::Twins<Policies...> twins({.num_blocks = num_blocks});
+  folio::test::Twins<Policies...> twins({.num_blocks = num_blocks});
   for (std::int32_t const length : {1, 16, 17, 61, 0}) twins.add(length);
   write(twins, 3);
   twins.fork(3);
@@ -151,16 +151,16 @@ TEST_CASE("scores on the device: queries in half precision and bfloat16") {
 }
 
 TEST_CASE("scores on the device: the queries of a whole prompt, anew") {
-  folio_test::Twins<Model<hybrid>, BlockSizes<16, 8, 4>, Int8PerToken> twins({.num_blocks = {30, 40, 90}});
+  folio::test::Twins<Model<hybrid>, BlockSizes<16, 8, 4>, Int8PerToken> twins({.num_blocks = {30, 40, 90}});
   for (std::int32_t const length : {33, 150}) twins.add(length);
   write(twins, 3);
   score_everywhere<float>(twins, 4, {.decay = 0});
 }
 
 TEST_CASE("scores on the device: what does not fit is refused, and nobody is no work") {
-  folio_test::Twins<Model<llama>> twins({.num_blocks = {4}});
+  folio::test::Twins<Model<llama>> twins({.num_blocks = {4}});
   auto const batch = twins.device_batch();
-  folio_test::SimtBatch<typename decltype(twins)::View> const on_device(batch);
+  folio::test::SimtBatch<typename decltype(twins)::View> const on_device(batch);
   DeviceView<typename decltype(twins)::View> const view(on_device.view());
   float const* const none = nullptr;
   auto const run = [&](std::int32_t layer, std::int32_t heads, std::int32_t row) {

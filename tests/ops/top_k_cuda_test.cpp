@@ -15,7 +15,7 @@ using namespace folio;
 using ops::TopKOptions;
 
 constexpr ModelConfig tiny{.layers = 1, .kv_heads = 1, .head_dim = 8};
-using Twins = folio_test::Twins<Model<tiny>, F32>;
+using Twins = folio::test::Twins<Model<tiny>, F32>;
 
 /// Temporary storage of exactly the size that top_k asks for, aligned as it wants.
 struct Temporary {
@@ -64,7 +64,7 @@ void check(std::vector<std::int32_t> const& lengths, TopKOptions const& options,
   for (std::int32_t const n : lengths) twins.add(n);
   auto const host = twins.host_batch();
   auto const device = twins.device_batch();
-  folio_test::SimtBatch<Twins::View> const on_device(device);
+  folio::test::SimtBatch<Twins::View> const on_device(device);
   auto const rows = static_cast<std::size_t>(options.layers * options.heads) * lengths.size();
   std::vector<float> const scores = scores_of(rows * static_cast<std::size_t>(options.max_tokens), levels);
   std::vector<std::int32_t> kept(rows * static_cast<std::size_t>(options.k)), counts(rows);
@@ -107,7 +107,7 @@ TEST_CASE("a captured top_k chooses anew from new scores") {
   twins.add(18);
   auto const host = twins.host_batch();
   auto const device = twins.device_batch();
-  folio_test::SimtBatch<Twins::View> const on_device(device);
+  folio::test::SimtBatch<Twins::View> const on_device(device);
   simt::Buffer<float> const scores(20, "scores");
   simt::Buffer<std::int32_t> const kept(5, "kept"), counts(1, "counts");
   Temporary const temporary(1, options);
@@ -139,7 +139,7 @@ TEST_CASE("what top_k on the device cannot do is refused before anything is laun
   Twins twins({.num_blocks = {20}});
   twins.add(18);
   auto const device = twins.device_batch();
-  folio_test::SimtBatch<Twins::View> const on_device(device);
+  folio::test::SimtBatch<Twins::View> const on_device(device);
   simt::Buffer<std::byte> const memory(100000, "temporary");
   auto const run = [&](TopKOptions const& options, std::int64_t bytes) {
     ops::top_k(DeviceView<Twins::View>(on_device.view()), nullptr, options, nullptr, nullptr, memory.data(), bytes,

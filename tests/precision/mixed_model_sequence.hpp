@@ -49,7 +49,7 @@ std::vector<float> encoded_once(std::vector<float> rows, std::int32_t dim) {
 
 /// A token as the caches should give it back: rows of all kv heads by layer.
 struct MixedToken {
-  std::vector<folio_test::LayerRows> layers;
+  std::vector<LayerRows> layers;
 };
 
 /// A sequence beside the flat list of what its tokens should be.
@@ -167,10 +167,10 @@ class MixedModelSequences {
       if (has_window(layer)) continue;
       GroupShape const& shape = shape_of(layer);
       reencode<typename Compressed::KeyQuantizer>(story, begin, due, layer, shape.kv_heads, shape.key_dim,
-                                                  &folio_test::LayerRows::keys);
+                                                  &LayerRows::keys);
       if (!shape.values_in_keys())
         reencode<typename Compressed::ValueQuantizer>(story, begin, due, layer, shape.kv_heads, shape.value_dim,
-                                                      &folio_test::LayerRows::values);
+                                                      &LayerRows::values);
     }
     story.demoted += due;
   }
@@ -314,14 +314,14 @@ class MixedModelSequences {
     float const loudness = number % 3 == 0 ? 1.0F : 0.1F * static_cast<float>(number % 17);
     for (std::int32_t head = 0; head < shape.kv_heads; ++head)
       for (std::int32_t d = 0; d < dim; ++d)
-        rows.push_back(0.25F * loudness * folio_test::written(number, 0, layer, head, plane, d));
+        rows.push_back(0.25F * loudness * written(number, 0, layer, head, plane, d));
     all.insert(all.end(), rows.begin(), rows.end());
     return encoded_once<Quantizer>(rows, dim);
   }
 
   template <class Quantizer>
   static void reencode(MixedModelSequence& story, std::int32_t begin, std::int32_t count, std::int32_t layer,
-                       std::int32_t heads, std::int32_t dim, std::vector<float> folio_test::LayerRows::*plane) {
+                       std::int32_t heads, std::int32_t dim, std::vector<float> LayerRows::*plane) {
     auto const row = [&](std::int32_t t, std::int32_t head) {
       return (story.tokens[static_cast<std::size_t>(begin + t)].layers[static_cast<std::size_t>(layer)].*plane)
                  .begin() +

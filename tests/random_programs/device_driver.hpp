@@ -20,7 +20,7 @@
 #include "random_programs/driver.hpp"
 #include "support/sanitizers.hpp"
 
-namespace folio_test {
+namespace folio::test {
 
 /// Pinned memory that is handed out from its beginning on, until all of it is free again.
 class PinnedArena {
@@ -192,7 +192,7 @@ class DeviceDriver {
     stream_ = streams_[draw(2)];
     if (std::exchange(swapped_in_, false)) order(swaps_, stream_);  // before copies on write of what comes in
     batch_.upload(items, stream_);
-    if (simt::checks_memory() || folio::test::address_sanitizer) forbid_all_but(items);
+    if (simt::checks_memory() || address_sanitizer) forbid_all_but(items);
   }
 
   /// Kernels of this step may touch the blocks of its own sequences, and copies those that are held.
@@ -271,4 +271,4 @@ class DeviceDriver {
   folio::BlockHold hold_;
 };
 
-}  // namespace folio_test
+}  // namespace folio::test

@@ -14,7 +14,7 @@
 
 #include "support/reference_cache.hpp"
 
-namespace folio_test {
+namespace folio::test {
 
 /// Every kind of layer group at once, each with a block size of its own and small enough that every edge is met often:
 /// full attention, a window with sinks that divides no block, and a latent.
@@ -61,4 +61,4 @@ inline void expect_row(float const* read, float const* wanted, std::int32_t dim,
   throw std::logic_error(what.str());
 }
 
-}  // namespace folio_test
+}  // namespace folio::test

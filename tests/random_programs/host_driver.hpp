@@ -10,7 +10,7 @@
 #include "random_programs/driver.hpp"
 #include "support/kept_batch.hpp"
 
-namespace folio_test {
+namespace folio::test {
 
 template <class Quantizers, class Layout>
 class HostDriver {
@@ -76,9 +76,9 @@ class HostDriver {
   }
 
   Cache cache_;
-  folio::test::KeptBatch<Cache> kept_batch_{cache_};
+  KeptBatch<Cache> kept_batch_{cache_};
   unsigned num_looks_ = 0;
   std::optional<folio::Batch<typename Cache::View>> batch_;
 };
 
-}  // namespace folio_test
+}  // namespace folio::test

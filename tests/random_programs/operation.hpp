@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace folio_test {
+namespace folio::test {
 
 /// One step. Numbers are taken modulo what exists, so every program is valid and shrinking keeps it so.
 struct Operation {
@@ -63,4 +63,4 @@ inline void set_rapidcheck(int count) {
   setenv("RC_PARAMS", ("seed=" + from + " max_success=" + std::to_string(count)).c_str(), 0);
 }
 
-}  // namespace folio_test
+}  // namespace folio::test

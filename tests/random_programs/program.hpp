@@ -13,7 +13,7 @@
 #include "random_programs/operation.hpp"
 #include "support/reference_cache.hpp"
 
-namespace folio_test {
+namespace folio::test {
 
 /// Runs a program and throws std::logic_error with what differed, if anything does.
 ///
@@ -379,4 +379,4 @@ class ProgramRun {
   std::vector<std::string> trace_;
 };
 
-}  // namespace folio_test
+}  // namespace folio::test

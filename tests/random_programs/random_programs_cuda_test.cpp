@@ -17,10 +17,10 @@
 namespace {
 
 using namespace folio;
-using folio_test::DeviceDriver;
-using folio_test::HostDriver;
-using folio_test::Operation;
-using folio_test::ProgramRun;
+using folio::test::DeviceDriver;
+using folio::test::HostDriver;
+using folio::test::Operation;
+using folio::test::ProgramRun;
 
 /// A new allocator for each program, which gives everything back.
 template <class Allocator>
@@ -34,14 +34,14 @@ Allocator make_allocator() {
 /// The operations of all programs, and with a weight for them those that only the device has.
 template <class Quantizers, class Layout, class Allocator>
 void run_programs(char const* name, std::size_t weight_of_device_operations) {
-  folio_test::set_rapidcheck(std::max(folio_test::num_programs() / 20, 5));
+  folio::test::set_rapidcheck(std::max(folio::test::num_programs() / 20, 5));
   bool const ok = rc::check(name, [&] {
-    auto const blocks = *folio_test::pool_sizes();
+    auto const blocks = *folio::test::pool_sizes();
     auto const program =
-        *rc::gen::container<std::vector<Operation>>(folio_test::operation(weight_of_device_operations));
+        *rc::gen::container<std::vector<Operation>>(folio::test::operation(weight_of_device_operations));
     auto const seed = *rc::gen::inRange<std::uint64_t>(0, 1000);
     simt::streams(seed);
-    auto const before = folio_test::leaks();
+    auto const before = folio::test::leaks();
     try {
       ProgramRun<DeviceDriver<Quantizers, Layout, Allocator>> device(blocks, make_allocator<Allocator>(), seed);
       device.run(program, true);
@@ -55,7 +55,7 @@ void run_programs(char const* name, std::size_t weight_of_device_operations) {
     } catch (simt::Error const& error) {
       RC_FAIL(error.what());
     }
-    RC_ASSERT(folio_test::leaks() == before);
+    RC_ASSERT(folio::test::leaks() == before);
   });
   REQUIRE(ok);
 }

@@ -14,17 +14,17 @@
 
 namespace {
 
-using folio_test::HostDriver;
-using folio_test::Operation;
+using folio::test::HostDriver;
+using folio::test::Operation;
 
 /// Runs many random programs; a failure is shrunk and printed with the operations that lead to it.
 template <class Quantizers>
 void run_programs(char const* name) {
-  folio_test::set_rapidcheck(folio_test::num_programs());
+  folio::test::set_rapidcheck(folio::test::num_programs());
   bool const ok = rc::check(name, [] {
-    auto const blocks = *folio_test::pool_sizes();
-    auto const program = *rc::gen::scale(2.0, rc::gen::container<std::vector<Operation>>(folio_test::operation()));
-    folio_test::ProgramRun<HostDriver<Quantizers, folio::FOLIO_TEST_LAYOUT>> run(blocks);
+    auto const blocks = *folio::test::pool_sizes();
+    auto const program = *rc::gen::scale(2.0, rc::gen::container<std::vector<Operation>>(folio::test::operation()));
+    folio::test::ProgramRun<HostDriver<Quantizers, folio::FOLIO_TEST_LAYOUT>> run(blocks);
     try {
       run.run(program);
     } catch (std::logic_error const& difference) {

@@ -17,7 +17,7 @@
 #include "simt/streams.hpp"
 #include "support/catch.hpp"
 
-namespace folio_test {
+namespace folio::test {
 
 /// A stream that is ordered with no other one, the default stream included.
 class CudaStream {
@@ -86,4 +86,4 @@ inline std::vector<std::string> leaks() {
   return simt::leaks();
 }
 
-}  // namespace folio_test
+}  // namespace folio::test

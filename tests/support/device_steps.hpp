@@ -16,7 +16,7 @@
 #include <folio/quantizer/f32.hpp>
 #include <vector>
 
-namespace folio_test {
+namespace folio::test {
 
 /// Kernel. Writes a step's tables one after another: lengths, query starts, and of each group block table and slots.
 template <class View>
@@ -108,4 +108,4 @@ inline std::vector<int> tokens_in(simt::Buffer<float> const& rows) {
   return numbers;
 }
 
-}  // namespace folio_test
+}  // namespace folio::test

@@ -5,7 +5,7 @@
 
 #include "support/cuda_support.hpp"
 
-namespace folio_test {
+namespace folio::test {
 
 /// Runs `scenario` again and again; in run n the n-th call of CUDA fails. Whatever throws must be a folio::Error and
 /// leave nothing allocated. Calls that give back may fail without a word. Returns how many calls there were.
@@ -31,4 +31,4 @@ std::int64_t fail_at_every_call(Scenario const& scenario) {
   }
 }
 
-}  // namespace folio_test
+}  // namespace folio::test

@@ -127,8 +127,8 @@ class ModelSequence {
     for (std::int32_t token = first; token < end; ++token)
       for (std::int32_t head = 0; head < shape.kv_heads; ++head)
         for (std::int32_t dim = 0; dim < dims; ++dim)
-          all.push_back(folio_test::written(tokens_[static_cast<std::size_t>(token)], token, layer, head,
-                                            shape.values_in_keys() ? 0 : plane, dim));
+          all.push_back(written(tokens_[static_cast<std::size_t>(token)], token, layer, head,
+                                shape.values_in_keys() ? 0 : plane, dim));
     return all;
   }
 

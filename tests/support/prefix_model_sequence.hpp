@@ -162,7 +162,7 @@ class PrefixModelSequence {
                std::vector<float>& rows) const {
     auto const token = static_cast<std::uint32_t>(digests_[static_cast<std::size_t>(t)]);
     std::int32_t const dims = plane == 0 ? shape.key_dim : shape.value_dim;
-    for (std::int32_t d = 0; d < dims; ++d) rows.push_back(folio_test::written(token, t, layer, head, plane, d));
+    for (std::int32_t d = 0; d < dims; ++d) rows.push_back(written(token, t, layer, head, plane, d));
   }
 
   /// What quantizer Q makes of it.

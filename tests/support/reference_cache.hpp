@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-namespace folio_test {
+namespace folio::test {
 
 /// What a token wrote in one layer: [kv head][dim] as the quantizer gives it back, keys and values.
 struct LayerRows {
@@ -35,4 +35,4 @@ inline float written(std::uint32_t token, std::int32_t position, std::int32_t la
   return (unit * 8 - 4) * outlier;
 }
 
-}  // namespace folio_test
+}  // namespace folio::test

@@ -10,7 +10,7 @@
 #include <folio/folio.hpp>
 #include <vector>
 
-namespace folio_test {
+namespace folio::test {
 
 /// Blocks in the runner's global memory, between red zones.
 struct SimtAllocator {
@@ -129,4 +129,4 @@ class Twins {
   std::vector<folio::Sequence> host_sequences_, device_sequences_;
 };
 
-}  // namespace folio_test
+}  // namespace folio::test

@@ -7,7 +7,7 @@
   tests/mutants/run.py batch view/slot   rooms or names: those that begin so
   tests/mutants/run.py --again           those that were caught before, too
   tests/mutants/run.py --list            the faults and what is known of them; builds nothing
-  tests/mutants/run.py --check           only whether each text is in its file once
+  tests/mutants/run.py --check           only whether each text is in its file once, and its programs exist
 
 A run can be stopped and goes on where it was: results are kept in WORK/results.json, until the fault's text changes.
 The status is 0 when every fault that was planted is caught. A text that is not found any more is an error: write the
@@ -47,9 +47,12 @@ class Fault:
         counts = {path: (root / path).read_text().count(self.texts[0]) for path in self.paths if (root / path).is_file()}
         return max(counts, key=counts.get) if sum(counts.values()) == 1 else None
 
-    def problem(self):
-        """What is wrong with the fault as it is written, or None."""
+    def problem(self, programs):
+        """What is wrong with the fault as it is written, or None. `programs` are those that there are."""
         old, new = self.texts
+        unknown = [name for name in self.programs if name not in programs]
+        if unknown:
+            return f"no test program is called {' or '.join(unknown)}"
         if not self.paths or not self.old or old == new:
             return "needs a file, a text (-) and another in its place (+)"
         if self.path() is None:
@@ -76,6 +79,18 @@ def read_faults(path):
         if names.count(name) > 1:
             sys.exit(f"{path}: two faults are called {name}")
     return faults
+
+
+def program_names():
+    """Of the test programs that CMake makes with FOLIO_TEST_PROGRAM_PER_FILE, without their _test."""
+    tests = root / "tests"
+    names = set()
+    for path in tests.rglob("*_test.cpp"):
+        parts = path.relative_to(tests).parts if path.parent != tests else ("core", path.name)
+        names.add("_".join(part for part in parts if part != "snippets").removesuffix("_test.cpp"))
+    for path in tests.rglob("CMakeLists.txt"):
+        names.update(re.findall(r"folio_add_(?:simt_)?test\((\w+)", path.read_text()))
+    return names
 
 
 def copy_tree(to):
@@ -148,7 +163,7 @@ class Workshop:
             sys.exit(f"the copy in {self.tree} cannot be configured:\n{output}")
 
     def program(self, name):
-        paths = [self.build / folder / f"{name}_test" for folder in ("tests", "tests/serve")]
+        paths = [self.build / folder / f"{name}_test" for folder in ("tests", "tests/serve", "tests/docs")]
         return next(path for path in paths if path.is_file())
 
     def check_sound(self, name):
@@ -197,7 +212,7 @@ def main():
     parser.add_argument("--cmake", default="", help="further options for CMake")
     parser.add_argument("--again", action="store_true", help="plant those that were caught before, too")
     parser.add_argument("--list", action="store_true", help="print the faults and what is known of them")
-    parser.add_argument("--check", action="store_true", help="only look whether each text is in its file once")
+    parser.add_argument("--check", action="store_true", help="only look whether each text is in its file once, and its programs exist")
     arguments = parser.parse_args()
 
     faults = read_faults(here / "faults.txt")
@@ -207,7 +222,9 @@ def main():
         chosen = list(dict.fromkeys(chosen))
     if not chosen:
         sys.exit("no fault is called so; --list prints them")
-    stale = [(f, f.problem()) for f in chosen if f.problem()]
+    programs = program_names()
+    problems = [(f, f.problem(programs)) for f in chosen]
+    stale = [(f, problem) for f, problem in problems if problem]
     for fault, problem in stale:
         print(f"faults.txt:{fault.line}: {fault.name}: {problem}", file=sys.stderr)
     if arguments.check or stale:

@@ -254,7 +254,8 @@ class EvictionProgram {
 /// stay; all leave in the end; and what goes does not depend on where entries lie in memory. Nothing allocates but
 /// reserve and prepare; when these are refused memory, at each of their allocations, nothing has changed, and what goes
 /// later is what goes without. `make()` gives a new policy; of one that never evicts, `evicts` is false, of one that
-/// needs memory of the heap, `allocates` is true. Call it inside a TEST_CASE, in one source of a program.
+/// needs memory of the heap, `allocates` is true. Call it inside a TEST_CASE; support/failing_new.cpp must be a source
+/// of the program.
 template <class Make>
 void eviction_suite(Make const& make, bool evicts = true, bool allocates = false) {
   using P = decltype(make());

@@ -16,6 +16,7 @@
 
 #include "../../bench/replay/generate.hpp"
 #include "../../bench/replay/replay.hpp"
+#include "conformance/eviction_suite.hpp"
 #include "support/prefix_ledger.hpp"
 #include "support/random.hpp"
 
@@ -76,6 +77,10 @@ struct Told : LruEviction {
 };
 
 }  // namespace
+
+TEST_CASE("adaptive is a policy of eviction") {
+  folio::test::eviction_suite([] { return AdaptiveEviction(); }, true, true);
+}
 
 TEST_CASE("adaptive eviction is never much below lru on any traffic") {
   for (char const* name : folio::bench::generated_names) {

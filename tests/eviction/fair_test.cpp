@@ -5,6 +5,7 @@
 #include <folio/eviction/adaptive.hpp>
 #include <folio/eviction/fair.hpp>
 #include <folio/eviction/lru.hpp>
+#include <folio/eviction/priority_ttl.hpp>
 #include <folio/eviction/s3fifo.hpp>
 #include <map>
 #include <set>
@@ -14,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "conformance/eviction_suite.hpp"
 #include "support/prefix_ledger.hpp"
 
 using namespace folio;
@@ -126,6 +128,11 @@ struct Traffic {
 };
 
 }  // namespace
+
+TEMPLATE_TEST_CASE("fair is a policy of eviction, over whichever", "", LruEviction, S3FifoEviction, AdaptiveEviction,
+                   PriorityTtlEviction) {
+  folio::test::eviction_suite([] { return FairEviction<TestType>(); }, true, true);
+}
 
 TEST_CASE("under pressure, shares follow the weights") {
   Ledger ledger(600);

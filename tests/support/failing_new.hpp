@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Fault injection for the host's heap: replaces operator new, counts, and makes the k-th allocation fail. Included by
-// one source of a program, because it defines the operators.
+// Fault injection for the host's heap: operator new is replaced, counts, and fails at the k-th allocation. For programs
+// that failing_new.cpp is a source of, which defines the operators.
 
 #include <atomic>
 #include <cstddef>
@@ -78,16 +78,3 @@ inline void give_back(void* p) noexcept {
 }
 
 }  // namespace folio::test
-
-// Not inlined: a compiler that sees free() after delete warns of a mismatch with new.
-[[gnu::noinline]] void* operator new(std::size_t size) { return folio::test::allocate_or_throw(size, 1); }
-[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) {
-  return folio::test::allocate_or_throw(size, static_cast<std::size_t>(alignment));
-}
-[[gnu::noinline]] void* operator new(std::size_t size, std::nothrow_t const&) noexcept {
-  return folio::test::allocate_or_null(size, 1);
-}
-[[gnu::noinline]] void operator delete(void* p) noexcept { folio::test::give_back(p); }
-[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { folio::test::give_back(p); }
-[[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept { folio::test::give_back(p); }
-[[gnu::noinline]] void operator delete(void* p, std::size_t, std::align_val_t) noexcept { folio::test::give_back(p); }

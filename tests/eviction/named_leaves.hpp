@@ -1,0 +1,76 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Leaves by their names, for tests of which one a policy evicts, worked out by hand.
+
+#include <cstdint>
+#include <folio/eviction/eviction.hpp>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace folio::test {
+
+/// Leaves of one unit by their names, the policy that has them, and what it evicts.
+template <class P>
+struct NamedLeaves {
+  struct Named : EvictionEntry {
+    std::string name;
+    std::uint64_t key = 0;
+  };
+
+  explicit NamedLeaves(P p = P()) : policy(std::move(p)) {}
+
+  Named& make(std::string const& name, std::int32_t depth = 0) {
+    all.push_back(std::make_unique<Named>());
+    Named& e = *all.back();
+    e.name = name;
+    e.key = std::hash<std::string>()(name);
+    e.units = 1;
+    e.depth = depth;
+    e.unit_tokens = 512;
+    e.unit_bytes = 1024;
+    e.order = ++order;
+    std::span<std::uint64_t const> const keys(&e.key, 1);
+    policy.reserve(all.size());
+    if constexpr (requires { policy.prepare(0, 1); }) policy.prepare(0, 1);
+    if constexpr (requires { policy.inserted(e, keys, now); }) policy.inserted(e, keys, now);
+    return e;
+  }
+  Named& store(std::string const& name, std::int32_t depth = 0) {
+    Named& e = make(name, depth);
+    policy.add(e);
+    return e;
+  }
+  void use(EvictionEntry& e, int times = 1) {
+    for (; times > 0; --times) {
+      policy.remove(e);
+      ++e.hits;
+      e.order = ++order;
+      policy.add(e);
+    }
+  }
+  /// The name of what goes next, "" for nothing; it is gone.
+  std::string evict() {
+    auto* const e = static_cast<Named*>(policy.victim(now));
+    if (e == nullptr) return "";
+    if constexpr (requires { policy.evicted(*e, e->key); }) policy.evicted(*e, e->key);
+    policy.remove(*e);
+    return e->name;
+  }
+  std::string evict(int n) {
+    std::string names;
+    for (; n > 0; --n) names += evict();
+    return names;
+  }
+
+  P policy;
+  std::vector<std::unique_ptr<Named>> all;
+  std::int64_t order = 0;
+  double now = 0;
+};
+
+}  // namespace folio::test

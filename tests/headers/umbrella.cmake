@@ -6,7 +6,8 @@
 #   cmake [-DROOT=<repository>] -P tests/headers/umbrella.cmake
 #
 # - Every header is reached from folio.hpp, from cuda.cuh, or from one that docs/quickstart.md lists as not in them; and
-#   what it lists is not in folio.hpp, or in cuda.cuh.
+#   what it lists is not in folio.hpp, or in cuda.cuh. A folder, written with a slash at its end, lists its headers that
+#   are not.
 # - Every policy of README.md's table is in folio.hpp, or in the headers that its row names.
 cmake_minimum_required(VERSION 3.25)
 
@@ -39,6 +40,21 @@ function(reach out)
   set(${out} "${seen}" PARENT_SCOPE)
 endfunction()
 
+# Sets `out` to these names, with the headers of a folder in its place.
+function(expand out)
+  set(all)
+  foreach(name IN LISTS ARGN)
+    if(name MATCHES "/$")
+      set(of_folder ${headers})
+      list(FILTER of_folder INCLUDE REGEX "^${name}[^/]+$")
+      list(REMOVE_ITEM of_folder ${of_folio})
+      set(name ${of_folder})
+    endif()
+    list(APPEND all ${name})
+  endforeach()
+  set(${out} "${all}" PARENT_SCOPE)
+endfunction()
+
 reach(of_folio folio/folio.hpp)
 reach(of_cuda folio/cuda.cuh)
 
@@ -52,8 +68,9 @@ foreach(row IN LISTS rows)
     set(umbrella_name cuda.cuh)
   endif()
   string(REGEX MATCHALL "`folio/[^`]+`" names "${row}")
+  list(TRANSFORM names REPLACE "`" "")
+  expand(names ${names})
   foreach(name IN LISTS names)
-    string(REPLACE "`" "" name "${name}")
     list(APPEND listed ${name})
     if(NOT name IN_LIST headers)
       problem("docs/quickstart.md lists ${name}, which does not exist")
@@ -85,6 +102,7 @@ foreach(line IN LISTS lines)
   set(policies "${CMAKE_MATCH_1}")
   string(REGEX MATCHALL "`folio/[^`]+`" named "${CMAKE_MATCH_2}")
   list(TRANSFORM named REPLACE "`" "")
+  expand(named ${named})
   reach(of_row ${named})
   string(REGEX MATCHALL "`[A-Z][A-Za-z0-9]+" names "${policies}")
   foreach(name IN LISTS names)

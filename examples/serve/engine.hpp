@@ -66,7 +66,8 @@ struct RunResult {
 
   double bytes_per_token = 0;
   std::int64_t memory_bytes = 0;      ///< of the whole cache
-  std::int64_t bytes_peak = 0;        ///< in live blocks at the step when most were live
+  std::int64_t bytes_peak = 0;        ///< in blocks that sequences had at the step when they had most
+  std::int64_t bytes_ahead = 0;       ///< the most that was held ahead of use at once, besides
   std::int64_t bytes_contiguous = 0;  ///< peak_sequences * the model's context * bytes_per_token
   std::int64_t peak_sequences = 0;    ///< the most sequences that held blocks at once
   double waste = 0;                   ///< at the peak: empty slots, as a share of the slots held

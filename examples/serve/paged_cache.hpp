@@ -38,7 +38,6 @@ class PagedCache {
   [[nodiscard]] virtual folio::Sequence create() = 0;
   [[nodiscard]] virtual folio::Stats stats() const = 0;
   [[nodiscard]] virtual std::int64_t num_blocks() const = 0;
-  [[nodiscard]] virtual std::int64_t num_obtainable_blocks() const = 0;
   /// Blocks that sequences hold.
   [[nodiscard]] virtual std::int64_t num_live_blocks() const = 0;
   /// Blocks that no sequence holds, and that are kept for later ones: evicted when a sequence needs them.
@@ -77,7 +76,6 @@ class PagedCacheOf : public PagedCache {
   [[nodiscard]] folio::Sequence create() override { return cache_.create(); }
   [[nodiscard]] folio::Stats stats() const override { return cache_.stats(); }
   [[nodiscard]] std::int64_t num_blocks() const override { return cache_.num_blocks(); }
-  [[nodiscard]] std::int64_t num_obtainable_blocks() const override { return cache_.num_obtainable_blocks(); }
   [[nodiscard]] std::int64_t num_live_blocks() const override { return cache_.num_live_blocks(); }
   [[nodiscard]] std::int64_t num_kept_blocks() const override { return cache_.num_cached_blocks(); }
   [[nodiscard]] std::int64_t memory_bytes() const override { return cache_.memory_bytes(); }

@@ -5,9 +5,11 @@
 //
 // Every step runs one batch through the model. A generation that is past its prompt contributes one token
 // (decode), one that is still reading its prompt contributes a chunk of it (prefill), and new ones join whenever there
-// are blocks for them. Whoever has all its tokens in the cache draws the next one. When blocks run out, the youngest
-// generation gives all of its blocks back and waits; later it computes its prompt and what it had generated again, in
-// chunks, as if that were its prompt.
+// are blocks for them: for the tokens that they know, and for as many as they are expected to generate, judged by those
+// that have ended. These blocks are held ahead, so that nobody else takes them. Whoever has all its tokens in the cache
+// draws the next one. When blocks run out all the same, the youngest generations give back first what they hold ahead;
+// then the youngest gives all of its blocks back and waits. Later it computes its prompt and what it had generated
+// again, in chunks, as if that were its prompt.
 //
 // After every step, whole blocks of what was computed are kept in the cache's tree of prefixes: others find them while
 // their owner runs and after it has finished, and it does itself after it was preempted, as long as nobody needed the
@@ -17,6 +19,8 @@
 #include <cstdint>
 #include <deque>
 #include <folio/folio.hpp>
+#include <folio/reservation.hpp>
+#include <limits>
 #include <memory>
 #include <span>
 #include <stdexcept>
@@ -37,6 +41,7 @@ struct Generation {
   std::int32_t forks_to_come = 0;  ///< samples that will share this one's prompt
   Tokens tokens;                   ///< the prompt and what was generated
   folio::Sequence sequence;        ///< empty while it waits
+  folio::Reservation ahead;        ///< blocks for tokens that it does not have yet
   std::int32_t num_kept = 0;       ///< tokens that it had when it last left its blocks for others
 
   [[nodiscard]] std::int32_t num_computed() const { return sequence ? sequence.num_tokens() : 0; }
@@ -44,6 +49,12 @@ struct Generation {
   /// (prefill).
   [[nodiscard]] std::int32_t num_pending() const { return static_cast<std::int32_t>(tokens.size()) - num_computed(); }
   [[nodiscard]] std::int32_t num_generated() const { return static_cast<std::int32_t>(tokens.size()) - prompt_size; }
+
+  /// Gives all blocks back.
+  void leave() {
+    ahead.release();
+    sequence.release();
+  }
 };
 
 /// An engine over a paged cache, wherever its blocks are.
@@ -125,15 +136,25 @@ class PagedEngine final : public Engine {
     }
   }
 
-  /// Takes blocks for n tokens of running_[i], from younger generations if none are free. The youngest itself takes
-  /// from nobody: it keeps what it has and tries again in the next step.
+  /// Takes blocks for n tokens of running_[i]: those that it holds ahead, free ones, or else those of younger
+  /// generations, what they hold ahead before what they use. The youngest itself takes from nobody: it keeps what it
+  /// has and tries again in the next step.
   bool append_or_preempt(std::size_t i, std::int32_t n) {
-    while (!running_[i]->sequence.try_extend(n)) {
+    while (!running_[i]->ahead.try_extend(running_[i]->sequence, n)) {
       crowded_ = true;
       if (running_.size() == 1) throw std::logic_error("serve: one request alone does not fit its budget");
       if (i + 1 == running_.size()) return false;
-      preempt_youngest();
+      if (!release_youngest_ahead(i)) preempt_youngest();
     }
+    return true;
+  }
+
+  /// Lets go of what the youngest generation after running_[i] holds ahead. Whether there was any.
+  bool release_youngest_ahead(std::size_t i) {
+    std::size_t k = running_.size() - 1;
+    while (k > i && running_[k]->ahead.num_blocks() == 0) --k;
+    if (k == i) return false;
+    running_[k]->ahead.release();
     return true;
   }
 
@@ -148,22 +169,19 @@ class PagedEngine final : public Engine {
       room_ += scheduled->num_tokens;
       work_.erase(scheduled);
     }
-    youngest->sequence.release();
+    youngest->leave();
     waiting_.push_front(std::move(youngest));
     ++result_.preemptions;
   }
 
-  /// Lets waiting generations in, oldest first, as long as there are blocks for all the tokens that they know and the
-  /// cache does not have, besides those that running ones need to read theirs. Whoever comes in can therefore read its
-  /// prompt to the end, unless older ones grow meanwhile. What it finds it holds before what is available is counted.
+  /// Lets waiting generations in, oldest first, as long as blocks can be held ahead for all that they are expected to
+  /// take. Whoever comes in can therefore read its prompt to the end, unless older ones outgrow the forecast meanwhile.
+  /// What it finds it holds before blocks are counted. One beside which nobody runs comes in as it is.
   void admit() {
     while (!crowded_ && room_ > 0 && !waiting_.empty()) {
       Generation& next = *waiting_.front();
       next.sequence = options_.prefix ? cache_->create(next.tokens) : cache_->create();
-      if (!running_.empty() && blocks_to_read(next) > cache_->num_obtainable_blocks() - promised_blocks()) {
-        next.sequence.release();
-        return;
-      }
+      if (!hold_ahead(next) && !running_.empty()) return next.leave();
       next.num_kept = next.num_computed();
       result_.cached_tokens += next.num_computed();
       result_.looked_up_tokens += options_.prefix ? static_cast<std::int64_t>(next.tokens.size()) : 0;
@@ -174,16 +192,17 @@ class PagedEngine final : public Engine {
     }
   }
 
-  [[nodiscard]] std::int64_t promised_blocks() const {
-    std::int64_t promised = 0;
-    for (Item const& item : running_) promised += blocks_to_read(*item);
-    return promised;
-  }
-
-  /// The blocks that a generation takes for the tokens that it knows and has not computed.
-  [[nodiscard]] std::int64_t blocks_to_read(Generation const& generation) const {
-    std::int64_t const known = cache_->budget().blocks_of(static_cast<std::int32_t>(generation.tokens.size()));
-    return std::clamp(generation.sequence.fewest_blocks_to_extend(generation.num_pending()), std::int64_t{0}, known);
+  /// Holds blocks for the tokens that a generation knows and has not computed, and for those that it and its forks are
+  /// expected to generate: at most as many as they may, less the last, which is drawn and takes no slot. False when
+  /// there are too few.
+  bool hold_ahead(Generation& generation) {
+    std::int32_t const most = std::max(0, options_.max_tokens - generation.num_generated() - 1);
+    std::int64_t const expected = std::clamp(forecast_.further(generation.num_generated()) - 1, 0, most);
+    std::int64_t const all_slots = cache_->num_blocks() * cache_->budget().shape.block_size;
+    std::int64_t const longest = std::numeric_limits<std::int32_t>::max() - generation.num_computed();
+    std::int64_t const tokens = generation.num_pending() + expected * (generation.forks_to_come + std::int64_t{1});
+    return generation.ahead.try_reserve(
+        generation.sequence, static_cast<std::int32_t>(std::min({tokens, all_slots, longest})), options_.batch_tokens);
   }
 
   void schedule(Generation& generation, std::int32_t n) {
@@ -260,6 +279,8 @@ class PagedEngine final : public Engine {
       samples.push_back(child.get());
       at = running_.insert(at + 1, std::move(child));
     }
+    if (samples.size() > 1)  // the parent held for all: now each holds its own part, as far as there is one
+      for (Generation* const sample : samples) static_cast<void>(hold_ahead(*sample));
     return samples;
   }
 
@@ -275,6 +296,7 @@ class PagedEngine final : public Engine {
     Tokens const& stops = model_.config().stop_tokens;
     bool const stopped = std::find(stops.begin(), stops.end(), token) != stops.end();
     if (!stopped && generation.num_generated() < options_.max_tokens) return;
+    forecast_.ended(generation.num_generated());
     result_.completions[static_cast<std::size_t>(generation.request)][static_cast<std::size_t>(generation.sample)]
         .assign(generation.tokens.begin() + generation.prompt_size, generation.tokens.end());
     ++finished_;
@@ -286,15 +308,30 @@ class PagedEngine final : public Engine {
   /// Remembers how full the cache is when it is fullest: right after the step's appends.
   void note_peak() {
     result_.peak_sequences = std::max(result_.peak_sequences, static_cast<std::int64_t>(running_.size()));
-    std::int64_t const live = cache_->num_live_blocks();
-    if (live <= live_at_peak_) return;
-    live_at_peak_ = live;
-    folio::Stats const stats = cache_->stats();
+    std::int64_t ahead = 0;
+    for (Item const& item : running_) ahead += item->ahead.num_blocks();
+    result_.bytes_ahead = std::max(result_.bytes_ahead, ahead * cache_->budget().block_bytes);
+    std::int64_t const used = cache_->num_live_blocks() - ahead;
+    if (used <= used_at_peak_) return;
+    used_at_peak_ = used;
+    folio::Stats const stats = used_alone(cache_->stats());
     std::vector<folio::Sequence const*> sequences;
     for (Item const& item : running_) sequences.push_back(&item->sequence);
     result_.bytes_peak = stats.bytes_live;
     result_.waste = stats.waste();
     result_.waste_beyond_last_blocks = waste_beyond_last_blocks(stats, sequences, cache_->budget().shape.block_size);
+  }
+
+  /// The gauges without the blocks that are held ahead: what sequences have.
+  static folio::Stats used_alone(folio::Stats stats) {
+    folio::GroupStats& group = stats.groups.front();
+    std::int64_t const slots = group.live == 0 ? 0 : group.slots_held / group.live * group.reserved;
+    group.live -= group.reserved;
+    group.slots_held -= slots;
+    group.slots_empty -= slots;
+    stats.slots_held -= slots;
+    stats.bytes_live -= group.reserved * group.block_bytes;
+    return stats;
   }
 
   [[nodiscard]] Progress progress() const {
@@ -317,13 +354,14 @@ class PagedEngine final : public Engine {
   Sampler sampler_;
   Activations activations_;
   std::vector<float> logits_;
+  folio::GrowthForecast forecast_;  // of the tokens that a sample generates
 
   std::vector<Item> running_;  // oldest first
   std::deque<Item> waiting_;   // oldest first, all younger than the running ones
   std::vector<Work> work_;     // of this step
   std::int32_t room_ = 0;      // tokens that still fit into this step
   bool crowded_ = false;       // somebody got no blocks in this step
-  std::int64_t finished_ = 0, live_at_peak_ = 0;
+  std::int64_t finished_ = 0, used_at_peak_ = 0;
   RunResult result_;
 };
 

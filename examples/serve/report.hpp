@@ -55,6 +55,7 @@ struct Report {
   add("kv_bytes_per_token", json_number(run.bytes_per_token));
   add("kv_bytes_total", std::to_string(run.memory_bytes));
   add("kv_bytes_peak", std::to_string(run.bytes_peak));
+  add("kv_bytes_ahead", std::to_string(run.bytes_ahead));
   add("kv_bytes_contiguous", std::to_string(run.bytes_contiguous));
   add("peak_sequences", std::to_string(run.peak_sequences));
   add("waste", json_number(run.waste));
@@ -102,8 +103,9 @@ struct Report {
            " computed"},
       {"found in the cache", count(run.cached_tokens) + " tokens, " + percent(run.hit_rate()) +
                                  " of those looked up; " + count(run.evictions) + " blocks evicted"},
-      {"KV memory, peak",
-       spell_bytes(static_cast<double>(run.bytes_peak)) + " of " + spell_bytes(static_cast<double>(run.memory_bytes))},
+      {"KV memory, peak", spell_bytes(static_cast<double>(run.bytes_peak)) + " of " +
+                              spell_bytes(static_cast<double>(run.memory_bytes)) + "; at most " +
+                              spell_bytes(static_cast<double>(run.bytes_ahead)) + " held ahead besides"},
       {"KV memory, contiguous", spell_bytes(static_cast<double>(run.bytes_contiguous)) + " (" +
                                     count(run.peak_sequences) + " sequences at once, each with the whole context)"},
       {"waste at the peak",

@@ -118,6 +118,25 @@ TEST_CASE("Short memory preempts, and changes no token", "[serve]") {
   if (options.batch_tokens > 1) CHECK(preemptions > 0);
 }
 
+TEST_CASE("Blocks are held for what requests are expected to generate, once some have ended", "[serve]") {
+  ModelFolder const folder({});
+  serve::Llama const model(folder.path());
+  serve::EngineOptions options = some_options();
+  options.prefix = false;
+  options.batch_tokens = 1000;
+  std::vector<Tokens> const prompts(24, Tokens(16, 5));  // a block each, and three more for what they generate
+  options.memory_bytes = 3 * least_memory(model, prompts, options);
+  Silent observer;
+  serve::RunResult const result = serve::make_engine("f32", model, prompts, options)->run(observer);
+  CHECK(result.generated_tokens == 24 * 40);
+  CHECK(result.bytes_ahead > 0);
+  CHECK(result.bytes_ahead <= options.memory_bytes);
+  // Those that came in before anybody had ended did not know: as many as the memory has blocks of prompts.
+  CHECK(result.preemptions > 0);
+  CHECK(result.preemptions < 12);
+  CHECK(serve::check(model, prompts, options, result).identical);
+}
+
 TEST_CASE("A sliding window needs less memory than the sequence is long", "[serve]") {
   ModelFolder const windowed({.architecture = "MistralForCausalLM", .config = R"("sliding_window": 20, )"});
   serve::Llama const model(windowed.path());

@@ -152,7 +152,7 @@ Errors errors_of(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_d
       std::int32_t const count = std::min(tokens - first, simd::tile_tokens);
       TileTokens const tile{first, {0, 0, 0, count}, {{0, 0, 0, count}}};
       TilePlanes planes;
-      planes.rows_end = simd::tile_tokens;
+      planes.seen_end = planes.rows_end = simd::tile_tokens;
       keys.fill(first, count, planes.keys);
       values.fill(first, count, planes.values);
       attention.add(entered, tile, planes, &planes, nullptr, queries, sums);

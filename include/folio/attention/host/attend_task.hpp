@@ -41,9 +41,11 @@ class AttendTask {
       if (queries_.size() < to_size(shares.most_kv_heads)) queries_.resize(to_size(shares.most_kv_heads));
       for (PackedQueries& queries : queries_) attention_.begin(queries);
     }
+    for (TileTokens& tile : tiles_) {
+      tile.visible.reserve(to_size(shares.most_queries));
+      tile.bits.reserve(with_tree ? to_size(shares.most_queries) : 0);
+    }
     for (Item& item : items_) {
-      item.tile.visible.reserve(to_size(shares.most_queries));
-      item.tile.bits.reserve(with_tree ? to_size(shares.most_queries) : 0);
       make_room(layers.keys, layers.shape.key_dim, item.planes.decoded_keys);
       make_room(layers.values, layers.shape.value_dim, item.planes.decoded_values);
     }
@@ -107,24 +109,24 @@ class AttendTask {
   void store() {
     AttendOperands const& io = call_->io;
     for (std::int32_t h = 0; h < work_->kv_heads; ++h)
-      for (std::int32_t row = 0; row < rows_; ++row) {
-        simd::SoftmaxState const state = total_[to_size(h)].states[to_size(row)];
-        std::int32_t const head = query_head(h, row);
-        std::int64_t const at = query_token(row) * io.out_stride + std::int64_t{head} * shape_.value_dim;
-        float room[max_row_dim], *const value = io.store == nullptr ? static_cast<float*>(io.out) + at : room;
-        if (state.empty()) {  // a query that saw nothing gives zeros
-          std::fill_n(value, shape_.value_dim, 0.0F);
-        } else {
-          attention_.read_row(total_[to_size(h)], row, 1.0F / state.sum, value);
-          change_value_basis(call_->layers.values.basis, shape_, value);
-        }
-        if (io.store != nullptr) io.store(value, shape_.value_dim, io.out, at);
-        if (io.lse == nullptr) continue;
-        // By the bits: told that there is no infinity, a compiler takes the other of two values.
-        float const sum = state.max + std::log(state.sum);
-        std::uint32_t const bits = select_bits(state.empty(), 0xFF800000U, to_bits(sum));
-        std::memcpy(io.lse + query_token(row) * call_->num_query_heads + head, &bits, sizeof(bits));
-      }
+      for_each_row(
+          h, [&](std::int32_t row, std::int64_t token, std::int32_t head) __attribute__((always_inline)) {
+            simd::SoftmaxState const state = total_[to_size(h)].states[to_size(row)];
+            std::int64_t const at = token * io.out_stride + std::int64_t{head} * shape_.value_dim;
+            float room[max_row_dim], *const value = io.store == nullptr ? static_cast<float*>(io.out) + at : room;
+            if (state.empty()) {  // a query that saw nothing gives zeros
+              std::fill_n(value, shape_.value_dim, 0.0F);
+            } else {
+              attention_.read_row(total_[to_size(h)], row, 1.0F / state.sum, value);
+              change_value_basis(call_->layers.values.basis, shape_, value);
+            }
+            if (io.store != nullptr) io.store(value, shape_.value_dim, io.out, at);
+            if (io.lse == nullptr) return;
+            // By the bits: told that there is no infinity, a compiler takes the other of two values.
+            float const sum = state.max + std::log(state.sum);
+            std::uint32_t const bits = select_bits(state.empty(), 0xFF800000U, to_bits(sum));
+            std::memcpy(io.lse + token * call_->num_query_heads + head, &bits, sizeof(bits));
+          });
   }
 
  private:
@@ -142,13 +144,12 @@ class AttendTask {
   void start() {
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
       AttentionAccumulator& total = total_[to_size(h)];
-      if (params_->sink_logits == nullptr) {
-        attention_.clear_states(total);
-        continue;
-      }
       attention_.clear(total);
-      for (std::int32_t row = 0; row < rows_; ++row)
-        total.states[to_size(row)] = {params_->sink_logits[query_head(h, row)], 1.0F};
+      if (params_->sink_logits == nullptr) continue;
+      std::fill(total.sums.begin(), total.sums.end(), 0.0F);
+      for_each_row(h, [&](std::int32_t row, std::int64_t, std::int32_t head) {
+        total.states[to_size(row)] = {params_->sink_logits[head], 1.0F};
+      });
     }
   }
   void merge(AttentionAccumulator const* part) {
@@ -158,34 +159,32 @@ class AttendTask {
   [[nodiscard]] std::int32_t position(std::int32_t query) const {
     return sequence_->first_query() + work_->first + query;
   }
-  /// Of the step.
-  [[nodiscard]] std::int64_t query_token(std::int32_t row) const {
-    return std::int64_t{sequence_->first_row} + work_->first + row / call_->heads;
-  }
-  [[nodiscard]] std::int32_t query_head(std::int32_t kv_head, std::int32_t row) const {
-    return (work_->first_head + kv_head) * call_->heads + row % call_->heads;
+  /// Calls f(row, token of the step, query head) for the query rows of a kv head.
+  template <class F>
+  [[gnu::always_inline]] void for_each_row(std::int32_t kv_head, F const& f) const {
+    std::int64_t const token = std::int64_t{sequence_->first_row} + work_->first;
+    std::int32_t const head = (work_->first_head + kv_head) * call_->heads;
+    for (std::int32_t query = 0, row = 0; query < work_->count; ++query)
+      for (std::int32_t i = 0; i < call_->heads; ++i, ++row) f(row, token + query, head + i);
   }
 
   void load_queries() {
+    AttendOperands const& io = call_->io;
     float const scale = folio::detail::score_scale(shape_, params_->scale);
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
       PackedQueries& queries = queries_[to_size(h)];
       attention_.begin(queries);
-      for (std::int32_t row = 0; row < rows_; ++row) {
-        float converted[max_row_dim];
-        float* const stored = queries.set_row(row, query(h, row, converted), scale);
-        change_basis(call_->layers.keys.basis, stored, shape_.key_dim, shape_.key_dim);  // instead of every key
-      }
+      for_each_row(
+          h, [&](std::int32_t row, std::int64_t token, std::int32_t head) __attribute__((always_inline)) {
+            float converted[max_row_dim];
+            std::int64_t const at = token * io.q_stride + std::int64_t{head} * shape_.key_dim;
+            if (io.load != nullptr) io.load(io.q, at, shape_.key_dim, converted);
+            float const* const q = io.load != nullptr ? converted : static_cast<float const*>(io.q) + at;
+            float* const stored = queries.set_row(row, q, scale);
+            change_basis(call_->layers.keys.basis, stored, shape_.key_dim, shape_.key_dim);  // instead of every key
+          });
       queries.finish();
     }
-  }
-  /// Where it is, or put into `room` as floats.
-  [[nodiscard]] float const* query(std::int32_t kv_head, std::int32_t row, float* room) const {
-    std::int64_t const at =
-        query_token(row) * call_->io.q_stride + std::int64_t{query_head(kv_head, row)} * shape_.key_dim;
-    if (call_->io.load == nullptr) return static_cast<float const*>(call_->io.q) + at;
-    call_->io.load(call_->io.q, at, shape_.key_dim, room);
-    return room;
   }
 
   void load_shapes() {
@@ -193,14 +192,15 @@ class AttendTask {
     if (params_->logit_soft_cap == 0 && params_->alibi_slopes == nullptr) return;
     slopes_.clear();
     for (std::int32_t h = 0; params_->alibi_slopes != nullptr && h < work_->kv_heads; ++h)
-      for (std::int32_t row = 0; row < rows_; ++row) slopes_.push_back(params_->alibi_slopes[query_head(h, row)]);
+      for_each_row(
+          h, [&](std::int32_t, std::int64_t, std::int32_t head) { slopes_.push_back(params_->alibi_slopes[head]); });
     for (std::int32_t h = 0; h < work_->kv_heads; ++h)
       shapes_.push_back({params_->logit_soft_cap, slopes_.empty() ? nullptr : slopes_.data() + h * rows_, position(0)});
   }
 
   /// A tile in one of the kv heads.
   struct Item {
-    TileTokens tile;
+    TileTokens const* tile = nullptr;
     TilePlanes planes;
     std::int32_t kv_head = 0;
   };
@@ -213,8 +213,9 @@ class AttendTask {
         params_->causal && params_->tree_mask == nullptr ? position(work_->count - 1) : sequence_->num_tokens - 1;
     end = std::min({end, std::max(0, params_->token_end), last_seen + 1});
     begin = std::max(begin, std::max(0, params_->token_begin)) / simd::tile_tokens * simd::tile_tokens;
-    int found = find_tile(begin, end, items_[0].tile) ? 1 : 0;
-    if (found == 0) return;
+    if (!find_tile(begin, end, tiles_[0])) return;
+    int found = 1;
+    items_[0].tile = tiles_;
     items_[0].kv_head = 0;
     find_rows(items_[0]);
     TileAttention::KernelScope const entered(attention_);
@@ -222,8 +223,8 @@ class AttendTask {
       for (bool more = true; more && found <= i + ahead; found += more ? 1 : 0)
         more = find_next(items_[(found - 1) % (ahead + 1)], end, items_[found % (ahead + 1)]);
       Item const& item = items_[i % (ahead + 1)];
-      if (item.kv_head == 0) before(item.tile.first);
-      attention_.add(entered, item.tile, item.planes,
+      if (item.kv_head == 0) before(item.tile->first);
+      attention_.add(entered, *item.tile, item.planes,
                      i + ahead < found ? &items_[(i + ahead) % (ahead + 1)].planes : nullptr,
                      shapes_.empty() ? nullptr : &shapes_[to_size(item.kv_head)], queries_[to_size(item.kv_head)],
                      sums[to_size(item.kv_head)]);
@@ -231,12 +232,14 @@ class AttendTask {
   }
 
   /// What comes after `last`, if there is anything: the next kv head, or the next tile.
-  bool find_next(Item const& last, std::int32_t end, Item& next) const {
+  bool find_next(Item const& last, std::int32_t end, Item& next) {
     next.kv_head = last.kv_head + 1 < work_->kv_heads ? last.kv_head + 1 : 0;
-    if (next.kv_head != 0)
-      next.tile = last.tile;
-    else if (!find_tile(std::int64_t{last.tile.first} + simd::tile_tokens, end, next.tile))
-      return false;
+    next.tile = last.tile;
+    if (next.kv_head == 0) {
+      TileTokens& tile = tiles_[(last.tile - tiles_ + 1) % (ahead + 1)];
+      if (!find_tile(std::int64_t{last.tile->first} + simd::tile_tokens, end, tile)) return false;
+      next.tile = &tile;
+    }
     find_rows(next);
     return true;
   }
@@ -298,8 +301,9 @@ class AttendTask {
 
   /// Where the tokens' rows are; tokens that nobody sees are given those of one that is there, to the end of a group.
   void find_rows(Item& item) const {
-    VisibleRanges const& all = item.tile.all;
+    VisibleRanges const& all = item.tile->all;
     std::int32_t const end = std::max(all.sinks, all.end);
+    item.planes.seen_end = end;
     item.planes.rows_end = (end + simd::row_group - 1) / simd::row_group * simd::row_group;
     add_rows(all.begin, all.sinks, item);
     add_rows(all.window, all.end, item);
@@ -309,7 +313,7 @@ class AttendTask {
       if (from >= to) return;
       for (simd::TokenTileRows* const rows : {&item.planes.keys, &item.planes.values}) {
         std::fill(rows->codes + from, rows->codes + to, rows->codes[seen]);
-        std::fill(rows->params + from, rows->params + to, rows->params[seen]);
+        if (rows->params[seen] != nullptr) std::fill(rows->params + from, rows->params + to, rows->params[seen]);
       }
     };
     fill(0, all.begin);
@@ -321,7 +325,7 @@ class AttendTask {
   void add_rows(std::int32_t begin, std::int32_t end, Item& item) const {
     AttendLayers const& layers = call_->layers;
     for (std::int32_t t = begin; t < end;) {
-      std::int32_t const token = item.tile.first + t, index = token / shape_.block_size;
+      std::int32_t const token = item.tile->first + t, index = token / shape_.block_size;
       std::int32_t const slot = token - index * shape_.block_size;
       bool const is_sink = token < shape_.sinks;  // the blocks between the sinks and the window are not in the row
       BlockId const block{sequence_->blocks[is_sink ? index : index - sequence_->num_hidden]};
@@ -379,6 +383,7 @@ class AttendTask {
   std::vector<float> slopes_;
   std::vector<AttentionAccumulator> parts_, total_;  // of each kv head
   static constexpr int ahead = 2;
+  TileTokens tiles_[ahead + 1];
   Item items_[ahead + 1];
 };
 

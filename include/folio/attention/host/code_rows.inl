@@ -161,6 +161,11 @@ inline void unpack_values(TokenTile const& tile) {
   with_copies<C>(tile, [&]<int Copies>() { unpack_value_copies<C, Copies>(tile); });
 }
 
+/// A row's sums so far, times what is kept of them: 0 where there are none yet, whatever is there.
+[[nodiscard]] inline Floats kept(float const* sums, float rescale) {
+  return rescale != 0.0F ? load<Floats>(sums) * splat(rescale) : Floats{};
+}
+
 /// From sums of products to those of weighted values.
 template <bool Channels>
 inline void add_products(TokenTile const& tile, WeightRows const& w, int row, std::int32_t column,
@@ -170,9 +175,9 @@ inline void add_products(TokenTile const& tile, WeightRows const& w, int row, st
     Floats const sum =
         (products - w.zero_point_corrections[row]) * w.scales[row] * load<Floats>(tile.channel_scales + column);
     Floats const shift = w.shifts[row] * load<Floats>(tile.channel_offsets + column);
-    store(out, load<Floats>(out) * w.rescale[row] + (sum + shift));
+    store(out, kept(out, w.rescale[row]) + (sum + shift));
   } else {
-    store(out, load<Floats>(out) * w.rescale[row] + (products * w.scales[row] + w.shifts[row]));
+    store(out, kept(out, w.rescale[row]) + (products * w.scales[row] + w.shifts[row]));
   }
 }
 

@@ -142,9 +142,10 @@ inline void add_columns(TokenTile const& tile, WeightRows const& w, std::int32_t
   Floats sums[4][std::size_t{V}];
   FOLIO_UNROLL
   for (int r = 0; r < block_rows; ++r) {
+    float const rescale = w.rescale[r] / E::factor, *const out = w.out + r * w.out_stride + d;
+    bool const any = rescale != 0.0F;  // else there are no sums yet, whatever is there
     FOLIO_UNROLL
-    for (int v = 0; v < V; ++v)
-      sums[r][v] = load<Floats>(w.out + r * w.out_stride + d + v * lanes) * splat(w.rescale[r] / E::factor);
+    for (int v = 0; v < V; ++v) sums[r][v] = any ? load<Floats>(out + v * lanes) * splat(rescale) : Floats{};
   }
   for (std::int32_t t = w.begin; t < w.end; ++t) {
     if (t % 2 == 0) prefetch(tile, 1);

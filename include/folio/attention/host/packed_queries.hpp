@@ -47,12 +47,14 @@ using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 /// The queries of a task, as the key format's kernels take them, in whole blocks of rows.
 class PackedQueries {
  public:
-  /// Makes room for rows of `dim` elements. `dims`: whose code is at each column, where the kernels take integers.
-  /// Takes from the heap only what is more than ever before.
-  void begin(simd::RowKernels const& kernels, std::int32_t const* dims, std::int32_t rows, std::int32_t dim) {
+  /// Makes room for rows of `dim` elements. `dims`: whose code is at each column, where the kernels take integers;
+  /// `in_order`: each at its own. Takes from the heap only what is more than ever before.
+  void begin(simd::RowKernels const& kernels, std::int32_t const* dims, bool in_order, std::int32_t rows,
+             std::int32_t dim) {
     quantize_ = kernels.quantize_queries;
     for_each_tile_ = kernels.has_channels;
     dims_ = dims;
+    in_order_ = in_order;
     dim_ = dim;
     stride_ = (dim + 15) / 16 * 16;
     rows_ = (rows + simd::block_rows - 1) / simd::block_rows * simd::block_rows;
@@ -79,8 +81,13 @@ class PackedQueries {
     for (std::int32_t i = 0; columns_ != 0 && i < rows_; ++i) {
       float const* const from = floats_.data() + to_size(i) * to_size(stride_);
       float* const to = placed_row(i);
-      for (std::int32_t column = 0; column < columns_; ++column)
-        to[column] = dims_[column] < dim_ ? from[dims_[column]] : 0.0F;
+      if (in_order_) {
+        std::copy_n(from, dim_, to);
+        std::fill(to + dim_, to + columns_, 0.0F);
+      } else {
+        for (std::int32_t column = 0; column < columns_; ++column)
+          to[column] = dims_[column] < dim_ ? from[dims_[column]] : 0.0F;
+      }
       if (!for_each_tile_ && (i + 1) % simd::block_rows == 0) quantize(i + 1 - simd::block_rows, {});
     }
   }
@@ -141,7 +148,7 @@ class PackedQueries {
 
   void (*quantize_)(simd::TokenTile const&, float const*, std::int32_t, simd::QueryIntegers const&,
                     simd::QueryIntegers const*) = nullptr;
-  bool for_each_tile_ = false;
+  bool for_each_tile_ = false, in_order_ = false;
   std::int32_t const* dims_ = nullptr;
   std::int32_t dim_ = 0, stride_ = 0, rows_ = 0, columns_ = 0;
   AlignedVector<float> floats_, placed_;  // by dims, and by columns

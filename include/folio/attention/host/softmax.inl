@@ -64,7 +64,8 @@ inline void shape_scores(TokenTile const& tile, ScoreShape const& shape, float* 
 
 /// The running softmax of 4 rows (Milakov and Gimelshein, arXiv:1805.02867): takes in the scores of a tile, of which
 /// those of hidden tokens are `hidden_score`, and leaves weights. `rescale`: what the rows' sums so far are multiplied
-/// by. A NaN among the scores that are seen makes the row's sum one, whichever of two a comparison takes.
+/// by; 0 where there are none. A NaN among the scores that are seen makes the row's sum one, whichever of two a
+/// comparison takes.
 inline void online_softmax(TokenTile const& tile, float* scores, SoftmaxState* states, float* rescale) {
   std::int32_t const end = tile.rows_end();
   Floats most[4], weights[4] = {};
@@ -78,7 +79,7 @@ inline void online_softmax(TokenTile const& tile, float* scores, SoftmaxState* s
   float next[4];
   for (int r = 0; r < block_rows; ++r) {
     float const before = states[r].max, now = before > best[r] ? before : best[r];
-    rescale[r] = before == now ? 1.0F : before == hidden_score ? 0.0F : std::exp(before - now);
+    rescale[r] = states[r].empty() ? 0.0F : before == now ? 1.0F : std::exp(before - now);
     states[r].max = now;
     next[r] = now == hidden_score ? 0.0F : now;  // all are hidden, and so they stay
   }

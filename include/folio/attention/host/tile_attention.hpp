@@ -46,7 +46,7 @@ struct ScoreShapes {
 /// A tile's keys and values in one kv head, and floats for rows that have no kernels of their own.
 struct TilePlanes {
   simd::TokenTileRows keys, values;
-  std::int32_t rows_end = 0;  ///< tokens that have rows
+  std::int32_t seen_end = 0, rows_end = 0;  ///< tokens up to the last that is seen, and those that have rows
   std::vector<float> decoded_keys, decoded_values;
 };
 
@@ -65,16 +65,12 @@ struct AttentionAccumulator {
     states.reserve(to_size(num_rows));
     sums.reserve(to_size(num_rows + simd::block_rows) * to_size(num_columns));
   }
-  /// Of rows that saw nothing the sums say nothing, until a part is merged into them.
-  void clear_states(std::int32_t num_rows, std::int32_t num_columns) {
+  /// Of rows that saw nothing: their sums say nothing, until a tile or a part is added.
+  void clear(std::int32_t num_rows, std::int32_t num_columns) {
     rows = num_rows;
     columns = num_columns;
     states.assign(to_size(rows), {simd::hidden_score, 0.0F});
     sums.resize(to_size(rows + simd::block_rows) * to_size(columns));
-  }
-  void clear(std::int32_t num_rows, std::int32_t num_columns) {
-    clear_states(num_rows, num_columns);
-    std::fill_n(sums.begin(), rows * columns, 0.0F);
   }
   [[nodiscard]] float* row(std::int32_t i) { return sums.data() + to_size(i) * to_size(columns); }
 
@@ -142,14 +138,21 @@ class TileAttention {
     if (values.prepare_values != nullptr)
       make_room(values.is_integer, columns_, values_, unpacked_values_, wide_values_);
     value_dims_.resize(to_size(columns_));
+    value_places_.resize(to_size(shape.value_dim));
     values_in_order_ = true;
     for (std::int32_t column = 0; column < columns_; ++column) {
       std::int32_t const d = value_dims_[to_size(column)] = values.value_dim_at(column, shape.value_dim);
       values_in_order_ = values_in_order_ && d == column;
+      if (d < shape.value_dim) value_places_[to_size(d)] = column;
     }
     key_dims_.resize(to_size(keys.is_integer ? keys.key_columns(shape.key_dim) : 0));
-    for (std::size_t column = 0; column < key_dims_.size(); ++column)
-      key_dims_[column] = keys.key_dim_at(static_cast<std::int32_t>(column), shape.key_dim);
+    keys_in_order_ = true;
+    for (std::size_t column = 0; column < key_dims_.size(); ++column) {
+      auto const at = static_cast<std::int32_t>(column);
+      key_dims_[column] = keys.key_dim_at(at, shape.key_dim);
+      keys_in_order_ =
+          keys_in_order_ && (at < shape.key_dim ? key_dims_[column] == at : key_dims_[column] >= shape.key_dim);
+    }
     if (keys.has_channels) make_channels(key_dims_, keys_, key_channels_);
     if (values.has_channels) make_channels(value_dims_, values_, value_channels_);
     if (keys.shuffle_bits != 0) {
@@ -165,11 +168,10 @@ class TileAttention {
   }
 
   void begin(PackedQueries& queries) const {
-    queries.begin(key_kernels_, key_dims_.data(), shape_.rows(), shape_.key_dim);
+    queries.begin(key_kernels_, key_dims_.data(), keys_in_order_, shape_.rows(), shape_.key_dim);
   }
   void reserve(AttentionAccumulator& sums) const { sums.reserve(padded_rows(), columns_); }
   void clear(AttentionAccumulator& sums) const { sums.clear(padded_rows(), columns_); }
-  void clear_states(AttentionAccumulator& sums) const { sums.clear_states(padded_rows(), columns_); }
 
   /// The sums of a row times `norm`, in the order of the dims.
   void read_row(AttentionAccumulator& sums, std::int32_t row, float norm, float* out) const {
@@ -178,10 +180,8 @@ class TileAttention {
       for (std::int32_t d = 0; d < shape_.value_dim; ++d) out[d] = sum[d] * norm;
       return;
     }
-    for (std::int32_t column = 0; column < columns_; ++column) {
-      std::int32_t const d = value_dims_[to_size(column)];
-      if (d < shape_.value_dim) out[d] = sum[column] * norm;
-    }
+    std::int32_t const* const columns = value_places_.data();
+    for (std::int32_t d = 0; d < shape_.value_dim; ++d) out[d] = sum[columns[d]] * norm;
   }
 
   /// What a thread has while it adds tiles: the processor made ready. One at a time in a thread.
@@ -208,7 +208,7 @@ class TileAttention {
            ScoreShapes const* shapes, PackedQueries& queries, AttentionAccumulator& sums) {
     keys_.tokens = values_.tokens = std::max(tile.all.sinks, tile.all.end);
     simd::PrefetchRows ahead;
-    if (next != nullptr) ahead = {&next->keys, &next->values, row_bytes_[0], row_bytes_[1], next->rows_end};
+    if (next != nullptr) ahead = {&next->keys, &next->values, row_bytes_[0], row_bytes_[1], next->seen_end};
     keys_.ahead = values_.ahead = next != nullptr ? &ahead : nullptr;
     prepare(keys_, key_kernels_.load_key_params, key_kernels_.prepare_keys, planes.keys, wide_keys_);
     prepare(values_, value_kernels_.load_value_params, value_kernels_.prepare_values, planes.values, wide_values_);
@@ -299,20 +299,22 @@ class TileAttention {
   }
 
   void shape_scores(ScoreShapes const& shapes, std::int32_t first, std::int32_t row, float* scores) const {
-    std::int32_t const position = shapes.first_position + row / shape_.heads;
+    std::int32_t const position = shapes.first_position + query_of(row);
     float const slope = shapes.slopes != nullptr ? shapes.slopes[row] : 0.0F;
     key_kernels_.shape_scores(keys_, {shapes.soft_cap, slope, first - position}, scores);
   }
 
+  /// Without a division where steps are decoded.
+  [[nodiscard]] std::int32_t query_of(std::int32_t row) const { return shape_.queries == 1 ? 0 : row / shape_.heads; }
   [[nodiscard]] VisibleRanges const& visible(TileTokens const& tile, std::int32_t row) const {
-    return tile.visible[to_size(row / shape_.heads)];
+    return tile.visible[to_size(query_of(row))];
   }
 
   void hide(TileTokens const& tile, std::int32_t row, float* scores) const {
     VisibleRanges const& seen = visible(tile, row);
     std::int32_t const end = values_.rows_end();
     if (!tile.bits.empty()) {
-      std::uint64_t const bits = tile.bits[to_size(row / shape_.heads)];
+      std::uint64_t const bits = tile.bits[to_size(query_of(row))];
       for (std::int32_t t = 0; t < end; ++t)
         if ((bits >> t & 1U) == 0) scores[t] = simd::hidden_score;
       return;
@@ -320,14 +322,17 @@ class TileAttention {
     if (seen.all()) return;
     std::fill(scores, scores + seen.begin, simd::hidden_score);
     std::fill(scores + seen.sinks, scores + seen.window, simd::hidden_score);
-    if (seen.end < end) std::fill(scores + seen.end, scores + end, simd::hidden_score);
+    for (std::int32_t group = seen.end / simd::row_group * simd::row_group; group < end; group += simd::row_group)
+      for (std::int32_t t = group; t < group + simd::row_group; ++t)  // of constant length, which vectorizes
+        scores[t] = t < seen.end ? scores[t] : simd::hidden_score;
   }
 
   /// Integers of hidden tokens weigh nothing; a stored NaN would. So floats are read where they are seen: at once where
   /// all rows see the same, else row by row.
   void add_values(TileTokens const& tile, std::int32_t row, std::int32_t rows, simd::WeightRows weights) {
     bool same = tile.bits.empty();
-    for (std::int32_t r = 1; r < rows; ++r) same = same && visible(tile, row + r) == visible(tile, row);
+    for (std::int32_t r = 1; r < rows && shape_.queries > 1; ++r)
+      same = same && visible(tile, row + r) == visible(tile, row);
     if (value_kernels_.is_integer) {
       weights.end = values_.tokens;
       value_kernels_.add(values_, weights);
@@ -345,7 +350,7 @@ class TileAttention {
         if (tile.bits.empty())
           add_ranges(visible(tile, row + r), single);
         else
-          add_bits(tile.bits[to_size((row + r) / shape_.heads)], single);
+          add_bits(tile.bits[to_size(query_of(row + r))], single);
       }
     }
   }
@@ -377,8 +382,9 @@ class TileAttention {
   simd::RowKernels key_kernels_, value_kernels_;
   AttentionShape shape_{};
   std::int32_t columns_ = 0;
-  bool values_in_order_ = false;
+  bool keys_in_order_ = false, values_in_order_ = false;
   std::vector<std::int32_t> key_dims_, value_dims_;  // of the columns
+  std::vector<std::int32_t> value_places_;           // of the dims
   simd::TokenTile keys_, values_;
   AlignedVector<std::byte> unpacked_keys_, unpacked_values_;
   Wide wide_keys_, wide_values_;

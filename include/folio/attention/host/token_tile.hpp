@@ -46,7 +46,7 @@ struct TokenTileRows {
 struct PrefetchRows {
   TokenTileRows const *keys = nullptr, *values = nullptr;
   std::int32_t key_bytes = 0, value_bytes = 0;
-  std::int32_t tokens = tile_tokens;  ///< that have rows
+  std::int32_t tokens = tile_tokens;  ///< to ask for
   std::int32_t at = 0;                ///< of the keys, then of the values
 
   /// Always inlined: a call in a loop would cost it its registers.

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // A pool of more than 2^32 bytes and elements. The memory is sparse: only what is written takes pages.
+#include <cstdint>
 #include <cstring>
 #include <folio/folio.hpp>
 #include <type_traits>
@@ -142,4 +143,22 @@ TEST_CASE("a sequence of 2^31 - 6 tokens is attended to and gathered from, with 
   check_longest<true>({});
   check_longest<true>({.causal = false});
   check_longest<false>({.token_begin = 2 * large_block - 250});
+}
+
+TEST_CASE("a row of a block table that begins beyond 2^32 entries is that row") {
+  Cache cache({.num_blocks = {8}});
+  Sequence sequence = cache.create(20);
+  auto const batch = cache.batch({&sequence});
+  constexpr std::int32_t row = 8, width = (1 << 29) + 8;
+  std::int32_t const blocks[2] = {5, 7}, lengths[row + 1] = {0, 0, 0, 0, 0, 0, 0, 0, 20}, query_starts[row + 2] = {};
+  folio::GroupTable tables[1];
+  tables[0].pool = cache.pool();
+  tables[0].shape = cache.shape();
+  // Only this row is there: 16 GiB of table before it are not.
+  tables[0].blocks = reinterpret_cast<std::int32_t const*>(reinterpret_cast<std::uintptr_t>(blocks) -
+                                                           sizeof(std::int32_t) * std::uint64_t{row} * width);
+  tables[0].width = width;
+  std::remove_cv_t<decltype(batch.view())> const view(tables, lengths, query_starts, row + 1, 0);
+  CHECK(view.sequence(row, 0).block_id(0) == BlockId{5});
+  CHECK(view.sequence(row, 0).block_id(16) == BlockId{7});
 }

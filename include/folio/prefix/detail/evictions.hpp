@@ -31,8 +31,8 @@ class PrefixEvictions {
   static constexpr bool keeps_keys = policy_wants_keys || Sink::wants_keys;
 
   /// Of nodes and blocks that it does not own.
-  PrefixEvictions(PrefixNodes& nodes, PrefixBlocks& blocks, PrefixCounters& counters, Eviction eviction, Sink sink)
-      : policy(std::move(eviction)), sink(std::move(sink)), nodes_(nodes), blocks_(blocks), counters_(counters) {}
+  PrefixEvictions(PrefixNodes& nodes, PrefixBlocks& blocks, PrefixCounters& counters, Eviction eviction, Sink listener)
+      : policy(std::move(eviction)), sink(std::move(listener)), nodes_(nodes), blocks_(blocks), counters_(counters) {}
 
   Eviction policy;
   Sink sink;

@@ -28,7 +28,8 @@ struct EngineOptions {
   std::int32_t batch_tokens = 256;
   std::int32_t max_tokens = 128;
   std::int32_t samples = 1;
-  bool prefix = true;  ///< requests take what others computed of their opening
+  bool prefix = true;        ///< requests take what others computed of their opening
+  std::int32_t tenants = 1;  ///< request i is of tenant i % tenants
   Sampling sampling;
   folio::ThreadPool* threads = nullptr;
 };
@@ -48,6 +49,18 @@ class Observer {
   virtual void on_step(Progress const& progress) = 0;
 };
 
+/// What a run did for one tenant.
+struct TenantResult {
+  std::int64_t requests = 0, prompt_tokens = 0, generated_tokens = 0;
+  std::int64_t cached_tokens = 0, looked_up_tokens = 0;  ///< as RunResult's
+  std::int64_t bytes_share = 0;  ///< its part of the cache: what it keeps for later prompts goes last up to there
+  std::int64_t bytes_peak = 0;   ///< in blocks that its sequences had when the cache was fullest
+  std::int64_t bytes_kept = 0;   ///< kept for later prompts at the end, by whoever stored it first
+  [[nodiscard]] double hit_rate() const {
+    return looked_up_tokens == 0 ? 0.0 : static_cast<double>(cached_tokens) / static_cast<double>(looked_up_tokens);
+  }
+};
+
 /// What a run did.
 struct RunResult {
   std::string device;                            ///< "host", or "cuda: " and the GPU's name
@@ -65,9 +78,10 @@ struct RunResult {
   }
 
   double bytes_per_token = 0;
-  std::int64_t memory_bytes = 0;      ///< of the whole cache
-  std::int64_t bytes_peak = 0;        ///< in blocks that sequences had at the step when they had most
-  std::int64_t bytes_ahead = 0;       ///< the most that was held ahead of use at once, besides
+  std::int64_t memory_bytes = 0;  ///< of the whole cache
+  std::int64_t bytes_peak = 0;    ///< in blocks that sequences had at the step when they had most
+  std::int64_t bytes_ahead = 0;   ///< the most that was held ahead of use at once, besides
+  std::vector<TenantResult> tenants;
   std::int64_t bytes_contiguous = 0;  ///< peak_sequences * the model's context * bytes_per_token
   std::int64_t peak_sequences = 0;    ///< the most sequences that held blocks at once
   double waste = 0;                   ///< at the peak: empty slots, as a share of the slots held

@@ -50,6 +50,7 @@ EngineOptions engine_options(Options const& options, folio::ThreadPool& threads)
   out.max_tokens = options.max_tokens;
   out.samples = options.samples;
   out.prefix = options.prefix;
+  out.tenants = options.tenants;
   out.sampling = options.sampling;
   out.threads = &threads;
   return out;

@@ -37,6 +37,7 @@ struct Options {
   std::int32_t max_tokens = 128;  ///< generated per sample
   std::int32_t samples = 1;       ///< per prompt
   bool prefix = true;             ///< requests take what others computed of their opening
+  std::int32_t tenants = 1;       ///< that requests belong to, in turn
   std::int32_t batch_tokens = 256;
   std::int64_t memory_bytes = 0;  ///< for the KV cache; 0: as much as all requests need at once, at most 1 GiB
   std::int32_t threads = 0;       ///< 0: one per hardware thread
@@ -138,6 +139,10 @@ struct Option {
        "computed it, and leaves what it computes; when memory is short, what nobody holds is evicted, the least "
        "recently used first",
        [](Options& o, std::string_view s) { o.prefix = v::on_or_off("--prefix", s); }},
+      {"--tenants", "N",
+       "requests belong to N tenants in turn, who share the memory fairly: what one keeps for later prompts beyond its "
+       "part is evicted first (default 1)",
+       [](Options& o, std::string_view s) { o.tenants = v::integer("--tenants", s, 1, 1024); }},
       {"--batch-tokens", "N", "most tokens in one step; longer prompts are computed in chunks (default 256)",
        [](Options& o, std::string_view s) { o.batch_tokens = v::integer("--batch-tokens", s, 1, 1 << 20); }},
       {"--threads", "N", "threads (default: one for each hardware thread)",

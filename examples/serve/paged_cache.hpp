@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <folio/folio.hpp>
+#include <folio/prefix/batched_lookup.hpp>
 #include <memory>
 #include <span>
 #include <string>
@@ -29,10 +30,15 @@ class PagedCache {
   /// "host", or "cuda: " and the GPU's name.
   [[nodiscard]] virtual std::string device() const = 0;
 
-  /// A sequence that begins with what the cache has of these tokens, at most all but the last one.
-  [[nodiscard]] virtual folio::Sequence create(std::span<std::int32_t const> tokens) = 0;
-  /// Keeps the whole blocks of these tokens, the first of a sequence, for later ones. They must have been computed.
-  virtual void keep(folio::Sequence& sequence, std::span<std::int32_t const> tokens) = 0;
+  /// A sequence that begins with what the cache has of these tokens, at most all but the last one. What it keeps counts
+  /// for `tenant`.
+  [[nodiscard]] virtual folio::Sequence create(std::span<std::int32_t const> tokens, std::int32_t tenant) = 0;
+  /// Keeps the whole blocks of the tokens of these sequences, which must have been computed, for later ones.
+  virtual void keep(std::span<folio::NamedSequence const> sequences) = 0;
+  /// What tenants keep is evicted so that what is left is as their weights, as far as they use it.
+  virtual void set_weight(std::int32_t tenant, double weight) = 0;
+  /// Blocks that are kept for later ones and count for this tenant.
+  [[nodiscard]] virtual std::int64_t num_kept_blocks_of(std::int32_t tenant) const = 0;
 
   // As of folio::KvCache.
   [[nodiscard]] virtual folio::Sequence create() = 0;
@@ -66,11 +72,18 @@ struct CacheRequest {
 template <class Cache>
 class PagedCacheOf : public PagedCache {
  public:
-  [[nodiscard]] folio::Sequence create(std::span<std::int32_t const> tokens) override {
-    return cache_.create(folio::Prefix(tokens));
+  [[nodiscard]] folio::Sequence create(std::span<std::int32_t const> tokens, std::int32_t tenant) override {
+    return cache_.create(folio::Prefix(tokens), tenant);
   }
-  void keep(folio::Sequence& sequence, std::span<std::int32_t const> tokens) override {
-    cache_.insert(sequence, folio::Prefix(tokens));
+  void keep(std::span<folio::NamedSequence const> sequences) override { folio::insert_all(cache_, sequences); }
+  void set_weight(std::int32_t tenant, double weight) override {
+    cache_.prefixes().eviction().set_share(tenant, {.weight = weight});
+  }
+  [[nodiscard]] std::int64_t num_kept_blocks_of(std::int32_t tenant) const override {
+    std::int64_t kept = 0;
+    for (folio::TenantGauges const& one : cache_.prefix_gauges().tenants)
+      kept += one.tenant == tenant ? one.kept_blocks : 0;
+    return kept;
   }
 
   [[nodiscard]] folio::Sequence create() override { return cache_.create(); }

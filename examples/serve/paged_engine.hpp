@@ -19,9 +19,11 @@
 #include <cstdint>
 #include <deque>
 #include <folio/folio.hpp>
+#include <folio/planning.hpp>
 #include <folio/reservation.hpp>
 #include <limits>
 #include <memory>
+#include <set>
 #include <span>
 #include <stdexcept>
 #include <utility>
@@ -80,6 +82,9 @@ class PagedEngine final : public Engine {
     result_.forks = stats.counters.forks;
     result_.block_copies = stats.counters.copies;
     result_.evictions = stats.prefixes.evicted_blocks;
+    for (std::int32_t i = 0; i < options_.tenants; ++i)
+      result_.tenants[static_cast<std::size_t>(i)].bytes_kept =
+          cache_->num_kept_blocks_of(i) * cache_->budget().block_bytes;
     result_.bytes_per_token = cache_->bytes_per_token();
     result_.memory_bytes = cache_->memory_bytes();
     result_.bytes_contiguous = static_cast<std::int64_t>(static_cast<double>(result_.peak_sequences) *
@@ -98,6 +103,7 @@ class PagedEngine final : public Engine {
 
   void begin() {
     result_ = {};
+    result_.tenants.resize(static_cast<std::size_t>(options_.tenants));
     for (std::size_t i = 0; i < prompts_.size(); ++i) {
       auto generation = std::make_unique<Generation>();
       generation->request = static_cast<std::int32_t>(i);
@@ -105,8 +111,33 @@ class PagedEngine final : public Engine {
       generation->forks_to_come = options_.samples - 1;
       generation->tokens = prompts_[i];
       result_.prompt_tokens += generation->prompt_size;
+      tenant_of(*generation).prompt_tokens += generation->prompt_size;
+      ++tenant_of(*generation).requests;
       waiting_.push_back(std::move(generation));
       result_.completions.emplace_back(options_.samples);
+    }
+    split_memory();
+  }
+
+  [[nodiscard]] std::int32_t tenant_number(Generation const& generation) const {
+    return generation.request % options_.tenants;
+  }
+  TenantResult& tenant_of(Generation const& generation) {
+    return result_.tenants[static_cast<std::size_t>(tenant_number(generation))];
+  }
+
+  /// Each tenant's part of the cache: equal ones, but by the tokens that its requests
+  /// have and may generate none has less than half of another.
+  void split_memory() {
+    std::vector<folio::MemoryClaim> claims;
+    for (TenantResult const& tenant : result_.tenants)
+      claims.push_back({static_cast<double>(
+          std::max<std::int64_t>(1, tenant.prompt_tokens + tenant.requests * options_.samples * options_.max_tokens))});
+    auto const blocks = folio::fair_split(claims, static_cast<double>(cache_->num_blocks()), 0.5);
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      cache_->set_weight(static_cast<std::int32_t>(i), blocks[i]);
+      result_.tenants[i].bytes_share =
+          static_cast<std::int64_t>(blocks[i] * static_cast<double>(cache_->budget().block_bytes));
     }
   }
 
@@ -180,16 +211,23 @@ class PagedEngine final : public Engine {
   void admit() {
     while (!crowded_ && room_ > 0 && !waiting_.empty()) {
       Generation& next = *waiting_.front();
-      next.sequence = options_.prefix ? cache_->create(next.tokens) : cache_->create();
+      next.sequence = options_.prefix ? cache_->create(next.tokens, tenant_number(next)) : cache_->create();
       if (!hold_ahead(next) && !running_.empty()) return next.leave();
       next.num_kept = next.num_computed();
-      result_.cached_tokens += next.num_computed();
-      result_.looked_up_tokens += options_.prefix ? static_cast<std::int64_t>(next.tokens.size()) : 0;
+      note_found(next);
       running_.push_back(std::move(waiting_.front()));
       waiting_.pop_front();
       std::int32_t const n = std::min(next.num_pending(), room_);
       if (append_or_preempt(running_.size() - 1, n)) schedule(next, n);
     }
+  }
+
+  void note_found(Generation const& next) {
+    std::int64_t const looked_up = options_.prefix ? static_cast<std::int64_t>(next.tokens.size()) : 0;
+    result_.cached_tokens += next.num_computed();
+    result_.looked_up_tokens += looked_up;
+    tenant_of(next).cached_tokens += next.num_computed();
+    tenant_of(next).looked_up_tokens += looked_up;
   }
 
   /// Holds blocks for the tokens that a generation knows and has not computed, and for those that it and its forks are
@@ -234,13 +272,16 @@ class PagedEngine final : public Engine {
   /// Leaves in the cache, for others, the blocks that this step has made whole.
   void keep_prefixes() {
     std::int32_t const block_size = cache_->budget().shape.block_size;
+    std::vector<folio::NamedSequence> grown;
     for (Work const& work : work_) {
       Generation& generation = *work.generation;
       std::int32_t const computed = generation.num_computed();
       if (!options_.prefix || computed / block_size == generation.num_kept / block_size) continue;
-      cache_->keep(generation.sequence, std::span(generation.tokens).first(static_cast<std::size_t>(computed)));
+      grown.push_back({&generation.sequence,
+                       std::span<std::int32_t const>(generation.tokens).first(static_cast<std::size_t>(computed))});
       generation.num_kept = computed;
     }
+    cache_->keep(grown);
   }
 
   /// Draws the next token of every generation that has all its tokens in the cache.
@@ -293,6 +334,7 @@ class PagedEngine final : public Engine {
     observer.on_token(index_of(generation), token);
     generation.tokens.push_back(token);
     ++result_.generated_tokens;
+    ++tenant_of(generation).generated_tokens;
     Tokens const& stops = model_.config().stop_tokens;
     bool const stopped = std::find(stops.begin(), stops.end(), token) != stops.end();
     if (!stopped && generation.num_generated() < options_.max_tokens) return;
@@ -314,12 +356,26 @@ class PagedEngine final : public Engine {
     std::int64_t const used = cache_->num_live_blocks() - ahead;
     if (used <= used_at_peak_) return;
     used_at_peak_ = used;
+    note_tenants();
     folio::Stats const stats = used_alone(cache_->stats());
     std::vector<folio::Sequence const*> sequences;
     for (Item const& item : running_) sequences.push_back(&item->sequence);
     result_.bytes_peak = stats.bytes_live;
     result_.waste = stats.waste();
     result_.waste_beyond_last_blocks = waste_beyond_last_blocks(stats, sequences, cache_->budget().shape.block_size);
+  }
+
+  /// What each tenant's sequences have now.
+  void note_tenants() {
+    std::vector<std::set<folio::BlockId>> blocks(result_.tenants.size());
+    for (Item const& item : running_) {
+      auto const ids = item->sequence.blocks();
+      blocks[static_cast<std::size_t>(tenant_number(*item))].insert(ids.begin(), ids.end());
+    }
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      blocks[i].erase(folio::null_block);  // given back when it left a window
+      result_.tenants[i].bytes_peak = static_cast<std::int64_t>(blocks[i].size()) * cache_->budget().block_bytes;
+    }
   }
 
   /// The gauges without the blocks that are held ahead: what sequences have.

@@ -31,6 +31,21 @@ struct Report {
   }
 };
 
+/// A list of objects.
+[[nodiscard]] inline std::string to_json(std::vector<TenantResult> const& tenants) {
+  std::string out;
+  for (TenantResult const& one : tenants)
+    out += (out.empty() ? "" : ", ") + std::string("{\"requests\": ") + std::to_string(one.requests) +
+           ", \"prompt_tokens\": " + std::to_string(one.prompt_tokens) +
+           ", \"generated_tokens\": " + std::to_string(one.generated_tokens) +
+           ", \"cached_tokens\": " + std::to_string(one.cached_tokens) +
+           ", \"hit_rate\": " + json_number(one.hit_rate()) +
+           ", \"kv_bytes_share\": " + std::to_string(one.bytes_share) +
+           ", \"kv_bytes_peak\": " + std::to_string(one.bytes_peak) +
+           ", \"kv_bytes_kept\": " + std::to_string(one.bytes_kept) + "}";
+  return "[" + out + "]";
+}
+
 /// One JSON object on one line.
 [[nodiscard]] inline std::string to_json(Report const& report) {
   RunResult const& run = report.run;
@@ -58,6 +73,7 @@ struct Report {
   add("kv_bytes_ahead", std::to_string(run.bytes_ahead));
   add("kv_bytes_contiguous", std::to_string(run.bytes_contiguous));
   add("peak_sequences", std::to_string(run.peak_sequences));
+  add("tenants", to_json(run.tenants));
   add("waste", json_number(run.waste));
   add("waste_beyond_last_blocks", json_number(run.waste_beyond_last_blocks));
   add("preemptions", std::to_string(run.preemptions));
@@ -113,6 +129,14 @@ struct Report {
       {"forks", count(run.forks) + ", " + count(run.block_copies) + " blocks copied on write"},
       {"preemptions", count(run.preemptions)},
   };
+  for (std::size_t i = 0; run.tenants.size() > 1 && i < run.tenants.size(); ++i) {
+    TenantResult const& one = run.tenants[i];
+    auto const bytes = [](std::int64_t n) { return spell_bytes(static_cast<double>(n)); };
+    rows.emplace_back("tenant " + count(static_cast<std::int64_t>(i)),
+                      count(one.requests) + " requests, " + percent(one.hit_rate()) + " found; part " +
+                          bytes(one.bytes_share) + ", peak " + bytes(one.bytes_peak) + ", kept " +
+                          bytes(one.bytes_kept));
+  }
   if (report.check && report.check->identical)
     rows.emplace_back("check", "every token is the same as alone on a contiguous f32 cache");
   if (report.check && !report.check->identical)

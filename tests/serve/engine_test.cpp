@@ -137,6 +137,54 @@ TEST_CASE("Blocks are held for what requests are expected to generate, once some
   CHECK(serve::check(model, prompts, options, result).identical);
 }
 
+TEST_CASE("Tenants share the memory, and each is told what it found and kept", "[serve]") {
+  ModelFolder const folder({});
+  serve::Llama const model(folder.path());
+  serve::EngineOptions options = some_options();
+  std::vector<Tokens> prompts = some_prompts();
+  prompts.insert(prompts.end(), {prompts[2], prompts[6], prompts[4]});  // of tenants 2, 0 and 1
+  options.memory_bytes = 2 * least_memory(model, prompts, options);
+  Silent observer;
+  serve::RunResult const one = serve::make_engine("f32", model, prompts, options)->run(observer);
+  REQUIRE(one.tenants.size() == 1);
+  CHECK(one.tenants[0].cached_tokens == one.cached_tokens);
+  options.tenants = 3;
+  serve::RunResult const three = serve::make_engine("f32", model, prompts, options)->run(observer);
+  CHECK(three.completions == one.completions);
+  REQUIRE(three.tenants.size() == 3);
+  serve::TenantResult all;
+  for (serve::TenantResult const& tenant : three.tenants) {
+    all.requests += tenant.requests;
+    all.prompt_tokens += tenant.prompt_tokens;
+    all.generated_tokens += tenant.generated_tokens;
+    all.cached_tokens += tenant.cached_tokens;
+    all.looked_up_tokens += tenant.looked_up_tokens;
+    all.bytes_share += tenant.bytes_share;
+    all.bytes_kept += tenant.bytes_kept;
+    CHECK(tenant.bytes_peak <= three.bytes_peak);
+    all.bytes_peak += tenant.bytes_peak;
+  }
+  CHECK(three.tenants[0].requests == 4);
+  CHECK(three.tenants[2].requests == 3);
+  CHECK(all.requests == 11);
+  CHECK(all.prompt_tokens == three.prompt_tokens);
+  CHECK(all.generated_tokens == three.generated_tokens);
+  CHECK(all.cached_tokens == three.cached_tokens);
+  CHECK(all.looked_up_tokens == three.looked_up_tokens);
+  CHECK(all.bytes_share <= three.memory_bytes);
+  CHECK(all.bytes_share > three.memory_bytes * 9 / 10);
+  CHECK(all.bytes_kept <= three.memory_bytes);
+  CHECK(all.bytes_kept > 0);
+  CHECK(all.bytes_peak >= three.bytes_peak);
+  // Who asks for more gets more, and by its rate nobody gets less than half of another.
+  auto const rate = [](serve::TenantResult const& t) { return static_cast<double>(t.prompt_tokens + 40 * t.requests); };
+  for (serve::TenantResult const& a : three.tenants)
+    for (serve::TenantResult const& b : three.tenants) {
+      CHECK((rate(a) < rate(b) || a.bytes_share + 1 >= b.bytes_share));
+      CHECK(static_cast<double>(a.bytes_share) / rate(a) >= 0.49 * static_cast<double>(b.bytes_share) / rate(b));
+    }
+}
+
 TEST_CASE("A sliding window needs less memory than the sequence is long", "[serve]") {
   ModelFolder const windowed({.architecture = "MistralForCausalLM", .config = R"("sliding_window": 20, )"});
   serve::Llama const model(windowed.path());

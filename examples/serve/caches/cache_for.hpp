@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <folio/eviction/fair.hpp>
 #include <folio/folio.hpp>
 #include <memory>
 #include <type_traits>
@@ -15,11 +16,12 @@
 namespace serve {
 
 /// A cache for models of one head dim. One type serves models with and without a sliding window: a window of 2^31 - 1
-/// tokens frees nothing. Prefixes are kept, and the least recently used go first.
+/// tokens frees nothing. Prefixes are kept; the least recently used go first, of the tenant that keeps the most for its
+/// share.
 template <std::int32_t HeadDim, class... Policies>
 using CacheFor = folio::KvCache<
     folio::Model<folio::ModelConfig{.head_dim = HeadDim, .groups = {folio::sliding_window(folio::dynamic)}}>,
-    folio::BlockSize<16>, folio::LruEviction, Policies...>;
+    folio::BlockSize<16>, folio::FairEviction<folio::LruEviction>, Policies...>;
 
 /// Calls make(dim) with the one of `HeadDims` that equals `head_dim`, as an integral constant: a unique_ptr, or nullptr
 /// when there is none.

@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <folio/block.hpp>
 #include <folio/error.hpp>
-#include <folio/ops/copy_blocks.hpp>
 #include <folio/sequence_store.hpp>
 #include <memory>
 #include <span>
@@ -81,7 +81,7 @@ struct CacheState : private BlockCopier {
     if (defers_copies)
       pending.copies[i].push_back(copy);
     else
-      ops::copy_blocks(pools[i], pools[i], block_bytes[i], {&copy, 1});
+      copy_block(i, copy);
   }
 };
 

@@ -8,6 +8,7 @@
 # - no include cycle, and no chain of more than 10 headers, 12 with CUDA's
 # - view.hpp reaches the device world only
 # - a policy includes the vocabulary and its room's helpers, and no other policy
+# - a room includes those before it in the order of data, and what is in no room nothing of bulk work
 # - no .hpp includes CUDA, CUB, Thrust, cooperative groups or a .cuh
 cmake_minimum_required(VERSION 3.25)
 
@@ -21,6 +22,8 @@ set(policy "^folio/(allocator|eviction|quantizer|layout)/")
 set(policy_may_include "^folio/((config|block|model|error)\\.hpp|cuda_runtime\\.cuh|containers/.*|[a-z]+/detail/.*\
 |allocator/allocator\\.hpp|eviction/(eviction|ghost_keys|indexed_heap)\\.hpp|layout/(layout|block_map)\\.hpp\
 |quantizer/(quantizer|basis|float_formats|hadamard|int_quantizer|packing|row_format|scaling)\\.hpp)$")
+# A token meets the rooms in this order; what is in no room is before `kernels`.
+set(rooms containers quantizer layout eviction prefix observe kernels attention ops precision)
 # block_map.hpp is not a policy: it joins the quantizers and the layout of one model for the view.
 set(joins_policies "^folio/layout/block_map\\.hpp$")
 set(cuda_include "^(cuda|cub|thrust|cooperative_groups|nv|nvtx3)[/_.]|^(cooperative_groups|cuda)$|\\.cuh$")
@@ -62,6 +65,29 @@ foreach(header IN LISTS headers)
     endif()
   endforeach()
   set(includes_${header} ${own})
+endforeach()
+
+# Sets `out` to the number of a header's room in the order; -1 for an umbrella, for CUDA's headers in no room, and for allocators.
+function(room_of header out)
+  set(number -1)
+  if(header MATCHES "^folio/([a-z]+)/")
+    list(FIND rooms ${CMAKE_MATCH_1} number)
+  elseif(header MATCHES "\\.hpp$" AND NOT header STREQUAL "folio/folio.hpp")
+    list(FIND rooms kernels number)
+    math(EXPR number "${number} - 1")
+  endif()
+  set(${out} ${number} PARENT_SCOPE)
+endfunction()
+foreach(header IN LISTS headers)
+  room_of(${header} own)
+  foreach(included IN LISTS includes_${header})
+    if(own GREATER -1 AND included MATCHES "^folio/[a-z]+/")
+      room_of(${included} theirs)
+      if(theirs GREATER own)
+        problem("${header} includes ${included}: a room stands on those before it")
+      endif()
+    endif()
+  endforeach()
 endforeach()
 
 # Sets depth_<header>, the longest chain that starts at it, and reach_<header>, all that it includes in the end.

@@ -45,14 +45,6 @@ inline void check_tree_tokens(AttentionParams const& params, std::int32_t num_qu
                 "; give the tree in several steps");
 }
 
-/// The elements from a token's row to the next: `stride`, or `row` where it is 0. Throws Error where rows overlap.
-inline std::int64_t checked_stride(std::int64_t stride, std::int64_t row, char const* what) {
-  if (stride != 0 && stride < row)
-    throw Error(std::string("folio: the rows of ") + what + " have " + std::to_string(row) +
-                " elements, so they cannot begin " + std::to_string(stride) + " apart; give 0 where they touch");
-  return stride != 0 ? stride : row;
-}
-
 /// Throws Error where a layer asks for what the step's plan was not made for.
 inline void check_planned(std::int32_t planned_heads, std::int32_t num_query_heads, AttentionParams const& planned,
                           AttentionParams const& params) {

@@ -44,10 +44,4 @@ struct AttentionIo {
 template <class T, class Out>
 AttentionIo(T const*, std::int32_t, Out*, float* = nullptr, std::int64_t = 0, std::int64_t = 0) -> AttentionIo<T, Out>;
 
-/// Row strides of the keys and values that ops::append writes, as of AttentionIo: so those of a fused QKV projection
-/// are read where they are.
-struct RowStrides {
-  std::int64_t keys = 0, values = 0;
-};
-
 }  // namespace folio

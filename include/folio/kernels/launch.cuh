@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <folio/attention/checks.hpp>
 #include <folio/cuda_runtime.cuh>
 #include <folio/device_view.hpp>
+#include <folio/kernels/row_strides.hpp>
 #include <folio/kernels/with_group.hpp>
 #include <string>
 #include <type_traits>

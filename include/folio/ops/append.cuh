@@ -3,10 +3,10 @@
 #pragma once
 // Writes a step's new keys and values into their slots, on the device: quantize and scatter in one pass.
 
-#include <folio/attention/params.hpp>
 #include <folio/kernels/element.cuh>
 #include <folio/kernels/lanes.cuh>
 #include <folio/kernels/launch.cuh>
+#include <folio/kernels/row_strides.hpp>
 #include <folio/view.hpp>
 
 namespace folio::ops {

@@ -4,9 +4,8 @@
 // Writes a step's new keys and values into their slots. Host only.
 
 #include <cstdint>
-#include <folio/attention/checks.hpp>
-#include <folio/attention/params.hpp>
 #include <folio/executor.hpp>
+#include <folio/kernels/row_strides.hpp>
 #include <folio/kernels/rows.hpp>
 #include <folio/kernels/with_group.hpp>
 #include <type_traits>

@@ -20,6 +20,7 @@
 #include <folio/attention/params.hpp>
 #include <folio/block.hpp>
 #include <folio/error.hpp>
+#include <folio/kernels/row_strides.hpp>
 #include <folio/kernels/rows.hpp>
 #include <folio/kernels/with_group.hpp>
 #include <type_traits>

@@ -10,6 +10,7 @@
 #include <folio/attention/checks.hpp>
 #include <folio/attention/params.hpp>
 #include <folio/error.hpp>
+#include <folio/kernels/row_strides.hpp>
 #include <folio/kernels/rows.hpp>
 #include <folio/kernels/token_range.hpp>
 #include <folio/ops/append.hpp>

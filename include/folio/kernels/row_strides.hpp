@@ -1,0 +1,30 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// How far apart the rows of two tokens are, where a caller has them. Host only.
+
+#include <cstdint>
+#include <folio/error.hpp>
+#include <string>
+
+namespace folio {
+
+/// Row strides of the keys and values that ops::append writes: the distance between two tokens' rows, in elements; 0:
+/// they lie next to each other. So those of a fused QKV projection are read where they are.
+struct RowStrides {
+  std::int64_t keys = 0, values = 0;
+};
+
+namespace detail {
+
+/// The elements from a token's row to the next: `stride`, or `row` where it is 0. Throws Error where rows overlap.
+inline std::int64_t checked_stride(std::int64_t stride, std::int64_t row, char const* what) {
+  if (stride != 0 && stride < row)
+    throw Error(std::string("folio: the rows of ") + what + " have " + std::to_string(row) +
+                " elements, so they cannot begin " + std::to_string(stride) + " apart; give 0 where they touch");
+  return stride != 0 ? stride : row;
+}
+
+}  // namespace detail
+
+}  // namespace folio

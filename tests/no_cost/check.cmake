@@ -3,7 +3,7 @@
 #
 # The view costs nothing: decode attention through it compiles to the registers and loads of the same kernel in raw
 # pointers, to as many instructions within 3 %, and spills nothing. And load<N> is one vector load, and the kernels that
-# move rows touch memory in no pieces of less than 4 bytes.
+# move rows, and attention's, touch memory in no pieces of less than 4 bytes and spill nothing.
 #
 #   cmake -DNVCC=nvcc -DREADELF=readelf -DINCLUDE_DIR=include -DARCHITECTURES=80,90,100 -DSCRATCH=<folder>
 #         [-DSOURCE=kernels.cu] [-DFLAGS=<more for nvcc>] -P tests/no_cost/check.cmake
@@ -29,7 +29,7 @@ set(single_loads "f32 _Z4loadIfLi4E.*3F32E 1x16" "f16 _Z4loadIfLi8E.*3F16E 1x16"
 
 # Kernels of which neighbouring lanes read and write 4 bytes or more each: rows of 16-bit activations, codes, parameters.
 set(wide append_kernel.*3F16E append_kernel.*IntQuantizerILi8E append_kernel.*Fp8QuantizerI gather_kernel.*3F16E
-  gather_kernel.*IntQuantizerILi8E gather_kernel.*Fp8QuantizerI)
+  gather_kernel.*IntQuantizerILi8E gather_kernel.*Fp8QuantizerI attend_kernel.*3F16E prefill_kernel.*3F16E)
 
 set(problems 0)
 macro(problem text)
@@ -188,6 +188,9 @@ foreach(arch IN LISTS ARCHITECTURES)
     find_kernel(kernel ${regex})
     if(kernel AND NOT narrow_${kernel} EQUAL 0)
       problem("sm_${arch} ${regex}: ${narrow_${kernel}} loads and stores of less than 4 bytes")
+    endif()
+    if(kernel AND NOT spills_${kernel} EQUAL 0)
+      problem("sm_${arch} ${regex}: ${spills_${kernel}} bytes of registers are spilled")
     endif()
   endforeach()
 endforeach()

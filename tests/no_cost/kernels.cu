@@ -4,7 +4,9 @@
 // kernels that move rows.
 #include <folio/layout/hnd.hpp>
 #include <folio/ops/append.cuh>
+#include <folio/ops/decode.cuh>
 #include <folio/ops/gather.cuh>
+#include <folio/ops/prefill.cuh>
 #include <folio/quantizer/bf16.hpp>
 #include <folio/quantizer/f16.hpp>
 #include <folio/quantizer/f32.hpp>
@@ -52,6 +54,9 @@ void const* const kernels[] = {
     reinterpret_cast<void const*>(folio::ops::gather_kernel<View<folio::F16>, 0, folio::Half>),
     reinterpret_cast<void const*>(folio::ops::gather_kernel<View<folio::Int8PerToken>, 0, folio::Half>),
     reinterpret_cast<void const*>(folio::ops::gather_kernel<View<folio::Fp8E4M3>, 0, folio::Half>),
+    // attention's: with what modifies scores beside the loop that others run in
+    reinterpret_cast<void const*>(folio::ops::attend_kernel<View<folio::F16>, 0, 4, folio::Half, folio::Half>),
+    reinterpret_cast<void const*>(folio::ops::prefill_kernel<View<folio::F16>, 0, folio::Half, folio::Half>),
     // 32 bytes
     reinterpret_cast<void const*>(load<folio::Half, 16, folio::F16>),
 };

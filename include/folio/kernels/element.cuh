@@ -8,6 +8,7 @@
 #include <folio/config.hpp>
 #include <folio/quantizer/float_formats.hpp>
 #include <folio/quantizer/quantizer.hpp>
+#include <type_traits>
 
 namespace folio::ops {
 
@@ -33,6 +34,14 @@ template <int N, class T>
 FOLIO_HOST_DEVICE inline void store_elements(Pack<float, N> const& floats, T* to) {
   Pack<T, N> elements;
   for (int i = 0; i < N; ++i) store_element(floats[i], elements[i]);
+#if defined(__CUDA_ARCH__)  // in words, each a store at least: of elements nvcc makes a store each where it loses count
+  if constexpr (sizeof(elements) % 4 == 0) {
+    using Word = std::conditional_t<sizeof(elements) % 8 == 0, std::uint64_t, std::uint32_t>;
+    using Words = Pack<Word, static_cast<int>(sizeof(elements) / sizeof(Word))>;
+    *aligned_cast<Words>(to) = __builtin_bit_cast(Words, elements);
+    return;
+  }
+#endif
   *aligned_cast<Pack<T, N>>(to) = elements;
 }
 

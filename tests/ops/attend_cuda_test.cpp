@@ -231,6 +231,19 @@ TEST_CASE("a plan says what workspace the parts need, and they are as many as fi
   CHECK(bytes(3, 100, {.num_parts = 5}) == 3 * 5 * row);
 }
 
+TEST_CASE("a device's multiprocessors are counted once, and plans after it ask CUDA nothing", "[stand_in]") {
+  using Cache = KvCache<Model<folio::test::small_model>, F16, folio::test::SimtAllocator>;
+  Cache cache({.num_blocks = {8}});
+  Sequence const sequence = cache.create(1);
+  auto const batch = cache.batch(std::vector<BatchItem>{&sequence}, {.num_tokens = 1 << 20});
+  DeviceView<Cache::View> const view(batch.view());
+  std::int64_t const bytes = ops::plan_attention(view, 4).workspace_bytes();
+  REQUIRE(bytes > 0);
+  simt::fail_next("cudaDeviceGetAttribute", cudaErrorUnknown, 0);
+  CHECK(ops::plan_attention(view, 4).workspace_bytes() == bytes);
+  CHECK(simt::forget_failure());
+}
+
 namespace {
 
 /// ops::attend, planned or not, in two parts: decode is two launches, prefill is one.

@@ -477,6 +477,18 @@ TEST_CASE("rows stay where more query tokens come, or more sequences into the on
   CHECK(contents(batch, 1) == contents(cache.batch({&a, &b}), 1));
 }
 
+TEST_CASE("rows that come where something else was are padding first") {
+  Cache cache({.num_blocks = {64}});
+  Sequence const a = cache.create(10);
+  Sequence const empty = cache.create();
+  auto batch = cache.batch({&a});  // three blocks, and then its length, 10
+  cache.batch({&a, &empty}, batch);
+  CHECK(row(batch, 1) == std::vector<std::int32_t>{0, 0, 0});
+  cache.batch({&a}, batch);
+  cache.batch(std::vector<BatchItem>{&a}, batch, {.num_sequences = 3});
+  CHECK(row(batch, 1) == std::vector<std::int32_t>{0, 0, 0});
+}
+
 TEST_CASE("a sequence that has the handle of one that is gone has a row of its own") {
   Cache cache({.num_blocks = {64}});
   Sequence const other = cache.create(9);

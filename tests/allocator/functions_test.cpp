@@ -31,15 +31,17 @@ TEST_CASE("two functions make an allocator") { folio::test::allocator_suite(from
 TEST_CASE("the functions get the bytes of each pool, and get them back") {
   std::vector<std::size_t> asked, returned;
   {
+    FunctionAllocator<Accessibility::host> allocator(
+        [&](std::size_t bytes, std::size_t alignment) -> void* {
+          asked = {bytes, alignment};
+          return std::aligned_alloc(alignment, bytes);
+        },
+        [&](void* pointer, std::size_t bytes) {
+          returned = {bytes};
+          std::free(pointer);
+        });
     folio::KvCache<folio::Model<tiny>, folio::BlockSize<4>, folio::F32, FunctionAllocator<Accessibility::host>> const
-        cache(folio::CacheConfig{.num_blocks = {3}}, {[&](std::size_t bytes, std::size_t alignment) -> void* {
-                                                        asked = {bytes, alignment};
-                                                        return std::aligned_alloc(alignment, bytes);
-                                                      },
-                                                      [&](void* pointer, std::size_t bytes) {
-                                                        returned = {bytes};
-                                                        std::free(pointer);
-                                                      }});
+        cache(folio::CacheConfig{.num_blocks = {3}}, allocator);
     CHECK(asked == std::vector<std::size_t>{4U * 256U, 64U});
     CHECK(returned.empty());
   }

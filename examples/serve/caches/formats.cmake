@@ -10,6 +10,7 @@ set(serve_formats
   "bf16|host|folio::BF16"
   "fp8|host|folio::Fp8E4M3"
   "int8|cuda|folio::Int8PerToken"
+  "int6|host|folio::Int6Rotated"
   "int4|cuda|folio::Int4Rotated"
   "k8v4|cuda|folio::Keys<folio::Int8PerToken>, folio::Values<folio::Int4Rotated>")  # int8 keys, int4 values
 

@@ -24,6 +24,7 @@
 #include <folio/quantizer/fp8.hpp>
 #include <folio/quantizer/fp4.hpp>
 #include <folio/quantizer/int_formats.hpp>
+#include <folio/quantizer/iq4_nl.hpp>
 #include <folio/layout/hnd.hpp>           // where in a block is it?
 #include <folio/layout/nhd.hpp>
 #include <folio/layout/interleaved.hpp>

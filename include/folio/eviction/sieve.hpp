@@ -10,15 +10,16 @@
 namespace folio {
 
 /// SIEVE: one queue in the order of insertion, and a hand that moves through it from the oldest to the newest and then
-/// begins again. What was found since the hand last came by, it passes; what was not is evicted. A hit moves nothing, so
-/// what stays keeps its place, and what is new is on trial from where it came in: a scan goes out before what was found.
+/// begins again. What was found since the hand last came by, it passes; what was not is evicted. A hit moves nothing,
+/// so what stays keeps its place, and what is new is on trial from where it came in: a scan goes out before what was
+/// found.
 ///
 /// An entry that is held keeps its place. When it comes back, the hand meets it in this round or the next, as if it had
 /// been there.
 ///
-/// Host only, not thread-safe. O(log leaves), amortized over the hits that let an entry pass. No memory of its own. Take
-/// it where most prompts come once, and nothing is known besides; S3FifoEviction has a longer memory, of keys that went.
-/// Where a conversation comes back once after a long time, lru keeps it, and this does not.
+/// Host only, not thread-safe. O(log leaves), amortized over the hits that let an entry pass. No memory of its own.
+/// Take it where most prompts come once, and nothing is known besides; S3FifoEviction has a longer memory, of keys that
+/// went. Where a conversation comes back once after a long time, lru keeps it, and this does not.
 ///
 /// Source: SIEVE (Zhang, Yang, Yue, Vigfusson and Rashmi, NSDI 2024).
 class SieveEviction {
@@ -55,9 +56,9 @@ class SieveEviction {
     queues_[queue].push(entry, entry.rank);
   }
 
-  IndexedHeap queues_[2];   // what the hand comes to in this round, and what it has passed: by the number of insertion
-  std::int8_t ahead_ = 0;   // which of them is ahead of the hand
-  double hand_ = 0;         // the number that it is at
+  IndexedHeap queues_[2];  // what the hand comes to in this round, and what it has passed: by the number of insertion
+  std::int8_t ahead_ = 0;  // which of them is ahead of the hand
+  double hand_ = 0;        // the number that it is at
   std::int64_t entered_ = 0;
 };
 static_assert(EvictionPolicy<SieveEviction>);

@@ -68,7 +68,8 @@ struct LruOf : folio::LruEviction {
   LruOf& operator=(LruOf&&) = default;
   int number;
 };
-struct SinkOf : folio::NoEvents {
+struct SinkOf {
+  static constexpr folio::PrefixEvents hears = folio::PrefixEvents::cleared;
   explicit SinkOf(std::vector<int>* numbers) : cleared_at(numbers) {}
   void cleared(folio::PrefixCleared const&) noexcept { ++*cleared_at->begin(); }
   std::vector<int>* cleared_at;

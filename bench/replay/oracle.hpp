@@ -21,6 +21,7 @@ namespace folio::bench {
 class OracleEviction {
  public:
   static constexpr char const* name = "oracle";
+  static constexpr PrefixEvents hears = PrefixEvents::none;
 
   /// Must be called once before the replay.
   void read(Trace const& trace) {

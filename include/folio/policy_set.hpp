@@ -57,12 +57,15 @@ template <class P>
     static_assert(
         EvictionPolicy<P>,
         "folio: this policy of eviction is none: it needs a name, add, remove, shrunk, victim and reserve, and "
-        "all that it has but reserve and prepare must be noexcept; see folio/eviction/eviction.hpp");
+        "all that it has but reserve and prepare must be noexcept; and `hears` must name each event of which it has "
+        "the "
+        "member, and no other: hit, stored, removed, inserted; see folio/eviction/eviction.hpp");
     return PolicyKind::eviction;
   } else if constexpr (detail::hears_changes<P>) {
     static_assert(EventSink<P>,
-                  "folio: this sink of events is none: it needs wants_keys, stored, removed and cleared, and these and "
-                  "looked_up must be noexcept; see folio/prefix/events.hpp");
+                  "folio: this sink of events is none: `hears` must name each event of which it has the member, and no "
+                  "other: stored, removed, cleared, looked_up, inserted, time_set, all noexcept; see "
+                  "folio/prefix/events.hpp");
     return PolicyKind::events;
   } else if constexpr (KeysPolicy<P>)
     return PolicyKind::keys;

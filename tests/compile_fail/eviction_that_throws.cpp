@@ -5,6 +5,7 @@
 constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 16};
 
 struct Mine : folio::LruEviction {
+  static constexpr folio::PrefixEvents hears = folio::PrefixEvents::hit;
 #ifdef FOLIO_EXPECT_OK
   void hit(folio::EvictionEntry const&, std::int32_t, double) noexcept {}
 #else

@@ -78,6 +78,7 @@ class EvictionProgram {
 
  private:
   static constexpr std::int32_t num_leaves = 60;
+  static constexpr bool wants_keys = requires { requires P::wants_keys; };
 
   struct Leaf : EvictionEntry {
     std::int64_t number = 0;
@@ -153,17 +154,16 @@ class EvictionProgram {
     if (below(random_, 4) != 0) let_go(e);
   }
   void tell_stored(Leaf& e) {
-    std::span<std::uint64_t const> const keys = e.keys;
-    if constexpr (requires { policy_.stored(e); }) policy_.stored(e);
-    if constexpr (requires { policy_.inserted(e, keys, now_); }) policy_.inserted(e, keys, now_);
-    if constexpr (requires { policy_.served(ServedRequest()); })
-      policy_.served({.keys = keys, .found = 0, .order = order_, .tenant = e.tenant});
+    std::span<std::uint64_t const> const keys = wants_keys ? e.keys : std::span<std::uint64_t const>();
+    if constexpr (hears<P>(PrefixEvents::stored)) policy_.stored(e, keys);
+    if constexpr (hears<P>(PrefixEvents::inserted))
+      policy_.inserted({.keys = keys, .order = order_, .tenant = e.tenant});
   }
 
   void use(Leaf& e) {
     bool const queued = e.queued;
     hold(e);
-    if constexpr (requires { policy_.hit(e, e.units, now_); }) tell(e, [&] { policy_.hit(e, e.units, now_); });
+    if constexpr (hears<P>(PrefixEvents::hit)) tell(e, [&] { policy_.hit(e, e.units, now_); });
     ++e.hits;
     e.last_use = now_;
     e.order = ++order_;
@@ -214,8 +214,7 @@ class EvictionProgram {
   void drop_unit(Leaf& e) {
     std::uint64_t const key = e.keys.back();
     e.keys.pop_back();
-    if constexpr (requires { policy_.evicted(e, key); }) tell(e, [&] { policy_.evicted(e, key); });
-    if constexpr (requires { policy_.dropped(e); }) tell(e, [&] { policy_.dropped(e); });
+    if constexpr (hears<P>(PrefixEvents::removed)) tell(e, [&] { policy_.removed(e, wants_keys ? key : 0); });
     --num_units_;
     if (e.units == 1) return end(e);
     --e.units;

@@ -65,12 +65,13 @@ struct Rule : AdaptiveEviction {
 
 /// Notes what it is told.
 struct Told : LruEviction {
+  static constexpr PrefixEvents hears = PrefixEvents::inserted;
   static constexpr bool wants_keys = true;
   struct Request {
     std::vector<std::uint64_t> keys;
     std::int32_t told, found, tenant;
   };
-  void served(ServedRequest const& request) noexcept {
+  void inserted(PrefixInserted const& request) noexcept {
     requests.push_back({{request.keys.begin(), request.keys.end()}, request.told, request.found, request.tenant});
   }
   std::vector<Request> requests;
@@ -244,9 +245,9 @@ TEST_CASE("a request ranks few leaves anew, and forgets few ghosts, however many
     std::size_t const ghosts = policy.num_ghosts();
     std::span<std::uint64_t const> const keys(&key, 1);
     policy.prepare(0, 1);
-    policy.inserted({}, keys, 0);
-    if (order >= static_cast<std::int64_t>(capacity)) policy.evicted({}, 0);
-    policy.served({keys, 0, 0, ++order, 0});
+    policy.stored({}, keys);
+    if (order >= static_cast<std::int64_t>(capacity)) policy.removed({}, 0);
+    policy.inserted({.keys = keys, .order = ++order});
     CHECK(ghosts <= policy.num_ghosts() + AdaptiveEviction::num_rules * (most + 2));
     std::int64_t now_changed = 0;
     for (std::size_t i = 0; i < capacity; ++i)

@@ -40,14 +40,14 @@ struct Judged : Fair {
     candidates[e.tenant].erase(&e);
     Fair::remove(e);
   }
-  void stored(EvictionEntry const& e) noexcept {
+  void stored(EvictionEntry& e, std::span<std::uint64_t const> keys) noexcept {
     kept[e.tenant] += e.units;
-    Fair::stored(e);
+    Fair::stored(e, keys);
   }
-  void dropped(EvictionEntry const& e) noexcept {
+  void removed(EvictionEntry const& e, std::uint64_t key) noexcept {
     --kept[e.tenant];
     ++num_lost;
-    Fair::dropped(e);
+    Fair::removed(e, key);
   }
   void judge(std::int32_t loser) noexcept {
     bool const above = kept[loser] > quota(loser);
@@ -99,21 +99,22 @@ using Ledger = PrefixLedger<PrefixIndex<Judged>>;
 struct Curious : LruEviction {
   explicit Curious(LruEviction base = {}, std::vector<std::string>* to = nullptr)
       : LruEviction(std::move(base)), heard(to) {}
+  static constexpr PrefixEvents hears = PrefixEvents::hit | PrefixEvents::stored | PrefixEvents::removed;
   static constexpr bool wants_keys = true;
   void hit(EvictionEntry const& e, std::int32_t, double) noexcept { note(e, "hit"); }
-  void inserted(EvictionEntry const& e, std::span<std::uint64_t const> keys, double) noexcept {
-    ++num_inserted;
-    note(e, "inserted " + std::to_string(keys.size()));
+  void stored(EvictionEntry const& e, std::span<std::uint64_t const> keys) noexcept {
+    ++num_stored;
+    note(e, "stored " + std::to_string(keys.size()));
   }
-  void evicted(EvictionEntry const& e, std::uint64_t) noexcept {
-    note(e, "evicted, heard " + std::to_string(num_inserted) + " before");
+  void removed(EvictionEntry const& e, std::uint64_t) noexcept {
+    note(e, "removed, heard " + std::to_string(num_stored) + " before");
   }
   void note(EvictionEntry const& e, std::string const& what) {
     ++num_calls;
     if (heard != nullptr) heard->push_back(std::to_string(e.tenant) + " " + what);
   }
   std::vector<std::string>* heard;
-  int num_inserted = 0;
+  int num_stored = 0;
   static inline int num_calls = 0;
 };
 static_assert(FairEviction<Curious>::wants_keys);
@@ -297,17 +298,16 @@ TEST_CASE("the inner policy hears what it wants to hear, each tenant's of its ow
   for (EvictionEntry* const e : {&a, &b}) {
     e->units = 3;
     policy.prepare(e->tenant, e->units);
-    policy.stored(*e);
+    policy.stored(*e, keys);
   }
-  policy.inserted(a, std::span<std::uint64_t const>(keys), 0.0);
   policy.hit(b, 3, 0.0);
-  policy.evicted(a, std::uint64_t{7});
-  CHECK(heard == std::vector<std::string>{"1 inserted 3", "2 hit", "1 evicted, heard 1 before"});
+  policy.removed(a, std::uint64_t{7});
+  CHECK(heard == std::vector<std::string>{"1 stored 3", "2 stored 3", "2 hit", "1 removed, heard 1 before"});
   PrefixLedger<PrefixIndex<FairEviction<Curious>>> ledger(10);  // and a tree finds all of them
   REQUIRE(ledger.serve(count_from(1, 9), 1));
   REQUIRE(ledger.serve(count_from(1, 9), 1));
   ledger.tree.evict_all();
-  CHECK(Curious::num_calls == 3 + 1 + 1 + 2);
+  CHECK(Curious::num_calls == 4 + 1 + 1 + 2);
 }
 
 TEMPLATE_TEST_CASE("tenants that come once leave nothing, a million of them", "", LruEviction, AdaptiveEviction) {
@@ -319,7 +319,7 @@ TEMPLATE_TEST_CASE("tenants that come once leave nothing, a million of them", ""
   for (std::int32_t tenant = 0; tenant < count; ++tenant) {
     EvictionEntry& e = kept[static_cast<std::size_t>(tenant) % kept.size()];
     if (e.units > 0) {
-      policy.dropped(e);
+      policy.removed(e, 0);
       policy.remove(e);
     }
     e = EvictionEntry();
@@ -327,13 +327,13 @@ TEMPLATE_TEST_CASE("tenants that come once leave nothing, a million of them", ""
     e.order = e.tenant = tenant;
     policy.reserve(kept.size());
     policy.prepare(tenant, 1);
-    policy.stored(e);
+    policy.stored(e, {});
     policy.add(e);
     most = std::max(most, policy.num_tenants());
   }
   CHECK(most == kept.size() + 1);
   for (EvictionEntry& e : kept) {
-    policy.dropped(e);
+    policy.removed(e, 0);
     policy.remove(e);
   }
   CHECK(policy.num_tenants() == 1);

@@ -37,7 +37,7 @@ struct NamedLeaves {
     std::span<std::uint64_t const> const keys(&e.key, 1);
     policy.reserve(all.size());
     if constexpr (requires { policy.prepare(0, 1); }) policy.prepare(0, 1);
-    if constexpr (requires { policy.inserted(e, keys, now); }) policy.inserted(e, keys, now);
+    if constexpr (hears<P>(PrefixEvents::stored)) policy.stored(e, keys);
     return e;
   }
   Named& store(std::string const& name, std::int32_t depth = 0) {
@@ -57,7 +57,7 @@ struct NamedLeaves {
   std::string evict() {
     auto* const e = static_cast<Named*>(policy.victim(now));
     if (e == nullptr) return "";
-    if constexpr (requires { policy.evicted(*e, e->key); }) policy.evicted(*e, e->key);
+    if constexpr (hears<P>(PrefixEvents::removed)) policy.removed(*e, e->key);
     policy.remove(*e);
     return e->name;
   }

@@ -36,6 +36,7 @@ namespace folio {
 class AdaptiveEviction {
  public:
   static constexpr char const* name = "adaptive";
+  static constexpr PrefixEvents hears = PrefixEvents::stored | PrefixEvents::removed | PrefixEvents::inserted;
   static constexpr bool wants_keys = true;
   static constexpr std::size_t num_rules = 4;
 
@@ -62,12 +63,12 @@ class AdaptiveEviction {
     return count;
   }
 
-  void inserted(EvictionEntry const&, std::span<std::uint64_t const> keys, double) noexcept {
+  void stored(EvictionEntry const&, std::span<std::uint64_t const> keys) noexcept {
     num_units_ += static_cast<std::int64_t>(keys.size());
   }
-  void evicted(EvictionEntry const&, std::uint64_t) noexcept { units_when_full_ = --num_units_; }
+  void removed(EvictionEntry const&, std::uint64_t) noexcept { units_when_full_ = --num_units_; }
 
-  void served(ServedRequest const& request) noexcept {
+  void inserted(PrefixInserted const& request) noexcept {
     learn_sizes(static_cast<double>(request.keys.size()) - std::max(request.told, request.found));
     auto const new_keys = request.keys.subspan(static_cast<std::size_t>(request.told));
     double const asked = static_cast<double>(

@@ -34,6 +34,7 @@ namespace folio {
 class CostAwareEviction {
  public:
   static constexpr char const* name = "cost_aware";
+  static constexpr PrefixEvents hears = PrefixEvents::none;
 
   /// The tokens before a token at which attention costs as much as all else. Throws Error unless it is above 0.
   explicit CostAwareEviction(double even_tokens = 32768) : even_(even_tokens) {

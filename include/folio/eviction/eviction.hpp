@@ -40,44 +40,89 @@ struct EvictionEntry {
   } links[2];
 };
 
-/// A request that was served, as policies that learn hear of it.
-struct ServedRequest {
-  std::span<std::uint64_t const> keys;  ///< of its units, in the order of the prefix; good during the call
-  std::int32_t told = 0;                ///< of so many it was told before, when the same sequence was shorter
-  std::int32_t found = 0;               ///< so many were in the cache when it began
-  std::int64_t order = 0;               ///< counts uses of the cache
-  std::int32_t tenant = 0;              ///< whose the last unit is
+/// What happens in an index of prefixes, by one name for all who hear of it: eviction policies, sinks of events
+/// (prefix/events.hpp), and what is attached to an index. Who hears an event has a noexcept member of its name.
+enum class PrefixEvents : std::uint32_t {
+  none = 0,
+  hit = 1,         ///< a request found units of an entry: policies
+  stored = 2,      ///< units are new: policies and sinks
+  removed = 4,     ///< a unit is going: policies and sinks
+  cleared = 8,     ///< nothing is there: sinks
+  looked_up = 16,  ///< a request's look-up counts: sinks
+  inserted = 32,   ///< a sequence was inserted, what was new of it or not: policies and sinks
+  time_set = 64,   ///< the clock moved: sinks
+};
+[[nodiscard]] constexpr PrefixEvents operator|(PrefixEvents a, PrefixEvents b) noexcept {
+  return PrefixEvents{static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b)};
+}
+[[nodiscard]] constexpr PrefixEvents operator&(PrefixEvents a, PrefixEvents b) noexcept {
+  return PrefixEvents{static_cast<std::uint32_t>(a) & static_cast<std::uint32_t>(b)};
+}
+/// Whether a policy or a sink says that it hears any of these.
+template <class Listener>
+[[nodiscard]] consteval bool hears(PrefixEvents events) {
+  return (Listener::hears & events) != PrefixEvents::none;
+}
+
+/// A sequence that is in the index, whether any of it is new or not.
+struct PrefixInserted {
+  /// Of its whole units in the order of the prefix, for policies that want keys; good during the call.
+  std::span<std::uint64_t const> keys = {};
+  std::int32_t told = 0;    ///< units of which was told before, when the same sequence was shorter
+  std::int32_t found = 0;   ///< so many units were there when it began
+  std::int64_t order = 0;   ///< counts uses of the index
+  std::int32_t tenant = 0;  ///< whose the last unit is
+  std::int32_t scope = 0;
+  std::span<std::int32_t const> symbols = {};  ///< of its whole units; good during the call
 };
 
 namespace detail {
-
-/// Whether nothing throws of what a policy has beyond what it must have.
-template <class P>
-consteval bool optional_members_throw_nothing() {
-  using Entry = EvictionEntry;
-  using Keys = std::span<std::uint64_t const>;
-  bool ok = true;
-  if constexpr (requires(P & p, Entry & e) { p.hit(e, e.units, 0.0); })
-    ok = ok&& noexcept(std::declval<P&>().hit(std::declval<Entry&>(), std::declval<std::int32_t&>(), 0.0));
-  if constexpr (requires(P & p, Entry & e) { p.stored(e); })
-    ok = ok&& noexcept(std::declval<P&>().stored(std::declval<Entry&>()));
-  if constexpr (requires(P & p, Entry & e) { p.dropped(e); })
-    ok = ok&& noexcept(std::declval<P&>().dropped(std::declval<Entry&>()));
-  if constexpr (requires(P & p, Entry & e, Keys const& keys) { p.inserted(e, keys, 0.0); })
-    ok = ok&& noexcept(std::declval<P&>().inserted(std::declval<Entry&>(), std::declval<Keys const&>(), 0.0));
-  if constexpr (requires(P & p, Entry & e) { p.evicted(e, std::uint64_t{}); })
-    ok = ok&& noexcept(std::declval<P&>().evicted(std::declval<Entry&>(), std::uint64_t{}));
-  if constexpr (requires(P & p, ServedRequest const& request) { p.served(request); })
-    ok = ok&& noexcept(std::declval<P&>().served(std::declval<ServedRequest const&>()));
-  if constexpr (requires(P & p) { p.over_quota(0.0); }) ok = ok&& noexcept(std::declval<P&>().over_quota(0.0));
-  return ok;
-}
 
 /// Meant as a policy of eviction, whether it is one or not.
 template <class P>
 concept names_victims = requires(P& policy, double now) {
   { policy.victim(now) } -> std::same_as<EvictionEntry*>;
 };
+
+/// Where an event is said to be heard, there is the member, and where it is not, there is none.
+template <class P>
+consteval bool has(PrefixEvents event, bool is_member, bool is_noexcept) {
+  return hears<P>(event) ? is_member && is_noexcept : !is_member;
+}
+// A member of the name, whatever its arguments, cannot be asked for; so it is asked for with those that it must have.
+template <class P>
+consteval bool hears_what_it_says() {
+  using Entry = EvictionEntry;
+  using Keys = std::span<std::uint64_t const>;
+  if constexpr (!requires { requires std::same_as<decltype(P::hears), PrefixEvents const>; }) {
+    return false;
+  } else {
+    constexpr bool hit = requires(P & p, Entry & e) { p.hit(e, e.units, 0.0); };
+    constexpr bool stored = requires(P & p, Entry & e, Keys const& keys) { p.stored(e, keys); };
+    constexpr bool removed = requires(P & p, Entry & e) { p.removed(e, std::uint64_t{}); };
+    constexpr bool inserted = requires(P & p, PrefixInserted const& event) { p.inserted(event); };
+    bool ok = !hears<P>(PrefixEvents::cleared | PrefixEvents::looked_up | PrefixEvents::time_set);
+    ok = ok && has<P>(
+                   PrefixEvents::hit, hit, requires(P & p, Entry & e) { requires noexcept(p.hit(e, e.units, 0.0)); });
+    ok = ok && has<P>(
+                   PrefixEvents::stored, stored,
+                   requires(P & p, Entry & e, Keys const& keys) { requires noexcept(p.stored(e, keys)); });
+    ok = ok && has<P>(
+                   PrefixEvents::removed, removed,
+                   requires(P & p, Entry & e) { requires noexcept(p.removed(e, std::uint64_t{})); });
+    ok = ok && has<P>(
+                   PrefixEvents::inserted, inserted,
+                   requires(P & p, PrefixInserted const& event) { requires noexcept(p.inserted(event)); });
+    return ok;
+  }
+}
+template <class P>
+consteval bool asks_for_quotas_safely() {
+  if constexpr (requires(P & p) { p.over_quota(0.0); })
+    return noexcept(std::declval<P&>().over_quota(0.0));
+  else
+    return true;
+}
 
 }  // namespace detail
 
@@ -94,16 +139,21 @@ concept names_victims = requires(P& policy, double now) {
 /// need. It may throw std::bad_alloc, and then has changed nothing that shows. It grows by a factor, so that n that
 /// rises by one costs O(1) each time.
 ///
-/// Optional, and noexcept as well: `hit(e, units, now)`: a request found so many units of `e`, told before the entry's
-/// own figures change; `stored(e)`: its units are new; `dropped(e)`: one of them is going. For policies that learn from
-/// what they evicted, `wants_keys` and `inserted(e, keys, now)`, `evicted(e, key)`: keys are 64-bit digests of whole
-/// prefixes, one for each unit. `served(request)`: a sequence was inserted, told once it is in the tree; needs
-/// `wants_keys`. `over_quota(now)`: what goes although memory is not short, or null. A policy with a member
-/// `evicts_nothing`, as NoEviction, says that `victim` never gives any: then what is cached does not count as
+/// `hears`: which events it hears, PrefixEvents of these joined by |. For each that it names it has the member,
+/// noexcept as well, and for no other: what is misspelt does not compile.
+/// - `hit(e, units, now)`: a request found so many units of `e`, told before the entry's own figures change.
+/// - `stored(e, keys)`: the units of `e` are new.
+/// - `removed(e, key)`: the last unit of `e` is going.
+/// - `inserted(PrefixInserted)`: a sequence was inserted; told once it is in the index. Needs `wants_keys`.
+/// Keys are 64-bit digests of whole prefixes, one for each unit, where the policy has a member `wants_keys` that is
+/// true; else there are none, and `key` is 0.
+///
+/// Optional, and noexcept as well: `over_quota(now)`: what goes although memory is not short, or null. A policy with a
+/// member `evicts_nothing`, as NoEviction, says that `victim` never gives any: then what is cached does not count as
 /// evictable.
 ///
 /// Optional, and may throw as reserve: `prepare(tenant, num_units)`, told before a leaf of so many new units is stored
-/// for `tenant`: takes the memory that stored, inserted and served may need. The leaf need not come after it.
+/// for `tenant`: takes the memory that stored and inserted may need. The leaf need not come after it.
 template <class P>
 concept EvictionPolicy =  //
     std::movable<P> && requires {
@@ -118,7 +168,8 @@ concept EvictionPolicy =  //
   requires noexcept(policy.remove(entry));
   requires noexcept(policy.shrunk(entry));
   requires noexcept(policy.victim(now));
-  requires detail::optional_members_throw_nothing<P>();
+  requires detail::hears_what_it_says<P>();
+  requires detail::asks_for_quotas_safely<P>();
 };
 
 }  // namespace folio

@@ -9,6 +9,7 @@
 #include <folio/eviction/indexed_heap.hpp>
 #include <limits>
 #include <map>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -40,6 +41,7 @@ requires std::copy_constructible<Inner>
 class FairEviction {
  public:
   static constexpr char const* name = "fair";
+  static constexpr PrefixEvents hears = Inner::hears | PrefixEvents::stored | PrefixEvents::removed;
   static constexpr bool wants_keys = requires { requires Inner::wants_keys; };
 
   explicit FairEviction(Inner inner = Inner()) : inner_(std::move(inner)) {}
@@ -103,43 +105,25 @@ class FairEviction {
   [[nodiscard]] EvictionEntry* over_quota(double now) noexcept { return above_quota_.empty() ? nullptr : victim(now); }
 
   /// The units of `entry` are new; one of them is going.
-  void stored(EvictionEntry const& entry) noexcept {
+  void stored(EvictionEntry& entry, std::span<std::uint64_t const> keys) noexcept {
     Tenant& t = *find(entry.tenant);
     change(t, [&] { t.kept += entry.units; });
-    if constexpr (requires { t.policy.stored(entry); }) t.policy.stored(entry);
+    if constexpr (folio::hears<Inner>(PrefixEvents::stored)) t.policy.stored(entry, keys);
   }
-  void dropped(EvictionEntry const& entry) noexcept {
+  void removed(EvictionEntry const& entry, std::uint64_t key) noexcept {
     Tenant& t = *find(entry.tenant);
-    if constexpr (requires { t.policy.dropped(entry); }) t.policy.dropped(entry);
+    if constexpr (folio::hears<Inner>(PrefixEvents::removed)) t.policy.removed(entry, key);
     change(t, [&] { --t.kept; });
     forget_if_idle(t);
   }
 
-  // What the inner policy wants to hear; of a tenant that is not known any more, nothing.
-  template <class... Args>
-  void hit(EvictionEntry const& entry, Args const&... args) noexcept requires requires(Inner& p) {
-    p.hit(entry, args...);
+  // What the inner policy hears besides; of a tenant that is not known any more, nothing.
+  void hit(EvictionEntry const& entry, std::int32_t units, double now) noexcept
+      requires(folio::hears<Inner>(PrefixEvents::hit)) {
+    if (Tenant* const t = find(entry.tenant)) t->policy.hit(entry, units, now);
   }
-  {
-    if (Tenant* const t = find(entry.tenant)) t->policy.hit(entry, args...);
-  }
-  template <class... Args>
-  void inserted(EvictionEntry& entry, Args const&... args) noexcept requires requires(Inner& p) {
-    p.inserted(entry, args...);
-  }
-  {
-    if (Tenant* const t = find(entry.tenant)) t->policy.inserted(entry, args...);
-  }
-  template <class... Args>
-  void evicted(EvictionEntry const& entry, Args const&... args) noexcept requires requires(Inner& p) {
-    p.evicted(entry, args...);
-  }
-  {
-    if (Tenant* const t = find(entry.tenant)) t->policy.evicted(entry, args...);
-  }
-  void served(ServedRequest const& request) noexcept requires requires(Inner& p) { p.served(request); }
-  {
-    if (Tenant* const t = find(request.tenant)) t->policy.served(request);
+  void inserted(PrefixInserted const& event) noexcept requires(folio::hears<Inner>(PrefixEvents::inserted)) {
+    if (Tenant* const t = find(event.tenant)) t->policy.inserted(event);
   }
 
  private:

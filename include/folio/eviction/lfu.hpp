@@ -20,6 +20,7 @@ namespace folio {
 class LfuEviction {
  public:
   static constexpr char const* name = "lfu";
+  static constexpr PrefixEvents hears = PrefixEvents::none;
 
   void reserve(std::size_t num_entries) { level_.reserve(num_entries); }
   void add(EvictionEntry& entry) noexcept {

@@ -14,6 +14,7 @@ namespace folio {
 class LruEviction {
  public:
   static constexpr char const* name = "lru";
+  static constexpr PrefixEvents hears = PrefixEvents::none;
 
   void reserve(std::size_t) noexcept {}
   void add(EvictionEntry& entry) noexcept { queue_.push(entry, static_cast<double>(entry.order)); }

@@ -16,6 +16,7 @@ namespace folio {
 class NoEviction {
  public:
   static constexpr char const* name = "none";
+  static constexpr PrefixEvents hears = PrefixEvents::none;
   static constexpr bool evicts_nothing = true;
 
   void reserve(std::size_t) noexcept {}

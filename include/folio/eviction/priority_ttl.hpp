@@ -24,6 +24,7 @@ namespace folio {
 class PriorityTtlEviction {
  public:
   static constexpr char const* name = "priority_ttl";
+  static constexpr PrefixEvents hears = PrefixEvents::none;
   static constexpr std::int32_t default_priority = EvictionEntry().priority;
 
   void reserve(std::size_t) noexcept {}

@@ -29,6 +29,7 @@ namespace folio {
 class S3FifoEviction {
  public:
   static constexpr char const* name = "s3fifo";
+  static constexpr PrefixEvents hears = PrefixEvents::stored | PrefixEvents::removed;
   static constexpr bool wants_keys = true;
 
   /// The share of the units that can be evicted which the small queue may have. Throws Error outside of 0 to 1.
@@ -63,14 +64,14 @@ class S3FifoEviction {
     }
   }
 
-  void inserted(EvictionEntry& entry, std::span<std::uint64_t const> keys, double) noexcept {
+  void stored(EvictionEntry& entry, std::span<std::uint64_t const> keys) noexcept {
     kept_ += keys.size();
     std::size_t known = 0;
     for (std::uint64_t const key : keys)
       if (ghosts_.take(key)) ++known;
     if (2 * known >= keys.size() && known > 0) entry.queue = main;
   }
-  void evicted(EvictionEntry const& entry, std::uint64_t key) noexcept {
+  void removed(EvictionEntry const& entry, std::uint64_t key) noexcept {
     kept_ -= std::min<std::size_t>(kept_, 1);
     if (entry.queue == small) ghosts_.put(key);
     ghosts_.trim(kept_);

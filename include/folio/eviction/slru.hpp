@@ -24,6 +24,7 @@ namespace folio {
 class SlruEviction {
  public:
   static constexpr char const* name = "slru";
+  static constexpr PrefixEvents hears = PrefixEvents::none;
 
   /// The share of units in the protected segment, at most. Throws Error when it is not from 0 to 1.
   explicit SlruEviction(double protected_share = 0.8) : share_(protected_share) {

@@ -74,11 +74,8 @@ class HyperLogLog {
 /// looked up. Cost: a digest of every prompt, about 1 ns for each token, and O(1) memory.
 class IdealHitRate {
  public:
-  static constexpr bool wants_keys = false;
+  static constexpr PrefixEvents hears = PrefixEvents::looked_up;
 
-  void stored(PrefixStored const&) noexcept {}
-  void removed(PrefixRemoved const&) noexcept {}
-  void cleared(PrefixCleared const&) noexcept {}
   void looked_up(PrefixLookup const& e) noexcept {
     std::uint64_t key = scope_key(e.prompt.scope);
     auto const unit = static_cast<std::size_t>(e.unit_tokens);
@@ -111,7 +108,7 @@ static_assert(EventSink<IdealHitRate>);
 /// at once.
 class ReuseAfterEviction {
  public:
-  static constexpr bool wants_keys = true;
+  static constexpr PrefixEvents hears = PrefixEvents::stored | PrefixEvents::removed;
 
   explicit ReuseAfterEviction(std::size_t max_ghosts = std::size_t{1} << 16) : max_ghosts_(max_ghosts) {
     ghosts_.reserve(max_ghosts);
@@ -127,7 +124,6 @@ class ReuseAfterEviction {
     ghosts_.put(e.key);
     ghosts_.trim(max_ghosts_);
   }
-  void cleared(PrefixCleared const&) noexcept {}
 
   [[nodiscard]] std::int64_t num_stored() const noexcept { return num_stored_; }
   [[nodiscard]] std::int64_t num_evicted() const noexcept { return num_evicted_; }

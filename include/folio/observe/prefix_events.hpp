@@ -12,6 +12,7 @@
 #include <new>
 #include <span>
 #include <tuple>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -45,7 +46,7 @@ void tell(PrefixEvent const& e, S& sink) {
 /// `max_events` the oldest are lost, and so is one for which there is no memory, which their numbers show.
 class PrefixRecorder {
  public:
-  static constexpr bool wants_keys = true;
+  static constexpr PrefixEvents hears = PrefixEvents::stored | PrefixEvents::removed | PrefixEvents::cleared;
 
   explicit PrefixRecorder(std::size_t max_events = std::size_t{1} << 16) : max_events_(max_events) {}
 
@@ -98,7 +99,7 @@ class PrefixRecorder {
 /// Cost: O(units) of an event or a question; 16 bytes and a hash table's node for each unit.
 class PrefixMirror {
  public:
-  static constexpr bool wants_keys = true;
+  static constexpr PrefixEvents hears = PrefixEvents::stored | PrefixEvents::removed | PrefixEvents::cleared;
 
   void stored(PrefixStored const& e) noexcept {
     if (!follows(e.number)) return;
@@ -169,16 +170,11 @@ class PrefixMirror {
   bool in_step_ = true;
 };
 
-template <class S>
-concept hears_look_ups = requires(S& sink, PrefixLookup const& lookup) {
-  sink.looked_up(lookup);
-};
-
 /// Event fan-out, several sinks that hear the same: `EventSinks<PrefixRecorder, IdealHitRate>`.
 template <EventSink... Sinks>
 class EventSinks {
  public:
-  static constexpr bool wants_keys = (Sinks::wants_keys || ...);
+  static constexpr PrefixEvents hears = (PrefixEvents::none | ... | Sinks::hears);
 
   EventSinks() = default;
   explicit EventSinks(Sinks... sinks) requires(sizeof...(Sinks) > 0) : sinks_(std::move(sinks)...) {}
@@ -188,23 +184,37 @@ class EventSinks {
     return std::get<S>(sinks_);
   }
 
-  void stored(PrefixStored const& e) noexcept {
-    std::apply([&](auto&... sink) { (sink.stored(e), ...); }, sinks_);
+  void stored(PrefixStored const& e) noexcept requires((hears & PrefixEvents::stored) != PrefixEvents::none) {
+    each<PrefixEvents::stored>([&](auto& sink) { sink.stored(e); });
   }
-  void removed(PrefixRemoved const& e) noexcept {
-    std::apply([&](auto&... sink) { (sink.removed(e), ...); }, sinks_);
+  void removed(PrefixRemoved const& e) noexcept requires((hears & PrefixEvents::removed) != PrefixEvents::none) {
+    each<PrefixEvents::removed>([&](auto& sink) { sink.removed(e); });
   }
-  void cleared(PrefixCleared const& e) noexcept {
-    std::apply([&](auto&... sink) { (sink.cleared(e), ...); }, sinks_);
+  void cleared(PrefixCleared const& e) noexcept requires((hears & PrefixEvents::cleared) != PrefixEvents::none) {
+    each<PrefixEvents::cleared>([&](auto& sink) { sink.cleared(e); });
   }
-  void looked_up(PrefixLookup const& e) noexcept requires(hears_look_ups<Sinks> || ...) {
-    std::apply([&](auto&... sink) { (look_up(sink, e), ...); }, sinks_);
+  void looked_up(PrefixLookup const& e) noexcept requires((hears & PrefixEvents::looked_up) != PrefixEvents::none) {
+    each<PrefixEvents::looked_up>([&](auto& sink) { sink.looked_up(e); });
+  }
+  void inserted(PrefixInserted const& e) noexcept requires((hears & PrefixEvents::inserted) != PrefixEvents::none) {
+    each<PrefixEvents::inserted>([&](auto& sink) { sink.inserted(e); });
+  }
+  void time_set(double e) noexcept requires((hears & PrefixEvents::time_set) != PrefixEvents::none) {
+    each<PrefixEvents::time_set>([&](auto& sink) { sink.time_set(e); });
   }
 
  private:
-  template <class S>
-  static void look_up(S& sink, PrefixLookup const& e) {
-    if constexpr (hears_look_ups<S>) sink.looked_up(e);
+  /// Calls f(sink) for every sink that hears an event.
+  template <PrefixEvents event, class F>
+  void each(F f) noexcept {
+    std::apply(
+        [&](auto&... sink) {
+          auto const tell = [&](auto& one) {
+            if constexpr (folio::hears<std::remove_reference_t<decltype(one)>>(event)) f(one);
+          };
+          (tell(sink), ...);
+        },
+        sinks_);
   }
 
   std::tuple<Sinks...> sinks_;

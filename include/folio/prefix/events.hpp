@@ -5,6 +5,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <folio/eviction/eviction.hpp>
 #include <folio/prefix/prefix.hpp>
 #include <span>
 
@@ -44,46 +45,71 @@ struct PrefixLookup {
 
 namespace detail {
 
-/// Meant as a sink of events, whether it is one or not.
+/// Meant as a sink of events, whether it is one or not: it hears them, and names no victim.
 template <class S>
-concept hears_changes = requires(S& sink, PrefixStored const& stored, PrefixRemoved const& removed) {
-  S::wants_keys;
-  sink.stored(stored);
-  sink.removed(removed);
-};
+concept hears_changes = requires {
+  S::hears;
+}
+&&!names_victims<S>;
+
+/// Where an event is said to be heard, there is the member, and where it is not, there is none.
+template <class S>
+consteval bool sink_hears_what_it_says() {
+  if constexpr (!requires { requires std::same_as<decltype(S::hears), PrefixEvents const>; }) {
+    return false;
+  } else {
+    constexpr bool stored = requires(S & s, PrefixStored const& e) { s.stored(e); };
+    constexpr bool removed = requires(S & s, PrefixRemoved const& e) { s.removed(e); };
+    constexpr bool cleared = requires(S & s, PrefixCleared const& e) { s.cleared(e); };
+    constexpr bool looked_up = requires(S & s, PrefixLookup const& e) { s.looked_up(e); };
+    constexpr bool inserted = requires(S & s, PrefixInserted const& e) { s.inserted(e); };
+    constexpr bool time_set = requires(S & s) { s.time_set(0.0); };
+    return !hears<S>(PrefixEvents::hit) &&
+           has<S>(
+               PrefixEvents::stored, stored,
+               requires(S & s, PrefixStored const& e) { requires noexcept(s.stored(e)); }) &&
+           has<S>(
+               PrefixEvents::removed, removed,
+               requires(S & s, PrefixRemoved const& e) { requires noexcept(s.removed(e)); }) &&
+           has<S>(
+               PrefixEvents::cleared, cleared,
+               requires(S & s, PrefixCleared const& e) { requires noexcept(s.cleared(e)); }) &&
+           has<S>(
+               PrefixEvents::looked_up, looked_up,
+               requires(S & s, PrefixLookup const& e) { requires noexcept(s.looked_up(e)); }) &&
+           has<S>(
+               PrefixEvents::inserted, inserted,
+               requires(S & s, PrefixInserted const& e) { requires noexcept(s.inserted(e)); }) &&
+           has<S>(
+               PrefixEvents::time_set, time_set, requires(S & s) { requires noexcept(s.time_set(0.0)); });
+  }
+}
 
 }  // namespace detail
 
-/// Event sink: it hears of every change of a prefix tree. `wants_keys`: whether keys are to be computed at all. A key
-/// is a 64-bit digest of a prefix and its scope; it finds, and decides nothing. Events are numbered one by one, so that
-/// whoever gets them over a wire knows that some were lost; PrefixIndex::tell says again what is there.
+/// Event sink: it hears of what happens in an index of prefixes. `hears`: of which events, PrefixEvents joined by |;
+/// for each that it names it has the member, and for no other: what is misspelt does not compile.
+/// - `stored(PrefixStored)`, `removed(PrefixRemoved)`: every change. Who hears these makes the index compute keys.
+/// - `cleared(PrefixCleared)`: nothing is there any more.
+/// - `looked_up(PrefixLookup)`: once for each request that is served.
+/// - `inserted(PrefixInserted)`: whenever a sequence is inserted, what was new of it or not.
+/// - `time_set(now)`: the clock, in seconds.
 ///
-/// Nothing of a sink throws: a tree tells of what has happened, and cannot take it back. A sink that has no memory for
-/// an event loses it, which its number shows.
+/// A key is a 64-bit digest of a prefix and its scope; it finds, and decides nothing. The first three are numbered one
+/// by one, so that whoever gets them over a wire knows that some were lost; PrefixIndex::tell says again what is there.
 ///
-/// Optional, and noexcept as well: `looked_up(PrefixLookup const&)`.
+/// Nothing of a sink throws: an index tells of what has happened, and cannot take it back. A sink that has no memory
+/// for an event loses it, which its number shows.
 template <class S>
-concept EventSink =  //
-    std::movable<S> && requires {
-  requires std::same_as<decltype(S::wants_keys), bool const>;
-} && requires(S& sink, PrefixStored const& stored, PrefixRemoved const& removed, PrefixCleared const& cleared) {
-  sink.stored(stored);
-  sink.removed(removed);
-  sink.cleared(cleared);
-  requires noexcept(sink.stored(stored));
-  requires noexcept(sink.removed(removed));
-  requires noexcept(sink.cleared(cleared));
-} && !requires(S & sink, PrefixLookup const& lookup) {
-  sink.looked_up(lookup);
-  requires !noexcept(sink.looked_up(lookup));
-};
+concept EventSink = std::destructible<S> && detail::sink_hears_what_it_says<S>();
+
+/// Whether a sink's events need the keys of units.
+template <EventSink S>
+inline constexpr bool wants_keys = hears<S>(PrefixEvents::stored | PrefixEvents::removed);
 
 /// Nobody listens, and nothing is computed.
 struct NoEvents {
-  static constexpr bool wants_keys = false;
-  void stored(PrefixStored const&) noexcept {}
-  void removed(PrefixRemoved const&) noexcept {}
-  void cleared(PrefixCleared const&) noexcept {}
+  static constexpr PrefixEvents hears = PrefixEvents::none;
 };
 static_assert(EventSink<NoEvents>);
 

@@ -51,14 +51,6 @@ struct PrefixMatch {
   std::int32_t num_tokens = 0;   ///< of them, those whose blocks are all there, and within the limit
 };
 
-/// Hears when prefixes come into a tree, and when its clock moves. Called at the end of an operation: it may pin and
-/// unpin, and no more. Nothing of it throws.
-struct PrefixListener {
-  void* owner = nullptr;
-  void (*inserted)(void* owner, std::int32_t scope, std::span<std::int32_t const> symbols) noexcept = nullptr;
-  void (*time_set)(void* owner) noexcept = nullptr;
-};
-
 /// What has happened in a tree.
 struct PrefixCounters {
   std::int64_t lookups = 0;

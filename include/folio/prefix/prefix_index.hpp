@@ -8,6 +8,7 @@
 #include <folio/error.hpp>
 #include <folio/eviction/lru.hpp>
 #include <folio/group_pools.hpp>
+#include <folio/prefix/attached_sink.hpp>
 #include <folio/prefix/detail/evictions.hpp>
 #include <folio/prefix/detail/nodes.hpp>
 #include <folio/prefix/detail/shared_blocks.hpp>
@@ -78,13 +79,14 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     return prefix_gauges(nodes_, blocks_, pools_, sequences);
   }
 
-  /// One at a time; an empty one takes the last one away.
-  void set_listener(PrefixListener const& listener) noexcept { listener_ = listener; }
+  /// Sinks that come and leave while it runs: SinkAttachment.
+  [[nodiscard]] AttachedSinks& attached() noexcept { return attached_; }
 
   /// The caller's clock, in seconds. It never goes back: an earlier time is taken as the last one.
   void set_time(double now) noexcept {
     evictions_.set_time(now);
-    if (listener_.time_set != nullptr) listener_.time_set(listener_.owner);
+    if constexpr (hears<Sink>(PrefixEvents::time_set)) evictions_.sink.time_set(time());
+    attached_.time_set(time());
   }
   [[nodiscard]] double time() const noexcept { return evictions_.time(); }
 
@@ -167,10 +169,8 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
       evictions_.touch(last);
       evictions_.join_above(last);
     }
-    tell_served(state, end / unit());
+    if (end > 0) tell_inserted(state, scope, symbols.first(static_cast<std::size_t>(end)));
     nodes_.tree.drop_if_empty(root);
-    if (end > 0 && listener_.inserted != nullptr)
-      listener_.inserted(listener_.owner, scope, symbols.first(static_cast<std::size_t>(end)));
     evictions_.enforce_quotas();
     return end;
   }
@@ -203,7 +203,8 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   /// and pinned is forgotten, too. Sequences go on with the blocks that they hold, and insert nothing any more.
   void clear() noexcept {
     evictions_.drop_all();
-    evictions_.sink.cleared({evictions_.next_event()});
+    [[maybe_unused]] PrefixCleared const event{evictions_.next_event()};
+    if constexpr (hears<Sink>(PrefixEvents::cleared)) evictions_.sink.cleared(event);
   }
 
   /// Tells `sink` all that is in the index, as events that stand for all before: it ends with the number of the last
@@ -221,8 +222,8 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   }
 
  private:
-  static constexpr bool hears_lookups = requires(Sink & sink, PrefixLookup const& lookup) { sink.looked_up(lookup); };
-  static constexpr bool policy_learns = requires { std::declval<Eviction&>().served(ServedRequest()); };
+  static constexpr bool hears_lookups = hears<Sink>(PrefixEvents::looked_up);
+  static constexpr bool policy_learns = hears<Eviction>(PrefixEvents::inserted);
 
   [[nodiscard]] Node& at(std::int32_t node) { return nodes_.at(node); }
   [[nodiscard]] Node const& at(std::int32_t node) const { return nodes_.at(node); }
@@ -356,34 +357,28 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     leaf.created = leaf.last_use = time();
     leaf.order = evictions_.order();
     counters_.stored_units += leaf.units;
-    if constexpr (requires { evictions_.policy.stored(leaf); }) evictions_.policy.stored(leaf);
-    if constexpr (Evictions::keeps_keys) note_keys(leaf, symbols);
+    evictions_.tell_stored(leaf, symbols);
     Node& parent = at(leaf.parent);
     nodes_.tree.link(parent, leaf);
     evictions_.update_candidate(parent.index);
     evictions_.update_candidate(leaf.index);
   }
 
-  /// The keys of a new leaf's units, each a digest of the whole prefix up to its end.
-  void note_keys(Node& leaf, std::span<std::int32_t const> symbols) noexcept {
-    std::uint64_t const before = nodes_.set_keys(leaf, symbols);
-    auto const first = static_cast<std::size_t>(leaf.begin / unit() * unit());
-    std::span<std::uint64_t const> const keys = leaf.keys;
-    Eviction& policy = evictions_.policy;
-    if constexpr (requires { policy.inserted(leaf, keys, time()); }) policy.inserted(leaf, keys, time());
-    if constexpr (Sink::wants_keys)
-      evictions_.sink.stored({evictions_.next_event(), before, keys, symbols.subspan(first), unit(), leaf.tenant});
-  }
-
-  /// Tells the policy, where it learns, of a sequence that is in the index with so many units.
-  void tell_served(SequenceState& state, std::int32_t num_units) noexcept {
+  /// Tells of a sequence that is in the index with these symbols; the policy of what is new to it.
+  void tell_inserted(SequenceState& state, std::int32_t scope, std::span<std::int32_t const> symbols) noexcept {
     PrefixLease& lease = state.prefix;
-    if constexpr (policy_learns) {
-      if (num_units <= lease.num_reported_units) return;
-      nodes_.copy_keys(lease.node, num_units, served_keys_);  // there is memory for them
-      evictions_.policy.served({served_keys_, std::exchange(lease.num_reported_units, num_units),
-                                state.num_cached_tokens / unit(), evictions_.order(), at(lease.node).tenant});
-    }
+    std::int32_t const units = static_cast<std::int32_t>(symbols.size()) / unit(), told = lease.num_reported_units;
+    lease.num_reported_units = std::max(told, units);
+    PrefixInserted event{{},    told,   state.num_cached_tokens / unit(), evictions_.order(), at(lease.node).tenant,
+                         scope, symbols};
+    if constexpr (policy_learns)
+      if (units > told) {
+        nodes_.copy_keys(lease.node, units, served_keys_);  // there is memory for them
+        event.keys = served_keys_;
+        evictions_.policy.inserted(event);
+      }
+    if constexpr (hears<Sink>(PrefixEvents::inserted)) evictions_.sink.inserted(event);
+    attached_.inserted(event);
   }
 
   GroupPools& pools_;
@@ -392,7 +387,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   PrefixBlocks blocks_;
   Evictions evictions_;
   std::shared_ptr<PrefixHolder*> self_;  // for pins, which may outlive it
-  PrefixListener listener_;
+  AttachedSinks attached_;
   std::vector<std::uint64_t> served_keys_;
 };
 

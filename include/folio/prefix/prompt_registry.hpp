@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <folio/error.hpp>
+#include <folio/prefix/attached_sink.hpp>
 #include <folio/prefix/leases.hpp>
 #include <folio/prefix/prefix.hpp>
 #include <folio/prefix/radix_tree.hpp>
@@ -58,29 +59,24 @@ struct MissingPrompt {
 /// as any other. At start, and whenever memory allows, compute what `missing` lists.
 ///
 /// The clock is the tree's. Host only, not thread-safe: belongs to the tree's owner thread, and goes before the tree
-/// does; a tree has one registry at a time. Cost: of `put` and `pin` O(prompts), each compared until it differs; of an
-/// insertion into the tree likewise for those that are pinned and not there; the rest O(log prompts).
+/// does; a sink of that, attached while it lives. Cost: of `put` and `pin` O(prompts), each compared until it differs;
+/// of an insertion into the tree likewise for those that are pinned and not there; the rest O(log prompts).
 template <class Tree>
 class PromptRegistry {
  public:
   /// `half_life`: seconds in which a use comes to count half in a prompt's popularity. Throws Error when one of the
   /// numbers is below 0, or the half-life is 0 or above 1e100.
   PromptRegistry(Tree& tree, std::int64_t budget_bytes, double half_life = 600)
-      : tree_(tree), budget_bytes_(budget_bytes), half_life_(half_life) {
+      : tree_(tree), budget_bytes_(budget_bytes), half_life_(half_life), attachment_(tree.attached(), *this) {
     if (budget_bytes < 0 || !(half_life > 0 && half_life <= 1e100))
       throw Error(
           "folio: a registry of prompts needs a budget of at least 0 bytes and a half-life above 0 seconds, "
           "up to 1e100, not " +
           std::to_string(budget_bytes) + " and " + std::to_string(half_life));
-    tree_.set_listener({this,
-                        [](void* self, std::int32_t scope, std::span<std::int32_t const> symbols) noexcept {
-                          static_cast<PromptRegistry*>(self)->inserted(scope, symbols);
-                        },
-                        [](void* self) noexcept { static_cast<PromptRegistry*>(self)->expire(); }});
   }
   PromptRegistry(PromptRegistry const&) = delete;
   PromptRegistry& operator=(PromptRegistry const&) = delete;
-  ~PromptRegistry() { tree_.set_listener({}); }
+  ~PromptRegistry() = default;
 
   /// Gives a prefix a name, or a name another prefix. What is kept are its whole units. Popularity goes on. Throws
   /// Error, and changes nothing, for a prefix without a whole unit, a priority not from 0 to 100, a time to live that
@@ -184,6 +180,31 @@ class PromptRegistry {
   /// What all pinned prompts take when they are there, of the budget.
   [[nodiscard]] std::int64_t pinned_bytes() const noexcept { return pinned_units_ * tree_.unit_bytes(); }
 
+  // As a sink that is attached to the index.
+  static constexpr PrefixEvents hears = PrefixEvents::inserted | PrefixEvents::time_set;
+  void inserted(PrefixInserted const& event) noexcept {
+    std::span<std::int32_t const> const symbols = event.symbols;
+    for (auto& [name, prompt] : prompts_) {
+      if (!prompt.wanted || is_kept(prompt) || prompt.scope != event.scope) continue;
+      std::int32_t const size = whole(prompt);
+      if (static_cast<std::size_t>(size) > symbols.size()) continue;
+      if (common_prefix(prompt.symbols.data(), symbols.data(), size) != size) continue;
+      try {
+        pin_if_there(prompt);
+      } catch (std::bad_alloc const&) {  // the next insertion tries again
+      }
+    }
+  }
+  void time_set(double) noexcept {
+    if (tree_.time() < next_expiry_) return;
+    next_expiry_ = std::numeric_limits<double>::infinity();
+    for (auto prompt = prompts_.begin(); prompt != prompts_.end();) {
+      bool const is_over = prompt->second.expires <= tree_.time();
+      if (!is_over) next_expiry_ = std::min(next_expiry_, prompt->second.expires);
+      prompt = is_over ? forget(prompt) : std::next(prompt);
+    }
+  }
+
  private:
   struct Prompt {
     std::vector<std::int32_t> symbols;
@@ -258,29 +279,6 @@ class PromptRegistry {
     return prompts_.erase(prompt);
   }
 
-  // What the tree calls.
-  void inserted(std::int32_t scope, std::span<std::int32_t const> symbols) noexcept {
-    for (auto& [name, prompt] : prompts_) {
-      if (!prompt.wanted || is_kept(prompt) || prompt.scope != scope) continue;
-      std::int32_t const size = whole(prompt);
-      if (static_cast<std::size_t>(size) > symbols.size()) continue;
-      if (common_prefix(prompt.symbols.data(), symbols.data(), size) != size) continue;
-      try {
-        pin_if_there(prompt);
-      } catch (std::bad_alloc const&) {  // the next insertion tries again
-      }
-    }
-  }
-  void expire() noexcept {
-    if (tree_.time() < next_expiry_) return;
-    next_expiry_ = std::numeric_limits<double>::infinity();
-    for (auto prompt = prompts_.begin(); prompt != prompts_.end();) {
-      bool const is_over = prompt->second.expires <= tree_.time();
-      if (!is_over) next_expiry_ = std::min(next_expiry_, prompt->second.expires);
-      prompt = is_over ? forget(prompt) : std::next(prompt);
-    }
-  }
-
   [[nodiscard]] double decayed(Prompt const& prompt) const {
     return prompt.uses * std::exp2((prompt.last_use - tree_.time()) / half_life_);
   }
@@ -293,6 +291,7 @@ class PromptRegistry {
   Prompts prompts_;
   std::int64_t pinned_units_ = 0;  // of all that are wanted, those that they share counted once
   double next_expiry_ = std::numeric_limits<double>::infinity();
+  SinkAttachment<PromptRegistry> attachment_;
 };
 
 }  // namespace folio

@@ -52,7 +52,7 @@ class GhostCache {
 
   /// Serves a request's units that are in the sample and were not told before, the shallowest first. Returns how many
   /// of them it finds, from the first on.
-  std::int64_t serve(ServedRequest const& request, KeySample sample) noexcept {
+  std::int64_t serve(PrefixInserted const& request, KeySample sample) noexcept {
     std::int64_t hits = 0;
     std::int32_t found = 0, missing = request.told;  // the first that is in the sample and is not there
     for (; missing < size_of(request); ++missing) {
@@ -112,10 +112,10 @@ class GhostCache {
     }
   };
 
-  static std::int32_t size_of(ServedRequest const& request) noexcept {
+  static std::int32_t size_of(PrefixInserted const& request) noexcept {
     return static_cast<std::int32_t>(request.keys.size());
   }
-  static std::uint64_t key_of(ServedRequest const& request, std::int32_t i) noexcept {
+  static std::uint64_t key_of(PrefixInserted const& request, std::int32_t i) noexcept {
     return request.keys[static_cast<std::size_t>(i)];
   }
   [[nodiscard]] Ghost& at(std::int32_t place) noexcept { return ghosts_[static_cast<std::size_t>(place)]; }

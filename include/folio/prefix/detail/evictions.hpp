@@ -28,7 +28,8 @@ class PrefixEvictions {
   static constexpr std::int32_t no_node = PrefixNodes::no_node;
   static constexpr bool policy_evicts = !requires { requires Eviction::evicts_nothing; };
   static constexpr bool policy_wants_keys = requires { requires Eviction::wants_keys; };
-  static constexpr bool keeps_keys = policy_wants_keys || Sink::wants_keys;
+  static constexpr bool sink_wants_keys = wants_keys<Sink>;
+  static constexpr bool keeps_keys = policy_wants_keys || sink_wants_keys;
 
   /// Of nodes and blocks that it does not own.
   PrefixEvictions(PrefixNodes& nodes, PrefixBlocks& blocks, PrefixCounters& counters, Eviction eviction, Sink listener)
@@ -135,7 +136,7 @@ class PrefixEvictions {
   void count_hit(std::int32_t index, std::int32_t units) noexcept {
     for (; index != no_node && !is_root(at(index)); index = at(index).parent)
       change(at(index), [&](Node& node) {
-        if constexpr (requires { policy.hit(node, node.units, now_); }) policy.hit(node, node.units, now_);
+        if constexpr (hears<Eviction>(PrefixEvents::hit)) policy.hit(node, node.units, now_);
         if (node.hits < std::numeric_limits<std::int32_t>::max()) ++node.hits;
         node.last_use = now_;
         node.order = order_;
@@ -160,6 +161,20 @@ class PrefixEvictions {
         node.priority = retention.priority;
         node.expires = retention.expires;
       });
+  }
+
+  /// Tells of a new leaf's units, whose keys are noted where anybody wants them.
+  void tell_stored(Node& leaf, [[maybe_unused]] std::span<std::int32_t const> symbols) noexcept {
+    std::uint64_t before = 0;
+    if constexpr (keeps_keys) before = nodes_.set_keys(leaf, symbols);
+    std::span<std::uint64_t const> const keys = leaf.keys, none;
+    if constexpr (hears<Eviction>(PrefixEvents::stored)) policy.stored(leaf, policy_wants_keys ? keys : none);
+    if constexpr (sink_wants_keys) {
+      auto const first = static_cast<std::size_t>(leaf.begin / nodes_.unit() * nodes_.unit());
+      [[maybe_unused]] PrefixStored const event{next_event(),           before,        keys,
+                                                symbols.subspan(first), nodes_.unit(), leaf.tenant};
+      if constexpr (hears<Sink>(PrefixEvents::stored)) sink.stored(event);
+    }
   }
 
   /// Evicts the unit that the policy gives; false when none can go.
@@ -226,13 +241,16 @@ class PrefixEvictions {
   /// Evicts the last unit of a leaf; true when the leaf is gone.
   bool drop_last_unit(Node& leaf) noexcept {
     std::int32_t const end = (leaf.end() - 1) / nodes_.unit() * nodes_.unit();
+    std::uint64_t key = 0;
     if constexpr (keeps_keys) {
-      std::uint64_t const key = leaf.keys.back();
+      key = leaf.keys.back();
       leaf.keys.pop_back();
-      if constexpr (requires { policy.evicted(leaf, key); }) policy.evicted(leaf, key);
-      if constexpr (Sink::wants_keys) sink.removed({next_event(), key, leaf.tenant});
     }
-    if constexpr (requires { policy.dropped(leaf); }) policy.dropped(leaf);
+    if constexpr (hears<Eviction>(PrefixEvents::removed)) policy.removed(leaf, policy_wants_keys ? key : 0);
+    if constexpr (sink_wants_keys) {
+      [[maybe_unused]] PrefixRemoved const event{next_event(), key, leaf.tenant};
+      if constexpr (hears<Sink>(PrefixEvents::removed)) sink.removed(event);
+    }
     ++counters_.evicted_units;
     counters_.evicted_age += now_ - leaf.last_use;
     bool const goes = end <= leaf.begin;

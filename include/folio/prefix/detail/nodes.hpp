@@ -189,7 +189,8 @@ class PrefixNodes {
 
   /// Tells `sink` that there is nothing, and then everything that there is, in events that end with `number`.
   template <EventSink S>
-  void tell(S& sink, std::int64_t number) const {
+  requires(hears<S>(PrefixEvents::stored) && hears<S>(PrefixEvents::cleared)) void tell(S& sink,
+                                                                                        std::int64_t number) const {
     tree.for_each_node([&](Node const& node) { number -= node.units > 0 ? 1 : 0; });
     sink.cleared({number});
     std::vector<std::int32_t> symbols;  // of the path to a node

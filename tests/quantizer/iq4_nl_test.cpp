@@ -52,8 +52,7 @@ TEST_CASE("Iq4Nl keeps its codebook, whichever sign the largest element has") {
     StoredRow<Iq4Nl> stored(32, 0xFF);
     stored.encode(row.data());
     CHECK(stored.decode() == row);
-    for (int i = 0; i < 16; ++i)
-      CHECK(std::to_integer<int>(stored.codes()[i]) == (2 * i % 16 | (2 * i + 1) % 16 << 4));
+    for (int i = 0; i < 16; ++i) CHECK(std::to_integer<int>(stored.codes()[i]) == (2 * i % 16 | (2 * i + 1) % 16 << 4));
     CHECK(Iq4Nl::load_params(stored.params(), 0).scale == scale);
     CHECK(std::to_integer<int>(stored.params()[2]) == 0);
   }

@@ -25,6 +25,7 @@ namespace folio {
 class SieveEviction {
  public:
   static constexpr char const* name = "sieve";
+  static constexpr PrefixEvents hears = PrefixEvents::none;
 
   void reserve(std::size_t) noexcept {}
   void add(EvictionEntry& entry) noexcept {

@@ -104,7 +104,8 @@ struct Iq4Nl {
     for (int i = 0; i < N; ++i) {
       float const scaled = nan_to_zero(elements[i] * inverse);
       std::uint32_t index = 0;
-      for (std::uint32_t k = 0; k < 15; ++k) index += scaled >= 0.5F * static_cast<float>(level(k) + level(k + 1)) ? 1 : 0;
+      for (std::uint32_t k = 0; k < 15; ++k)
+        index += scaled >= 0.5F * static_cast<float>(level(k) + level(k + 1)) ? 1 : 0;
       indices[i] = static_cast<std::uint8_t>(index);
     }
     return pack_bits<4, N>(indices);

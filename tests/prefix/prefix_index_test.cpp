@@ -42,8 +42,8 @@ class World : private BlockCopier {
     return state;
   }
 
-  /// Appends symbols up to `size` and writes what they hold. False when there is no room.
-  bool append(std::int32_t scope, Symbols const& symbols, std::int32_t size, SequenceState& state) {
+  /// Extends by symbols up to `size` and writes what they hold. False when there is no room.
+  bool extend(std::int32_t scope, Symbols const& symbols, std::int32_t size, SequenceState& state) {
     std::int32_t const before = state.num_tokens;
     if (!store_.try_extend(state, size - before)) return false;
     std::uint64_t digest = digest_of(scope, symbols, before);

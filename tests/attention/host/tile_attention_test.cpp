@@ -142,7 +142,7 @@ Errors errors_of(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_d
       {kernels, kernels, {key_dim, value_dim, 1, rows}, code_bytes<Q>(key_dim), code_bytes<Q>(value_dim)});
   PackedQueries queries;
   attention.begin(queries);
-  for (std::int32_t r = 0; r < rows; ++r) queries.set_row(r, q.data() + r * key_dim, 1.0F);
+  for (std::int32_t r = 0; r < rows; ++r) queries.set_rows(r, 1, q.data() + r * key_dim, 1.0F);
   queries.finish();
   AttentionAccumulator sums;
   attention.clear(sums);
@@ -264,7 +264,7 @@ TEST_CASE("queries become the same integers of 16 bits on every set of instructi
     TileAttention attention({kernels, kernels, {128, 128, 1, 1}, 128, 128});
     PackedQueries queries;
     attention.begin(queries);
-    queries.set_row(0, row.data(), 1.0F);
+    queries.set_rows(0, 1, row.data(), 1.0F);
     queries.finish();
     simd::QueryRows const block = queries.block(0, {}).rows;
     double largest_error = 0;

@@ -174,15 +174,22 @@ class AttendTask {
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
       PackedQueries& queries = queries_[to_size(h)];
       attention_.begin(queries);
-      for_each_row(
-          h, [&](std::int32_t row, std::int64_t token, std::int32_t head) __attribute__((always_inline)) {
-            float converted[max_row_dim];
-            std::int64_t const at = token * io.q_stride + std::int64_t{head} * shape_.key_dim;
-            if (io.load != nullptr) io.load(io.q, at, shape_.key_dim, converted);
-            float const* const q = io.load != nullptr ? converted : static_cast<float const*>(io.q) + at;
-            float* const stored = queries.set_row(row, q, scale);
-            change_basis(call_->layers.keys.basis, stored, shape_.key_dim, shape_.key_dim);  // instead of every key
-          });
+      std::int64_t at = (std::int64_t{sequence_->first_row} + work_->first) * io.q_stride +
+                        std::int64_t{work_->first_head + h} * call_->heads * shape_.key_dim;
+      for (std::int32_t row = 0; row < rows_; row += call_->heads, at += io.q_stride) {
+        if (io.load == nullptr) {
+          queries.set_rows(row, call_->heads, static_cast<float const*>(io.q) + at, scale);
+          continue;
+        }
+        for (std::int32_t i = 0; i < call_->heads; ++i) {
+          float converted[max_row_dim];
+          io.load(io.q, at + std::int64_t{i} * shape_.key_dim, shape_.key_dim, converted);
+          queries.set_rows(row + i, 1, converted, scale);
+        }
+      }
+      for (std::int32_t row = 0; row < rows_ && call_->layers.keys.basis != Basis::model;
+           ++row)  // instead of every key
+        change_basis(call_->layers.keys.basis, queries.row(row), shape_.key_dim, shape_.key_dim);
       queries.finish();
     }
   }

@@ -68,13 +68,20 @@ class PackedQueries {
     rest_.resize(rows_, columns_);
   }
 
-  /// Row `i`: a query of the model's basis times `scale`. Returns the row, to be turned to the keys' basis.
-  float* set_row(std::int32_t i, float const* q, float scale) {
-    float* const to = floats_.data() + to_size(i) * to_size(stride_);
-    for (std::int32_t d = 0; d < dim_; ++d) to[d] = q[d] * scale;
-    if (columns_ != 0) outliers_[to_size(i)] = has_outliers(to, dim_) ? 1 : 0;
-    return to;
+  /// Rows [i, i + count): queries of the model's basis, one after the other, times `scale`.
+  void set_rows(std::int32_t i, std::int32_t count, float const* q, float scale) {
+    float* const to = row(i);
+    if (stride_ == dim_) {  // one long loop
+      for (std::int32_t d = 0; d < count * dim_; ++d) to[d] = q[d] * scale;
+    } else {
+      for (std::int32_t r = 0; r < count; ++r)
+        for (std::int32_t d = 0; d < dim_; ++d) to[r * stride_ + d] = q[r * dim_ + d] * scale;
+    }
+    for (std::int32_t r = i; r < i + count && columns_ != 0; ++r)
+      outliers_[to_size(r)] = has_outliers(row(r), dim_) ? 1 : 0;
   }
+  /// A row that was set, to be rotated to the keys' basis.
+  [[nodiscard]] float* row(std::int32_t i) { return floats_.data() + to_size(i) * to_size(stride_); }
 
   /// After all rows are set.
   void finish() {

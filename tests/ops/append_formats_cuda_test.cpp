@@ -26,3 +26,5 @@ TEST_CASE("fp4 and static fp8 on the device as on the host") {
   same_rows<Keys<Fp8E4M3Static>, Values<Fp8E5M2>>();
   same_rows<Keys<Nvfp4FourOverSix>, Values<Nvfp4FourOverSixStatic>>();
 }
+
+TEST_CASE("codebooks on the device as on the host") { same_rows<Keys<Iq4Nl>, Values<Iq4Nl>>(); }

@@ -7,6 +7,7 @@
 #include <folio/quantizer/fp4.hpp>
 #include <folio/quantizer/fp8.hpp>
 #include <folio/quantizer/int_formats.hpp>
+#include <folio/quantizer/iq4_nl.hpp>
 #include <random>
 #include <vector>
 
@@ -130,6 +131,7 @@ TEST_CASE("distortion: floats") {
   check<Nvfp4FourOverSixStatic>(4.5, 7.5e-3);
   check<Nvfp4FourOverSix>(4.75, 7.5e-3);
   check<Mxfp4>(4.25, 1.33e-2);
+  check<Iq4Nl>(4.5, 6.38e-3);
   // A static scale of 1 on values that are 100 times too small for it.
   CHECK(distortion<Fp8E4M3Static>(800, 1.0F, 0.01F) * 1e4 == Approx(3.2e-3).epsilon(0.05));
   CHECK(distortion<Fp8E4M3>(800, 1.0F, 0.01F) * 1e4 == Approx(6.6e-4).epsilon(0.05));

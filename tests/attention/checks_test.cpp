@@ -44,14 +44,6 @@ TEST_CASE("a tree mask has 64 bits a query") {
   CHECK_THROWS_WITH(check_tree_tokens({.tree_mask = &mask}, 65), contains("at most 64 query tokens"));
 }
 
-TEST_CASE("rows do not overlap") {
-  CHECK(checked_stride(0, 256, "q") == 256);
-  CHECK(checked_stride(256, 256, "q") == 256);
-  CHECK(checked_stride(768, 256, "q") == 768);
-  CHECK_THROWS_WITH(checked_stride(255, 256, "q"), contains("the rows of q have 256 elements"));
-  CHECK_THROWS_WITH(checked_stride(-256, 256, "q"), contains("cannot begin -256 apart"));
-}
-
 TEST_CASE("layers of a planned step differ in what changes no share of the work") {
   float const slopes[8] = {};
   AttentionParams const planned{.token_begin = 8};

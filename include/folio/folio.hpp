@@ -28,6 +28,7 @@
 #include <folio/layout/hnd.hpp>           // where in a block is it?
 #include <folio/layout/nhd.hpp>
 #include <folio/layout/interleaved.hpp>
+#include <folio/layout/nz.hpp>
 #include <folio/view.hpp>                 // what does a kernel read?
 #include <folio/batch.hpp>                // one step's tables
 #include <folio/thread_pool.hpp>          // whose threads work?

@@ -22,5 +22,6 @@
 #include <folio/ops/reposition.cuh>
 #include <folio/ops/requantize.cuh>
 #include <folio/ops/scores.cuh>
+#include <folio/ops/key_norms.cuh>
 #include <folio/ops/compact.cuh>
 // clang-format on

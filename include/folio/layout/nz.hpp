@@ -6,14 +6,14 @@
 
 namespace folio {
 
-/// NZ, the fractal layout of Ascend's matrix units: [head][dim run][slot][32 bytes], keys and values alike. A row is cut
-/// into runs of 32 bytes, 16 elements of f16; the same run of all slots of a block lies together. What is left of a row
-/// that is no multiple of 32 bytes is a last, shorter run.
+/// NZ, the fractal layout of Ascend's matrix units: [head][dim run][slot][32 bytes], keys and values alike. A row is
+/// cut into runs of 32 bytes, 16 elements of f16; the same run of all slots of a block lies together. What is left of a
+/// row that is no multiple of 32 bytes is a last, shorter run.
 ///
 /// Host and device, stateless. For caches that kernels with 16 x 16 tiles read as they are, and that are exchanged with
 /// such engines: with f16 rows of a multiple of 16 elements a plane is [kv_heads * head_dim / 16][block_size][16], the
-/// shape of cache mode PA_NZ of torch_npu and vllm-ascend. Choose LayoutInterleaved where only keys are read across tokens; LayoutHnd
-/// where a warp shares a row.
+/// shape of cache mode PA_NZ of torch_npu and vllm-ascend. Choose LayoutInterleaved where only keys are read across
+/// tokens; LayoutHnd where a warp shares a row.
 struct LayoutNz {
   static constexpr char const* name = "nz";
   static constexpr std::int32_t fractal_bytes = 32;

@@ -19,7 +19,7 @@ constexpr ModelConfig hybrid{.layers = 3,
                              .kv_heads = 3,
                              .head_dim = 40,
                              .groups = {full_attention(), sliding_window(20, 3), latent(64, 32)},
-.pattern = repeat_groups({0, 1, 2})};
+                             .pattern = repeat_groups({0, 1, 2})};
 
 template <class... Policies>
 void as_on_the_host() {

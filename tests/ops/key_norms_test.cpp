@@ -18,7 +18,7 @@ constexpr ModelConfig hybrid{.layers = 2,
                              .kv_heads = 3,
                              .head_dim = 40,
                              .groups = {full_attention(), sliding_window(8)},
-.pattern = repeat_groups({0, 1})};
+                             .pattern = repeat_groups({0, 1})};
 
 }  // namespace
 
@@ -26,9 +26,9 @@ TEST_CASE("norms of keys that are known") {
   KvCache<Model<ModelConfig{.layers = 1, .kv_heads = 2, .head_dim = 8}>, F32> cache(CacheConfig{.num_blocks = {2}});
   Sequence const sequence = cache.create(3);
   std::vector<float> keys(3 * 2 * 8), values(3 * 2 * 8, 100.0F), norms(4, -7);
-  keys[0] = 3, keys[7] = -4;                                        // token 0, head 0
-  for (std::size_t d = 0; d < 8; ++d) keys[8 + d] = 0.5F;           // head 1
-  keys[16 + 2] = -6;                                                // token 1, head 0
+  keys[0] = 3, keys[7] = -4;                               // token 0, head 0
+  for (std::size_t d = 0; d < 8; ++d) keys[8 + d] = 0.5F;  // head 1
+  keys[16 + 2] = -6;                                       // token 1, head 0
   auto const batch = cache.batch({&sequence});
   ops::append(batch.view(), 0, keys.data(), values.data());
   ops::key_norms(batch.view(), 0, {0, 0, 2}, norms.data());

@@ -12,8 +12,8 @@ namespace folio::ops {
 
 /// Kernel. The norms of `tokens` in layer `index` of group `Group`, times `factor`: `norms`, [kv_heads][tokens.count].
 ///
-/// Any grid of one dimension, whole warps in a block. Each key is read once by a group of lanes and summed in one order,
-/// so results repeat bit by bit. The tokens must not lie before a window.
+/// Any grid of one dimension, whole warps in a block. Each key is read once by a group of lanes and summed in one
+/// order, so results repeat bit by bit. The tokens must not lie before a window.
 template <class View, int Group>
 __global__ void key_norms_kernel(View view, std::int32_t index, Tokens tokens, float factor, float* norms) {
   using Quantizer = typename View::KeyQuantizer;

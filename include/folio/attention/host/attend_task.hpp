@@ -14,12 +14,8 @@
 #include <folio/attention/host/tile_attention.hpp>
 #include <folio/attention/params.hpp>
 #include <folio/block.hpp>
-#include <folio/executor.hpp>
 #include <folio/kernels/rows.hpp>
 #include <limits>
-#include <memory>
-#include <mutex>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -34,11 +30,9 @@ class AttendTask {
   void reserve(AttendLayers const& layers, AttendShares const& shares, std::int32_t heads, bool with_tree) {
     for (std::int32_t const rows : {std::min(shares.most_rows, few_rows), shares.most_rows}) {
       attention_.begin(setup(layers, blocks_for(rows, heads), heads));
-      for (std::vector<AttentionAccumulator>* const sums : {&parts_, &total_}) {
-        if (sums->size() < to_size(shares.most_kv_heads)) sums->resize(to_size(shares.most_kv_heads));
+      make_heads(shares.most_kv_heads);
+      for (std::vector<AttentionAccumulator>* const sums : {&parts_, &total_})
         for (AttentionAccumulator& head : *sums) attention_.reserve(head);
-      }
-      if (queries_.size() < to_size(shares.most_kv_heads)) queries_.resize(to_size(shares.most_kv_heads));
       for (PackedQueries& queries : queries_) attention_.begin(queries);
     }
     for (TileTokens& tile : tiles_) {
@@ -63,6 +57,7 @@ class AttendTask {
     sequence_ = &call.sequences[to_size(work.sequence)];
     work_ = &work;
     rows_ = work.count * call.heads;
+    make_heads(work.kv_heads);  // there are, unless this is a task for a thread that nobody spoke of
     attention_.begin(setup(call.layers, work.count, call.heads));
     load_queries();
     load_shapes();
@@ -130,6 +125,13 @@ class AttendTask {
   }
 
  private:
+  void make_heads(std::int32_t n) {
+    if (queries_.size() >= to_size(n)) return;
+    parts_.resize(to_size(n));
+    total_.resize(to_size(n));
+    queries_.resize(to_size(n));
+  }
+
   [[nodiscard]] static TileAttentionSetup setup(AttendLayers const& layers, std::int32_t queries, std::int32_t heads) {
     AttendPlane const &keys = layers.keys, &values = layers.values;
     bool const many = queries * heads > few_rows;

@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// The kernels that choose and keep tokens, compiled by nvcc through their launchers: scores, top_k (with CUB itself),
-// compact.
+// The kernels that choose and keep tokens, compiled by nvcc through their launchers: scores, key_norms, top_k (with CUB
+// itself), compact.
 #include <folio/folio.hpp>
 #include <folio/ops/compact.cuh>
+#include <folio/ops/key_norms.cuh>
 #include <folio/ops/scores.cuh>
 #include <folio/ops/top_k.cuh>
 
@@ -18,6 +19,8 @@ void compile() {
                                            float*, ops::ScoreOptions, cudaStream_t) = ops::accumulate_scores<View, T>;
   [[maybe_unused]] void (*volatile compact)(DeviceView<View> const&, std::int32_t, ops::TokenLists const&,
                                             cudaStream_t) = ops::compact<View>;
+  [[maybe_unused]] void (*volatile norms)(DeviceView<View> const&, std::int32_t, Tokens const&, float*, float,
+                                          cudaStream_t) = ops::key_norms<View>;
 }
 
 }  // namespace

@@ -179,8 +179,8 @@ TEST_CASE("a ghost counts its hits no further than rewards tell them apart") {
   std::vector<std::uint64_t> const keys = {7, 8};
   for (std::int64_t i = 0; i < 10; ++i) CHECK(ghost.serve({keys, 0, 0, i, 0}, {}) == (i == 0 ? 0 : 2));
   int count = 0;
-  ghost.trim(0, [&](EvictionEntry const& ghost) {
-    CHECK(ghost.hits == RewardRule::most_hits);
+  ghost.trim(0, [&](EvictionEntry const& entry) {
+    CHECK(entry.hits == RewardRule::most_hits);
     ++count;
   });
   CHECK(count == 2);

@@ -105,7 +105,7 @@ struct Iq4Nl {
       float const scaled = nan_to_zero(elements[i] * inverse);
       std::uint32_t index = 0;
       for (std::uint32_t k = 0; k < 15; ++k)
-        index += scaled >= 0.5F * static_cast<float>(level(k) + level(k + 1)) ? 1 : 0;
+        index += scaled >= 0.5F * static_cast<float>(level(k) + level(k + 1)) ? 1U : 0U;
       indices[i] = static_cast<std::uint8_t>(index);
     }
     return pack_bits<4, N>(indices);

@@ -310,6 +310,6 @@ TEST_CASE("lists that do not fit are refused before anything is written") {
   REQUIRE_THROWS_WITH(folio::ops::compact(batch.view(), 0, {nullptr, nullptr, -1}), contains("k is -1"));
   REQUIRE_THROWS_WITH(folio::ops::compact(batch.view(), 1, two.lists(1, 1)),
                       contains("folio: the model has 1 layer groups, so no group 1"));
-  REQUIRE_THROWS_WITH(folio::ops::compact(gone.view(), 0, two.lists(1, 1)), contains("gave tokens back"));
+  REQUIRE_THROWS_WITH(folio::ops::compact(gone.view(), 0, two.lists(1, 1)), contains("gave back tokens"));
   CHECK(std::memcmp(before.data(), cache.pool(), before.size()) == 0);
 }

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <folio/block.hpp>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
 #include <limits>

@@ -6,6 +6,7 @@
 #include <folio/layout/interleaved.hpp>
 #include <folio/layout/nhd.hpp>
 #include <folio/ops/attend.hpp>
+#include <folio/quantizer/f16.hpp>
 
 namespace compile_time {
 

@@ -92,22 +92,6 @@ file(WRITE ${SCRATCH}/docs/images/a.svg "<svg></svg>")
 expect("docs/images/a.svg: does not name the recorded figures" "![a](docs/images/a.svg)\n")
 file(REMOVE ${SCRATCH}/docs/images/a.svg)
 
-# The table of the headers that are not in folio.hpp is whole, and names nothing else.
-set(umbrella ${CMAKE_COMMAND} -DROOT=${SCRATCH} -P ${CMAKE_CURRENT_LIST_DIR}/umbrella.cmake)
-file(WRITE ${SCRATCH}/include/folio/folio.hpp "#include <folio/a.hpp>\n")
-file(WRITE ${SCRATCH}/include/folio/a.hpp "")
-file(WRITE ${SCRATCH}/include/folio/b.hpp "#include <folio/of_b.hpp>\n")
-file(WRITE ${SCRATCH}/include/folio/of_b.hpp "")
-file(WRITE ${SCRATCH}/docs/quickstart.md "no table\n")
-expect_output("has no table" ${umbrella})
-file(WRITE ${SCRATCH}/docs/quickstart.md "| `folio/b.hpp` | b |\n")
-expect_output("" ${umbrella})
-file(WRITE ${SCRATCH}/docs/quickstart.md "| `folio/b.hpp`, `folio/a.hpp` | b |\n")
-expect_output("names folio/a.hpp, which folio.hpp or cuda.cuh includes" ${umbrella})
-file(WRITE ${SCRATCH}/docs/quickstart.md "| `folio/of_b.hpp`, `folio/c.hpp` | b |\n")
-expect_output("names folio/c.hpp, which does not exist folio/b.hpp is in neither" ${umbrella})
-file(REMOVE ${SCRATCH}/docs/quickstart.md)
-
 # UPDATE gives the right text back, at the block's own indentation, and touches nothing else.
 string(REPLACE "i < 3" "i < 4" wrong "${right}")
 file(WRITE ${SCRATCH}/README.md "# Title; [x]: \\n\n\n${wrong}\nthe end\n")

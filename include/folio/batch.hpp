@@ -29,7 +29,7 @@ struct BatchItem {
   BatchItem(Sequence const* s, std::int32_t queries = last_extension) : sequence(s), num_query_tokens(queries) {}
 
   Sequence const* sequence;
-  std::int32_t num_query_tokens;  ///< `last_extension`: the tokens of the sequence's last append
+  std::int32_t num_query_tokens;  ///< `last_extension`: the tokens of the sequence's last extension
 };
 
 /// Block tables of a step, with its lengths, query starts and slots, all in one buffer, so that one copy takes them to

@@ -21,8 +21,8 @@ struct CacheConfig {
   std::int32_t kv_heads = 0;                  ///< likewise
   std::int32_t window = 0;                    ///< likewise, for every group whose window is dynamic
   std::int32_t tokens_per_sequence = 0;       ///< a hint: splits the budget between full and window groups
-  /// Tokens of earlier appends that `truncate` may take back in groups with a window, besides the last append's: those
-  /// that are in flight when steps are scheduled ahead. A cache that keeps prefixes keeps at least a unit.
+  /// Tokens of earlier extensions that `truncate` may take back in groups with a window, besides the last extension's:
+  /// those that are in flight when steps are scheduled ahead. A cache that keeps prefixes keeps at least a unit.
   std::int32_t tokens_in_flight = 0;
   /// Of the hash by which prefixes are found. Not given: another one for each cache, so that nobody can choose prompts
   /// that are slow to find. It changes no result.

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What an append does to the block list of one layer group, planned before anything changes. Host only, knows no bytes.
+// What an extension does to the block list of one layer group, planned before anything changes. Host only, knows no
+// bytes.
 
 #include <algorithm>
 #include <cstddef>

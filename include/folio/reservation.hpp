@@ -75,10 +75,10 @@ class GrowthForecast {
 ///
 /// The blocks are the reservation's and no sequence's: the sequence's own list stays as long as its tokens need. In the
 /// cache's accounts they are live and empty, and Stats::reserved. Held is what the sequence needs as things are, and
-/// where memory is short the fewest with which an append would succeed: as an append does, a reservation makes the
-/// cache evict what spares a copy, and give up the unit of which the sequence has only a part. A fork or an insertion
-/// later may make the sequence copy or leave blocks that it would have had, which are then taken from the free ones.
-/// Host only, used by the cache's owner thread; keeps the cache's memory alive. Cost: O(blocks).
+/// where memory is short the fewest with which an extension would succeed: as an extension does, a reservation makes
+/// the cache evict what spares a copy, and give up the unit of which the sequence has only a part. A fork or an
+/// insertion later may make the sequence copy or leave blocks that it would have had, which are then taken from the
+/// free ones. Host only, used by the cache's owner thread; keeps the cache's memory alive. Cost: O(blocks).
 class Reservation {
  public:
   Reservation() = default;

@@ -63,37 +63,38 @@ class Sequence {
     return store_->try_extend(s, num_tokens);
   }
 
-  /// Takes the host memory that such an append needs, so that it fails for want of blocks only: for sequences of
+  /// Takes the host memory that such an extension needs, so that it fails for want of blocks only: for sequences of
   /// several caches that grow together or not at all. Throws Error for a negative number; std::bad_alloc.
   void prepare_extend(std::int32_t num_tokens) {
     SequenceState& s = own_state();
     store_->prepare(s, num_tokens);
   }
 
-  /// Whether such an append would succeed now. Changes nothing. Cost: as KvCache::num_obtainable_blocks, and O(blocks
-  /// that leave a window).
+  /// Whether such an extension would succeed now. Changes nothing. Cost: as KvCache::num_obtainable_blocks, and
+  /// O(blocks that leave a window).
   [[nodiscard]] bool can_extend(std::int32_t num_tokens) const {
     SequenceState const& s = state();
     return store_->group_short_of(s, num_tokens) < 0;
   }
 
-  /// How many blocks of layer group `group` an append would take from those that are free, as things are. Where memory
-  /// is short it may get along with fewer: see fewest_blocks_to_extend.
+  /// How many blocks of layer group `group` an extension would take from those that are free, as things are. Where
+  /// memory is short it may get along with fewer: see fewest_blocks_to_extend.
   [[nodiscard]] std::int64_t num_blocks_to_extend(std::int32_t num_tokens, int group = 0) const {
     SequenceState const& s = state();
     check_group(group, store_->num_groups());
     return store_->blocks_to_extend(s, group, num_tokens);
   }
 
-  /// The fewest blocks of layer group `group` with which an append can succeed: can_extend where each group has as many
-  /// that are obtainable (KvCache::num_obtainable_blocks). For budgets over several requests, whose numbers add up.
+  /// The fewest blocks of layer group `group` with which an extension can succeed: can_extend where each group has as
+  /// many that are obtainable (KvCache::num_obtainable_blocks). For budgets over several requests, whose numbers add
+  /// up.
   [[nodiscard]] std::int64_t fewest_blocks_to_extend(std::int32_t num_tokens, int group = 0) const {
     SequenceState const& s = state();
     check_group(group, store_->num_groups());
     return store_->fewest_to_extend(s, group, num_tokens);
   }
 
-  /// A second sequence with the same tokens. Blocks are shared; whoever first appends into a shared, partly filled
+  /// A second sequence with the same tokens. Blocks are shared; whoever first extends into a shared, partly filled
   /// block copies it. Fork after the keys and values of all tokens were written. Cost: O(blocks).
   [[nodiscard]] Sequence fork() const {
     SequenceState const& parent = state();
@@ -102,7 +103,7 @@ class Sequence {
 
   /// Keeps the first `num_tokens` tokens (speculative decoding: takes back what was not accepted). Always possible
   /// without window groups. With them always down to the greatest length from which the sequence was ever appended to,
-  /// less CacheConfig::tokens_in_flight: the tokens of the last append, and so many before them. A truncation moves
+  /// less CacheConfig::tokens_in_flight: the tokens of the last extension, and so many before them. A truncation moves
   /// that bound nowhere, for what has left the window does not come back. Throws Error, and changes nothing, when that
   /// is more than there are, or when a window group no longer has what the next token would see.
   void truncate(std::int32_t num_tokens) {
@@ -130,7 +131,7 @@ class Sequence {
     check_group(group, store_->num_groups());
     return s.lists[group].blocks;
   }
-  /// The tokens of the last append that are still there: what a batch takes as queries by default.
+  /// The tokens of the last extension that are still there: what a batch takes as queries by default.
   [[nodiscard]] std::int32_t num_new_tokens() const { return state().num_new_tokens; }
   /// The cache's bookkeeping, to tell one cache's sequences from another's.
   [[nodiscard]] SequenceStore const* store() const noexcept { return state_ != nullptr ? store_ : nullptr; }

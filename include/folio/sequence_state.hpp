@@ -52,7 +52,7 @@ struct SequenceState {
   SequenceId id{};
   bool live = false;
   std::int32_t num_tokens = 0;
-  std::int32_t num_new_tokens = 0;  ///< of the last append that are still there: the default query of a batch
+  std::int32_t num_new_tokens = 0;  ///< of the last extension that are still there: the default query of a batch
   /// Counts changes that took blocks away from the lists: tables that were made before are stale. Never set back, so
   /// that a sequence is told from the one that had this state before.
   std::uint64_t generation = 0;

@@ -69,14 +69,14 @@ class SequenceStore {
     --counters_.created;
   }
 
-  /// How many blocks of group `g` an append of n tokens would take more than it gives back out of the window.
+  /// How many blocks of group `g` an extension of n tokens would take more than it gives back out of the window.
   [[nodiscard]] std::int64_t blocks_to_extend(SequenceState const& state, int g, std::int32_t n) const {
     check_extension(state, n);
     ExtensionPlan const plan = this->plan(state, g, n);
     return plan.asked() - plan.freed;
   }
 
-  /// The fewest blocks of group `g` that must be obtainable so that an append of n tokens succeeds: where memory is
+  /// The fewest blocks of group `g` that must be obtainable so that an extension of n tokens succeeds: where memory is
   /// short, what can be evicted spares a copy, leaves the window free, or is given up by the tree.
   [[nodiscard]] std::int64_t fewest_to_extend(SequenceState const& state, int g, std::int32_t n) const {
     check_extension(state, n);
@@ -85,8 +85,8 @@ class SequenceStore {
     return plan(state, g, n).asked_at_least() - gain[g];
   }
 
-  /// Blocks of group `g` that an append of n tokens takes more than its window leaves free or evictable: what is to be
-  /// held ahead for it.
+  /// Blocks of group `g` that an extension of n tokens takes more than its window leaves free or evictable: what is to
+  /// be held ahead for it.
   [[nodiscard]] std::int64_t blocks_ahead(SequenceState const& state, int g, std::int32_t n) const {
     check_extension(state, n);
     return plan(state, g, n).asked_ahead();
@@ -118,7 +118,7 @@ class SequenceStore {
     return true;
   }
 
-  /// Takes the host memory that an append of n tokens needs, before anything changes.
+  /// Takes the host memory that an extension of n tokens needs, before anything changes.
   void prepare(SequenceState& state, std::int32_t n) {
     check_extension(state, n);
     for (int g = 0; g < num_groups(); ++g) {
@@ -128,7 +128,7 @@ class SequenceStore {
     prepare_tree(state, n);
   }
 
-  /// What `undo_extend` needs to know of a sequence before an append.
+  /// What `undo_extend` needs to know of a sequence before an extension.
   struct Mark {
     std::int32_t num_tokens, num_new_tokens;
     std::array<BlockId, max_groups> last_blocks{};
@@ -140,8 +140,8 @@ class SequenceStore {
         mark.last_blocks[static_cast<std::size_t>(g)] = blocks.back();
     return mark;
   }
-  /// Makes a sequence what it was before its last append: unlike truncate, also its new tokens, and a last block that
-  /// was copied. For groups without a window, as long as nobody else was changed since. Allocates nothing.
+  /// Makes a sequence what it was before its last extension: unlike truncate, also its new tokens, and a last block
+  /// that was copied. For groups without a window, as long as nobody else was changed since. Allocates nothing.
   void undo_extend(SequenceState& state, Mark const& before) noexcept {
     for (int g = 0; g < num_groups(); ++g) {
       shrink(state, g, before.num_tokens);
@@ -201,7 +201,7 @@ class SequenceStore {
     state.num_new_tokens = std::min(state.num_new_tokens, state.num_tokens - first);
   }
 
-  /// Makes room ahead for n more tokens of a sequence: evicts, as an append would, until wanted(g, ahead) blocks of
+  /// Makes room ahead for n more tokens of a sequence: evicts, as an extension would, until wanted(g, ahead) blocks of
   /// each group are free, where `ahead` is blocks_ahead as it becomes meanwhile. False, and nothing changed, when a
   /// group has not so many. `get_ready()` is called before anything changes, and may throw.
   template <class Wanted, class GetReady>
@@ -234,8 +234,8 @@ class SequenceStore {
   }
 
  private:
-  /// What lacks for an append: a group that has too few blocks, or -1; and whether the others have enough only if the
-  /// tree gives up the unit of which the sequence has a part.
+  /// What lacks for an extension: a group that has too few blocks, or -1; and whether the others have enough only if
+  /// the tree gives up the unit of which the sequence has a part.
   struct Shortage {
     int group = -1;
     bool gives_up = false;

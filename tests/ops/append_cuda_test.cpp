@@ -60,6 +60,7 @@ TEST_CASE("keys and values are appended on the device from where a fused project
   CHECK(twins.same_bytes());
   using folio::test::contains;
   auto const launches = simt::num_launches();
+  CHECK_THROWS_WITH(ops::append(view, 0, begin, nullptr, nullptr), contains("append needs keys, and values unless"));
   CHECK_THROWS_WITH(ops::append(view, 0, begin, begin, nullptr, {.keys = 255}), contains("the rows of keys have 256"));
   CHECK_THROWS_WITH(ops::append(view, 0, begin, begin, nullptr, {.values = 257}), contains("rows of values begin 257"));
   CHECK(simt::num_launches() == launches);

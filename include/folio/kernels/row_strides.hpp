@@ -25,6 +25,12 @@ inline std::int64_t checked_stride(std::int64_t stride, std::int64_t row, char c
   return stride != 0 ? stride : row;
 }
 
+/// Throws Error where the rows that append is to write are missing. A latent layer's values are in its keys.
+inline void check_new_rows(void const* keys, void const* values, bool values_in_keys) {
+  if (keys == nullptr || (values == nullptr && !values_in_keys))
+    throw Error("folio: append needs keys, and values unless the layer is latent");
+}
+
 }  // namespace detail
 
 }  // namespace folio

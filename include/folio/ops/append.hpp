@@ -42,8 +42,7 @@ void append(View const& view, std::int32_t layer, T const* keys, std::type_ident
   with_group(view, layer, [&](auto group, std::int32_t index) {
     LayerView<View, group()> const rows(view.group(group()), index);
     GroupShape const shape = rows.shape();
-    if (view.num_query_tokens() > 0 && (keys == nullptr || (values == nullptr && !shape.values_in_keys())))
-      throw Error("folio: append needs keys, and values unless the layer is latent");
+    if (view.num_query_tokens() > 0) folio::detail::check_new_rows(keys, values, shape.values_in_keys());
     std::int64_t const key_stride =
         folio::detail::checked_stride(strides.keys, std::int64_t{shape.kv_heads} * shape.key_dim, "keys");
     std::int64_t const value_stride =

@@ -94,9 +94,9 @@ void choose_kernels(AttendPlane& plane) {
   plane.many_rows = simd::row_kernels<format>(true);
 }
 
-/// An address for each type of view and group.
+/// An address for each type of view and group. Not constant: a linker may fold equal constants.
 template <class View, int Group>
-inline constexpr char type_of_group = 0;
+inline char type_of_group = 0;
 
 /// One group of layers in a step. Offsets are made anew only for a view of another type or shape.
 template <int Group, class View>
@@ -188,12 +188,12 @@ void attend(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
     folio::detail::checked_query_heads(view.group(group()).shape, io.num_query_heads);
     detail::check_step(view, params);
     folio::detail::check_operands(io, view.num_query_tokens());
-    AttentionPlan const plan(execution);
+    auto const operands = detail::make_operands(io, view.group(group()).shape);
+    AttentionPlan const plan(execution);  // from here on the workspace's last plan is gone
     detail::StepPlan& step = plan.step();
     step.num_query_heads = io.num_query_heads;
     step.params = params;
     detail::GroupPlan& part = step.groups[group()];
-    auto const operands = detail::make_operands(io, view.group(group()).shape);
     detail::plan_group<group()>(view, step, part);
     part.run(index, io.num_query_heads, params, operands, step.threads);
   });

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -126,6 +127,20 @@ TEMPLATE_TEST_CASE("a step takes nothing from the heap once there was one as lar
       CHECK(kept == 0);
     }
   }
+}
+
+TEST_CASE("a call that is refused leaves the workspace's plan as it was") {
+  static_assert(!std::is_copy_constructible_v<AttentionWorkspace>);  // a copy would share the memory
+  AttentionWorkspace workspace;
+  HostExecution const execution{{}, &workspace};
+  Engine<F16> engine({40});
+  engine.step({1});
+  engine.run({}, {});
+  AttentionPlan const plan = ops::plan_attention(engine.batch.view(), heads, {}, execution);
+  AttentionIo<float> bad = engine.io();
+  bad.q_stride = 1;
+  CHECK_THROWS_AS(ops::attend(engine.batch.view(), 0, bad, {}, execution), Error);
+  CHECK_NOTHROW(ops::attend(plan, 0, engine.io()));
 }
 
 TEST_CASE("a step of another shape is planned in the same workspace") {

@@ -19,6 +19,8 @@ struct StepPlan;
 class AttentionWorkspace {
  public:
   AttentionWorkspace() = default;
+  AttentionWorkspace(AttentionWorkspace&&) noexcept = default;  // a copy would share the memory
+  AttentionWorkspace& operator=(AttentionWorkspace&&) noexcept = default;
 
  private:
   friend class AttentionPlan;

@@ -24,12 +24,12 @@ namespace folio::ops::detail {
 /// Tasks between two works. A thread takes one that knows its work, or one that knows another.
 class TaskStore {
  public:
-  /// Makes `count` tasks, ready for the works of `shares`.
+  /// Makes at least `count` tasks, each ready for the works of `shares`: any of them may be taken.
   void reserve(std::size_t count, AttendLayers const& layers, AttendShares const& shares, std::int32_t heads,
                bool with_tree) {
     tasks_.reserve(count);
     while (tasks_.size() < count) tasks_.push_back(std::make_unique<AttendTask>());
-    for (std::size_t i = 0; i < count; ++i) tasks_[i]->reserve(layers, shares, heads, with_tree);
+    for (auto const& task : tasks_) task->reserve(layers, shares, heads, with_tree);
   }
   void forget() {
     for (auto const& task : tasks_) task->forget();

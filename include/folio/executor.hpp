@@ -19,9 +19,8 @@ namespace folio {
 ///
 /// Made from a pointer to any pool that has
 /// - `int num_threads()`: how many threads run tasks at the same time at most, the caller's among them if it does;
-/// - `void run(std::int64_t n, Executor::Task task)`: calls task(i) once for each i in [0, n), each on any thread and
-/// in
-///   any order, and returns when all have returned.
+/// - `void run(std::int64_t n, Executor::Task task)`: calls task(i) once for each i in [0, n), on any thread, in any
+///   order, and returns when all have returned.
 /// A null pointer, and an executor made from nothing: the calling thread. The pool must outlive the operations.
 class Executor {
  public:

@@ -38,7 +38,7 @@ __global__ void key_norms_kernel(View view, std::int32_t index, Tokens tokens, f
 
 /// ops::key_norms on the device, on `stream`. Asynchronous; `norms` is device memory. The caller knows that the tokens
 /// exist: lengths and tables are on the device and are not read here. Throws Error, before anything is launched, for a
-/// sequence or layer that does not exist or where `norms` is null, CudaError when the launch fails.
+/// sequence or layer that does not exist, a negative range or a null `norms`, CudaError when the launch fails.
 template <class View>
 void key_norms(DeviceView<View> const& view, std::int32_t layer, Tokens const& tokens, float* norms, float factor,
                cudaStream_t stream) {

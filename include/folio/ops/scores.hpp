@@ -99,7 +99,8 @@ std::vector<float> rotated_queries(GroupShape const& shape, float const* q, std:
 
 /// Accumulated attention scores (H2O): adds to each token's score the attention weights that this step's query tokens
 /// give it in one layer: exp(scale * q.k - lse), summed over the query tokens that see the token and over the query
-/// heads of its kv head.
+/// heads of its kv head. For a causal attention without soft-cap, ALiBi, tree mask or token range, and query rows that
+/// touch.
 ///
 /// `q`: [view.num_query_tokens()][num_query_heads][key_dim] and `lse`: [..][num_query_heads] as attend took and gave
 /// them. `scores`: [view.num_sequences()][kv_heads, or 1][max_tokens]; the caller sets a new sequence's row to 0, or

@@ -79,7 +79,7 @@ template <class View, class T, class Out>
 void attend_both(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io, AttentionParams const& params,
                  HostExecution const& execution) {
   if (!view.any_demoted) return attend(view.hot, layer, io, params, execution);
-  GroupShape const& shape = view.compressed.group(view.compressed.place(layer).group).shape;
+  GroupShape const& shape = view.compressed.group(view.compressed.place(std::max(layer, 0)).group).shape;
   folio::detail::checked_query_heads(shape, io.num_query_heads);
   constexpr float empty = -std::numeric_limits<float>::infinity();
   std::int64_t const tokens = view.num_query_tokens();

@@ -66,7 +66,6 @@ class MixedPrecisionSequence {
   /// The first token after the demoted ones; 0 where none is demoted.
   [[nodiscard]] std::int32_t first_newest() const { return num_demoted() == 0 ? 0 : sinks_ + num_demoted(); }
   /// Sinks: tokens at the front that stay in the hot cache for good.
-  [[nodiscard]] std::int32_t num_sinks() const noexcept { return sinks_; }
   [[nodiscard]] std::int32_t num_new_tokens() const { return hot_.num_new_tokens(); }
 
   /// Slots for `num_tokens` more tokens, in the hot cache and that of the windows. Throws OutOfBlocks, and changes

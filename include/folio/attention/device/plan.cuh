@@ -73,7 +73,7 @@ DecodePartition partition_decode(View const& view, std::int32_t num_query_heads,
   constexpr std::int32_t most_parts = 65535;  // of a grid's third dimension
   if (execution.num_parts < 0 || execution.num_parts > most_parts)
     throw Error("folio: attention is split into 1 to " + std::to_string(most_parts) +
-                " parts, or 0 to let it choose, " + "not " + std::to_string(execution.num_parts));
+                " parts, or 0 to let it choose, not " + std::to_string(execution.num_parts));
   DecodePartition decode;
   while (decode.heads < heads && decode.heads < max_attend_heads<View, Group>()) decode.heads *= 2;
   std::int64_t const blocks_of_heads = std::int64_t{table.shape.kv_heads} * ((heads + decode.heads - 1) / decode.heads);

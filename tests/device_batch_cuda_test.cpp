@@ -493,6 +493,8 @@ TEST_CASE("a step that failed at any call can be uploaded again", "[stand_in]") 
       failed = 1;
     }
     REQUIRE(simt::forget_failure() == (failed == 0));
+    if (f.steps.batch().tables().num_sequences() == 2)  // the host's tables are the step's, and the device's are not
+      CHECK(f.steps.batch().is_stale() == (failed != 0));
     f.steps.write({&f.a, &child}, 20, f.second);
     auto const& parents = f.steps.read(0, 6, f.second);
     auto const& childs = f.steps.read(1, 6, f.second);

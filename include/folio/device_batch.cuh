@@ -99,6 +99,7 @@ class DeviceBatch {
     Staging& staging = staging_[next_];
     if (staging.used && !staging.applied.done()) staging.applied.wait();
     bool const is_known = std::exchange(is_known_, false);
+    has_failed_ = true;
     if (!is_known) tables_.fill(cache_->store, {}, padding());
     TablePatch patch(staging.memory.begin(), staging.memory.bytes());
     tables_.fill(cache_->store, items, padding(), patch);
@@ -116,6 +117,7 @@ class DeviceBatch {
     is_known_ = true;
     upload_bytes_ = patch.bytes();
     flush_pending(stream);
+    has_failed_ = false;
   }
   void upload(std::initializer_list<BatchItem> items, cudaStream_t stream) {
     upload(std::span(items.begin(), items.size()), stream);
@@ -133,19 +135,22 @@ class DeviceBatch {
   }
 
   /// What kernels read. The same from step to step: a graph that was captured with it replays with later uploads. Where
-  /// NDEBUG is not defined, it throws Error when the last upload is stale.
+  /// NDEBUG is not defined, it throws Error when the last upload is stale or failed.
   [[nodiscard]] DeviceView<View> view() const {
 #ifndef NDEBUG
+    if (has_failed_)
+      throw Error("folio: the last upload failed, and the device has not the step's tables; upload again");
     if (is_stale())
       throw Error(
           "folio: this batch is stale: one of its sequences gave back, copied or exchanged a block since; upload "
-          "the step after append, truncate, release and insert");
+          "the step after extend, truncate, release and insert");
 #endif
     return DeviceView<View>(tables_.template view_over<View>(on_device_.begin(), *cache_));
   }
-  /// Whether a sequence of the last upload gave back, copied or exchanged a block since (BatchTables::is_stale): what
-  /// is launched from now on would read blocks that somebody else may have. Check it before a graph is replayed.
-  [[nodiscard]] bool is_stale() const noexcept { return tables_.is_stale(); }
+  /// Whether a sequence of the last upload gave back, copied or exchanged a block since (BatchTables::is_stale), or
+  /// that upload failed: what is launched from now on would read blocks that somebody else may have. Check it before a
+  /// graph is replayed.
+  [[nodiscard]] bool is_stale() const noexcept { return has_failed_ || tables_.is_stale(); }
   [[nodiscard]] BatchCapacity const& size() const noexcept { return size_; }
   /// The host's copy of the tables of the last upload.
   [[nodiscard]] BatchTables const& tables() const noexcept { return tables_; }
@@ -277,6 +282,7 @@ class DeviceBatch {
   Staging staging_[2];
   int next_ = 0;
   bool is_known_ = false;  // the device has what `tables_` has; not before the first upload, nor after one that failed
+  bool has_failed_ = false;  // the last upload: the device has not what the host's tables say
   std::int64_t upload_bytes_ = 0;
   CudaEvent earlier_steps_;
 };

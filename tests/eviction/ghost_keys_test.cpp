@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/failing_new.hpp"
 #include "support/random.hpp"
 
 using folio::GhostKeys;
@@ -48,6 +49,17 @@ TEST_CASE("ghosts are the keys that came last, as an obvious model has them") {
     }
     REQUIRE(ghosts.size() == static_cast<std::size_t>(
                                  std::count_if(model.begin(), model.end(), [](Ghost const& g) { return !g.is_gap; })));
+  }
+}
+
+TEST_CASE("ghosts take memory when room is reserved, and none later") {
+  for (std::size_t const n : {std::size_t{1}, std::size_t{24}, std::size_t{56}, std::size_t{1000}}) {
+    CAPTURE(n);
+    GhostKeys ghosts;
+    ghosts.reserve(n);
+    std::int64_t const before = folio::test::HostHeap::of_this_thread().num_allocations;
+    for (std::uint64_t key = 0; key < 4 * n; ++key) ghosts.put(key);
+    CHECK(folio::test::HostHeap::of_this_thread().num_allocations == before);
   }
 }
 

@@ -30,7 +30,7 @@ class GhostKeys {
   /// Room for so many keys and gaps. Throws std::bad_alloc, and then has changed nothing that shows.
   void reserve(std::size_t num_keys) {
     ghosts_.reserve(num_keys);
-    places_.reserve(num_keys);
+    places_.reserve(ghosts_.capacity());  // which is rounded up, and is filled
   }
 
   /// Takes a key out. Returns whether it was there.

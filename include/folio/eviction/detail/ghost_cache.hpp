@@ -47,7 +47,7 @@ class GhostCache {
   /// Room for so many keys. Throws std::bad_alloc, and then has changed nothing that shows.
   void reserve(std::size_t num_keys) {
     ghosts_.reserve(num_keys);
-    places_.reserve(num_keys);
+    places_.reserve(ghosts_.capacity());  // which is rounded up, and is filled
   }
 
   /// Serves a request's units that are in the sample and were not told before, the shallowest first. Returns how many

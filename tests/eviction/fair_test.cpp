@@ -5,6 +5,7 @@
 #include <folio/eviction/adaptive.hpp>
 #include <folio/eviction/fair.hpp>
 #include <folio/eviction/lru.hpp>
+#include <folio/eviction/none.hpp>
 #include <folio/eviction/priority_ttl.hpp>
 #include <folio/eviction/s3fifo.hpp>
 #include <map>
@@ -26,6 +27,8 @@ using folio::test::PrefixLedger;
 using folio::test::RandomRequests;
 
 namespace {
+
+static_assert(FairEviction<NoEviction>::evicts_nothing && !FairEviction<LruEviction>::evicts_nothing);
 
 using Fair = FairEviction<LruEviction>;
 static_assert(EvictionPolicy<Fair> && !Fair::wants_keys);

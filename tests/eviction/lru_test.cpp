@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdint>
 #include <folio/eviction/lru.hpp>
 
 #include "conformance/eviction_suite.hpp"
@@ -8,6 +9,27 @@
 
 using namespace folio;
 using folio::test::NamedLeaves;
+
+namespace {
+
+// Optional members that would never be called, or with what is not there.
+struct HearsKeysThatItHasNot : LruEviction {
+  static constexpr PrefixEvents hears = PrefixEvents::inserted;
+  void inserted(PrefixInserted const&) noexcept {}
+};
+struct WantsKeys : HearsKeysThatItHasNot {
+  static constexpr bool wants_keys = true;
+};
+struct OddQuota : LruEviction {
+  int over_quota(double) noexcept { return 0; }
+};
+struct OddPreparation : LruEviction {
+  void prepare(std::int32_t*, std::int32_t) {}
+};
+static_assert(!EvictionPolicy<HearsKeysThatItHasNot> && EvictionPolicy<WantsKeys>);
+static_assert(!EvictionPolicy<OddQuota> && !EvictionPolicy<OddPreparation>);
+
+}  // namespace
 
 TEST_CASE("lru is a policy of eviction") {
   folio::test::eviction_suite([] { return LruEviction(); });

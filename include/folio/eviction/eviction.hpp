@@ -113,21 +113,30 @@ consteval bool hears_what_it_says() {
     ok = ok && has<P>(
                    PrefixEvents::inserted, inserted,
                    requires(P & p, PrefixInserted const& event) { requires noexcept(p.inserted(event)); });
+    ok = ok && (!hears<P>(PrefixEvents::inserted) || requires { requires P::wants_keys; });
     return ok;
   }
 }
+/// Of what a policy may have besides: a member of the name fits what it is called with.
 template <class P>
-consteval bool asks_for_quotas_safely() {
-  if constexpr (requires(P & p) { p.over_quota(0.0); })
-    return noexcept(std::declval<P&>().over_quota(0.0));
-  else
-    return true;
+consteval bool has_fitting_members() {
+  bool ok = true;
+  if constexpr (
+      requires { &P::over_quota; } || requires(P & p) { p.over_quota(0.0); })
+    ok = requires(P & p) {
+      { p.over_quota(0.0) }
+      noexcept->std::same_as<EvictionEntry*>;
+    };
+  if constexpr (requires { &P::prepare; }) ok = ok && requires(P & p, std::int32_t number) {
+      p.prepare(number, number);
+    };
+  return ok;
 }
 
 }  // namespace detail
 
-/// Eviction policy: which block goes when none is free? Asked when an append finds too few free blocks; one unit at a
-/// time.
+/// Eviction policy: which block goes when none is free? Asked when an extension finds too few free blocks; one unit at
+/// a time.
 ///
 /// `add(e)`: `e` can be evicted from now on. `remove(e)`: no longer (it was found again, is held, or is gone).
 /// `victim(now)`: the entry whose last unit goes next, still in the queue, or null when there is none. `shrunk(e)`:
@@ -169,7 +178,7 @@ concept EvictionPolicy =  //
   requires noexcept(policy.shrunk(entry));
   requires noexcept(policy.victim(now));
   requires detail::hears_what_it_says<P>();
-  requires detail::asks_for_quotas_safely<P>();
+  requires detail::has_fitting_members<P>();
 };
 
 }  // namespace folio

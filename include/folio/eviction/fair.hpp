@@ -43,6 +43,7 @@ class FairEviction {
   static constexpr char const* name = "fair";
   static constexpr PrefixEvents hears = Inner::hears | PrefixEvents::stored | PrefixEvents::removed;
   static constexpr bool wants_keys = requires { requires Inner::wants_keys; };
+  static constexpr bool evicts_nothing = requires { requires Inner::evicts_nothing; };
 
   explicit FairEviction(Inner inner = Inner()) : inner_(std::move(inner)) {}
   // A copy would stand beside the entries that it knows of: cache.prefixes().eviction() is a reference, so take it as

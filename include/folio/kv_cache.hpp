@@ -59,10 +59,10 @@ struct PrefixIndexOf<true, Eviction, Events> {
 template <class... Policies>
 class KvCache {
   using Set = PolicySet<Policies...>;
-  static_assert(
-      Set::template count<PolicyKind::unknown> == 0,
-      "folio::KvCache: a template argument is no policy: it meets none of ModelPolicy, BlockSizePolicy, "
-      "QuantizerPolicy, LayoutPolicy and AllocatorPolicy; static_assert the one you mean to see what is missing");
+  static_assert(Set::template count<PolicyKind::unknown> == 0,
+                "folio::KvCache: a template argument is no policy: it meets none of ModelPolicy, BlockSizePolicy, "
+                "QuantizerPolicy, LayoutPolicy, AllocatorPolicy, EvictionPolicy and EventSink; static_assert the one "
+                "you mean to see what is missing");
   static_assert(Set::has_model, "folio::KvCache: which model is cached? Add folio::Model<config>");
   static_assert(Set::template count<PolicyKind::model> <= 1, "folio::KvCache: two models are given; keep one");
   static_assert(
@@ -80,6 +80,9 @@ class KvCache {
   static_assert(Set::template count<PolicyKind::eviction> <= 1,
                 "folio::KvCache: two eviction policies are given; keep one");
   static_assert(Set::template count<PolicyKind::events> <= 1, "folio::KvCache: two event sinks are given; keep one");
+  static_assert(Set::has_prefixes || Set::template count<PolicyKind::events> == 0,
+                "folio::KvCache: an event sink is given and no eviction policy, so no prefixes are kept and it would "
+                "hear nothing; add a policy, such as folio::LruEviction");
 
  public:
   using ModelType = typename Set::ModelType;

@@ -89,12 +89,12 @@ class LockedSequence {
   Sequence sequence_;
 };
 
-/// Cache behind a mutex, for many threads: `LockedCache<Cache> cache(config)`. One mutex is held while a sequence is
-/// made, appended to, forked, cut or released, while a prefix is inserted, and while a step's tables are written;
+/// Cache under a lock, for many threads: `LockedCache<Cache> cache(config)`. One mutex is held while a sequence is
+/// made, extended, forked, cut or released, while a prefix is inserted, and while a step's tables are written;
 /// `with` does anything else under it.
 ///
 /// What it does not do: views are read, and keys and values written, outside the lock, by whoever owns the step. As
-/// long as a step runs, its sequences are not appended to, cut, or released; what a thread inserts or forks it has
+/// long as a step runs, its sequences are not extended, cut, or released; what a thread inserts or forks it has
 /// written before; then no other thread writes what the step reads, for a block that is shared is copied, not written.
 /// It adds no parallelism: an engine that schedules in one thread needs none of it. Cost: an uncontended lock, about
 /// 20 ns, for each call.

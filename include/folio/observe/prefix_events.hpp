@@ -92,7 +92,8 @@ class PrefixRecorder {
 ///
 /// Events come in order; one that is lost or late shows by the numbers. From then on the mirror is out of step and
 /// changes no more until it hears what there is: PrefixIndex::tell, whose events go the same way as all others. Until
-/// then it answers by what it knew last. An event that comes twice is heard once.
+/// then it answers by what it knew last. A stored or removed one that comes twice is heard once; a
+/// cleared one that comes again empties the mirror until it hears what there is.
 ///
 /// Answers are by 64-bit keys, in whole units, and in groups with windows an upper limit. Numbers of scopes and of
 /// symbols below 0 are those of the cache's KeyTable; plain tokens of scope 0 are the same everywhere. Not thread-safe.

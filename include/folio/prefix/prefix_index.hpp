@@ -229,7 +229,11 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   [[nodiscard]] Node const& at(std::int32_t node) const { return nodes_.at(node); }
   [[nodiscard]] static bool is_root(Node const& node) { return PrefixNodes::is_root(node); }
   void bind(PrefixLease& lease) noexcept {
-    if (!lease.is_bound()) lease = this->lease();
+    if (lease.is_bound()) return;
+    PrefixLease bound = this->lease();
+    bound.tenant = lease.tenant;
+    bound.retention = lease.retention;
+    lease = std::move(bound);
   }
 
   // What leases and pins call.

@@ -457,3 +457,8 @@ TEST_CASE("a pool grows and shrinks in place, and says why it cannot") {
   CHECK(cache.num_free_blocks() == 0);
   CHECK(cache.memory_bytes() == 3 * cache.block_bytes());
 }
+
+TEST_CASE("block sizes without a common multiple that prefixes could be kept in are refused") {
+  using Cache = KvCache<Model<hybrid>, folio::BlockSizes<65536, 65535>, folio::F32, folio::LruEviction>;
+  CHECK_THROWS_WITH(Cache({.num_blocks = {2, 2}}), contains("there is none of at most 2^30 tokens"));
+}

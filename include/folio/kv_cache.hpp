@@ -300,9 +300,14 @@ class KvCache {
     if (config.tokens_in_flight < 0 || config.tokens_in_flight > (1 << 30))
       throw Error("folio: CacheConfig::tokens_in_flight is " + std::to_string(config.tokens_in_flight) +
                   "; give a number from 0 to 2^30");
-    std::int32_t unit = 1;
-    for (GroupShape const& shape : shapes) unit = std::lcm(unit, shape.block_size);
-    return has_prefixes ? std::max(unit, config.tokens_in_flight) : config.tokens_in_flight;
+    if constexpr (!has_prefixes) return config.tokens_in_flight;
+    std::int64_t unit = 1;
+    for (GroupShape const& shape : shapes)
+      if (unit = std::lcm(unit, std::int64_t{shape.block_size}); unit > (1 << 30))
+        throw Error(
+            "folio: prefixes are kept in units that fill whole blocks of every layer group, and there is none of "
+            "at most 2^30 tokens; give block sizes with a smaller common multiple");
+    return std::max(static_cast<std::int32_t>(unit), config.tokens_in_flight);
   }
 
   [[nodiscard]] static Sizes sizes_for(CacheConfig const& config) {

@@ -38,6 +38,12 @@ TEST_CASE("rows move on the device as on the host: int8 keys, int4 values, from 
   every_layout_and_model<Half, Keys<Int8PerToken>, Values<Int4Rotated>>();
 }
 
+TEST_CASE("rows move on the device as on the host: cut into the runs of LayoutNz") {
+  append_and_gather<Half, Model<hybrid>, BlockSizes<16, 8, 4>, LayoutNz, F16>({20, 30, 60});
+  append_and_gather<float, Model<wide>, BlockSize<16>, LayoutNz, Int8PerToken>({20});
+  append_and_gather<float, Model<wide>, BlockSize<16>, LayoutNz, Iq4Nl>({20});
+}
+
 TEST_CASE("keys and values are appended on the device from where a fused projection wrote them") {
   Twins<Model<wide>, Int8PerToken> twins({.num_blocks = {20}});
   for (std::int32_t const length : {1, 0, 19}) twins.add(length);

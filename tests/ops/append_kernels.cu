@@ -39,6 +39,7 @@ void compile_all() {
   compile<models::llama3_1_8b, Half, Keys<Int8PerToken>, Values<Int4Rotated>>();
   compile<models::llama3_1_8b, Half, Keys<Int8PerGroup<32>>, Values<Int3Rotated>>();
   compile<models::llama3_1_8b, Half, Keys<Nvfp4>, Values<Mxfp4>>();
+  compile<models::llama3_1_8b, Half, Iq4Nl, LayoutNz>();
   compile<models::gemma3_27b, BFloat16, Int8PerToken, LayoutInterleaved, BlockSizes<32, 16>>();
   compile<models::deepseek_v3, BFloat16, BF16>();
   step(DeviceAllocator());

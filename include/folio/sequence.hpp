@@ -102,7 +102,7 @@ class Sequence {
   }
 
   /// Keeps the first `num_tokens` tokens (speculative decoding: takes back what was not accepted). Always possible
-  /// without window groups. With them always down to the greatest length from which the sequence was ever appended to,
+  /// without window groups. With them always down to the greatest length from which the sequence was ever extended,
   /// less CacheConfig::tokens_in_flight: the tokens of the last extension, and so many before them. A truncation moves
   /// that bound nowhere, for what has left the window does not come back. Throws Error, and changes nothing, when that
   /// is more than there are, or when a window group no longer has what the next token would see.

@@ -133,8 +133,8 @@ class MixedPrecisionSequence {
                   std::to_string(num_tokens()) + "; a sequence has at most 2147483647");
   }
 
-  /// Before anything is appended anywhere, because an append cannot be taken back once a window has moved. False where
-  /// blocks are missing; else an append to the windows cannot fail.
+  /// Before anything is extended anywhere, because an extension cannot be taken back once a window has moved. False
+  /// where blocks are missing; else an extension of the windows cannot fail.
   [[nodiscard]] bool prepare_windows(std::int32_t n) {
     check_length(n);
     if (!windows_) return true;

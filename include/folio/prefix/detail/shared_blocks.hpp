@@ -164,8 +164,8 @@ class PrefixBlocks {
     return end;
   }
 
-  /// Blocks that an append to a sequence needs less in each group when what comes after the first `from` tokens on the
-  /// way to `node`, and is the sequence's alone, goes: added to by_group.
+  /// Blocks that an extension of a sequence needs less in each group when what comes after the first `from` tokens on
+  /// the way to `node`, and is the sequence's alone, goes: added to by_group.
   void count_gain(std::int32_t node, std::int32_t from, SequenceState const& state,
                   std::int64_t* by_group) const noexcept {
     for (int g = 0; g < pools_.size(); ++g) {

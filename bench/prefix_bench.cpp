@@ -8,8 +8,8 @@
 
 #include <benchmark/benchmark.h>
 
+#include <folio/detail/sequence_store.hpp>
 #include <folio/prefix/prefix_index.hpp>
-#include <folio/sequence_store.hpp>
 #include <unordered_map>
 
 #include "support.hpp"

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <folio/detail/sequence_store.hpp>
 #include <folio/eviction/none.hpp>
 #include <folio/prefix/prefix_index.hpp>
-#include <folio/sequence_store.hpp>
 #include <span>
 #include <string>
 #include <type_traits>

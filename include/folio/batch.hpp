@@ -7,11 +7,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <folio/cache_state.hpp>
+#include <folio/detail/cache_state.hpp>
+#include <folio/detail/table_buffer.hpp>
+#include <folio/detail/table_places.hpp>
 #include <folio/error.hpp>
 #include <folio/sequence.hpp>
-#include <folio/table_buffer.hpp>
-#include <folio/table_places.hpp>
 #include <folio/view.hpp>
 #include <limits>
 #include <memory>

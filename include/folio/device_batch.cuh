@@ -8,10 +8,10 @@
 #include <deque>
 #include <folio/allocator/pinned.cuh>
 #include <folio/batch.hpp>
+#include <folio/detail/table_patch.cuh>
 #include <folio/device_view.hpp>
 #include <folio/kv_cache.hpp>
 #include <folio/ops/copy_blocks.cuh>
-#include <folio/table_patch.cuh>
 #include <initializer_list>
 #include <memory>
 #include <span>

@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <folio/batch.hpp>
-#include <folio/block_memory.hpp>
 #include <folio/cache_config.hpp>
-#include <folio/cache_state.hpp>
 #include <folio/capacity.hpp>
+#include <folio/detail/block_memory.hpp>
+#include <folio/detail/cache_state.hpp>
+#include <folio/detail/policy_set.hpp>
 #include <folio/error.hpp>
 #include <folio/observe/stats.hpp>
-#include <folio/policy_set.hpp>
 #include <folio/prefix/prefix_index.hpp>
 #include <folio/sequence.hpp>
 #include <folio/view.hpp>

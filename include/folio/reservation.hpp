@@ -10,9 +10,9 @@
 #include <cstdint>
 #include <folio/block.hpp>
 #include <folio/capacity.hpp>
+#include <folio/detail/sequence_checks.hpp>
 #include <folio/error.hpp>
 #include <folio/sequence.hpp>
-#include <folio/sequence_checks.hpp>
 #include <limits>
 #include <memory>
 #include <span>

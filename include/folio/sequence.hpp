@@ -5,8 +5,8 @@
 
 #include <cstdint>
 #include <folio/block.hpp>
+#include <folio/detail/sequence_store.hpp>
 #include <folio/error.hpp>
-#include <folio/sequence_store.hpp>
 #include <memory>
 #include <span>
 #include <utility>

@@ -22,7 +22,7 @@ set(policy "^folio/(allocator|eviction|quantizer|layout)/")
 set(policy_may_include "^folio/((config|block|model|error)\\.hpp|cuda_runtime\\.cuh|containers/.*|[a-z]+/detail/.*\
 |allocator/allocator\\.hpp|eviction/(eviction|ghost_keys|indexed_heap)\\.hpp|layout/(layout|block_map)\\.hpp\
 |quantizer/(quantizer|basis|float_formats|hadamard|int_quantizer|packing|row_format|scaling)\\.hpp)$")
-# A token meets the rooms in this order; what is in no room is before `kernels`.
+# A token meets the rooms in this order; what is in no room, folio/detail/ with it, is before `kernels`.
 set(rooms containers quantizer layout eviction prefix observe kernels attention ops precision)
 # block_map.hpp is not a policy: it joins the quantizers and the layout of one model for the view.
 set(joins_policies "^folio/layout/block_map\\.hpp$")
@@ -70,7 +70,7 @@ endforeach()
 # Sets `out` to the number of a header's room in the order; -1 for an umbrella, for CUDA's headers in no room, and for allocators.
 function(room_of header out)
   set(number -1)
-  if(header MATCHES "^folio/([a-z]+)/")
+  if(header MATCHES "^folio/([a-z]+)/" AND NOT CMAKE_MATCH_1 STREQUAL "detail")
     list(FIND rooms ${CMAKE_MATCH_1} number)
   elseif(header MATCHES "\\.hpp$" AND NOT header STREQUAL "folio/folio.hpp")
     list(FIND rooms kernels number)
@@ -81,7 +81,7 @@ endfunction()
 foreach(header IN LISTS headers)
   room_of(${header} own)
   foreach(included IN LISTS includes_${header})
-    if(own GREATER -1 AND included MATCHES "^folio/[a-z]+/")
+    if(own GREATER -1 AND included MATCHES "^folio/[a-z]+/" AND NOT included MATCHES "^folio/detail/")
       room_of(${included} theirs)
       if(theirs GREATER own)
         problem("${header} includes ${included}: a room stands on those before it")

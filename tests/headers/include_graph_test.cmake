@@ -27,8 +27,10 @@ expect("view.hpp reaches folio/error.hpp" view.hpp <folio/block.hpp> block.hpp <
 expect("a policy includes the vocabulary" layout/a.hpp <folio/layout/b.hpp> layout/b.hpp <array>)
 expect("a policy includes the vocabulary" layout/a.hpp <folio/quantizer/f32.hpp> quantizer/f32.hpp <array>)
 expect("a.hpp includes folio/ops/b.hpp: a room stands" a.hpp <folio/ops/b.hpp> ops/b.hpp <array>)
+expect("detail/a.hpp includes folio/ops/b.hpp: a room stands" detail/a.hpp <folio/ops/b.hpp> ops/b.hpp <array>)
 expect("kernels/a.hpp includes folio/attention/b.hpp: a room stands" kernels/a.hpp <folio/attention/b.hpp> attention/b.hpp <array>)
-expect("" ops/a.hpp <folio/attention/host/b.hpp> attention/host/b.hpp <folio/c.hpp> c.hpp <folio/prefix/d.hpp> prefix/d.hpp <array>)
+expect("" ops/a.hpp <folio/attention/host/b.hpp> attention/host/b.hpp <folio/c.hpp> c.hpp <folio/prefix/d.hpp>
+  prefix/d.hpp <folio/detail/e.hpp> detail/e.hpp <folio/block.hpp> block.hpp <array>)
 expect("includes cuda_fp16.h" a.hpp <cuda_fp16.h>)
 expect("includes cub/cub.cuh" a.hpp <cub/cub.cuh>)
 expect("includes cooperative_groups.h" a.hpp <cooperative_groups.h>)

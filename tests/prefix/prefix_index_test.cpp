@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <folio/detail/sequence_store.hpp>
 #include <folio/prefix/prefix_index.hpp>
-#include <folio/sequence_store.hpp>
 #include <map>
 #include <random>
 #include <vector>

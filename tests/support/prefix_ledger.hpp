@@ -4,8 +4,8 @@
 // Sequences and a prefix tree over blocks without memory: bookkeeping alone.
 
 #include <cstdint>
+#include <folio/detail/sequence_store.hpp>
 #include <folio/prefix/prefix_index.hpp>
-#include <folio/sequence_store.hpp>
 #include <random>
 #include <span>
 #include <utility>

@@ -6,8 +6,8 @@
 
 #include <cstdint>
 #include <folio/block.hpp>
+#include <folio/detail/policy_set.hpp>
 #include <folio/model.hpp>
-#include <folio/policy_set.hpp>
 
 namespace folio {
 

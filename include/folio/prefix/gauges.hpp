@@ -3,11 +3,11 @@
 #pragma once
 // What tenants have in a prefix index and in their sequences. Host only.
 
-#include <folio/group_pools.hpp>
+#include <folio/detail/group_pools.hpp>
+#include <folio/detail/sequence_state.hpp>
 #include <folio/prefix/detail/nodes.hpp>
 #include <folio/prefix/detail/shared_blocks.hpp>
 #include <folio/prefix/prefix.hpp>
-#include <folio/sequence_state.hpp>
 #include <map>
 #include <memory>
 #include <span>

@@ -5,16 +5,16 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <folio/detail/group_pools.hpp>
+#include <folio/detail/sequence_state.hpp>
 #include <folio/error.hpp>
 #include <folio/eviction/lru.hpp>
-#include <folio/group_pools.hpp>
 #include <folio/prefix/attached_sink.hpp>
 #include <folio/prefix/detail/evictions.hpp>
 #include <folio/prefix/detail/nodes.hpp>
 #include <folio/prefix/detail/shared_blocks.hpp>
 #include <folio/prefix/gauges.hpp>
 #include <folio/prefix/leases.hpp>
-#include <folio/sequence_state.hpp>
 #include <memory>
 #include <new>
 #include <span>

@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <folio/group_pools.hpp>
+#include <folio/detail/group_pools.hpp>
+#include <folio/detail/sequence_state.hpp>
 #include <folio/prefix/detail/nodes.hpp>
 #include <folio/prefix/prefix.hpp>
-#include <folio/sequence_state.hpp>
 #include <span>
 #include <utility>
 #include <vector>

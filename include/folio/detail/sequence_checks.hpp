@@ -5,9 +5,9 @@
 
 #include <cstdint>
 #include <folio/block.hpp>
+#include <folio/detail/sequence_state.hpp>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
-#include <folio/sequence_state.hpp>
 #include <limits>
 #include <string>
 

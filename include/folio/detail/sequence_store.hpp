@@ -8,12 +8,12 @@
 #include <cstdint>
 #include <folio/block.hpp>
 #include <folio/block_pool.hpp>
+#include <folio/detail/extension_plan.hpp>
+#include <folio/detail/group_pools.hpp>
+#include <folio/detail/sequence_checks.hpp>
+#include <folio/detail/sequence_state.hpp>
 #include <folio/error.hpp>
-#include <folio/extension_plan.hpp>
-#include <folio/group_pools.hpp>
 #include <folio/model.hpp>
-#include <folio/sequence_checks.hpp>
-#include <folio/sequence_state.hpp>
 #include <limits>
 #include <memory>
 #include <span>

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <cstring>
 #include <folio/block.hpp>
+#include <folio/detail/sequence_store.hpp>
 #include <folio/error.hpp>
-#include <folio/sequence_store.hpp>
 #include <memory>
 #include <span>
 #include <string>

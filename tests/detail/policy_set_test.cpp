@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #include <folio/allocator/huge_page.hpp>
+#include <folio/detail/policy_set.hpp>
 #include <folio/layout/interleaved.hpp>
 #include <folio/layout/nhd.hpp>
 #include <folio/models.hpp>
-#include <folio/policy_set.hpp>
 #include <folio/quantizer/int_formats.hpp>
 #include <string>
 #include <type_traits>

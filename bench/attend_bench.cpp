@@ -50,12 +50,12 @@ ThreadPool& threads() {
 #endif
 int multiply_add(std::int64_t rounds) {
 #if FOLIO_SIMD_X86
-  if (simd::isa_in_use() >= simd::Isa::avx512) {
+  if (attention::isa_in_use() >= attention::Isa::avx512) {
     FOLIO_ZEROS();
     for (std::int64_t i = 0; i < rounds; ++i) FOLIO_FMAS(zmm);
     return 16;
   }
-  if (simd::isa_in_use() == simd::Isa::avx2) {
+  if (attention::isa_in_use() == attention::Isa::avx2) {
     FOLIO_ZEROS();
     for (std::int64_t i = 0; i < rounds; ++i) FOLIO_FMAS(ymm);
     return 8;

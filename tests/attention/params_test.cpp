@@ -89,9 +89,9 @@ struct Step {
   /// Against the formula, on every set of instructions, and the same bits by several threads.
   void check(AttentionParams const& params) const {
     auto const expected = folio::test::naive_attention(batch.view(), 0, q.data(), heads, params);
-    for (simd::Isa const isa : machine_sets()) {
+    for (attention::Isa const isa : machine_sets()) {
       UseIsa const use(isa);
-      CAPTURE(Q::name, Layout::name, simd::name_of(isa));
+      CAPTURE(Q::name, Layout::name, attention::name_of(isa));
       Result const found = attend(params);
       CHECK(folio::test::difference(expected, found.out, found.lse) == "");
       ThreadPool threads(3);
@@ -163,28 +163,28 @@ TEST_CASE("soft-cap, ALiBi and tree masks over rows that the layout cuts") {
 
 TEST_CASE("tanh of every size, its sign and its NaN are kept") {
   constexpr RowFormat format{Elements::f32, RowParams::none};
-  for (simd::Isa const isa : machine_sets()) {
+  for (attention::Isa const isa : machine_sets()) {
     UseIsa const use(isa);
-    CAPTURE(simd::name_of(isa));
-    auto const kernels = simd::row_kernels<format>(false);
+    CAPTURE(attention::name_of(isa));
+    auto const kernels = attention::row_kernels<format>(false);
     double worst = 0;
     for (int part = 0; part < 512; ++part) {
-      std::vector<float> x(simd::tile_tokens);
+      std::vector<float> x(attention::tile_tokens);
       for (std::size_t i = 0; i < x.size(); ++i)
         x[i] = std::ldexp(1.0F + static_cast<float>(i) / 64, part / 16 - 24) * (part % 2 == 0 ? 1.0F : -1.0F);
       auto scores = x;
-      kernels.shape_scores(simd::TokenTile{}, {1.0F, 0.0F, 0}, scores.data());
+      kernels.shape_scores(attention::TokenTile{}, {1.0F, 0.0F, 0}, scores.data());
       for (std::size_t i = 0; i < x.size(); ++i) {
         double const right = std::tanh(double{x[i]});
         worst = std::max(worst, std::fabs(scores[i] - right) / std::ldexp(1.0, std::ilogb(right) - 23));
       }
     }
     CHECK(worst < 4);
-    std::vector<float> scores(simd::tile_tokens);
+    std::vector<float> scores(attention::tile_tokens);
     scores[0] = not_a_number;
     scores[1] = std::numeric_limits<float>::infinity();
     scores[2] = -std::numeric_limits<float>::infinity();
-    kernels.shape_scores(simd::TokenTile{}, {3.0F, 0.5F, -10}, scores.data());
+    kernels.shape_scores(attention::TokenTile{}, {3.0F, 0.5F, -10}, scores.data());
     CHECK(std::isnan(scores[0]));
     CHECK(scores[1] == 3.0F - 4.5F);
     CHECK(scores[2] == -3.0F - 4.0F);
@@ -200,7 +200,7 @@ TEMPLATE_TEST_CASE("a NaN in draft tokens that a query must not see changes no b
   Step<TestType, full> step({{70, 7}});
   auto const tree = tree_of({-1, 0, 0, 1, 1, 2, 5});
   for (float const cap : {0.0F, 3.0F})
-    for (simd::Isa const isa : machine_sets()) {
+    for (attention::Isa const isa : machine_sets()) {
       UseIsa const use(isa);
       AttentionParams const params{.logit_soft_cap = cap, .alibi_slopes = slopes, .tree_mask = tree.data()};
       std::int64_t const floats = std::int64_t{70} * 2 * 32;
@@ -212,7 +212,7 @@ TEMPLATE_TEST_CASE("a NaN in draft tokens that a query must not see changes no b
       auto const found = step.attend(params);
       for (std::size_t query = 0; query < 7; ++query) {
         bool const sees = (tree[query] >> 3 & 1U) != 0;
-        CAPTURE(TestType::name, simd::name_of(isa), cap, query);
+        CAPTURE(TestType::name, attention::name_of(isa), cap, query);
         CHECK((std::memcmp(&found.out[query * heads * 32], &clean.out[query * heads * 32],
                            heads * 32 * sizeof(float)) == 0) == !sees);
         if (!is_integers) CHECK(std::isnan(found.lse[query * heads]) == sees);

@@ -274,7 +274,7 @@ void check_conversions() {
 
 int main() {
   char const* const wish = std::getenv("FOLIO_ISA");
-  std::string const used = simd::name_of(simd::isa_in_use());
+  std::string const used = attention::name_of(attention::isa_in_use());
   if (wish != nullptr && used != wish) {
     std::printf("this machine has no %s, so nothing was run on it\n", wish);
     return 77;  // skipped, for ctest

@@ -17,10 +17,10 @@
 #include "support/strangers.hpp"
 
 using namespace folio;
+using attention::Isa;
 using folio::test::machine_sets;
 using folio::test::random_floats;
 using folio::test::UseIsa;
-using simd::Isa;
 
 namespace {
 
@@ -130,7 +130,7 @@ void check_unseen() {
         for (std::int32_t t = 0; t < spoiled.num_tokens; ++t)
           if (!shape.visible(spoiled.num_tokens - num_queries + query, t)) spoiled.spoil(t, pattern);
         found = spoiled.attend(q);
-        CAPTURE(Q::name, simd::name_of(isa), pattern, query);
+        CAPTURE(Q::name, attention::name_of(isa), pattern, query);
         for (std::int32_t row = query * heads; row < (query + 1) * heads; ++row) CHECK(found.same_row(expected, row));
       }
     }
@@ -149,7 +149,7 @@ void check_nan_queries() {
         auto changed = q;
         changed[static_cast<std::size_t>(bad) * dim + 13] = what;
         Result const found = stored.attend(changed);
-        CAPTURE(Q::name, simd::name_of(isa), bad, what);
+        CAPTURE(Q::name, attention::name_of(isa), bad, what);
         CHECK(found.is_nan_row(bad));
         std::int32_t others = 0;
         for (std::int32_t row = 0; row < num_queries * heads; ++row)
@@ -198,7 +198,7 @@ TEMPLATE_TEST_CASE("a NaN in keys makes the rows that see it NaN, whatever the t
         ThreadPool threads(num_threads);
         auto const batch = cache.batch({{&sequence, 1}});
         ops::attend(batch.view(), 0, AttentionIo{q.data(), heads, out.data(), lse.data()}, {}, {.threads = &threads});
-        CAPTURE(TestType::name, simd::name_of(isa), num_nan, num_threads);
+        CAPTURE(TestType::name, attention::name_of(isa), num_nan, num_threads);
         for (std::size_t row = 0; row < heads; ++row) {
           CHECK(std::isnan(out[row * dim]) == (row < 2 && num_nan > 0));
           CHECK(std::isnan(lse[row]) == (row < 2 && num_nan > 0));
@@ -211,14 +211,14 @@ TEST_CASE("the exponential is right to 2 units of the last place, and keeps a Na
   constexpr RowFormat format{Elements::f32, RowParams::none};
   for (Isa const isa : machine_sets()) {
     UseIsa const use(isa);
-    auto const kernels = simd::row_kernels<format>(false);
+    auto const kernels = attention::row_kernels<format>(false);
     auto const weights_of = [&](std::vector<float> scores) {  // less a largest score of 0
-      simd::SoftmaxState states[simd::block_rows] = {{0.0F, 0.0F}, {0.0F, 0.0F}, {0.0F, 0.0F}, {0.0F, 0.0F}};
-      float rescale[simd::block_rows];
-      kernels.online_softmax(simd::TokenTile{}, scores.data(), states, rescale);
+      attention::SoftmaxState states[attention::block_rows] = {{0.0F, 0.0F}, {0.0F, 0.0F}, {0.0F, 0.0F}, {0.0F, 0.0F}};
+      float rescale[attention::block_rows];
+      kernels.online_softmax(attention::TokenTile{}, scores.data(), states, rescale);
       return scores;
     };
-    std::vector<float> scores(std::size_t{simd::block_rows} * simd::tile_tokens);
+    std::vector<float> scores(std::size_t{attention::block_rows} * attention::tile_tokens);
     double worst = 0;
     for (int part = 0; part < 64; ++part) {
       for (std::size_t i = 0; i < scores.size(); ++i)
@@ -230,11 +230,11 @@ TEST_CASE("the exponential is right to 2 units of the last place, and keeps a Na
         worst = std::max(worst, std::fabs(weights[i] - right) / unit);
       }
     }
-    CAPTURE(simd::name_of(isa));
+    CAPTURE(attention::name_of(isa));
     CHECK(worst < 2);
     for (std::size_t i = 0; i < scores.size(); ++i) scores[i] = -88.01F - static_cast<float>(i * i * i * i);
     scores[7] = -std::numeric_limits<float>::infinity();
-    scores[8] = simd::hidden_score;
+    scores[8] = attention::hidden_score;
     for (float const weight : weights_of(scores)) CHECK(weight == 0.0F);
     scores[9] = not_a_number;
     scores[80] = -not_a_number;

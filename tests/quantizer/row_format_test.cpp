@@ -20,7 +20,7 @@ namespace {
 /// Whether attention reads each format as `expected` says, and the sizes of its rows agree.
 template <QuantizerPolicy... Formats>
 constexpr bool are(Elements elements, RowParams params) {
-  return ((Formats::row_format == RowFormat{elements, params} && simd::row_format_fits<Formats>()) && ...);
+  return ((Formats::row_format == RowFormat{elements, params} && attention::row_format_fits<Formats>()) && ...);
 }
 
 template <int Bits, Levels levels, std::int32_t GroupSize, Basis basis = Basis::model, int... Cuts>
@@ -79,9 +79,9 @@ TEST_CASE("the formats of rows that attention on the host decodes first") {
 }
 
 TEST_CASE("a row format that does not fit its quantizer") {
-  static_assert(simd::row_format_fits<Int4PerToken>() && !simd::row_format_fits<MinimumInTheRow>());
-  static_assert(!simd::row_format_fits<ScaleOfAGroup>() && !simd::row_format_fits<DecodedParams>());
-  static_assert(!simd::row_format_fits<TileOfRows>() && !QuantizerPolicy<FormatIsNone>);
+  static_assert(attention::row_format_fits<Int4PerToken>() && !attention::row_format_fits<MinimumInTheRow>());
+  static_assert(!attention::row_format_fits<ScaleOfAGroup>() && !attention::row_format_fits<DecodedParams>());
+  static_assert(!attention::row_format_fits<TileOfRows>() && !QuantizerPolicy<FormatIsNone>);
 }
 
 TEST_CASE("the bits of elements") {

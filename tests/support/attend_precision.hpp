@@ -10,7 +10,7 @@ namespace folio::test {
 /// Whether attend multiplies the stored codes with integers of 16 bits.
 template <class Quantizer, class Layout>
 constexpr bool in_integers(Plane plane) {
-  return simd::reads_in_place<Quantizer, Layout>(plane) && Quantizer::row_format.elements >= Elements::s8;
+  return attention::reads_in_place<Quantizer, Layout>(plane) && Quantizer::row_format.elements >= Elements::s8;
 }
 
 /// The same of a view's keys or values.

@@ -9,19 +9,19 @@
 namespace folio::test {
 
 /// Those of this machine.
-inline std::vector<simd::Isa> machine_sets() {
-  using simd::Isa;
+inline std::vector<attention::Isa> machine_sets() {
+  using attention::Isa;
   std::vector<Isa> sets;
   for (Isa const isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::amx})
-    if (isa <= simd::machine_isa()) sets.push_back(isa);
+    if (isa <= attention::machine_isa()) sets.push_back(isa);
   return sets;
 }
 
 /// Puts back what was in use.
 struct UseIsa {
-  simd::Isa before = simd::isa_in_use();
-  explicit UseIsa(simd::Isa isa) { simd::use_isa(isa); }
-  ~UseIsa() { simd::use_isa(before); }
+  attention::Isa before = attention::isa_in_use();
+  explicit UseIsa(attention::Isa isa) { attention::use_isa(isa); }
+  ~UseIsa() { attention::use_isa(before); }
   UseIsa(UseIsa const&) = delete;
   UseIsa& operator=(UseIsa const&) = delete;
 };

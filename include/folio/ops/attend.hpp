@@ -32,8 +32,8 @@ namespace folio::ops {
 /// whose rows the layout cuts into runs, is decoded to floats tile by tile first, which takes several times as long.
 template <class View>
 inline constexpr bool has_fast_attend =
-    simd::reads_in_place<typename View::KeyQuantizer, typename View::Layout>(Plane::key) &&
-    simd::reads_in_place<typename View::ValueQuantizer, typename View::Layout>(Plane::value);
+    attention::reads_in_place<typename View::KeyQuantizer, typename View::Layout>(Plane::key) &&
+    attention::reads_in_place<typename View::ValueQuantizer, typename View::Layout>(Plane::value);
 
 namespace detail {
 
@@ -52,8 +52,9 @@ void make_plane(LayerView<View, Group> const& layer, AttendPlane& plane) {
   using Layer = LayerView<View, Group>;
   constexpr bool in_keys = of_keys || Layer::known.values_in_keys();
   using Quantizer = std::conditional_t<in_keys, typename View::KeyQuantizer, typename View::ValueQuantizer>;
-  constexpr bool in_place = simd::reads_in_place<Quantizer, typename View::Layout>(in_keys ? Plane::key : Plane::value);
-  constexpr RowFormat format = in_place ? Quantizer::row_format : simd::float_rows;
+  constexpr bool in_place =
+      attention::reads_in_place<Quantizer, typename View::Layout>(in_keys ? Plane::key : Plane::value);
+  constexpr RowFormat format = in_place ? Quantizer::row_format : attention::float_rows;
   GroupShape const shape = layer.shape();
   plane.params = format.params;
   plane.basis = Quantizer::basis;
@@ -88,10 +89,11 @@ template <bool of_keys, class View, int Group>
 void choose_kernels(AttendPlane& plane) {
   constexpr bool in_keys = of_keys || LayerView<View, Group>::known.values_in_keys();
   using Quantizer = std::conditional_t<in_keys, typename View::KeyQuantizer, typename View::ValueQuantizer>;
-  constexpr bool in_place = simd::reads_in_place<Quantizer, typename View::Layout>(in_keys ? Plane::key : Plane::value);
-  constexpr RowFormat format = in_place ? Quantizer::row_format : simd::float_rows;
-  plane.few_rows = simd::row_kernels<format>(false);
-  plane.many_rows = simd::row_kernels<format>(true);
+  constexpr bool in_place =
+      attention::reads_in_place<Quantizer, typename View::Layout>(in_keys ? Plane::key : Plane::value);
+  constexpr RowFormat format = in_place ? Quantizer::row_format : attention::float_rows;
+  plane.few_rows = attention::row_kernels<format>(false);
+  plane.many_rows = attention::row_kernels<format>(true);
 }
 
 /// An address for each type of view and group. Not constant: a linker may fold equal constants.

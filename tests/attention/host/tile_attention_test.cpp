@@ -17,6 +17,7 @@
 #include "support/strangers.hpp"
 
 using namespace folio;
+using attention::Isa;
 using folio::test::machine_sets;
 using folio::test::random_floats;
 using folio::test::UseIsa;
@@ -25,7 +26,6 @@ using ops::detail::PackedQueries;
 using ops::detail::TileAttention;
 using ops::detail::TilePlanes;
 using ops::detail::TileTokens;
-using simd::Isa;
 
 namespace {
 
@@ -54,8 +54,8 @@ struct StoredRows {
       decode_row<Q>(codes.data() + t * code_stride, params.data() + t * param_stride, dim, decoded.data() + t * dim);
     }
   }
-  void fill(std::int32_t first, std::int32_t count, simd::TokenTileRows& rows) const {
-    for (std::int32_t t = 0; t < simd::tile_tokens; ++t) {
+  void fill(std::int32_t first, std::int32_t count, attention::TokenTileRows& rows) const {
+    for (std::int32_t t = 0; t < attention::tile_tokens; ++t) {
       std::int32_t const token = first + (t < count ? t : 0);
       rows.codes[t] = codes.data() + token * code_stride;
       rows.params[t] = params.data() + token * param_stride;
@@ -94,12 +94,12 @@ struct StoredRows<Q> {
       }
     }
   }
-  void fill(std::int32_t first, std::int32_t count, simd::TokenTileRows& rows) const {
+  void fill(std::int32_t first, std::int32_t count, attention::TokenTileRows& rows) const {
     std::int32_t const bytes_of_token = token_param_bytes(Q::row_format.params);
     std::byte const* const stored = params.data() + first / tile * tile_param_stride;
     rows.tokens = stored + first % tile * bytes_of_token;
     rows.channels = stored + tile * bytes_of_token;
-    for (std::int32_t t = 0; t < simd::tile_tokens; ++t)
+    for (std::int32_t t = 0; t < attention::tile_tokens; ++t)
       rows.codes[t] = codes.data() + (first + (t < count ? t : 0)) * code_stride;
   }
 };
@@ -137,7 +137,7 @@ Errors errors_of(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_d
   for (std::int32_t r = 0; r < rows && outlier != 0; ++r) q[size(r * key_dim + 1)] = outlier;
   std::vector<float> q_in_f16;
   for (float const x : q) q_in_f16.push_back(f16_to_f32(f32_to_f16(x)));
-  auto const kernels = simd::row_kernels<Q::row_format>(rows > 8);
+  auto const kernels = attention::row_kernels<Q::row_format>(rows > 8);
   TileAttention attention(
       {kernels, kernels, {key_dim, value_dim, 1, rows}, code_bytes<Q>(key_dim), code_bytes<Q>(value_dim)});
   PackedQueries queries;
@@ -148,11 +148,11 @@ Errors errors_of(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_d
   attention.clear(sums);
   {
     TileAttention::KernelScope const entered(attention);
-    for (std::int32_t first = 0; first < tokens; first += simd::tile_tokens) {
-      std::int32_t const count = std::min(tokens - first, simd::tile_tokens);
+    for (std::int32_t first = 0; first < tokens; first += attention::tile_tokens) {
+      std::int32_t const count = std::min(tokens - first, attention::tile_tokens);
       TileTokens const tile{first, {0, 0, 0, count}, {{0, 0, 0, count}}};
       TilePlanes planes;
-      planes.seen_end = planes.rows_end = simd::tile_tokens;
+      planes.seen_end = planes.rows_end = attention::tile_tokens;
       keys.fill(first, count, planes.keys);
       values.fill(first, count, planes.values);
       attention.add(entered, tile, planes, &planes, nullptr, queries, sums);
@@ -181,9 +181,9 @@ template <class Q>
 void check(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_dim, std::int32_t rows) {
   for (Isa const isa : machine_sets()) {
     UseIsa const use(isa);
-    CAPTURE(Q::name, simd::name_of(isa), tokens, key_dim, value_dim, rows);
+    CAPTURE(Q::name, attention::name_of(isa), tokens, key_dim, value_dim, rows);
     Errors const errors = errors_of<Q>(tokens, key_dim, value_dim, rows);
-    bool const in_integers = simd::row_kernels<Q::row_format>(false).is_integer;  // of 16 bits
+    bool const in_integers = attention::row_kernels<Q::row_format>(false).is_integer;  // of 16 bits
     CHECK(errors.largest < (in_integers ? 7e-5 : 3e-6));
     CHECK(errors.mean < (in_integers ? 1.5e-5 : 4e-7));
   }
@@ -224,7 +224,7 @@ TEMPLATE_TEST_CASE("a query with an outlier has at most twice the error of one i
     UseIsa const use(isa);
     for (float const outlier : {10.0F, 30.0F, 100.0F, 1e3F, -1e4F, 6e4F}) {
       for (std::int32_t const rows : {1, 6}) {
-        CAPTURE(TestType::name, simd::name_of(isa), outlier, rows);
+        CAPTURE(TestType::name, attention::name_of(isa), outlier, rows);
         Errors const errors = errors_of<TestType>(150, 128, 64, rows, outlier);
         CHECK(errors.largest < std::max(7e-5, 2 * errors.largest_of_f16));
         CHECK(errors.largest_of_f16 < 5e-4);
@@ -258,28 +258,28 @@ TEST_CASE("queries become the same integers of 16 bits on every set of instructi
   std::vector<std::vector<int>> found;
   for (Isa const isa : machine_sets()) {
     UseIsa const use(isa);
-    CAPTURE(simd::name_of(isa));
+    CAPTURE(attention::name_of(isa));
     constexpr RowFormat format{Elements::s8, RowParams::scale};
-    auto const kernels = simd::row_kernels<format>(false);
+    auto const kernels = attention::row_kernels<format>(false);
     TileAttention attention({kernels, kernels, {128, 128, 1, 1}, 128, 128});
     PackedQueries queries;
     attention.begin(queries);
     queries.set_rows(0, 1, row.data(), 1.0F);
     queries.finish();
-    simd::QueryRows const block = queries.block(0, {}).rows;
+    attention::QueryRows const block = queries.block(0, {}).rows;
     double largest_error = 0;
     std::vector<std::int32_t> dims(128);  // in the order of the columns
     for (std::int32_t column = 0; column < 128; ++column) dims[size(kernels.key_dim_at(column, 128))] = column;
     found.emplace_back();
     for (std::int32_t d = 0; d < 128; ++d) {
       std::int32_t const column = dims[size(d)], in_four = column % 4;
-      std::int8_t const* const words = block.words + column / 4 * simd::block_rows * simd::query_words * 4;
+      std::int8_t const* const words = block.words + column / 4 * attention::block_rows * attention::query_words * 4;
       std::int16_t half = 0;  // the first and third, then the second and fourth of four; or low bytes, then high ones
       std::memcpy(&half, words + in_four % 2 * 4 + in_four / 2 * 2, 2);
       found.back().push_back(isa >= Isa::avx512 ? words[in_four] + 256 * words[4 + in_four] : half);
       largest_error = std::max(largest_error, std::fabs(found.back().back() * double{block.scales[0]} - row[size(d)]));
     }
-    CHECK(largest_error < 0.501 * std::fabs(largest) / simd::query_limit);  // half a unit
+    CHECK(largest_error < 0.501 * std::fabs(largest) / attention::query_limit);  // half a unit
     CHECK(found.back() == found.front());
   }
 }
@@ -295,7 +295,8 @@ TEST_CASE("which views attend reads in place is known at compile time") {
   STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, Keys<Int8PerToken>, Values<Int2Rotated>> const*>(nullptr)));
   STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, Keys<Int6Rotated>, Values<Int3Rotated>> const*>(nullptr)));
   STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, BlockSize<128>, Keys<TwoSidedKeys2>> const*>(nullptr)));
-  STATIC_REQUIRE(!simd::reads_in_place<ChannelTile<2, 32>, LayoutHnd>(Plane::key));  // two tiles in one of the kernels'
+  STATIC_REQUIRE(
+      !attention::reads_in_place<ChannelTile<2, 32>, LayoutHnd>(Plane::key));  // two tiles in one of the kernels'
   STATIC_REQUIRE(!fast(static_cast<KvCache<Model<model>, F16, LayoutInterleaved> const*>(nullptr)));
   STATIC_REQUIRE(!fast(static_cast<KvCache<Model<model>, folio::test::GroupedInt8> const*>(nullptr)));
 }

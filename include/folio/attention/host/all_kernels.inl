@@ -14,7 +14,7 @@
 #include <folio/attention/host/softmax.inl>
 #include <folio/attention/host/tile_params.inl>
 
-namespace folio::simd::FOLIO_SIMD_ISA {
+namespace folio::attention::FOLIO_SIMD_ISA {
 
 [[nodiscard]] inline std::int32_t float_columns(std::int32_t dim) { return (dim + 15) / 16 * 16; }
 [[nodiscard]] inline std::int32_t same_dim(std::int32_t column, std::int32_t) { return column; }
@@ -91,7 +91,7 @@ template <RowFormat F>
   return k;
 }
 
-}  // namespace folio::simd::FOLIO_SIMD_ISA
+}  // namespace folio::attention::FOLIO_SIMD_ISA
 
 #undef FOLIO_SIMD_ISA
 #undef FOLIO_SIMD_BYTES

@@ -8,7 +8,7 @@
 // Scores: keys are rows, one byte for each code, as they are stored but for the packing; the words of 4 queries are
 // columns. Values: the words of the weights are rows.
 
-namespace folio::simd::amx {
+namespace folio::attention::amx {
 
 using namespace avx512;
 
@@ -176,4 +176,4 @@ template <RowFormat F>
   return k;
 }
 
-}  // namespace folio::simd::amx
+}  // namespace folio::attention::amx

@@ -26,7 +26,7 @@ struct SlotRange {
 /// The keys or the values of a group's layers. Where a block has the rows of each slot and kv head is the same in every
 /// block and layer: bytes from the layer's begin in the block.
 struct AttendPlane {
-  simd::RowKernels few_rows, many_rows;  ///< kernels for up to few query rows of a kv head, and for more
+  attention::RowKernels few_rows, many_rows;  ///< kernels for up to few query rows of a kv head, and for more
   RowParams params{};
   Basis basis{};
   std::int32_t code_bytes = 0;                   ///< of a row, to be asked for ahead

@@ -106,7 +106,7 @@ class AttendTask {
     for (std::int32_t h = 0; h < work_->kv_heads; ++h)
       for_each_row(
           h, [&](std::int32_t row, std::int64_t token, std::int32_t head) __attribute__((always_inline)) {
-            simd::SoftmaxState const state = total_[to_size(h)].states[to_size(row)];
+            attention::SoftmaxState const state = total_[to_size(h)].states[to_size(row)];
             std::int64_t const at = token * io.out_stride + std::int64_t{head} * shape_.value_dim;
             float room[max_row_dim], *const value = io.store == nullptr ? static_cast<float*>(io.out) + at : room;
             if (state.empty()) {  // a query that saw nothing gives zeros
@@ -221,7 +221,7 @@ class AttendTask {
     std::int32_t const last_seen =
         params_->causal && params_->tree_mask == nullptr ? position(work_->count - 1) : sequence_->num_tokens - 1;
     end = std::min({end, std::max(0, params_->token_end), last_seen + 1});
-    begin = std::max(begin, std::max(0, params_->token_begin)) / simd::tile_tokens * simd::tile_tokens;
+    begin = std::max(begin, std::max(0, params_->token_begin)) / attention::tile_tokens * attention::tile_tokens;
     if (!find_tile(begin, end, tiles_[0])) return;
     int found = 1;
     items_[0].tile = tiles_;
@@ -246,7 +246,7 @@ class AttendTask {
     next.tile = last.tile;
     if (next.kv_head == 0) {
       TileTokens& tile = tiles_[(last.tile - tiles_ + 1) % (ahead + 1)];
-      if (!find_tile(std::int64_t{last.tile->first} + simd::tile_tokens, end, tile)) return false;
+      if (!find_tile(std::int64_t{last.tile->first} + attention::tile_tokens, end, tile)) return false;
       next.tile = &tile;
     }
     find_rows(next);
@@ -256,8 +256,8 @@ class AttendTask {
   /// Whether some query sees a tile from `first` on, and which is the first one. A tile after the last may begin at
   /// 2^31.
   bool find_tile(std::int64_t first, std::int32_t end, TileTokens& tile) const {
-    std::int64_t const window = shape_.window_begin(position(0)) / simd::tile_tokens * simd::tile_tokens;
-    for (; first < end; first += simd::tile_tokens) {
+    std::int64_t const window = shape_.window_begin(position(0)) / attention::tile_tokens * attention::tile_tokens;
+    for (; first < end; first += attention::tile_tokens) {
       if (shape_.window != 0 && first >= shape_.sinks) first = std::max(first, window);
       if (first < end && find_visible(static_cast<std::int32_t>(first), end, tile)) return true;
     }
@@ -266,17 +266,17 @@ class AttendTask {
 
   /// A window and the sinks leave at most two stretches of a tile visible.
   bool find_visible(std::int32_t first, std::int32_t end, TileTokens& tile) const {
-    std::int32_t const begin = std::clamp(std::max(0, params_->token_begin) - first, 0, simd::tile_tokens);
-    VisibleRanges all{simd::tile_tokens, 0, simd::tile_tokens, 0};
+    std::int32_t const begin = std::clamp(std::max(0, params_->token_begin) - first, 0, attention::tile_tokens);
+    VisibleRanges all{attention::tile_tokens, 0, attention::tile_tokens, 0};
     tile.visible.resize(to_size(work_->count));
     // Draft tokens: those of this step, from bit `draft` on.
     std::int32_t const draft = sequence_->first_query() - first;
-    tile.bits.resize(params_->tree_mask != nullptr && draft < simd::tile_tokens ? to_size(work_->count) : 0);
+    tile.bits.resize(params_->tree_mask != nullptr && draft < attention::tile_tokens ? to_size(work_->count) : 0);
     for (std::int32_t i = 0; i < work_->count; ++i) {
       std::int32_t const at = position(i);
       VisibleRanges& v = tile.visible[to_size(i)];
       v.begin = begin;
-      v.end = std::min(end - first, simd::tile_tokens);
+      v.end = std::min(end - first, attention::tile_tokens);
       if (params_->causal && params_->tree_mask == nullptr) v.end = std::min(v.end, at + 1 - first);
       v.end = std::max(v.end, begin);
       v.window = std::clamp(shape_.window_begin(at) - first, begin, v.end);
@@ -297,14 +297,14 @@ class AttendTask {
 
   [[nodiscard]] static std::uint64_t stretch_bits(VisibleRanges const& v) {
     auto const below = [](std::int32_t n) {
-      return n < simd::tile_tokens ? (std::uint64_t{1} << n) - 1 : ~std::uint64_t{0};
+      return n < attention::tile_tokens ? (std::uint64_t{1} << n) - 1 : ~std::uint64_t{0};
     };
     return (below(v.sinks) & ~below(v.begin)) | (below(v.end) & ~below(v.window));
   }
   /// The tokens of a tile that the tree mask leaves query `i` of the work; bit `draft` is the step's first token.
   [[nodiscard]] std::uint64_t tree_bits(std::int32_t i, std::int32_t draft) const {
     std::uint64_t const word = params_->tree_mask[sequence_->first_row + work_->first + i];
-    if (draft < 0) return -draft < simd::tile_tokens ? word >> -draft : 0;
+    if (draft < 0) return -draft < attention::tile_tokens ? word >> -draft : 0;
     return word << draft | ((std::uint64_t{1} << draft) - 1);
   }
 
@@ -313,14 +313,14 @@ class AttendTask {
     VisibleRanges const& all = item.tile->all;
     std::int32_t const end = std::max(all.sinks, all.end);
     item.planes.seen_end = end;
-    item.planes.rows_end = (end + simd::row_group - 1) / simd::row_group * simd::row_group;
+    item.planes.rows_end = (end + attention::row_group - 1) / attention::row_group * attention::row_group;
     add_rows(all.begin, all.sinks, item);
     add_rows(all.window, all.end, item);
     if (all.all()) return;
     std::int32_t const seen = all.sinks > all.begin ? all.begin : all.window;
     auto const fill = [&](std::int32_t from, std::int32_t to) {
       if (from >= to) return;
-      for (simd::TokenTileRows* const rows : {&item.planes.keys, &item.planes.values}) {
+      for (attention::TokenTileRows* const rows : {&item.planes.keys, &item.planes.values}) {
         std::fill(rows->codes + from, rows->codes + to, rows->codes[seen]);
         if (rows->params[seen] != nullptr) std::fill(rows->params + from, rows->params + to, rows->params[seen]);
       }
@@ -348,12 +348,12 @@ class AttendTask {
 
   [[nodiscard]] static std::int32_t decoded_stride(std::int32_t dim) { return (dim + 15) / 16 * 16; }
   static void make_room(AttendPlane const& plane, std::int32_t dim, std::vector<float>& decoded) {
-    if (plane.decode != nullptr) decoded.resize(to_size(simd::tile_tokens) * to_size(decoded_stride(dim)));
+    if (plane.decode != nullptr) decoded.resize(to_size(attention::tile_tokens) * to_size(decoded_stride(dim)));
   }
 
   /// The rows of some slots, which are the tile's from token `t` on.
   void add_plane(AttendPlane const& plane, std::byte const* base, SlotRange const& slots, std::int32_t dim,
-                 std::int32_t t, simd::TokenTileRows& rows, std::vector<float>& decoded) const {
+                 std::int32_t t, attention::TokenTileRows& rows, std::vector<float>& decoded) const {
     if (plane.decode != nullptr) {
       std::int32_t const stride = decoded_stride(dim);
       make_room(plane, dim, decoded);

@@ -8,7 +8,7 @@
 // weights. A tile's codes are first laid out so that 4 bytes that are multiplied and added lie together: 4 dims of a
 // key, or 4 tokens of one dim of a value. That is done once for all query rows.
 
-namespace folio::simd::FOLIO_SIMD_ISA {
+namespace folio::attention::FOLIO_SIMD_ISA {
 
 /// The dim at a column of the unpacked keys.
 template <class C>
@@ -219,4 +219,4 @@ inline void add_codes(TokenTile const& tile, WeightRows const& w) {
     add_columns<Channels, together>(tile, w, column);
 }
 
-}  // namespace folio::simd::FOLIO_SIMD_ISA
+}  // namespace folio::attention::FOLIO_SIMD_ISA

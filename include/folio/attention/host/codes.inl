@@ -4,7 +4,7 @@
 // Codes of integers, and how they come from a stored row into vectors with nothing of a code lost between bytes.
 // Included once for each instruction set by kernels.hpp.
 
-namespace folio::simd::FOLIO_SIMD_ISA {
+namespace folio::attention::FOLIO_SIMD_ISA {
 
 /// Codes of `Bits` bits, the first in a byte's lowest; signed or not.
 template <int Bits, bool Signed>
@@ -102,4 +102,4 @@ template <class C>
   }
 }
 
-}  // namespace folio::simd::FOLIO_SIMD_ISA
+}  // namespace folio::attention::FOLIO_SIMD_ISA

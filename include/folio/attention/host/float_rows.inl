@@ -4,7 +4,7 @@
 // Scores and weighted sums over rows of floating-point numbers, which are widened in registers. Included once for each
 // instruction set by kernels.hpp. Every lane sums in a fixed order, whatever other rows are worked on.
 
-namespace folio::simd::FOLIO_SIMD_ISA {
+namespace folio::attention::FOLIO_SIMD_ISA {
 
 /// How elements are loaded: `together` vectors at once, each element as a `factor`-th of what it is.
 template <class Load>
@@ -201,4 +201,4 @@ inline void widen_rows(TokenTile const& tile) {
   }
 }
 
-}  // namespace folio::simd::FOLIO_SIMD_ISA
+}  // namespace folio::attention::FOLIO_SIMD_ISA

@@ -20,7 +20,7 @@
 #include <unistd.h>
 #endif
 
-namespace folio::simd {
+namespace folio::attention {
 
 /// A set of instructions that the kernels are compiled for. Each one has those before it.
 enum class Isa : std::uint8_t {
@@ -94,4 +94,4 @@ inline void use_isa(Isa isa) {
   detail::isa_in_use().store(isa < machine_isa() ? isa : machine_isa(), std::memory_order_relaxed);
 }
 
-}  // namespace folio::simd
+}  // namespace folio::attention

@@ -66,7 +66,7 @@
 
 #undef FOLIO_UNROLL
 
-namespace folio::simd {
+namespace folio::attention {
 
 /// The kernels of the format `F` on the instructions in use.
 template <RowFormat F>
@@ -79,4 +79,4 @@ template <RowFormat F>
   return portable::make_kernels<F>(many_rows);
 }
 
-}  // namespace folio::simd
+}  // namespace folio::attention

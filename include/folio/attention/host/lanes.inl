@@ -4,7 +4,7 @@
 // Vectors of one instruction set, and what the kernels ask of them. Included once for each set by kernels.hpp.
 // GCC's vector types, which Clang has as well, with an instruction by name where the two compilers differ or lack one.
 
-namespace folio::simd::FOLIO_SIMD_ISA {
+namespace folio::attention::FOLIO_SIMD_ISA {
 
 inline constexpr int vector_bytes = FOLIO_SIMD_BYTES, lanes = vector_bytes / 4, quarters = vector_bytes / 16;
 
@@ -365,4 +365,4 @@ template <class Address>
 #endif
 }
 
-}  // namespace folio::simd::FOLIO_SIMD_ISA
+}  // namespace folio::attention::FOLIO_SIMD_ISA

@@ -49,7 +49,7 @@ class PackedQueries {
  public:
   /// Makes room for rows of `dim` elements. `dims`: whose code is at each column, where the kernels take integers;
   /// `in_order`: each at its own. Takes from the heap only what is more than ever before.
-  void begin(simd::RowKernels const& kernels, std::int32_t const* dims, bool in_order, std::int32_t rows,
+  void begin(attention::RowKernels const& kernels, std::int32_t const* dims, bool in_order, std::int32_t rows,
              std::int32_t dim) {
     quantize_ = kernels.quantize_queries;
     for_each_tile_ = kernels.has_channels;
@@ -57,12 +57,12 @@ class PackedQueries {
     in_order_ = in_order;
     dim_ = dim;
     stride_ = (dim + 15) / 16 * 16;
-    rows_ = (rows + simd::block_rows - 1) / simd::block_rows * simd::block_rows;
+    rows_ = (rows + attention::block_rows - 1) / attention::block_rows * attention::block_rows;
     columns_ = kernels.is_integer ? kernels.key_columns(dim) : 0;
     floats_.resize(to_size(rows_) * to_size(stride_));
     std::fill(floats_.begin() + std::int64_t{rows} * stride_, floats_.end(), 0.0F);  // what fills the last block
     if (columns_ == 0) return;
-    placed_.resize(to_size(for_each_tile_ ? rows_ : simd::block_rows) * to_size(columns_));
+    placed_.resize(to_size(for_each_tile_ ? rows_ : attention::block_rows) * to_size(columns_));
     outliers_.assign(to_size(rows_), 0);
     first_.resize(rows_, columns_);
     rest_.resize(rows_, columns_);
@@ -95,13 +95,13 @@ class PackedQueries {
         for (std::int32_t column = 0; column < columns_; ++column)
           to[column] = dims_[column] < dim_ ? from[dims_[column]] : 0.0F;
       }
-      if (!for_each_tile_ && (i + 1) % simd::block_rows == 0) quantize(i + 1 - simd::block_rows, {});
+      if (!for_each_tile_ && (i + 1) % attention::block_rows == 0) quantize(i + 1 - attention::block_rows, {});
     }
   }
 
   /// The block of rows that begins at `i`, to be used with the tile `keys`.
-  [[nodiscard]] simd::QueryBlock block(std::int32_t i, simd::TokenTile const& keys) {
-    simd::QueryBlock block;
+  [[nodiscard]] attention::QueryBlock block(std::int32_t i, attention::TokenTile const& keys) {
+    attention::QueryBlock block;
     block.rows.floats = floats_.data() + to_size(i) * to_size(stride_);
     block.rows.float_stride = stride_;
     if (columns_ == 0) return block;
@@ -121,17 +121,17 @@ class PackedQueries {
     std::vector<std::int32_t> sums;
 
     void resize(std::int32_t rows, std::int32_t columns) {
-      words.resize(to_size(rows) * to_size(columns * simd::query_words));
+      words.resize(to_size(rows) * to_size(columns * attention::query_words));
       scales.resize(to_size(rows));
       totals.resize(to_size(rows));
-      sums.resize(to_size(rows * simd::query_words));
+      sums.resize(to_size(rows * attention::query_words));
     }
-    [[nodiscard]] simd::QueryIntegers block(std::int32_t i, std::int32_t columns) {
-      return {words.data() + to_size(i) * to_size(columns * simd::query_words), scales.data() + i, totals.data() + i,
-              sums.data() + i * simd::query_words};
+    [[nodiscard]] attention::QueryIntegers block(std::int32_t i, std::int32_t columns) {
+      return {words.data() + to_size(i) * to_size(columns * attention::query_words), scales.data() + i,
+              totals.data() + i, sums.data() + i * attention::query_words};
     }
-    void show(std::int32_t i, std::int32_t columns, simd::QueryRows& to) {
-      simd::QueryIntegers const at = block(i, columns);
+    void show(std::int32_t i, std::int32_t columns, attention::QueryRows& to) {
+      attention::QueryIntegers const at = block(i, columns);
       to.columns = columns;
       to.words = at.words;
       to.scales = at.scales;
@@ -141,20 +141,20 @@ class PackedQueries {
   };
 
   [[nodiscard]] float* placed_row(std::int32_t i) {
-    return placed_.data() + to_size(for_each_tile_ ? i : i % simd::block_rows) * to_size(columns_);
+    return placed_.data() + to_size(for_each_tile_ ? i : i % attention::block_rows) * to_size(columns_);
   }
   [[nodiscard]] bool any_outlier(std::int32_t i) const {
     auto const first = outliers_.begin() + i;
-    return std::find(first, first + simd::block_rows, 1) != first + simd::block_rows;
+    return std::find(first, first + attention::block_rows, 1) != first + attention::block_rows;
   }
-  void quantize(std::int32_t i, simd::TokenTile const& keys) {
-    simd::QueryIntegers rest;
+  void quantize(std::int32_t i, attention::TokenTile const& keys) {
+    attention::QueryIntegers rest;
     if (any_outlier(i)) rest = rest_.block(i, columns_);
     quantize_(keys, placed_row(i), columns_, first_.block(i, columns_), any_outlier(i) ? &rest : nullptr);
   }
 
-  void (*quantize_)(simd::TokenTile const&, float const*, std::int32_t, simd::QueryIntegers const&,
-                    simd::QueryIntegers const*) = nullptr;
+  void (*quantize_)(attention::TokenTile const&, float const*, std::int32_t, attention::QueryIntegers const&,
+                    attention::QueryIntegers const*) = nullptr;
   bool for_each_tile_ = false, in_order_ = false;
   std::int32_t const* dims_ = nullptr;
   std::int32_t dim_ = 0, stride_ = 0, rows_ = 0, columns_ = 0;

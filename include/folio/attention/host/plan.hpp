@@ -81,7 +81,7 @@ struct GroupPlan {
     if (sums.size() < static_cast<std::size_t>(shares.num_sums)) sums.resize(static_cast<std::size_t>(shares.num_sums));
     parts_done.assign(shares.works.size(), 0);
     AttentionShape const shape{layers.shape.key_dim, layers.shape.value_dim, shares.most_queries, heads};
-    std::int32_t const rows = blocks_for(shape.rows(), simd::block_rows) * simd::block_rows;
+    std::int32_t const rows = blocks_for(shape.rows(), attention::block_rows) * attention::block_rows;
     std::int32_t const columns = std::max(layers.values.few_rows.value_columns(shape.value_dim),
                                           layers.values.many_rows.value_columns(shape.value_dim));
     for (std::int64_t i = 0; i < shares.num_sums; ++i) sums[static_cast<std::size_t>(i)].reserve(rows, columns);

@@ -7,7 +7,7 @@
 #include <folio/quantizer/quantizer.hpp>
 #include <folio/quantizer/row_format.hpp>
 
-namespace folio::simd {
+namespace folio::attention {
 
 /// What rows are once they are decoded.
 inline constexpr RowFormat float_rows{Elements::f32};
@@ -33,4 +33,4 @@ template <QuantizerPolicy Q, LayoutPolicy L>
   return Q::row_format.elements != Elements::decoded && L::run_bytes(plane) == whole_row;
 }
 
-}  // namespace folio::simd
+}  // namespace folio::attention

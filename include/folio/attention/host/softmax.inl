@@ -4,7 +4,7 @@
 // Around the scores: row parameters, the running softmax, and queries and weights as integers. Included once for each
 // instruction set by kernels.hpp.
 
-namespace folio::simd::FOLIO_SIMD_ISA {
+namespace folio::attention::FOLIO_SIMD_ISA {
 
 /// The 4 bytes of parameters of `lanes` tokens: at once where they lie in line.
 [[nodiscard]] inline Words load_params(TokenTile const& tile, std::int32_t token) {
@@ -258,4 +258,4 @@ inline void quantize_queries(TokenTile const& tile, float const* rows, std::int3
     quantize_query_block<Scaled, true>(tile, rows, columns, to, *rest);
 }
 
-}  // namespace folio::simd::FOLIO_SIMD_ISA
+}  // namespace folio::attention::FOLIO_SIMD_ISA

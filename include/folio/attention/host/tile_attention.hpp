@@ -17,13 +17,13 @@
 
 namespace folio::ops::detail {
 
-inline constexpr std::int32_t part_tokens = 1024;  ///< a multiple of simd::tile_tokens
+inline constexpr std::int32_t part_tokens = 1024;  ///< a multiple of attention::tile_tokens
 
 /// The tokens of a tile that a query sees, [begin, sinks) and [window, end), counted from the tile's first.
 struct VisibleRanges {
   std::int32_t begin = 0, sinks = 0, window = 0, end = 0;
   [[nodiscard]] bool none() const { return begin >= sinks && window >= end; }
-  [[nodiscard]] bool all() const { return window == begin && begin == 0 && end == simd::tile_tokens; }
+  [[nodiscard]] bool all() const { return window == begin && begin == 0 && end == attention::tile_tokens; }
   friend bool operator==(VisibleRanges, VisibleRanges) = default;
 };
 
@@ -45,7 +45,7 @@ struct ScoreShapes {
 
 /// A tile's keys and values in one kv head, and floats for rows that have no kernels of their own.
 struct TilePlanes {
-  simd::TokenTileRows keys, values;
+  attention::TokenTileRows keys, values;
   std::int32_t seen_end = 0, rows_end = 0;  ///< tokens up to the last that is seen, and those that have rows
   std::vector<float> decoded_keys, decoded_values;
 };
@@ -58,27 +58,27 @@ struct AttentionShape {
 /// Sums of weighted values with the state of their softmax, for all rows: what parts leave.
 struct AttentionAccumulator {
   std::int32_t rows = 0, columns = 0;
-  std::vector<simd::SoftmaxState> states;
+  std::vector<attention::SoftmaxState> states;
   AlignedVector<float> sums;  ///< [rows][columns]; the kernels read up to a block of rows from any row
 
   void reserve(std::int32_t num_rows, std::int32_t num_columns) {
     states.reserve(to_size(num_rows));
-    sums.reserve(to_size(num_rows + simd::block_rows) * to_size(num_columns));
+    sums.reserve(to_size(num_rows + attention::block_rows) * to_size(num_columns));
   }
   /// Of rows that saw nothing: their sums say nothing, until a tile or a part is added.
   void clear(std::int32_t num_rows, std::int32_t num_columns) {
     rows = num_rows;
     columns = num_columns;
-    states.assign(to_size(rows), {simd::hidden_score, 0.0F});
-    sums.resize(to_size(rows + simd::block_rows) * to_size(columns));
+    states.assign(to_size(rows), {attention::hidden_score, 0.0F});
+    sums.resize(to_size(rows + attention::block_rows) * to_size(columns));
   }
   [[nodiscard]] float* row(std::int32_t i) { return sums.data() + to_size(i) * to_size(columns); }
 
   /// Takes in the sums of the tokens that follow. A part in which a row saw nothing changes nothing.
   void merge(AttentionAccumulator const& next) {
     for (std::int32_t i = 0; i < rows; ++i) {
-      simd::SoftmaxState& mine = states[to_size(i)];
-      simd::SoftmaxState const other = next.states[to_size(i)];
+      attention::SoftmaxState& mine = states[to_size(i)];
+      attention::SoftmaxState const other = next.states[to_size(i)];
       if (other.empty()) continue;
       float* const sum = row(i);
       float const* const add = next.sums.data() + to_size(i) * to_size(columns);
@@ -97,7 +97,7 @@ struct AttentionAccumulator {
 
 /// What a TileAttention is for.
 struct TileAttentionSetup {
-  simd::RowKernels keys, values;
+  attention::RowKernels keys, values;
   AttentionShape shape;
   std::int32_t key_bytes, value_bytes;  ///< of a row's codes, for those who ask memory for it
 };
@@ -120,7 +120,7 @@ class TileAttention {
     row_bytes_[1] = setup.value_bytes;
     if (same) return;
     key_kernels_ = {};  // ready for none, should there be no memory
-    simd::RowKernels const &keys = setup.keys, &values = setup.values;
+    attention::RowKernels const &keys = setup.keys, &values = setup.values;
     columns_ = values.value_columns(shape.value_dim);
     keys_ = {};
     keys_.dim = shape.key_dim;
@@ -130,8 +130,8 @@ class TileAttention {
     values_.dim = shape.value_dim;
     values_.scales = values.load_value_params != nullptr ? value_scales_ : nullptr;
     values_.offsets = value_offsets_;
-    std::fill_n(key_offsets_, simd::tile_tokens, 0.0F);
-    std::fill_n(value_offsets_, simd::tile_tokens, 0.0F);
+    std::fill_n(key_offsets_, attention::tile_tokens, 0.0F);
+    std::fill_n(value_offsets_, attention::tile_tokens, 0.0F);
     wide_keys_.used = wide_values_.used = false;
     if (keys.prepare_keys != nullptr)
       make_room(keys.is_integer, keys.key_columns(shape.key_dim), keys_, unpacked_keys_, wide_keys_);
@@ -189,7 +189,7 @@ class TileAttention {
    public:
     explicit KernelScope(TileAttention const& attention) : leave_(attention.key_kernels_.leave) {
       if (leave_ == nullptr) leave_ = attention.value_kernels_.leave;
-      for (simd::RowKernels const& kernels : {attention.key_kernels_, attention.value_kernels_})
+      for (attention::RowKernels const& kernels : {attention.key_kernels_, attention.value_kernels_})
         if (kernels.enter != nullptr) kernels.enter();
     }
     ~KernelScope() {
@@ -207,37 +207,37 @@ class TileAttention {
   void add(KernelScope const&, TileTokens const& tile, TilePlanes const& planes, TilePlanes const* next,
            ScoreShapes const* shapes, PackedQueries& queries, AttentionAccumulator& sums) {
     keys_.tokens = values_.tokens = std::max(tile.all.sinks, tile.all.end);
-    simd::PrefetchRows ahead;
+    attention::PrefetchRows ahead;
     if (next != nullptr) ahead = {&next->keys, &next->values, row_bytes_[0], row_bytes_[1], next->seen_end};
     keys_.ahead = values_.ahead = next != nullptr ? &ahead : nullptr;
     prepare(keys_, key_kernels_.load_key_params, key_kernels_.prepare_keys, planes.keys, wide_keys_);
     prepare(values_, value_kernels_.load_value_params, value_kernels_.prepare_values, planes.values, wide_values_);
-    for (std::int32_t row = 0; row < shape_.rows(); row += simd::block_rows)
+    for (std::int32_t row = 0; row < shape_.rows(); row += attention::block_rows)
       add_block(tile, row, shapes, queries, sums);
   }
 
  private:
   [[nodiscard]] std::int32_t padded_rows() const {
-    return (shape_.rows() + simd::block_rows - 1) / simd::block_rows * simd::block_rows;
+    return (shape_.rows() + attention::block_rows - 1) / attention::block_rows * attention::block_rows;
   }
 
   struct Wide {
-    simd::TokenTileRows rows;
+    attention::TokenTileRows rows;
     bool used = false;
   };
 
   /// For a tile laid out anew: a byte for each code, or rows of floats.
-  static void make_room(bool is_integer, std::int32_t columns, simd::TokenTile& tile,
+  static void make_room(bool is_integer, std::int32_t columns, attention::TokenTile& tile,
                         AlignedVector<std::byte>& unpacked, Wide& wide) {
     std::int32_t const row_bytes = columns * (is_integer ? 1 : 4);
-    unpacked.resize(to_size(simd::tile_tokens) * to_size(row_bytes));
+    unpacked.resize(to_size(attention::tile_tokens) * to_size(row_bytes));
     tile.unpacked = unpacked.data();
     wide.used = !is_integer;
-    for (std::int32_t t = 0; wide.used && t < simd::tile_tokens; ++t)
+    for (std::int32_t t = 0; wide.used && t < attention::tile_tokens; ++t)
       wide.rows.codes[t] = unpacked.data() + std::int64_t{t} * row_bytes;
   }
 
-  static void make_channels(std::vector<std::int32_t> const& dims, simd::TokenTile& tile,
+  static void make_channels(std::vector<std::int32_t> const& dims, attention::TokenTile& tile,
                             AlignedVector<float>& channels) {
     channels.resize(2 * dims.size());
     tile.channel_scales = channels.data();
@@ -246,9 +246,9 @@ class TileAttention {
     tile.columns = static_cast<std::int32_t>(dims.size());
   }
 
-  using Kernel = void (*)(simd::TokenTile const&);
-  static void prepare(simd::TokenTile& to, Kernel load_params, Kernel lay_out, simd::TokenTileRows const& rows,
-                      Wide const& wide) {
+  using Kernel = void (*)(attention::TokenTile const&);
+  static void prepare(attention::TokenTile& to, Kernel load_params, Kernel lay_out,
+                      attention::TokenTileRows const& rows, Wide const& wide) {
     to.rows = &rows;
     if (load_params != nullptr) load_params(to);
     if (lay_out == nullptr) return;
@@ -258,17 +258,17 @@ class TileAttention {
 
   void add_block(TileTokens const& tile, std::int32_t row, ScoreShapes const* shapes, PackedQueries& queries,
                  AttentionAccumulator& sums) {
-    std::int32_t const rows = std::min(simd::block_rows, shape_.rows() - row);
+    std::int32_t const rows = std::min(attention::block_rows, shape_.rows() - row);
     keys_.tokens = 0;  // after the last token that one of these rows sees, scores are not needed
     for (std::int32_t r = 0; r < rows; ++r)
       if (VisibleRanges const& seen = visible(tile, row + r); !seen.none())
         keys_.tokens = std::max({keys_.tokens, seen.sinks, seen.end});
     if (keys_.tokens == 0) return;
-    alignas(64) float scores[simd::block_rows][simd::tile_tokens];
-    simd::WeightIntegers integers;
-    alignas(16) float rescale[simd::block_rows];
+    alignas(64) float scores[attention::block_rows][attention::tile_tokens];
+    attention::WeightIntegers integers;
+    alignas(16) float rescale[attention::block_rows];
     score(queries.block(row, keys_), scores);
-    for (std::int32_t r = 0; r < simd::block_rows; ++r) {
+    for (std::int32_t r = 0; r < attention::block_rows; ++r) {
       std::int32_t const as_row = row + std::min(r, rows - 1);
       if (shapes != nullptr) shape_scores(*shapes, tile.first, as_row, scores[r]);
       hide(tile, as_row, scores[r]);
@@ -276,7 +276,7 @@ class TileAttention {
     key_kernels_.online_softmax(values_, scores[0], sums.states.data() + row,
                                 rescale);  // all of the tile that has weights
     if (value_kernels_.prepare_weights != nullptr) value_kernels_.prepare_weights(values_, scores[0], integers);
-    simd::WeightRows weights;
+    attention::WeightRows weights;
     weights.weights = scores[0];
     weights.words = integers.words;
     weights.scales = integers.scales;
@@ -288,13 +288,13 @@ class TileAttention {
     add_values(tile, row, rows, weights);
   }
 
-  using Scores = float[simd::block_rows][simd::tile_tokens];
-  void score(simd::QueryBlock const& queries, Scores& scores) const {
+  using Scores = float[attention::block_rows][attention::tile_tokens];
+  void score(attention::QueryBlock const& queries, Scores& scores) const {
     key_kernels_.score(keys_, queries.rows, scores[0]);
     if (queries.outliers == nullptr) return;
     alignas(64) Scores rest;
     key_kernels_.score(keys_, queries.rest, rest[0]);
-    for (std::int32_t r = 0; r < simd::block_rows; ++r)
+    for (std::int32_t r = 0; r < attention::block_rows; ++r)
       for (std::int32_t t = 0; t < keys_.tokens && queries.outliers[r] != 0; ++t) scores[r][t] += rest[r][t];
   }
 
@@ -316,20 +316,21 @@ class TileAttention {
     if (!tile.bits.empty()) {
       std::uint64_t const bits = tile.bits[to_size(query_of(row))];
       for (std::int32_t t = 0; t < end; ++t)
-        if ((bits >> t & 1U) == 0) scores[t] = simd::hidden_score;
+        if ((bits >> t & 1U) == 0) scores[t] = attention::hidden_score;
       return;
     }
     if (seen.all()) return;
-    std::fill(scores, scores + seen.begin, simd::hidden_score);
-    std::fill(scores + seen.sinks, scores + seen.window, simd::hidden_score);
-    for (std::int32_t group = seen.end / simd::row_group * simd::row_group; group < end; group += simd::row_group)
-      for (std::int32_t t = group; t < group + simd::row_group; ++t)  // of constant length, which vectorizes
-        scores[t] = t < seen.end ? scores[t] : simd::hidden_score;
+    std::fill(scores, scores + seen.begin, attention::hidden_score);
+    std::fill(scores + seen.sinks, scores + seen.window, attention::hidden_score);
+    for (std::int32_t group = seen.end / attention::row_group * attention::row_group; group < end;
+         group += attention::row_group)
+      for (std::int32_t t = group; t < group + attention::row_group; ++t)  // of constant length, which vectorizes
+        scores[t] = t < seen.end ? scores[t] : attention::hidden_score;
   }
 
   /// Integers of hidden tokens weigh nothing; a stored NaN would. So floats are read where they are seen: at once where
   /// all rows see the same, else row by row.
-  void add_values(TileTokens const& tile, std::int32_t row, std::int32_t rows, simd::WeightRows weights) {
+  void add_values(TileTokens const& tile, std::int32_t row, std::int32_t rows, attention::WeightRows weights) {
     bool same = tile.bits.empty();
     for (std::int32_t r = 1; r < rows && shape_.queries > 1; ++r)
       same = same && visible(tile, row + r) == visible(tile, row);
@@ -340,9 +341,10 @@ class TileAttention {
       add_ranges(visible(tile, row), weights);
     } else {
       for (std::int32_t r = 0; r < rows; ++r) {
-        float one[simd::block_rows][simd::tile_tokens] = {}, rescale[simd::block_rows] = {weights.rescale[r]};
-        std::copy_n(weights.weights + r * simd::tile_tokens, simd::tile_tokens, one[0]);
-        simd::WeightRows single = weights;
+        float one[attention::block_rows][attention::tile_tokens] = {},
+              rescale[attention::block_rows] = {weights.rescale[r]};
+        std::copy_n(weights.weights + r * attention::tile_tokens, attention::tile_tokens, one[0]);
+        attention::WeightRows single = weights;
         single.weights = one[0];
         single.rescale = rescale;
         single.num_rows = 1;
@@ -355,22 +357,22 @@ class TileAttention {
     }
   }
 
-  void add_ranges(VisibleRanges const& visible, simd::WeightRows weights) {
+  void add_ranges(VisibleRanges const& visible, attention::WeightRows weights) {
     add_stretch(visible.begin, visible.sinks, weights);
     add_stretch(visible.window, visible.end, weights);
   }
   /// Stretch by stretch of neighbouring tokens.
-  void add_bits(std::uint64_t bits, simd::WeightRows weights) {
+  void add_bits(std::uint64_t bits, attention::WeightRows weights) {
     for (std::int32_t end = 0; bits != 0;) {
       std::int32_t const begin = std::countr_zero(bits);
       end = begin + std::countr_one(bits >> begin);
       add_stretch(begin, end, weights);
-      bits = end < simd::tile_tokens ? bits >> end << end : 0;
+      bits = end < attention::tile_tokens ? bits >> end << end : 0;
     }
   }
   /// What the sums so far are multiplied by is done by the first stretch that is not empty.
-  void add_stretch(std::int32_t begin, std::int32_t end, simd::WeightRows& weights) {
-    static constexpr float no_rescale[simd::block_rows] = {1.0F, 1.0F, 1.0F, 1.0F};
+  void add_stretch(std::int32_t begin, std::int32_t end, attention::WeightRows& weights) {
+    static constexpr float no_rescale[attention::block_rows] = {1.0F, 1.0F, 1.0F, 1.0F};
     if (end <= begin) return;
     weights.begin = begin;
     weights.end = end;
@@ -379,19 +381,19 @@ class TileAttention {
   }
 
   std::int32_t row_bytes_[2] = {};
-  simd::RowKernels key_kernels_, value_kernels_;
+  attention::RowKernels key_kernels_, value_kernels_;
   AttentionShape shape_{};
   std::int32_t columns_ = 0;
   bool keys_in_order_ = false, values_in_order_ = false;
   std::vector<std::int32_t> key_dims_, value_dims_;  // of the columns
   std::vector<std::int32_t> value_places_;           // of the dims
-  simd::TokenTile keys_, values_;
+  attention::TokenTile keys_, values_;
   AlignedVector<std::byte> unpacked_keys_, unpacked_values_;
   Wide wide_keys_, wide_values_;
-  simd::ByteShuffle key_shuffle_, value_shuffle_;
+  attention::ByteShuffle key_shuffle_, value_shuffle_;
   AlignedVector<float> key_channels_, value_channels_;
-  alignas(64) float key_scales_[simd::tile_tokens], key_offsets_[simd::tile_tokens];
-  alignas(64) float value_scales_[simd::tile_tokens], value_offsets_[simd::tile_tokens];
+  alignas(64) float key_scales_[attention::tile_tokens], key_offsets_[attention::tile_tokens];
+  alignas(64) float value_scales_[attention::tile_tokens], value_offsets_[attention::tile_tokens];
 };
 
 }  // namespace folio::ops::detail

@@ -5,7 +5,7 @@
 // query, tile by tile, and into the sums of values, so that the codes stay integers. Included once for each
 // instruction set by kernels.hpp.
 
-namespace folio::simd::FOLIO_SIMD_ISA {
+namespace folio::attention::FOLIO_SIMD_ISA {
 
 /// The channels' parameters, in the order of the columns; zeros for padding.
 template <RowParams params, int Bias>
@@ -45,4 +45,4 @@ inline void load_tile_params(TokenTile const& tile) {
   if (tile.ahead != nullptr) tile.ahead->prefetch_channels();
 }
 
-}  // namespace folio::simd::FOLIO_SIMD_ISA
+}  // namespace folio::attention::FOLIO_SIMD_ISA

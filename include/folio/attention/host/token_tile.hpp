@@ -12,7 +12,7 @@
 #include <limits>
 #include <vector>
 
-namespace folio::simd {
+namespace folio::attention {
 
 /// Tiles begin at multiples of this, whatever the block size.
 inline constexpr std::int32_t tile_tokens = attention_tile_tokens;
@@ -206,4 +206,4 @@ struct RowKernels {
   friend bool operator==(RowKernels const&, RowKernels const&) = default;
 };
 
-}  // namespace folio::simd
+}  // namespace folio::attention

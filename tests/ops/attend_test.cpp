@@ -239,6 +239,29 @@ TEST_CASE("without causality every query sees all tokens") {
   check_against_formula(cache, {{&s, 3}}, 4, {.causal = false});
 }
 
+TEST_CASE("parts of a long context are merged by their largest scores, whichever comes first") {
+  for (float const second : {-6.0F, 0.5F, 1.0F, 5.0F}) {  // in the part after the first 1,024 tokens; 1 in that
+    CAPTURE(second);
+    constexpr std::int32_t size = 1024 + 40;
+    GqaCache cache({.num_blocks = {size / 4}, .kv_heads = 1});
+    Sequence sequence = cache.create(size);
+    auto const batch = cache.batch({&sequence});
+    std::vector<float> keys(std::size_t{size} * 32), values(keys.size());
+    for (std::size_t t = 0; t < size; ++t) {
+      keys[t * 32] = t < 1024 ? 1.0F : second;
+      for (std::size_t d = 0; d < 32; ++d) values[t * 32 + d] = t < 1024 ? 1.0F : -1.0F;
+    }
+    folio::ops::append(batch.view(), 0, keys.data(), values.data());
+    folio::ops::append(batch.view(), 1, keys.data(), values.data());
+    auto const last = cache.batch({{&sequence, 1}});
+    std::vector<float> q(32);
+    q[0] = 1;
+    Result const found = attend(last.view(), 0, q, 1, {.scale = 1.0F});
+    CHECK(folio::test::difference(folio::test::naive_attention(last.view(), 0, q.data(), 1, {.scale = 1.0F}), found.out,
+                                  found.lse) == "");
+  }
+}
+
 TEST_CASE("the scale can be given") {
   GqaCache cache = gqa_cache();
   Sequence s = cache.create();

@@ -83,6 +83,26 @@ TEST_CASE("pressure demotes more, until an append fits") {
   CHECK(b.num_tokens() == 60);
 }
 
+TEST_CASE("the layer group that has the least free blocks decides") {
+  constexpr static ModelConfig two{.layers = 2,
+                                   .kv_heads = 1,
+                                   .head_dim = 16,
+                                   .groups = {full_attention(), latent(16, 8)},
+                                   .pattern = repeat_groups({0, 1})};
+  using TwoGroups = MixedPrecisionCache<KvCache<Model<two>, F16, BlockSizes<4, 4>>,
+                                        KvCache<Model<two>, Int8PerToken, BlockSizes<4, 4>>>;
+  for (int const scarce : {0, 1}) {
+    std::vector<std::int64_t> blocks{20, 20};
+    blocks[static_cast<std::size_t>(scarce)] = 10;
+    TwoGroups cache({.hot = {.num_blocks = blocks}, .compressed = {.num_blocks = {20, 20}}, .recent_window = 40});
+    MixedPrecisionSequence a = cache.create(28);  // 3 of 10 blocks are free, and 13 of 20
+    PrecisionLadder ladder(40, {{0.4, 8}});
+    CHECK(PrecisionLadder::free_share(cache) == 0.3);
+    ladder.update(cache);
+    CHECK(ladder.stats().step == 1);
+  }
+}
+
 TEST_CASE("a step further is taken where the first is not enough") {
   Cache cache = cache_of(20, 20);
   PrecisionLadder ladder(40, {{0.6, 16}, {0.2, 8}, {0.1, 0}});

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // What sequences and pins keep from eviction, and what a request may count on: with the numbers of engines in trouble.
+#include <algorithm>
 #include <folio/eviction/adaptive.hpp>
 #include <folio/eviction/fair.hpp>
 #include <folio/eviction/lfu.hpp>
@@ -402,11 +403,12 @@ TEST_CASE("uses are counted as far as they can be") {
 
 TEMPLATE_TEST_CASE("a sequence that inserts as it goes on is one node, and what it found another", "", LruEviction,
                    S3FifoEviction, AdaptiveEviction, FairEviction<LruEviction>) {
+  auto const step = GENERATE(1, 16);  // whether there are insertions that bring nothing new
   KvCache<Model<small>, BlockSize<16>, TestType> cache({.num_blocks = {200}});
   Symbols const prompt = count_from(0, 1000);
   auto const grow = [&](Sequence& sequence, std::int32_t end) {
     while (sequence.num_tokens() < end) {
-      sequence.extend(1);
+      sequence.extend(std::min(step, end - sequence.num_tokens()));
       cache.insert(sequence, std::span(prompt).first(static_cast<std::size_t>(sequence.num_tokens())));
     }
   };

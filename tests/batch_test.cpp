@@ -131,7 +131,7 @@ TEST_CASE("a batch of random sequences is what its definition says, filled again
 }
 
 TEST_CASE("a batch of nothing has no rows") {
-  Cache const cache({.num_blocks = {4}});
+  Cache cache({.num_blocks = {4}});
   auto const batch = cache.batch(std::span<BatchItem const>{});
   CHECK(batch.num_sequences() == 0);
   CHECK(batch.num_query_tokens() == 0);

@@ -94,7 +94,7 @@ struct MixedTrial {
   std::vector<folio::MixedPrecisionSequence> sequences = {};
 
   /// Tokens in the full layers as they are stored, of all sequences.
-  [[nodiscard]] std::vector<float> contents() const {
+  [[nodiscard]] std::vector<float> contents() {
     std::vector<float> all;
     for (folio::MixedPrecisionSequence const& sequence : sequences) {
       auto const batch = cache.batch({{&sequence, 0}});
@@ -104,13 +104,13 @@ struct MixedTrial {
     }
     return all;
   }
-  void write(folio::MixedPrecisionSequence const& sequence, unsigned seed) const {
+  void write(folio::MixedPrecisionSequence const& sequence, unsigned seed) {
     auto const batch = cache.batch({{&sequence}});
     auto const rows = folio::test::random_floats(std::int64_t{sequence.num_new_tokens()} * 2 * 16, seed);
     for (std::int32_t layer = 0; layer < 3; ++layer) folio::ops::append(batch.view(), layer, rows.data(), rows.data());
   }
   template <class Operation>
-  std::int64_t run(Operation const& operation) const {
+  std::int64_t run(Operation const& operation) {
     auto const before = everything(cache);
     auto const stored = contents();
     auto const failures = for_every_failure(operation, [&](std::int64_t k) {

@@ -5,8 +5,11 @@
 #include <cstring>
 #include <folio/folio.hpp>
 #include <limits>
+#include <memory>
+#include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -295,6 +298,63 @@ TEST_CASE("creating with more tokens than there are slots leaves no sequence") {
   CHECK(cache.num_free_blocks() == 2);
   CHECK(cache.stats().num_sequences == 0);
   CHECK(cache.create(8).num_tokens() == 8);
+}
+
+namespace {
+
+template <class Cache>
+concept MakesBatches = requires(Cache& cache, std::span<folio::BatchItem const> items) {
+  cache.batch(items);
+};
+template <class Cache>
+concept FillsBatches = requires(Cache& cache, folio::Batch<typename Cache::View>& tables,
+                                std::span<folio::BatchItem const> items) {
+  cache.batch(items, tables);
+};
+template <class Cache>
+concept CreatesSequences = requires(Cache& cache) {
+  cache.create();
+};
+template <class Cache>
+concept Inserts = requires(Cache& cache, Sequence& sequence, folio::Prefix const& tokens) {
+  cache.insert(sequence, tokens);
+};
+template <class Cache>
+concept ReleasesLeases = requires(Cache& cache, Sequence& sequence) {
+  cache.release_lease(sequence);
+};
+template <class Cache>
+concept Resizes = requires(Cache& cache) {
+  cache.resize(1);
+};
+template <class Cache>
+concept Evicts = requires(Cache& cache) {
+  cache.prefixes().evict_unit();
+};
+template <class Cache>
+concept Reads = requires(Cache& cache, folio::Prefix const& tokens) {
+  cache.stats();
+  cache.num_cached_tokens(tokens);
+  cache.num_obtainable_blocks();
+};
+
+template <class Cache>
+concept Changes = MakesBatches<Cache> || FillsBatches<Cache> || CreatesSequences<Cache> || Inserts<Cache> ||
+    ReleasesLeases<Cache> || Resizes<Cache> || Evicts<Cache>;
+template <class Cache>
+concept ChangesEach = MakesBatches<Cache> && FillsBatches<Cache> && CreatesSequences<Cache> && Inserts<Cache> &&
+    ReleasesLeases<Cache> && Resizes<Cache> && Evicts<Cache>;
+
+}  // namespace
+
+TEST_CASE("a cache that is const can be read, and nothing that changes sequences, prefixes or pending work is there") {
+  using PrefixCache = KvCache<Model<tiny>, folio::LruEviction>;
+  STATIC_REQUIRE(ChangesEach<PrefixCache>);
+  STATIC_REQUIRE_FALSE(Changes<PrefixCache const>);
+  STATIC_REQUIRE(Reads<PrefixCache const>);
+  // The books that sequences and batches share are its own, whoever asks.
+  STATIC_REQUIRE(
+      std::is_same_v<decltype(std::declval<PrefixCache&>().state()), std::shared_ptr<folio::CacheState const>>);
 }
 
 TEST_CASE("a cache can be moved, and its sequences and batches go on") {

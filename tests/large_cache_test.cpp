@@ -22,7 +22,7 @@ constexpr folio::ModelConfig model{.layers = 32, .kv_heads = 8, .head_dim = 128}
 using Cache = folio::KvCache<folio::Model<model>, folio::Int8PerToken>;
 
 /// Writes n tokens of a sequence's end in the first and the last layer.
-void write(Cache const& cache, Sequence const& s, std::int32_t n, std::uint32_t seed) {
+void write(Cache& cache, Sequence const& s, std::int32_t n, std::uint32_t seed) {
   auto const batch = cache.batch({{&s, n}});
   for (std::int32_t const layer : {0, 31}) {
     auto const keys = random_floats(n * 8 * 128, seed + static_cast<std::uint32_t>(layer));
@@ -32,7 +32,7 @@ void write(Cache const& cache, Sequence const& s, std::int32_t n, std::uint32_t 
 }
 
 /// Whether the last n tokens of a sequence are what write(..., seed) wrote, up to what int8 loses.
-bool holds(Cache const& cache, Sequence const& s, std::int32_t n, std::uint32_t seed) {
+bool holds(Cache& cache, Sequence const& s, std::int32_t n, std::uint32_t seed) {
   auto const batch = cache.batch({{&s, n}});
   bool same = true;
   for (std::int32_t const layer : {0, 31}) {

@@ -84,6 +84,28 @@ TEST_CASE("a locked cache does what the cache does, and every call takes the loc
   CHECK_FALSE(CountingMutex::held);
 }
 
+namespace {
+
+template <class Cache>
+concept MakesBatches = requires(Cache& cache, std::span<Locked::Item const> items) {
+  cache.batch(items);
+};
+template <class Cache>
+concept FillsBatches = requires(Cache& cache, Locked::Tables& tables, std::span<Locked::Item const> items) {
+  cache.batch(items, tables);
+};
+
+}  // namespace
+
+TEST_CASE("a locked cache that is const gives a cache that is const, and makes no batches") {
+  Locked cache(CacheConfig{.num_blocks = {8}});
+  auto const is_const = [](auto& inner) { return std::is_const_v<std::remove_reference_t<decltype(inner)>>; };
+  CHECK(std::as_const(cache).with(is_const));
+  CHECK_FALSE(cache.with(is_const));
+  STATIC_REQUIRE((MakesBatches<Locked> && FillsBatches<Locked>));
+  STATIC_REQUIRE_FALSE((MakesBatches<Locked const> || FillsBatches<Locked const>));
+}
+
 TEST_CASE("a batch of a locked cache refuses what one of a plain cache does") {
   Locked cache(CacheConfig{.num_blocks = {8}}), another(CacheConfig{.num_blocks = {8}});
   auto const a = cache.create(5), stranger = another.create(5);

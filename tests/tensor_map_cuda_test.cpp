@@ -116,7 +116,7 @@ struct Small {
   using Layer = LayerView<View, 0>;
 
   Small() { twins.add(8); }
-  [[nodiscard]] DeviceView<View> view() const { return DeviceView<View>(twins.device_batch().view()); }
+  [[nodiscard]] DeviceView<View> view() { return DeviceView<View>(twins.device_batch().view()); }
 
   Twins twins{{.num_blocks = {4}}};
 };
@@ -145,7 +145,7 @@ TEST_CASE("tiles hold the rows of their blocks: int8 keys, int4 values, nhd") {
 TEST_CASE("tiles hold the rows of their blocks: int4, interleaved") { check_format<Int4Rotated, LayoutInterleaved>(); }
 
 TEST_CASE("misuse of a tile's barrier is found", "[stand_in]") {
-  Small const small;
+  Small small;
   TensorMap const map = make_tensor_map(small.view(), 0, Plane::key, 4);
   simt::Buffer<int> const sum(64, "sum");
   auto const launch = [&](int second_phase, bool sync) {
@@ -167,7 +167,7 @@ TEST_CASE("misuse of a tile's barrier is found", "[stand_in]") {
 }
 
 TEST_CASE("a tensor map that cannot be made is refused in a sentence", "[stand_in]") {
-  Small const small;
+  Small small;
   REQUIRE_THROWS_WITH(make_tensor_map(small.view(), 1, Plane::key, 4),
                       folio::test::contains("no layer group 1; it has 1"));
   simt::fail_next("cudaGetDriverEntryPointByVersion", cudaErrorInvalidValue);

@@ -422,7 +422,7 @@ TEST_CASE("a block's rows are the sequence's") {
 TEMPLATE_TEST_CASE("the null block reads as zeros", "", folio::F32, folio::F16, folio::BF16, folio::Fp8E4M3,
                    folio::Int8PerToken, folio::Int4Rotated) {
   using Cache = CacheOf<Formats<TestType, TestType, folio::LayoutHnd>, 64>;
-  Cache const cache({.num_blocks = {1}});
+  Cache cache({.num_blocks = {1}});
   auto const batch = cache.batch(std::span<BatchItem const>{}, {.num_sequences = 1});
   auto const view = batch.view();
   auto const sequence = view.sequence(0, 2);

@@ -79,7 +79,7 @@ class DeviceBatch {
   /// without sequences, query tokens or tokens, CudaError, OutOfMemory.
   template <class... Policies>
   DeviceBatch(KvCache<Policies...>& cache, BatchCapacity const& size)
-      : cache_(cache.state()), size_(checked(size)), tables_(View::num_groups) {
+      : cache_(cache.core_), size_(checked(size)), tables_(View::num_groups) {
     static_assert(device_can_read<typename KvCache<Policies...>::Allocator>,
                   "folio: the blocks of this cache are in memory that no kernel can read: give the cache "
                   "DeviceAllocator, VirtualAllocator, ManagedAllocator or PinnedAllocator");

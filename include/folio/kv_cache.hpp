@@ -190,17 +190,18 @@ class KvCache {
   [[nodiscard]] auto& prefixes() { return index_of(*core_); }
   [[nodiscard]] auto const& prefixes() const { return index_of(*core_); }
 
-  /// The tables of a step over these sequences, in this order. Throws Error as BatchTables::fill does.
-  [[nodiscard]] Batch<View> batch(std::span<BatchItem const> items, BatchPadding const& padding = {}) const {
+  /// The tables of a step over these sequences, in this order, and the block copies that wait for a step. Throws Error
+  /// as BatchTables::fill does.
+  [[nodiscard]] Batch<View> batch(std::span<BatchItem const> items, BatchPadding const& padding = {}) {
     Batch<View> tables(core_);
     batch(items, tables, padding);
     return tables;
   }
-  [[nodiscard]] Batch<View> batch(std::initializer_list<BatchItem> items, BatchPadding const& padding = {}) const {
+  [[nodiscard]] Batch<View> batch(std::initializer_list<BatchItem> items, BatchPadding const& padding = {}) {
     return batch(std::span(items.begin(), items.size()), padding);
   }
   /// The same into an existing batch of this cache, whose memory is used again.
-  void batch(std::span<BatchItem const> items, Batch<View>& tables, BatchPadding const& padding = {}) const {
+  void batch(std::span<BatchItem const> items, Batch<View>& tables, BatchPadding const& padding = {}) {
     static_assert(host_can_read<Allocator>,
                   "folio: the blocks of this cache are in memory that the host cannot read: make a DeviceBatch "
                   "(folio/device_batch.cuh) and upload it");
@@ -208,7 +209,7 @@ class KvCache {
     tables.fill(core_->store, items, padding);
     core_->flush_pending();
   }
-  void batch(std::initializer_list<BatchItem> items, Batch<View>& tables, BatchPadding const& padding = {}) const {
+  void batch(std::initializer_list<BatchItem> items, Batch<View>& tables, BatchPadding const& padding = {}) {
     batch(std::span(items.begin(), items.size()), tables, padding);
   }
 
@@ -268,8 +269,7 @@ class KvCache {
   /// The address of block 0 of a group, the null block; block b is block_bytes(group) * b further.
   [[nodiscard]] std::byte* pool(int group = 0) const { return core_->pools[checked(group)]; }
   [[nodiscard]] Allocator const& allocator() const { return core_->allocator; }
-  /// The block lists and addresses that batches are made from: what DeviceBatch builds on.
-  [[nodiscard]] std::shared_ptr<CacheState> state() { return core_; }
+  /// The block lists and addresses that batches are made from, to be read.
   [[nodiscard]] std::shared_ptr<CacheState const> state() const { return core_; }
 
   /// The shapes of all groups with the run-time numbers filled in. Throws Error when one is missing or contradicts the
@@ -287,6 +287,9 @@ class KvCache {
   }
 
  private:
+  template <class>
+  friend class DeviceBatch;  // device_batch.cuh: does the block copies that wait for a step
+
   /// What the config asks for, all of it checked before anything is allocated.
   struct Sizes {
     std::vector<GroupShape> shapes;

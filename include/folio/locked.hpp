@@ -116,11 +116,17 @@ class LockedCache {
   explicit LockedCache(Args&&... args) : state_(std::make_shared<State>(std::forward<Args>(args)...)) {}
 
   /// f(cache) while nobody else uses the cache. What it returns must not refer into it, nor change it when it goes: a
-  /// PrefixPin or a Reservation that was taken here is released by another `with`, and not by its destructor.
+  /// PrefixPin or a Reservation that was taken here is released by another `with`, and not by its destructor. Of a
+  /// LockedCache that is const, f gets a cache that is const.
+  template <class F>
+  auto with(F f) {
+    std::lock_guard const lock(state_->mutex);
+    return f(state_->cache);
+  }
   template <class F>
   auto with(F f) const {
     std::lock_guard const lock(state_->mutex);
-    return f(state_->cache);
+    return f(std::as_const(state_->cache));
   }
 
   /// As KvCache::create.
@@ -133,19 +139,19 @@ class LockedCache {
     return with([&](Cache& cache) { return cache.insert(sequence.sequence_, tokens); });
   }
   [[nodiscard]] std::int32_t num_cached_tokens(Prefix const& prompt) const {
-    return with([&](Cache& cache) { return cache.num_cached_tokens(prompt); });
+    return with([&](Cache const& cache) { return cache.num_cached_tokens(prompt); });
   }
   /// As KvCache::batch.
-  [[nodiscard]] Tables batch(std::span<Item const> items, BatchPadding const& padding = {}) const {
+  [[nodiscard]] Tables batch(std::span<Item const> items, BatchPadding const& padding = {}) {
     std::vector<BatchItem> const plain = plain_items(items);
     return with([&](Cache& cache) { return cache.batch(plain, padding); });
   }
-  void batch(std::span<Item const> items, Tables& tables, BatchPadding const& padding = {}) const {
+  void batch(std::span<Item const> items, Tables& tables, BatchPadding const& padding = {}) {
     std::vector<BatchItem> const plain = plain_items(items);
     with([&](Cache& cache) { cache.batch(plain, tables, padding); });
   }
   [[nodiscard]] auto stats() const {
-    return with([](Cache& cache) { return cache.stats(); });
+    return with([](Cache const& cache) { return cache.stats(); });
   }
 
  private:

@@ -37,7 +37,7 @@ std::pair<int, std::int32_t> place_of(View const& view, std::int32_t layer) {
 }  // namespace
 
 TEST_CASE("a layer's group is given as a constant, with the layer's index in it") {
-  Cache const cache({.num_blocks = {2, 2, 2}});
+  Cache cache({.num_blocks = {2, 2, 2}});
   auto const batch = cache.batch(std::span<folio::BatchItem const>{});
   auto const view = batch.view();
   CHECK(place_of(view, 0) == std::pair(1, 0));
@@ -48,7 +48,7 @@ TEST_CASE("a layer's group is given as a constant, with the layer's index in it"
 }
 
 TEST_CASE("a layer that the model does not have is refused, and nothing is called") {
-  Cache const cache({.num_blocks = {2, 2, 2}});
+  Cache cache({.num_blocks = {2, 2, 2}});
   auto const batch = cache.batch(std::span<folio::BatchItem const>{});
   auto const view = batch.view();
   int calls = 0;
@@ -62,7 +62,7 @@ TEST_CASE("a layer that the model does not have is refused, and nothing is calle
 }
 
 TEST_CASE("a number of layers that is known at run time is kept to") {
-  folio::KvCache<folio::Model<open_layers>> const cache({.num_blocks = {2}, .layers = 3});
+  folio::KvCache<folio::Model<open_layers>> cache({.num_blocks = {2}, .layers = 3});
   auto const batch = cache.batch(std::span<folio::BatchItem const>{});
   CHECK(place_of(batch.view(), 2) == std::pair(0, 2));
   REQUIRE_THROWS_WITH(place_of(batch.view(), 3), contains("folio: the model has no layer 3"));

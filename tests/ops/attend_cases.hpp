@@ -183,7 +183,7 @@ inline std::vector<AttendCase> modified_cases(std::int32_t heads) {
 
 /// Writes keys and values of the last appends, the same into both caches.
 template <class... Policies>
-void write_rows(Twins<Policies...> const& twins, std::uint32_t seed) {
+void write_rows(Twins<Policies...>& twins, std::uint32_t seed) {
   auto const host = twins.host_batch();
   auto const device = twins.device_batch();
   for (std::int32_t layer = 0; layer < Twins<Policies...>::Host::model.layers; ++layer) {
@@ -209,7 +209,7 @@ void fill(Twins<Policies...>& twins, std::int32_t chunk) {
 /// Changes rows of both caches alike: `change(shape, i, first_query, num_tokens, store)` for each sequence in each
 /// layer, where store(head, token, key, value) fills the rows of a token with a number each.
 template <class... Policies, class Change>
-void change_rows(Twins<Policies...> const& twins, Change const& change) {
+void change_rows(Twins<Policies...>& twins, Change const& change) {
   auto const change_one = [&](auto const& view) {
     for (std::int32_t layer = 0; layer < Twins<Policies...>::Host::model.layers; ++layer)
       folio::ops::with_group(view, layer, [&](auto group, std::int32_t index) {
@@ -233,7 +233,7 @@ void change_rows(Twins<Policies...> const& twins, Change const& change) {
 /// Puts NaN and infinity where queries must not see them: in what lies in a block with the window of a sequence's first
 /// query, and in its last token, which only its last query sees.
 template <class... Policies>
-void poison_unseen(Twins<Policies...> const& twins) {
+void poison_unseen(Twins<Policies...>& twins) {
   change_rows(twins, [](folio::GroupShape const& shape, std::int32_t, std::int32_t first_query, std::int32_t num_tokens,
                         auto const& store) {
     std::int32_t const begin = shape.window_begin(first_query);

@@ -103,7 +103,7 @@ struct Stored {
       fill(params, Q::param_bytes(dim), pattern);
   }
 
-  Result attend(std::vector<float> const& q) const {
+  Result attend(std::vector<float> const& q) {
     auto const batch = cache.batch({{&sequence, num_queries}});
     Result result{std::vector<float>(std::size_t{num_queries} * heads * dim),
                   std::vector<float>(std::size_t{num_queries} * heads)};

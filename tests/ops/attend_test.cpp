@@ -95,7 +95,7 @@ Result attend(View const& view, std::int32_t layer, std::vector<float> const& q,
 
 /// Attends in both layers and compares with the formula. `query_tokens`: -1 for those of the last append.
 template <class Cache>
-void check_against_formula(Cache const& cache, std::vector<BatchItem> const& items, std::int32_t num_query_heads,
+void check_against_formula(Cache& cache, std::vector<BatchItem> const& items, std::int32_t num_query_heads,
                            AttentionParams const& params = {}) {
   auto const batch = cache.batch(items);
   auto const view = batch.view();

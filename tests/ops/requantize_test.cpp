@@ -178,7 +178,7 @@ TEST_CASE("caches of different models are refused, with the sizes of both") {
   constexpr ModelConfig wide{.layers = 2, .kv_heads = 2, .head_dim = 32};
   constexpr ModelConfig named{.layers = 2, .kv_heads = 2, .head_dim = 16};
   constexpr ModelConfig latent{.layers = 2, .kv_heads = 1, .groups = {folio::latent(16, 8)}};
-  auto const demote = [](auto const& from, auto const& to) {
+  auto const demote = [](auto&& from, auto&& to) {
     auto const a = from.cache.batch({&from.sequence});
     auto const b = to.cache.batch({&to.sequence});
     folio::ops::requantize(a.view(), 1, {0, 0, 4}, b.view(), {0, 0, 4});
@@ -195,7 +195,7 @@ TEST_CASE("caches of different models are refused, with the sizes of both") {
     folio::ops::append(batch.view(), 1, rows.data(), rows.data());
     return Result{std::move(cache), std::move(sequence)};
   };
-  auto const two = make.operator()<narrow>(2), three = make.operator()<narrow>(3);
+  auto two = make.operator()<narrow>(2), three = make.operator()<narrow>(3);
   REQUIRE_THROWS_WITH(demote(two, make.operator()<wide>(0)),
                       contains("layer 1 has 2 kv heads of 16 and 16 dims here and 2 kv heads of 32 and 32 dims there"));
   REQUIRE_THROWS_WITH(demote(two, three), contains("2 kv heads of 16 and 16 dims here and 3 kv heads"));

@@ -196,6 +196,25 @@ TEST_CASE("what a mixed cache refuses, it says, and changes nothing") {
   CHECK(test::snapshot(cache.compressed().state()->store) == compressed);
 }
 
+namespace {
+
+template <class Cache>
+concept MakesBatches = requires(Cache& cache, std::span<MixedPrecisionItem const> items) {
+  cache.batch(items);
+};
+template <class Cache>
+concept FillsBatches = requires(Cache& cache, typename Cache::Batch& tables,
+                                std::span<MixedPrecisionItem const> items) {
+  cache.batch(items, tables);
+};
+
+}  // namespace
+
+TEST_CASE("a mixed cache that is const makes no batches: they do block copies that wait") {
+  STATIC_REQUIRE((MakesBatches<Int8Cache> && FillsBatches<Int8Cache>));
+  STATIC_REQUIRE_FALSE((MakesBatches<Int8Cache const> || FillsBatches<Int8Cache const>));
+}
+
 TEST_CASE("padded batches attend in both caches") {
   MixedModelSequences<Int8Cache> stories({.hot = {.num_blocks = {50}}, .compressed = {.num_blocks = {50}}});
   MixedModelSequence story{stories.cache.create(20)};

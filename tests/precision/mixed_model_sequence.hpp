@@ -198,7 +198,7 @@ class MixedModelSequences {
   }
 
   /// Lengths and all contents of a story, bit by bit.
-  void check(MixedModelSequence const& story) const {
+  void check(MixedModelSequence const& story) {
     MixedPrecisionSequence const& s = story.sequence;
     auto const length = static_cast<std::int32_t>(story.tokens.size());
     expect(s.num_tokens() == length && s.num_demoted() == story.demoted, "the lengths differ");
@@ -230,7 +230,7 @@ class MixedModelSequences {
 
   /// Attention of the last `queries` tokens of each story over all of it, against the formula in double precision.
   void check_attention(std::vector<MixedModelSequence const*> const& stories, std::int32_t queries,
-                       std::int32_t query_heads_per_kv_head, ThreadPool* threads = nullptr) const {
+                       std::int32_t query_heads_per_kv_head, ThreadPool* threads = nullptr) {
     std::vector<MixedPrecisionItem> items;
     for (MixedModelSequence const* const s : stories) items.emplace_back(&s->sequence, queries);
     auto const batch = cache.batch(items);

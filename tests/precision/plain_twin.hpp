@@ -27,7 +27,7 @@ struct PlainTwin {
   explicit PlainTwin(MixedPrecisionConfig const&) {}
   Sequence create(std::int32_t = 0) { return {}; }
   template <class ModelSequences>
-  int batch(ModelSequences const&, std::int32_t) const {
+  int batch(ModelSequences const&, std::int32_t) {
     return 0;
   }
   static std::int64_t free_blocks(Cache const& mixed, int group) { return mixed.hot().num_free_blocks(group); }
@@ -46,7 +46,7 @@ struct PlainTwin<Cache, true> {
   Sequence create(std::int32_t num_tokens = 0) { return cache.create(num_tokens); }
 
   template <class ModelSequences>
-  auto batch(ModelSequences const& stories, std::int32_t queries) const {
+  auto batch(ModelSequences const& stories, std::int32_t queries) {
     std::vector<BatchItem> items;
     for (auto const* const s : stories) items.emplace_back(&s->plain, queries);
     return cache.batch(items);

@@ -124,6 +124,20 @@ TEST_CASE("a mixed cache with matrices does") {
   check_alike(Mixed(config), RotatedCache<Mixed>(Mixed(config), some_matrices()), 0.03);  // int8
 }
 
+namespace {
+
+template <class Cache>
+concept MakesBatches = requires(Cache& cache, std::span<BatchItem const> items) {
+  cache.batch(items);
+};
+
+}  // namespace
+
+TEST_CASE("a cache with matrices that is const makes no batches") {
+  STATIC_REQUIRE(MakesBatches<RotatedCache<Plain>>);
+  STATIC_REQUIRE_FALSE(MakesBatches<RotatedCache<Plain> const>);
+}
+
 TEST_CASE("a matrix is applied to rows, and its transpose takes them back") {
   std::vector<float> const matrix{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0,
                                   0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,

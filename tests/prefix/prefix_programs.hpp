@@ -665,7 +665,8 @@ class PrefixProgram {
       }
     }
     note_batch();
-    cache_.state()->flush_pending();  // as the next step would: from here on nobody reads a free block
+    // Does what waits for the next step: from here on nobody reads a free block.
+    static_cast<void>(cache_.batch(std::span<BatchItem const>{}));
     for (int g = 0; g < Cache::num_groups; ++g)
       for (std::int32_t id = 1; id <= pool(g).num_blocks(); ++id)
         if (pool(g).ref_count(BlockId{id}) == 0 && !pool(g).is_cached(BlockId{id}))

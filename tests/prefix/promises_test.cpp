@@ -77,7 +77,6 @@ TEST_CASE("a retention that is none is refused, and what a sequence or an index 
   CHECK_THROWS_WITH(Sequence().set_retention({}), contains("this Sequence is empty"));
   STATIC_REQUIRE(std::is_same_v<decltype(sequence.state()), SequenceState const&>);
   STATIC_REQUIRE(std::is_const_v<std::remove_reference_t<decltype(std::as_const(cache).prefixes())>>);
-  STATIC_REQUIRE(std::is_const_v<std::remove_reference_t<decltype(*std::as_const(cache).state())>>);
 }
 
 TEST_CASE("gauges of a cache: blocks are free, live or cached") {

@@ -16,7 +16,7 @@ namespace folio::test {
 template <class Cache>
 class KeptBatch {
  public:
-  explicit KeptBatch(Cache const& cache) : cache_(cache), kept_(cache.batch(std::span<BatchItem const>{})) {}
+  explicit KeptBatch(Cache& cache) : cache_(cache), kept_(cache.batch(std::span<BatchItem const>{})) {}
 
   /// A step of most of the sequences, in their order, each with none, some or all of its new tokens as queries: which,
   /// follows from `step`, as does the padding. Throws std::logic_error where the tables are not those of a batch that
@@ -52,7 +52,7 @@ class KeptBatch {
       throw std::logic_error(what);
   }
 
-  Cache const& cache_;
+  Cache& cache_;
   Batch<typename Cache::View> kept_;
   std::vector<BatchItem> items_;
   std::vector<std::byte> before_;

@@ -55,7 +55,7 @@ inline std::vector<std::int32_t> block_ids(Sequence const& sequence, int group =
 template <class Cache>
 class ModelSequence {
  public:
-  explicit ModelSequence(Cache const& cache, Sequence sequence) : cache_(&cache), sequence_(std::move(sequence)) {}
+  explicit ModelSequence(Cache& cache, Sequence sequence) : cache_(&cache), sequence_(std::move(sequence)) {}
   explicit ModelSequence(Cache& cache) : ModelSequence(cache, cache.create()) {}
 
   [[nodiscard]] Sequence& sequence() { return sequence_; }
@@ -143,7 +143,7 @@ class ModelSequence {
     return true;
   }
 
-  Cache const* cache_;
+  Cache* cache_;
   Sequence sequence_;
   std::vector<std::uint32_t> tokens_;
 };

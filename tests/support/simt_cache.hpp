@@ -97,10 +97,10 @@ class Twins {
     device_sequences_[i].extend(n);
   }
 
-  [[nodiscard]] folio::Batch<View> host_batch(folio::BatchPadding const& padding = {}) const {
+  [[nodiscard]] folio::Batch<View> host_batch(folio::BatchPadding const& padding = {}) {
     return host_.batch(items(host_sequences_), padding);
   }
-  [[nodiscard]] folio::Batch<View> device_batch(folio::BatchPadding const& padding = {}) const {
+  [[nodiscard]] folio::Batch<View> device_batch(folio::BatchPadding const& padding = {}) {
     return device_.batch(items(device_sequences_), padding);
   }
 

@@ -78,8 +78,8 @@ class MixedPrecisionBatch {
 
   /// Writes the tables of `items`, in all caches or, where that is refused or host memory runs out, in none. Throws
   /// Error as KvCache::batch does, and for query tokens that are demoted.
-  void fill(HotCache const& hot, CompressedCache const& compressed, WindowCache const& windows,
-            std::span<MixedPrecisionItem const> items, std::int32_t sinks, BatchPadding const& padding = {}) {
+  void fill(HotCache& hot, CompressedCache& compressed, WindowCache& windows, std::span<MixedPrecisionItem const> items,
+            std::int32_t sinks, BatchPadding const& padding = {}) {
     hot_items_.clear();
     compressed_items_.clear();
     window_items_.clear();

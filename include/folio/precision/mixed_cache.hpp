@@ -132,16 +132,16 @@ class MixedPrecisionCache {
 
   /// The tables of a step over these sequences, in this order. Throws Error as KvCache::batch does, and for query
   /// tokens that are demoted.
-  [[nodiscard]] Batch batch(std::span<MixedPrecisionItem const> items, BatchPadding const& padding = {}) const {
+  [[nodiscard]] Batch batch(std::span<MixedPrecisionItem const> items, BatchPadding const& padding = {}) {
     Batch tables(hot_, compressed_, windows_);
     tables.fill(hot_, compressed_, windows_, items, sinks_, padding);
     return tables;
   }
-  [[nodiscard]] Batch batch(std::initializer_list<MixedPrecisionItem> items, BatchPadding const& padding = {}) const {
+  [[nodiscard]] Batch batch(std::initializer_list<MixedPrecisionItem> items, BatchPadding const& padding = {}) {
     return batch(std::span(items.begin(), items.size()), padding);
   }
   /// The same into an existing batch of this cache, whose memory is used again.
-  void batch(std::span<MixedPrecisionItem const> items, Batch& tables, BatchPadding const& padding = {}) const {
+  void batch(std::span<MixedPrecisionItem const> items, Batch& tables, BatchPadding const& padding = {}) {
     tables.fill(hot_, compressed_, windows_, items, sinks_, padding);
   }
 

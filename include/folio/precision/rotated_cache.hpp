@@ -67,10 +67,10 @@ class RotatedCache {
   [[nodiscard]] auto create(Arguments&&... arguments) {
     return cache_.create(std::forward<Arguments>(arguments)...);
   }
-  [[nodiscard]] auto batch(std::span<Item const> items, BatchPadding const& padding = {}) const {
+  [[nodiscard]] auto batch(std::span<Item const> items, BatchPadding const& padding = {}) {
     return RotatedBatch<decltype(cache_.batch(items, padding))>{cache_.batch(items, padding), matrices_};
   }
-  [[nodiscard]] auto batch(std::initializer_list<Item> items, BatchPadding const& padding = {}) const {
+  [[nodiscard]] auto batch(std::initializer_list<Item> items, BatchPadding const& padding = {}) {
     return batch(std::span(items.begin(), items.size()), padding);
   }
   /// Of a mixed cache: see there.

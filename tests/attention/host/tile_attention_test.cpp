@@ -286,19 +286,19 @@ TEST_CASE("queries become the same integers of 16 bits on every set of instructi
 
 TEST_CASE("which views attend reads in place is known at compile time") {
   constexpr ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 64};
-  auto const fast = []<class... Policies>(KvCache<Model<model>, Policies...> const* cache) {
+  auto const fast = []<class... Policies>(KvCache<Model<model>, Policies...>* cache) {
     using View = decltype(cache->batch(std::vector<BatchItem>{}).view());
     return ops::has_fast_attend<View>;
   };
-  STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, F16> const*>(nullptr)));
-  STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, Int4Rotated, LayoutNhd> const*>(nullptr)));
-  STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, Keys<Int8PerToken>, Values<Int2Rotated>> const*>(nullptr)));
-  STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, Keys<Int6Rotated>, Values<Int3Rotated>> const*>(nullptr)));
-  STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, BlockSize<128>, Keys<TwoSidedKeys2>> const*>(nullptr)));
+  STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, F16>*>(nullptr)));
+  STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, Int4Rotated, LayoutNhd>*>(nullptr)));
+  STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, Keys<Int8PerToken>, Values<Int2Rotated>>*>(nullptr)));
+  STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, Keys<Int6Rotated>, Values<Int3Rotated>>*>(nullptr)));
+  STATIC_REQUIRE(fast(static_cast<KvCache<Model<model>, BlockSize<128>, Keys<TwoSidedKeys2>>*>(nullptr)));
   STATIC_REQUIRE(
       !attention::reads_in_place<ChannelTile<2, 32>, LayoutHnd>(Plane::key));  // two tiles in one of the kernels'
-  STATIC_REQUIRE(!fast(static_cast<KvCache<Model<model>, F16, LayoutInterleaved> const*>(nullptr)));
-  STATIC_REQUIRE(!fast(static_cast<KvCache<Model<model>, folio::test::GroupedInt8> const*>(nullptr)));
+  STATIC_REQUIRE(!fast(static_cast<KvCache<Model<model>, F16, LayoutInterleaved>*>(nullptr)));
+  STATIC_REQUIRE(!fast(static_cast<KvCache<Model<model>, folio::test::GroupedInt8>*>(nullptr)));
 }
 
 namespace {

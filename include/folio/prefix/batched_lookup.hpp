@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <folio/prefix/detail/nodes.hpp>
+#include <folio/prefix/prefix.hpp>
+#include <folio/prefix/radix_tree.hpp>
 #include <folio/sequence.hpp>
 #include <numeric>
 #include <span>

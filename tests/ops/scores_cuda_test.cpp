@@ -172,4 +172,16 @@ TEST_CASE("scores on the device: what does not fit is refused, and nobody is no 
   simt::streams(0);
   run(0, 2, 5);
   CHECK(simt::num_launches() == 0);
+  twins.add(3);
+  auto const three = twins.device_batch();
+  folio::test::SimtBatch<typename decltype(twins)::View> const of_three(three);
+  DeviceView<typename decltype(twins)::View> const seen(of_three.view());
+  alignas(16) float some[4] = {};
+  auto const run_with = [&](float const* q, float const* lse, float* scores) {
+    ops::accumulate_scores(seen, 0, q, 2, lse, scores, {.max_tokens = 5}, nullptr);
+  };
+  REQUIRE_THROWS_WITH(run_with(nullptr, some, some), test::contains("q is null"));
+  REQUIRE_THROWS_WITH(run_with(some, nullptr, some), test::contains("lse is null"));
+  REQUIRE_THROWS_WITH(run_with(some, some, nullptr), test::contains("scores is null"));
+  CHECK(simt::num_launches() == 0);
 }

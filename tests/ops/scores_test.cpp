@@ -299,6 +299,12 @@ TEST_CASE("rows and heads that do not fit are refused before anything is written
   REQUIRE_THROWS_WITH(run(0, 0, 5), contains("0 query heads"));
   REQUIRE_THROWS_WITH(run(0, 2, 0), contains("max_tokens is 0"));
   REQUIRE_THROWS_WITH(run(0, 2, 4), contains("5 tokens does not fit into rows of 4"));
+  auto const run_with = [&](float const* q, float const* lse, float* to) {
+    folio::ops::accumulate_scores(batch.view(), 0, q, 2, lse, to, {.max_tokens = 5});
+  };
+  REQUIRE_THROWS_WITH(run_with(nullptr, queries.lse.data(), scores.data()), contains("q is null"));
+  REQUIRE_THROWS_WITH(run_with(queries.q.data(), nullptr, scores.data()), contains("lse is null"));
+  REQUIRE_THROWS_WITH(run_with(queries.q.data(), queries.lse.data(), nullptr), contains("scores is null"));
   CHECK(scores == std::vector<float>(2 * 5, 3.0F));
   Sequence const empty = cache.create();
   auto const nobody = cache.batch({&empty});

@@ -197,7 +197,8 @@ __global__ void accumulate_scores_kernel(View view, std::int32_t index, T const*
 
 /// ops::accumulate_scores on the device, on `stream`. Asynchronous; all pointers are device memory, and q begins at a
 /// multiple of 16 bytes. The caller knows that no sequence is longer than options.max_tokens: lengths are on the device
-/// and not read here. Throws Error for a layer or a head count that does not fit, CudaError when the launch fails.
+/// and not read here. Throws Error for a layer or a head count that does not fit, or a null pointer, CudaError when the
+/// launch fails.
 template <class View, class T>
 void accumulate_scores(DeviceView<View> const& view, std::int32_t layer, T const* q, std::int32_t num_query_heads,
                        float const* lse, float* scores, ScoreOptions options, cudaStream_t stream) {
@@ -205,6 +206,7 @@ void accumulate_scores(DeviceView<View> const& view, std::int32_t layer, T const
   with_group(plain, layer, [&](auto group, std::int32_t index) {
     GroupShape const shape = LayerView<View, group()>(plain.group(group()), index).shape();
     detail::checked_score_heads(shape, num_query_heads, options);
+    detail::check_scored(q, lse, scores, plain.num_query_tokens(), plain.num_sequences());
     if (plain.num_sequences() == 0) return;
     check_aligned(q, "q");
     options.scale = folio::detail::score_scale(shape, options.scale);

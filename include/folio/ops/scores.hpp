@@ -49,6 +49,18 @@ inline std::int32_t checked_score_heads(GroupShape const& shape, std::int32_t nu
   return heads;
 }
 
+/// Throws Error unless a step has the queries and lse of its query tokens, and a place for its sequences' scores.
+inline void check_scored(void const* q, float const* lse, float const* scores, std::int64_t num_query_tokens,
+                         std::int32_t num_sequences) {
+  char const* const missing = num_query_tokens > 0 && q == nullptr     ? "q"
+                              : num_query_tokens > 0 && lse == nullptr ? "lse"
+                              : num_sequences > 0 && scores == nullptr ? "scores"
+                                                                       : nullptr;
+  if (missing != nullptr)
+    throw Error(std::string("folio: accumulate_scores needs queries, their lse and a place for the scores; ") +
+                missing + " is null");
+}
+
 /// The query tokens of one sequence: scaled rows in the basis of the stored keys, and their log-sum-exps.
 struct ScoreQueries {
   float const* rows;  ///< [num_query_tokens][num_query_heads][key_dim]
@@ -109,8 +121,8 @@ std::vector<float> rotated_queries(GroupShape const& shape, float const* q, std:
 /// Tokens that no query sees keep their decayed score, also those that left a window. H2O (arXiv:2306.14048) calls it
 /// at every step; SnapKV (arXiv:2404.14469) once after the prompt, with its last tokens as the batch's query tokens and
 /// decay = 0; models that choose one list for all layers add up several layers in one array. Throws Error, before
-/// anything is written, for a layer, a head count or rows that do not fit. Reads each key once for all query tokens; a
-/// copy of q on the way. Shared over `threads`, on which the result does not depend.
+/// anything is written, for a layer, a head count or rows that do not fit, or a null pointer. Reads each key once for
+/// all query tokens; a copy of q on the way. Shared over `threads`, on which the result does not depend.
 template <class View>
 void accumulate_scores(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads,
                        float const* lse, float* scores, ScoreOptions const& options,
@@ -119,6 +131,7 @@ void accumulate_scores(View const& view, std::int32_t layer, float const* q, std
   with_group(view, layer, [&](auto group, std::int32_t index) {
     GroupShape const shape = LayerView<View, group()>(view.group(group()), index).shape();
     detail::checked_score_heads(shape, num_query_heads, options);
+    detail::check_scored(q, lse, scores, view.num_query_tokens(), view.num_sequences());
     std::int32_t longest = 0;
     for (std::int32_t i = 0; i < view.num_sequences(); ++i)
       longest = std::max(longest, view.template sequence_in<group()>(i, index).num_tokens());

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #include <folio/folio.hpp>
+#include <folio/ops/demote.hpp>
 #include <folio/ops/requantize.hpp>
 #include <limits>
 #include <vector>
@@ -178,10 +179,15 @@ TEST_CASE("caches of different models are refused, with the sizes of both") {
   constexpr ModelConfig wide{.layers = 2, .kv_heads = 2, .head_dim = 32};
   constexpr ModelConfig named{.layers = 2, .kv_heads = 2, .head_dim = 16};
   constexpr ModelConfig latent{.layers = 2, .kv_heads = 1, .groups = {folio::latent(16, 8)}};
-  auto const demote = [](auto&& from, auto&& to) {
+  auto const requantize = [](auto&& from, auto&& to) {
     auto const a = from.cache.batch({&from.sequence});
     auto const b = to.cache.batch({&to.sequence});
     folio::ops::requantize(a.view(), 1, {0, 0, 4}, b.view(), {0, 0, 4});
+  };
+  auto const demote = [](auto&& from, auto&& to) {
+    auto const a = from.cache.batch({&from.sequence});
+    auto const b = to.cache.batch({&to.sequence});
+    folio::ops::demote(a.view(), 1, {0, 0, 4}, b.view(), {0, 0, 4});
   };
   auto const make = []<ModelConfig config>(std::int32_t kv_heads) {
     struct Result {
@@ -196,12 +202,15 @@ TEST_CASE("caches of different models are refused, with the sizes of both") {
     return Result{std::move(cache), std::move(sequence)};
   };
   auto two = make.operator()<narrow>(2), three = make.operator()<narrow>(3);
-  REQUIRE_THROWS_WITH(demote(two, make.operator()<wide>(0)),
+  REQUIRE_THROWS_WITH(requantize(two, make.operator()<wide>(0)),
                       contains("layer 1 has 2 kv heads of 16 and 16 dims here and 2 kv heads of 32 and 32 dims there"));
-  REQUIRE_THROWS_WITH(demote(two, three), contains("2 kv heads of 16 and 16 dims here and 3 kv heads"));
-  REQUIRE_THROWS_WITH(demote(make.operator()<latent>(0), make.operator()<wide>(0)),
+  REQUIRE_THROWS_WITH(requantize(two, three), contains("2 kv heads of 16 and 16 dims here and 3 kv heads"));
+  REQUIRE_THROWS_WITH(requantize(make.operator()<latent>(0), make.operator()<wide>(0)),
                       contains("1 latent kv heads of 24 and 16 dims here"));
-  CHECK_NOTHROW(demote(two, make.operator()<named>(0)));  // the same, said otherwise
+  REQUIRE_THROWS_WITH(demote(two, three),
+                      "folio: tokens are moved between caches of one model, but layer 1 has 2 kv heads of 16 and 16 "
+                      "dims here and 3 kv heads of 16 and 16 dims there");
+  CHECK_NOTHROW(requantize(two, make.operator()<named>(0)));  // the same, said otherwise
 }
 
 TEST_CASE("tokens that a window gave back are refused on both sides") {

@@ -59,7 +59,7 @@ void with_groups(From const& from, To const& to, std::int32_t layer, F&& f) {
         return std::to_string(s.kv_heads) + (s.values_in_keys() ? " latent" : "") + " kv heads of " +
                std::to_string(s.key_dim) + " and " + std::to_string(s.value_dim) + " dims";
       };
-      throw Error("folio: requantize needs two caches of the same model, but layer " + std::to_string(layer) + " has " +
+      throw Error("folio: tokens are moved between caches of one model, but layer " + std::to_string(layer) + " has " +
                   words(a) + " here and " + words(b) + " there");
     });
   });

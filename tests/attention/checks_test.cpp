@@ -48,12 +48,12 @@ TEST_CASE("layers of a planned step differ in what changes no share of the work"
   float const slopes[8] = {};
   AttentionParams const planned{.token_begin = 8};
   CHECK_NOTHROW(check_planned(
-      8, 8, planned,
-      {.scale = 2, .logit_soft_cap = 3, .token_begin = 8, .sink_logits = slopes, .alibi_slopes = slopes}));
-  CHECK_THROWS_WITH(check_planned(8, 16, planned, planned), contains("planned for 8 query heads, not for 16"));
-  CHECK_THROWS_WITH(check_planned(8, 8, planned, {}), contains("plan again"));
-  CHECK_THROWS_WITH(check_planned(8, 8, planned, {.causal = false, .token_begin = 8}), contains("plan again"));
-  CHECK_THROWS_WITH(check_planned(8, 8, planned, {.token_begin = 8, .token_end = 9}), contains("plan again"));
+      planned, {.scale = 2, .logit_soft_cap = 3, .token_begin = 8, .sink_logits = slopes, .alibi_slopes = slopes}));
+  CHECK_NOTHROW(check_planned_heads(8, 8));
+  CHECK_THROWS_WITH(check_planned_heads(8, 16), "folio: the attention was planned for 8 query heads, not for 16");
+  CHECK_THROWS_WITH(check_planned(planned, {}), contains("plan again"));
+  CHECK_THROWS_WITH(check_planned(planned, {.causal = false, .token_begin = 8}), contains("plan again"));
+  CHECK_THROWS_WITH(check_planned(planned, {.token_begin = 8, .token_end = 9}), contains("plan again"));
 }
 
 TEST_CASE("a step with queries needs them, and a place for its results") {

@@ -45,12 +45,15 @@ inline void check_tree_tokens(AttentionParams const& params, std::int32_t num_qu
                 "; give the tree in several steps");
 }
 
-/// Throws Error where a layer asks for what the step's plan was not made for.
-inline void check_planned(std::int32_t planned_heads, std::int32_t num_query_heads, AttentionParams const& planned,
-                          AttentionParams const& params) {
+/// Throws Error where a layer has other query heads than the plan.
+inline void check_planned_heads(std::int32_t planned_heads, std::int32_t num_query_heads) {
   if (num_query_heads != planned_heads)
-    throw Error("folio: the step was planned for " + std::to_string(planned_heads) + " query heads, not for " +
+    throw Error("folio: the attention was planned for " + std::to_string(planned_heads) + " query heads, not for " +
                 std::to_string(num_query_heads));
+}
+
+/// Throws Error where a layer asks for a mask or a range of tokens that the host's plan was not made for.
+inline void check_planned(AttentionParams const& planned, AttentionParams const& params) {
   if (params.causal != planned.causal || params.token_begin != planned.token_begin ||
       params.token_end != planned.token_end || params.tree_mask != planned.tree_mask)
     throw Error(

@@ -4,10 +4,10 @@
 // Attention over paged, quantized keys and values on the device: decode or prefill, as the step asks for.
 
 #include <cstdint>
+#include <folio/attention/checks.hpp>
 #include <folio/attention/device/plan.cuh>
 #include <folio/ops/decode.cuh>
 #include <folio/ops/prefill.cuh>
-#include <string>
 
 namespace folio::ops {
 
@@ -17,9 +17,7 @@ template <class View, class T, class Out>
 void attend(DeviceAttentionPlan<View> const& plan, std::int32_t layer, AttentionIo<T, Out> const& io,
             AttentionParams const& params) {
   View const& view = plan.view();
-  if (io.num_query_heads != plan.num_query_heads())
-    throw Error("folio: the attention was planned for " + std::to_string(plan.num_query_heads()) +
-                " query heads, not for " + std::to_string(io.num_query_heads));
+  folio::detail::check_planned_heads(plan.num_query_heads(), io.num_query_heads);
   with_group(view, layer, [&](auto group, std::int32_t index) {
     if constexpr (detail::prefill_fits<View, group()>)
       if (detail::is_prefill(view))

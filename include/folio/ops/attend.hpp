@@ -204,6 +204,9 @@ void attend(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
 /// Plans the attention of a step, once for all layers, for calls of attend(plan, layer, io). In a workspace of
 /// `execution` that has seen a step as large it takes nothing from the heap, nor do these calls, and they cannot fail
 /// for want of memory. Cost: a microsecond or so for a few sequences. Throws Error as attend does.
+///
+/// The plan divides the tokens that `params` shows. So a run may have another scale, soft-cap, sink logits and slopes,
+/// and no other mask or token range, of which a plan on the device asks nothing.
 template <HostReadableView View>
 [[nodiscard]] AttentionPlan plan_attention(View const& view, std::int32_t num_query_heads,
                                            AttentionParams const& params = {}, HostExecution const& execution = {}) {
@@ -233,7 +236,8 @@ void attend(AttentionPlan const& plan, std::int32_t layer, AttentionIo<T, Out> c
   LayerPlace const at = layer >= 0 ? step.place(layer) : LayerPlace{};
   detail::GroupPlan& part = step.groups[at.group];
   if (layer < 0 || at.index >= part.layers.shape.layers) throw no_such_layer(layer);
-  folio::detail::check_planned(step.num_query_heads, io.num_query_heads, step.params, params);
+  folio::detail::check_planned_heads(step.num_query_heads, io.num_query_heads);
+  folio::detail::check_planned(step.params, params);
   folio::detail::check_params(params);
   folio::detail::check_operands(io, step.num_query_tokens);
   part.run(at.index, io.num_query_heads, params, detail::make_operands(io, part.layers.shape), step.threads);

@@ -144,9 +144,11 @@ class DeviceAttentionPlan {
   detail::DecodePartition decode_[std::size_t{View::num_groups}];
 };
 
-/// Plans a step's attention on the device: see DeviceAttentionPlan. Of `params` only the token range matters here; a
-/// run may have others. Costs a few divisions for each group of layers. Throws Error for a number of heads that does
-/// not fit every layer, CudaError.
+/// Plans a step's attention on the device: see DeviceAttentionPlan. Costs a few divisions for each group of layers.
+/// Throws Error for a number of heads that does not fit every layer, CudaError.
+///
+/// Of `params` only the token range matters here, for how finely contexts are split. A run may have any others, another
+/// mask too: kernels find out by themselves what is visible. A plan on the host is bound to its mask and token range.
 template <class View>
 [[nodiscard]] DeviceAttentionPlan<View> plan_attention(DeviceView<View> const& view, std::int32_t num_query_heads,
                                                        AttentionParams const& params = {},

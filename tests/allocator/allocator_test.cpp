@@ -16,13 +16,21 @@ struct Unnamed {
 
 struct ThrowsOnTheWayBack {
   static constexpr char const* name = "throws";
+  static constexpr folio::Accessibility accessibility = folio::Accessibility::host;
   std::byte* allocate(std::int64_t, std::int64_t);
   void deallocate(std::byte*, std::int64_t);
 };
 
 struct GivesVoid {
   static constexpr char const* name = "void";
+  static constexpr folio::Accessibility accessibility = folio::Accessibility::host;
   void* allocate(std::int64_t, std::int64_t);
+  void deallocate(std::byte*, std::int64_t) noexcept;
+};
+
+struct SaysNotWhoReads {
+  static constexpr char const* name = "somebody";
+  std::byte* allocate(std::int64_t, std::int64_t);
   void deallocate(std::byte*, std::int64_t) noexcept;
 };
 
@@ -40,5 +48,6 @@ TEST_CASE("what is not quite an allocator is none") {
   STATIC_REQUIRE_FALSE(folio::AllocatorPolicy<Unnamed>);
   STATIC_REQUIRE_FALSE(folio::AllocatorPolicy<ThrowsOnTheWayBack>);
   STATIC_REQUIRE_FALSE(folio::AllocatorPolicy<GivesVoid>);
+  STATIC_REQUIRE_FALSE(folio::AllocatorPolicy<SaysNotWhoReads>);
   STATIC_REQUIRE_FALSE(folio::AllocatorPolicy<int>);
 }

@@ -4,6 +4,7 @@
 
 struct Mine {
   static constexpr char const* name = "mine";
+  static constexpr folio::Accessibility accessibility = folio::Accessibility::host;
   std::byte* allocate(std::int64_t, std::int64_t) { return nullptr; }
 #ifdef FOLIO_EXPECT_OK
   void deallocate(std::byte*, std::int64_t) noexcept {}

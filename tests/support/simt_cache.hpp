@@ -15,6 +15,7 @@ namespace folio::test {
 /// Blocks in the runner's global memory, between red zones.
 struct SimtAllocator {
   static constexpr char const* name = "simt";
+  static constexpr Accessibility accessibility = Accessibility::host;
   [[nodiscard]] std::byte* allocate(std::int64_t bytes, std::int64_t) {
     return simt::allocate(static_cast<std::size_t>(bytes), "the pool of blocks");
   }

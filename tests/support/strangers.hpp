@@ -114,6 +114,7 @@ static_assert(QuantizerPolicy<Float24>);
 class LedgerAllocator {
  public:
   static constexpr char const* name = "ledger";
+  static constexpr Accessibility accessibility = Accessibility::host;
 
   struct Ledger {
     int requests = 0, live = 0, fail_at = 0;

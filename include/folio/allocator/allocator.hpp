@@ -9,15 +9,31 @@
 
 namespace folio {
 
+/// Memory accessibility: who can read an allocator's memory. The host's operations need the host, kernels need the
+/// device.
+enum class Accessibility : std::uint8_t { host = 1, device = 2, both = 3 };
+
+namespace detail {
+
+/// Meant as an allocator, whether it is one or not.
+template <class A>
+concept gives_memory = requires(A& a, std::int64_t bytes) {
+  { a.allocate(bytes, bytes) } -> std::same_as<std::byte*>;
+};
+
+}  // namespace detail
+
 /// Allocator of pools: where do a block's bytes come from? Asked once for each layer group when the cache is made,
 /// never while it runs.
 ///
 /// `allocate(bytes, alignment)`: at least `bytes` > 0 bytes at a multiple of `alignment` (a power of two), or throws
 /// OutOfMemory. The bytes may be uncommitted until they are touched. `deallocate(pointer, bytes)` takes them back.
+/// `accessibility`, a static constant, says who can read them.
 template <class A>
 concept AllocatorPolicy =  //
     std::movable<A> && requires {
   requires std::same_as<decltype(A::name), char const* const>;
+  requires std::same_as<decltype(A::accessibility), Accessibility const>;
 } && requires(A& a, std::int64_t bytes, std::int64_t alignment) {
   { a.allocate(bytes, alignment) } -> std::same_as<std::byte*>;
 } && requires(A& a, std::byte* pointer, std::int64_t bytes) {
@@ -25,27 +41,10 @@ concept AllocatorPolicy =  //
   noexcept->std::same_as<void>;
 };
 
-/// Memory accessibility: who can read an allocator's memory. The host's operations need the host, kernels need the
-/// device.
-enum class Accessibility : std::uint8_t { host = 1, device = 2, both = 3 };
-
-namespace detail {
-
 template <class A>
-consteval Accessibility accessibility_of() {
-  if constexpr (requires { A::accessibility; })
-    return A::accessibility;
-  else
-    return Accessibility::host;
-}
-
-}  // namespace detail
-
-/// What an allocator says in `static constexpr Accessibility accessibility`; one that says nothing is the host's.
+inline constexpr bool host_can_read = A::accessibility != Accessibility::device;
 template <class A>
-inline constexpr bool host_can_read = detail::accessibility_of<A>() != Accessibility::device;
-template <class A>
-inline constexpr bool device_can_read = detail::accessibility_of<A>() != Accessibility::host;
+inline constexpr bool device_can_read = A::accessibility != Accessibility::host;
 
 /// Resizable allocator: it can make memory which it gave larger or smaller without moving it. `resize` throws
 /// OutOfMemory, and changes nothing, when there is not enough.

@@ -15,6 +15,7 @@ namespace folio {
 /// The default. Choose HugePageAllocator for caches of gigabytes, NumaAllocator on machines with several sockets.
 struct HostAllocator {
   static constexpr char const* name = "host";
+  static constexpr Accessibility accessibility = Accessibility::host;
 
   [[nodiscard]] std::byte* allocate(std::int64_t bytes, std::int64_t alignment) {
     auto const size = (static_cast<std::size_t>(bytes) + static_cast<std::size_t>(alignment) - 1) /

@@ -21,6 +21,7 @@ namespace folio {
 class HugePageAllocator {
  public:
   static constexpr char const* name = "huge_page";
+  static constexpr Accessibility accessibility = Accessibility::host;
   static constexpr std::int64_t page_bytes = std::int64_t{2} << 20;
 
   /// What the last allocation got.

@@ -20,6 +20,7 @@ namespace folio {
 class NumaAllocator {
  public:
   static constexpr char const* name = "numa";
+  static constexpr Accessibility accessibility = Accessibility::host;
   static constexpr int interleaved = -1;
 
   explicit NumaAllocator(int node = interleaved) : node_(node) {

@@ -51,9 +51,13 @@ template <class P>
     return PolicyKind::quantizer;
   else if constexpr (LayoutPolicy<P>)
     return PolicyKind::layout;
-  else if constexpr (AllocatorPolicy<P>)
+  else if constexpr (detail::gives_memory<P>) {
+    static_assert(
+        AllocatorPolicy<P>,
+        "folio: this allocator is none: it needs a name, `accessibility`, which says who can read its memory, "
+        "allocate, and deallocate, which is noexcept; see folio/allocator/allocator.hpp");
     return PolicyKind::allocator;
-  else if constexpr (detail::names_victims<P>) {
+  } else if constexpr (detail::names_victims<P>) {
     static_assert(
         EvictionPolicy<P>,
         "folio: this policy of eviction is none: it needs a name, add, remove, shrunk, victim and reserve, and "

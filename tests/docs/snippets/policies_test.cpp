@@ -15,8 +15,7 @@
 class ArenaAllocator {
  public:
   static constexpr char const* name = "arena";
-  static constexpr folio::Accessibility accessibility =
-      folio::Accessibility::both;  // without this line the memory is the host's only
+  static constexpr folio::Accessibility accessibility = folio::Accessibility::both;
 
   ArenaAllocator(std::byte* begin, std::int64_t bytes) : next_(begin), end_(begin + bytes) {}
 

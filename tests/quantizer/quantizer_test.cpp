@@ -36,6 +36,16 @@ struct OddParamBytes : folio::Int8PerToken {
 struct WideParamBytes : folio::Int8PerToken {
   static constexpr std::int64_t param_bytes(std::int32_t) { return 4; }
 };
+/// Parameters for each group of 32 elements, which nobody is told.
+struct GroupsWithoutTheirSize : folio::F16 {
+  static constexpr std::int32_t param_bytes(std::int32_t dim) { return (dim + 31) / 32 * 4; }
+};
+struct Groups : GroupsWithoutTheirSize {
+  static constexpr std::int32_t params_dim = 32;
+};
+struct GroupsOfPartsOfBytes : GroupsWithoutTheirSize {
+  static constexpr std::int32_t params_dim = 12;
+};
 struct EncodeWithoutParams : folio::Int8PerToken {
   static void encode(float const*, std::int32_t, std::byte*) {}
 };
@@ -57,6 +67,8 @@ TEST_CASE("the concept takes quantizers and nothing else") {
   static_assert(!QuantizerPolicy<int> && !QuantizerPolicy<HasState> && !QuantizerPolicy<NameIsNoString>);
   static_assert(!QuantizerPolicy<NoBits> && !QuantizerPolicy<BasisIsNoBasis> && !QuantizerPolicy<ParamsNotTrivial>);
   static_assert(!QuantizerPolicy<OddParamBytes> && !QuantizerPolicy<WideParamBytes>);
+  static_assert(QuantizerPolicy<Groups> && !QuantizerPolicy<GroupsWithoutTheirSize>);
+  static_assert(!QuantizerPolicy<GroupsOfPartsOfBytes>);
   static_assert(!QuantizerPolicy<EncodeWithoutParams> && !QuantizerPolicy<LoadsOtherParams>);
   static_assert(!QuantizerPolicy<DecodeIsNoTemplate>);
 }

@@ -26,6 +26,20 @@ enum class Basis : std::uint8_t { model, hadamard, randomized_hadamard };
 /// The longest row. Rows have a multiple of 8 elements, from 8 to this.
 inline constexpr std::int32_t max_row_dim = 1024;
 
+namespace detail {
+
+/// What `params_dim` is wanted for: parameters that grow with the row are not read all at once. So a format that has
+/// them and misspells it is none.
+template <class Q>
+consteval bool says_what_shares_parameters() {
+  if constexpr (requires { Q::params_dim; })
+    return Q::params_dim > 0 && Q::params_dim % 8 == 0;
+  else
+    return Q::param_bytes(8) == Q::param_bytes(max_row_dim);
+}
+
+}  // namespace detail
+
 /// Quantizer policy: how is an element stored? A quantizer is stateless: every function is static, and runs on the host
 /// and in kernels.
 ///
@@ -36,11 +50,12 @@ inline constexpr std::int32_t max_row_dim = 1024;
 /// `encode(row, dim, codes, params)` writes exactly these bytes; where `basis` is not the model's it rotates, the
 /// caller does not. `load_params(params, dim)` reads what `decode` needs for the elements from `dim` on: those of the
 /// whole row, or, where the quantizer has a member `params_dim`, those up to the next multiple of it (one scale for
-/// each group of elements). `decode<N>(codes, loaded, out)` gives N elements, N * bits of whole bytes, within one such
-/// group; `codes` points at the first one's byte, aligned to `code_alignment(N * bits / 8)`. `params` is aligned to 4
-/// bytes, `row` and `out` to floats. Where a format has a cheaper way to halves than by floats, a second
-/// `decode<N>(codes, loaded, out)` gives the same numbers rounded to Half. Encode and decode are pure. A row of finite
-/// numbers decodes to finite numbers: what is too large saturates.
+/// each group of elements). One whose `param_bytes` grow with the row has that member; it is a multiple of 8.
+/// `decode<N>(codes, loaded, out)` gives N elements, N * bits of whole bytes, within one such group; `codes` points at
+/// the first one's byte, aligned to `code_alignment(N * bits / 8)`. `params` is aligned to 4 bytes, `row` and `out` to
+/// floats. Where a format has a cheaper way to halves than by floats, a second `decode<N>(codes, loaded, out)` gives
+/// the same numbers rounded to Half. Encode and decode are pure. A row of finite numbers decodes to finite numbers:
+/// what is too large saturates.
 ///
 /// `row_format` says how the host's attention reads the rows: in place, or `{Elements::decoded}` (row_format.hpp).
 // One clause per line, because nvcc points at the clause that fails.
@@ -56,6 +71,7 @@ concept QuantizerPolicy =
     requires { requires std::is_trivially_copyable_v<typename Q::Params>; } &&
     requires { requires std::same_as<decltype(Q::param_bytes(128)), std::int32_t>; } &&
     requires { requires Q::param_bytes(128) >= 0 && Q::param_bytes(128) % 4 == 0; } &&
+    requires { requires detail::says_what_shares_parameters<Q>(); } &&
     requires(float const* row, std::int32_t dim, std::byte* codes, std::byte* params) {
       { Q::encode(row, dim, codes, params) } -> std::same_as<void>;
     } &&

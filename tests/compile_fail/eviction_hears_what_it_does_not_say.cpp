@@ -5,6 +5,7 @@
 constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 16};
 
 struct Mine : folio::LruEviction {
+  static constexpr bool wants_keys = false;
 #ifdef FOLIO_EXPECT_OK
   static constexpr folio::PrefixEvents hears = folio::PrefixEvents::removed;
 #endif

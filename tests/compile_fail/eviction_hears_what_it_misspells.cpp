@@ -5,6 +5,7 @@
 constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 16};
 
 struct Mine : folio::LruEviction {
+  static constexpr bool wants_keys = false;
   static constexpr folio::PrefixEvents hears = folio::PrefixEvents::removed;
 #ifdef FOLIO_EXPECT_OK
   void removed(folio::EvictionEntry const&, std::uint64_t) noexcept {}

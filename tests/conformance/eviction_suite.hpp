@@ -73,12 +73,16 @@ class EvictionProgram {
 
   /// How often reserve and prepare were refused memory.
   [[nodiscard]] std::int64_t num_refusals() const { return num_refusals_; }
+  /// How many insertions had units of which was told before.
+  [[nodiscard]] std::int64_t num_told() const { return num_told_; }
+  /// How many units went because a quota was exceeded.
+  [[nodiscard]] std::int64_t num_over_quota() const { return num_over_quota_; }
   /// Which leaves were evicted from, in order.
   [[nodiscard]] std::vector<std::int64_t> const& victims() const { return victims_; }
 
  private:
   static constexpr std::int32_t num_leaves = 60;
-  static constexpr bool wants_keys = requires { requires P::wants_keys; };
+  static constexpr bool wants_keys = policy_wants_keys<P>();
 
   struct Leaf : EvictionEntry {
     std::int64_t number = 0;
@@ -102,7 +106,7 @@ class EvictionProgram {
   void prepare(std::int64_t num_entries, std::int32_t tenant, std::int32_t num_units) {
     auto const tell_policy = [&] {
       policy_.reserve(static_cast<std::size_t>(num_entries));
-      if constexpr (requires { policy_.prepare(tenant, num_units); }) policy_.prepare(tenant, num_units);
+      if constexpr (hears<P>(PrefixEvents::prepare)) policy_.prepare(tenant, num_units);
     };
     if (!short_of_memory_) return tell_policy();
     num_refusals_ += for_every_failure(tell_policy, [&](std::int64_t) {
@@ -127,6 +131,7 @@ class EvictionProgram {
     if (!e.lives || std::exchange(e.queued, true)) return;
     ++num_queued_;
     tell(e, [&] { policy_.add(e); });
+    enforce_quotas();
   }
   void hold(Leaf& e) {
     if (!std::exchange(e.queued, false)) return;
@@ -151,13 +156,30 @@ class EvictionProgram {
     num_units_ += e.units;
     prepare(++num_living_, e.tenant, e.units);
     tell(e, [&] { tell_stored(e); });
+    if constexpr (hears<P>(PrefixEvents::inserted)) {
+      PrefixInserted const event = sequence_that_ends_with(e);
+      tell(e, [&] { policy_.inserted(event); });
+    }
     if (below(random_, 4) != 0) let_go(e);
+    enforce_quotas();
   }
   void tell_stored(Leaf& e) {
     std::span<std::uint64_t const> const keys = wants_keys ? e.keys : std::span<std::uint64_t const>();
     if constexpr (hears<P>(PrefixEvents::stored)) policy_.stored(e, keys);
-    if constexpr (hears<P>(PrefixEvents::inserted))
-      policy_.inserted({.keys = keys, .order = order_, .tenant = e.tenant});
+  }
+  /// The units of `e` alone, or after those that were inserted before it: by the same sequence when it was shorter, so
+  /// that they were told of, or by another.
+  PrefixInserted sequence_that_ends_with(Leaf const& e) {
+    if (below(random_, 3) == 0 || inserted_keys_.size() > 40) inserted_keys_.clear();
+    auto const before = static_cast<std::int32_t>(inserted_keys_.size());
+    inserted_keys_.insert(inserted_keys_.end(), e.keys.begin(), e.keys.end());
+    bool const is_longer = before > 0 && below(random_, 2) == 0;
+    num_told_ += is_longer ? 1 : 0;
+    return {.keys = wants_keys ? inserted_keys_ : std::span<std::uint64_t const>(),
+            .told = is_longer ? before : 0,
+            .found = is_longer ? 0 : before,
+            .order = order_,
+            .tenant = e.tenant};
   }
 
   void use(Leaf& e) {
@@ -202,10 +224,25 @@ class EvictionProgram {
   void evict() {
     EvictionEntry* victim = nullptr;
     call([&] { victim = policy_.victim(now_); });
+    REQUIRE((victim == nullptr) == (num_queued_ == 0 || !evicts_));
+    if (victim == nullptr) return;
+    REQUIRE(policy_.victim(now_) == victim);
+    drop_unit_of(victim);
+  }
+  /// As an index does after each change: what goes although memory is not short.
+  void enforce_quotas() {
+    if constexpr (hears<P>(PrefixEvents::over_quota))
+      while (true) {
+        EvictionEntry* victim = nullptr;
+        call([&] { victim = policy_.over_quota(now_); });
+        if (victim == nullptr) return;
+        REQUIRE(policy_.over_quota(now_) == victim);
+        ++num_over_quota_;
+        drop_unit_of(victim);
+      }
+  }
+  void drop_unit_of(EvictionEntry* victim) {
     auto* const e = static_cast<Leaf*>(victim);
-    REQUIRE((e == nullptr) == (num_queued_ == 0 || !evicts_));
-    if (e == nullptr) return;
-    REQUIRE(policy_.victim(now_) == e);
     REQUIRE((e >= leaves_.data() && e < leaves_.data() + leaves_.size()));
     REQUIRE(e->queued);
     victims_.push_back(e->number);
@@ -244,7 +281,9 @@ class EvictionProgram {
   bool evicts_, turned_, short_of_memory_;
   std::vector<Leaf> leaves_;
   std::vector<std::int64_t> victims_;
+  std::vector<std::uint64_t> inserted_keys_;  // of the sequence that was inserted last
   std::int64_t order_ = 0, num_living_ = 0, num_queued_ = 0, num_units_ = 0, num_refusals_ = 0;
+  std::int64_t num_over_quota_ = 0, num_told_ = 0;
   double now_ = 0;
 };
 
@@ -252,9 +291,10 @@ class EvictionProgram {
 /// empty; any entry can leave at any time, and one that has left is not touched; figures that are not the policy's
 /// stay; all leave in the end; and what goes does not depend on where entries lie in memory. Nothing allocates but
 /// reserve and prepare; when these are refused memory, at each of their allocations, nothing has changed, and what goes
-/// later is what goes without. `make()` gives a new policy; of one that never evicts, `evicts` is false, of one that
-/// needs memory of the heap, `allocates` is true. Call it inside a TEST_CASE; support/failing_new.cpp must be a source
-/// of the program.
+/// later is what goes without. Sequences are inserted that were told of when they were shorter, and quotas are kept
+/// after each change. `make()` gives a new policy, one that hears over_quota with quotas that a few units exceed; of
+/// one that never evicts, `evicts` is false, of one that needs memory of the heap, `allocates` is true. Call it inside
+/// a TEST_CASE; support/failing_new.cpp must be a source of the program.
 template <class Make>
 void eviction_suite(Make const& make, bool evicts = true, bool allocates = false) {
   using P = decltype(make());
@@ -265,7 +305,7 @@ void eviction_suite(Make const& make, bool evicts = true, bool allocates = false
     P policy = make();
     REQUIRE(policy.victim(0) == nullptr);
   }
-  std::int64_t num_refusals = 0;
+  std::int64_t num_refusals = 0, num_told = 0, num_over_quota = 0;
   for (unsigned seed = 1; seed <= 40; ++seed) {
     INFO("seed " << seed);
     EvictionProgram<P> program(make(), seed, evicts, false, false), again(make(), seed, evicts, true, true);
@@ -278,7 +318,11 @@ void eviction_suite(Make const& make, bool evicts = true, bool allocates = false
     REQUIRE((program.victims() == again.victims()));
     REQUIRE(program.victims().empty() != evicts);
     num_refusals += again.num_refusals();
+    num_told += program.num_told();
+    num_over_quota += program.num_over_quota();
   }
+  REQUIRE((num_told > 0) == hears<P>(PrefixEvents::inserted));
+  REQUIRE((num_over_quota > 0) == hears<P>(PrefixEvents::over_quota));
   REQUIRE((num_refusals > 0) == allocates);
 }
 

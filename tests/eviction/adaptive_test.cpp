@@ -76,6 +76,9 @@ struct Told : LruEviction {
   }
   std::vector<Request> requests;
 };
+struct ToldWithoutKeys : Told {
+  static constexpr bool wants_keys = false;
+};
 
 }  // namespace
 
@@ -288,6 +291,14 @@ TEST_CASE("rewards: what was found, what belongs to much that was found, what is
   CHECK(rank(2, 20) == Approx(100 + 10 * (2 + 1)));      // all of it
   CHECK(rank(9, 10) == Approx(rank(4, 10)));             // more hits are alike
   CHECK(RewardRule{0, 5}.rank(entry) == Approx(100.0));  // lru
+}
+
+TEST_CASE("a policy that wants no keys hears of insertions without them") {
+  PrefixLedger<PrefixIndex<ToldWithoutKeys>> ledger(100, 4);
+  REQUIRE(ledger.serve(count_from(1, 21), 7));
+  auto const& told = ledger.tree.eviction().requests;
+  REQUIRE(told.size() == 1);
+  CHECK((told[0].keys.empty() && told[0].tenant == 7));
 }
 
 TEST_CASE("a policy that learns is told of each unit of a sequence once, with keys of whole prefixes") {

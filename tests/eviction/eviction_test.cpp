@@ -66,6 +66,30 @@ class Stumbles : public LruEviction {
 struct Meddler : LruEviction {
   void shrunk(EvictionEntry& e) noexcept { ++e.hits; }
 };
+/// Names what is held when it is asked what is over a quota.
+struct Unfair : LruEviction {
+  static constexpr PrefixEvents hears = PrefixEvents::over_quota;
+  void remove(EvictionEntry& e) noexcept {
+    LruEviction::remove(e);
+    held = &e;
+  }
+  [[nodiscard]] EvictionEntry* over_quota(double) noexcept { return held; }
+  EvictionEntry* held = nullptr;
+};
+/// Never names anything.
+struct Lenient : LruEviction {
+  static constexpr PrefixEvents hears = PrefixEvents::over_quota;
+  [[nodiscard]] EvictionEntry* over_quota(double) noexcept { return nullptr; }
+};
+/// Needs memory for sequences that come again, longer.
+struct Forgets : LruEviction {
+  static constexpr PrefixEvents hears = PrefixEvents::inserted;
+  static constexpr bool wants_keys = true;
+  void inserted(PrefixInserted const& event) noexcept {
+    if (event.told > 0) told.assign(event.keys.begin(), event.keys.end());
+  }
+  std::vector<std::uint64_t> told;
+};
 
 }  // namespace
 
@@ -87,4 +111,16 @@ TEST_CASE("the suite finds a policy that names another victim when it was refuse
 
 TEST_CASE("the suite finds a policy that changes figures", "[!shouldfail]") {
   eviction_suite([] { return Meddler(); });
+}
+
+TEST_CASE("the suite finds a policy whose quotas take what is held", "[!shouldfail]") {
+  eviction_suite([] { return Unfair(); });
+}
+
+TEST_CASE("the suite finds a policy with quotas that were never exceeded", "[!shouldfail]") {
+  eviction_suite([] { return Lenient(); });
+}
+
+TEST_CASE("the suite finds a policy that allocates for a sequence of which was told before", "[!shouldfail]") {
+  eviction_suite([] { return Forgets(); });
 }

@@ -28,7 +28,7 @@ using folio::test::RandomRequests;
 
 namespace {
 
-static_assert(FairEviction<NoEviction>::evicts_nothing && !FairEviction<LruEviction>::evicts_nothing);
+static_assert(!evicts<FairEviction<NoEviction>> && evicts<FairEviction<LruEviction>>);
 
 using Fair = FairEviction<LruEviction>;
 static_assert(EvictionPolicy<Fair> && !Fair::wants_keys);
@@ -135,7 +135,13 @@ struct Traffic {
 
 TEMPLATE_TEST_CASE("fair is a policy of eviction, over whichever", "", LruEviction, S3FifoEviction, AdaptiveEviction,
                    PriorityTtlEviction) {
-  folio::test::eviction_suite([] { return FairEviction<TestType>(); }, true, true);
+  folio::test::eviction_suite(
+      [] {
+        FairEviction<TestType> policy;
+        policy.set_share(1, {.weight = 2, .quota_units = 20});
+        return policy;
+      },
+      true, true);
 }
 
 TEST_CASE("under pressure, shares follow the weights") {

@@ -12,22 +12,41 @@ using folio::test::NamedLeaves;
 
 namespace {
 
-// Optional members that would never be called, or with what is not there.
-struct HearsKeysThatItHasNot : LruEviction {
+// Members that would never be called, or with what is not there.
+struct SaysNothingOfKeys : LruEviction {
   static constexpr PrefixEvents hears = PrefixEvents::inserted;
   void inserted(PrefixInserted const&) noexcept {}
 };
-struct WantsKeys : HearsKeysThatItHasNot {
+struct WantsKeys : SaysNothingOfKeys {
   static constexpr bool wants_keys = true;
 };
-struct OddQuota : LruEviction {
+struct HasQuota : LruEviction {
+  static constexpr PrefixEvents hears = PrefixEvents::over_quota;
+  EvictionEntry* over_quota(double) noexcept { return nullptr; }
+};
+struct SaysNotThatItHasQuota : HasQuota {
+  static constexpr PrefixEvents hears = PrefixEvents::none;
+};
+struct OddQuota : HasQuota {
   int over_quota(double) noexcept { return 0; }
 };
-struct OddPreparation : LruEviction {
+struct ThrowingQuota : HasQuota {
+  EvictionEntry* over_quota(double) { return nullptr; }
+};
+struct Prepares : LruEviction {
+  static constexpr PrefixEvents hears = PrefixEvents::prepare;
+  void prepare(std::int32_t, std::int32_t) {}
+};
+struct SaysNotThatItPrepares : Prepares {
+  static constexpr PrefixEvents hears = PrefixEvents::none;
+};
+struct OddPreparation : Prepares {
   void prepare(std::int32_t*, std::int32_t) {}
 };
-static_assert(!EvictionPolicy<HearsKeysThatItHasNot> && EvictionPolicy<WantsKeys>);
-static_assert(!EvictionPolicy<OddQuota> && !EvictionPolicy<OddPreparation>);
+static_assert(!EvictionPolicy<SaysNothingOfKeys> && EvictionPolicy<WantsKeys>);
+static_assert(EvictionPolicy<HasQuota> && EvictionPolicy<Prepares>);
+static_assert(!EvictionPolicy<SaysNotThatItHasQuota> && !EvictionPolicy<OddQuota> && !EvictionPolicy<ThrowingQuota>);
+static_assert(!EvictionPolicy<SaysNotThatItPrepares> && !EvictionPolicy<OddPreparation>);
 
 }  // namespace
 

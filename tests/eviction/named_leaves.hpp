@@ -36,7 +36,7 @@ struct NamedLeaves {
     e.order = ++order;
     std::span<std::uint64_t const> const keys(&e.key, 1);
     policy.reserve(all.size());
-    if constexpr (requires { policy.prepare(0, 1); }) policy.prepare(0, 1);
+    if constexpr (hears<P>(PrefixEvents::prepare)) policy.prepare(0, 1);
     if constexpr (hears<P>(PrefixEvents::stored)) policy.stored(e, keys);
     return e;
   }

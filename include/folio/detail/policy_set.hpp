@@ -62,8 +62,8 @@ template <class P>
         EvictionPolicy<P>,
         "folio: this policy of eviction is none: it needs a name, add, remove, shrunk, victim and reserve, and "
         "all that it has but reserve and prepare must be noexcept; and `hears` must name each event of which it has "
-        "the "
-        "member, and no other: hit, stored, removed, inserted; see folio/eviction/eviction.hpp");
+        "the member, and no other: hit, stored, removed, inserted, prepare, over_quota; and one that hears stored, "
+        "removed or inserted says in `wants_keys` whether it wants keys; see folio/eviction/eviction.hpp");
     return PolicyKind::eviction;
   } else if constexpr (detail::hears_changes<P>) {
     static_assert(EventSink<P>,

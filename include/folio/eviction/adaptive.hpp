@@ -36,7 +36,8 @@ namespace folio {
 class AdaptiveEviction {
  public:
   static constexpr char const* name = "adaptive";
-  static constexpr PrefixEvents hears = PrefixEvents::stored | PrefixEvents::removed | PrefixEvents::inserted;
+  static constexpr PrefixEvents hears =
+      PrefixEvents::stored | PrefixEvents::removed | PrefixEvents::inserted | PrefixEvents::prepare;
   static constexpr bool wants_keys = true;
   static constexpr std::size_t num_rules = 4;
 

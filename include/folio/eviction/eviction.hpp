@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <utility>
 
 namespace folio {
@@ -41,16 +42,19 @@ struct EvictionEntry {
 };
 
 /// What happens in an index of prefixes, by one name for all who hear of it: eviction policies, sinks of events
-/// (prefix/events.hpp), and what is attached to an index. Who hears an event has a noexcept member of its name.
+/// (prefix/events.hpp), and what is attached to an index. Who hears an event has a member of its name, noexcept but for
+/// `prepare`.
 enum class PrefixEvents : std::uint32_t {
   none = 0,
-  hit = 1,         ///< a request found units of an entry: policies
-  stored = 2,      ///< units are new: policies and sinks
-  removed = 4,     ///< a unit is going: policies and sinks
-  cleared = 8,     ///< nothing is there: sinks
-  looked_up = 16,  ///< a request's look-up counts: sinks
-  inserted = 32,   ///< a sequence was inserted, what was new of it or not: policies and sinks
-  time_set = 64,   ///< the clock moved: sinks
+  hit = 1,           ///< a request found units of an entry: policies
+  stored = 2,        ///< units are new: policies and sinks
+  removed = 4,       ///< a unit is going: policies and sinks
+  cleared = 8,       ///< nothing is there: sinks
+  looked_up = 16,    ///< a request's look-up counts: sinks
+  inserted = 32,     ///< a sequence was inserted, what was new of it or not: policies and sinks
+  time_set = 64,     ///< the clock moved: sinks
+  prepare = 128,     ///< units may be stored: policies
+  over_quota = 256,  ///< memory is not short, and does anything go all the same? Policies
 };
 [[nodiscard]] constexpr PrefixEvents operator|(PrefixEvents a, PrefixEvents b) noexcept {
   return PrefixEvents{static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b)};
@@ -81,13 +85,13 @@ namespace detail {
 /// Meant as a policy of eviction, whether it is one or not.
 template <class P>
 concept names_victims = requires(P& policy, double now) {
-  { policy.victim(now) } -> std::same_as<EvictionEntry*>;
+  { policy.victim(now) } -> std::convertible_to<EvictionEntry*>;
 };
 
 /// Where an event is said to be heard, there is the member, and where it is not, there is none.
 template <class P>
-consteval bool has(PrefixEvents event, bool is_member, bool is_noexcept) {
-  return hears<P>(event) ? is_member && is_noexcept : !is_member;
+consteval bool has(PrefixEvents event, bool is_member, bool fits) {
+  return hears<P>(event) ? is_member && fits : !is_member;
 }
 // A member of the name, whatever its arguments, cannot be asked for; so it is asked for with those that it must have.
 template <class P>
@@ -101,6 +105,8 @@ consteval bool hears_what_it_says() {
     constexpr bool stored = requires(P & p, Entry & e, Keys const& keys) { p.stored(e, keys); };
     constexpr bool removed = requires(P & p, Entry & e) { p.removed(e, std::uint64_t{}); };
     constexpr bool inserted = requires(P & p, PrefixInserted const& event) { p.inserted(event); };
+    constexpr bool prepare = requires(P & p, std::int32_t number) { p.prepare(number, number); };
+    constexpr bool over_quota = requires(P & p) { p.over_quota(0.0); };
     bool ok = !hears<P>(PrefixEvents::cleared | PrefixEvents::looked_up | PrefixEvents::time_set);
     ok = ok && has<P>(
                    PrefixEvents::hit, hit, requires(P & p, Entry & e) { requires noexcept(p.hit(e, e.units, 0.0)); });
@@ -113,24 +119,22 @@ consteval bool hears_what_it_says() {
     ok = ok && has<P>(
                    PrefixEvents::inserted, inserted,
                    requires(P & p, PrefixInserted const& event) { requires noexcept(p.inserted(event)); });
-    ok = ok && (!hears<P>(PrefixEvents::inserted) || requires { requires P::wants_keys; });
+    ok = ok && has<P>(PrefixEvents::prepare, prepare, true);
+    ok = ok && has<P>(
+                   PrefixEvents::over_quota, over_quota, requires(P & p) {
+                     { p.over_quota(0.0) }
+                     noexcept->std::same_as<EvictionEntry*>;
+                   });
     return ok;
   }
 }
-/// Of what a policy may have besides: a member of the name fits what it is called with.
+/// Who may be given keys says whether it wants them.
 template <class P>
-consteval bool has_fitting_members() {
-  bool ok = true;
-  if constexpr (
-      requires { &P::over_quota; } || requires(P & p) { p.over_quota(0.0); })
-    ok = requires(P & p) {
-      { p.over_quota(0.0) }
-      noexcept->std::same_as<EvictionEntry*>;
-    };
-  if constexpr (requires { &P::prepare; }) ok = ok && requires(P & p, std::int32_t number) {
-      p.prepare(number, number);
-    };
-  return ok;
+consteval bool says_whether_it_wants_keys() {
+  if constexpr (requires { P::wants_keys; })
+    return std::is_same_v<decltype(P::wants_keys), bool const>;
+  else
+    return !hears<P>(PrefixEvents::stored | PrefixEvents::removed | PrefixEvents::inserted);
 }
 
 }  // namespace detail
@@ -148,21 +152,21 @@ consteval bool has_fitting_members() {
 /// need. It may throw std::bad_alloc, and then has changed nothing that shows. It grows by a factor, so that n that
 /// rises by one costs O(1) each time.
 ///
-/// `hears`: which events it hears, PrefixEvents of these joined by |. For each that it names it has the member,
-/// noexcept as well, and for no other: what is misspelt does not compile.
+/// `hears`: which events it hears, PrefixEvents of these joined by |. For each that it names it has the member, and for
+/// no other: what is misspelt does not compile. All but `prepare` are noexcept as well.
 /// - `hit(e, units, now)`: a request found so many units of `e`, told before the entry's own figures change.
 /// - `stored(e, keys)`: the units of `e` are new.
 /// - `removed(e, key)`: the last unit of `e` is going.
-/// - `inserted(PrefixInserted)`: a sequence was inserted; told once it is in the index. Needs `wants_keys`.
-/// Keys are 64-bit digests of whole prefixes, one for each unit, where the policy has a member `wants_keys` that is
-/// true; else there are none, and `key` is 0.
+/// - `inserted(PrefixInserted)`: a sequence was inserted; told once it is in the index.
+/// - `prepare(tenant, num_units)`: a leaf of so many new units may be stored for `tenant`; it need not come. Takes the
+///   memory that stored and inserted may need, and may throw as reserve.
+/// - `over_quota(now)`: what goes although memory is not short, or null.
 ///
-/// Optional, and noexcept as well: `over_quota(now)`: what goes although memory is not short, or null. A policy with a
-/// member `evicts_nothing`, as NoEviction, says that `victim` never gives any: then what is cached does not count as
+/// `wants_keys`, true or false, of a policy that hears stored, removed or inserted: whether it is given keys, 64-bit
+/// digests of whole prefixes, one for each unit. Else there are none, and `key` is 0.
+///
+/// A policy whose `victim` returns std::nullptr_t, as NoEviction's, never evicts: then what is cached does not count as
 /// evictable.
-///
-/// Optional, and may throw as reserve: `prepare(tenant, num_units)`, told before a leaf of so many new units is stored
-/// for `tenant`: takes the memory that stored and inserted may need. The leaf need not come after it.
 template <class P>
 concept EvictionPolicy =  //
     std::movable<P> && requires {
@@ -171,14 +175,27 @@ concept EvictionPolicy =  //
   { policy.add(entry) } -> std::same_as<void>;
   { policy.remove(entry) } -> std::same_as<void>;
   { policy.shrunk(entry) } -> std::same_as<void>;
-  { policy.victim(now) } -> std::same_as<EvictionEntry*>;
+  { policy.victim(now) } -> std::convertible_to<EvictionEntry*>;
   { policy.reserve(num_entries) } -> std::same_as<void>;
   requires noexcept(policy.add(entry));
   requires noexcept(policy.remove(entry));
   requires noexcept(policy.shrunk(entry));
   requires noexcept(policy.victim(now));
   requires detail::hears_what_it_says<P>();
-  requires detail::has_fitting_members<P>();
+  requires detail::says_whether_it_wants_keys<P>();
 };
+
+/// Whether a policy ever names a victim.
+template <class P>
+inline constexpr bool evicts = !std::is_same_v<decltype(std::declval<P&>().victim(0.0)), std::nullptr_t>;
+
+/// Whether the index has to keep keys for a policy.
+template <EvictionPolicy P>
+[[nodiscard]] consteval bool policy_wants_keys() {
+  if constexpr (requires { P::wants_keys; })
+    return P::wants_keys;
+  else
+    return false;
+}
 
 }  // namespace folio

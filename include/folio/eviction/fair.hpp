@@ -41,9 +41,9 @@ requires std::copy_constructible<Inner>
 class FairEviction {
  public:
   static constexpr char const* name = "fair";
-  static constexpr PrefixEvents hears = Inner::hears | PrefixEvents::stored | PrefixEvents::removed;
-  static constexpr bool wants_keys = requires { requires Inner::wants_keys; };
-  static constexpr bool evicts_nothing = requires { requires Inner::evicts_nothing; };
+  static constexpr PrefixEvents hears =
+      Inner::hears | PrefixEvents::stored | PrefixEvents::removed | PrefixEvents::prepare | PrefixEvents::over_quota;
+  static constexpr bool wants_keys = policy_wants_keys<Inner>();
 
   explicit FairEviction(Inner inner = Inner()) : inner_(std::move(inner)) {}
   // A copy would stand beside the entries that it knows of: cache.prefixes().eviction() is a reference, so take it as
@@ -81,7 +81,7 @@ class FairEviction {
     Tenant& t = tenants_.try_emplace(tenant, tenant, inner_).first->second;
     prepared_ = &t;
     t.policy.reserve(static_cast<std::size_t>(t.kept + num_units));
-    if constexpr (requires { t.policy.prepare(tenant, num_units); }) t.policy.prepare(tenant, num_units);
+    if constexpr (folio::hears<Inner>(PrefixEvents::prepare)) t.policy.prepare(tenant, num_units);
   }
 
   void add(EvictionEntry& entry) noexcept {
@@ -97,7 +97,7 @@ class FairEviction {
   }
   void shrunk(EvictionEntry& entry) noexcept { find(entry.tenant)->policy.shrunk(entry); }
 
-  [[nodiscard]] EvictionEntry* victim(double now) noexcept {
+  [[nodiscard]] auto victim(double now) noexcept -> decltype(std::declval<Inner&>().victim(now)) {
     EvictionEntry* const first = above_quota_.empty() ? within_quota_.first() : above_quota_.first();
     return first == nullptr ? nullptr : static_cast<Tenant*>(first)->policy.victim(now);
   }

@@ -17,13 +17,12 @@ class NoEviction {
  public:
   static constexpr char const* name = "none";
   static constexpr PrefixEvents hears = PrefixEvents::none;
-  static constexpr bool evicts_nothing = true;
 
   void reserve(std::size_t) noexcept {}
   void add(EvictionEntry&) noexcept {}
   void remove(EvictionEntry&) noexcept {}
   void shrunk(EvictionEntry&) noexcept {}
-  [[nodiscard]] EvictionEntry* victim(double) const noexcept { return nullptr; }
+  [[nodiscard]] std::nullptr_t victim(double) const noexcept { return nullptr; }
 };
 static_assert(EvictionPolicy<NoEviction>);
 

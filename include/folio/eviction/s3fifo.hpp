@@ -29,7 +29,7 @@ namespace folio {
 class S3FifoEviction {
  public:
   static constexpr char const* name = "s3fifo";
-  static constexpr PrefixEvents hears = PrefixEvents::stored | PrefixEvents::removed;
+  static constexpr PrefixEvents hears = PrefixEvents::stored | PrefixEvents::removed | PrefixEvents::prepare;
   static constexpr bool wants_keys = true;
 
   /// The share of the units that can be evicted which the small queue may have. Throws Error outside of 0 to 1.

@@ -64,7 +64,7 @@ consteval bool sink_hears_what_it_says() {
     constexpr bool looked_up = requires(S & s, PrefixLookup const& e) { s.looked_up(e); };
     constexpr bool inserted = requires(S & s, PrefixInserted const& e) { s.inserted(e); };
     constexpr bool time_set = requires(S & s) { s.time_set(0.0); };
-    return !hears<S>(PrefixEvents::hit) &&
+    return !hears<S>(PrefixEvents::hit | PrefixEvents::prepare | PrefixEvents::over_quota) &&
            has<S>(
                PrefixEvents::stored, stored,
                requires(S & s, PrefixStored const& e) { requires noexcept(s.stored(e)); }) &&

@@ -47,7 +47,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
 
  public:
   /// Whether what nobody holds can be evicted: else no pool's owner need ask.
-  static constexpr bool evicts = Evictions::policy_evicts;
+  static constexpr bool evicts = folio::evicts<Eviction>;
 
   /// Over pools that outlive it, whose blocks have so many bytes.
   explicit PrefixIndex(GroupPools& pools, std::vector<std::int64_t> const& block_bytes, Eviction eviction = Eviction(),
@@ -141,7 +141,8 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     if (wanted == 0 || state.prefix.epoch != epoch()) return 0;
     constexpr std::int64_t most_new = 4;  // a root, the upper parts of two, a leaf
     evictions_.reserve_nodes(most_new);
-    if constexpr (policy_learns) served_keys_.reserve(static_cast<std::size_t>(wanted / unit()));
+    if constexpr (policy_learns && Evictions::policy_wants_keys)
+      served_keys_.reserve(static_cast<std::size_t>(wanted / unit()));
     std::int32_t const root = nodes_.tree.root_of(scope);
     PrefixMatch const match = find(scope, symbols.first(static_cast<std::size_t>(wanted)), wanted);
     std::int32_t const insertable = blocks_.insertable_end(state, match.num_symbols, wanted);
@@ -149,7 +150,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     std::int32_t const end = is_new ? insertable : nodes_.whole_units(match.num_symbols);
     std::int32_t last = root;
     try {
-      if constexpr (requires(Eviction & policy) { policy.prepare(std::int32_t{}, std::int32_t{}); })
+      if constexpr (hears<Eviction>(PrefixEvents::prepare))
         evictions_.policy.prepare(state.prefix.tenant, is_new ? insertable / unit() - match.num_symbols / unit() : 0);
       last = is_new ? evictions_.split(match.node, match.num_symbols) : evictions_.cut(match.node, end);
       if (is_new)
@@ -377,8 +378,8 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
                          scope, symbols};
     if constexpr (policy_learns)
       if (units > told) {
-        nodes_.copy_keys(lease.node, units, served_keys_);  // there is memory for them
-        event.keys = served_keys_;
+        if constexpr (Evictions::policy_wants_keys)  // there is memory for them
+          event.keys = nodes_.copy_keys(lease.node, units, served_keys_);
         evictions_.policy.inserted(event);
       }
     if constexpr (hears<Sink>(PrefixEvents::inserted)) evictions_.sink.inserted(event);

@@ -26,8 +26,7 @@ class PrefixEvictions {
  public:
   using Node = PrefixNode;
   static constexpr std::int32_t no_node = PrefixNodes::no_node;
-  static constexpr bool policy_evicts = !requires { requires Eviction::evicts_nothing; };
-  static constexpr bool policy_wants_keys = requires { requires Eviction::wants_keys; };
+  static constexpr bool policy_wants_keys = folio::policy_wants_keys<Eviction>();
   static constexpr bool sink_wants_keys = wants_keys<Sink>;
   static constexpr bool keeps_keys = policy_wants_keys || sink_wants_keys;
 
@@ -192,7 +191,7 @@ class PrefixEvictions {
 
   /// A policy with quotas names what is kept beyond them and can go.
   void enforce_quotas() noexcept {
-    if constexpr (requires { policy.over_quota(now_); })
+    if constexpr (hears<Eviction>(PrefixEvents::over_quota))
       while (EvictionEntry* const entry = policy.over_quota(now_)) drop_last_unit(static_cast<Node&>(*entry));
   }
 

@@ -177,14 +177,16 @@ class PrefixNodes {
     return before;
   }
 
-  /// The keys of the first `num_units` units on the way to `node`, into `keys`.
-  void copy_keys(std::int32_t node, std::int32_t num_units, std::vector<std::uint64_t>& keys) const {
+  /// The keys of the first `num_units` units on the way to `node`, in `keys`.
+  std::span<std::uint64_t const> copy_keys(std::int32_t node, std::int32_t num_units,
+                                           std::vector<std::uint64_t>& keys) const {
     keys.resize(static_cast<std::size_t>(num_units));
     for (std::int32_t i = node; !is_root(at(i)); i = at(i).parent) {
       auto const first = static_cast<std::size_t>(at(i).begin / unit_);
       std::copy_n(at(i).keys.begin(), std::min(at(i).keys.size(), keys.size() - first),
                   keys.begin() + static_cast<std::ptrdiff_t>(first));
     }
+    return keys;
   }
 
   /// Tells `sink` that there is nothing, and then everything that there is, in events that end with `number`.

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "conformance/event_sink_suite.hpp"
 #include "support/prefix_ledger.hpp"
 
 using namespace folio;
@@ -41,7 +42,56 @@ void require_alike(Ledger const& ledger, PrefixMirror const& mirror, Requests& r
 
 using Tree = PrefixIndex<LruEviction, PrefixRecorder>;
 
+/// Says that it hears an event, and has no member, or one of another name.
+template <PrefixEvents event>
+struct Misspelt {
+  static constexpr PrefixEvents hears = event;
+  void stores(PrefixStored const&) noexcept {}
+  void remove(PrefixRemoved const&) noexcept {}
+  void clear(PrefixCleared const&) noexcept {}
+  void lookup(PrefixLookup const&) noexcept {}
+  void insert(PrefixInserted const&) noexcept {}
+  void set_time(double) noexcept {}
+};
+static_assert(EventSink<Misspelt<PrefixEvents::none>>);
+static_assert(!EventSink<Misspelt<PrefixEvents::stored>> && !EventSink<Misspelt<PrefixEvents::removed>>);
+static_assert(!EventSink<Misspelt<PrefixEvents::cleared>> && !EventSink<Misspelt<PrefixEvents::looked_up>>);
+static_assert(!EventSink<Misspelt<PrefixEvents::inserted>> && !EventSink<Misspelt<PrefixEvents::time_set>>);
+// What only policies hear.
+static_assert(!EventSink<Misspelt<PrefixEvents::hit>> && !EventSink<Misspelt<PrefixEvents::prepare>>);
+static_assert(!EventSink<Misspelt<PrefixEvents::over_quota>>);
+
 }  // namespace
+
+TEST_CASE("a recorder is a sink of events, and keeps each") {
+  std::int64_t num_events = 0;
+  folio::test::event_sink_suite([](auto&) { return std::make_unique<PrefixRecorder>(); },
+                                [&](auto& ledger, PrefixRecorder& recorder) {
+                                  for (PrefixEvent const& event : recorder.take()) REQUIRE(event.number > 0);
+                                  auto const& heard = ledger.tree.sink().protocol;
+                                  num_events = heard.num_stored + heard.num_removed + heard.num_cleared;
+                                },
+                                true);
+  CHECK(num_events > 0);
+}
+
+TEST_CASE("a mirror is a sink of events, and as large as the index") {
+  folio::test::event_sink_suite([](auto&) { return std::make_unique<PrefixMirror>(); },
+                                [](auto& ledger, PrefixMirror const& mirror) {
+                                  REQUIRE(mirror.in_step());
+                                  REQUIRE(mirror.num_units() == ledger.gauges().all.units);
+                                },
+                                true);
+}
+
+TEST_CASE("several sinks are a sink of events") {
+  using Sinks = EventSinks<NoEvents, PrefixMirror, IdealHitRate>;
+  folio::test::event_sink_suite([](auto&) { return std::make_unique<Sinks>(); },
+                                [](auto& ledger, Sinks& sinks) {
+                                  REQUIRE(sinks.template get<PrefixMirror>().num_units() == ledger.gauges().all.units);
+                                },
+                                true);
+}
 
 TEST_CASE("events say what was stored below what, and what went") {
   PrefixLedger<Tree> ledger(100);

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "conformance/event_sink_suite.hpp"
 #include "support/prefix_ledger.hpp"
 
 using namespace folio;
@@ -48,6 +49,24 @@ std::int64_t different_units(Prefixes const& prefixes, std::int32_t unit) {
 }
 
 }  // namespace
+
+TEST_CASE("a registry is a sink of events: what it pins is there from the first insertion on, until all is cleared") {
+  using folio::test::SinkLedger;
+  std::int64_t num_there = 0;
+  folio::test::event_sink_suite(
+      [](SinkLedger& ledger) {
+        auto registry = std::make_unique<PromptRegistry<SinkLedger::Tree>>(ledger.tree, 1'000'000);
+        registry->put("opening", count_from(1, 8));
+        registry->put("soon over", count_from(1, 16), {.time_to_live = 50});
+        return registry;
+      },
+      [&](SinkLedger&, PromptRegistry<SinkLedger::Tree>& registry) {
+        num_there += registry.is_there("opening") ? 1 : 0;
+        REQUIRE(registry.is_pinned("opening"));
+      },
+      true);
+  CHECK(num_there > 1000);
+}
 
 TEST_CASE("a pinned prefix survives whatever splits, joins and evicts around it, and only it does") {
   std::int64_t num_pins = 0, num_joined = 0;

@@ -33,8 +33,9 @@ inline Symbols count_from(std::int32_t first, std::int32_t n) {
   return symbols;
 }
 
-template <class Tree>
+template <class PrefixTree>
 struct PrefixLedger {
+  using Tree = PrefixTree;
   static constexpr std::int64_t block_bytes = 64;
 
   PrefixLedger(std::vector<GroupShape> const& shapes, std::vector<std::int64_t> const& num_blocks)

@@ -5,12 +5,13 @@
 
   tests/mutants/run.py                   all faults that are not known to be caught
   tests/mutants/run.py batch view/slot   rooms or names: those that begin so
+  tests/mutants/run.py --new             only those that were not planted before
   tests/mutants/run.py --again           those that were caught before, too
   tests/mutants/run.py --list            the faults and what is known of them; builds nothing
   tests/mutants/run.py --check           only whether each text is in its file once, and its programs exist
 
 A run can be stopped and goes on where it was: results are kept in WORK/results.json, until the fault's text changes.
-The status is 0 when every fault that was planted is caught. A text that is not found any more is an error: write the
+A table by room ends it. The status is 0 when every fault that was planted is caught. A text that is not found any more is an error: write the
 fault anew for the code as it is now, or take it out where its code has gone.
 """
 import argparse
@@ -37,6 +38,10 @@ class Fault:
     @property
     def texts(self):
         return "\n".join(self.old), "\n".join(self.new)
+
+    @property
+    def room(self):
+        return self.name.split("/")[0]
 
     @property
     def digest(self):
@@ -210,6 +215,7 @@ def main():
     parser.add_argument("--work", default=str(root / "build" / "mutants"), help="folder for the copy and the results")
     parser.add_argument("--jobs", type=int, default=2, help="of the compiler at once")
     parser.add_argument("--cmake", default="", help="further options for CMake")
+    parser.add_argument("--new", action="store_true", help="plant only those that were not planted before as they are")
     parser.add_argument("--again", action="store_true", help="plant those that were caught before, too")
     parser.add_argument("--list", action="store_true", help="print the faults and what is known of them")
     parser.add_argument("--check", action="store_true", help="only look whether each text is in its file once, and its programs exist")
@@ -240,7 +246,10 @@ def main():
             what = "not planted yet" if result is None else result["how"] or "NOT CAUGHT"
             print(f"{fault.name:44} {' '.join(fault.programs):30} {what}")
     else:
-        todo = [f for f in chosen if arguments.again or not known.get(f.name, {}).get("how")]
+        if arguments.new:
+            todo = [f for f in chosen if f.name not in known]
+        else:
+            todo = [f for f in chosen if arguments.again or not known.get(f.name, {}).get("how")]
         workshop = Workshop(arguments)
         if todo:
             workshop.prepare()
@@ -262,6 +271,10 @@ def main():
     for fault in planted:
         if fault not in caught:
             print(f"not caught: {fault.name}")
+    print(f"{'room':24} {'faults':>6} {'planted':>7} {'caught':>6}")
+    for room in dict.fromkeys(f.room for f in chosen):
+        print(f"{room:24} {sum(f.room == room for f in chosen):6} {sum(f.room == room for f in planted):7} "
+              f"{sum(f.room == room for f in caught):6}")
     if planted:
         print(f"{len(caught)} of {len(planted)} faults are caught: {100 * len(caught) / len(planted):.1f} percent"
               + (f"; {len(chosen) - len(planted)} are not planted yet" if len(planted) < len(chosen) else ""))

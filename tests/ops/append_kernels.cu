@@ -3,19 +3,23 @@
 // Device memory, steps and the kernels that move rows, compiled by nvcc for every quantizer and layout.
 #include <folio/cuda.cuh>
 
+#include "ops/kernel_formats.hpp"
+
 namespace {
 
 using namespace folio;
 
-template <ModelConfig config, class T, class... Policies>
-void compile() {
-  using Cache = KvCache<Model<config>, DeviceAllocator, Policies...>;
-  using View = DeviceView<typename Cache::View>;
-  [[maybe_unused]] void (*volatile append)(View const&, std::int32_t, T const*, T const*, cudaStream_t, RowStrides) =
-      ops::append;
-  [[maybe_unused]] void (*volatile gather)(View const&, std::int32_t, Tokens const&, T*, T*, cudaStream_t) =
-      ops::gather;
-}
+struct Rows {
+  template <ModelConfig config, class T, class... Policies>
+  void operator()() const {
+    using Cache = KvCache<Model<config>, DeviceAllocator, Policies...>;
+    using View = DeviceView<typename Cache::View>;
+    [[maybe_unused]] void (*volatile append)(View const&, std::int32_t, T const*, T const*, cudaStream_t, RowStrides) =
+        ops::append;
+    [[maybe_unused]] void (*volatile gather)(View const&, std::int32_t, Tokens const&, T*, T*, cudaStream_t) =
+        ops::gather;
+  }
+};
 
 /// Every allocator makes a cache of blocks that a step can be uploaded for.
 template <class Allocator>
@@ -30,18 +34,11 @@ void step(Allocator allocator) {
 }  // namespace
 
 void compile_all() {
-  compile<models::llama3_1_8b, float, F32>();
-  compile<models::llama3_1_8b, Half, F16>();
-  compile<models::llama3_1_8b, BFloat16, BF16, LayoutNhd>();
-  compile<models::llama3_1_8b, BFloat16, Fp8E4M3>();
-  compile<models::llama3_1_8b, Half, Int8PerToken>();
-  compile<models::llama3_1_8b, Half, Int4Rotated, LayoutInterleaved>();
-  compile<models::llama3_1_8b, Half, Keys<Int8PerToken>, Values<Int4Rotated>>();
-  compile<models::llama3_1_8b, Half, Keys<Int8PerGroup<32>>, Values<Int3Rotated>>();
-  compile<models::llama3_1_8b, Half, Keys<Nvfp4>, Values<Mxfp4>>();
-  compile<models::llama3_1_8b, Half, Iq4Nl, LayoutNz>();
-  compile<models::gemma3_27b, BFloat16, Int8PerToken, LayoutInterleaved, BlockSizes<32, 16>>();
-  compile<models::deepseek_v3, BFloat16, BF16>();
+  Rows const rows;
+  folio::test::for_kernel_formats(rows);
+  rows.operator()<models::llama3_1_8b, Half, Keys<Int8PerGroup<32>>, Values<Int3Rotated>>();
+  rows.operator()<models::llama3_1_8b, Half, Keys<Nvfp4>, Values<Mxfp4>>();
+  rows.operator()<models::llama3_1_8b, Half, Iq4Nl, LayoutNz>();
   step(DeviceAllocator());
   step(PinnedAllocator());
   step(ManagedAllocator());

@@ -8,33 +8,30 @@
 #include <folio/ops/scores.cuh>
 #include <folio/ops/top_k.cuh>
 
+#include "ops/kernel_formats.hpp"
+
 namespace {
 
 using namespace folio;
 
-template <ModelConfig config, class T, class... Policies>
-void compile() {
-  using View = typename KvCache<Model<config>, Policies...>::View;
-  [[maybe_unused]] void (*volatile scores)(DeviceView<View> const&, std::int32_t, T const*, std::int32_t, float const*,
-                                           float*, ops::ScoreOptions, cudaStream_t) = ops::accumulate_scores<View, T>;
-  [[maybe_unused]] void (*volatile compact)(DeviceView<View> const&, std::int32_t, ops::TokenLists const&,
-                                            cudaStream_t) = ops::compact<View>;
-  [[maybe_unused]] void (*volatile norms)(DeviceView<View> const&, std::int32_t, Tokens const&, float*, float,
-                                          cudaStream_t) = ops::key_norms<View>;
-}
+struct Choosing {
+  template <ModelConfig config, class T, class... Policies>
+  void operator()() const {
+    using View = typename KvCache<Model<config>, Policies...>::View;
+    [[maybe_unused]] void (*volatile scores)(DeviceView<View> const&, std::int32_t, T const*, std::int32_t,
+                                             float const*, float*, ops::ScoreOptions, cudaStream_t) =
+        ops::accumulate_scores<View, T>;
+    [[maybe_unused]] void (*volatile compact)(DeviceView<View> const&, std::int32_t, ops::TokenLists const&,
+                                              cudaStream_t) = ops::compact<View>;
+    [[maybe_unused]] void (*volatile norms)(DeviceView<View> const&, std::int32_t, Tokens const&, float*, float,
+                                            cudaStream_t) = ops::key_norms<View>;
+  }
+};
 
 }  // namespace
 
 void compile_retention() {
-  compile<models::llama3_1_8b, float, F32>();
-  compile<models::llama3_1_8b, Half, F16>();
-  compile<models::llama3_1_8b, BFloat16, BF16, LayoutNhd>();
-  compile<models::llama3_1_8b, BFloat16, Fp8E4M3>();
-  compile<models::llama3_1_8b, Half, Int8PerToken>();
-  compile<models::llama3_1_8b, Half, Int4Rotated, LayoutInterleaved>();
-  compile<models::llama3_1_8b, Half, Keys<Int8PerToken>, Values<Int4Rotated>>();
-  compile<models::gemma3_27b, BFloat16, Int8PerToken, LayoutInterleaved, BlockSizes<32, 16>>();
-  compile<models::deepseek_v3, BFloat16, BF16>();
+  folio::test::for_kernel_formats(Choosing());
   using View = KvCache<Model<models::llama3_1_8b>, F16>::View;
   [[maybe_unused]] void (*volatile top_k)(DeviceView<View> const&, float const*, ops::TopKOptions const&, std::int32_t*,
                                           std::int32_t*, void*, std::int64_t, cudaStream_t) = ops::top_k<View>;

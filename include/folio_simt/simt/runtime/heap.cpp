@@ -7,16 +7,10 @@
 #include <new>
 #include <utility>
 
+#include "asan.hpp"
 #include "block.hpp"
 #include "memory.hpp"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SIMT_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SIMT_ASAN 1
-#endif
-#endif
 #if defined(SIMT_ASAN)
 #include <sanitizer/asan_interface.h>
 #endif

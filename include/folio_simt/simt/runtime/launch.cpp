@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "asan.hpp"
 #include "block.hpp"
 #include "memory.hpp"
 
@@ -18,14 +19,8 @@ constexpr Index3 max_grid{0x7fffffff, 65535, 65535}, max_block{1024, 1024, 64};
 constexpr std::uint64_t max_threads = 1024;
 constexpr std::size_t max_shared_bytes = 227 * 1024;
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(SIMT_ASAN)
 constexpr std::size_t stack_factor = 4;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-constexpr std::size_t stack_factor = 4;
-#else
-constexpr std::size_t stack_factor = 1;
-#endif
 #else
 constexpr std::size_t stack_factor = 1;
 #endif

@@ -10,13 +10,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
-#include <span>
+#include <folio_simt/simt/buffer.hpp>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
-#include <utility>
-#include <vector>
 
 namespace simt {
 
@@ -69,44 +66,13 @@ inline bool checks_memory() noexcept { return false; }
 inline std::uint64_t num_checked_accesses() noexcept { return 0; }
 
 /// Filled with bytes 0xff, as in the runner.
-inline std::byte* allocate(std::size_t bytes, std::string const& name, std::size_t = 1) {
+inline std::byte* allocate(std::size_t bytes, std::string name, std::size_t) {
   void* memory = nullptr;
   detail::check(cudaMallocManaged(&memory, bytes > 0 ? bytes : 1, cudaMemAttachGlobal), name);
   std::memset(memory, 0xff, bytes);
   return static_cast<std::byte*>(memory);
 }
 inline void deallocate(std::byte* memory) noexcept { cudaFree(memory); }
-
-template <class T>
-class Buffer {
-  static_assert(std::is_trivially_copyable_v<T>, "simt::Buffer: memory of a GPU holds trivially copyable types");
-
- public:
-  explicit Buffer(std::size_t size, std::string const& name = "a buffer")
-      : data_(reinterpret_cast<T*>(allocate(size * sizeof(T), name))), size_(size) {}
-  explicit Buffer(std::span<T const> values, std::string const& name = "a buffer") : Buffer(values.size(), name) {
-    std::uninitialized_copy(values.begin(), values.end(), data_);
-  }
-  explicit Buffer(std::vector<T> const& values, std::string const& name = "a buffer")
-      : Buffer(std::span<T const>(values), name) {}
-  Buffer(Buffer&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-  Buffer& operator=(Buffer&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
-    return *this;
-  }
-  ~Buffer() { deallocate(reinterpret_cast<std::byte*>(data_)); }
-
-  [[nodiscard]] T* data() const noexcept { return data_; }
-  [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  [[nodiscard]] std::span<T> span() const noexcept { return {data_, size_}; }
-  [[nodiscard]] std::vector<T> to_vector() const { return {data_, data_ + size_}; }
-  T& operator[](std::size_t index) const noexcept { return data_[index]; }
-
- private:
-  T* data_;
-  std::size_t size_;
-};
 
 inline void forbid(void const*, std::size_t) {}
 inline void allow(void const*, std::size_t) {}

@@ -4,6 +4,7 @@
 // What every layout must show, whoever wrote it. A layout's test calls `layout_suite<L>()` once, and tests by itself
 // only what is special about it: where the bytes are.
 
+#include <algorithm>
 #include <cstdint>
 #include <folio/layout/layout.hpp>
 #include <string>
@@ -92,22 +93,25 @@ void check_heads(bool whole_heads, PlaneExtent extent, Offset const& offset) {
   if (!whole_heads && extent.heads > 1 && extent.slots > 1) CHECK(!in_place);
 }
 
-/// Offsets are 64-bit: a tile of 16 GiB (computed, not made) has no byte after its end or at another's place.
+/// Offsets are 64-bit: in tiles of many gigabytes (computed, not made), of many heads or of many slots, no byte is
+/// after the end or at another's place.
 template <LayoutPolicy L>
 void check_large(Plane plane) {
-  PlaneExtent const extent{256, 1 << 16, 1024};
-  std::int32_t const last_head = extent.heads - 1, last_slot = extent.slots - 1, last_byte = extent.row_bytes - 1;
-  std::int64_t highest = 0;
-  for (std::int32_t const head : {0, last_head})
-    for (std::int32_t const slot : {0, last_slot})
-      for (std::int32_t const byte : {0, last_byte}) {
-        std::int64_t const codes = L::code_offset(plane, extent, head, slot, byte);
-        std::int64_t const params = L::param_offset(plane, extent, head, slot) + byte;
-        CHECK((codes >= 0 && codes < extent.bytes()));
-        CHECK((params >= 0 && params < extent.bytes()));
-        highest = codes > highest ? codes : highest;
-      }
-  CHECK(highest > std::int64_t{1} << 33);
+  for (PlaneExtent const extent : {PlaneExtent{256, 1 << 16, 1024}, PlaneExtent{2, 1 << 27, 4096}}) {
+    std::vector<std::int64_t> codes, params;
+    for (std::int32_t const head : {0, extent.heads - 1})
+      for (std::int32_t const slot : {0, 1, extent.slots - 2, extent.slots - 1})
+        for (std::int32_t byte = 0; byte < extent.row_bytes; ++byte) {
+          codes.push_back(L::code_offset(plane, extent, head, slot, byte));
+          params.push_back(L::param_offset(plane, extent, head, slot) + byte);
+        }
+    for (std::vector<std::int64_t>* const all : {&codes, &params}) {
+      std::sort(all->begin(), all->end());
+      CHECK(std::adjacent_find(all->begin(), all->end()) == all->end());
+      CHECK((all->front() >= 0 && all->back() < extent.bytes()));
+      CHECK(all->back() > std::int64_t{1} << 33);
+    }
+  }
 }
 
 /// Runs all of it. Call it inside a TEST_CASE.

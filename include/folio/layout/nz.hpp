@@ -26,7 +26,8 @@ struct LayoutNz {
                                                                             std::int32_t byte) {
     std::int32_t const begin = byte / fractal_bytes * fractal_bytes, left = extent.row_bytes - begin;
     std::int32_t const run = left < fractal_bytes ? left : fractal_bytes;
-    return param_offset(plane, extent, head, 0) + std::int64_t{begin} * extent.slots + slot * run + (byte - begin);
+    return param_offset(plane, extent, head, 0) + std::int64_t{begin} * extent.slots + std::int64_t{slot} * run +
+           (byte - begin);
   }
 
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int64_t param_offset(Plane, PlaneExtent extent,

@@ -1,14 +1,16 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What a measurement needs of a cache, without the cache's type.
+// What a measurement needs of a cache, without the cache's type. serve's PagedCache is for schedulers: it hands out
+// sequences, and shares prefixes. A Store keeps its sequences to itself, because those of a mixed cache are of a type
+// of their own. What both do in a step is serve::HostSteps.
 
 #include <cstdint>
 #include <folio/folio.hpp>
-#include <optional>
 #include <span>
 #include <vector>
 
+#include "caches/host_steps.hpp"
 #include "llama_config.hpp"
 
 namespace evaluate {
@@ -48,11 +50,11 @@ template <class Cache>
 class CacheStore final : public Store {
  public:
   explicit CacheStore(StoreRequest const& request)
-      : cache_(make_config(request)),
-        batch_(cache_.batch({})),
-        num_query_heads_(request.model.heads),
-        elements_per_token_(2.0 * request.model.layers * request.model.kv_heads * request.model.head_dim),
-        threads_(request.threads) {}
+      : cache_(serve::cache_config(
+            request.model,
+            request.num_sequences * folio::blocks_for(request.max_tokens, Cache::Blocks::block_size(0)))),
+        steps_(cache_, request.model.heads, request.threads),
+        elements_per_token_(2.0 * request.model.layers * request.model.kv_heads * request.model.head_dim) {}
 
   [[nodiscard]] double bits_per_element() const override { return 8 * cache_.bytes_per_token() / elements_per_token_; }
 
@@ -68,33 +70,18 @@ class CacheStore final : public Store {
       sequences_[i].extend(num_new[i]);
       items.emplace_back(&sequences_[i]);
     }
-    cache_.batch(items, batch_);
-    plan_ = folio::ops::plan_attention(batch_.view(), num_query_heads_, {}, {threads_, &workspace_});
+    steps_.begin(items);
   }
 
   void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) override {
-    folio::ops::append(batch_.view(), layer, k, v, threads_);
-    folio::ops::attend(*plan_, layer, folio::AttentionIo{q, num_query_heads_, out});
+    steps_.attend(layer, q, k, v, out);
   }
 
  private:
-  static folio::CacheConfig make_config(StoreRequest const& request) {
-    folio::CacheConfig config;
-    config.num_blocks = {request.num_sequences * folio::blocks_for(request.max_tokens, Cache::Blocks::block_size(0))};
-    config.layers = request.model.layers;
-    config.kv_heads = request.model.kv_heads;
-    config.window = request.model.window;
-    return config;
-  }
-
   Cache cache_;
-  folio::Batch<typename Cache::View> batch_;
+  serve::HostSteps<Cache> steps_;
   std::vector<folio::Sequence> sequences_;
-  std::int32_t num_query_heads_;
   double elements_per_token_;
-  folio::Executor threads_;
-  folio::AttentionWorkspace workspace_;
-  std::optional<folio::AttentionPlan> plan_;
 };
 
 }  // namespace evaluate

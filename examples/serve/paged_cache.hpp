@@ -4,6 +4,7 @@
 // What the engine needs of a cache, without the cache's type: one scheduler serves blocks in host memory and on a GPU.
 
 #include <cstdint>
+#include <folio/eviction/fair.hpp>
 #include <folio/folio.hpp>
 #include <folio/prefix/batched_lookup.hpp>
 #include <memory>
@@ -12,6 +13,8 @@
 #include <vector>
 
 #include "block_budget.hpp"
+#include "caches/cache_for.hpp"
+#include "caches/host_steps.hpp"
 #include "engine.hpp"
 #include "llama_config.hpp"
 
@@ -68,6 +71,11 @@ struct CacheRequest {
   EngineOptions const& options;
 };
 
+/// The caches of serve: prefixes are kept; the least recently used go first, of the tenant that keeps the most for its
+/// share.
+template <std::int32_t HeadDim, class... Policies>
+using PrefixCacheFor = CacheFor<HeadDim, folio::FairEviction<folio::LruEviction>, Policies...>;
+
 /// The part of a PagedCache that does not depend on where the blocks are.
 template <class Cache>
 class PagedCacheOf : public PagedCache {
@@ -98,22 +106,13 @@ class PagedCacheOf : public PagedCache {
   /// Throws BadInput when the longest request alone does not fit.
   explicit PagedCacheOf(CacheRequest const& request)
       : PagedCache(make_budget(request)),
-        cache_(make_config(request.model, budget().num_blocks(request.prompts, request.options))) {}
+        cache_(cache_config(request.model, budget().num_blocks(request.prompts, request.options))) {}
 
   Cache cache_;
 
  private:
-  static folio::CacheConfig make_config(LlamaConfig const& model, std::int64_t num_blocks) {
-    folio::CacheConfig config;
-    config.num_blocks = {num_blocks};
-    config.layers = model.layers;
-    config.kv_heads = model.kv_heads;
-    config.window = model.window;
-    return config;
-  }
-
   static BlockBudget make_budget(CacheRequest const& request) {
-    folio::GroupShape const shape = Cache::resolve(make_config(request.model, 1)).front();
+    folio::GroupShape const shape = Cache::resolve(cache_config(request.model, 1)).front();
     return {shape, typename Cache::Map{shape}.block_bytes(), request.options.batch_tokens};
   }
 };

@@ -9,19 +9,13 @@
 #include <folio/quantizer/channel_tile.hpp>
 #include <folio/quantizer/two_sided_tile.hpp>
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "../formats.hpp"
 #include "../mixed_store.hpp"
+#include "caches/cache_for.hpp"
 
 namespace evaluate {
-
-/// One type serves models with and without a sliding window: a window of 2^31 - 1 tokens frees nothing.
-template <std::int32_t HeadDim, class... Policies>
-using CacheFor = folio::KvCache<
-    folio::Model<folio::ModelConfig{.head_dim = HeadDim, .groups = {folio::sliding_window(folio::dynamic)}}>,
-    Policies...>;
 
 namespace detail {
 
@@ -32,37 +26,38 @@ struct MixedFor {
   using Type = folio::MixedPrecisionCache<folio::KvCache<Layers, folio::F16>, folio::KvCache<Layers, Compressed...>>;
 };
 
-template <class... Policies, std::int32_t... Dims>
-std::unique_ptr<Store> make_store_of(StoreRequest const& request, std::integer_sequence<std::int32_t, Dims...>) {
-  std::unique_ptr<Store> store;
-  (void)((Dims == request.model.head_dim &&
-          (store = std::make_unique<CacheStore<CacheFor<Dims, Policies...>>>(request), true)) ||
-         ...);
-  return store;
-}
-
-template <class... Compressed, std::int32_t... Dims>
-std::unique_ptr<Store> make_mixed_store_of(StoreRequest const& request, Region region,
-                                           std::integer_sequence<std::int32_t, Dims...>) {
-  std::unique_ptr<Store> store;
-  (void)((Dims == request.model.head_dim &&
-          (store = std::make_unique<MixedStore<typename MixedFor<Dims, Compressed...>::Type>>(request, region),
-           true)) ||
-         ...);
-  return store;
+template <class... Compressed>
+std::unique_ptr<Store> make_mixed_store(StoreRequest const& request, Region region) {
+  return serve::for_head_dim<Store>(HeadDims(), request.model.head_dim, [&](auto dim) {
+    return std::make_unique<MixedStore<typename MixedFor<dim(), Compressed...>::Type>>(request, region);
+  });
 }
 
 }  // namespace detail
 
 template <class... Policies>
-std::unique_ptr<Store> make_store(StoreRequest const& request) {
-  return detail::make_store_of<Policies...>(request, HeadDims());
+std::unique_ptr<Store> make_cache_store(StoreRequest const& request) {
+  return serve::for_head_dim<Store>(HeadDims(), request.model.head_dim, [&](auto dim) {
+    return std::make_unique<CacheStore<serve::CacheFor<dim(), Policies...>>>(request);
+  });
+}
+
+/// Keys and values in one format.
+template <folio::QuantizerPolicy Q>
+std::unique_ptr<Store> make_rows_store(StoreRequest const& request) {
+  return make_cache_store<Q>(request);
 }
 
 /// Sinks and newest tokens in f16, the others as the policies say.
 template <class... Compressed>
-std::unique_ptr<Store> make_mixed_store(StoreRequest const& request, Region region = {}) {
-  return detail::make_mixed_store_of<Compressed...>(request, region, HeadDims());
+std::unique_ptr<Store> make_mixed_store(StoreRequest const& request) {
+  return detail::make_mixed_store<Compressed...>(request, {});
+}
+
+/// The newest tokens alone in f16.
+template <class... Compressed>
+std::unique_ptr<Store> make_tail_store(StoreRequest const& request) {
+  return detail::make_mixed_store<Compressed...>(request, {.sinks = 0, .recent_window = 64});
 }
 
 template <folio::QuantizerPolicy Q>

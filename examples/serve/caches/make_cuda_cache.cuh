@@ -5,14 +5,13 @@
 #include <memory>
 
 #include "../device_cache.cuh"
-#include "cache_for.hpp"
 
 namespace serve {
 
 template <class Dims, class... Quantizers>
 std::unique_ptr<PagedCache> make_cuda_cache(CacheRequest const& request) {
-  return for_head_dim(Dims(), request.model.head_dim, [&](auto dim) {
-    return std::make_unique<DeviceCache<CacheFor<dim(), Quantizers..., folio::DeviceAllocator>>>(request);
+  return for_head_dim<PagedCache>(Dims(), request.model.head_dim, [&](auto dim) {
+    return std::make_unique<DeviceCache<PrefixCacheFor<dim(), Quantizers..., folio::DeviceAllocator>>>(request);
   });
 }
 

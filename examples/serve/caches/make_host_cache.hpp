@@ -5,15 +5,15 @@
 #include <memory>
 
 #include "../host_cache.hpp"
-#include "cache_for.hpp"
 #include "caches.hpp"
 
 namespace serve {
 
 template <class... Quantizers>
 std::unique_ptr<PagedCache> make_host_cache(CacheRequest const& request) {
-  return for_head_dim(HeadDims(), request.model.head_dim,
-                      [&](auto dim) { return std::make_unique<HostCache<CacheFor<dim(), Quantizers...>>>(request); });
+  return for_head_dim<PagedCache>(HeadDims(), request.model.head_dim, [&](auto dim) {
+    return std::make_unique<HostCache<PrefixCacheFor<dim(), Quantizers...>>>(request);
+  });
 }
 
 }  // namespace serve

@@ -1,0 +1,53 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A model's steps over a cache in host memory: serve's and evaluate's.
+
+#include <cstdint>
+#include <folio/folio.hpp>
+#include <optional>
+#include <span>
+
+#include "../llama_config.hpp"
+
+namespace serve {
+
+/// What a cache of `num_blocks` blocks is told of a model at run time.
+[[nodiscard]] inline folio::CacheConfig cache_config(LlamaConfig const& model, std::int64_t num_blocks) {
+  folio::CacheConfig config;
+  config.num_blocks = {num_blocks};
+  config.layers = model.layers;
+  config.kv_heads = model.kv_heads;
+  config.window = model.window;
+  return config;
+}
+
+/// Writes a step's keys and values to a cache, and computes the attention over it, which is planned once a step for all
+/// layers. Batches, chunks and threads change no bit of it. The cache outlives it.
+template <class Cache>
+class HostSteps {
+ public:
+  HostSteps(Cache& cache, std::int32_t num_query_heads, folio::Executor threads)
+      : cache_(cache), batch_(cache.batch({})), num_query_heads_(num_query_heads), threads_(threads) {}
+
+  /// The tokens that these sequences got last are the step's queries, in this order.
+  void begin(std::span<folio::BatchItem const> items) {
+    cache_.batch(items, batch_);
+    plan_ = folio::ops::plan_attention(batch_.view(), num_query_heads_, {}, {threads_, &workspace_});
+  }
+
+  void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) {
+    folio::ops::append(batch_.view(), layer, k, v, threads_);
+    folio::ops::attend(*plan_, layer, folio::AttentionIo{q, num_query_heads_, out});
+  }
+
+ private:
+  Cache& cache_;
+  folio::Batch<typename Cache::View> batch_;
+  std::int32_t num_query_heads_;
+  folio::Executor threads_;
+  folio::AttentionWorkspace workspace_;
+  std::optional<folio::AttentionPlan> plan_;
+};
+
+}  // namespace serve

@@ -83,7 +83,8 @@ TEST_CASE("keys that were chosen to collide cost what any keys cost") {
   std::vector<std::uint64_t> const chosen = crafted(count, PublicHash()), random_ones = any_words(count);
   std::vector<std::uint64_t> in_a_row;
   for (std::size_t i = 0; i < count; ++i) in_a_row.push_back(std::uint64_t{1} << 32 | std::uint64_t{i} << 8);
-  CHECK(comparisons(chosen, PublicHash()) > 20 * comparisons(random_ones, PublicHash()));  // they are what they should be
+  CHECK(comparisons(chosen, PublicHash()) >
+        20 * comparisons(random_ones, PublicHash()));  // they are what they should be
   for (int repeat = 0; repeat < 5; ++repeat) {
     KeyedHash const hash;  // of a secret that nobody has chosen
     INFO("secret " << hash.secret.high << ' ' << hash.secret.low << ' ' << hash.secret.offset);

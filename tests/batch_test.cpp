@@ -46,10 +46,11 @@ std::vector<std::int32_t> row(BatchTables const& tables, std::int32_t i, int gro
 std::vector<std::int64_t> contents(BatchTables const& tables, int num_groups) {
   std::vector<std::int64_t> all{tables.num_sequences(), tables.num_query_tokens()};
   auto const add = [&](auto values) { all.insert(all.end(), values.begin(), values.end()); };
-  add(tables.lengths());
+  add(tables.end_positions());
   add(tables.query_starts());
   for (int g = 0; g < num_groups; ++g) {
     all.push_back(tables.table_width(g));
+    add(tables.lengths(g));
     add(tables.block_table(g));
     add(tables.slots(g));
   }
@@ -159,6 +160,44 @@ TEST_CASE("each group has tables of its own") {
   CHECK(row(batch, 0, 1) == std::vector<std::int32_t>{1, 5, 2, 3, 4});  // without what left the window
   CHECK(batch.slots(0)[0] == std::int64_t{block_ids(s, 0)[3]} * 4 + 2);
   CHECK(batch.slots(1)[0] == std::int64_t{block_ids(s, 1)[7]} * 2);
+}
+
+TEST_CASE("each group has the length of what it stores, and slots after that") {
+  WindowCache cache({.num_blocks = {32, 32}});
+  Sequence s = cache.create(22), whole = cache.create(3);
+  s.cut(4, 8);
+  s.extend(2);
+  auto const batch = cache.batch({&s, &whole});
+  CHECK(copy_of(batch.lengths(0)) == std::vector<std::int32_t>{16, 3});
+  CHECK(copy_of(batch.lengths(1)) == std::vector<std::int32_t>{24, 3});
+  CHECK(copy_of(batch.end_positions()) == std::vector<std::int32_t>{24, 3});
+  CHECK(row(batch, 0, 0) == block_ids(s, 0));
+  CHECK(batch.slots(0)[0] == std::int64_t{block_ids(s, 0)[3]} * 4 + 2);
+  CHECK(batch.slots(1)[0] == std::int64_t{block_ids(s, 1)[11]} * 2);
+  auto const view = batch.view();
+  CHECK(view.sequence_in<0>(0, 0).num_tokens() == 16);
+  CHECK(view.sequence_in<1>(0, 0).num_tokens() == 24);
+  CHECK(view.end_position(0) == 24);
+  CHECK(view.sequence_in<0>(0, 0).first_query() == 14);
+  s.cut(0, 4);
+  CHECK(batch.is_stale());
+  Cache plain({.num_blocks = {8}});
+  Sequence t = plain.create(24);
+  t.cut(4, 8);
+  REQUIRE_NOTHROW(plain.batch({{&t, 12}}));
+  REQUIRE_THROWS_WITH(plain.batch({{&t, 13}}), contains("the first query token of sequence 0 is 11 of 24, before the "
+                                                        "end of the gap in layer group 0 at 12"));
+}
+
+TEST_CASE("a view whose groups have no lengths has those of the sequences") {
+  Cache cache({.num_blocks = {8}});
+  Sequence s = cache.create(6);
+  auto const batch = cache.batch({&s});
+  folio::GroupTable group = batch.view().group(0);
+  group.lengths = nullptr;
+  std::int32_t const length = 5;
+  Cache::View const view({group}, &length, batch.query_starts().data(), 1, 5);
+  CHECK(view.sequence(0, 0).num_tokens() == 5);
 }
 
 TEST_CASE("padding rows are empty: length 0, no query tokens, null blocks, slots of -1") {

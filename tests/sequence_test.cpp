@@ -780,3 +780,132 @@ TEMPLATE_TEST_CASE_SIG("windows keep what is seen, with forks, steps of any size
   CHECK(cache.num_free_blocks(0) == 64);
   CHECK(cache.num_free_blocks(1) == 64);
 }
+
+// Gaps: a list of blocks has its own length
+
+TEST_CASE("a cut takes whole blocks out of one group, and positions go on") {
+  Ledger ledger({group(4), group(2)}, {16, 16});
+  Sequence s = ledger.create(18);
+  std::vector<BlockId> blocks(s.blocks().begin(), s.blocks().end());
+  s.cut(4, 8);
+  CHECK(s.num_tokens() == 18);
+  CHECK(s.num_stored_tokens(0) == 10);
+  CHECK(s.num_stored_tokens(1) == 18);
+  CHECK(s.num_exact_tokens() == 4);
+  CHECK(s.num_new_tokens() == 6);  // those after the gap
+  blocks.erase(blocks.begin() + 1, blocks.begin() + 3);
+  CHECK(std::vector<BlockId>(s.blocks().begin(), s.blocks().end()) == blocks);
+  CHECK(ledger.num_free() == 13);
+  s.extend(3);
+  CHECK(s.num_tokens() == 21);
+  CHECK(s.num_stored_tokens() == 13);
+  CHECK(s.blocks().size() == 4);
+  CHECK(s.blocks(1).size() == 11);
+  s.cut(0, 4);  // a gap is one interval
+  CHECK(s.num_exact_tokens() == 0);
+  s.cut(0, 0);
+  CHECK(s.num_stored_tokens() == 9);
+}
+
+TEST_CASE("a sequence with a gap is truncated after it, or before it as a whole") {
+  Ledger ledger({group(4), group(2)}, {32, 32});
+  Sequence s = ledger.create(30);
+  s.cut(8, 8);
+  s.cut(12, 4);  // tokens 20 to 24: of those between 8 and 24 nobody tells where they are
+  REQUIRE_THROWS_WITH(s.truncate(23), contains("cannot truncate to 23 tokens: of tokens 8 to 24 layer group 0 stores "
+                                               "some no more: 18 of 30"));
+  REQUIRE_THROWS_AS(s.truncate(9), folio::Error);
+  CHECK(s.num_stored_tokens() == 18);
+  Sequence child = s.fork();
+  s.truncate(24);
+  CHECK(s.num_stored_tokens() == 12);
+  CHECK(s.num_stored_tokens(1) == 24);
+  CHECK(s.num_new_tokens() == 0);
+  s.truncate(8);
+  CHECK(s.num_stored_tokens() == 8);
+  CHECK(s.num_exact_tokens() == 8);
+  s.extend(5);
+  CHECK(s.num_exact_tokens() == 13);  // the gap is forgotten
+  s.truncate(9);
+  CHECK(child.num_stored_tokens() == 18);
+  REQUIRE_THROWS_AS(child.truncate(23), folio::Error);
+  child.release();
+  s.release();
+  CHECK(ledger.num_free() == 32);
+  CHECK(ledger.num_free(1) == 32);
+  Sequence next = ledger.create(6);  // in the state of one with a gap
+  CHECK(next.num_exact_tokens() == 6);
+  CHECK(next.num_stored_tokens() == 6);
+}
+
+TEST_CASE("a truncation to where a gap ends keeps it, though nothing is stored after it") {
+  Ledger ledger({group(4)}, {8});
+  Sequence s = ledger.create(14);
+  s.cut(8, 4);
+  s.truncate(12);
+  CHECK(s.num_stored_tokens() == 8);
+  CHECK(s.num_exact_tokens() == 8);
+  s.extend(1);
+  CHECK(s.num_tokens() == 13);
+  CHECK(s.num_stored_tokens() == 9);
+  REQUIRE_THROWS_AS(s.truncate(10), folio::Error);
+}
+
+TEST_CASE("what is kept after a compaction is known at its ends") {
+  Ledger ledger({group(4)}, {16});
+  Sequence s = ledger.create(20);
+  s.extend(10);
+  std::uint64_t const generation = s.state().generation;
+  s.keep({.num_tokens = 12, .num_first = 3, .num_last = 4});
+  CHECK(s.state().generation != generation);
+  CHECK(s.num_tokens() == 30);
+  CHECK(s.num_stored_tokens() == 12);
+  CHECK(s.blocks().size() == 3);
+  CHECK(s.num_exact_tokens() == 3);
+  CHECK(s.num_new_tokens() == 4);
+  std::uint64_t const kept = s.state().generation;
+  s.keep({.num_tokens = 12});  // as it is
+  CHECK(s.num_exact_tokens() == 3);
+  CHECK(s.state().generation == kept);
+  s.truncate(26);
+  CHECK(s.num_stored_tokens() == 8);
+  REQUIRE_THROWS_AS(s.truncate(25), folio::Error);
+  s.truncate(3);
+  CHECK(s.num_stored_tokens() == 3);
+}
+
+TEST_CASE("cut and keep refuse what there is not, parts of blocks and windows, in a sentence") {
+  Ledger ledger({group(4), group(4, 6)}, {16, 16});
+  Sequence s = ledger.create(18);
+  auto const before = snapshot(ledger.store);
+  REQUIRE_THROWS_WITH(s.cut(4, 16), contains("cannot cut 16 tokens from 4 on: layer group 0 stores 18 of the "
+                                             "sequence's 18"));
+  REQUIRE_THROWS_WITH(s.cut(2, 4), contains("cut takes whole blocks, of 4 tokens in layer group 0"));
+  REQUIRE_THROWS_AS(s.cut(4, 2), folio::Error);
+  REQUIRE_THROWS_AS(s.cut(-4, 4), folio::Error);
+  REQUIRE_THROWS_AS(s.cut(4, -4), folio::Error);
+  REQUIRE_THROWS_AS(s.cut(most_tokens - 3, 4), folio::Error);
+  REQUIRE_THROWS_WITH(s.cut(4, 4, 1), contains("layer group 1 has a window of 6, which is what it keeps"));
+  REQUIRE_THROWS_AS(s.cut(0, 4, 2), folio::Error);
+  REQUIRE_THROWS_WITH(s.keep({.num_tokens = 19}), contains("cannot keep 19 tokens"));
+  REQUIRE_THROWS_AS(s.keep({.num_tokens = 8, .num_first = 5, .num_last = 4}), folio::Error);
+  REQUIRE_THROWS_AS(s.keep({.num_tokens = -1}), folio::Error);
+  REQUIRE_THROWS_AS(s.keep({.num_tokens = 8, .num_first = -1, .num_last = 4}), folio::Error);
+  REQUIRE_THROWS_AS(s.keep({.num_tokens = 8, .num_first = most_tokens, .num_last = most_tokens}), folio::Error);
+  REQUIRE_THROWS_AS(s.keep({.num_tokens = 8}, 1), folio::Error);
+  CHECK(snapshot(ledger.store) == before);
+}
+
+TEST_CASE("an extension takes blocks for what a group stores, not for positions") {
+  Ledger ledger({group(4), group(2)}, {8, 32});
+  Sequence s = ledger.create(30);
+  CHECK_FALSE(s.can_extend(3));
+  s.cut(4, 24);
+  CHECK(s.num_blocks_to_extend(3) == 1);
+  CHECK(s.num_blocks_to_extend(3, 1) == 2);
+  Sequence child = s.fork();
+  child.extend(1);  // into the last block, which both have
+  CHECK(ledger.copies.size() == 1);
+  CHECK(child.num_stored_tokens() == 7);
+  CHECK(s.num_stored_tokens() == 6);
+}

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/detail/cache_state.hpp>
+#include <folio/detail/sequence_checks.hpp>
 #include <folio/detail/table_buffer.hpp>
 #include <folio/detail/table_places.hpp>
 #include <folio/error.hpp>
@@ -35,7 +36,8 @@ struct BatchItem {
 /// Block tables of a step, with its lengths, query starts and slots, all in one buffer, so that one copy takes them to
 /// a device.
 ///
-/// The buffer holds the block table of each group, the lengths, the query starts, and the slots of each group. Where
+/// The buffer holds the block table of each group, the lengths, those of each group, the query starts, and the slots of
+/// each group. Where
 /// each begins follows from the numbers of sequences, query tokens and blocks of a row alone: with a padding that fixes
 /// them, every step's buffer is alike. Then what a smaller step leaves of a larger one is made padding again, and
 /// nothing else of the padding is touched.
@@ -95,9 +97,13 @@ class BatchTables {
 
   [[nodiscard]] std::int32_t num_sequences() const noexcept { return places_.num_sequences; }
   [[nodiscard]] std::int32_t num_query_tokens() const noexcept { return places_.num_query_tokens; }
-  /// [num_sequences] tokens of each sequence, its queries included.
-  [[nodiscard]] std::span<std::int32_t const> lengths() const noexcept {
-    return array<std::int32_t>(places_.lengths, num_sequences());
+  /// [num_sequences] positions of each sequence, its queries included: where it ends.
+  [[nodiscard]] std::span<std::int32_t const> end_positions() const noexcept {
+    return array<std::int32_t>(places_.end_positions, num_sequences());
+  }
+  /// [num_sequences] tokens of each sequence that layer group `group` stores, its queries included.
+  [[nodiscard]] std::span<std::int32_t const> lengths(int group = 0) const {
+    return array<std::int32_t>(checked_group(group).lengths, num_sequences());
   }
   /// [num_sequences + 1] where each sequence's query tokens begin among those of the batch.
   [[nodiscard]] std::span<std::int32_t const> query_starts() const noexcept {
@@ -123,9 +129,13 @@ class BatchTables {
   [[nodiscard]] View view_over(std::byte const* begin, CacheState const& cache) const {
     GroupTable tables[View::num_groups];
     for (std::size_t g = 0; g < std::size_t{View::num_groups}; ++g)
-      tables[g] = {cache.pools[g], at<std::int32_t>(begin, places_.groups[g].blocks),
-                   at<std::int64_t>(begin, places_.groups[g].slots), places_.groups[g].width, cache.shapes[g]};
-    return View(tables, at<std::int32_t>(begin, places_.lengths), at<std::int32_t>(begin, places_.query_starts),
+      tables[g] = {cache.pools[g],
+                   at<std::int32_t>(begin, places_.groups[g].blocks),
+                   at<std::int64_t>(begin, places_.groups[g].slots),
+                   places_.groups[g].width,
+                   cache.shapes[g],
+                   at<std::int32_t>(begin, places_.groups[g].lengths)};
+    return View(tables, at<std::int32_t>(begin, places_.end_positions), at<std::int32_t>(begin, places_.query_starts),
                 num_sequences(), num_query_tokens());
   }
 
@@ -140,8 +150,9 @@ class BatchTables {
   struct Source {
     SequenceState const* state;  // lives as long as the store
     std::uint64_t generation;
-    std::int32_t num_tokens, num_queries;
-    [[nodiscard]] std::int32_t first_query() const { return num_tokens - num_queries; }
+    std::int32_t num_queries;
+    /// Among the tokens that group `g` stores.
+    [[nodiscard]] std::int32_t first_query(int g) const { return state->lists[g].num_tokens - num_queries; }
   };
   /// What is in a row of a block table before its padding.
   struct Row {
@@ -171,8 +182,7 @@ class BatchTables {
     if (n < 0 || n > s.num_tokens())
       throw Error("folio: sequence " + std::to_string(to_int(s.id())) + " has " + std::to_string(s.num_tokens()) +
                   " tokens, so it cannot have " + std::to_string(n) + " query tokens");
-    for (int g = 0; n > 0 && g < store.num_groups(); ++g)
-      if (store.shape(g).window != 0) check_window(store.shape(g), g, s, n);
+    for (int g = 0; n > 0 && g < store.num_groups(); ++g) check_queries(s.state(), g, store.shape(g), n);
     return n;
   }
   static std::int32_t checked_total(std::int64_t num_queries) {
@@ -180,17 +190,6 @@ class BatchTables {
       throw Error("folio: a batch has at most 2147483647 query tokens, not " + std::to_string(num_queries));
     return static_cast<std::int32_t>(num_queries);
   }
-  static void check_window(GroupShape const& shape, int g, Sequence const& s, std::int32_t n) {
-    // Blocks are given back from the end of the sinks' on, so the first one after those tells.
-    std::int32_t const first =
-        std::max(shape.window_begin(s.num_tokens() - n) / shape.block_size, blocks_for(shape.sinks, shape.block_size));
-    std::span<BlockId const> const blocks = s.blocks(g);
-    if (index(first) < blocks.size() && blocks[index(first)] == null_block)
-      throw Error("folio: the first query token of sequence " + std::to_string(to_int(s.id())) +
-                  " sees tokens that layer group " + std::to_string(g) + " gave back when they left its window; " +
-                  "take fewer query tokens");
-  }
-
   /// Checks all, and has memory for it. Leaves the step's sequences in next_sources_.
   [[nodiscard]] TablePlaces prepared(SequenceStore const& store, std::span<BatchItem const> items,
                                      BatchPadding const& padding) {
@@ -200,7 +199,7 @@ class BatchTables {
     for (BatchItem const& item : items) {
       std::int32_t const n = checked_queries(store, item);
       SequenceState const& state = item.sequence->state();
-      next_sources_.push_back({&state, state.generation, state.num_tokens, n});
+      next_sources_.push_back({&state, state.generation, n});
     }
     TablePlaces const places = place(store, padding);
     check_once();
@@ -220,7 +219,7 @@ class BatchTables {
       std::int64_t longest = 0;
       for (Source const& source : next_sources_)
         longest = std::max(longest, static_cast<std::int64_t>(source.state->lists[g].blocks.size()) -
-                                        hidden_blocks(shape, source.first_query()));
+                                        hidden_blocks(shape, source.first_query(g)));
       widths[index(g)] = row_width(shape, padding, num_queries, longest);
     }
     std::int64_t const rows =
@@ -288,7 +287,7 @@ class BatchTables {
   Row fill_row(GroupShape const& shape, int g, std::size_t i, std::int64_t begin, Changes& changes) {
     Source const& source = next_sources_[i];
     std::vector<BlockId> const& blocks = source.state->lists[g].blocks;
-    std::int32_t const hidden = hidden_blocks(shape, source.first_query());
+    std::int32_t const hidden = hidden_blocks(shape, source.first_query(g));
     std::int32_t const sinks = hidden > 0 ? blocks_for(shape.sinks, shape.block_size) : 0;
     Row const now{static_cast<std::int32_t>(blocks.size()) - hidden, hidden};
     Row const& before = row(i, g);
@@ -305,10 +304,15 @@ class BatchTables {
 
   template <class Changes>
   void fill_lengths(Changes& changes) {
-    TableBuffer::Writer<std::int32_t, Changes> lengths(buffer_, changes, places_.lengths / 4);
-    for (Source const& source : next_sources_) lengths.add(source.num_tokens);
-    for (std::size_t i = next_sources_.size(); i < sources_.size(); ++i) lengths.add(0);
-    lengths.flush();
+    auto const fill = [&](std::int64_t place, auto const& length_of) {
+      TableBuffer::Writer<std::int32_t, Changes> lengths(buffer_, changes, place / 4);
+      for (Source const& source : next_sources_) lengths.add(length_of(*source.state));
+      for (std::size_t i = next_sources_.size(); i < sources_.size(); ++i) lengths.add(0);
+      lengths.flush();
+    };
+    fill(places_.end_positions, [](SequenceState const& state) { return state.num_tokens; });
+    for (int g = 0; g < num_groups_; ++g)
+      fill(places_.groups[index(g)].lengths, [g](SequenceState const& state) { return state.lists[g].num_tokens; });
     TableBuffer::Writer<std::int32_t, Changes> query_starts(buffer_, changes, places_.query_starts / 4);
     std::int32_t start = 0;
     query_starts.add(start);
@@ -324,10 +328,11 @@ class BatchTables {
     for (Source const& source : next_sources_) {
       std::vector<BlockId> const& blocks = source.state->lists[g].blocks;
       std::size_t block = blocks.size() - 1;  // if the queries begin there, as they mostly do: without a division
-      std::int32_t slot = source.first_query() - static_cast<std::int32_t>(block) * block_size;
+      std::int32_t const first = source.first_query(g);
+      std::int32_t slot = first - static_cast<std::int32_t>(block) * block_size;
       if (slot < 0) {
-        block = index(source.first_query() / block_size);
-        slot = source.first_query() % block_size;
+        block = index(first / block_size);
+        slot = first % block_size;
       }
       for (std::int32_t left = source.num_queries; left > 0; --left, ++slot) {
         if (slot == block_size) {

@@ -180,7 +180,7 @@ class Reservation {
     for (BlockId const block : state.lists[g].blocks)
       own += block != null_block && !store_->pool(g).is_shared(block) ? 1 : 0;
     std::int64_t const held =
-        most_blocks_held(shape, state.num_tokens + num_tokens, std::int64_t{step} + store_->slack());
+        most_blocks_held(shape, state.lists[g].num_tokens + num_tokens, std::int64_t{step} + store_->slack());
     return std::max(std::int64_t{0}, held - own);
   }
 

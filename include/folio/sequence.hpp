@@ -41,7 +41,20 @@ class Sequence {
   /// Whether this handle owns a sequence.
   [[nodiscard]] explicit operator bool() const noexcept { return state_ != nullptr; }
   [[nodiscard]] SequenceId id() const { return state().id; }
+  /// Tokens that it was extended by: the position of the next one.
   [[nodiscard]] std::int32_t num_tokens() const { return state().num_tokens; }
+  /// How many of them layer group `group` stores: all, but for what cut and keep took out. With a window it counts what
+  /// was given back, too.
+  [[nodiscard]] std::int32_t num_stored_tokens(int group = 0) const {
+    SequenceState const& s = state();
+    check_group(group, store_->num_groups());
+    return s.lists[group].num_tokens;
+  }
+  /// The first tokens that cut and keep left whole in every layer group: what can be inserted as a prefix.
+  [[nodiscard]] std::int32_t num_exact_tokens() const {
+    SequenceState const& s = state();
+    return s.num_exact_tokens(store_->num_groups());
+  }
   /// Cached tokens: so many of its first tokens the cache had when it was created, and they are still there; they need
   /// no computing. A truncation to fewer tokens lowers it for good.
   [[nodiscard]] std::int32_t num_cached_tokens() const { return state().num_cached_tokens; }
@@ -102,13 +115,36 @@ class Sequence {
   }
 
   /// Keeps the first `num_tokens` tokens (speculative decoding: takes back what was not accepted). Always possible
-  /// without window groups. With them always down to the greatest length from which the sequence was ever extended,
-  /// less CacheConfig::tokens_in_flight: the tokens of the last extension, and so many before them. A truncation moves
-  /// that bound nowhere, for what has left the window does not come back. Throws Error, and changes nothing, when that
-  /// is more than there are, or when a window group no longer has what the next token would see.
+  /// without window groups, but inside a gap that cut or keep made. With them always down to the greatest length from
+  /// which the sequence was ever extended, less CacheConfig::tokens_in_flight: the tokens of the last extension, and so
+  /// many before them. A truncation moves that bound nowhere, for what has left the window does not come back. Throws
+  /// Error, and changes nothing, when that is more than there are, or when a window group no longer has what the next
+  /// token would see.
   void truncate(std::int32_t num_tokens) {
     SequenceState& s = own_state();
     store_->truncate(s, num_tokens);
+  }
+
+  /// Token eviction by place (StreamingLLM): takes stored tokens [first, first + num_tokens) out of layer group
+  /// `group`, in whole blocks. Those after them close up in their blocks and keep their positions, which keys were made
+  /// for: num_tokens() stays, and slots ascend with positions. Shared blocks can go as others. Afterwards a truncation
+  /// is possible up to the first token that is gone, and from the last one on; prefixes are kept up to the first one;
+  /// and a step's queries are after the last one. Batches made before are stale. Throws Error, and changes nothing, for
+  /// tokens that are not stored, parts of blocks, and groups with a window. Cost: O(blocks).
+  void cut(std::int32_t first, std::int32_t num_tokens, int group = 0) {
+    SequenceState& s = own_state();
+    check_group(group, store_->num_groups());
+    store_->cut(s, group, first, num_tokens);
+  }
+
+  /// Token eviction by choice (H2O, SnapKV), after ops::compact moved what stays of layer group `group` to its front,
+  /// in its order: keeps the first `kept.num_tokens` stored tokens, and gives the blocks after them back. Everything
+  /// else as after cut: the gap goes from `kept.num_first` to `kept.num_last` tokens before the end. Throws Error, and
+  /// changes nothing, for more tokens than are stored, and groups with a window. Cost: O(blocks given up).
+  void keep(KeptTokens const& kept, int group = 0) {
+    SequenceState& s = own_state();
+    check_group(group, store_->num_groups());
+    store_->keep(s, group, kept);
   }
 
   /// Takes tokens [first, first + num_tokens) out, in whole blocks of every group; those after them close up. For

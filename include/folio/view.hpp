@@ -21,6 +21,7 @@ struct GroupTable {
   std::int64_t const* slots = nullptr;  ///< [num_query_tokens] where each new token goes; -1: nowhere
   std::int32_t width = 0;               ///< blocks in a row of the table
   GroupShape shape;
+  std::int32_t const* lengths = nullptr;  ///< [num_sequences] tokens stored in the group; null: all of each sequence's
 };
 
 /// How many blocks of a sequence a step has no use for: those between the sinks and the window of its first query,
@@ -182,7 +183,9 @@ class BlockView {
   std::int32_t first_token_, size_;
 };
 
-/// Sequence view: one sequence in one layer. Logically its tokens are contiguous; physically they are in blocks.
+/// Sequence view: one sequence in one layer. Logically its stored tokens are contiguous; physically they are in blocks.
+/// A token's number is its place among those that the layer's group stores, which ascend with their positions: the
+/// position itself, but where tokens were taken out of the group.
 template <class View, int Group>
 class SequenceView {
  public:
@@ -196,9 +199,10 @@ class SequenceView {
         num_query_tokens_(num_query_tokens),
         num_hidden_(hidden_blocks(layer.shape(), num_tokens - num_query_tokens)) {}
 
+  /// Tokens that are stored, the queries included.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_tokens() const { return num_tokens_; }
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_query_tokens() const { return num_query_tokens_; }
-  /// The position of the first of this step's query tokens: they are the last ones of the sequence.
+  /// The first of this step's query tokens: they are the last ones of the sequence.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t first_query() const { return num_tokens_ - num_query_tokens_; }
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr Layer const& layer() const { return layer_; }
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr GroupShape shape() const { return layer_.shape(); }
@@ -290,7 +294,8 @@ class BlockTableView {
   static_assert(tiles_fit<M, Blocks, KeyQ>() && tiles_fit<M, Blocks, ValueQ>(),
                 "folio: a tile format's tile is one block: give BlockSize<Q::tile_tokens> to the caches that have it");
 
-  /// All pointers stay the caller's. `lengths`: [num_sequences]; `query_starts`: [num_sequences + 1], from 0.
+  /// All pointers stay the caller's. `lengths`: [num_sequences] positions of each sequence; `query_starts`:
+  /// [num_sequences + 1], from 0.
   FOLIO_HOST_DEVICE constexpr BlockTableView(GroupTable const (&groups)[std::size_t{num_groups}],
                                              std::int32_t const* lengths, std::int32_t const* query_starts,
                                              std::int32_t num_sequences, std::int32_t num_query_tokens)
@@ -298,7 +303,10 @@ class BlockTableView {
         query_starts_(query_starts),
         num_sequences_(num_sequences),
         num_query_tokens_(num_query_tokens) {
-    for (int g = 0; g < num_groups; ++g) groups_[g] = groups[g];
+    for (int g = 0; g < num_groups; ++g) {
+      groups_[g] = groups[g];
+      if (groups_[g].lengths == nullptr) groups_[g].lengths = lengths;
+    }
   }
 
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_sequences() const { return num_sequences_; }
@@ -306,6 +314,9 @@ class BlockTableView {
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_query_tokens() const { return num_query_tokens_; }
   /// The row of q at which the query tokens of sequence `i` begin.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t query_start(std::int32_t i) const { return query_starts_[i]; }
+  /// Where sequence `i` ends: the position of its next token, whatever its groups store. Its queries are the positions
+  /// before.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t end_position(std::int32_t i) const { return lengths_[i]; }
 
   /// Sequence `i` of the step, as `layer` of the model sees it. For models whose layers are all latent or none is.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto sequence(std::int32_t i, std::int32_t layer) const {
@@ -352,7 +363,7 @@ class BlockTableView {
       std::int32_t i, GroupTable const& table, std::int32_t index) const {
     // Both are positive, and unsigned numbers of 32 bits have a product of 64 in one instruction.
     std::uint64_t const begin = std::uint64_t{static_cast<std::uint32_t>(i)} * static_cast<std::uint32_t>(table.width);
-    return {LayerView<BlockTableView, Group>(table, index), table.blocks + begin, lengths_[i],
+    return {LayerView<BlockTableView, Group>(table, index), table.blocks + begin, table.lengths[i],
             query_starts_[i + 1] - query_starts_[i]};
   }
 

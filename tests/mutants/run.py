@@ -94,7 +94,11 @@ def program_names():
         parts = path.relative_to(tests).parts if path.parent != tests else ("core", path.name)
         names.add("_".join(part for part in parts if part != "snippets").removesuffix("_test.cpp"))
     for path in tests.rglob("CMakeLists.txt"):
-        names.update(re.findall(r"folio_add_(?:simt_)?test\((\w+)", path.read_text()))
+        text = path.read_text()
+        names.update(re.findall(r"folio_add_(?:simt_)?test\((\w+)", text))
+        for variable, values in re.findall(r"foreach\((\w+)(?: IN ITEMS)? ([^)]*)\)", text):
+            for name in re.findall(r"folio_add_(?:simt_)?test\((\w+)_\$\{%s\}" % variable, text):
+                names.update(f"{name}_{value}" for value in values.split())
     return names
 
 

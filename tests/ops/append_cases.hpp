@@ -73,7 +73,7 @@ void gather_everywhere(TwinCaches& twins) {
     for (std::int32_t i = 0; i < host.num_sequences(); ++i) {
       ops::with_group(host.view(), layer, [&](auto group, std::int32_t index) {
         GroupShape const& shape = twins.host().shape(group());
-        std::int32_t const length = host.lengths()[static_cast<std::size_t>(i)];
+        std::int32_t const length = host.lengths(group())[static_cast<std::size_t>(i)];
         std::int32_t const first = std::max(0, length - 11), n = length - first;
         auto const rows = static_cast<std::size_t>(n * shape.kv_heads);
         std::vector<float> keys(rows * static_cast<std::size_t>(shape.key_dim));
@@ -102,6 +102,7 @@ void append_and_gather(std::vector<std::int64_t> const& num_blocks) {
   for (std::int32_t const length : {0, 1, 16, 17, 37}) twins.add(length);
   append_everywhere<T>(twins, 80);  // more than there are: the rest have slot -1
   twins.fork(4);
+  twins.cut_blocks(4, 1, 1);  // its groups have different lengths
   twins.extend(5, 9);
   twins.extend(4, 2);
   append_everywhere<T>(twins, 0);

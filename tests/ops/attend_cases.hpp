@@ -202,6 +202,7 @@ void fill(Twins<Policies...>& twins, std::int32_t chunk) {
   for (std::int32_t const length : {1, 0, 16, 17, 61, 25}) twins.add(length);
   write_rows(twins, 0);
   twins.fork(4);
+  twins.cut_blocks(4, 1, 2);  // its groups have different lengths
   for (std::size_t i = 0; i < 7; ++i) twins.extend(i, i == 1 ? 0 : chunk + (i % 2 == 0 ? 0 : 4));
   write_rows(twins, 1);
 }

@@ -501,15 +501,22 @@ TEST_CASE("layers of several groups attend each in its own way") {
   folio::KvCache<folio::Model<model>, folio::BlockSizes<4, 3, 2>, folio::F32> cache({.num_blocks = {64, 64, 64}});
   folio::test::ModelSequence story(cache);
   for (int i = 0; i < 9; ++i) story.extend(1 + i % 3);
-  auto const batch = cache.batch({&story.sequence()});
-  auto const view = batch.view();
-  for (std::int32_t layer = 0; layer < 4; ++layer) {
-    CAPTURE(layer);
-    GroupShape const& shape = cache.shape(view.place(layer).group);
-    auto const q = random_floats(std::int64_t{view.num_query_tokens()} * 4 * shape.key_dim, 5);
-    Result const found = attend(view, layer, q, 4, {.scale = 0.2F});
-    CHECK(folio::test::difference(folio::test::naive_attention(view, layer, q.data(), 4, {.scale = 0.2F}), found.out,
-                                  found.lse) == "");
+  for (bool const has_gaps : {false, true}) {
+    if (has_gaps) {  // then each of its own length as well
+      story->cut(4, 8, 0);
+      story->cut(2, 2, 2);
+      story.extend(3);
+    }
+    auto const batch = cache.batch({&story.sequence()});
+    auto const view = batch.view();
+    for (std::int32_t layer = 0; layer < 4; ++layer) {
+      CAPTURE(layer);
+      GroupShape const& shape = cache.shape(view.place(layer).group);
+      auto const q = random_floats(std::int64_t{view.num_query_tokens()} * 4 * shape.key_dim, 5);
+      Result const found = attend(view, layer, q, 4, {.scale = 0.2F});
+      CHECK(folio::test::difference(folio::test::naive_attention(view, layer, q.data(), 4, {.scale = 0.2F}), found.out,
+                                    found.lse) == "");
+    }
   }
 }
 

@@ -214,7 +214,9 @@ TEST_CASE("scored, chosen, compacted and truncated, a sequence holds exactly the
   std::vector<float> const old_scores = scores;
   folio::ops::compact(prompt.view(), 0, {kept.data(), counts.data(), k, 2, 2});
   folio::ops::compact_elements(scores.data(), 4, length, kept.data(), counts.data(), k, 0.0F);
-  a.truncate(k);
+  a.keep({.num_tokens = k, .num_first = 2, .num_last = 4});
+  CHECK(a.num_tokens() == length);
+  CHECK(a.num_stored_tokens() == k);
   CHECK(a.blocks().size() == 3);
   CHECK(cache.num_free_blocks() == 37);
 

@@ -16,6 +16,12 @@ using ops::TopKOptions;
 
 constexpr ModelConfig tiny{.layers = 1, .kv_heads = 1, .head_dim = 8};
 using Twins = folio::test::Twins<Model<tiny>, F32>;
+constexpr ModelConfig two{.layers = 2,
+                          .kv_heads = 1,
+                          .head_dim = 8,
+                          .groups = {full_attention(), sliding_window(8)},
+                          .pattern = repeat_groups({0, 1})};
+using TwoGroups = folio::test::Twins<Model<two>, BlockSizes<8, 8>, F32>;
 
 /// Temporary storage of exactly the size that top_k asks for, aligned as it wants.
 struct Temporary {
@@ -57,14 +63,14 @@ class ForbiddenTails {
   std::vector<std::pair<float const*, std::size_t>> tails_;
 };
 
-void check(std::vector<std::int32_t> const& lengths, TopKOptions const& options, std::int32_t levels,
-           std::uint64_t seed) {
+template <class TwinCaches>
+void check(TwinCaches& twins, std::vector<std::int32_t> const& lengths, TopKOptions const& options,
+           std::int32_t levels, std::uint64_t seed) {
   CAPTURE(options.k, options.sinks, options.recent, levels, seed);
-  Twins twins({.num_blocks = {200}});
-  for (std::int32_t const n : lengths) twins.add(n);
+  using View = typename TwinCaches::View;
   auto const host = twins.host_batch();
   auto const device = twins.device_batch();
-  folio::test::SimtBatch<Twins::View> const on_device(device);
+  folio::test::SimtBatch<View> const on_device(device);
   auto const rows = static_cast<std::size_t>(options.layers * options.heads) * lengths.size();
   std::vector<float> const scores = scores_of(rows * static_cast<std::size_t>(options.max_tokens), levels);
   std::vector<std::int32_t> kept(rows * static_cast<std::size_t>(options.k)), counts(rows);
@@ -75,12 +81,19 @@ void check(std::vector<std::int32_t> const& lengths, TopKOptions const& options,
   Temporary const temporary(host.num_sequences(), options);
   ForbiddenTails const tails(device_scores, lengths, options);
   simt::streams(seed);
-  ops::top_k(DeviceView<Twins::View>(on_device.view()), device_scores.data(), options, device_kept.data(),
+  ops::top_k(DeviceView<View>(on_device.view()), device_scores.data(), options, device_kept.data(),
              device_counts.data(), temporary.memory.data(), temporary.bytes, nullptr);
   REQUIRE(simt::num_host_waits() == 0);
   cudaStreamSynchronize(nullptr);
   REQUIRE(device_counts.to_vector() == counts);
   REQUIRE(device_kept.to_vector() == kept);
+}
+
+void check(std::vector<std::int32_t> const& lengths, TopKOptions const& options, std::int32_t levels,
+           std::uint64_t seed) {
+  Twins twins({.num_blocks = {200}});
+  for (std::int32_t const n : lengths) twins.add(n);
+  check(twins, lengths, options, levels, seed);
 }
 
 }  // namespace
@@ -91,6 +104,14 @@ TEST_CASE("the same tokens on the device as on the host") {
   TopKOptions const options{
       .k = k, .max_tokens = 41, .heads = 2, .layers = 2, .sinks = std::min(k, 2), .recent = std::clamp(k - 2, 0, 3)};
   check({0, 1, 15, 16, 17, 40, 41}, options, levels, static_cast<std::uint64_t>(k));
+}
+
+TEST_CASE("the same tokens where a layer group stores fewer than another") {
+  TwoGroups twins({.num_blocks = {40, 40}});
+  for (std::int32_t const n : {30, 9, 33}) twins.add(n);
+  twins.cut_blocks(0, 1, 2);
+  check(twins, {14, 9, 33}, {.k = 6, .max_tokens = 33, .heads = 2}, 100, 1);
+  check(twins, {30, 9, 33}, {.k = 6, .max_tokens = 33, .group = 1}, 100, 2);
 }
 
 TEST_CASE("the same tokens of rows that are longer than a thread block") {

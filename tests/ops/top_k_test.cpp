@@ -128,6 +128,31 @@ TEST_CASE("rows of layers, sequences and heads, each of its sequence's length") 
   }
 }
 
+TEST_CASE("rows are as long as what their layer group stores") {
+  constexpr ModelConfig two{.layers = 2,
+                            .kv_heads = 1,
+                            .head_dim = 8,
+                            .groups = {folio::full_attention(), folio::full_attention()},
+                            .pattern = folio::repeat_groups({0, 1})};
+  folio::KvCache<folio::Model<two>, folio::BlockSizes<4, 4>, folio::F32> cache({.num_blocks = {8, 8}});
+  Sequence sequence = cache.create(12);
+  sequence.cut(4, 4, 1);
+  auto const batch = cache.batch({&sequence});
+  std::vector<float> const scores{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  std::vector<std::int32_t> kept(3), count(1);
+  folio::ops::top_k(batch.view(), scores.data(), {.k = 3, .max_tokens = 12}, kept.data(), count.data());
+  CHECK(kept == List{9, 10, 11});
+  folio::ops::top_k(batch.view(), scores.data(), {.k = 3, .max_tokens = 8, .group = 1}, kept.data(), count.data());
+  CHECK(kept == List{5, 6, 7});
+  REQUIRE_THROWS_WITH(
+      folio::ops::top_k(batch.view(), scores.data(), {.k = 3, .max_tokens = 8}, kept.data(), count.data()),
+      contains("12 tokens does not fit into rows of 8"));
+  for (std::int32_t const group : {-1, 2})
+    REQUIRE_THROWS_WITH(folio::ops::top_k(batch.view(), scores.data(), {.k = 3, .max_tokens = 12, .group = group},
+                                          kept.data(), count.data()),
+                        contains("(TopKOptions::group)"));
+}
+
 TEST_CASE("options that contradict each other are refused before anything is written") {
   std::vector<float> const scores(20);
   auto const run = [&](TopKOptions const& options) { return top_k({10, 4}, scores, options); };

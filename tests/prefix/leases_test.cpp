@@ -553,3 +553,22 @@ TEST_CASE("what a sequence with a window holds at the most is what planning says
     CHECK(cache.bytes_per_sequence(400) == 25 * cache.block_bytes(0) + most * cache.block_bytes(1));
   }
 }
+
+TEST_CASE("what a sequence cut is kept from eviction for nobody, and a prefix is what is before the cut") {
+  KvCache<Model<ModelConfig{.layers = 1, .kv_heads = 1, .head_dim = 8}>, BlockSize<4>, F32, LruEviction> cache(
+      {.num_blocks = {10}});
+  Symbols const prompt = count_from(0, 40);
+  Sequence sequence = cache.create(40);
+  CHECK(cache.insert(sequence, prompt) == 40);
+  CHECK(cache.num_obtainable_blocks() == 0);
+  sequence.cut(16, 20);  // blocks 4 to 8: cached for others, and nobody's
+  CHECK(sequence.num_exact_tokens() == 16);
+  CHECK(cache.num_cached_tokens(prompt) == 39);
+  CHECK(cache.num_obtainable_blocks() == 5);
+  sequence.extend(20);
+  CHECK(cache.num_obtainable_blocks() == 0);
+  CHECK(cache.num_cached_tokens(prompt) == 16);
+  CHECK(cache.insert(sequence, prompt) == 16);
+  Sequence other = cache.create(prompt);
+  CHECK(other.num_tokens() == 16);
+}

@@ -63,7 +63,7 @@ struct WornLruEviction : LruEviction {
 /// What programs have met, so that a test can see that they meet everything.
 struct PrefixProgramCounts {
   std::int64_t steps = 0, hits = 0, partial_hits = 0, evictions = 0, merges = 0, copies = 0, refusals = 0, pins = 0;
-  std::int64_t waits = 0, alone = 0, clearings = 0, failures = 0, reservations = 0;
+  std::int64_t waits = 0, alone = 0, clearings = 0, failures = 0, reservations = 0, cuts = 0;
 };
 
 /// Runs an operation of the library; a program that makes allocations fail has another one.
@@ -160,7 +160,8 @@ class PrefixProgram {
     if (dice < 63) return insert(one, any(one.story.size() + 1));
     if (dice < 64) return release_lease(one);
     if (dice < 69) return fork(one);
-    if (dice < 77) return truncate(one);
+    if (dice < 75) return truncate(one);
+    if (dice < 77) return cut(one);
     if (dice < 80) return release(one);
     if (dice < 82) return release_and_grow(one);
     if (dice < 83) return reserve(one);
@@ -201,8 +202,10 @@ class PrefixProgram {
       all.insert(all.end(), {to_int(s.id), s.num_tokens, s.num_new_tokens, s.num_cached_tokens,
                              s.prefix.pending != nullptr && !s.prefix.pending->counted, s.prefix.num_reported_units,
                              static_cast<std::int64_t>(s.generation)});
-      for (int g = 0; g < Cache::num_groups; ++g)
+      for (int g = 0; g < Cache::num_groups; ++g) {
+        all.insert(all.end(), {s.lists[g].num_tokens, s.lists[g].gap_begin, s.lists[g].gap_end});
         for (BlockId const block : one.story.sequence().blocks(g)) all.push_back(to_int(block));
+      }
     }
     SequenceCounters const& s = cache_.state()->store.counters();
     all.insert(all.end(), {s.created, s.released, s.appends, s.truncates, s.forks, s.copies, s.out_of_blocks});
@@ -354,7 +357,7 @@ class PrefixProgram {
       std::int32_t const begin =
           std::max(sequence.state().lists[g].first_resident_block, shape.window_begin(first_query) / shape.block_size);
       std::int32_t const sinks = blocks_for(shape.sinks, shape.block_size);
-      std::int32_t held = blocks_for(sequence.num_tokens() + n, shape.block_size);
+      std::int32_t held = blocks_for(sequence.num_stored_tokens(g) + n, shape.block_size);
       if (shape.window != 0) held -= std::max(0, begin - sinks);
       if (held > pool(g).num_blocks()) return false;
     }
@@ -402,8 +405,9 @@ class PrefixProgram {
     if (second) write({&two.story});
   }
 
-  void insert(Running& one, std::int32_t n) {
+  void insert(Running& one, std::int32_t wanted) {
     what_ = "insert";
+    std::int32_t const n = std::min(wanted, one.story.num_exact());  // what comes after that is kept by nobody
     bool const can_be_whole = has_window_for(one, whole(n));
     if (whole(n) >= std::max(one.found, one.farthest - unit_))
       expect(has_window_for(one, whole(n), true), "a sequence gave back what a prompt that ended a unit ago needs");
@@ -411,7 +415,7 @@ class PrefixProgram {
     std::uint64_t const generation = one.story.sequence().state().generation;
     std::vector<BlockId> const blocks = all_blocks(one);
     std::int32_t kept = 0;
-    attempt([&] { kept = one.story.insert(n); });
+    attempt([&] { kept = one.story.insert(wanted); });
     expect(batch.is_stale() == (blocks != all_blocks(one)), "a batch is stale where nothing changed, or is not");
     expect(batch.is_stale() == (generation != one.story.sequence().state().generation), "the generation is wrong");
     if (one.is_forgotten) return expect(kept == 0, "something of before a clearing was inserted");
@@ -493,13 +497,29 @@ class PrefixProgram {
     try {
       one.story.sequence().truncate(n);
     } catch (Error const&) {
-      expect(has_windows, "truncate refused without a window");
+      bool has_gap = false;
+      for (int g = 0; g < Cache::num_groups; ++g) has_gap = has_gap || !one.story.stored(g).can_truncate(n);
+      expect(has_windows || has_gap, "truncate refused without a window or a gap");
       return;
     }
     one.story.sequence().truncate(n);  // again: changes nothing
     one.story.truncate(n);
     expect(one.story.sequence().num_cached_tokens() <= n, "more is said to be cached than there is");
     one.kept = std::min(one.kept, whole(n));
+  }
+
+  /// Takes blocks out of a group: what comes after them is in the tree for nobody, and can be evicted.
+  void cut(Running& one) {
+    what_ = "cut";
+    int const g = any(Cache::num_groups);
+    std::int32_t const size = cache_.shape(g).block_size, blocks = one.story.sequence().num_stored_tokens(g) / size;
+    if (one.waits || blocks == 0 || cache_.shape(g).window != 0) return;
+    std::int32_t const first = any(blocks), n = 1 + any(std::min(3, blocks - first));
+    one.story.cut(first * size, n * size, g);
+    expect(one.story.sequence().num_exact_tokens() == one.story.num_exact(), "wrong number of exact tokens");
+    expect(one.story.sequence().num_cached_tokens() <= one.story.num_exact(), "what is gone is said to be cached");
+    one.kept = std::min(one.kept, whole(one.story.num_exact()));
+    ++num_cuts_;
   }
 
   void release(Running& one) {
@@ -717,6 +737,7 @@ class PrefixProgram {
     counts.reservations += num_reservations_;
     counts.waits += num_lookups_;
     counts.alone += num_alone_;
+    counts.cuts += num_cuts_;
     counts.clearings += num_clearings_;
     expect(tree.lookups == num_lookups_ && tree.hit_tokens == num_hit_tokens_, "a use was not counted once");
     if constexpr (requires { cache_.prefixes().sink().num_units(); })
@@ -748,7 +769,7 @@ class PrefixProgram {
   std::vector<Pinned> pins_;
   std::vector<std::pair<std::int32_t, Symbols>> inserted_;  // scope and symbols; kept where it says what is found
   std::int64_t partial_hits_ = 0, num_pins_ = 0, num_alone_ = 0, num_clearings_ = 0, num_failures_ = 0;
-  std::int64_t num_reservations_ = 0;
+  std::int64_t num_reservations_ = 0, num_cuts_ = 0;
   std::size_t num_open_pins_ = 0;  // at the last check, as what follows
   std::int64_t num_pins_before_ = 0, num_pinned_blocks_ = 0;
   std::int64_t num_lookups_ = 0, num_hit_tokens_ = 0, num_asked_units_ = 0, num_cleared_units_ = 0;

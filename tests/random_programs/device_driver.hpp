@@ -12,6 +12,7 @@
 #include <folio/allocator/pinned.cuh>
 #include <folio/device_batch.cuh>
 #include <folio/ops/append.cuh>
+#include <folio/ops/compact.cuh>
 #include <folio/ops/gather.cuh>
 #include <folio/ops/swap.cuh>
 #include <map>
@@ -114,6 +115,21 @@ class DeviceDriver {
     arena_.take_all_back();
     expect(hold_.release_done() == 0, "blocks are held although the device has done everything");
     held_.clear();
+  }
+
+  /// Moves the tokens `kept` of those that group `group` stores of a sequence to its front.
+  void compact(folio::Sequence const& sequence, int group, std::vector<std::int32_t> const& kept) {
+    std::vector<std::int32_t> numbers(6);  // a count for each row of the step; none for padding
+    numbers[0] = static_cast<std::int32_t>(kept.size());
+    numbers.insert(numbers.end(), kept.begin(), kept.end());
+    numbers.resize((numbers.size() + 3) / 4 * 4);  // what comes after it begins at a multiple of 16 bytes
+    if (!arena_.has(numbers.size())) settle();
+    begin_step({{&sequence, 0}});
+    static_assert(sizeof(float) == sizeof(std::int32_t));
+    float* const memory = arena_.take(numbers.size());
+    std::memcpy(memory, numbers.data(), numbers.size() * sizeof(float));
+    auto const* const lists = reinterpret_cast<std::int32_t const*>(memory);
+    folio::ops::compact(batch_.view(), group, {.tokens = lists + 6, .counts = lists, .k = numbers[0]}, stream_);
   }
 
   void before_resize() {

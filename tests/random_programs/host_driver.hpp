@@ -4,6 +4,7 @@
 // Random programs whose blocks are in the host's memory, written and read by the host's operations.
 
 #include <deque>
+#include <folio/ops/compact.hpp>
 #include <map>
 #include <optional>
 
@@ -65,6 +66,13 @@ class HostDriver {
   }
 
   void settle() {}
+
+  /// Moves the tokens `kept` of those that group `group` stores of a sequence to its front.
+  void compact(folio::Sequence const& sequence, int group, std::vector<std::int32_t> const& kept) {
+    auto const k = static_cast<std::int32_t>(kept.size());
+    auto const batch = cache_.batch({{&sequence, 0}});
+    folio::ops::compact(batch.view(), group, {.tokens = kept.data(), .counts = &k, .k = k});
+  }
 
  private:
   template <class Row>

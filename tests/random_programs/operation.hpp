@@ -15,20 +15,20 @@ namespace folio::test {
 
 /// One step. Numbers are taken modulo what exists, so every program is valid and shrinking keeps it so.
 struct Operation {
-  enum Kind { create, append, append_to_all, fork, truncate, release, bad, swap, resize, num_kinds };
+  enum Kind { create, append, append_to_all, fork, truncate, release, bad, cut, keep, swap, resize, num_kinds };
   Kind kind = create;
   std::uint32_t which = 0;   // sequence
   std::uint32_t amount = 0;  // tokens
 };
 
 inline std::ostream& operator<<(std::ostream& out, Operation const& op) {
-  constexpr char const* names[] = {"create",  "append", "append_to_all", "fork",  "truncate",
-                                   "release", "bad",    "swap",          "resize"};
+  constexpr char const* names[] = {"create", "append", "append_to_all", "fork", "truncate", "release",
+                                   "bad",    "cut",    "keep",          "swap", "resize"};
   return out << names[op.kind] << "(which " << op.which << ", amount " << op.amount << ")";
 }
 
 /// Appending and forking more often than the rest, so that pools run full and blocks are shared. Of the kinds after
-/// `bad`, each with weight `other`.
+/// `keep`, each with weight `other`.
 inline rc::Gen<Operation> operation(std::size_t other = 0) {
   using rc::gen::inRange;
   auto const kind = rc::gen::weightedElement<Operation::Kind>({{1, Operation::create},
@@ -38,6 +38,8 @@ inline rc::Gen<Operation> operation(std::size_t other = 0) {
                                                                {4, Operation::truncate},
                                                                {2, Operation::release},
                                                                {1, Operation::bad},
+                                                               {2, Operation::cut},
+                                                               {2, Operation::keep},
                                                                {other, Operation::swap},
                                                                {other, Operation::resize}});
   return rc::gen::construct<Operation>(kind, inRange<std::uint32_t>(0, 6), inRange<std::uint32_t>(0, 1000));

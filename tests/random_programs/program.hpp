@@ -11,7 +11,7 @@
 
 #include "random_programs/driver.hpp"
 #include "random_programs/operation.hpp"
-#include "support/reference_cache.hpp"
+#include "random_programs/reference.hpp"
 
 namespace folio::test {
 
@@ -29,6 +29,7 @@ template <class Driver>
 class ProgramRun {
  public:
   using Cache = typename Driver::Cache;
+  using ProgramReference = Reference<Cache::num_groups>;
 
   template <class... Arguments>
   explicit ProgramRun(Arguments&&... arguments)
@@ -75,6 +76,10 @@ class ProgramRun {
         return release(i);
       case Operation::bad:
         return bad(i, op.amount);
+      case Operation::cut:
+        return cut(i, op.amount);
+      case Operation::keep:
+        return keep(i, op.amount);
       case Operation::swap:
         if constexpr (requires { driver_.swap_out(sequences_[i]); }) return swap(i);
         return;
@@ -113,8 +118,9 @@ class ProgramRun {
     for (int g = 0; g < Cache::num_groups; ++g) {
       folio::GroupShape const& shape = cache_.shape(g);
       auto const blocks = s.blocks(g);
+      std::int32_t const stored = s.num_stored_tokens(g);  // with a window: positions
       std::int64_t free = cache_.num_free_blocks(g);
-      for (std::size_t b = 0; b < blocks.size(); ++b) {
+      for (std::size_t b = 0; shape.window != 0 && b < blocks.size(); ++b) {
         bool seen = false;  // a window group gives a block back when no new token sees any of its tokens
         for (std::int32_t slot = 0; slot < shape.block_size; ++slot)
           for (std::int32_t position = s.num_tokens(); position < s.num_tokens() + n; ++position)
@@ -123,8 +129,8 @@ class ProgramRun {
         if (blocks[b] != folio::null_block && !seen && ends_before && holders(blocks[b], g) == 1) ++free;
       }
       std::int64_t needed = 0;
-      for (std::int32_t t = s.num_tokens(); t < s.num_tokens() + n; ++t) needed += t % shape.block_size == 0 ? 1 : 0;
-      if (s.num_tokens() % shape.block_size != 0 && holders(blocks.back(), g) > 1) ++needed;
+      for (std::int32_t t = stored; t < stored + n; ++t) needed += t % shape.block_size == 0 ? 1 : 0;
+      if (stored % shape.block_size != 0 && holders(blocks.back(), g) > 1) ++needed;
       if (needed > free) return false;
     }
     return true;
@@ -153,8 +159,7 @@ class ProgramRun {
     }
     if (n == 0 || items.empty()) return;
     for (std::size_t const i : grown)
-      for (std::int32_t t = 0; t < n; ++t)
-        references_[i].push_back(write(next_token_++, sequences_[i].num_tokens() - n + t));
+      for (std::int32_t t = 0; t < n; ++t) references_[i].add(write(next_token_++, sequences_[i].num_tokens() - n + t));
     driver_.write(items, inputs_);
     inputs_.clear();
   }
@@ -168,34 +173,83 @@ class ProgramRun {
   void fork(std::size_t i) {
     if (sequences_.size() >= 6) return;
     sequences_.push_back(sequences_[i].fork());
-    references_.push_back(ReferenceSequence(references_[i]));
+    references_.push_back(ProgramReference(references_[i]));
   }
 
   void truncate(std::size_t i, std::uint32_t amount) {
     folio::Sequence& s = sequences_[i];
     auto const length = static_cast<std::int32_t>(amount % (static_cast<std::uint32_t>(s.num_tokens()) + 1));
     auto const before = block_lists(s);
-    bool const possible = can_truncate(s, length);
+    bool const possible = can_truncate(i, length);
     try {
       s.truncate(length);
-      expect(possible, "truncate let go of what a window had given back");
-      references_[i].resize(static_cast<std::size_t>(length));
+      expect(possible, "truncate let go of what a window had given back, or cut through a gap");
+      references_[i].truncate(length);
     } catch (folio::Error const&) {
-      expect(!possible, "truncate refused although every visible token is held");
+      expect(!possible, "truncate refused although every visible token is held, and no gap is cut");
       expect(block_lists(s) == before, "a refused truncate changed the sequence");
     }
   }
 
-  /// Whether every group still holds what a query at `length` sees: asked token by token.
-  static bool can_truncate(folio::Sequence const& s, std::int32_t length) {
+  /// Whether no gap of a group is cut, and every group still holds what a query at `length` sees: asked token by token.
+  bool can_truncate(std::size_t i, std::int32_t length) const {
     for (int g = 0; g < Cache::num_groups; ++g) {
+      StoredTokens const& stored = references_[i].stored[g];
+      if (!stored.can_truncate(length)) return false;
       auto const shape = folio::group_shape(program_model, g, Cache::Blocks::block_size(g));
-      for (std::int32_t t = 0; t < length; ++t)
-        if (shape.visible(length, t) &&
-            s.blocks(g)[static_cast<std::size_t>(t / shape.block_size)] == folio::null_block)
+      auto const blocks = sequences_[i].blocks(g);
+      for (std::size_t t = 0; t < stored.positions.size() && stored.positions[t] < length; ++t)
+        if (shape.visible(length, stored.positions[t]) &&
+            blocks[t / static_cast<std::size_t>(shape.block_size)] == folio::null_block)
           return false;
     }
     return true;
+  }
+
+  /// Takes whole blocks out of a group, or is refused for one with a window.
+  void cut(std::size_t i, std::uint32_t amount) {
+    folio::Sequence& s = sequences_[i];
+    int const g = static_cast<int>(amount % Cache::num_groups);
+    StoredTokens& stored = references_[i].stored[g];
+    std::int32_t const size = Cache::Blocks::block_size(g), whole = s.num_stored_tokens(g) / size;
+    if (whole == 0) return;
+    std::int32_t const first = static_cast<std::int32_t>(amount / 3) % whole,
+                       n = 1 + static_cast<std::int32_t>(amount / 50) % std::min(3, whole - first);
+    auto const before = block_lists(s);
+    try {
+      s.cut(first * size, n * size, g);
+    } catch (folio::Error const&) {
+      expect(cache_.shape(g).window != 0, "a cut of whole blocks was refused");
+      expect(block_lists(s) == before, "a refused cut changed the sequence");
+      return;
+    }
+    expect(cache_.shape(g).window == 0, "tokens were cut out of a window");
+    stored.cut(first * size, n * size, s.num_tokens());
+  }
+
+  /// Compacts what a group stores to its first tokens, its last ones and some between them; or, where it shares blocks,
+  /// which nobody may write, to its first ones.
+  void keep(std::size_t i, std::uint32_t amount) {
+    folio::Sequence& s = sequences_[i];
+    int const g = amount % 2 == 0 ? 0 : 2;  // those without a window
+    StoredTokens& stored = references_[i].stored[g];
+    std::int32_t const n = s.num_stored_tokens(g);
+    if (n == 0) return;
+    auto const blocks = s.blocks(g);
+    bool const shared = std::any_of(blocks.begin(), blocks.end(), [&](auto block) { return holders(block, g) > 1; });
+    std::vector<std::int32_t> kept;
+    for (std::int32_t t = 0; t < n; ++t)
+      if (shared ? t < static_cast<std::int32_t>(amount / 2) % n
+                 : t < 3 || t >= n - 2 || (static_cast<std::uint32_t>(t) * 7 + amount) % 3 == 0)
+        kept.push_back(t);
+    if (!shared && !kept.empty()) driver_.compact(s, g, kept);
+    stored.keep(kept, s.num_tokens());
+    auto const left = static_cast<std::int32_t>(kept.size());
+    std::int32_t const first = std::min({left, stored.gap_begin, shared ? left : 3});
+    s.keep({.num_tokens = left, .num_first = first, .num_last = shared ? 0 : std::min(2, left - first)}, g);
+    if (left == n) return;
+    stored.gap_begin = std::min(stored.gap_begin, first);  // what the cache was told
+    stored.gap_end = std::max(stored.gap_end, s.num_tokens() - (shared ? 0 : std::min(2, left - first)));
   }
 
   void release(std::size_t i) {
@@ -209,6 +263,7 @@ class ProgramRun {
     if (!parked_.empty() && (parked_.size() > 2 || i % 2 == 0)) return swap_in();
     folio::Sequence& s = sequences_[i];
     if (s.num_tokens() == 0) return;
+    if (references_[i].has_gap()) return;
     for (int g = 0; g < Cache::num_groups; ++g)  // whole ones only: it comes back as one long append
       for (folio::BlockId const block : s.blocks(g))
         if (block == folio::null_block) return;
@@ -221,7 +276,7 @@ class ProgramRun {
     sequences_.push_back(cache_.create());
     references_.emplace_back();
     auto const& [blocks, reference] = parked_.front();
-    if (!take_slots(sequences_.size() - 1, static_cast<std::int32_t>(reference.size()))) return;
+    if (!take_slots(sequences_.size() - 1, reference.length())) return;
     driver_.swap_in(blocks, sequences_.back());
     references_.back() = reference;
     parked_.erase(parked_.begin());
@@ -258,6 +313,13 @@ class ProgramRun {
     };
     expect(refused([&] { s.truncate(s.num_tokens() + 1 + static_cast<std::int32_t>(amount % 100)); }), "truncate grew");
     expect(refused([&] { s.truncate(-1); }), "truncate took a negative length");
+    std::int32_t const stored = s.num_stored_tokens(0);
+    expect(refused([&] { s.cut(0, stored - stored % 4 + 4); }), "cut took more than is stored");
+    expect(refused([&] { s.cut(2, 4); }) && refused([&] { s.cut(0, 2); }), "cut took parts of blocks");
+    expect(refused([&] { s.keep({.num_tokens = stored + 1}); }), "keep kept more than is stored");
+    expect(refused([&] { s.keep({.num_tokens = stored, .num_first = stored, .num_last = 1}); }),
+           "keep kept a token twice");
+    expect(refused([&] { s.keep({}, 1); }), "keep took tokens out of a window");
     expect(refused([&] { s.extend(-1); }), "append took a negative number");
     expect(refused([&] { s.extend(0x7fffffff); }), "append took more than can be");
     folio::Sequence moved = std::move(s);
@@ -300,7 +362,14 @@ class ProgramRun {
     for (folio::Sequence const& s : sequences_) items.emplace_back(&s, 0);
     if (items.empty() || !driver_.look(items)) return;
     for (std::size_t i = 0; i < sequences_.size(); ++i) {
-      expect(sequences_[i].num_tokens() == static_cast<std::int32_t>(references_[i].size()), "wrong length");
+      expect(sequences_[i].num_tokens() == references_[i].length(), "wrong length");
+      expect(sequences_[i].num_exact_tokens() == references_[i].num_exact(), "wrong number of exact tokens");
+      for (int g = 0; g < Cache::num_groups; ++g) {
+        StoredTokens const& stored = references_[i].stored[g];
+        expect(sequences_[i].num_stored_tokens(g) == static_cast<std::int32_t>(stored.positions.size()),
+               "a group stores another number of tokens");
+        expect(sequences_[i].num_new_tokens() <= references_[i].length() - stored.gap_end, "a new token is in a gap");
+      }
       for (std::int32_t layer = 0; layer < program_model.layers; ++layer) check_layer(i, layer);
     }
   }
@@ -310,7 +379,8 @@ class ProgramRun {
     int const group = program_model.pattern.place(layer).group;
     folio::GroupShape const& shape = cache_.shape(group);
     auto const blocks = sequences_[i].blocks(group);
-    std::int32_t const length = sequences_[i].num_tokens();
+    ReferenceSequence const reference = references_[i].in_group(group);
+    auto const length = static_cast<std::int32_t>(reference.size());
     std::int32_t const sinks = folio::blocks_for(shape.sinks, shape.block_size);
     std::int32_t const hidden = folio::hidden_blocks(shape, length);
     std::int32_t first = 0;
@@ -320,7 +390,7 @@ class ProgramRun {
                         blocks[static_cast<std::size_t>(block)] != folio::null_block;
       if (held) continue;
       expect(token == length || !shape.visible(length, token), "a token that the next query sees was given back");
-      if (first < token) driver_.read(i, layer, first, token - first, references_[i]);
+      if (first < token) driver_.read(i, layer, first, token - first, reference);
       first = token + 1;
     }
   }
@@ -339,7 +409,7 @@ class ProgramRun {
           filled = std::max(filled, std::min(block_size, num_tokens - static_cast<std::int32_t>(b) * block_size));
         }
       };
-      for (folio::Sequence const& s : sequences_) count(s.blocks(g), s.num_tokens());
+      for (folio::Sequence const& s : sequences_) count(s.blocks(g), s.num_stored_tokens(g));
       for (HeldBlocks const& held : driver_.held()) count(held.blocks[static_cast<std::size_t>(g)], held.num_tokens);
       std::int64_t shared = 0, empty = 0;
       for (auto const& [id, use] : live) {
@@ -366,13 +436,13 @@ class ProgramRun {
   /// A sequence whose blocks are elsewhere.
   struct Parked {
     int blocks;  // what the driver calls them
-    ReferenceSequence reference;
+    ProgramReference reference;
   };
 
   Driver driver_;
   Cache& cache_;
   std::vector<folio::Sequence> sequences_;
-  std::vector<ReferenceSequence> references_;
+  std::vector<ProgramReference> references_;
   std::vector<Parked> parked_;
   std::map<std::int32_t, ProgramInput> inputs_;  // by layer, of the step being written
   std::uint32_t next_token_ = 1;

@@ -37,7 +37,8 @@ inline std::vector<std::int64_t> snapshot(SequenceStore const& store) {
   for (auto const& state : store.states()) {
     all.insert(all.end(), {to_int(state->id), state->live ? 1 : 0, state->num_tokens, state->num_new_tokens});
     for (BlockList const& list : state->lists) {
-      all.insert(all.end(), {static_cast<std::int64_t>(list.blocks.size()), list.first_resident_block});
+      all.insert(all.end(), {static_cast<std::int64_t>(list.blocks.size()), list.first_resident_block, list.num_tokens,
+                             list.gap_begin, list.gap_end});
       for (BlockId const block : list.blocks) all.push_back(to_int(block));
     }
   }

@@ -90,7 +90,7 @@ NaiveAttention naive_attention(View const& view, std::int32_t layer, float const
   if (attends_in_integers<View>()) result.unit = 2e-5;
   for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
     std::int32_t const queries = view.query_start(i + 1) - view.query_start(i);
-    std::int32_t const length = view.template sequence_in<0>(i, 0).num_tokens();
+    std::int32_t const length = view.group(view.place(layer).group).lengths[i];
     std::vector<float> keys(static_cast<std::size_t>(length * shape.kv_heads * shape.key_dim));
     std::vector<float> values(static_cast<std::size_t>(length * shape.kv_heads * shape.value_dim));
     for (std::int32_t t = 0; t < length; ++t) {

@@ -4,6 +4,7 @@
 // Sequences of a cache that keeps prefixes. What a token writes follows from the whole prefix up to it, as real keys
 // and values do: a block of a wrong prefix shows, whatever its tokens are.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <folio/kernels/rows.hpp>
@@ -18,6 +19,7 @@
 
 #include "support/prefix_ledger.hpp"
 #include "support/reference_cache.hpp"
+#include "support/stored_tokens.hpp"
 
 namespace folio::test {
 
@@ -95,12 +97,26 @@ class PrefixModelSequence {
     PrefixModelSequence child = PrefixModelSequence(*cache_, std::move(fork), scope_);
     child.symbols_ = symbols_;
     child.digests_ = digests_;
+    std::copy_n(stored_, std::size_t{Cache::num_groups}, child.stored_);
     return child;
   }
   void truncate(std::int32_t n) {
     sequence_.truncate(n);
     symbols_.resize(static_cast<std::size_t>(n));
     digests_.resize(static_cast<std::size_t>(n));
+    for (StoredTokens& group : stored_) group.truncate(n);
+  }
+  /// Takes stored tokens out of a group.
+  void cut(std::int32_t first, std::int32_t n, int group) {
+    sequence_.cut(first, n, group);
+    stored_[group].cut(first, n, size());
+  }
+  [[nodiscard]] StoredTokens const& stored(int group) const { return stored_[group]; }
+  /// The first tokens that every group stores.
+  [[nodiscard]] std::int32_t num_exact() const {
+    std::int32_t exact = size();
+    for (StoredTokens const& group : stored_) exact = std::min(exact, group.gap_begin);
+    return exact;
   }
   std::int32_t insert() { return insert(size()); }
   /// Keeps the first n tokens.
@@ -123,9 +139,10 @@ class PrefixModelSequence {
     for (std::int32_t layer = 0; layer < Cache::model.layers; ++layer) {
       int const group = Cache::model.pattern.place(layer).group;
       GroupShape const& shape = cache_->shape(group);
-      if (!shape.visible(size(), token)) continue;
+      std::int32_t const number = stored_[group].number_of(token);
+      if (!shape.visible(size(), token) || number < 0) continue;
       std::string const where = "token " + std::to_string(token) + " of layer " + std::to_string(layer);
-      if (sequence_.blocks(group)[static_cast<std::size_t>(token / shape.block_size)] == null_block)
+      if (sequence_.blocks(group)[static_cast<std::size_t>(number / shape.block_size)] == null_block)
         return where + " has no block";
       wanted_[0].clear();
       wanted_[1].clear();
@@ -139,7 +156,7 @@ class PrefixModelSequence {
       }
       found_[0].assign(wanted_[0].size(), -1.0F);
       found_[1].assign(wanted_[1].size(), -1.0F);
-      ops::gather(view, layer, {i, token, 1}, found_[0].data(), found_[1].data());
+      ops::gather(view, layer, {i, number, 1}, found_[0].data(), found_[1].data());
       if (found_[0] != wanted_[0]) return "the key of " + where + " is not what was written";
       if (found_[1] != wanted_[1]) return "the value of " + where + " is not what was written";
     }
@@ -151,6 +168,7 @@ class PrefixModelSequence {
       : cache_(&cache), sequence_(std::move(sequence)), scope_(scope) {}
 
   void note(std::span<std::int32_t const> more) {
+    for (StoredTokens& group : stored_) group.extend(size(), static_cast<std::int32_t>(more.size()));
     for (std::size_t i = 0; i < more.size(); ++i) {
       digests_.push_back(unit_key(digests_.empty() ? scope_key(scope_) : digests_.back(), more.subspan(i, 1)));
       symbols_.push_back(more[i]);
@@ -182,6 +200,7 @@ class PrefixModelSequence {
   Sequence sequence_;
   std::int32_t scope_ = 0;
   Symbols symbols_;
+  StoredTokens stored_[std::size_t{Cache::num_groups}];
   std::vector<std::uint64_t> digests_;                           // of the prefix up to each token
   inline static std::vector<float> row_, wanted_[2], found_[2];  // used again and again
 };

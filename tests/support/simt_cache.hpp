@@ -27,7 +27,7 @@ template <class View>
 class SimtBatch {
  public:
   explicit SimtBatch(folio::Batch<View> const& batch)
-      : lengths_(copy(batch.lengths(), "lengths")),
+      : ends_(copy(batch.end_positions(), "end positions")),
         query_starts_(copy(batch.query_starts(), "query starts")),
         num_sequences_(batch.num_sequences()),
         num_query_tokens_(batch.num_query_tokens()),
@@ -35,6 +35,7 @@ class SimtBatch {
     for (int g = 0; g < View::num_groups; ++g) {
       blocks_.push_back(copy(batch.block_table(g), "block table"));
       slots_.push_back(copy(batch.slots(g), "slots"));
+      lengths_.push_back(copy(batch.lengths(g), "lengths"));
     }
   }
 
@@ -44,8 +45,9 @@ class SimtBatch {
       groups[g] = host_.group(static_cast<std::int32_t>(g));
       groups[g].blocks = blocks_[g].data();
       groups[g].slots = slots_[g].data();
+      groups[g].lengths = lengths_[g].data();
     }
-    return View(groups, lengths_.data(), query_starts_.data(), num_sequences_, num_query_tokens_);
+    return View(groups, ends_.data(), query_starts_.data(), num_sequences_, num_query_tokens_);
   }
 
  private:
@@ -54,8 +56,8 @@ class SimtBatch {
     return simt::Buffer<T>(values, name);
   }
 
-  simt::Buffer<std::int32_t> lengths_, query_starts_;
-  std::vector<simt::Buffer<std::int32_t>> blocks_;
+  simt::Buffer<std::int32_t> ends_, query_starts_;
+  std::vector<simt::Buffer<std::int32_t>> blocks_, lengths_;
   std::vector<simt::Buffer<std::int64_t>> slots_;
   std::int32_t num_sequences_, num_query_tokens_;
   View host_;
@@ -96,6 +98,16 @@ class Twins {
   void extend(std::size_t i, std::int32_t n) {
     host_sequences_[i].extend(n);
     device_sequences_[i].extend(n);
+  }
+
+  /// Takes `count` blocks from block `first` on of a sequence out of each group without a window.
+  void cut_blocks(std::size_t i, std::int32_t first, std::int32_t count) {
+    for (int g = 0; g < Host::num_groups; ++g) {
+      folio::GroupShape const& shape = host_.shape(g);
+      if (shape.window != 0) continue;
+      host_sequences_[i].cut(first * shape.block_size, count * shape.block_size, g);
+      device_sequences_[i].cut(first * shape.block_size, count * shape.block_size, g);
+    }
   }
 
   [[nodiscard]] folio::Batch<View> host_batch(folio::BatchPadding const& padding = {}) {

@@ -20,10 +20,11 @@ struct AttentionParams {
   float scale = 0;               ///< of the scores; 0: 1 / sqrt(key dim), which a latent layer must not rely on
   bool causal = true;            ///< false: a query sees later tokens, too; a window still counts back from it
   float logit_soft_cap = 0;      ///< scores become cap * tanh(score / cap), as in Gemma 2; 0: they stay as they are
-  std::int32_t token_begin = 0;  ///< a token range: a part of the context, to be merged by merge_attention
+  std::int32_t token_begin = 0;  ///< a token range: a part of what is stored, to be merged by merge_attention
   std::int32_t token_end = std::numeric_limits<std::int32_t>::max();
-  float const* sink_logits = nullptr;   ///< [num_query_heads] a score that takes part in the softmax without a value
-  float const* alibi_slopes = nullptr;  ///< [num_query_heads] ALiBi: a score gains slope * (token - query position)
+  float const* sink_logits = nullptr;  ///< [num_query_heads] a score that takes part in the softmax without a value
+  /// ALiBi, [num_query_heads]: a score gains slope * (token - query), both counted among those that the group stores.
+  float const* alibi_slopes = nullptr;
   /// Tree mask of draft tokens, [num_query_tokens of the step]: bit i of a query's word says that it sees the ith query
   /// token of its sequence; tokens before the step's are seen. It takes the causal mask's place. At most 64 query
   /// tokens a sequence.

@@ -33,7 +33,7 @@ struct ExtensionSite {
   Pool const& pool;
   std::span<BlockId const> blocks;
   std::int32_t first_resident_block;  ///< blocks from the end of the sinks' to this index left the window before
-  std::int32_t num_tokens;            ///< of the sequence
+  std::int32_t num_tokens;            ///< stored in it; with a window all of the sequence's
   std::int32_t slack;  ///< tokens that a group with a window keeps besides those that the next query sees
   bool evicts;         ///< whether what is cached and not protected can be evicted
 

@@ -3,6 +3,8 @@
 #pragma once
 // What cannot be done to a sequence, in a sentence. Host only.
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <folio/block.hpp>
 #include <folio/detail/sequence_state.hpp>
@@ -20,12 +22,18 @@ inline void check_extension(SequenceState const& state, std::int32_t n) {
                 std::to_string(state.num_tokens) + "; a sequence has at most 2147483647");
 }
 
-/// Throws Error where a length is not from 0 to the sequence's, or where layer group `g` has given back tokens that the
-/// next query at n would see.
+/// Throws Error where a length is not from 0 to the sequence's, or inside the gap of layer group `g`, or where that has
+/// given back tokens that the next query at n would see.
 inline void check_truncate(SequenceState const& state, int g, GroupShape const& shape, std::int32_t n) {
   if (n < 0 || n > state.num_tokens)
     throw Error("folio: cannot truncate a sequence of " + std::to_string(state.num_tokens) + " tokens to " +
                 std::to_string(n) + "; give a length from 0 to that");
+  BlockList const& list = state.lists[g];
+  if (list.num_stored_before(n, state.num_tokens) < 0)
+    throw Error("folio: cannot truncate to " + std::to_string(n) + " tokens: of tokens " +
+                std::to_string(list.gap_begin) + " to " + std::to_string(list.gap_end) + " layer group " +
+                std::to_string(g) + " stores some no more: " + std::to_string(list.num_tokens) + " of " +
+                std::to_string(state.num_tokens) + "; truncate to at most the first or at least the second of them");
   std::int32_t const first_resident_block = state.lists[g].first_resident_block;
   std::int32_t const sink_blocks = blocks_for(shape.sinks, shape.block_size);
   if (first_resident_block <= sink_blocks || blocks_for(n, shape.block_size) <= sink_blocks) return;
@@ -36,6 +44,60 @@ inline void check_truncate(SequenceState const& state, int g, GroupShape const& 
               std::to_string(first_held) + "; truncate to 0 or to at least " +
               std::to_string(first_held + shape.window - 1) +
               ", or let the cache keep more (CacheConfig::tokens_in_flight)");
+}
+
+/// Throws Error where layer group `g` no longer stores the last n tokens, which are to be a step's queries, or what the
+/// first of them sees.
+inline void check_queries(SequenceState const& state, int g, GroupShape const& shape, std::int32_t n) {
+  BlockList const& list = state.lists[g];
+  auto const first = [&] { return "folio: the first query token of sequence " + std::to_string(to_int(state.id)); };
+  if (state.num_tokens - n < list.gap_end)
+    throw Error(first() + " is " + std::to_string(state.num_tokens - n) + " of " + std::to_string(state.num_tokens) +
+                ", before the end of the gap in layer group " + std::to_string(g) + " at " +
+                std::to_string(list.gap_end) + "; take fewer query tokens");
+  if (shape.window == 0) return;
+  // Blocks are given back from the end of the sinks' on, so the first one after those tells.
+  auto const block = static_cast<std::size_t>(
+      std::max(shape.window_begin(state.num_tokens - n) / shape.block_size, blocks_for(shape.sinks, shape.block_size)));
+  if (block < list.blocks.size() && list.blocks[block] == null_block)
+    throw Error(first() + " sees tokens that layer group " + std::to_string(g) +
+                " gave back when they left its window; take fewer query tokens");
+}
+
+namespace detail {
+
+/// Throws Error for a layer group with a window, from which nothing is taken out.
+inline void check_no_window(int g, GroupShape const& shape) {
+  if (shape.window != 0)
+    throw Error("folio: layer group " + std::to_string(g) + " has a window of " + std::to_string(shape.window) +
+                ", which is what it keeps: no other tokens can be taken out of it");
+}
+
+}  // namespace detail
+
+/// Throws Error where stored tokens [first, first + n) cannot be taken out of layer group `g`.
+inline void check_cut(SequenceState const& state, int g, GroupShape const& shape, std::int32_t first, std::int32_t n) {
+  detail::check_no_window(g, shape);
+  std::int32_t const stored = state.lists[g].num_tokens;
+  if (first < 0 || n < 0 || first > stored - n)
+    throw Error("folio: cannot cut " + std::to_string(n) + " tokens from " + std::to_string(first) +
+                " on: layer group " + std::to_string(g) + " stores " + std::to_string(stored) + " of the sequence's " +
+                std::to_string(state.num_tokens));
+  if (first % shape.block_size != 0 || n % shape.block_size != 0)
+    throw Error("folio: cut takes whole blocks, of " + std::to_string(shape.block_size) + " tokens in layer group " +
+                std::to_string(g) + ", not " + std::to_string(n) + " tokens from " + std::to_string(first) + " on");
+}
+
+/// Throws Error where `kept` cannot be what stays stored in layer group `g`.
+inline void check_keep(SequenceState const& state, int g, GroupShape const& shape, KeptTokens const& kept) {
+  detail::check_no_window(g, shape);
+  std::int32_t const stored = state.lists[g].num_tokens;
+  if (kept.num_tokens < 0 || kept.num_tokens > stored || kept.num_first < 0 || kept.num_last < 0 ||
+      kept.num_first > kept.num_tokens - kept.num_last)
+    throw Error("folio: cannot keep " + std::to_string(kept.num_tokens) + " tokens, the first " +
+                std::to_string(kept.num_first) + " and the last " + std::to_string(kept.num_last) +
+                " among them: layer group " + std::to_string(g) + " stores " + std::to_string(stored) +
+                " of the sequence's " + std::to_string(state.num_tokens));
 }
 
 /// Throws Error where tokens [first, first + n) cannot be taken out of the blocks of layer group `g`.

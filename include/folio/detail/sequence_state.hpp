@@ -31,13 +31,47 @@ struct NoCopies final : BlockCopier {
   void copy(int, BlockId, BlockId) noexcept override {}
 };
 
-/// What one sequence holds in one layer group.
+/// What one sequence holds in one layer group: which of its tokens, in which blocks. Stored tokens are numbered in the
+/// order of their positions.
 struct BlockList {
-  /// By logical index: block i holds tokens [i * block_size, (i + 1) * block_size). Given back after it left the
-  /// window: null_block.
+  static constexpr std::int32_t no_gap = std::numeric_limits<std::int32_t>::max();
+
+  /// By index: block i holds stored tokens [i * block_size, (i + 1) * block_size). Given back after it left the window:
+  /// null_block.
   std::vector<BlockId> blocks;
+  std::int32_t num_tokens = 0;  ///< stored: with a window all of the sequence's, given back or not
+  /// Of the tokens at positions [gap_begin, gap_end) some are stored no more. All others are.
+  std::int32_t gap_begin = no_gap, gap_end = 0;
   /// Blocks from the end of the sinks' to this index were given back because they left the window.
   std::int32_t first_resident_block = 0;
+
+  /// How many of the first `position` tokens of a sequence of `length` are stored; -1 inside the gap, where nobody
+  /// knows.
+  [[nodiscard]] std::int32_t num_stored_before(std::int32_t position, std::int32_t length) const noexcept {
+    if (position <= gap_begin) return position;
+    return position >= gap_end ? position - (length - num_tokens) : -1;
+  }
+  /// Of a sequence without tokens.
+  void forget_tokens() noexcept {
+    num_tokens = first_resident_block = 0;
+    close_gap();
+  }
+  void close_gap() noexcept {
+    gap_begin = no_gap;
+    gap_end = 0;
+  }
+  /// All tokens up to `begin`, and all from `end` on, are stored.
+  void widen_gap(std::int32_t begin, std::int32_t end) noexcept {
+    gap_begin = begin < gap_begin ? begin : gap_begin;
+    gap_end = end > gap_end ? end : gap_end;
+  }
+};
+
+/// Which stored tokens stay after a compaction: the sequence's first `num_first`, its last `num_last`, and others
+/// between them, in their order.
+struct KeptTokens {
+  std::int32_t num_tokens = 0;  ///< all of them
+  std::int32_t num_first = 0, num_last = 0;
 };
 
 /// The last change of a block list that was not at its end, and when it was.
@@ -47,11 +81,11 @@ struct BlockListChange {
   std::uint64_t generation = 0, earlier = 0;
 };
 
-/// One sequence: its length and its block list in each layer group. Owned by the SequenceStore, named by a Sequence.
+/// One sequence: its tokens, and its block list in each layer group. Owned by the SequenceStore, named by a Sequence.
 struct SequenceState {
   SequenceId id{};
   bool live = false;
-  std::int32_t num_tokens = 0;
+  std::int32_t num_tokens = 0;      ///< positions: tokens that it was extended by, stored or not
   std::int32_t num_new_tokens = 0;  ///< of the last extension that are still there: the default query of a batch
   /// Counts changes that took blocks away from the lists: tables that were made before are stale. Never set back, so
   /// that a sequence is told from the one that had this state before.
@@ -60,6 +94,13 @@ struct SequenceState {
   BlockListChange changes[max_groups];  ///< of `lists`; not set back either
   std::int32_t num_cached_tokens = 0;   ///< that it, or what it is a fork of, began with: found, and still there
   PrefixLease prefix;                   ///< what it keeps in a prefix index; of none where there is none
+
+  /// The sequence's first tokens, up to the first that a layer group may store no more.
+  [[nodiscard]] std::int32_t num_exact_tokens(int num_groups) const noexcept {
+    std::int32_t exact = num_tokens;
+    for (int g = 0; g < num_groups; ++g) exact = lists[g].gap_begin < exact ? lists[g].gap_begin : exact;
+    return exact;
+  }
 
   /// Notes that blocks of layer group `g` from index `first` on were taken away or exchanged.
   void note_change(int g, std::size_t first) noexcept {

@@ -12,9 +12,9 @@
 #include <folio/detail/group_pools.hpp>
 #include <folio/detail/sequence_checks.hpp>
 #include <folio/detail/sequence_state.hpp>
+#include <folio/detail/sequence_states.hpp>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
-#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -45,27 +45,19 @@ class SequenceStore {
   [[nodiscard]] std::int32_t slack() const noexcept { return slack_; }
   [[nodiscard]] SequenceCounters const& counters() const noexcept { return counters_; }
   /// Every slot of the store; those that are not `live` are unused.
-  [[nodiscard]] std::span<std::unique_ptr<SequenceState> const> states() const noexcept { return states_; }
+  [[nodiscard]] std::span<std::unique_ptr<SequenceState> const> states() const noexcept { return states_.all(); }
 
   /// A new empty sequence. Cost: O(1), amortized.
   SequenceState& create() {
-    if (unused_.empty()) {
-      reserve(unused_, static_cast<std::int64_t>(states_.size()) + 1);  // so that release never allocates
-      states_.push_back(std::make_unique<SequenceState>());
-      states_.back()->id = SequenceId{static_cast<std::int32_t>(states_.size() - 1)};
-      unused_.push_back(states_.size() - 1);
-    }
-    SequenceState& state = *states_[unused_.back()];
-    unused_.pop_back();
-    state.live = true;
+    SequenceState& state = states_.take();
     ++counters_.created;
     return state;
   }
 
-  /// Takes back that a state without blocks was created.
+  /// Takes back that a state was created, without blocks.
   void discard(SequenceState& state) noexcept {
     for (int g = 0; g < num_groups(); ++g) list(state, g) = {};
-    recycle(state);
+    states_.give_back(state);
     --counters_.created;
   }
 
@@ -112,6 +104,7 @@ class SequenceStore {
     else if (!take_slots(state, n))
       return false;
     if (n > 0) state.prefix.got_slots(state.num_cached_tokens);
+    for (int g = 0; g < num_groups(); ++g) list(state, g).num_tokens += n;
     state.num_tokens += n;
     state.num_new_tokens = n;
     ++counters_.appends;
@@ -122,8 +115,9 @@ class SequenceStore {
   void prepare(SequenceState& state, std::int32_t n) {
     check_extension(state, n);
     for (int g = 0; g < num_groups(); ++g) {
-      reserve(list(state, g).blocks, blocks_for(state.num_tokens + n, shape(g).block_size));
-      if (state.num_tokens % shape(g).block_size != 0) copier_.prepare(g);
+      BlockList& l = list(state, g);
+      reserve_amortized(l.blocks, blocks_for(l.num_tokens + n, shape(g).block_size));
+      if (l.num_tokens % shape(g).block_size != 0) copier_.prepare(g);
     }
     prepare_tree(state, n);
   }
@@ -144,7 +138,7 @@ class SequenceStore {
   /// that was copied. For groups without a window, as long as nobody else was changed since. Allocates nothing.
   void undo_extend(SequenceState& state, Mark const& before) noexcept {
     for (int g = 0; g < num_groups(); ++g) {
-      shrink(state, g, before.num_tokens);
+      shrink(state, g, list(state, g).num_tokens - (state.num_tokens - before.num_tokens));
       BlockId const last = before.last_blocks[static_cast<std::size_t>(g)];
       if (list(state, g).blocks.empty() || list(state, g).blocks.back() == last) continue;
       pool(g).retain_live(last);  // who shared it still has it
@@ -174,11 +168,14 @@ class SequenceStore {
     return child;
   }
 
-  /// Keeps the first n tokens. Throws Error, and changes nothing, when n is not from 0 to the length, or when a window
-  /// group has given back tokens that the next query at n would see. Cost: O(blocks given up).
+  /// Keeps the first n tokens. Throws Error, and changes nothing, as check_truncate does. Cost: O(blocks given up).
   void truncate(SequenceState& state, std::int32_t n) {
     for (int g = 0; g < num_groups(); ++g) check_truncate(state, g, shape(g), n);
-    for (int g = 0; g < num_groups(); ++g) shrink(state, g, n);
+    for (int g = 0; g < num_groups(); ++g) {
+      BlockList& l = list(state, g);
+      shrink(state, g, l.num_stored_before(n, state.num_tokens));
+      if (n <= l.gap_begin) l.close_gap();
+    }
     state.num_new_tokens = std::max(0, state.num_new_tokens - (state.num_tokens - n));
     state.num_cached_tokens = std::min(state.num_cached_tokens, n);
     state.num_tokens = n;
@@ -195,10 +192,41 @@ class SequenceStore {
       auto const begin = blocks.begin() + first / shape(g).block_size, end = begin + n / shape(g).block_size;
       pool(g).release_live(std::span<BlockId const>(begin, end));
       blocks.erase(begin, end);
+      list(state, g).num_tokens -= n;
       state.note_change(g, static_cast<std::size_t>(first / shape(g).block_size));
     }
     state.num_tokens -= n;
     state.num_new_tokens = std::min(state.num_new_tokens, state.num_tokens - first);
+  }
+
+  /// Takes stored tokens [first, first + n) out of group `g`, whole blocks; those after them close up, and keep their
+  /// positions. Throws Error, and changes nothing, for tokens that there are not, parts of blocks, and windows. Cost:
+  /// O(blocks).
+  void cut(SequenceState& state, int g, std::int32_t first, std::int32_t n) {
+    check_cut(state, g, shape(g), first, n);
+    if (n == 0) return;
+    BlockList& l = list(state, g);
+    std::int32_t const missing = state.num_tokens - l.num_tokens, end = first + n;
+    auto const begin_block = l.blocks.begin() + first / shape(g).block_size;
+    auto const end_block = begin_block + n / shape(g).block_size;
+    pool(g).release_live(std::span<BlockId const>(begin_block, end_block));
+    l.blocks.erase(begin_block, end_block);
+    l.num_tokens -= n;
+    l.widen_gap(first, end + missing >= l.gap_end ? end + missing : 0);
+    state.note_change(g, static_cast<std::size_t>(first / shape(g).block_size));
+    note_gap(state, l);
+  }
+
+  /// Keeps the first `kept.num_tokens` stored tokens of group `g`, after those that stay were moved there, in their
+  /// order. Throws Error, and changes nothing, for more than there are, and windows. Cost: O(blocks given up).
+  void keep(SequenceState& state, int g, KeptTokens const& kept) {
+    check_keep(state, g, shape(g), kept);
+    BlockList& l = list(state, g);
+    if (kept.num_tokens == l.num_tokens) return;
+    l.widen_gap(kept.num_first, state.num_tokens - kept.num_last);
+    shrink(state, g, kept.num_tokens);
+    state.note_change(g, 0);  // what is in its blocks is another token
+    note_gap(state, l);
   }
 
   /// Makes room ahead for n more tokens of a sequence: evicts, as an extension would, until wanted(g, ahead) blocks of
@@ -224,12 +252,12 @@ class SequenceStore {
   /// Gives every block back. The state is unused then.
   void release(SequenceState& state) noexcept {
     for (int g = 0; g < num_groups(); ++g) shrink(state, g, 0);
-    recycle(state);
+    states_.give_back(state);
     ++counters_.released;
   }
-  /// Releases every live sequence, before an index goes that their leases are of. Their handles are not used again.
+  /// Releases every live sequence, before an index goes that leases are of. Their handles are not used again.
   void release_all() noexcept {
-    for (auto const& state : states_)
+    for (auto const& state : states())
       if (state->live) release(*state);
   }
 
@@ -245,16 +273,9 @@ class SequenceStore {
   static BlockList& list(SequenceState& s, int g) { return s.lists[g]; }
   static BlockList const& list(SequenceState const& s, int g) { return s.lists[g]; }
 
-  /// Room for `size` elements, growing at least by half so that appending stays O(1) amortized.
-  template <class T>
-  static void reserve(std::vector<T>& v, std::int64_t size) {
-    auto const wanted = static_cast<std::size_t>(size);
-    if (v.capacity() < wanted) v.reserve(std::max(wanted, v.capacity() + v.capacity() / 2));
-  }
-
   [[nodiscard]] ExtensionSite<BlockPool> site(SequenceState const& state, int g) const {
     BlockList const& l = list(state, g);
-    return {shape(g), pool(g), l.blocks, l.first_resident_block, state.num_tokens, slack_, reclaimer_ != nullptr};
+    return {shape(g), pool(g), l.blocks, l.first_resident_block, l.num_tokens, slack_, reclaimer_ != nullptr};
   }
   [[nodiscard]] ExtensionPlan plan(SequenceState const& state, int g, std::int32_t n) const {
     return site(state, g).plan(n);
@@ -339,6 +360,14 @@ class SequenceStore {
     [[maybe_unused]] bool const all = pool.allocate(std::span(l.blocks).subspan(before));
   }
 
+  /// What is found and kept as a prefix is before a gap, and queries are after it.
+  static void note_gap(SequenceState& state, BlockList const& l) noexcept {
+    state.num_new_tokens = std::min(state.num_new_tokens, state.num_tokens - l.gap_end);
+    state.num_cached_tokens = std::min(state.num_cached_tokens, l.gap_begin);
+    state.prefix.shorten(l.gap_begin);
+  }
+
+  /// Leaves n stored tokens.
   void shrink(SequenceState& state, int g, std::int32_t n) noexcept {
     GroupShape const& s = shape(g);
     BlockList& l = list(state, g);
@@ -347,6 +376,7 @@ class SequenceStore {
     for (; l.blocks.size() > keep; l.blocks.pop_back())
       if (l.blocks.back() != null_block) pool(g).release_live(l.blocks.back());
     l.first_resident_block = std::min(l.first_resident_block, static_cast<std::int32_t>(l.blocks.size()));
+    l.num_tokens = n;
   }
 
   /// The blocks that a sequence holds: those of its sinks, and those from the window on.
@@ -358,20 +388,11 @@ class SequenceStore {
     return {all.first(static_cast<std::size_t>(sinks)), all.subspan(static_cast<std::size_t>(window))};
   }
 
-  void recycle(SequenceState& state) noexcept {
-    state.live = false;
-    state.num_tokens = state.num_new_tokens = 0;
-    state.num_cached_tokens = 0;
-    state.prefix = {};
-    unused_.push_back(static_cast<std::size_t>(to_int(state.id)));  // reserved by create
-  }
-
   GroupPools pools_;
   BlockCopier& copier_;
   BlockReclaimer* reclaimer_ = nullptr;
   std::int32_t slack_;
-  std::vector<std::unique_ptr<SequenceState>> states_;
-  std::vector<std::size_t> unused_;
+  SequenceStates states_;
   std::array<std::int64_t, max_groups> reserved_{};
   SequenceCounters counters_;
 };

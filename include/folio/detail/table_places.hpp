@@ -47,13 +47,13 @@ struct BatchPadding {
 struct TablePlaces {
   /// One group's arrays, and blocks in a row of its block table.
   struct Group {
-    std::int64_t blocks = 0, slots = 0;
+    std::int64_t blocks = 0, slots = 0, lengths = 0;
     std::int32_t width = 0;
     friend bool operator==(Group const&, Group const&) = default;
   };
 
   std::int32_t num_sequences = 0, num_query_tokens = 0;
-  std::int64_t lengths = 0, query_starts = 0;
+  std::int64_t end_positions = 0, query_starts = 0;
   std::array<Group, max_groups> groups;
   std::int64_t num_words = 2;  ///< of the buffer: query_starts has one entry from the start
 
@@ -75,7 +75,8 @@ struct TablePlaces {
       groups[g].width = static_cast<std::int32_t>(widths[g]);
       groups[g].blocks = take(std::min(rows, most) * widths[g], 4);
     }
-    lengths = take(rows, 4);
+    end_positions = take(rows, 4);
+    for (std::size_t g = 0; g < widths.size(); ++g) groups[g].lengths = take(rows, 4);
     query_starts = take(rows + 1, 4);
     end = (end + 7) / 8 * 8;  // slots have 8 bytes
     for (std::size_t g = 0; g < widths.size(); ++g) groups[g].slots = take(query_tokens, 8);

@@ -37,7 +37,7 @@ struct Stats {
   std::int64_t slots_held = 0, slots_empty = 0;
   std::int64_t bytes_total = 0, bytes_live = 0, bytes_peak = 0;  ///< the peak adds up each group's own
   std::int64_t num_sequences = 0;
-  std::int64_t num_tokens = 0;  ///< of all sequences; tokens that a fork shares count for each
+  std::int64_t num_tokens = 0;  ///< of all sequences, stored or not; tokens that a fork shares count for each
   SequenceCounters counters;
   PrefixCounters prefixes;  ///< zeros for a cache without an eviction policy
 
@@ -59,8 +59,9 @@ struct Stats {
   std::int32_t const block_size = store.shape(group).block_size;
   std::vector<std::pair<BlockId, std::int32_t>> last;  // (last block, slots of it that one sequence fills)
   for (auto const& state : store.states()) {
-    if (!state->live || state->num_tokens % block_size == 0) continue;
-    last.emplace_back(state->lists[group].blocks.back(), state->num_tokens % block_size);
+    BlockList const& list = state->lists[group];
+    if (!state->live || list.num_tokens % block_size == 0) continue;
+    last.emplace_back(list.blocks.back(), list.num_tokens % block_size);
   }
   std::sort(last.begin(), last.end());
   std::int64_t empty = 0;

@@ -65,7 +65,7 @@ void check_kept(Sequence const& sequence, std::int32_t i, std::int32_t num_seque
   for (std::int32_t layer = 0; layer < lists.layers; ++layer)
     for (std::int32_t head = 0; head < lists.heads; ++head) {
       std::int64_t const list = lists.list(layer, i, head, num_sequences);
-      if (lists.counts[list] != count) refuse(" has lists of different lengths; it is truncated to one");
+      if (lists.counts[list] != count) refuse(" has lists of different lengths; all of a group have one");
       std::int32_t const* const kept = lists.tokens + list * lists.k;
       for (std::int32_t j = 0; j < count; ++j) {
         if (kept[j] <= (j == 0 ? -1 : kept[j - 1]) || kept[j] >= sequence.num_tokens())
@@ -111,10 +111,11 @@ void compact_rows(Sequence const& sequence, std::int32_t head, std::int32_t cons
 ///
 /// `lists` names ascending tokens for every sequence: one list for all kv heads or one for each, one for all layers of
 /// the group or one for each, all of one sequence equally long. What lies after the kept tokens is left in any state:
-/// when every group was compacted, Sequence::truncate to the list's length gives its blocks back. A sequence is left as
-/// it is by a list of all its tokens, which top_k writes where k is not less than its length.
+/// Sequence::keep with the list's length then gives its blocks back. A sequence is left as it is by a list of all its
+/// tokens, which top_k writes where k is not less than its length. On a device a view has as many sequences as its
+/// DeviceBatch has rows, so lists are for the padding, too: counts of 0.
 /// Keys keep the RoPE of the positions at which they were made, which the caller remembers; ops::reposition turns them
-/// to new ones. The layers see places, not positions: windows and batches count from the compacted sequence. The blocks
+/// to new ones. Sequence::num_tokens goes on with positions. The blocks
 /// are written: a sequence that shares blocks with a fork must have its own first (a new sequence of the same length,
 /// and copy_blocks). Throws Error, before anything is written, for lists that do not fit, and for sequences that gave
 /// back tokens when they left a window. Cost: one pass over the rows that move. Shared over `threads`.

@@ -78,7 +78,7 @@ __global__ void top_k_orders_kernel(View view, float const* scores, TopKOptions 
   std::int32_t const num_rows = options.layers * view.num_sequences() * options.heads;
   for (auto row = static_cast<std::int32_t>(blockIdx.y); row < num_rows; row += static_cast<std::int32_t>(gridDim.y)) {
     std::int32_t const i = row / options.heads % view.num_sequences();
-    std::int32_t const length = view.template sequence_in<0>(i, 0).num_tokens();
+    std::int32_t const length = detail::num_scored(view, options, i);
     std::int32_t const sorted = length > options.k && options.k > 0 ? length : 0;  // who keeps all needs no order
     std::int64_t const begin = std::int64_t{row} * options.max_tokens;
     for (std::int64_t t = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; t < sorted;
@@ -157,7 +157,7 @@ __global__ void top_k_select_kernel(View view, float const* scores, TopKOptions 
   std::int32_t const num_rows = options.layers * view.num_sequences() * options.heads;
   for (auto row = static_cast<std::int32_t>(blockIdx.x); row < num_rows; row += static_cast<std::int32_t>(gridDim.x)) {
     std::int32_t const i = row / options.heads % view.num_sequences();
-    std::int32_t const length = view.template sequence_in<0>(i, 0).num_tokens();
+    std::int32_t const length = detail::num_scored(view, options, i);
     std::int32_t const count = options.k < length ? options.k : length;
     std::int64_t const begin = std::int64_t{row} * options.max_tokens;
     std::int32_t* const to = kept + std::int64_t{row} * options.k;
@@ -192,6 +192,7 @@ __global__ void top_k_select_kernel(View view, float const* scores, TopKOptions 
 template <class View>
 void top_k(DeviceView<View> const& view, float const* scores, TopKOptions const& options, std::int32_t* kept,
            std::int32_t* counts, void* temp, std::int64_t temp_bytes, cudaStream_t stream) {
+  detail::check_top_k_group<View>(options);
   std::int64_t const num_rows = detail::checked_top_k_rows(view.num_sequences(), options);
   if (num_rows == 0) return;
   detail::TopKStorage const storage(temp, num_rows, options);

@@ -23,6 +23,7 @@ struct TopKOptions {
   std::int32_t layers = 1;      ///< rows are [layers][num_sequences][heads]
   std::int32_t sinks = 0;       ///< first tokens that are kept whatever their score
   std::int32_t recent = 0;      ///< last tokens that are kept whatever their score
+  std::int32_t group = 0;       ///< the layer group of whose tokens the scores are
 };
 
 namespace detail {
@@ -46,6 +47,20 @@ inline void check_top_k(TopKOptions const& options) {
     throw Error("folio: " + std::to_string(options.k) + " tokens to keep have no room for the first " +
                 std::to_string(options.sinks) + " and the last " + std::to_string(options.recent) +
                 "; give a larger k");
+}
+
+/// How many tokens of sequence `i` the scores are of.
+template <class View>
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_scored(View const& view, TopKOptions const& options,
+                                                                  std::int32_t i) {
+  return view.group(View::num_groups == 1 ? 0 : options.group).lengths[i];
+}
+
+template <class View>
+void check_top_k_group(TopKOptions const& options) {
+  if (options.group < 0 || options.group >= View::num_groups)
+    throw Error("folio: the model has " + std::to_string(View::num_groups) + " layer groups, so no group " +
+                std::to_string(options.group) + " (TopKOptions::group)");
 }
 
 /// One row. `orders` has room for num_tokens numbers. Returns how many are kept.
@@ -75,15 +90,16 @@ inline std::int32_t top_k_of(float const* scores, std::int32_t num_tokens, TopKO
 /// first `sinks` and the last `recent` tokens of a sequence are always among them. A NaN is the lowest score.
 ///
 /// `scores`: [layers][view.num_sequences()][heads][max_tokens], as accumulate_scores leaves them; of each row as many
-/// as the sequence has tokens are read. `kept`: [layers][num_sequences][heads][k], -1 after a row's count; `counts`:
-/// [layers][num_sequences][heads], the smaller of k and the length. Throws Error, before anything is written, for
-/// options that contradict each other or a sequence longer than a row. Cost: O(tokens) a row. Rows are shared over
-/// `threads`.
+/// as the options' group stores tokens of the sequence are read. `kept`: [layers][num_sequences][heads][k], -1 after a
+/// row's count; `counts`: [layers][num_sequences][heads], the smaller of k and the length. Throws Error, before
+/// anything is written, for options that contradict each other or a sequence longer than a row. Cost: O(tokens) a row.
+/// Rows are shared over `threads`.
 template <class View>
 void top_k(View const& view, float const* scores, TopKOptions const& options, std::int32_t* kept, std::int32_t* counts,
            Executor threads = {}) requires(!is_device_view<View>) {
   detail::check_top_k(options);
-  auto const num_tokens = [&](std::int32_t i) { return view.template sequence_in<0>(i, 0).num_tokens(); };
+  detail::check_top_k_group<View>(options);
+  auto const num_tokens = [&](std::int32_t i) { return detail::num_scored(view, options, i); };
   for (std::int32_t i = 0; i < view.num_sequences(); ++i)
     if (num_tokens(i) > options.max_tokens)
       throw Error("folio: a sequence of " + std::to_string(num_tokens(i)) + " tokens does not fit into rows of " +

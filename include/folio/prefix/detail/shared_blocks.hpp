@@ -82,6 +82,7 @@ class PrefixBlocks {
       GroupShape const& shape = pools_.shape(g);
       std::vector<BlockId>& list = state.lists[g].blocks;
       BlockPool& pool = pools_[g];
+      state.lists[g].num_tokens = num_tokens;
       if (shape.window == 0) {
         pool.retain_live(std::span<BlockId const>(list));
         continue;
@@ -171,7 +172,8 @@ class PrefixBlocks {
     for (int g = 0; g < pools_.size(); ++g) {
       if (pools_.shape(g).window != 0) continue;  // what is only leased counts as evictable as it is
       std::vector<BlockId> const& own = state.lists[g].blocks;
-      bool const may_copy = state.num_tokens % block_size(g) != 0;  // the last block, which is whole for the index
+      bool const may_copy =
+          state.lists[g].num_tokens % block_size(g) != 0;  // the last block, which is whole for the index
       std::int32_t index = node;
       for (std::int32_t i = at(index).end() / block_size(g) - 1; i >= from / block_size(g); --i) {
         BlockId const block = nodes_.block_at(index, g, i);

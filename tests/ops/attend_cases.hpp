@@ -110,7 +110,7 @@ std::vector<float> written(simt::Buffer<T> const& buffer, std::size_t num_rows, 
 /// Runs `op(view, layer, io, params)` for every layer, with queries of T and results of Out, and compares with the
 /// formula. `change` may change the queries first.
 template <class T, class Out, class TwinCaches, class Op>
-void is_attention(TwinCaches const& twins, AttendCase const& c, Op const& op, folio::BatchPadding const& padding = {},
+void is_attention(TwinCaches& twins, AttendCase const& c, Op const& op, folio::BatchPadding const& padding = {},
                   std::function<void(Activations<T>&, std::int32_t key_dim)> const& change = {}) {
   using View = typename TwinCaches::View;
   auto const host = twins.host_batch();

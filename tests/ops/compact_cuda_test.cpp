@@ -63,7 +63,7 @@ class Lists {
 
 /// The same random bytes in the blocks of both caches.
 template <class TwinCaches>
-void scramble(TwinCaches const& twins) {
+void scramble(TwinCaches& twins) {
   std::mt19937 random(3);
   for (int g = 0; g < TwinCaches::Host::num_groups; ++g)
     for (std::int64_t b = twins.host().block_bytes(g);
@@ -73,7 +73,7 @@ void scramble(TwinCaches const& twins) {
 
 /// Every group; blocks that hold nothing must not be touched.
 template <class TwinCaches>
-void compact_everywhere(TwinCaches const& twins, std::vector<std::int32_t> const& lengths, std::uint64_t seed) {
+void compact_everywhere(TwinCaches& twins, std::vector<std::int32_t> const& lengths, std::uint64_t seed) {
   using View = typename TwinCaches::View;
   scramble(twins);
   auto const host = twins.host_batch();

@@ -64,8 +64,8 @@ class ForbiddenTails {
 };
 
 template <class TwinCaches>
-void check(TwinCaches& twins, std::vector<std::int32_t> const& lengths, TopKOptions const& options,
-           std::int32_t levels, std::uint64_t seed) {
+void check(TwinCaches& twins, std::vector<std::int32_t> const& lengths, TopKOptions const& options, std::int32_t levels,
+           std::uint64_t seed) {
   CAPTURE(options.k, options.sinks, options.recent, levels, seed);
   using View = typename TwinCaches::View;
   auto const host = twins.host_batch();

@@ -132,13 +132,12 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     state.prefix.pending = std::move(pending);
   }
 
-  /// Keeps the whole units among the first tokens of a sequence, up to the first one that a group does not store, whose
-  /// keys and values are written. `symbols` names
-  /// them, at most as many as the sequence has. What the index has already is shared: the sequence gives its own blocks
-  /// back. Returns how many tokens of the sequence are in the index now; 0 for a sequence from before the last `clear`.
+  /// Keeps the whole units among the first tokens of a sequence, up to one that a group stores no more. They are
+  /// written, and `symbols` names them. What the index has already is shared: the sequence gives its own blocks back.
+  /// Returns how many tokens of the sequence are in the index now; 0 for a sequence from before the last `clear`.
   std::int32_t insert(SequenceState& state, std::int32_t scope, std::span<std::int32_t const> symbols) {
-    std::int32_t const wanted =
-        nodes_.whole_units(std::min(static_cast<std::int32_t>(symbols.size()), state.num_exact_tokens(pools_.size())));
+    symbols = symbols.first(std::min(symbols.size(), static_cast<std::size_t>(state.num_exact_tokens(pools_.size()))));
+    std::int32_t const wanted = nodes_.whole_units(static_cast<std::int32_t>(symbols.size()));
     bind(state.prefix);
     if (wanted == 0 || state.prefix.epoch != epoch()) return 0;
     constexpr std::int64_t most_new = 4;  // a root, the upper parts of two, a leaf

@@ -48,6 +48,18 @@ TEST_CASE("the functions get the bytes of each pool, and get them back") {
   CHECK(returned == std::vector<std::size_t>{4U * 256U});
 }
 
+TEST_CASE("memory that is not aligned is refused, and given back") {
+  alignas(64) static std::byte memory[256];
+  std::vector<void*> returned;
+  FunctionAllocator<Accessibility::host> allocator([](std::size_t, std::size_t) -> void* { return memory + 8; },
+                                                   [&](void* pointer, std::size_t bytes) {
+                                                     CHECK(bytes == 100);
+                                                     returned.push_back(pointer);
+                                                   });
+  CHECK_THROWS_WITH(allocator.allocate(100, 64), folio::test::contains("not aligned to 64 bytes"));
+  CHECK(returned == std::vector<void*>{memory + 8});
+}
+
 TEST_CASE("who can read the memory is part of the type") {
   STATIC_REQUIRE(folio::host_can_read<FunctionAllocator<Accessibility::host>>);
   STATIC_REQUIRE_FALSE(folio::device_can_read<FunctionAllocator<Accessibility::host>>);

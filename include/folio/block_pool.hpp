@@ -57,11 +57,15 @@ class BlockPool {
                     " what holds the last blocks, or keep at least " + std::to_string(last_live()));
     ref_counts_.reserve(static_cast<std::size_t>(n) + 1);
     free_.reserve(static_cast<std::size_t>(n));
-    std::erase_if(free_, [&](std::int32_t id) { return id > n; });
-    ref_counts_.resize(static_cast<std::size_t>(n) + 1, 0);
+    ref_counts_.resize(static_cast<std::size_t>(n) + 1);  // into memory that is there, as all that follows
+    if (n <= before) {
+      free_.resize(static_cast<std::size_t>(
+          std::remove_if(free_.begin(), free_.end(), [&](std::int32_t id) { return id > n; }) - free_.begin()));
+      return;
+    }
     // New ones go below the others, so that they are handed out last and the pool can shrink again.
-    if (n <= before) return;
-    free_.insert(free_.begin(), static_cast<std::size_t>(n - before), 0);  // into memory that is there
+    free_.resize(free_.size() + static_cast<std::size_t>(n - before));
+    std::copy_backward(free_.begin(), free_.end() - (n - before), free_.end());
     for (std::int32_t id = n; id > before; --id) free_[static_cast<std::size_t>(n - id)] = id;
   }
 

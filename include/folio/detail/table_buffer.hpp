@@ -22,7 +22,9 @@ struct NoChanges {};
 /// Cost: O(what is given), a comparison of each word where `changes` is not NoChanges.
 class TableBuffer {
  public:
-  [[nodiscard]] std::span<std::byte const> bytes() const noexcept { return std::as_bytes(std::span(words_)); }
+  [[nodiscard]] std::span<std::byte const> bytes() const noexcept {
+    return {reinterpret_cast<std::byte const*>(words_.data()), words_.size() * sizeof words_[0]};
+  }
 
   /// How many there are; none after it was moved from.
   [[nodiscard]] std::int64_t num_words() const noexcept { return 2 * static_cast<std::int64_t>(words_.size()); }

@@ -54,10 +54,12 @@ struct Stats {
 };
 
 /// Slots of live blocks that hold no token. Only a sequence's last block can have any, and only as long as no other
-/// holder has filled it further. Cost: O(sequences * log).
-[[nodiscard]] inline std::int64_t count_empty_slots(SequenceStore const& store, int group) {
-  std::int32_t const block_size = store.shape(group).block_size;
-  std::vector<std::pair<BlockId, std::int32_t>> last;  // (last block, slots of it that one sequence fills)
+/// holder has filled it further. Cost: O(sequences * log). A template, as collect_stats, for the compiler: who asks for
+/// no statistics does not pay for them.
+template <class Store>
+[[nodiscard]] std::int64_t count_empty_slots(Store const& store, int group) {
+  auto block_size = store.shape(group).block_size;
+  std::vector<std::pair<BlockId, decltype(block_size)>> last;  // (last block, slots of it that one sequence fills)
   for (auto const& state : store.states()) {
     BlockList const& list = state->lists[group];
     if (!state->live || list.num_tokens % block_size == 0) continue;
@@ -77,7 +79,8 @@ struct Stats {
 }
 
 /// A snapshot. `block_bytes[g]`: bytes of a block of group g. Cost: O(sequences * log + groups).
-[[nodiscard]] inline Stats collect_stats(SequenceStore const& store, std::vector<std::int64_t> const& block_bytes) {
+template <class Store>
+[[nodiscard]] Stats collect_stats(Store const& store, std::vector<std::int64_t> const& block_bytes) {
   Stats all;
   for (int g = 0; g < store.num_groups(); ++g) {
     BlockPool const& pool = store.pool(g);

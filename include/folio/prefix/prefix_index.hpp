@@ -43,7 +43,7 @@ template <EvictionPolicy Eviction = LruEviction, EventSink Sink = NoEvents>
 class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   using Evictions = PrefixEvictions<Eviction, Sink>;
   using Node = PrefixNode;
-  static constexpr std::int32_t no_node = PrefixNodes::no_node;
+  static constexpr std::int32_t no_node = PrefixNodes<>::no_node;
 
  public:
   /// Whether what nobody holds can be evicted: else no pool's owner need ask.
@@ -229,7 +229,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
 
   [[nodiscard]] Node& at(std::int32_t node) { return nodes_.at(node); }
   [[nodiscard]] Node const& at(std::int32_t node) const { return nodes_.at(node); }
-  [[nodiscard]] static bool is_root(Node const& node) { return PrefixNodes::is_root(node); }
+  [[nodiscard]] static bool is_root(Node const& node) { return PrefixNodes<>::is_root(node); }
   void bind(PrefixLease& lease) noexcept {
     if (lease.is_bound()) return;
     PrefixLease bound = this->lease();
@@ -389,8 +389,8 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
 
   GroupPools& pools_;
   PrefixCounters counters_;
-  PrefixNodes nodes_;
-  PrefixBlocks blocks_;
+  PrefixNodes<> nodes_;
+  PrefixBlocks<> blocks_;
   Evictions evictions_;
   std::shared_ptr<PrefixHolder*> self_;  // for pins, which may outlive it
   AttachedSinks attached_;

@@ -25,13 +25,14 @@ template <EvictionPolicy Eviction, EventSink Sink>
 class PrefixEvictions {
  public:
   using Node = PrefixNode;
-  static constexpr std::int32_t no_node = PrefixNodes::no_node;
+  static constexpr std::int32_t no_node = PrefixNodes<>::no_node;
   static constexpr bool policy_wants_keys = folio::policy_wants_keys<Eviction>();
   static constexpr bool sink_wants_keys = wants_keys<Sink>;
   static constexpr bool keeps_keys = policy_wants_keys || sink_wants_keys;
 
   /// Of nodes and blocks that it does not own.
-  PrefixEvictions(PrefixNodes& nodes, PrefixBlocks& blocks, PrefixCounters& counters, Eviction eviction, Sink listener)
+  PrefixEvictions(PrefixNodes<>& nodes, PrefixBlocks<>& blocks, PrefixCounters& counters, Eviction eviction,
+                  Sink listener)
       : policy(std::move(eviction)), sink(std::move(listener)), nodes_(nodes), blocks_(blocks), counters_(counters) {}
 
   Eviction policy;
@@ -298,10 +299,10 @@ class PrefixEvictions {
   }
 
   [[nodiscard]] Node& at(std::int32_t node) { return nodes_.at(node); }
-  [[nodiscard]] static bool is_root(Node const& node) { return PrefixNodes::is_root(node); }
+  [[nodiscard]] static bool is_root(Node const& node) { return PrefixNodes<>::is_root(node); }
 
-  PrefixNodes& nodes_;
-  PrefixBlocks& blocks_;
+  PrefixNodes<>& nodes_;
+  PrefixBlocks<>& blocks_;
   PrefixCounters& counters_;
   double now_ = 0;
   std::int64_t order_ = 0, num_events_ = 0, epoch_ = 0;

@@ -33,11 +33,13 @@ struct PrefixPayload : EvictionEntry {
 using PrefixNode = RadixNode<PrefixPayload>;
 
 /// Nodes that split and join with their blocks. A unit is the smallest number of tokens that fills whole blocks in
-/// every layer group; leaves end with a whole unit.
+/// every layer group; leaves end with a whole unit. A template, as PrefixBlocks, for the compiler: caches that keep no
+/// prefixes do not pay for them.
+template <class Payload = PrefixPayload>
 class PrefixNodes {
  public:
-  using Tree = RadixTree<PrefixPayload>;
-  using Node = PrefixNode;
+  using Tree = RadixTree<Payload>;
+  using Node = RadixNode<Payload>;
   static constexpr std::int32_t no_node = Tree::no_node;
 
   PrefixNodes(std::vector<std::int32_t> block_sizes, std::vector<std::int64_t> const& block_bytes, ChildHash hash)

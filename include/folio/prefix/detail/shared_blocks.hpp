@@ -17,13 +17,14 @@ namespace folio {
 
 /// Blocks of nodes over the pools that they are of. A block that is in a node is marked as cached in its pool, and is
 /// in one node only.
+template <class Nodes = PrefixNodes<>>
 class PrefixBlocks {
  public:
-  using Node = PrefixNode;
-  static constexpr std::int32_t no_node = PrefixNodes::no_node;
+  using Node = typename Nodes::Node;
+  static constexpr std::int32_t no_node = Nodes::no_node;
 
   /// Of nodes and pools that it does not own; what it evicts and merges is counted in `counters`.
-  PrefixBlocks(PrefixNodes& nodes, GroupPools& pools, PrefixCounters& counters)
+  PrefixBlocks(Nodes& nodes, GroupPools& pools, PrefixCounters& counters)
       : nodes_(nodes), pools_(pools), counters_(counters) {}
 
   [[nodiscard]] GroupShape const& shape(int g) const { return pools_.shape(g); }
@@ -265,10 +266,10 @@ class PrefixBlocks {
 
   [[nodiscard]] Node& at(std::int32_t node) { return nodes_.at(node); }
   [[nodiscard]] Node const& at(std::int32_t node) const { return std::as_const(nodes_).at(node); }
-  [[nodiscard]] static bool is_root(Node const& node) { return PrefixNodes::is_root(node); }
+  [[nodiscard]] static bool is_root(Node const& node) { return Nodes::is_root(node); }
   [[nodiscard]] std::int32_t block_size(int g) const { return nodes_.block_size(g); }
 
-  PrefixNodes& nodes_;
+  Nodes& nodes_;
   GroupPools& pools_;
   PrefixCounters& counters_;
   std::size_t next_to_search_ = 0;

@@ -115,7 +115,7 @@ struct Stored {
 template <class Q, bool in_window>
 void check_unseen() {
   auto const q = random_floats(num_queries * heads * dim, 3, 2.0F);
-  Stored<Q, in_window> const clean(0);
+  Stored<Q, in_window> clean(0);
   GroupShape const shape = clean.cache.shape();
   for (Isa const isa : machine_sets()) {
     UseIsa const use(isa);
@@ -140,7 +140,7 @@ void check_unseen() {
 template <class Q, bool in_window>
 void check_nan_queries() {
   auto const q = random_floats(num_queries * heads * dim, 3, 2.0F);
-  Stored<Q, in_window> const stored(0);
+  Stored<Q, in_window> stored(0);
   for (Isa const isa : machine_sets()) {
     UseIsa const use(isa);
     Result const expected = stored.attend(q);

@@ -102,7 +102,7 @@ inline char type_of_group = 0;
 
 /// One group of layers in a step. Offsets are made anew only for a view of another type or shape.
 template <int Group, class View>
-void plan_group(View const& view, StepPlan& step, GroupPlan& plan) {
+void plan_group(View const& view, StepPlan& step, GroupPlan<>& plan) {
   GroupTable const& table = view.group(Group);
   LayerView<View, Group> const layer(table, 0);
   AttendLayers& layers = plan.layers;
@@ -195,7 +195,7 @@ void attend(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
     detail::StepPlan& step = plan.step();
     step.num_query_heads = io.num_query_heads;
     step.params = params;
-    detail::GroupPlan& part = step.groups[group()];
+    detail::GroupPlan<>& part = step.groups[group()];
     detail::plan_group<group()>(view, step, part);
     part.run(index, io.num_query_heads, params, operands, step.threads);
   });
@@ -234,7 +234,7 @@ void attend(AttentionPlan const& plan, std::int32_t layer, AttentionIo<T, Out> c
             AttentionParams const& params) {
   detail::StepPlan& step = plan.step();
   LayerPlace const at = layer >= 0 ? step.place(layer) : LayerPlace{};
-  detail::GroupPlan& part = step.groups[at.group];
+  detail::GroupPlan<>& part = step.groups[at.group];
   if (layer < 0 || at.index >= part.layers.shape.layers) throw no_such_layer(layer);
   folio::detail::check_planned_heads(step.num_query_heads, io.num_query_heads);
   folio::detail::check_planned(step.params, params);

@@ -23,7 +23,8 @@ struct Prefix {
   std::int32_t scope = 0;
 
   Prefix(std::span<std::int32_t const> s, std::int32_t in_scope = 0) : symbols(s), scope(in_scope) {}
-  Prefix(std::vector<std::int32_t> const& s, std::int32_t in_scope = 0) : symbols(s), scope(in_scope) {}
+  Prefix(std::vector<std::int32_t> const& s, std::int32_t in_scope = 0)
+      : symbols(s.data(), s.size()), scope(in_scope) {}
 
   [[nodiscard]] std::int32_t size() const noexcept { return static_cast<std::int32_t>(symbols.size()); }
 };

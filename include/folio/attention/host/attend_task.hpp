@@ -24,6 +24,7 @@ namespace folio::ops::detail {
 /// Works, one after another, with the memory that takes: for each, some kv heads of a few query tokens of one sequence.
 /// All query heads of a kv head are worked on at once, so that each key and value is read once for them; and kv heads
 /// tile by tile in turn, because they are neighbours in memory.
+template <class Attention = TileAttention>
 class AttendTask {
  public:
   /// Takes from the heap what works of `shares` need, so that they take nothing.
@@ -227,7 +228,7 @@ class AttendTask {
     items_[0].tile = tiles_;
     items_[0].kv_head = 0;
     find_rows(items_[0]);
-    TileAttention::KernelScope const entered(attention_);
+    typename Attention::KernelScope const entered(attention_);
     for (int i = 0; i < found; ++i) {
       for (bool more = true; more && found <= i + ahead; found += more ? 1 : 0)
         more = find_next(items_[(found - 1) % (ahead + 1)], end, items_[found % (ahead + 1)]);
@@ -386,7 +387,7 @@ class AttendTask {
   AttendWork const* work_ = nullptr;
   std::int32_t rows_ = 0;  // query rows of a kv head
   AttendSequence const* sequence_ = nullptr;
-  TileAttention attention_;
+  Attention attention_;
   std::vector<PackedQueries> queries_;  // of each kv head of the work
   std::vector<ScoreShapes> shapes_;     // the same, or empty
   std::vector<float> slopes_;

@@ -21,30 +21,32 @@
 
 namespace folio::ops::detail {
 
-/// Tasks between two works. A thread takes one that knows its work, or one that knows another.
+/// Tasks between two works. A thread takes one that knows its work, or one that knows another. A template, as tasks and
+/// plans of groups, for the compiler: sources that do not attend do not pay for it.
+template <class Task = AttendTask<>>
 class TaskStore {
  public:
   /// Makes at least `count` tasks, each ready for the works of `shares`: any of them may be taken.
   void reserve(std::size_t count, AttendLayers const& layers, AttendShares const& shares, std::int32_t heads,
                bool with_tree) {
     tasks_.reserve(count);
-    while (tasks_.size() < count) tasks_.push_back(std::make_unique<AttendTask>());
+    while (tasks_.size() < count) tasks_.push_back(std::make_unique<Task>());
     for (auto const& task : tasks_) task->reserve(layers, shares, heads, with_tree);
   }
   void forget() {
     for (auto const& task : tasks_) task->forget();
   }
-  [[nodiscard]] std::unique_ptr<AttendTask> take(AttendWork const& work) {
+  [[nodiscard]] std::unique_ptr<Task> take(AttendWork const& work) {
     std::lock_guard const lock(mutex_);
-    if (tasks_.empty()) return std::make_unique<AttendTask>();  // an executor with more threads than it said
+    if (tasks_.empty()) return std::make_unique<Task>();  // an executor with more threads than it said
     auto at = std::find_if(tasks_.begin(), tasks_.end(), [&](auto const& task) { return task->knows(work); });
     if (at == tasks_.end()) at = tasks_.begin();
     std::swap(*at, tasks_.back());
-    std::unique_ptr<AttendTask> task = std::move(tasks_.back());
+    std::unique_ptr<Task> task = std::move(tasks_.back());
     tasks_.pop_back();
     return task;
   }
-  void give_back(std::unique_ptr<AttendTask> task) {
+  void give_back(std::unique_ptr<Task> task) {
     std::lock_guard const lock(mutex_);
     tasks_.push_back(std::move(task));
     if (tasks_.size() > 1) std::swap(tasks_.front(), tasks_.back());  // warm, and ready for the largest work
@@ -58,10 +60,11 @@ class TaskStore {
 
  private:
   std::mutex mutex_;
-  std::vector<std::unique_ptr<AttendTask>> tasks_;
+  std::vector<std::unique_ptr<Task>> tasks_;
 };
 
 /// A group of layers in a step.
+template <class Task = AttendTask<>>
 struct GroupPlan {
   AttendLayers layers;
   std::vector<AttendSequence> sequences;
@@ -69,7 +72,7 @@ struct GroupPlan {
   std::int32_t heads = 0;                  ///< query heads of a kv head
   std::vector<AttentionAccumulator> sums;  ///< of the parts; as many as ever were needed
   std::vector<std::int32_t> parts_done;    ///< of each work
-  TaskStore tasks;
+  TaskStore<Task> tasks;
   void const* type = nullptr;  ///< whose offsets `layers` has: an address for each type of view and group
 
   /// After `layers` and `sequences` are there.
@@ -117,7 +120,7 @@ struct GroupPlan {
 
 /// A step. Its memory stays for the next one.
 struct StepPlan {
-  GroupPlan groups[std::size_t{max_groups}];
+  GroupPlan<> groups[std::size_t{max_groups}];
   LayerPlace (*place)(std::int32_t layer) = nullptr;
   std::int32_t num_query_heads = 0, num_query_tokens = 0;
   AttentionParams params;
@@ -136,10 +139,11 @@ namespace folio {
 /// workspace in which another step is planned ends it.
 class AttentionPlan {
  public:
-  /// A step of its own or the workspace's. For ops::plan_attention.
+  /// A step of its own or the workspace's. For ops::plan_attention; a template as TaskStore is.
+  template <class Step = ops::detail::StepPlan>
   explicit AttentionPlan(HostExecution const& execution) {
     if (execution.workspace != nullptr) step_ = execution.workspace->step_;
-    if (step_ == nullptr) step_ = std::make_shared<ops::detail::StepPlan>();
+    if (step_ == nullptr) step_ = std::make_shared<Step>();
     if (execution.workspace != nullptr) execution.workspace->step_ = step_;
     step_->threads = execution.threads;
     number_ = ++step_->number;

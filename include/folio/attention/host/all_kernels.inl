@@ -11,6 +11,7 @@
 // And on these:
 #include <folio/attention/host/code_rows.inl>
 #include <folio/attention/host/float_rows.inl>
+#include <folio/attention/host/queries.inl>
 #include <folio/attention/host/softmax.inl>
 #include <folio/attention/host/tile_params.inl>
 

@@ -142,8 +142,8 @@ Errors errors_of(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_d
       {kernels, kernels, {key_dim, value_dim, 1, rows}, code_bytes<Q>(key_dim), code_bytes<Q>(value_dim)});
   PackedQueries queries;
   attention.begin(queries);
-  for (std::int32_t r = 0; r < rows; ++r) queries.set_rows(r, 1, q.data() + r * key_dim, 1.0F);
-  queries.finish();
+  for (std::int32_t r = 0; r < rows; ++r) queries.set_rows(r, 1, q.data() + r * key_dim);
+  queries.finish(1.0F);
   AttentionAccumulator sums;
   attention.clear(sums);
   {
@@ -264,8 +264,8 @@ TEST_CASE("queries become the same integers of 16 bits on every set of instructi
     TileAttention attention({kernels, kernels, {128, 128, 1, 1}, 128, 128});
     PackedQueries queries;
     attention.begin(queries);
-    queries.set_rows(0, 1, row.data(), 1.0F);
-    queries.finish();
+    queries.set_rows(0, 1, row.data());
+    queries.finish(1.0F);
     attention::QueryRows const block = queries.block(0, {}).rows;
     double largest_error = 0;
     std::vector<std::int32_t> dims(128);  // in the order of the columns

@@ -46,7 +46,8 @@ template <class C, bool Channels>
   k.shape_scores = shape_scores;
   k.online_softmax = online_softmax;
   k.is_integer = true;
-  k.quantize_queries = quantize_queries<false>;
+  k.quantize_queries = quantize_queries<C, false>;
+  k.takes_dims = true;
   if (C::needs_shuffle) k.shuffle_bits = C::bits;
   k.prepare_keys = unpack_keys<C>;
   k.prepare_values = unpack_values<C>;
@@ -86,7 +87,8 @@ template <RowFormat F>
     using C = CodesOf<F.elements>;
     k.load_key_params = load_tile_params<F.params, C::bias>;
     k.load_value_params = load_tile_params<F.params, C::value_bias>;
-    k.quantize_queries = quantize_queries<true>;
+    k.quantize_queries = quantize_queries<InColumns, true>;
+    k.takes_dims = false;
     k.has_channels = true;
   }
   return k;

@@ -171,6 +171,8 @@ template <RowFormat F>
     k.key_dim_at = shuffled_dim_at<C>;
     k.score = score_tiles<C>;
     k.add = add_tiles<are_of_tile(F.params)>;
+    k.quantize_queries = quantize_queries<InColumns, are_of_tile(F.params)>;
+    k.takes_dims = false;
   };
   if constexpr (F.elements >= Elements::s8) use(CodesOf<F.elements>{});
   return k;

@@ -104,19 +104,21 @@ class AttendTask {
 
   void store() {
     AttendOperands const& io = call_->io;
+    std::int32_t const dim = shape_.value_dim;
     for (std::int32_t h = 0; h < work_->kv_heads; ++h)
       for_each_row(
-          h, [&](std::int32_t row, std::int64_t token, std::int32_t head) __attribute__((always_inline)) {
-            attention::SoftmaxState const state = total_[to_size(h)].states[to_size(row)];
-            std::int64_t const at = token * io.out_stride + std::int64_t{head} * shape_.value_dim;
+          h, [&, &total = total_[to_size(h)] ](std::int32_t row, std::int64_t token,
+                                               std::int32_t head) __attribute__((always_inline)) {
+            attention::SoftmaxState const state = total.states[to_size(row)];
+            std::int64_t const at = token * io.out_stride + std::int64_t{head} * dim;
             float room[max_row_dim], *const value = io.store == nullptr ? static_cast<float*>(io.out) + at : room;
             if (state.empty()) {  // a query that saw nothing gives zeros
-              std::fill_n(value, shape_.value_dim, 0.0F);
+              std::fill_n(value, dim, 0.0F);
             } else {
-              attention_.read_row(total_[to_size(h)], row, 1.0F / state.sum, value);
+              attention_.read_row(total, row, 1.0F / state.sum, value);
               change_value_basis(call_->layers.values.basis, shape_, value);
             }
-            if (io.store != nullptr) io.store(value, shape_.value_dim, io.out, at);
+            if (io.store != nullptr) io.store(value, dim, io.out, at);
             if (io.lse == nullptr) return;
             // By the bits: told that there is no infinity, a compiler takes the other of two values.
             float const sum = state.max + std::log(state.sum);
@@ -173,27 +175,33 @@ class AttendTask {
 
   void load_queries() {
     AttendOperands const& io = call_->io;
+    Basis const basis = call_->layers.keys.basis;
     float const scale = folio::detail::score_scale(shape_, params_->scale);
+    std::int32_t const dim = shape_.key_dim, tokens = std::min(sequence_->num_tokens, params_->token_end);
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
       PackedQueries& queries = queries_[to_size(h)];
       attention_.begin(queries);
       std::int64_t at = (std::int64_t{sequence_->first_row} + work_->first) * io.q_stride +
-                        std::int64_t{work_->first_head + h} * call_->heads * shape_.key_dim;
-      for (std::int32_t row = 0; row < rows_; row += call_->heads, at += io.q_stride) {
-        if (io.load == nullptr) {
-          queries.set_rows(row, call_->heads, static_cast<float const*>(io.q) + at, scale);
-          continue;
-        }
-        for (std::int32_t i = 0; i < call_->heads; ++i) {
-          float converted[max_row_dim];
-          io.load(io.q, at + std::int64_t{i} * shape_.key_dim, shape_.key_dim, converted);
-          queries.set_rows(row + i, 1, converted, scale);
-        }
+                        std::int64_t{work_->first_head + h} * call_->heads * dim;
+      auto const* const q = io.load == nullptr ? static_cast<float const*>(io.q) : nullptr;
+      if (q != nullptr && basis == Basis::model && work_->count == 1 && queries.can_use(q + at, tokens)) {
+        queries.use_rows(q + at);
+      } else {
+        for (std::int32_t row = 0; row < rows_; row += call_->heads, at += io.q_stride) load_rows(queries, row, at);
+        for (std::int32_t row = 0; row < rows_ && basis != Basis::model; ++row)  // instead of every key
+          change_basis(basis, queries.row(row), dim, dim);
       }
-      for (std::int32_t row = 0; row < rows_ && call_->layers.keys.basis != Basis::model;
-           ++row)  // instead of every key
-        change_basis(call_->layers.keys.basis, queries.row(row), shape_.key_dim, shape_.key_dim);
-      queries.finish();
+      queries.finish(scale);
+    }
+  }
+  /// The rows of a query token, which are at `at` of the operand.
+  void load_rows(PackedQueries& queries, std::int32_t row, std::int64_t at) const {
+    AttendOperands const& io = call_->io;
+    if (io.load == nullptr) return queries.set_rows(row, call_->heads, static_cast<float const*>(io.q) + at);
+    for (std::int32_t i = 0; i < call_->heads; ++i) {
+      float converted[max_row_dim];
+      io.load(io.q, at + std::int64_t{i} * shape_.key_dim, shape_.key_dim, converted);
+      queries.set_rows(row + i, 1, converted);
     }
   }
 

@@ -12,7 +12,7 @@ namespace folio::attention::FOLIO_SIMD_ISA {
 
 /// The dim at a column of the unpacked keys.
 template <class C>
-[[nodiscard]] inline std::int32_t key_dim_at(std::int32_t column, std::int32_t) {
+[[nodiscard]] constexpr std::int32_t key_dim_at(std::int32_t column, std::int32_t) {
   std::int32_t const word = column / 4, part = word % C::per_byte;
   return (word / C::per_byte * 4 + column % 4) * C::per_byte + part;
 }

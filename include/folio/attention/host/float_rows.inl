@@ -132,7 +132,7 @@ inline void score_floats(TokenTile const& tile, QueryRows const& q, float* score
     FOLIO_UNROLL
     for (int r = 0; r < block_rows; ++r)
       store(scores + r * tile_tokens + token,
-            FOLIO_SIMD_ISA::sums(sums[r][0], sums[r][1], sums[r][2], sums[r][3]) * (scales * E::factor));
+            FOLIO_SIMD_ISA::sums(sums[r][0], sums[r][1], sums[r][2], sums[r][3]) * (scales * (E::factor * q.scale)));
   }
 }
 

@@ -265,8 +265,7 @@ template <int... I>
 [[nodiscard]] inline Words pairs_first(Ints v, std::integer_sequence<int, I...>) {
   return as<Words>(shuffle<std::int16_t, (I / 8 * 8 + I % 8 / 2 * 2 % 4 + I % 2 * 4)...>(v, v));
 }
-[[nodiscard]] inline Words signed_words(Ints v) {
-  if constexpr (dots_of_bytes) return digits_first(as<Words>(v) + 0x8080U) ^ 0x80808080U;  // bytes from -128 to 127
+[[nodiscard]] inline Words pairs_first(Ints v) {
   return pairs_first(v, std::make_integer_sequence<int, vector_bytes / 2>{});
 }
 

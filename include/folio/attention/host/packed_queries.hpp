@@ -51,65 +51,71 @@ class PackedQueries {
   /// `in_order`: each at its own. Takes from the heap only what is more than ever before.
   void begin(attention::RowKernels const& kernels, std::int32_t const* dims, bool in_order, std::int32_t rows,
              std::int32_t dim) {
+    at_ = floats_.data();
+    std::int32_t const columns = kernels.is_integer ? kernels.key_columns(dim) : 0;
+    bool const apart = columns != 0 && !kernels.takes_dims && !in_order;
+    if (quantize_ == kernels.quantize_queries && placed_apart_ == apart && dims_ == dims && dim_ == dim &&
+        columns_ == columns && num_rows_ == rows)
+      return;
+    num_rows_ = 0;  // ready for none, should there be no memory
     quantize_ = kernels.quantize_queries;
     for_each_tile_ = kernels.has_channels;
     dims_ = dims;
-    in_order_ = in_order;
     dim_ = dim;
-    stride_ = (dim + 15) / 16 * 16;
+    columns_ = columns;
     rows_ = (rows + attention::block_rows - 1) / attention::block_rows * attention::block_rows;
-    columns_ = kernels.is_integer ? kernels.key_columns(dim) : 0;
+    placed_apart_ = apart;
+    stride_ = std::max((dim + 15) / 16 * 16, placed_apart_ ? 0 : columns_);
     floats_.resize(to_size(rows_) * to_size(stride_));
+    at_ = floats_.data();
     std::fill(floats_.begin() + std::int64_t{rows} * stride_, floats_.end(), 0.0F);  // what fills the last block
-    if (columns_ == 0) return;
-    placed_.resize(to_size(for_each_tile_ ? rows_ : attention::block_rows) * to_size(columns_));
-    outliers_.assign(to_size(rows_), 0);
-    first_.resize(rows_, columns_);
-    rest_.resize(rows_, columns_);
+    placed_.resize(placed_apart_ ? to_size(for_each_tile_ ? rows_ : attention::block_rows) * to_size(columns_) : 0);
+    outliers_.resize(columns_ != 0 ? to_size(rows_ / attention::block_rows) : 0);
+    first_.resize(columns_ != 0 ? rows_ : 0, columns_);
+    rest_.resize(columns_ != 0 ? rows_ : 0, columns_);
+    num_rows_ = rows;
   }
 
-  /// Rows [i, i + count): queries of the model's basis, one after the other, times `scale`.
-  void set_rows(std::int32_t i, std::int32_t count, float const* q, float scale) {
-    float* const to = row(i);
-    if (stride_ == dim_) {  // one long loop
-      for (std::int32_t d = 0; d < count * dim_; ++d) to[d] = q[d] * scale;
-    } else {
-      for (std::int32_t r = 0; r < count; ++r)
-        for (std::int32_t d = 0; d < dim_; ++d) to[r * stride_ + d] = q[r * dim_ + d] * scale;
-    }
-    for (std::int32_t r = i; r < i + count && columns_ != 0; ++r)
-      outliers_[to_size(r)] = has_outliers(row(r), dim_) ? 1 : 0;
+  /// Rows [i, i + count): queries of the model's basis, one after the other.
+  void set_rows(std::int32_t i, std::int32_t count, float const* q) {
+    for (std::int32_t r = 0; r < count; ++r)
+      std::fill(std::copy_n(q + std::int64_t{r} * dim_, dim_, row(i + r)), row(i + r) + stride_, 0.0F);
   }
   /// A row that was set, to be rotated to the keys' basis.
   [[nodiscard]] float* row(std::int32_t i) { return floats_.data() + to_size(i) * to_size(stride_); }
 
-  /// After all rows are set.
-  void finish() {
-    for (std::int32_t i = 0; columns_ != 0 && i < rows_; ++i) {
-      float const* const from = floats_.data() + to_size(i) * to_size(stride_);
-      float* const to = placed_row(i);
-      if (in_order_) {
-        std::copy_n(from, dim_, to);
-        std::fill(to + dim_, to + columns_, 0.0F);
-      } else {
-        for (std::int32_t column = 0; column < columns_; ++column)
-          to[column] = dims_[column] < dim_ ? from[dims_[column]] : 0.0F;
-      }
-      if (!for_each_tile_ && (i + 1) % attention::block_rows == 0) quantize(i + 1 - attention::block_rows, {});
+  /// Whether all rows can be read where they are, one after the other, instead of being set. Kernels of floats read
+  /// them again for each few keys of the `tokens` that are seen: more than some they read from whole cache lines.
+  [[nodiscard]] bool can_use(float const* q, std::int32_t tokens) const {
+    bool const in_lines = reinterpret_cast<std::uintptr_t>(q) % 64 == 0;
+    return num_rows_ == rows_ && stride_ == dim_ && (columns_ != 0 || in_lines || tokens <= attention::row_group);
+  }
+  /// They must stay as long as these queries are used.
+  void use_rows(float const* q) { at_ = q; }
+
+  /// After all rows are set, and rotated: what their scores are multiplied by.
+  void finish(float scale) {
+    scale_ = scale;
+    for (std::int32_t i = 0; columns_ != 0 && i < rows_; i += attention::block_rows) {
+      if (placed_apart_) place(i);
+      if (for_each_tile_)
+        find_outliers(i, 15U);
+      else if (find_outliers(i, quantize(i, {}, false)) != 0)
+        quantize(i, {}, true);
     }
   }
 
   /// The block of rows that begins at `i`, to be used with the tile `keys`.
   [[nodiscard]] attention::QueryBlock block(std::int32_t i, attention::TokenTile const& keys) {
     attention::QueryBlock block;
-    block.rows.floats = floats_.data() + to_size(i) * to_size(stride_);
+    block.rows.floats = at_ + std::int64_t{i} * stride_;
     block.rows.float_stride = stride_;
+    block.rows.scale = scale_;
     if (columns_ == 0) return block;
-    if (for_each_tile_) quantize(i, keys);
+    block.outliers = outliers_[to_size(i / attention::block_rows)];
+    if (for_each_tile_) quantize(i, keys, block.outliers != 0);
     first_.show(i, columns_, block.rows);
-    if (!any_outlier(i)) return block;
-    rest_.show(i, columns_, block.rest);
-    block.outliers = outliers_.data() + i;
+    if (block.outliers != 0) rest_.show(i, columns_, block.rest);
     return block;
   }
 
@@ -140,27 +146,39 @@ class PackedQueries {
     }
   };
 
-  [[nodiscard]] float* placed_row(std::int32_t i) {
-    return placed_.data() + to_size(for_each_tile_ ? i : i % attention::block_rows) * to_size(columns_);
+  /// The block of rows that begins at `i`, in the order of the columns.
+  void place(std::int32_t i) {
+    float* const to = placed_.data() + to_size(for_each_tile_ ? i : 0) * to_size(columns_);
+    for (std::int32_t r = 0; r < attention::block_rows; ++r)
+      for (std::int32_t column = 0; column < columns_; ++column)
+        to[r * columns_ + column] = dims_[column] < dim_ ? at_[(i + r) * std::int64_t{stride_} + dims_[column]] : 0.0F;
   }
-  [[nodiscard]] bool any_outlier(std::int32_t i) const {
-    auto const first = outliers_.begin() + i;
-    return std::find(first, first + attention::block_rows, 1) != first + attention::block_rows;
+  /// Judges the rows of a block that `rows` has the bits of. Which have outliers.
+  unsigned find_outliers(std::int32_t i, unsigned rows) {
+    for (std::int32_t r = 0; r < attention::block_rows && rows != 0; ++r)
+      if ((rows >> r & 1U) != 0 && !has_outliers(at_ + (i + r) * std::int64_t{stride_}, dim_)) rows &= ~(1U << r);
+    outliers_[to_size(i / attention::block_rows)] = static_cast<std::uint8_t>(rows);
+    return rows;
   }
-  void quantize(std::int32_t i, attention::TokenTile const& keys) {
-    attention::QueryIntegers rest;
-    if (any_outlier(i)) rest = rest_.block(i, columns_);
-    quantize_(keys, placed_row(i), columns_, first_.block(i, columns_), any_outlier(i) ? &rest : nullptr);
+  unsigned quantize(std::int32_t i, attention::TokenTile const& keys, bool with_rest) {
+    attention::QueryFloats q{at_ + std::int64_t{i} * stride_, stride_, columns_, scale_};
+    if (placed_apart_)
+      q = {placed_.data() + to_size(for_each_tile_ ? i : 0) * to_size(columns_), columns_, columns_, scale_};
+    if (!with_rest) return quantize_(keys, q, first_.block(i, columns_), nullptr);
+    attention::QueryIntegers const rest = rest_.block(i, columns_);
+    return quantize_(keys, q, first_.block(i, columns_), &rest);
   }
 
-  void (*quantize_)(attention::TokenTile const&, float const*, std::int32_t, attention::QueryIntegers const&,
-                    attention::QueryIntegers const*) = nullptr;
-  bool for_each_tile_ = false, in_order_ = false;
+  unsigned (*quantize_)(attention::TokenTile const&, attention::QueryFloats const&, attention::QueryIntegers const&,
+                        attention::QueryIntegers const*) = nullptr;
+  bool for_each_tile_ = false, placed_apart_ = false;
   std::int32_t const* dims_ = nullptr;
-  std::int32_t dim_ = 0, stride_ = 0, rows_ = 0, columns_ = 0;
+  std::int32_t dim_ = 0, stride_ = 0, num_rows_ = 0, rows_ = 0, columns_ = 0;
+  float scale_ = 1;
+  float const* at_ = nullptr;             // the rows: those of `floats_`, or the caller's
   AlignedVector<float> floats_, placed_;  // by dims, and by columns
-  std::vector<std::uint8_t> outliers_;
-  Integers first_, rest_;  // the second of rows with outliers
+  std::vector<std::uint8_t> outliers_;    // of each block, the rows that have some
+  Integers first_, rest_;                 // the second of rows with outliers
 };
 
 }  // namespace folio::ops::detail

@@ -108,7 +108,7 @@ inline void scale_weights(TokenTile const& tile, float* weights, WeightIntegers&
 
 /// The words of `lanes` weights.
 inline void store_words(Ints const& weights, std::uint8_t* to) {
-  Words const words = dots_of_bytes ? all_digits_first(as<Words>(weights)) : signed_words(weights);
+  Words const words = dots_of_bytes ? all_digits_first(as<Words>(weights)) : pairs_first(weights);
   auto const* from = reinterpret_cast<std::byte const*>(&words);
   for (int k = 0; k < weight_words; ++k)
     if constexpr (dots_of_bytes)

@@ -291,11 +291,11 @@ class TileAttention {
   using Scores = float[attention::block_rows][attention::tile_tokens];
   void score(attention::QueryBlock const& queries, Scores& scores) const {
     key_kernels_.score(keys_, queries.rows, scores[0]);
-    if (queries.outliers == nullptr) return;
+    if (queries.outliers == 0) return;
     alignas(64) Scores rest;
     key_kernels_.score(keys_, queries.rest, rest[0]);
     for (std::int32_t r = 0; r < attention::block_rows; ++r)
-      for (std::int32_t t = 0; t < keys_.tokens && queries.outliers[r] != 0; ++t) scores[r][t] += rest[r][t];
+      for (std::int32_t t = 0; t < keys_.tokens && (queries.outliers >> r & 1U) != 0; ++t) scores[r][t] += rest[r][t];
   }
 
   void shape_scores(ScoreShapes const& shapes, std::int32_t first, std::int32_t row, float* scores) const {

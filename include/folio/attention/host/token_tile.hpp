@@ -122,6 +122,7 @@ struct TokenTile {
 struct QueryRows {
   float const* floats = nullptr;  ///< [block_rows][float_stride]
   std::int32_t float_stride = 0;
+  float scale = 1;                     ///< of the scores of floats
   std::int32_t columns = 0;            ///< of codes, a multiple of 4
   std::int8_t const* words = nullptr;  ///< [columns / 4][block_rows][query_words][4]
   float const* scales = nullptr;       ///< [block_rows] of the integers
@@ -133,7 +134,14 @@ struct QueryRows {
 /// are added for those rows.
 struct QueryBlock {
   QueryRows rows, rest;
-  std::uint8_t const* outliers = nullptr;  ///< [block_rows] whether; null: no row has any
+  unsigned outliers = 0;  ///< bits of the rows that have some
+};
+
+/// A block of queries before it becomes integers.
+struct QueryFloats {
+  float const* rows = nullptr;  ///< [block_rows][stride]
+  std::int32_t stride = 0, columns = 0;
+  float scale = 1;  ///< of the scores
 };
 
 /// Where the integers of such a block go.
@@ -182,15 +190,17 @@ struct SoftmaxState {
 /// The kernels for one format of rows on one set of instructions. What is null is not needed.
 struct RowKernels {
   bool is_integer = false;
+  bool takes_dims = false;    ///< quantize_queries takes rows in the order of the dims
   bool has_channels = false;  ///< TokenTile::channel_scales are needed
   int shuffle_bits = 0;       ///< where not 0, TokenTile::byte_shuffle is needed, for codes of so many
   void (*enter)() = nullptr;  ///< what a thread does before it calls the others
   void (*leave)() = nullptr;  ///< and after them
   void (*load_key_params)(TokenTile const&) = nullptr;  ///< scales and offsets
   void (*load_value_params)(TokenTile const&) = nullptr;
-  /// Where channels have parameters: for each tile, whose they are.
-  void (*quantize_queries)(TokenTile const&, float const* rows, std::int32_t columns, QueryIntegers const&,
-                           QueryIntegers const* rest) = nullptr;
+  /// Of rows in the order of the dims, or of the columns. Where channels have parameters: for each tile, whose they
+  /// are. Returns a bit for each row that may have outliers.
+  unsigned (*quantize_queries)(TokenTile const&, QueryFloats const&, QueryIntegers const&,
+                               QueryIntegers const* rest) = nullptr;
   void (*prepare_keys)(TokenTile const&) = nullptr;  ///< lays the tile out in `unpacked`: floats row by row
   void (*prepare_values)(TokenTile const&) = nullptr;
   void (*score)(TokenTile const&, QueryRows const&, float* scores) = nullptr;

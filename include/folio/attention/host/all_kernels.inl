@@ -12,6 +12,7 @@
 #include <folio/attention/host/code_rows.inl>
 #include <folio/attention/host/float_rows.inl>
 #include <folio/attention/host/queries.inl>
+#include <folio/attention/host/rotate.inl>
 #include <folio/attention/host/softmax.inl>
 #include <folio/attention/host/tile_params.inl>
 
@@ -23,6 +24,7 @@ namespace folio::attention::FOLIO_SIMD_ISA {
 template <class E>
 [[nodiscard]] RowKernels float_kernels(bool many_rows) {
   RowKernels k;
+  k.change_basis = change_basis;
   k.shape_scores = shape_scores;
   k.online_softmax = online_softmax;
   k.key_columns = k.value_columns = float_columns;
@@ -43,6 +45,7 @@ template <class C, bool Channels>
   RowKernels k;
   k.load_key_params = load_grids<C::bias>;  // of two f16, as all unsigned codes have today
   k.load_value_params = load_grids<C::value_bias>;
+  k.change_basis = change_basis;
   k.shape_scores = shape_scores;
   k.online_softmax = online_softmax;
   k.is_integer = true;

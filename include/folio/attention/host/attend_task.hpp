@@ -116,7 +116,8 @@ class AttendTask {
               std::fill_n(value, dim, 0.0F);
             } else {
               attention_.read_row(total, row, 1.0F / state.sum, value);
-              change_value_basis(call_->layers.values.basis, shape_, value);
+              AttendPlane const& values = call_->layers.values;
+              values.few_rows.change_basis(values.basis, value, dim, shape_.values_in_keys() ? shape_.key_dim : dim);
             }
             if (io.store != nullptr) io.store(value, dim, io.out, at);
             if (io.lse == nullptr) return;
@@ -189,7 +190,7 @@ class AttendTask {
       } else {
         for (std::int32_t row = 0; row < rows_; row += call_->heads, at += io.q_stride) load_rows(queries, row, at);
         for (std::int32_t row = 0; row < rows_ && basis != Basis::model; ++row)  // instead of every key
-          change_basis(basis, queries.row(row), dim, dim);
+          call_->layers.keys.few_rows.change_basis(basis, queries.row(row), dim, dim);
       }
       queries.finish(scale);
     }

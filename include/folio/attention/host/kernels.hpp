@@ -8,11 +8,14 @@
 // <immintrin.h> costs every user 0.3 s of compile time, and the core needs nothing but the standard library. The
 // kernels' sources, *.inl, are included once for each set, because a template cannot say what it is compiled for.
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <folio/attention/host/isa.hpp>
 #include <folio/attention/host/token_tile.hpp>
+#include <folio/quantizer/basis.hpp>
 #include <folio/quantizer/float_formats.hpp>
+#include <folio/quantizer/hadamard.hpp>
 #include <folio/quantizer/packing.hpp>
 #include <folio/quantizer/quantizer.hpp>
 #include <limits>

@@ -195,6 +195,8 @@ struct RowKernels {
   int shuffle_bits = 0;       ///< where not 0, TokenTile::byte_shuffle is needed, for codes of so many
   void (*enter)() = nullptr;  ///< what a thread does before it calls the others
   void (*leave)() = nullptr;  ///< and after them
+  /// As folio::change_basis, to the same bits.
+  void (*change_basis)(Basis basis, float* row, std::int32_t dim, std::int32_t row_dim) = nullptr;
   void (*load_key_params)(TokenTile const&) = nullptr;  ///< scales and offsets
   void (*load_value_params)(TokenTile const&) = nullptr;
   /// Of rows in the order of the dims, or of the columns. Where channels have parameters: for each tile, whose they

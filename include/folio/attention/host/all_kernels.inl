@@ -57,6 +57,7 @@ template <class C, bool Channels>
   k.score = score_codes<C>;
   k.prepare_weights = quantize_weights<C, Channels>;
   k.add = add_codes<Channels>;
+  k.read_sums = read_sums<C>;
   k.key_columns = key_columns<C>;
   k.value_columns = value_columns<C>;
   k.key_dim_at = key_dim_at<C>;

@@ -116,6 +116,45 @@ template <class C>
   return copies == 1 ? byte * C::per_byte + part : byte % row_bytes * C::per_byte + part * copies + byte / row_bytes;
 }
 
+template <int... I>
+[[nodiscard]] inline FourFloats pick(FourFloats const& a, FourFloats const& b) {
+#if defined(__CUDACC__)
+  float const from[8] = {a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]};
+  return FourFloats{from[I]...};
+#elif defined(__clang__)
+  return __builtin_shufflevector(a, b, I...);
+#else
+  return __builtin_shuffle(a, b, FourInts{I...});
+#endif
+}
+
+/// The sums of a row times `norm`, from the order of the columns to that of the dims: those of four bytes at once.
+template <class C>
+inline void read_sums(float const* sums, std::int32_t dim, float norm, float* out) {
+  constexpr int n = C::per_byte;
+  std::int32_t const row_bytes = code_row_bytes(dim, n), copies = num_copies<C>(row_bytes), parts = n / copies;
+  for (std::int32_t d = 0; d < dim; d += 4 * n) {
+    std::int32_t const byte = d / n, quarter = byte % vector_bytes / 16;
+    float const* const vectors = sums + (byte / vector_bytes * 4 + byte % 16 / 4) * parts * lanes;
+    FourFloats v[n];
+    for (int i = 0; i < n; ++i)
+      v[i] = load<FourFloats>(vectors + i / copies * lanes + (quarter + i % copies * (row_bytes / 16)) * 4) * norm;
+    if constexpr (n == 4) {
+      FourFloats const a = pick<0, 4, 1, 5>(v[0], v[1]), b = pick<0, 4, 1, 5>(v[2], v[3]);
+      FourFloats const c = pick<2, 6, 3, 7>(v[0], v[1]), e = pick<2, 6, 3, 7>(v[2], v[3]);
+      v[0] = pick<0, 1, 4, 5>(a, b);
+      v[1] = pick<2, 3, 6, 7>(a, b);
+      v[2] = pick<0, 1, 4, 5>(c, e);
+      v[3] = pick<2, 3, 6, 7>(c, e);
+    } else if constexpr (n == 2) {
+      FourFloats const a = v[0];
+      v[0] = pick<0, 4, 1, 5>(a, v[1]);
+      v[1] = pick<2, 6, 3, 7>(a, v[1]);
+    }
+    for (int i = 0; i < n && d + 4 * i < dim; ++i) store(out + d + 4 * i, v[i]);
+  }
+}
+
 template <class C, int Copies>
 inline std::byte* store_parts(Words packed, std::byte* to) {
   FOLIO_UNROLL

@@ -138,13 +138,8 @@ class TileAttention {
     if (values.prepare_values != nullptr)
       make_room(values.is_integer, columns_, values_, unpacked_values_, wide_values_);
     value_dims_.resize(to_size(columns_));
-    value_places_.resize(to_size(shape.value_dim));
-    values_in_order_ = true;
-    for (std::int32_t column = 0; column < columns_; ++column) {
-      std::int32_t const d = value_dims_[to_size(column)] = values.value_dim_at(column, shape.value_dim);
-      values_in_order_ = values_in_order_ && d == column;
-      if (d < shape.value_dim) value_places_[to_size(d)] = column;
-    }
+    for (std::int32_t column = 0; column < columns_; ++column)
+      value_dims_[to_size(column)] = values.value_dim_at(column, shape.value_dim);
     key_dims_.resize(to_size(keys.is_integer ? keys.key_columns(shape.key_dim) : 0));
     keys_in_order_ = true;
     for (std::size_t column = 0; column < key_dims_.size(); ++column) {
@@ -176,12 +171,8 @@ class TileAttention {
   /// The sums of a row times `norm`, in the order of the dims.
   void read_row(AttentionAccumulator& sums, std::int32_t row, float norm, float* out) const {
     float const* const sum = sums.row(row);
-    if (values_in_order_) {
-      for (std::int32_t d = 0; d < shape_.value_dim; ++d) out[d] = sum[d] * norm;
-      return;
-    }
-    std::int32_t const* const columns = value_places_.data();
-    for (std::int32_t d = 0; d < shape_.value_dim; ++d) out[d] = sum[columns[d]] * norm;
+    if (value_kernels_.read_sums != nullptr) return value_kernels_.read_sums(sum, shape_.value_dim, norm, out);
+    for (std::int32_t d = 0; d < shape_.value_dim; ++d) out[d] = sum[d] * norm;
   }
 
   /// What a thread has while it adds tiles: the processor made ready. One at a time in a thread.
@@ -384,9 +375,8 @@ class TileAttention {
   attention::RowKernels key_kernels_, value_kernels_;
   AttentionShape shape_{};
   std::int32_t columns_ = 0;
-  bool keys_in_order_ = false, values_in_order_ = false;
+  bool keys_in_order_ = false;
   std::vector<std::int32_t> key_dims_, value_dims_;  // of the columns
-  std::vector<std::int32_t> value_places_;           // of the dims
   attention::TokenTile keys_, values_;
   AlignedVector<std::byte> unpacked_keys_, unpacked_values_;
   Wide wide_keys_, wide_values_;

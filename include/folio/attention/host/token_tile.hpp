@@ -210,6 +210,8 @@ struct RowKernels {
   void (*online_softmax)(TokenTile const&, float* scores, SoftmaxState* states, float* rescale) = nullptr;
   void (*prepare_weights)(TokenTile const&, float* weights, WeightIntegers&) = nullptr;
   void (*add)(TokenTile const&, WeightRows const&) = nullptr;
+  /// A row of sums times `norm`, in the order of the dims. Null: they are in that order.
+  void (*read_sums)(float const* sums, std::int32_t dim, float norm, float* out) = nullptr;
   std::int32_t (*key_columns)(std::int32_t dim) = nullptr;    ///< codes in a row
   std::int32_t (*value_columns)(std::int32_t dim) = nullptr;  ///< numbers in a row of sums
   std::int32_t (*key_dim_at)(std::int32_t column,

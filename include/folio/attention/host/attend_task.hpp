@@ -104,7 +104,8 @@ class AttendTask {
 
   void store() {
     AttendOperands const& io = call_->io;
-    std::int32_t const dim = shape_.value_dim;
+    AttendPlane const& values = call_->layers.values;
+    std::int32_t const dim = shape_.value_dim, row_dim = shape_.values_in_keys() ? shape_.key_dim : dim;
     for (std::int32_t h = 0; h < work_->kv_heads; ++h)
       for_each_row(
           h, [&, &total = total_[to_size(h)] ](std::int32_t row, std::int64_t token,
@@ -116,8 +117,7 @@ class AttendTask {
               std::fill_n(value, dim, 0.0F);
             } else {
               attention_.read_row(total, row, 1.0F / state.sum, value);
-              AttendPlane const& values = call_->layers.values;
-              values.few_rows.change_basis(values.basis, value, dim, shape_.values_in_keys() ? shape_.key_dim : dim);
+              if (values.basis != Basis::model) values.few_rows.change_basis(values.basis, value, dim, row_dim);
             }
             if (io.store != nullptr) io.store(value, dim, io.out, at);
             if (io.lse == nullptr) return;

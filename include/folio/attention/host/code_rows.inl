@@ -69,41 +69,48 @@ template <class C>
          load<Floats>(tile.offsets + token) * q.totals[row];
 }
 
-/// scores[row][token] of 4 query rows with every key of a tile.
-template <class C>
-inline void score_codes(TokenTile const& tile, QueryRows const& q, float* scores) {
-  constexpr int groups = vector_bytes == 64 ? 2 : 1;
+/// scores[row][token] of 4 query rows with `Groups` * lanes keys.
+template <class C, int Groups>
+inline void score_groups(TokenTile const& tile, std::int32_t token, QueryRows const& q, float* scores) {
   constexpr std::int32_t row_words = block_rows * query_words;
-  for (std::int32_t token = 0; token < tile.tokens; token += groups * lanes) {
-    Ints sums[4][std::size_t{query_words}][std::size_t{groups}] = {};
-    std::byte const* const keys = tile.unpacked + std::int64_t{token} * q.columns;
-    for (std::int32_t i = 0; i < q.columns; i += 4) {
-      if (i % 8 == 0) prefetch(tile, 1);
-      Words key[2][std::size_t{groups}];
-      FOLIO_UNROLL
-      for (int g = 0; g < groups; ++g) {
-        Words const four = load<Words>(keys + (g * q.columns + i) * lanes);
-        key[0][g] = bytes_for_word<0>(four);
-        key[1][g] = bytes_for_word<1>(four);
-      }
-      FOLIO_UNROLL
-      for (int r = 0; r < block_rows; ++r) {
-        FOLIO_UNROLL
-        for (int k = 0; k < query_words; ++k) {
-          Words const integers = splat_word(q.words + i * row_words + (r * query_words + k) * 4);
-          FOLIO_UNROLL
-          for (int g = 0; g < groups; ++g) sums[r][k][g] = dot(sums[r][k][g], key[k][g], integers);
-        }
-      }
+  Ints sums[4][std::size_t{query_words}][std::size_t{Groups}] = {};
+  std::byte const* const keys = tile.unpacked + std::int64_t{token} * q.columns;
+  for (std::int32_t i = 0; i < q.columns; i += 4) {
+    if (i % 8 == 0) prefetch(tile, 1);
+    Words key[2][std::size_t{Groups}];
+    FOLIO_UNROLL
+    for (int g = 0; g < Groups; ++g) {
+      Words const four = load<Words>(keys + (g * q.columns + i) * lanes);
+      key[0][g] = bytes_for_word<0>(four);
+      key[1][g] = bytes_for_word<1>(four);
     }
     FOLIO_UNROLL
     for (int r = 0; r < block_rows; ++r) {
       FOLIO_UNROLL
-      for (int g = 0; g < groups; ++g)
-        store(scores + r * tile_tokens + token + g * lanes,
-              finish_scores<C>(tile, q, r, token + g * lanes, sums[r][0][g], sums[r][1][g]));
+      for (int k = 0; k < query_words; ++k) {
+        Words const integers = splat_word(q.words + i * row_words + (r * query_words + k) * 4);
+        FOLIO_UNROLL
+        for (int g = 0; g < Groups; ++g) sums[r][k][g] = dot(sums[r][k][g], key[k][g], integers);
+      }
     }
   }
+  FOLIO_UNROLL
+  for (int r = 0; r < block_rows; ++r) {
+    FOLIO_UNROLL
+    for (int g = 0; g < Groups; ++g)
+      store(scores + r * tile_tokens + token + g * lanes,
+            finish_scores<C>(tile, q, r, token + g * lanes, sums[r][0][g], sums[r][1][g]));
+  }
+}
+
+/// With every key of a tile.
+template <class C>
+inline void score_codes(TokenTile const& tile, QueryRows const& q, float* scores) {
+  constexpr int groups = vector_bytes == 64 ? 2 : 1;
+  std::int32_t token = 0;
+  for (; token + (groups - 1) * lanes < tile.tokens; token += groups * lanes)
+    score_groups<C, groups>(tile, token, q, scores);
+  if (token < tile.tokens) score_groups<C, 1>(tile, token, q, scores);
 }
 
 /// The dim at a column of the unpacked values: interleaving works within each 16 bytes, which shuffles them.

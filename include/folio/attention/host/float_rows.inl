@@ -112,11 +112,24 @@ inline void sum_products(TokenTile const& tile, std::int32_t token, QueryRows co
   }
 }
 
+/// Those with the key of one token: the same bits as among others.
+template <class E>
+inline void score_one(TokenTile const& tile, std::int32_t token, QueryRows const& q, float* scores) {
+  prefetch(tile, 1);
+  Floats sums[4][1] = {};
+  sum_products<E, 1>(tile, token, q, sums);
+  FourFloats const products = FOLIO_SIMD_ISA::sums(sums[0][0], sums[1][0], sums[2][0], sums[3][0]);
+  float const scale = (tile.scales != nullptr ? tile.scales[token] : 1.0F) * (E::factor * q.scale);
+  for (int r = 0; r < block_rows; ++r) scores[r * tile_tokens + token] = products[r] * scale;
+}
+
 /// scores[row][token] of 4 query rows with every key of a tile.
 template <class E>
 inline void score_floats(TokenTile const& tile, QueryRows const& q, float* scores) {
   constexpr int together = vector_bytes == 64 ? 4 : 2;  // what fits into the registers
-  for (std::int32_t token = 0; token < tile.tokens; token += 4) {
+  std::int32_t const fours = tile.tokens % 4 == 3 ? tile.tokens + 1 : tile.tokens / 4 * 4;
+  for (std::int32_t token = fours; token < tile.tokens; ++token) score_one<E>(tile, token, q, scores);
+  for (std::int32_t token = 0; token < fours; token += 4) {
     prefetch(tile, 3);
     FourFloats const scales = tile.scales != nullptr ? load<FourFloats>(tile.scales + token) : FourFloats{} + 1.0F;
     Floats sums[4][4] = {};

@@ -43,7 +43,7 @@ inline void spread_key_copies(TokenTile const& tile) {
 }
 template <class C>
 inline void spread_keys(TokenTile const& tile) {
-  with_copies<C>(tile, [&]<int Copies>() { spread_key_copies<C, Copies>(tile); });
+  with_copies<C>(code_row_bytes(tile.dim, C::per_byte), [&]<int Copies>() { spread_key_copies<C, Copies>(tile); });
 }
 template <class C>
 [[nodiscard]] inline std::int32_t shuffled_dim_at(std::int32_t column, std::int32_t dim) {

@@ -123,45 +123,6 @@ template <class C>
   return copies == 1 ? byte * C::per_byte + part : byte % row_bytes * C::per_byte + part * copies + byte / row_bytes;
 }
 
-template <int... I>
-[[nodiscard]] inline FourFloats pick(FourFloats const& a, FourFloats const& b) {
-#if defined(__CUDACC__)
-  float const from[8] = {a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]};
-  return FourFloats{from[I]...};
-#elif defined(__clang__)
-  return __builtin_shufflevector(a, b, I...);
-#else
-  return __builtin_shuffle(a, b, FourInts{I...});
-#endif
-}
-
-/// The sums of a row times `norm`, from the order of the columns to that of the dims: those of four bytes at once.
-template <class C>
-inline void read_sums(float const* sums, std::int32_t dim, float norm, float* out) {
-  constexpr int n = C::per_byte;
-  std::int32_t const row_bytes = code_row_bytes(dim, n), copies = num_copies<C>(row_bytes), parts = n / copies;
-  for (std::int32_t d = 0; d < dim; d += 4 * n) {
-    std::int32_t const byte = d / n, quarter = byte % vector_bytes / 16;
-    float const* const vectors = sums + (byte / vector_bytes * 4 + byte % 16 / 4) * parts * lanes;
-    FourFloats v[n];
-    for (int i = 0; i < n; ++i)
-      v[i] = load<FourFloats>(vectors + i / copies * lanes + (quarter + i % copies * (row_bytes / 16)) * 4) * norm;
-    if constexpr (n == 4) {
-      FourFloats const a = pick<0, 4, 1, 5>(v[0], v[1]), b = pick<0, 4, 1, 5>(v[2], v[3]);
-      FourFloats const c = pick<2, 6, 3, 7>(v[0], v[1]), e = pick<2, 6, 3, 7>(v[2], v[3]);
-      v[0] = pick<0, 1, 4, 5>(a, b);
-      v[1] = pick<2, 3, 6, 7>(a, b);
-      v[2] = pick<0, 1, 4, 5>(c, e);
-      v[3] = pick<2, 3, 6, 7>(c, e);
-    } else if constexpr (n == 2) {
-      FourFloats const a = v[0];
-      v[0] = pick<0, 4, 1, 5>(a, v[1]);
-      v[1] = pick<2, 6, 3, 7>(a, v[1]);
-    }
-    for (int i = 0; i < n && d + 4 * i < dim; ++i) store(out + d + 4 * i, v[i]);
-  }
-}
-
 template <class C, int Copies>
 inline std::byte* store_parts(Words packed, std::byte* to) {
   FOLIO_UNROLL
@@ -192,8 +153,8 @@ inline void unpack_value_copies(TokenTile const& tile) {
 
 /// Calls the one of f<1>, f<2> and f<4> that a row's copies ask for.
 template <class C, class F>
-inline void with_copies(TokenTile const& tile, F const& f) {
-  int const copies = num_copies<C>(code_row_bytes(tile.dim, C::per_byte));
+inline void with_copies(std::int32_t row_bytes, F const& f) {
+  int const copies = num_copies<C>(row_bytes);
   if constexpr (C::per_byte >= 4 && quarters == 4)
     if (copies == 4) return f.template operator()<4>();
   if constexpr (C::per_byte >= 2 && quarters >= 2)
@@ -201,10 +162,66 @@ inline void with_copies(TokenTile const& tile, F const& f) {
   f.template operator()<1>();
 }
 
+template <int... I>
+[[nodiscard]] inline FourFloats pick(FourFloats const& a, FourFloats const& b) {
+#if defined(__CUDACC__)
+  float const from[8] = {a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]};
+  return FourFloats{from[I]...};
+#elif defined(__clang__)
+  return __builtin_shufflevector(a, b, I...);
+#else
+  return __builtin_shuffle(a, b, FourInts{I...});
+#endif
+}
+
+/// The sums of four bytes of codes times `norm`, in the order of the dims.
+template <class C, int Copies>
+inline void read_four(float const* sums, std::int32_t row_bytes, std::int32_t byte, float norm,
+                      FourFloats (&v)[C::per_byte]) {
+  constexpr int n = C::per_byte;
+  std::int32_t const quarter = byte % vector_bytes / 16;
+  float const* const vectors = sums + (byte / vector_bytes * 4 + byte % 16 / 4) * (n / Copies) * lanes;
+  FOLIO_UNROLL
+  for (int i = 0; i < n; ++i)
+    v[i] = load<FourFloats>(vectors + i / Copies * lanes + (quarter + i % Copies * (row_bytes / 16)) * 4) * norm;
+  if constexpr (n == 4) {
+    FourFloats const a = pick<0, 4, 1, 5>(v[0], v[1]), b = pick<0, 4, 1, 5>(v[2], v[3]);
+    FourFloats const c = pick<2, 6, 3, 7>(v[0], v[1]), d = pick<2, 6, 3, 7>(v[2], v[3]);
+    v[0] = pick<0, 1, 4, 5>(a, b);
+    v[1] = pick<2, 3, 6, 7>(a, b);
+    v[2] = pick<0, 1, 4, 5>(c, d);
+    v[3] = pick<2, 3, 6, 7>(c, d);
+  } else if constexpr (n == 2) {
+    FourFloats const a = v[0];
+    v[0] = pick<0, 4, 1, 5>(a, v[1]);
+    v[1] = pick<2, 6, 3, 7>(a, v[1]);
+  }
+}
+
+/// A row's sums times `norm`, from the order of the columns to that of the dims.
+template <class C>
+inline void read_sums(float const* sums, std::int32_t dim, float norm, float* out) {
+  constexpr int n = C::per_byte;
+  std::int32_t const row_bytes = code_row_bytes(dim, n);
+  std::int32_t done = 0;
+  for (; n == 1 && done + lanes <= dim; done += lanes)  // a byte's sum is one number: whole vectors
+    store(out + done, as<Floats>(gather_quarters([&](int i) {
+                        std::int32_t const at = done + 4 * i, turn = at / vector_bytes * 4 + at % 16 / 4;
+                        return reinterpret_cast<std::byte const*>(sums + turn * lanes + at % vector_bytes / 16 * 4);
+                      })) * norm);
+  with_copies<C>(row_bytes, [&]<int Copies>() {
+    for (std::int32_t d = done; d < dim; d += 4 * n) {
+      FourFloats v[n];
+      read_four<C, Copies>(sums, row_bytes, d / n, norm, v);
+      for (int i = 0; i < n && d + 4 * i < dim; ++i) store(out + d + 4 * i, v[i]);
+    }
+  });
+}
+
 /// Values: [4 tokens][column] words, each of the 4 tokens' bytes of one dim.
 template <class C>
 inline void unpack_values(TokenTile const& tile) {
-  with_copies<C>(tile, [&]<int Copies>() { unpack_value_copies<C, Copies>(tile); });
+  with_copies<C>(code_row_bytes(tile.dim, C::per_byte), [&]<int Copies>() { unpack_value_copies<C, Copies>(tile); });
 }
 
 /// A row's sums so far, times what is kept of them: 0 where there are none yet, whatever is there.

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/attention/checks.hpp>
+#include <folio/attention/host/execution.hpp>
+#include <folio/attention/host/plan.hpp>
 #include <folio/attention/params.hpp>
 #include <folio/error.hpp>
 #include <folio/kernels/row_strides.hpp>
@@ -45,23 +47,26 @@ void with_part(View const& view, std::int32_t layer, OfWindows const& of_windows
   }
 }
 
-/// Rows of results in floats: those of `io` where it has floats, else some of its own that `finish` stores there.
+/// Rows of results in floats: those of `io` where it has floats, else some in `own` that `finish` stores there.
 template <class T, class Out>
 class FloatResults {
  public:
-  FloatResults(AttentionIo<T, Out> const& io, std::int64_t tokens, std::int32_t dim)
+  FloatResults(AttentionIo<T, Out> const& io, std::int64_t tokens, std::int32_t dim, std::vector<float>& own)
       : io_(io), dim_(dim), row_(std::int64_t{io.num_query_heads} * dim) {
     folio::detail::check_operands(io, tokens);
     stride_ = folio::detail::checked_stride(io.out_stride, row_, "out");
-    if constexpr (!std::is_same_v<Out, float>) own_.resize(static_cast<std::size_t>(tokens * row_));
+    if constexpr (!std::is_same_v<Out, float>) {
+      own.resize(static_cast<std::size_t>(tokens * row_));
+      own_ = own.data();
+    }
   }
   [[nodiscard]] float* row(std::int64_t token) {
     if constexpr (std::is_same_v<Out, float>)
       return io_.out + token * stride_;
     else
-      return own_.data() + token * row_;
+      return own_ + token * row_;
   }
-  [[nodiscard]] std::int64_t stride() const { return own_.empty() ? stride_ : row_; }
+  [[nodiscard]] std::int64_t stride() const { return std::is_same_v<Out, float> ? stride_ : row_; }
   void finish(std::int64_t token) {
     if constexpr (!std::is_same_v<Out, float>)
       store_activations(row(token), io_.num_query_heads * dim_, io_.out + token * stride_);
@@ -71,7 +76,7 @@ class FloatResults {
   AttentionIo<T, Out> io_;
   std::int32_t dim_;
   std::int64_t row_, stride_ = 0;
-  std::vector<float> own_;
+  float* own_ = nullptr;
 };
 
 /// Attention of a layer without a window over what both caches have of it.
@@ -85,7 +90,8 @@ void attend_both(View const& view, std::int32_t layer, AttentionIo<T, Out> const
   std::int64_t const tokens = view.num_query_tokens();
   std::int32_t const heads = io.num_query_heads, dim = shape.value_dim;
   auto const rows = static_cast<std::size_t>(tokens * heads);
-  FloatResults<T, Out> results(io, tokens, dim);
+  std::vector<float> own_out;
+  FloatResults<T, Out> results(io, tokens, dim, own_out);
   std::vector<float> own_lse(io.lse != nullptr ? 0 : rows, empty), compressed_lse(rows, empty);
   std::vector<float> compressed_out(rows * static_cast<std::size_t>(dim));
   float* const lse = io.lse != nullptr ? io.lse : own_lse.data();
@@ -201,43 +207,113 @@ void append(RotatedView<View> const& view, std::int32_t layer, T const* keys, st
   append(view.stored, layer, rotated_keys.data(), rotated_values.data(), threads);
 }
 
-/// What attend does, with `q` and `out` in the model's basis. Cost besides: dim * dim multiplications for each query
-/// and output.
-template <class View, class T, class Out>
-void attend(RotatedView<View> const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
-            AttentionParams const& params = {}, HostExecution const& execution = {}) {
-  LayerMatrices const& m = view.matrices->layer(layer);
+namespace detail {
+
+/// A step in the stored basis, and the memory that rotating takes.
+struct RotatedStep {
+  LayerMatrices const& matrices;
+  std::int32_t num_query_tokens, num_tokens;  ///< with and without padding
+  Executor threads;
+  std::vector<float>&queries, &results;
+
+  /// Calls f(matrix, i) for each token and head i of a row, in tasks of a token.
+  template <class F>
+  void for_each_head(std::vector<float> const& of, std::int64_t tokens, std::int32_t heads, std::int32_t dim,
+                     F const& f) const {
+    parallel_for(threads, tokens, [&](std::int64_t t) {
+      for (std::int32_t i = 0; i < heads; ++i)
+        f(of.data() + std::int64_t{i / (heads / matrices.kv_heads)} * dim * dim, t, i);
+    });
+  }
+};
+
+/// Rotates queries, calls attend_stored(io, of rows as they are stored) and rotates results back.
+template <class T, class Out, class Attend>
+void attend_rotated(RotatedStep const& step, AttentionIo<T, Out> const& io, Attend const& attend_stored) {
+  LayerMatrices const& m = step.matrices;
   std::int32_t const heads = io.num_query_heads;
   bool const fits = heads > 0 && heads % m.kv_heads == 0;  // attend says so if it does not
-  std::int64_t const tokens = fits ? view.num_query_tokens() : 0, row = std::int64_t{heads} * m.key_dim;
-  detail::FloatResults<T, Out> results(io, tokens, m.value_dim);
+  std::int64_t const tokens = fits ? step.num_query_tokens : 0, row = std::int64_t{heads} * m.key_dim;
+  FloatResults<T, Out> results(io, tokens, m.value_dim, step.results);
   auto const stored = [&](auto const* q, std::int64_t q_stride) {
-    attend(view.stored, layer,
-           AttentionIo<std::remove_cvref_t<decltype(*q)>, float>{q, heads, tokens > 0 ? results.row(0) : nullptr,
-                                                                 io.lse, q_stride, results.stride()},
-           params, execution);
+    attend_stored(AttentionIo<std::remove_cvref_t<decltype(*q)>, float>{q, heads, tokens > 0 ? results.row(0) : nullptr,
+                                                                        io.lse, q_stride, results.stride()});
   };
   if (m.keys.empty()) {
     stored(io.q, io.q_stride);
   } else {
     std::int64_t const stride = folio::detail::checked_stride(io.q_stride, row, "q");
-    std::vector<float> rotated(static_cast<std::size_t>(tokens * row));
-    parallel_for(execution.threads, tokens, [&](std::int64_t t) {
-      std::vector<float> given(static_cast<std::size_t>(row));
-      load_activations(io.q + t * stride, static_cast<std::int32_t>(row), given.data());
-      rotate_rows(m.keys, m.kv_heads, m.key_dim, given.data(), 1, heads, false, rotated.data() + t * row);
+    step.queries.resize(static_cast<std::size_t>(tokens * row));
+    step.for_each_head(m.keys, tokens, heads, m.key_dim, [&](float const* matrix, std::int64_t t, std::int64_t i) {
+      float given[max_row_dim];
+      load_activations(io.q + t * stride + i * m.key_dim, m.key_dim, given);
+      rotate_by(matrix, given, m.key_dim, false, step.queries.data() + t * row + i * m.key_dim);
     });
-    stored(static_cast<float const*>(rotated.data()), 0);
+    stored(static_cast<float const*>(step.queries.data()), 0);
   }
   if (m.values.empty() && std::is_same_v<Out, float>) return;
-  parallel_for(execution.threads, view.query_start(view.num_sequences()), [&](std::int64_t t) {  // but for padding
-    float* const rows = results.row(t);
-    if (!m.values.empty()) {
-      std::vector<float> const as_stored(rows, rows + std::int64_t{heads} * m.value_dim);
-      rotate_rows(m.values, m.kv_heads, m.value_dim, as_stored.data(), 1, heads, true, rows);
-    }
-    results.finish(t);
-  });
+  if (!m.values.empty())
+    step.for_each_head(m.values, step.num_tokens, heads, m.value_dim,
+                       [&](float const* matrix, std::int64_t t, std::int64_t i) {
+                         float as_stored[max_row_dim], *const out = results.row(t) + i * m.value_dim;
+                         std::copy_n(out, m.value_dim, as_stored);
+                         rotate_by(matrix, as_stored, m.value_dim, true, out);
+                       });
+  parallel_for(step.threads, step.num_tokens, [&](std::int64_t t) { results.finish(t); });
+}
+
+}  // namespace detail
+
+/// What attend does, with `q` and `out` in the model's basis. Cost besides: dim * dim multiplications for each query
+/// and output, and a copy of the queries.
+template <class View, class T, class Out>
+void attend(RotatedView<View> const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
+            AttentionParams const& params = {}, HostExecution const& execution = {}) {
+  std::vector<float> queries, results;
+  detail::attend_rotated({view.matrices->layer(layer), view.num_query_tokens(), view.query_start(view.num_sequences()),
+                          execution.threads, queries, results},
+                         io, [&](auto const& stored) { attend(view.stored, layer, stored, params, execution); });
+}
+
+/// Attention plan of a step of a RotatedCache. It refers to the cache's matrices as well.
+struct RotatedAttentionPlan {
+  AttentionPlan stored;
+  RotationMatrices const* matrices;
+  std::int32_t num_tokens;  ///< query tokens without padding
+
+  [[nodiscard]] AttentionParams const& params() const { return stored.params(); }
+  [[nodiscard]] std::int32_t num_query_heads() const { return stored.num_query_heads(); }
+};
+
+/// What plan_attention does for a view of one cache. The workspace has the rotated queries as well, and room for
+/// results once some are not of floats.
+template <HostReadableView View>
+[[nodiscard]] RotatedAttentionPlan plan_attention(RotatedView<View> const& view, std::int32_t num_query_heads,
+                                                  AttentionParams const& params = {},
+                                                  HostExecution const& execution = {}) {
+  RotatedAttentionPlan plan{plan_attention(view.stored, num_query_heads, params, execution), view.matrices,
+                            view.query_start(view.num_sequences())};
+  std::int32_t most = 0;
+  for (std::int32_t layer = 0; layer < view.matrices->num_layers(); ++layer)
+    most = std::max(most, view.matrices->layer(layer).key_dim);
+  plan.stored.step().queries.reserve(
+      static_cast<std::size_t>(std::int64_t{view.num_query_tokens()} * num_query_heads * most));
+  return plan;
+}
+
+/// attend for a layer of a step that was planned, with `q` and `out` in the model's basis.
+template <class T, class Out>
+void attend(RotatedAttentionPlan const& plan, std::int32_t layer, AttentionIo<T, Out> const& io,
+            AttentionParams const& params) {
+  detail::StepPlan& step = plan.stored.step();
+  folio::detail::check_planned(step.num_query_heads, io.num_query_heads, step.params, params);
+  detail::attend_rotated(
+      {plan.matrices->layer(layer), step.num_query_tokens, plan.num_tokens, step.threads, step.queries, step.results},
+      io, [&](auto const& stored) { attend(plan.stored, layer, stored, params); });
+}
+template <class T, class Out>
+void attend(RotatedAttentionPlan const& plan, std::int32_t layer, AttentionIo<T, Out> const& io) {
+  attend(plan, layer, io, plan.params());
 }
 
 /// What gather does, to the model's basis.

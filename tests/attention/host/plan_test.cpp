@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cstring>
 #include <folio/folio.hpp>
+#include <folio/precision/mixed_ops.hpp>
+#include <folio/precision/rotated_cache.hpp>
 #include <folio/quantizer/channel_tile.hpp>
 #include <optional>
 #include <string>
@@ -234,4 +236,67 @@ TEST_CASE("what does not fit a plan is refused") {
   AttentionPlan const next = ops::plan_attention(view, heads, {}, {{}, &workspace});
   CHECK_THROWS_WITH(ops::attend(plan, 0, engine.io()), contains("another step was planned"));
   CHECK_NOTHROW(ops::attend(next, 0, engine.io()));
+}
+
+namespace {
+
+constexpr ModelConfig small{.layers = 2, .kv_heads = 2, .head_dim = 32, .value_head_dim = 64};
+
+/// A permutation of the dims with a sign: orthonormal, and no identity.
+std::vector<float> permutation(std::int32_t dim) {
+  std::vector<float> all;
+  for (std::int32_t head = 0; head < small.kv_heads; ++head)
+    for (std::int32_t row = 0; row < dim; ++row)
+      for (std::int32_t i = 0; i < dim; ++i)
+        all.push_back(i == (row + head + 1) % dim ? (row % 3 == 0 ? -1.0F : 1.0F) : 0.0F);
+  return all;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("a step of a cache with matrices is planned: the same bits, and nothing from the heap", "", F16,
+                   Int8PerToken, Int6Rotated) {
+  using Cache = KvCache<Model<small>, BlockSize<16>, TestType>;
+  RotatedCache<Cache> cache(
+      Cache({.num_blocks = {40}}),
+      RotationMatrices({{2, 32, 64, permutation(32), permutation(64)}, {2, 32, 64, {}, permutation(64)}}));
+  auto first = cache.create(70), second = cache.create(20);
+  constexpr std::int32_t query_heads = 8, padded = 6;
+  auto const rows = random_floats(90 * 2 * 64, 1), q = random_floats(padded * query_heads * 32, 2, 2.0F);
+  std::vector<Half> half_q(q.size());
+  ops::store_activations(q.data(), static_cast<std::int32_t>(q.size()), half_q.data());
+  {
+    auto const all = cache.batch({{&first}, {&second}});
+    for (std::int32_t layer = 0; layer < 2; ++layer) ops::append(all.view(), layer, rows.data(), rows.data());
+  }
+  auto const batch = cache.batch({{&first, 3}, {&second, 1}}, {.num_query_tokens = padded});
+  for (int const num_threads : {1, 3}) {
+    CAPTURE(num_threads);
+    ThreadPool pool(num_threads);
+    AttentionWorkspace workspace;
+    HostExecution const execution{num_threads > 1 ? &pool : nullptr, &workspace};
+    std::vector<float> out(padded * query_heads * 64, 7.0F), expected = out;
+    std::vector<Half> half_out(out.size()), half_expected = half_out;
+    for (int step = 0; step < 3; ++step)
+      for (std::int32_t layer = 0; layer < 2; ++layer) {
+        ops::attend(batch.view(), layer, AttentionIo{q.data(), query_heads, expected.data()});
+        ops::attend(batch.view(), layer, AttentionIo{half_q.data(), query_heads, half_expected.data()});
+        std::int64_t const live = num_live(), before = HostHeap::of_this_thread().num_allocations;
+        auto const plan = ops::plan_attention(batch.view(), query_heads, {}, execution);
+        ops::attend(plan, layer, AttentionIo{q.data(), query_heads, out.data()});
+        ops::attend(plan, layer, AttentionIo{half_q.data(), query_heads, half_out.data()});
+        std::int64_t const taken = HostHeap::of_this_thread().num_allocations - before, kept = num_live() - live;
+        CHECK(out == expected);
+        CHECK(out.back() == 7.0F);  // padding
+        CHECK(std::memcmp(half_out.data(), half_expected.data(), out.size() * sizeof(Half)) == 0);
+        if (step == 0) continue;
+        CHECK(taken == 0);
+        CHECK(kept == 0);
+      }
+    auto const plan = ops::plan_attention(batch.view(), query_heads, {}, execution);
+    CHECK_THROWS_WITH(ops::attend(plan, 2, AttentionIo{q.data(), query_heads, out.data()}), contains("no layer 2"));
+    CHECK_THROWS_WITH(ops::attend(plan, 0, AttentionIo{q.data(), 4, out.data()}),
+                      contains("planned for 8 query heads"));
+    CHECK(out == expected);
+  }
 }

@@ -208,7 +208,8 @@ inline void read_sums(float const* sums, std::int32_t dim, float norm, float* ou
     store(out + done, as<Floats>(gather_quarters([&](int i) {
                         std::int32_t const at = done + 4 * i, turn = at / vector_bytes * 4 + at % 16 / 4;
                         return reinterpret_cast<std::byte const*>(sums + turn * lanes + at % vector_bytes / 16 * 4);
-                      })) * norm);
+                      })) *
+                          norm);
   with_copies<C>(row_bytes, [&]<int Copies>() {
     for (std::int32_t d = done; d < dim; d += 4 * n) {
       FourFloats v[n];

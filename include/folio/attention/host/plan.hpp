@@ -125,7 +125,8 @@ struct StepPlan {
   std::int32_t num_query_heads = 0, num_query_tokens = 0;
   AttentionParams params;
   Executor threads;
-  std::int64_t number = 0;  ///< of the steps that were planned in this memory
+  std::vector<float> queries, results;  ///< of those who change them before and after: precision/mixed_ops.hpp
+  std::int64_t number = 0;              ///< of the steps that were planned in this memory
 };
 
 }  // namespace folio::ops::detail

@@ -23,7 +23,8 @@ template <int N>
 inline void rotate_vectors(float* row) {
   Floats v[std::size_t{N}];
   FOLIO_UNROLL
-  for (int i = 0; i < N; ++i) v[i] = rotate_lanes<1>(load<Floats>(row + i * lanes), std::make_integer_sequence<int, lanes>{});
+  for (int i = 0; i < N; ++i)
+    v[i] = rotate_lanes<1>(load<Floats>(row + i * lanes), std::make_integer_sequence<int, lanes>{});
   FOLIO_UNROLL
   for (int half = 1; half < N; half *= 2) {
     FOLIO_UNROLL

@@ -355,3 +355,62 @@ TEST_CASE("a long context has the same bits for any number of threads, and is wh
   check_threads(Int4Cache({.num_blocks = {240}, .kv_heads = 1}), 4, {.token_begin = 100, .token_end = 2100});
   check_threads(KvCache<Model<windows_of_32>, Int8PerToken>({.num_blocks = {240}, .kv_heads = 2}), 4, {});
 }
+
+namespace {
+
+/// The largest error of a score and what the query would have in f16, as it is given or as it is rotated, whichever is
+/// less: `q` over one block of keys whose channels of outliers are 0 as far as the format has a 0.
+template <class Q>
+void check_rotated_outlier(float outlier, bool when_rotated) {
+  constexpr std::int32_t dim = 128, tokens = 60;
+  KvCache<Model<ModelConfig{.layers = 1, .kv_heads = 1, .head_dim = dim}>, Q> cache({.num_blocks = {8}});
+  Sequence const s = cache.create(tokens);
+  auto rows = random_floats(std::int64_t{tokens} * dim, 1, 2.0F);
+  auto const value_rows = rows;
+  ops::append(cache.batch({{&s, tokens}}).view(), 0, rows.data(), value_rows.data());
+  auto q = random_floats(dim, 2, 0.2F);
+  auto in_f16 = q;
+  auto const put = [&](std::vector<float>& x, bool rounded) {
+    if (when_rotated) change_basis(Q::basis, x.data(), dim, dim);
+    x[5] = outlier;
+    for (float& e : x) e = rounded ? f16_to_f32(f32_to_f16(e)) : e;
+    if (when_rotated) change_basis(Q::basis, x.data(), dim, dim);
+  };
+  put(q, false);
+  put(in_f16, true);
+  auto const batch = cache.batch({{&s, 1}});
+  std::vector<float> keys(tokens * dim), values(keys.size());
+  ops::gather(batch.view(), 0, {0, 0, tokens}, keys.data(), values.data());
+  double error = 0, error_of_f16 = 0;
+  for (std::int32_t t = 0; t < tokens; ++t) {  // alone, so that lse is its score
+    double exact = 0, of_f16 = 0, size = 0;
+    for (std::int32_t d = 0; d < dim; ++d) {
+      double const key{keys[::size(t * dim + d)]};
+      exact += double{q[::size(d)]} * key;
+      of_f16 += double{in_f16[::size(d)]} * key;
+      size += std::fabs(double{q[::size(d)]} * key);
+    }
+    float out[dim], lse = 0;
+    ops::attend(batch.view(), 0, AttentionIo{q.data(), 1, out, &lse},
+                {.scale = 1.0F, .token_begin = t, .token_end = t + 1});
+    error = std::max(error, std::fabs(lse - exact) - 3e-7 * size);  // what floats lose, whatever the query
+    error_of_f16 = std::max(error_of_f16, std::fabs(of_f16 - exact));
+  }
+  CAPTURE(error, error_of_f16);
+  CHECK(error < 2 * error_of_f16);
+}
+
+}  // namespace
+
+// As it is given, and as it is rotated: the integers are those of the rotated one.
+TEMPLATE_TEST_CASE("a query with an outlier loses at most twice what it does in f16 in rotated formats", "",
+                   Int4Rotated, Int6Rotated, Int3Rotated) {
+  for (Isa const isa : machine_sets()) {
+    UseIsa const use(isa);
+    for (float const outlier : {10.0F, 100.0F, 1e3F, -1e4F})
+      for (bool const when_rotated : {false, true}) {
+        CAPTURE(TestType::name, attention::name_of(isa), outlier, when_rotated);
+        check_rotated_outlier<TestType>(outlier, when_rotated);
+      }
+  }
+}

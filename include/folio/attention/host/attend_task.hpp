@@ -189,8 +189,7 @@ class AttendTask {
         queries.use_rows(q + at);
       } else {
         for (std::int32_t row = 0; row < rows_; row += call_->heads, at += io.q_stride) load_rows(queries, row, at);
-        for (std::int32_t row = 0; row < rows_ && basis != Basis::model; ++row)  // instead of every key
-          call_->layers.keys.few_rows.change_basis(basis, queries.row(row), dim, dim);
+        if (basis != Basis::model) queries.rotate(basis);  // instead of every key
       }
       queries.finish(scale);
     }

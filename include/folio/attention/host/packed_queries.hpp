@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/attention/host/token_tile.hpp>
-#include <folio/quantizer/float_formats.hpp>
+#include <folio/quantizer/quantizer.hpp>
 #include <new>
 #include <vector>
 
@@ -29,21 +29,6 @@ struct AlignedAllocator {
 template <class T>
 using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 
-/// Whether most of a query's elements, zeros apart, are below a 32nd of its largest. Integers in units of that keep too
-/// little of them; of other queries they lose less than f16 does. Not of a query that is not finite.
-[[nodiscard]] inline bool has_outliers(float const* q, std::int32_t dim) {
-  std::uint32_t largest = 0;
-  for (std::int32_t d = 0; d < dim; ++d) largest = std::max(largest, to_bits(q[d]) & 0x7FFFFFFFU);
-  std::uint32_t const limit = to_bits(to_float(largest) * (1.0F / 32));
-  std::int32_t small = 0, all = 0;
-  for (std::int32_t d = 0; d < dim; ++d) {
-    std::uint32_t const magnitude = to_bits(q[d]) & 0x7FFFFFFFU;
-    all += magnitude != 0 ? 1 : 0;
-    small += magnitude != 0 && magnitude < limit ? 1 : 0;
-  }
-  return largest < 0x7F800000U && 2 * small > all;
-}
-
 /// The queries of a task, as the key format's kernels take them, in whole blocks of rows.
 class PackedQueries {
  public:
@@ -52,6 +37,7 @@ class PackedQueries {
   void begin(attention::RowKernels const& kernels, std::int32_t const* dims, bool in_order, std::int32_t rows,
              std::int32_t dim) {
     at_ = floats_.data();
+    std::fill(given_.begin(), given_.end(), std::uint8_t{0});
     std::int32_t const columns = kernels.is_integer ? kernels.key_columns(dim) : 0;
     bool const apart = columns != 0 && !kernels.takes_dims && !in_order;
     if (quantize_ == kernels.quantize_queries && placed_apart_ == apart && dims_ == dims && dim_ == dim &&
@@ -59,6 +45,8 @@ class PackedQueries {
       return;
     num_rows_ = 0;  // ready for none, should there be no memory
     quantize_ = kernels.quantize_queries;
+    has_outliers_ = kernels.has_outliers;
+    change_basis_ = kernels.change_basis;
     for_each_tile_ = kernels.has_channels;
     dims_ = dims;
     dim_ = dim;
@@ -71,6 +59,7 @@ class PackedQueries {
     std::fill(floats_.begin() + std::int64_t{rows} * stride_, floats_.end(), 0.0F);  // what fills the last block
     placed_.resize(placed_apart_ ? to_size(for_each_tile_ ? rows_ : attention::block_rows) * to_size(columns_) : 0);
     outliers_.resize(columns_ != 0 ? to_size(rows_ / attention::block_rows) : 0);
+    given_.assign(outliers_.size(), 0);
     first_.resize(columns_ != 0 ? rows_ : 0, columns_);
     rest_.resize(columns_ != 0 ? rows_ : 0, columns_);
     num_rows_ = rows;
@@ -81,8 +70,15 @@ class PackedQueries {
     for (std::int32_t r = 0; r < count; ++r)
       std::fill(std::copy_n(q + std::int64_t{r} * dim_, dim_, row(i + r)), row(i + r) + stride_, 0.0F);
   }
-  /// A row that was set, to be rotated to the keys' basis.
-  [[nodiscard]] float* row(std::int32_t i) { return floats_.data() + to_size(i) * to_size(stride_); }
+  /// Rotates the rows, which were set, to the keys' basis. An outlier is spread by that: all elements are large then,
+  /// and their integers have no place for what the others differ by.
+  void rotate(Basis basis) {
+    for (std::int32_t i = 0; i < num_rows_; ++i) {
+      if (columns_ != 0 && has_outliers_(row(i), stride_))
+        given_[to_size(i / attention::block_rows)] |= static_cast<std::uint8_t>(1U << (i % attention::block_rows));
+      change_basis_(basis, row(i), dim_, dim_);
+    }
+  }
 
   /// Whether all rows can be read where they are, one after the other, instead of being set. Kernels of floats read
   /// them again for each few keys of the `tokens` that are seen: more than some they read from whole cache lines.
@@ -153,10 +149,12 @@ class PackedQueries {
       for (std::int32_t column = 0; column < columns_; ++column)
         to[r * columns_ + column] = dims_[column] < dim_ ? at_[(i + r) * std::int64_t{stride_} + dims_[column]] : 0.0F;
   }
-  /// Judges the rows of a block that `rows` has the bits of. Which have outliers.
+  [[nodiscard]] float* row(std::int32_t i) { return floats_.data() + to_size(i) * to_size(stride_); }
+  /// Judges the rows of a block that `rows` has the bits of. Which have outliers, or had some before they were rotated.
   unsigned find_outliers(std::int32_t i, unsigned rows) {
     for (std::int32_t r = 0; r < attention::block_rows && rows != 0; ++r)
-      if ((rows >> r & 1U) != 0 && !has_outliers(at_ + (i + r) * std::int64_t{stride_}, dim_)) rows &= ~(1U << r);
+      if ((rows >> r & 1U) != 0 && !has_outliers_(at_ + (i + r) * std::int64_t{stride_}, stride_)) rows &= ~(1U << r);
+    rows |= given_[to_size(i / attention::block_rows)];
     outliers_[to_size(i / attention::block_rows)] = static_cast<std::uint8_t>(rows);
     return rows;
   }
@@ -171,14 +169,16 @@ class PackedQueries {
 
   unsigned (*quantize_)(attention::TokenTile const&, attention::QueryFloats const&, attention::QueryIntegers const&,
                         attention::QueryIntegers const*) = nullptr;
+  bool (*has_outliers_)(float const*, std::int32_t) = nullptr;
+  void (*change_basis_)(Basis, float*, std::int32_t, std::int32_t) = nullptr;
   bool for_each_tile_ = false, placed_apart_ = false;
   std::int32_t const* dims_ = nullptr;
   std::int32_t dim_ = 0, stride_ = 0, num_rows_ = 0, rows_ = 0, columns_ = 0;
   float scale_ = 1;
-  float const* at_ = nullptr;             // the rows: those of `floats_`, or the caller's
-  AlignedVector<float> floats_, placed_;  // by dims, and by columns
-  std::vector<std::uint8_t> outliers_;    // of each block, the rows that have some
-  Integers first_, rest_;                 // the second of rows with outliers
+  float const* at_ = nullptr;                   // the rows: those of `floats_`, or the caller's
+  AlignedVector<float> floats_, placed_;        // by dims, and by columns
+  std::vector<std::uint8_t> outliers_, given_;  // of each block, the rows that have some, or were given with some
+  Integers first_, rest_;                       // the second of rows with outliers
 };
 
 }  // namespace folio::ops::detail

@@ -107,6 +107,20 @@ struct QueryWords {
   }
 };
 
+/// See RowKernels.
+[[nodiscard]] inline bool has_outliers(float const* q, std::int32_t n) {
+  Ints most[4] = {}, counts = {};
+  for (std::int32_t i = 0; i < n; i += lanes) most[0] = larger(load<Ints>(q + i) & 0x7FFFFFFF, most[0]);
+  float const largest = largest_bits(most)[0];
+  std::int32_t const limit = static_cast<std::int32_t>(to_bits(largest * (1.0F / 32)));
+  for (std::int32_t i = 0; i < n; i += lanes) {
+    Ints const size = load<Ints>(q + i) & 0x7FFFFFFF;
+    counts += (size != 0) & (size < limit ? Ints{} + 1 : Ints{} - 1);  // small ones less others
+  }
+  FourInts const four = add_quarters(counts);
+  return to_bits(largest) < 0x7F800000U && four[0] + four[1] + four[2] + four[3] > 0;
+}
+
 /// Of queries that are in the order of the columns already.
 struct InColumns {
   static constexpr int per_byte = 1;

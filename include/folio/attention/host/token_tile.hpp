@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <folio/block.hpp>
 #include <folio/quantizer/float_formats.hpp>
+#include <folio/quantizer/quantizer.hpp>
 #include <folio/quantizer/row_format.hpp>
 #include <limits>
 #include <vector>
@@ -195,6 +196,10 @@ struct RowKernels {
   int shuffle_bits = 0;       ///< where not 0, TokenTile::byte_shuffle is needed, for codes of so many
   void (*enter)() = nullptr;  ///< what a thread does before it calls the others
   void (*leave)() = nullptr;  ///< and after them
+  /// Whether most of a query's elements, zeros apart, are below a 32nd of its largest. Integers in units of that keep
+  /// too little of them; of other queries they lose less than f16 does. Not of a query that is not finite. `n`: a
+  /// multiple of 16.
+  bool (*has_outliers)(float const* q, std::int32_t n) = nullptr;
   /// As folio::change_basis, to the same bits.
   void (*change_basis)(Basis basis, float* row, std::int32_t dim, std::int32_t row_dim) = nullptr;
   void (*load_key_params)(TokenTile const&) = nullptr;  ///< scales and offsets

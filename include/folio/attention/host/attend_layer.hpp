@@ -35,7 +35,22 @@ struct AttendPlane {
   /// Null where the kernels read rows in place. Else it writes the slots' rows as floats, `stride` apart.
   void (*decode)(GroupTable const& table, std::int32_t index, SlotRange slots, float* out,
                  std::int32_t stride) = nullptr;
+
+  [[nodiscard]] static std::int32_t decoded_stride(std::int32_t dim) { return (dim + 15) / 16 * 16; }
+  /// For a tile's rows as floats, where the plane is decoded.
+  void make_room(std::int32_t dim, std::vector<float>& decoded) const {
+    auto const floats = std::int64_t{attention::tile_tokens} * decoded_stride(dim);
+    if (decode != nullptr) decoded.resize(static_cast<std::size_t>(floats));
+  }
 };
+
+/// to[i] = base + offsets[i].
+inline void add_offsets(std::byte const* base, std::int64_t const* offsets, std::int32_t n, std::byte const** to) {
+  std::int32_t i = 0;
+  for (; i + 8 <= n; i += 8)  // a constant number, which vectorizes
+    for (int j = 0; j < 8; ++j) to[i + j] = base + offsets[i + j];
+  for (; i < n; ++i) to[i] = base + offsets[i];
+}
 
 /// A group's layers.
 struct AttendLayers {

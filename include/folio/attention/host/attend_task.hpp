@@ -41,8 +41,8 @@ class AttendTask {
       tile.bits.reserve(with_tree ? to_size(shares.most_queries) : 0);
     }
     for (Item& item : items_) {
-      make_room(layers.keys, layers.shape.key_dim, item.planes.decoded_keys);
-      make_room(layers.values, layers.shape.value_dim, item.planes.decoded_values);
+      layers.keys.make_room(layers.shape.key_dim, item.planes.decoded_keys);
+      layers.values.make_room(layers.shape.value_dim, item.planes.decoded_values);
     }
     shapes_.reserve(to_size(shares.most_kv_heads));
     slopes_.reserve(to_size(shares.most_kv_heads * shares.most_rows));
@@ -355,17 +355,12 @@ class AttendTask {
     }
   }
 
-  [[nodiscard]] static std::int32_t decoded_stride(std::int32_t dim) { return (dim + 15) / 16 * 16; }
-  static void make_room(AttendPlane const& plane, std::int32_t dim, std::vector<float>& decoded) {
-    if (plane.decode != nullptr) decoded.resize(to_size(attention::tile_tokens) * to_size(decoded_stride(dim)));
-  }
-
   /// The rows of some slots, which are the tile's from token `t` on.
   void add_plane(AttendPlane const& plane, std::byte const* base, SlotRange const& slots, std::int32_t dim,
                  std::int32_t t, attention::TokenTileRows& rows, std::vector<float>& decoded) const {
     if (plane.decode != nullptr) {
-      std::int32_t const stride = decoded_stride(dim);
-      make_room(plane, dim, decoded);
+      std::int32_t const stride = AttendPlane::decoded_stride(dim);
+      plane.make_room(dim, decoded);
       float* const to = decoded.data() + to_size(t) * to_size(stride);
       plane.decode(call_->layers.table, call_->index, slots, to, stride);
       for (std::int32_t i = 0; i < slots.count; ++i)
@@ -380,13 +375,6 @@ class AttendTask {
       rows.tokens = stored + (slots.first - t) * token_param_bytes(plane.params);
       rows.channels = stored + shape_.block_size * token_param_bytes(plane.params);
     }
-  }
-
-  static void add_offsets(std::byte const* base, std::int64_t const* offsets, std::int32_t n, std::byte const** to) {
-    std::int32_t i = 0;
-    for (; i + 8 <= n; i += 8)  // a constant number, which vectorizes
-      for (int j = 0; j < 8; ++j) to[i + j] = base + offsets[i + j];
-    for (; i < n; ++i) to[i] = base + offsets[i];
   }
 
   AttendCall const* call_ = nullptr;

@@ -283,7 +283,9 @@ TEMPLATE_TEST_CASE("a step of a cache with matrices is planned: the same bits, a
         ops::attend(batch.view(), layer, AttentionIo{half_q.data(), query_heads, half_expected.data()});
         std::int64_t const live = num_live(), before = HostHeap::of_this_thread().num_allocations;
         auto const plan = ops::plan_attention(batch.view(), query_heads, {}, execution);
+        std::int64_t const planned = HostHeap::of_this_thread().num_allocations;
         ops::attend(plan, layer, AttentionIo{q.data(), query_heads, out.data()});
+        CHECK(HostHeap::of_this_thread().num_allocations == planned);
         ops::attend(plan, layer, AttentionIo{half_q.data(), query_heads, half_out.data()});
         std::int64_t const taken = HostHeap::of_this_thread().num_allocations - before, kept = num_live() - live;
         CHECK(out == expected);

@@ -177,7 +177,7 @@ template <int... I>
 /// The sums of four bytes of codes times `norm`, in the order of the dims.
 template <class C, int Copies>
 inline void read_four(float const* sums, std::int32_t row_bytes, std::int32_t byte, float norm,
-                      FourFloats (&v)[C::per_byte]) {
+                      FourFloats (&v)[std::size_t{C::per_byte}]) {
   constexpr int n = C::per_byte;
   std::int32_t const quarter = byte % vector_bytes / 16;
   float const* const vectors = sums + (byte / vector_bytes * 4 + byte % 16 / 4) * (n / Copies) * lanes;
@@ -212,7 +212,7 @@ inline void read_sums(float const* sums, std::int32_t dim, float norm, float* ou
                           norm);
   with_copies<C>(row_bytes, [&]<int Copies>() {
     for (std::int32_t d = done; d < dim; d += 4 * n) {
-      FourFloats v[n];
+      FourFloats v[std::size_t{n}];
       read_four<C, Copies>(sums, row_bytes, d / n, norm, v);
       for (int i = 0; i < n && d + 4 * i < dim; ++i) store(out + d + 4 * i, v[i]);
     }

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <folio/attention/host/attend_layer.hpp>
-#include <folio/attention/host/tile_attention.hpp>
+#include <folio/attention/host/token_tile.hpp>
 #include <folio/attention/params.hpp>
 #include <folio/block.hpp>
 #include <vector>

@@ -13,8 +13,6 @@
 
 namespace folio::ops::detail {
 
-[[nodiscard]] inline std::size_t to_size(std::int32_t i) { return static_cast<std::size_t>(i); }
-
 /// Whole cache lines: a wide load across two takes twice as long.
 template <class T>
 struct AlignedAllocator {

@@ -17,8 +17,6 @@
 
 namespace folio::ops::detail {
 
-inline constexpr std::int32_t part_tokens = 1024;  ///< a multiple of attention::tile_tokens
-
 /// The tokens of a tile that a query sees, [begin, sinks) and [window, end), counted from the tile's first.
 struct VisibleRanges {
   std::int32_t begin = 0, sinks = 0, window = 0, end = 0;

@@ -226,3 +226,11 @@ struct RowKernels {
 };
 
 }  // namespace folio::attention
+
+namespace folio::ops::detail {
+
+inline constexpr std::int32_t part_tokens = 1024;  ///< of tokens that are summed by themselves; whole tiles
+
+[[nodiscard]] inline std::size_t to_size(std::int32_t i) { return static_cast<std::size_t>(i); }
+
+}  // namespace folio::ops::detail

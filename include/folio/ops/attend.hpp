@@ -174,15 +174,15 @@ void check_step(View const& view, AttentionParams const& params) {
 /// bits (8 symmetric ones; asymmetric ones; one scale for a row, or those of a tile of a multiple of 64 tokens) are not
 /// decoded: queries and weights become integers of 16 bits, and are multiplied with the codes. A query's integers are
 /// in units of its largest element, which loses less than f16 does; where most elements are below a 32nd of the
-/// largest, what they leave becomes integers, too, and such a query scores twice. Weights are in units of the largest
-/// in each 64 tokens: one below a 65,534th of it counts as 0, and all of those together may cost 0.001 of the
-/// largest value. The sums are exact and the same on every machine; scales and minima are applied to them, those of
-/// channels to the query before it becomes integers and to the sums of values. Floating-point rows are widened in
-/// registers, or, for more than 8 query rows, once for each tile. `has_fast_attend` tells which views that holds for.
-/// Others decode tile by tile. Thread-safe as far as its threads and workspace are one caller's. Memory: about 100 KiB
-/// for each thread, and for long contexts shared by threads the sums of each 1,024 tokens. Throws Error, before
-/// anything is written, for a layer, a head count or a stride that does not fit, a null q or out, a soft-cap that is no
-/// number, and more than 64 query tokens of a sequence under a tree mask.
+/// largest, before or after a rotation, what they leave becomes integers, too, and such a query scores twice. Weights
+/// are in units of the largest in each 64 tokens: one below a 65,534th of it counts as 0, and all of those together may
+/// cost 0.001 of the largest value. The sums are exact and the same on every machine; scales and minima are applied to
+/// them, those of channels to the query before it becomes integers and to the sums of values. Floating-point rows are
+/// widened in registers, or, for more than 8 query rows, once for each tile. `has_fast_attend` tells which views that
+/// holds for. Others decode tile by tile. Thread-safe as far as its threads and workspace are one caller's. Memory:
+/// about 100 KiB for each thread, and for long contexts shared by threads the sums of each 1,024 tokens. Throws Error,
+/// before anything is written, for a layer, a head count or a stride that does not fit, a null q or out, a soft-cap
+/// that is no number, and more than 64 query tokens of a sequence under a tree mask.
 template <HostReadableView View, class T, class Out>
 void attend(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io, AttentionParams const& params = {},
             HostExecution const& execution = {}) {

@@ -306,7 +306,8 @@ template <class T, class Out>
 void attend(RotatedAttentionPlan const& plan, std::int32_t layer, AttentionIo<T, Out> const& io,
             AttentionParams const& params) {
   detail::StepPlan& step = plan.stored.step();
-  folio::detail::check_planned(step.num_query_heads, io.num_query_heads, step.params, params);
+  folio::detail::check_planned_heads(step.num_query_heads, io.num_query_heads);
+  folio::detail::check_planned(step.params, params);
   detail::attend_rotated(
       {plan.matrices->layer(layer), step.num_query_tokens, plan.num_tokens, step.threads, step.queries, step.results},
       io, [&](auto const& stored) { attend(plan.stored, layer, stored, params); });

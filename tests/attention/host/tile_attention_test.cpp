@@ -414,3 +414,20 @@ TEMPLATE_TEST_CASE("a query with an outlier loses at most twice what it does in 
       }
   }
 }
+
+TEST_CASE("rows are rotated in vectors to the bits of change_basis, whatever the block") {
+  auto const row = random_floats(576, 9, 3.0F);
+  for (Isa const isa : machine_sets()) {
+    UseIsa const use(isa);
+    auto const kernels = attention::row_kernels<Int4Rotated::row_format>(false);
+    for (Basis const basis : {Basis::model, Basis::hadamard, Basis::randomized_hadamard})
+      for (std::int32_t const dim : {8, 16, 32, 40, 64, 72, 96, 128, 256, 512}) {
+        std::int32_t const row_dim = dim == 512 ? 576 : dim;  // the beginning of a latent
+        CAPTURE(attention::name_of(isa), static_cast<int>(basis), dim);
+        auto expected = row, found = row;
+        change_basis(basis, expected.data(), dim, row_dim);
+        kernels.change_basis(basis, found.data(), dim, row_dim);
+        CHECK(std::memcmp(found.data(), expected.data(), found.size() * sizeof(float)) == 0);
+      }
+  }
+}

@@ -166,7 +166,7 @@ TEST_CASE("a ghost cache finds what a tree would find") {
     ReplayResult const tree = replay<LruEviction>(trace, capacity);
     double const lru = ghost_hits(trace, capacity, {}, {});
     CHECK(lru == static_cast<double>(tree.hit_blocks));
-    RewardRule const rule{400, 20};
+    RewardRule const rule{400, 1, 20};
     double const gain = ghost_hits(trace, capacity, rule, {}) - lru;
     KeySample const quarter = KeySample().times(0.25);
     double const sampled = 4 * (ghost_hits(trace, capacity, rule, quarter) - ghost_hits(trace, capacity, {}, quarter));
@@ -206,7 +206,7 @@ TEST_CASE("a sample has its share of the keys, and a smaller one is part of it")
 
 TEST_CASE("a queue whose rule changes ranks so many entries anew as it is told, and evicts by both ranks meanwhile") {
   std::mt19937 random(1);
-  RewardRule const rule{1000, 5};
+  RewardRule const rule{1000, 1, 5};
   std::vector<EvictionEntry> entries(300);
   RewardQueue queue;
   for (std::size_t i = 0; i < entries.size(); ++i) {
@@ -280,17 +280,18 @@ TEST_CASE("rewards: what was found, what belongs to much that was found, what is
   EvictionEntry entry;
   entry.order = 100;
   entry.depth = 9;
-  RewardRule const rule{10, 5};
+  RewardRule const rule{10, 1, 5};
   auto const rank = [&](std::int32_t hits, std::int32_t found) {
     entry.hits = hits;
     entry.hit_depth = found;
     return rule.rank(entry);
   };
-  CHECK(rank(0, 0) == Approx(100 - 10));                 // ten units after what was found, of five that are usual
-  CHECK(rank(0, 5) == Approx(100 + 10 * (0.5 - 0.5)));   // half of the prefix was found
-  CHECK(rank(2, 20) == Approx(100 + 10 * (2 + 1)));      // all of it
-  CHECK(rank(9, 10) == Approx(rank(4, 10)));             // more hits are alike
-  CHECK(RewardRule{0, 5}.rank(entry) == Approx(100.0));  // lru
+  CHECK(rank(0, 0) == Approx(100 - 10));                // ten units after what was found, of five that are usual
+  CHECK(rank(0, 5) == Approx(100 + 10 * (0.5 - 0.5)));  // half of the prefix was found
+  CHECK(rank(2, 20) == Approx(100 + 10 * (2 + 1)));     // all of it
+  CHECK(rank(9, 10) == Approx(rank(6, 10)));            // more hits are alike
+  CHECK(RewardRule{10, 0.5, 5}.rank(entry) == Approx(rank(9, 10) - 10 * 0.5));  // the place counts for half
+  CHECK(RewardRule{0, 1, 5}.rank(entry) == Approx(100.0));                      // lru
 }
 
 TEST_CASE("a policy that wants no keys hears of insertions without them") {

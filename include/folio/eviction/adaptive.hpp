@@ -16,33 +16,43 @@ namespace folio {
 /// longer what was found often, what belongs to conversations that go on, and the shallow part of what was new
 /// (RewardRule).
 ///
-/// The rules differ in how long a reward keeps an entry: not at all (lru), or half, twice or eight times the age at
-/// which lru evicts, which is learned, as everything else is: there is no constant in seconds, bytes or blocks. Each
-/// rule has a ghost cache over the same sample of the units served, as small against the sample as the tree is against
-/// all units, which sees every request from the first on, whatever the tree evicts. Another rule is taken when its
-/// ghosts found more than chance explains in about the last eight turnovers of the cache, and more in the last two as
-/// well. What chance does is judged by how the hits of single requests differ. Lru, with which it begins, is taken
-/// again as soon as it is ahead at all, or clearly ahead of late.
+/// The rules differ in how long a hit keeps an entry, against the age at which lru evicts: not at all (lru), or at most
+/// 0.7, 1.4 or 2.8 times as long; and the longer, the more does the place in a prefix count beside hits. The first rule
+/// that rewards is as mild as what is seen allows: a hit keeps an entry for 1.7 times the mean time between the uses of
+/// what is found, which the policy learns from 0 on, in as many hits as the cache has units. There is no constant in
+/// seconds, bytes or blocks.
+///
+/// Each rule has a ghost cache over the same sample of the units served, as small against the sample as the tree is
+/// against all units, which sees every request from the first on, whatever the tree evicts. What chance does is judged
+/// by how the hits of single requests differ: a lead is clear when it is 1.4 of their deviations.
+/// - It begins with the mild rule, on trial: until that is clearly ahead of lru, it may fall at most 0.08 of the
+///   cache's units under it. Lru is followed when that is used up.
+/// - Another rule is taken when its ghosts are clearly ahead of the one followed in about the last eight turnovers of
+/// the
+///   cache, and ahead in the last two as well; one that rewards more not before the third turnover.
+/// - Lru is taken when it is clearly ahead, in the last eight turnovers or in the last two.
 ///
 /// Host only, not thread-safe. Entries: O(log leaves). A request: O(log) for each unit in the sample and each rule. A
-/// change of rule, or of the learned age by a tenth, ranks all leaves and ghosts anew, 32 of each cache with each
+/// change of rule, or of what was learned by a tenth, ranks all leaves and ghosts anew, 32 of each cache with each
 /// request, and the sample shrinks as slowly: no request pays for all. Memory: about 4 MiB at most, whatever the
 /// cache's size. Takes the keys of units, a digest of each new token. Deterministic.
 ///
 /// Take it where memory is short, or traffic changes. Where everything fits, it is lru, and costs more.
 ///
 /// Sources: choosing by ghosts from ARC (Megiddo and Modha, FAST 2003) and CACHEUS (Rodriguez et al., FAST 2021); a
-/// sample of keys instead of all from SHARDS (Waldspurger et al., FAST 2015; miniature simulations, ATC 2017).
+/// sample of keys instead of all from SHARDS (Waldspurger et al., FAST 2015; miniature simulations, ATC 2017); a bound
+/// on what a trial may lose from conservative bandits (Wu, Shariff, Lattimore and Szepesvari, ICML 2016).
 class AdaptiveEviction {
  public:
   static constexpr char const* name = "adaptive";
   static constexpr PrefixEvents hears =
-      PrefixEvents::stored | PrefixEvents::removed | PrefixEvents::inserted | PrefixEvents::prepare;
+      PrefixEvents::hit | PrefixEvents::stored | PrefixEvents::removed | PrefixEvents::inserted | PrefixEvents::prepare;
   static constexpr bool wants_keys = true;
   static constexpr std::size_t num_rules = 4;
 
   /// Chooses among all rules; or follows one alone, lru (0) or one of those that reward, to see what that is worth.
-  explicit AdaptiveEviction(std::size_t only_rule = num_rules) : only_(only_rule) {}
+  explicit AdaptiveEviction(std::size_t only_rule = num_rules)
+      : chosen_(only_rule < num_rules ? only_rule : 1), only_(only_rule) {}
 
   void reserve(std::size_t) noexcept {}
   void prepare(std::int32_t, std::int32_t num_units) {
@@ -64,12 +74,18 @@ class AdaptiveEviction {
     return count;
   }
 
+  void hit(EvictionEntry const& entry, std::int32_t units, double) noexcept {
+    if (num_units_ <= 0) return;
+    auto const gap = static_cast<double>(std::max<std::int64_t>(1, now_ + 1 - entry.order));
+    gap_ += (gap - gap_) * std::min(1.0, units / static_cast<double>(num_units_));
+  }
   void stored(EvictionEntry const&, std::span<std::uint64_t const> keys) noexcept {
     num_units_ += static_cast<std::int64_t>(keys.size());
   }
   void removed(EvictionEntry const&, std::uint64_t) noexcept { units_when_full_ = --num_units_; }
 
   void inserted(PrefixInserted const& request) noexcept {
+    now_ = request.order;
     learn_sizes(static_cast<double>(request.keys.size()) - std::max(request.told, request.found));
     auto const new_keys = request.keys.subspan(static_cast<std::size_t>(request.told));
     double const asked = static_cast<double>(
@@ -79,6 +95,7 @@ class AdaptiveEviction {
     double const turnover = capacity_ > 0 ? sampled_capacity() : most_sampled;
     lately_.add(hits, asked / turnover);
     long_.add(hits, asked / turnover);
+    credit_ = std::min(credit_ + (hits[chosen_] - hits[0]) / turnover, most_credit);
     fit_sample(asked);
     if (capacity_ > 0) trim(request.order);
     if (capacity_ > 0 && (judged_ += asked) >= sampled_capacity()) choose();  // until then they have hardly differed
@@ -110,10 +127,13 @@ class AdaptiveEviction {
     }
   };
 
-  static constexpr std::array<double, num_rules> scales{0, 0.5, 2, 8};   // ages of what lru evicts
-  static constexpr double most_sampled = 2048;                           // units that each ghost cache keeps
+  static constexpr std::array<double, num_rules> scales{0, 0.7, 1.4, 2.8};  // ages of what lru evicts
+  static constexpr double mild = 1.7;                                       // mean gaps, of the first that rewards
+  static constexpr double most_sampled = 2048;                              // units that each ghost cache keeps
   static constexpr std::size_t fewest_ghosts = 256, most_ghosts = 4096;  // for which each has room, of one request too
-  static constexpr double to_leave = 1.4, to_move = 0.5, to_return = 1;  // deviations, see choose()
+  static constexpr double clear = 1.4;                                   // deviations, see choose()
+  static constexpr double most_credit = 0.08;                            // turnovers
+  static constexpr double early = 2;                                     // likewise
   static constexpr double drift = 0.1;                                   // of what was learned, that ranks may lag
   static constexpr int most_settled = 32;  // entries that a request ranks anew, in each cache
 
@@ -146,8 +166,9 @@ class AdaptiveEviction {
     caches_[0].trim(capacity, [&](EvictionEntry const& entry) {
       learn(age_, static_cast<double>(std::max<std::int64_t>(1, now - entry.order)), 1.0 / 256);
     });
-    bool const has_drifted = std::abs(age_ - ranked_age_) > drift * ranked_age_ ||
-                             std::abs(new_units_ - ranked_new_units_) > drift * ranked_new_units_;
+    auto const differ = [](double learned, double ranked) { return std::abs(learned - ranked) > drift * ranked; };
+    bool const has_drifted =
+        differ(age_, ranked_age_) || differ(gap_, ranked_gap_) || differ(new_units_, ranked_new_units_);
     if (has_drifted && std::all_of(caches_.begin(), caches_.end(), [](auto const& s) { return s.is_settled(); }))
       rescale();
     for (std::size_t r = 1; r < num_rules; ++r) caches_[r].trim(capacity, [](EvictionEntry const&) {});
@@ -155,35 +176,41 @@ class AdaptiveEviction {
 
   void rescale() {
     ranked_age_ = age_;
+    ranked_gap_ = gap_;
     ranked_new_units_ = new_units_;
-    for (std::size_t r = 1; r < num_rules; ++r) caches_[r].follow({scales[r] * age_, new_units_});
+    for (std::size_t r = 1; r < num_rules; ++r) {
+      double const ages = r == 1 ? std::min(scales[r], mild * gap_ / age_) : scales[r];
+      caches_[r].follow({ages * age_, ages * ages, new_units_});
+    }
   }
 
-  /// In the long memory, a rule must lead the one followed by `to_leave` to be taken instead of lru, or by `to_move`
-  /// instead of another that rewards, and lately it must lead, too. Lru is taken again when it leads at all in the long
-  /// memory, or lately by `to_return`.
+  /// See above. A rule is on trial while it is not clearly ahead of lru, whatever it was before.
   void choose() noexcept {
     std::size_t next = chosen_;
-    double most = chosen_ == 0 ? to_leave : to_move;
+    double most = clear;
     for (std::size_t r = 1; r < num_rules; ++r) {
       double const lead = long_.lead(r, chosen_);
       if (lead <= most || lately_.lead(r, chosen_) <= 0) continue;
+      if (r > chosen_ && judged_ < early * sampled_capacity()) continue;
       most = lead;
       next = r;
     }
-    if (long_.lead(0, next) > 0 || lately_.lead(0, next) > to_return) next = 0;
+    bool const has_failed = credit_ < 0 && long_.lead(next, 0) <= clear;
+    if (has_failed || std::max(long_.lead(0, next), lately_.lead(0, next)) > clear) next = 0;
     chosen_ = only_ < num_rules ? only_ : next;
   }
 
   RewardQueue queue_;
   std::array<GhostCache, num_rules> caches_;  // lru first
-  std::size_t chosen_ = 0, only_;
+  std::size_t chosen_, only_;
   Memory lately_{2}, long_{8};
-  double judged_ = 0;  // sampled units since the first eviction
+  double judged_ = 0;            // sampled units since the first eviction
+  double credit_ = most_credit;  // turnovers by which what is followed may still fall under lru
+  std::int64_t now_ = 0;         // the last request's order
   KeySample sample_;
   std::int64_t num_units_ = 0, units_when_full_ = 0;
-  double capacity_ = 0, age_ = 0, new_units_ = 0;  // learned; 0 is not known
-  double ranked_age_ = 0, ranked_new_units_ = 0;   // by which was ranked
+  double capacity_ = 0, age_ = 0, gap_ = 0, new_units_ = 0;        // learned; 0 is not known
+  double ranked_age_ = 0, ranked_gap_ = 0, ranked_new_units_ = 0;  // by which was ranked
 };
 static_assert(EvictionPolicy<AdaptiveEviction>);
 

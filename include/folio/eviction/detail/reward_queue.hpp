@@ -10,22 +10,23 @@
 
 namespace folio {
 
-/// Ranks an entry by its last use, and rewards what promises another one: how often it was found, up to most_hits; the
-/// share of the prefix up to it that its request found, which is high where a conversation goes on; and less the deeper
-/// it lies in what was new to its request, since deep units are found only with all above them. Time is counted in uses
-/// of the cache, and depth against what is new to a request on average, so that neither load nor the size of blocks
-/// matters.
+/// Ranks an entry by its last use, and rewards what promises another one: how often it was found, up to most_hits; and
+/// by `place`, the share of the prefix up to it that its request found, which is high where a conversation goes on,
+/// less how deep it lies in what was new to its request, since deep units are found only with all above them. Time is
+/// counted in uses of the cache, and depth against what is new to a request on average, so that neither load nor the
+/// size of blocks matters.
 struct RewardRule {
-  static constexpr std::int32_t most_hits = 4;  ///< more are alike
+  static constexpr std::int32_t most_hits = 6;  ///< more are alike
 
-  double scale = 0;      ///< how many uses later a reward of 1 makes an entry go; 0: lru
+  double scale = 0;      ///< how many uses later a hit makes an entry go; 0: lru
+  double place = 1;      ///< what the place in a prefix counts for, of what a hit does
   double new_units = 1;  ///< of a request, on average
 
   [[nodiscard]] bool operator==(RewardRule const&) const = default;
   [[nodiscard]] double rank(EvictionEntry const& entry) const noexcept {
     double const length = entry.depth + 1.0, found = std::min<double>(entry.hit_depth, length);
-    double const reward = std::min(entry.hits, most_hits) + found / length - (length - found) / (2 * new_units);
-    return static_cast<double>(entry.order) + scale * reward;
+    double const at = found / length - (length - found) / (2 * new_units);
+    return static_cast<double>(entry.order) + scale * (std::min(entry.hits, most_hits) + place * at);
   }
 };
 

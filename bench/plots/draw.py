@@ -49,6 +49,7 @@ POLICIES = {
     "oracle": ("#000000", "x"),
     "adaptive": ("#d55e00", "o"),
     "s3fifo": ("#0072b2", "s"),
+    "sieve": ("#5d3a9b", "p"),
     "lru": ("#009e73", "^"),
     "lfu": ("#56b4e9", "v"),
     "slru": ("#cc79a7", "D"),

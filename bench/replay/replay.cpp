@@ -18,6 +18,7 @@
 #include <folio/eviction/none.hpp>
 #include <folio/eviction/priority_ttl.hpp>
 #include <folio/eviction/s3fifo.hpp>
+#include <folio/eviction/sieve.hpp>
 #include <folio/eviction/slru.hpp>
 #include <iostream>
 #include <string>
@@ -87,6 +88,7 @@ void for_each_policy(F const& f) {
   f.template operator()<LfuEviction>();
   f.template operator()<SlruEviction>();
   f.template operator()<S3FifoEviction>();
+  f.template operator()<SieveEviction>();
   f.template operator()<PriorityTtlEviction>();
   f.template operator()<CostAwareEviction>();
   f.template operator()<AdaptiveEviction>();

@@ -111,6 +111,24 @@ TEST_CASE("where long documents come and go, adaptive eviction keeps to the best
   }
 }
 
+TEST_CASE("the mild rule keeps what was found as long as uses are apart, and not longer than the next rule's half") {
+  auto const rules = [](char const* name, std::int64_t capacity) {
+    Trace const trace = generate(name, 1);
+    Replay<Rule<1>> mild(capacity, longest(trace), 1);
+    Replay<Rule<2>> next(capacity, longest(trace), 1);
+    (void)mild.run(trace);
+    (void)next.run(trace);
+    CHECK(mild.tree().eviction().rule().place <= 0.7 * 0.7);
+    return mild.tree().eviction().rule().scale / next.tree().eviction().rule().scale;
+  };
+  double const documents = rules("documents", 1000), bursts = rules("bursts", 10'000);
+  INFO("of the next rule's scale: " << documents << " and " << bursts);
+  CHECK(documents > 0.3);  // most uses are further apart than what the cache keeps
+  CHECK(documents < 0.65);
+  CHECK(bursts > 0);  // a prompt is asked again within a second
+  CHECK(bursts < 0.1);
+}
+
 TEST_CASE("adaptive eviction is clearly above lru where lru forgets what comes again") {
   auto const gain = [](char const* name, std::int64_t capacity) {
     Trace const trace = generate(name, 2);

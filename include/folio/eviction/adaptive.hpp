@@ -28,8 +28,7 @@ namespace folio {
 /// - It begins with the mild rule, on trial: until that is clearly ahead of lru, it may fall at most 0.08 of the
 ///   cache's units under it. Lru is followed when that is used up.
 /// - Another rule is taken when its ghosts are clearly ahead of the one followed in about the last eight turnovers of
-/// the
-///   cache, and ahead in the last two as well; one that rewards more not before the third turnover.
+///   the cache, and ahead in the last two as well; one that rewards more not before the third turnover.
 /// - Lru is taken when it is clearly ahead, in the last eight turnovers or in the last two.
 ///
 /// Host only, not thread-safe. Entries: O(log leaves). A request: O(log) for each unit in the sample and each rule. A

@@ -813,7 +813,7 @@ TEST_CASE("a sequence with a gap is truncated after it, or before it as a whole"
   s.cut(8, 8);
   s.cut(12, 4);  // tokens 20 to 24: of those between 8 and 24 nobody tells where they are
   REQUIRE_THROWS_WITH(s.truncate(23), contains("cannot truncate to 23 tokens: of tokens 8 to 24 layer group 0 stores "
-                                               "some no more: 18 of 30"));
+                                               "some no more: 18 of 30; truncate to 8 or to 24"));
   REQUIRE_THROWS_AS(s.truncate(9), folio::Error);
   CHECK(s.num_stored_tokens() == 18);
   Sequence child = s.fork();
@@ -908,4 +908,46 @@ TEST_CASE("an extension takes blocks for what a group stores, not for positions"
   CHECK(ledger.copies.size() == 1);
   CHECK(child.num_stored_tokens() == 7);
   CHECK(s.num_stored_tokens() == 6);
+}
+
+TEST_CASE("a truncation into the gaps of two groups names lengths that both allow") {
+  Ledger ledger({group(4), group(4), group(4)}, {32, 32, 32});
+  Sequence s = ledger.create(40);
+  s.cut(8, 8, 0);
+  s.cut(12, 20, 1);
+  REQUIRE_THROWS_WITH(s.truncate(10), contains("truncate to 8 or to 32"));
+  REQUIRE_THROWS_WITH(s.truncate(20), contains("truncate to 8 or to 32"));
+  s.truncate(32);
+  s.truncate(8);
+  CHECK(s.num_stored_tokens(1) == 8);
+}
+
+TEST_CASE("of a sequence with a gap no positions are erased") {
+  Ledger ledger({group(4)}, {32});
+  Sequence s = ledger.create(32);
+  s.cut(16, 8);
+  auto const before = snapshot(ledger.store);
+  REQUIRE_THROWS_WITH(s.erase(0, 8), contains("layer group 0 stores 24 of the sequence's 32 tokens"));
+  REQUIRE_THROWS_AS(s.erase(28, 4), folio::Error);
+  CHECK(snapshot(ledger.store) == before);
+}
+
+TEST_CASE("a compaction of blocks that a fork shares is refused when it is told, and can be asked before") {
+  Ledger ledger({group(4)}, {32});
+  Sequence s = ledger.create(14);
+  Sequence child = s.fork();
+  s.extend(6);  // copies the last block
+  CHECK(s.num_shared_blocks(0, 20) == 3);
+  CHECK(s.num_shared_blocks(12, 20) == 0);
+  CHECK(s.num_shared_blocks(11, 12) == 1);
+  CHECK(s.num_shared_blocks(20, 20) == 0);
+  REQUIRE_THROWS_AS(s.num_shared_blocks(0, 21), folio::Error);
+  REQUIRE_THROWS_AS(s.num_shared_blocks(3, 2), folio::Error);
+  auto const before = snapshot(ledger.store);
+  REQUIRE_THROWS_WITH(s.keep({.num_tokens = 14, .num_first = 11, .num_last = 2}),
+                      contains("a fork or a prefix index has blocks of the others"));
+  CHECK(snapshot(ledger.store) == before);
+  s.keep({.num_tokens = 14, .num_first = 12, .num_last = 2});
+  s.keep({.num_tokens = 7, .num_first = 7});  // nothing was moved
+  CHECK(s.num_stored_tokens() == 7);
 }

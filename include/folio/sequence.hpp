@@ -56,7 +56,7 @@ class Sequence {
     return s.num_exact_tokens(store_->num_groups());
   }
   /// Cached tokens: so many of its first tokens the cache had when it was created, and they are still there; they need
-  /// no computing. A truncation to fewer tokens lowers it for good.
+  /// no computing. A truncation to fewer tokens lowers it for good; cut and keep do not.
   [[nodiscard]] std::int32_t num_cached_tokens() const { return state().num_cached_tokens; }
 
   /// Slots for `num_tokens` more tokens, whose keys and values ops::append writes afterwards. In groups with a window,
@@ -139,12 +139,24 @@ class Sequence {
 
   /// Token eviction by choice (H2O, SnapKV), after ops::compact moved what stays of layer group `group` to its front,
   /// in its order: keeps the first `kept.num_tokens` stored tokens, and gives the blocks after them back. Everything
-  /// else as after cut: the gap goes from `kept.num_first` to `kept.num_last` tokens before the end. Throws Error, and
-  /// changes nothing, for more tokens than are stored, and groups with a window. Cost: O(blocks given up).
+  /// else as after cut: the gap goes from `kept.num_first` to `kept.num_last` tokens before the end. What others share
+  /// must not have been written: see num_shared_blocks. Throws Error, and changes nothing, for more tokens than are
+  /// stored, groups with a window, and such blocks. Cost: O(blocks).
   void keep(KeptTokens const& kept, int group = 0) {
     SequenceState& s = own_state();
     check_group(group, store_->num_groups());
     store_->keep(s, group, kept);
+  }
+
+  /// How many blocks of stored tokens [first, end) of layer group `group` a fork shares, or a prefix index where they
+  /// were found or inserted: nobody may write these, so 0 from `kept.num_first` on is what ops::compact needs. Throws
+  /// Error for tokens that are not stored. Cost: O(blocks).
+  [[nodiscard]] std::int32_t num_shared_blocks(std::int32_t first, std::int32_t end, int group = 0) const {
+    SequenceState const& s = state();
+    check_group(group, store_->num_groups());
+    check_stored(s, group, first, end);
+    return folio::num_shared_blocks(s.lists[group], store_->shape(group), std::as_const(*store_).pool(group), first,
+                                    end);
   }
 
   /// Takes tokens [first, first + num_tokens) out, in whole blocks of every group; those after them close up. For

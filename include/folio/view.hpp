@@ -294,18 +294,18 @@ class BlockTableView {
   static_assert(tiles_fit<M, Blocks, KeyQ>() && tiles_fit<M, Blocks, ValueQ>(),
                 "folio: a tile format's tile is one block: give BlockSize<Q::tile_tokens> to the caches that have it");
 
-  /// All pointers stay the caller's. `lengths`: [num_sequences] positions of each sequence; `query_starts`:
+  /// All pointers stay the caller's. `end_positions`: [num_sequences] where each sequence ends; `query_starts`:
   /// [num_sequences + 1], from 0.
   FOLIO_HOST_DEVICE constexpr BlockTableView(GroupTable const (&groups)[std::size_t{num_groups}],
-                                             std::int32_t const* lengths, std::int32_t const* query_starts,
+                                             std::int32_t const* end_positions, std::int32_t const* query_starts,
                                              std::int32_t num_sequences, std::int32_t num_query_tokens)
-      : lengths_(lengths),
+      : end_positions_(end_positions),
         query_starts_(query_starts),
         num_sequences_(num_sequences),
         num_query_tokens_(num_query_tokens) {
     for (int g = 0; g < num_groups; ++g) {
       groups_[g] = groups[g];
-      if (groups_[g].lengths == nullptr) groups_[g].lengths = lengths;
+      if (groups_[g].lengths == nullptr) groups_[g].lengths = end_positions;
     }
   }
 
@@ -316,7 +316,9 @@ class BlockTableView {
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t query_start(std::int32_t i) const { return query_starts_[i]; }
   /// Where sequence `i` ends: the position of its next token, whatever its groups store. Its queries are the positions
   /// before.
-  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t end_position(std::int32_t i) const { return lengths_[i]; }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t end_position(std::int32_t i) const {
+    return end_positions_[i];
+  }
 
   /// Sequence `i` of the step, as `layer` of the model sees it. For models whose layers are all latent or none is.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto sequence(std::int32_t i, std::int32_t layer) const {
@@ -377,7 +379,7 @@ class BlockTableView {
   }
 
   GroupTable groups_[std::size_t{num_groups}];
-  std::int32_t const* lengths_;
+  std::int32_t const* end_positions_;
   std::int32_t const* query_starts_;
   std::int32_t num_sequences_, num_query_tokens_;
   Pattern pattern_ = make_pattern();

@@ -572,3 +572,37 @@ TEST_CASE("what a sequence cut is kept from eviction for nobody, and a prefix is
   Sequence other = cache.create(prompt);
   CHECK(other.num_tokens() == 16);
 }
+
+TEST_CASE("a cut lets go of the whole unit in which it is, where a group has small blocks and another a large one") {
+  constexpr ModelConfig two{.layers = 2,
+                            .kv_heads = 1,
+                            .head_dim = 8,
+                            .groups = {full_attention(), full_attention()},
+                            .pattern = repeat_groups({0, 1})};
+  KvCache<Model<two>, BlockSizes<4, 64>, F32, LruEviction> cache({.num_blocks = {20, 4}});
+  Symbols const prompt = count_from(0, 64);
+  Sequence sequence = cache.create(64);
+  CHECK(cache.insert(sequence, prompt) == 64);
+  sequence.cut(4, 60, 0);
+  CHECK(cache.num_obtainable_blocks(0) == 19);
+  CHECK(cache.create().can_extend(76));
+  sequence.extend(4);
+  CHECK(cache.num_obtainable_blocks(0) == 18);
+}
+
+TEST_CASE("what a request found counts as found, though tokens were cut before it got slots") {
+  KvCache<Model<ModelConfig{.layers = 1, .kv_heads = 1, .head_dim = 8}>, BlockSize<4>, F32, LruEviction> cache(
+      {.num_blocks = {40}});
+  Symbols const prompt = count_from(0, 41);
+  {
+    Sequence first = cache.create(41);
+    CHECK(cache.insert(first, prompt) == 40);
+  }
+  Sequence second = cache.create(prompt);
+  REQUIRE(second.num_tokens() == 40);
+  second.cut(4, 32);
+  second.extend(1);
+  CHECK(second.num_cached_tokens() == 40);
+  CHECK(cache.prefixes().counters().hit_tokens == 40);
+  CHECK(cache.prefixes().counters().missed_tokens == 1);
+}

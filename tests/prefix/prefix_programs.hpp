@@ -513,11 +513,10 @@ class PrefixProgram {
     what_ = "cut";
     int const g = any(Cache::num_groups);
     std::int32_t const size = cache_.shape(g).block_size, blocks = one.story.sequence().num_stored_tokens(g) / size;
-    if (one.waits || blocks == 0 || cache_.shape(g).window != 0) return;
+    if (blocks == 0 || cache_.shape(g).window != 0) return;
     std::int32_t const first = any(blocks), n = 1 + any(std::min(3, blocks - first));
     one.story.cut(first * size, n * size, g);
     expect(one.story.sequence().num_exact_tokens() == one.story.num_exact(), "wrong number of exact tokens");
-    expect(one.story.sequence().num_cached_tokens() <= one.story.num_exact(), "what is gone is said to be cached");
     one.kept = std::min(one.kept, whole(one.story.num_exact()));
     ++num_cuts_;
   }

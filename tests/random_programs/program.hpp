@@ -245,7 +245,7 @@ class ProgramRun {
     if (!shared && !kept.empty()) driver_.compact(s, g, kept);
     stored.keep(kept, s.num_tokens());
     auto const left = static_cast<std::int32_t>(kept.size());
-    std::int32_t const first = std::min({left, stored.gap_begin, shared ? left : 3});
+    std::int32_t const first = std::min(left, shared ? left : 3);
     s.keep({.num_tokens = left, .num_first = first, .num_last = shared ? 0 : std::min(2, left - first)}, g);
     if (left == n) return;
     stored.gap_begin = std::min(stored.gap_begin, first);  // what the cache was told

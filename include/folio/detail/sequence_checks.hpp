@@ -12,6 +12,7 @@
 #include <folio/model.hpp>
 #include <limits>
 #include <string>
+#include <utility>
 
 namespace folio {
 
@@ -22,6 +23,22 @@ inline void check_extension(SequenceState const& state, std::int32_t n) {
                 std::to_string(state.num_tokens) + "; a sequence has at most 2147483647");
 }
 
+namespace detail {
+
+/// The nearest lengths below n and above it that lie in no group's gap.
+[[nodiscard]] inline std::pair<std::int32_t, std::int32_t> truncations_around(SequenceState const& state,
+                                                                              std::int32_t n) noexcept {
+  std::int32_t below = n, above = n;
+  for (int round = 0; round < max_groups; ++round)  // a gap may lie at the end of another one
+    for (BlockList const& list : state.lists) {
+      if (below > list.gap_begin && below < list.gap_end) below = list.gap_begin;
+      if (above > list.gap_begin && above < list.gap_end) above = list.gap_end;
+    }
+  return {below, above};
+}
+
+}  // namespace detail
+
 /// Throws Error where a length is not from 0 to the sequence's, or inside the gap of layer group `g`, or where that has
 /// given back tokens that the next query at n would see.
 inline void check_truncate(SequenceState const& state, int g, GroupShape const& shape, std::int32_t n) {
@@ -29,11 +46,14 @@ inline void check_truncate(SequenceState const& state, int g, GroupShape const& 
     throw Error("folio: cannot truncate a sequence of " + std::to_string(state.num_tokens) + " tokens to " +
                 std::to_string(n) + "; give a length from 0 to that");
   BlockList const& list = state.lists[g];
-  if (list.num_stored_before(n, state.num_tokens) < 0)
+  if (list.num_stored_before(n, state.num_tokens) < 0) {
+    auto const [below, above] = detail::truncations_around(state, n);
     throw Error("folio: cannot truncate to " + std::to_string(n) + " tokens: of tokens " +
                 std::to_string(list.gap_begin) + " to " + std::to_string(list.gap_end) + " layer group " +
                 std::to_string(g) + " stores some no more: " + std::to_string(list.num_tokens) + " of " +
-                std::to_string(state.num_tokens) + "; truncate to at most the first or at least the second of them");
+                std::to_string(state.num_tokens) + "; truncate to " + std::to_string(below) + " or to " +
+                std::to_string(above));
+  }
   std::int32_t const first_resident_block = state.lists[g].first_resident_block;
   std::int32_t const sink_blocks = blocks_for(shape.sinks, shape.block_size);
   if (first_resident_block <= sink_blocks || blocks_for(n, shape.block_size) <= sink_blocks) return;
@@ -75,6 +95,13 @@ inline void check_no_window(int g, GroupShape const& shape) {
 
 }  // namespace detail
 
+/// Throws Error unless layer group `g` stores tokens [first, end).
+inline void check_stored(SequenceState const& state, int g, std::int32_t first, std::int32_t end) {
+  if (first < 0 || end < first || end > state.lists[g].num_tokens)
+    throw Error("folio: layer group " + std::to_string(g) + " stores " + std::to_string(state.lists[g].num_tokens) +
+                " tokens of the sequence, not tokens " + std::to_string(first) + " to " + std::to_string(end));
+}
+
 /// Throws Error where stored tokens [first, first + n) cannot be taken out of layer group `g`.
 inline void check_cut(SequenceState const& state, int g, GroupShape const& shape, std::int32_t first, std::int32_t n) {
   detail::check_no_window(g, shape);
@@ -88,21 +115,42 @@ inline void check_cut(SequenceState const& state, int g, GroupShape const& shape
                 std::to_string(g) + ", not " + std::to_string(n) + " tokens from " + std::to_string(first) + " on");
 }
 
-/// Throws Error where `kept` cannot be what stays stored in layer group `g`.
-inline void check_keep(SequenceState const& state, int g, GroupShape const& shape, KeptTokens const& kept) {
+/// Blocks of stored tokens [first, end) of a list that a fork, a prefix index or anybody else counts on.
+template <class Pool>
+[[nodiscard]] std::int32_t num_shared_blocks(BlockList const& list, GroupShape const& shape, Pool const& pool,
+                                             std::int32_t first, std::int32_t end) {
+  std::int32_t shared = 0;
+  for (std::int32_t i = first / shape.block_size; i < blocks_for(end, shape.block_size); ++i)
+    shared += pool.is_shared(list.blocks[static_cast<std::size_t>(i)]) ? 1 : 0;
+  return shared;
+}
+
+/// Throws Error where `kept` cannot be what stays stored in layer group `g`, or where others have blocks that were
+/// written when it was moved to the front.
+template <class Pool>
+void check_keep(SequenceState const& state, int g, GroupShape const& shape, Pool const& pool, KeptTokens const& kept) {
   detail::check_no_window(g, shape);
-  std::int32_t const stored = state.lists[g].num_tokens;
-  if (kept.num_tokens < 0 || kept.num_tokens > stored || kept.num_first < 0 || kept.num_last < 0 ||
+  BlockList const& list = state.lists[g];
+  if (kept.num_tokens < 0 || kept.num_tokens > list.num_tokens || kept.num_first < 0 || kept.num_last < 0 ||
       kept.num_first > kept.num_tokens - kept.num_last)
     throw Error("folio: cannot keep " + std::to_string(kept.num_tokens) + " tokens, the first " +
                 std::to_string(kept.num_first) + " and the last " + std::to_string(kept.num_last) +
-                " among them: layer group " + std::to_string(g) + " stores " + std::to_string(stored) +
+                " among them: layer group " + std::to_string(g) + " stores " + std::to_string(list.num_tokens) +
                 " of the sequence's " + std::to_string(state.num_tokens));
+  if (kept.num_tokens < list.num_tokens && kept.num_first < kept.num_tokens &&
+      num_shared_blocks(list, shape, pool, kept.num_first, kept.num_tokens) > 0)
+    throw Error("folio: cannot keep " + std::to_string(kept.num_tokens) + " tokens of layer group " +
+                std::to_string(g) + ", of which the first " + std::to_string(kept.num_first) +
+                " stayed where they were: a fork or a prefix index has blocks of the others, which no compaction may "
+                "write; ask Sequence::num_shared_blocks before");
 }
 
 /// Throws Error where tokens [first, first + n) cannot be taken out of the blocks of layer group `g`.
 inline void check_erase(SequenceState const& state, int g, GroupShape const& shape, std::int32_t first,
                         std::int32_t n) {
+  if (state.lists[g].num_tokens != state.num_tokens)
+    throw Error("folio: layer group " + std::to_string(g) + " stores " + std::to_string(state.lists[g].num_tokens) +
+                " of the sequence's " + std::to_string(state.num_tokens) + " tokens: of those no position is erased");
   if (first < 0 || n < 0 || first > state.num_tokens - n)
     throw Error("folio: cannot erase " + std::to_string(n) + " tokens from " + std::to_string(first) +
                 " on of a sequence of " + std::to_string(state.num_tokens));

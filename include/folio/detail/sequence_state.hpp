@@ -67,8 +67,8 @@ struct BlockList {
   }
 };
 
-/// Which stored tokens stay after a compaction: the sequence's first `num_first`, its last `num_last`, and others
-/// between them, in their order.
+/// Which stored tokens stay after a compaction: the first `num_first`, which stayed where they were, the last
+/// `num_last`, which are the sequence's last, and others between them, in their order.
 struct KeptTokens {
   std::int32_t num_tokens = 0;  ///< all of them
   std::int32_t num_first = 0, num_last = 0;

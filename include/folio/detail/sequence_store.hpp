@@ -184,17 +184,10 @@ class SequenceStore {
   }
 
   /// Takes tokens [first, first + n) out, whole blocks of every group; those after them close up. Throws Error, and
-  /// changes nothing, for tokens that there are not, parts of blocks, windows, and caches that keep prefixes.
+  /// changes nothing, for tokens that there are not, parts of blocks, windows, gaps, and caches that keep prefixes.
   void erase(SequenceState& state, std::int32_t first, std::int32_t n) {
     for (int g = 0; g < num_groups(); ++g) check_erase(state, g, shape(g), first, n);
-    for (int g = 0; g < num_groups(); ++g) {
-      auto& blocks = list(state, g).blocks;
-      auto const begin = blocks.begin() + first / shape(g).block_size, end = begin + n / shape(g).block_size;
-      pool(g).release_live(std::span<BlockId const>(begin, end));
-      blocks.erase(begin, end);
-      list(state, g).num_tokens -= n;
-      state.note_change(g, static_cast<std::size_t>(first / shape(g).block_size));
-    }
+    for (int g = 0; g < num_groups(); ++g) take_out(state, g, first, n);
     state.num_tokens -= n;
     state.num_new_tokens = std::min(state.num_new_tokens, state.num_tokens - first);
   }
@@ -207,20 +200,15 @@ class SequenceStore {
     if (n == 0) return;
     BlockList& l = list(state, g);
     std::int32_t const missing = state.num_tokens - l.num_tokens, end = first + n;
-    auto const begin_block = l.blocks.begin() + first / shape(g).block_size;
-    auto const end_block = begin_block + n / shape(g).block_size;
-    pool(g).release_live(std::span<BlockId const>(begin_block, end_block));
-    l.blocks.erase(begin_block, end_block);
-    l.num_tokens -= n;
+    take_out(state, g, first, n);
     l.widen_gap(first, end + missing >= l.gap_end ? end + missing : 0);
-    state.note_change(g, static_cast<std::size_t>(first / shape(g).block_size));
     note_gap(state, l);
   }
 
   /// Keeps the first `kept.num_tokens` stored tokens of group `g`, after those that stay were moved there, in their
-  /// order. Throws Error, and changes nothing, for more than there are, and windows. Cost: O(blocks given up).
+  /// order. Throws Error, and changes nothing, as check_keep does. Cost: O(blocks).
   void keep(SequenceState& state, int g, KeptTokens const& kept) {
-    check_keep(state, g, shape(g), kept);
+    check_keep(state, g, shape(g), pool(g), kept);
     BlockList& l = list(state, g);
     if (kept.num_tokens == l.num_tokens) return;
     l.widen_gap(kept.num_first, state.num_tokens - kept.num_last);
@@ -360,11 +348,20 @@ class SequenceStore {
     [[maybe_unused]] bool const all = pool.allocate(std::span(l.blocks).subspan(before));
   }
 
+  /// Lets go of the whole blocks of stored tokens [first, first + n).
+  void take_out(SequenceState& state, int g, std::int32_t first, std::int32_t n) noexcept {
+    BlockList& l = list(state, g);
+    auto const begin = l.blocks.begin() + first / shape(g).block_size, end = begin + n / shape(g).block_size;
+    pool(g).release_live(std::span<BlockId const>(begin, end));
+    l.blocks.erase(begin, end);
+    l.num_tokens -= n;
+    state.note_change(g, static_cast<std::size_t>(first / shape(g).block_size));
+  }
+
   /// What is found and kept as a prefix is before a gap, and queries are after it.
   static void note_gap(SequenceState& state, BlockList const& l) noexcept {
     state.num_new_tokens = std::min(state.num_new_tokens, state.num_tokens - l.gap_end);
-    state.num_cached_tokens = std::min(state.num_cached_tokens, l.gap_begin);
-    state.prefix.shorten(l.gap_begin);
+    state.prefix.shorten(l.gap_begin, false);  // blocks before the gap are held anyway
   }
 
   /// Leaves n stored tokens.

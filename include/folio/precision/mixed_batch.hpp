@@ -113,7 +113,7 @@ class MixedPrecisionBatch {
     GroupTable groups[std::size_t{Compressed::num_groups}];
     for (int g = 0; g < Compressed::num_groups; ++g) groups[g] = tables.group(g);
     return {hot_.view(),
-            Compressed(groups, compressed_.lengths().data(), hot_.query_starts().data(), hot_.num_sequences(),
+            Compressed(groups, compressed_.end_positions().data(), hot_.query_starts().data(), hot_.num_sequences(),
                        hot_.num_query_tokens()),
             sinks_, any_demoted_, window_view()};
   }

@@ -33,8 +33,9 @@ class PrefixHolder {
   virtual void give_up_part(PrefixLease& lease) noexcept = 0;
   /// The sequence, of which so many tokens were found, has got slots. Prepared before.
   virtual void got_slots(PrefixLease& lease, std::int32_t num_cached_tokens) noexcept = 0;
-  /// The sequence has only so many tokens left.
-  virtual void shorten(PrefixLease& lease, std::int32_t num_tokens) noexcept = 0;
+  /// Of what it leases the sequence has only so many tokens left; `with_part`: and of the unit in which they end its
+  /// part.
+  virtual void shorten(PrefixLease& lease, std::int32_t num_tokens, bool with_part) noexcept = 0;
   virtual void unpin(std::int32_t node, std::int64_t epoch) noexcept = 0;
 
  protected:
@@ -101,8 +102,8 @@ class PrefixLease {
   void got_slots(std::int32_t num_cached_tokens) noexcept {
     if (holder_ != nullptr) holder_->got_slots(*this, num_cached_tokens);
   }
-  void shorten(std::int32_t length) noexcept {
-    if (holder_ != nullptr) holder_->shorten(*this, length);
+  void shorten(std::int32_t length, bool with_part = true) noexcept {
+    if (holder_ != nullptr) holder_->shorten(*this, length, with_part);
   }
 
   // The index's own.

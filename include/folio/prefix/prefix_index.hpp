@@ -301,10 +301,10 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     evictions_.move(lease, nodes_.tree.above(lease.node, whole));
   }
 
-  void shorten(PrefixLease& lease, std::int32_t num_tokens) noexcept override {
+  void shorten(PrefixLease& lease, std::int32_t num_tokens, bool with_part) noexcept override {
     lease.num_reported_units = std::min(lease.num_reported_units, num_tokens / unit());
     lease.num_tokens = std::min(lease.num_tokens, num_tokens);
-    std::int32_t const end = (lease.num_tokens + unit() - 1) / unit() * unit();
+    std::int32_t const end = nodes_.whole_units(lease.num_tokens + (with_part ? unit() - 1 : 0));
     std::int32_t const last = evictions_.node_of(lease);
     if (last == no_node || at(last).end() <= end) return;
     std::int32_t node = nodes_.tree.above(last, end);

@@ -48,7 +48,7 @@ inline std::uint64_t stream_id([[maybe_unused]] cudaStream_t stream) {
 struct BatchCapacity {
   std::int32_t num_sequences = 0;
   std::int32_t num_query_tokens = 0;  ///< of all sequences together
-  std::int32_t num_tokens = 0;        ///< of the longest sequence, as many as a layer group stores of it
+  std::int32_t num_tokens = 0;        ///< that a layer group stores of the longest sequence; with a window, within that
 };
 
 /// Device batch: the block tables of a step in device memory: what kernels' views point into.
@@ -224,9 +224,17 @@ class DeviceBatch {
   /// Whether a step fits, before the tables are written anew.
   void check(std::span<BatchItem const> items) const {
     BatchCapacity step{static_cast<std::int32_t>(items.size()), BatchTables::count_queries(cache_->store, items), 0};
-    for (BatchItem const& item : items)
-      for (int g = 0; g < View::num_groups; ++g)
-        step.num_tokens = std::max(step.num_tokens, item.sequence->num_stored_tokens(g));
+    for (BatchItem const& item : items) {
+      std::int32_t const queries = BatchTables::count_queries(cache_->store, {&item, 1});
+      for (int g = 0; g < View::num_groups; ++g) {
+        GroupShape const& shape = cache_->store.shape(g);
+        BlockList const& list = item.sequence->state().lists[g];
+        std::int64_t const row =
+            static_cast<std::int64_t>(list.blocks.size()) - hidden_blocks(shape, list.num_tokens - queries);
+        if (shape.window == 0 || row > tables_.table_width(g))
+          step.num_tokens = std::max(step.num_tokens, list.num_tokens);
+      }
+    }
     if (step.num_sequences > size_.num_sequences || step.num_query_tokens > size_.num_query_tokens ||
         step.num_tokens > size_.num_tokens)
       throw Error("folio: this DeviceBatch was made for steps of at most " + describe(size_) + "; this step has " +

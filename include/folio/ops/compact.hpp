@@ -45,6 +45,8 @@ void with_group_number(std::int32_t group, F&& f) {
 }
 
 inline void check_token_lists(GroupShape const& shape, TokenLists const& lists) {
+  if (shape.window != 0)
+    throw Error("folio: compact moves no tokens of a layer group with a window, which is what it keeps");
   if (lists.k < 0) throw Error("folio: TokenLists::k is " + std::to_string(lists.k) + "; give at least 0");
   if (lists.heads != 1 && lists.heads != shape.kv_heads)
     throw Error("folio: lists for " + std::to_string(lists.heads) + " heads do not fit " +
@@ -71,8 +73,6 @@ void check_kept(Sequence const& sequence, std::int32_t i, std::int32_t num_seque
         if (kept[j] <= (j == 0 ? -1 : kept[j - 1]) || kept[j] >= sequence.num_tokens())
           refuse(" has " + std::to_string(kept[j]) + " at place " + std::to_string(j) +
                  " of a list; tokens ascend and are less than " + std::to_string(sequence.num_tokens()));
-        if (sequence.block_id(kept[j]) == null_block || sequence.block_id(j) == null_block)
-          refuse(" gave back tokens that left its layers' window, and cannot be compacted");
       }
     }
 }
@@ -113,12 +113,14 @@ void compact_rows(Sequence const& sequence, std::int32_t head, std::int32_t cons
 /// the group or one for each, all of one sequence equally long. What lies after the kept tokens is left in any state:
 /// Sequence::keep with the list's length then gives its blocks back. A sequence is left as it is by a list of all its
 /// tokens, which top_k writes where k is not less than its length. On a device a view has as many sequences as its
-/// DeviceBatch has rows, so lists are for the padding, too: counts of 0.
-/// Keys keep the RoPE of the positions at which they were made, which the caller remembers; ops::reposition turns them
-/// to new ones. Sequence::num_tokens goes on with positions. The blocks
-/// are written: a sequence that shares blocks with a fork must have its own first (a new sequence of the same length,
-/// and copy_blocks). Throws Error, before anything is written, for lists that do not fit, and for sequences that gave
-/// back tokens when they left a window. Cost: one pass over the rows that move. Shared over `threads`.
+/// DeviceBatch has rows, so lists are for the padding, too: counts of 0. Keys keep the RoPE of the positions at which
+/// they were made, which the caller remembers; ops::reposition turns them to new ones. Sequence::num_tokens goes on
+/// with positions.
+///
+/// The blocks are written, so nobody else may have them: no fork, and no prefix index in which they were found or
+/// inserted. Sequence::num_shared_blocks tells. A sequence that shares some must have its own first (a new sequence of
+/// the same length, and copy_blocks). Throws Error, before anything is written, for a group with a window and for lists
+/// that do not fit. Cost: one pass over the rows that move. Shared over `threads`.
 template <class View>
 void compact(View const& view, std::int32_t group, TokenLists const& lists,
              Executor threads = {}) requires(!is_device_view<View>) {

@@ -116,7 +116,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     std::int32_t node = no_node;
     if (match.num_tokens > 0) {
       std::int32_t const end = (match.num_tokens + unit() - 1) / unit() * unit();
-      node = evictions_.cut(nodes_.holder_of(match.node, match.num_tokens), end);
+      node = evictions_.node_ending_at(nodes_.holder_of(match.node, match.num_tokens), end);
       blocks_.reserve_lists(match.num_tokens, state);
     }
     auto pending = std::make_shared<PendingLookup>();
@@ -153,7 +153,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     try {
       if constexpr (hears<Eviction>(PrefixEvents::prepare))
         evictions_.policy.prepare(state.prefix.tenant, is_new ? insertable / unit() - match.num_symbols / unit() : 0);
-      last = is_new ? evictions_.split(match.node, match.num_symbols) : evictions_.cut(match.node, end);
+      last = is_new ? evictions_.split(match.node, match.num_symbols) : evictions_.node_ending_at(match.node, end);
       if (is_new)
         last = make_leaf(last, state, symbols.first(static_cast<std::size_t>(end)), match.num_symbols);
       else
@@ -184,7 +184,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     if (end <= 0 || num_tokens > match.num_symbols)
       throw Error("folio: cannot pin " + std::to_string(num_tokens) + " tokens of a prefix of which " +
                   std::to_string(match.num_symbols) + " are cached, in units of " + std::to_string(unit()));
-    std::int32_t const node = evictions_.cut(match.node, end);
+    std::int32_t const node = evictions_.node_ending_at(match.node, end);
     evictions_.hold(node, &Node::pins, 1);
     return {self_, node, epoch()};
   }
@@ -266,7 +266,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   }
   void prepare(PrefixLease& lease) override {
     std::int32_t last = evictions_.node_of(lease);
-    if (leases_part(lease)) last = evictions_.cut(last, nodes_.whole_units(lease.num_tokens));
+    if (leases_part(lease)) last = evictions_.node_ending_at(last, nodes_.whole_units(lease.num_tokens));
     if (lease.pending != nullptr) evictions_.reserve_joins(last, 1, last);
   }
 
@@ -309,8 +309,8 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     if (last == no_node || at(last).end() <= end) return;
     std::int32_t node = nodes_.tree.above(last, end);
     try {
-      node = evictions_.cut(node, end);
-    } catch (std::bad_alloc const&) {  // it leases more than it must, until it is cut another time
+      node = evictions_.node_ending_at(node, end);
+    } catch (std::bad_alloc const&) {  // it leases more than it must, until it is truncated another time
     }
     evictions_.move(lease, node);
   }

@@ -53,8 +53,8 @@ class PrefixEvictions {
     policy.reserve(static_cast<std::size_t>(nodes_.tree.size() + count));
   }
 
-  /// The node that ends after the first `position` symbols of the path to a node, which is cut there if need be; nobody
-  /// can see that. The lower part keeps its index. May throw std::bad_alloc; nothing has changed then.
+  /// The node that ends after the first `position` symbols of the path to a node, which is split there if need be;
+  /// nobody can see that. The lower part keeps its index. May throw std::bad_alloc; nothing has changed then.
   [[nodiscard]] std::int32_t split(std::int32_t index, std::int32_t position) {
     Node& tail = at(index);
     if (nodes_.tree.ends_at(tail, position)) return index;
@@ -121,7 +121,7 @@ class PrefixEvictions {
   }
 
   /// The node that ends after the first `num_tokens` tokens, whole units, of the path to a node; as split.
-  [[nodiscard]] std::int32_t cut(std::int32_t index, std::int32_t num_tokens) {
+  [[nodiscard]] std::int32_t node_ending_at(std::int32_t index, std::int32_t num_tokens) {
     std::int32_t const node = nodes_.tree.above(index, num_tokens);
     return is_root(at(node)) ? node : split(node, num_tokens);
   }
@@ -154,8 +154,8 @@ class PrefixEvictions {
                   " of a prefix of which " + std::to_string(match.num_symbols) + " are cached");
     if (match.node == no_node) return;
     begin = (begin + nodes_.unit() - 1) / nodes_.unit() * nodes_.unit();
-    std::int32_t const last = cut(match.node, end / nodes_.unit() * nodes_.unit());
-    if (!is_root(at(last)) && at(last).end() > begin) static_cast<void>(cut(last, begin));
+    std::int32_t const last = node_ending_at(match.node, end / nodes_.unit() * nodes_.unit());
+    if (!is_root(at(last)) && at(last).end() > begin) static_cast<void>(node_ending_at(last, begin));
     for (std::int32_t i = last; !is_root(at(i)) && at(i).begin >= begin; i = at(i).parent)
       change(at(i), [&](Node& node) {
         node.priority = retention.priority;

@@ -39,6 +39,10 @@ struct TenantShare {
 template <EvictionPolicy Inner>
 requires std::copy_constructible<Inner>
 class FairEviction {
+  static_assert(!folio::hears<Inner>(PrefixEvents::over_quota),
+                "folio::FairEviction: the policy within each tenant hears over_quota, and would never be asked: quotas "
+                "are the tenants' (set_share); take a policy without over_quota");
+
  public:
   static constexpr char const* name = "fair";
   static constexpr PrefixEvents hears =

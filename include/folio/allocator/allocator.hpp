@@ -41,8 +41,10 @@ concept AllocatorPolicy =  //
   noexcept->std::same_as<void>;
 };
 
+/// Whether the host can read the blocks: what its operations need.
 template <class A>
 inline constexpr bool host_can_read = A::accessibility != Accessibility::device;
+/// Whether the device can read the blocks: what kernels and DeviceBatch need.
 template <class A>
 inline constexpr bool device_can_read = A::accessibility != Accessibility::host;
 

@@ -37,7 +37,7 @@ set(evaluate_formats
   "mixed_int2|${sinks_and_tail} int2, rotated||mixed|folio::Int2Rotated"
   "tail_int2|64 newest in f16, else int2, rotated||tail|folio::Int2Rotated"
   "kivi2|64 newest in f16, else int2 for each channel of 64 tokens|64 newest in f16, else int2, rotated|tail|folio::BlockSize<64>, folio::Keys<folio::Int2PerChannel<64>>, folio::Values<folio::Int2Rotated>"
-  "mixed_kivi2|${sinks_and_tail} int2 for each channel of 64 tokens|16 sinks and 64 newest in f16, then int2, rotated|mixed|folio::BlockSize<64>, folio::Keys<folio::Int2PerChannel<64>>, folio::Values<folio::Int2Rotated>"
+  "mixed_kivi2|${sinks_and_tail} int2 for each channel of 64 tokens|${sinks_and_tail} int2, rotated|mixed|folio::BlockSize<64>, folio::Keys<folio::Int2PerChannel<64>>, folio::Values<folio::Int2Rotated>"
   "mixed_two_sided2|${sinks_and_tail} int2, two-sided, over 64 tokens||mixed|folio::BlockSize<64>, folio::Keys<folio::Int2TwoSidedKeys<64>>, folio::Values<folio::Int2TwoSidedValues<64>>")
 
 # Sets evaluate_sources: a few formats in each, so that they compile side by side, and the list.
@@ -50,6 +50,10 @@ function(evaluate_add_formats)
   list(LENGTH evaluate_formats num_formats)
   foreach(line IN LISTS evaluate_formats)
     string(REGEX MATCH "^([^|]+)\\|([^|]+)\\|([^|]*)\\|(rows|cache|mixed|tail)\\|(.+)$" matched "${line}")
+    if(NOT matched)
+      message(FATAL_ERROR "evaluate: a format is NAME|KEYS|VALUES or nothing|rows, cache, mixed or tail|POLICIES, which "
+        "this line is not: ${line}")
+    endif()
     set(name ${CMAKE_MATCH_1})
     set(keys "${CMAKE_MATCH_2}")
     set(values "${CMAKE_MATCH_3}")

@@ -59,6 +59,15 @@ class LockedSequence {
   void truncate(std::int32_t num_tokens) {
     locked([&] { sequence_.truncate(num_tokens); });
   }
+  void cut(std::int32_t first, std::int32_t num_tokens, int group = 0) {
+    locked([&] { sequence_.cut(first, num_tokens, group); });
+  }
+  void keep(KeptTokens const& kept, int group = 0) {
+    locked([&] { sequence_.keep(kept, group); });
+  }
+  [[nodiscard]] std::int32_t num_shared_blocks(std::int32_t first, std::int32_t end, int group = 0) const {
+    return locked([&] { return sequence_.num_shared_blocks(first, end, group); });
+  }
   [[nodiscard]] LockedSequence fork() const {
     return locked([&] { return LockedSequence(state_, sequence_.fork()); });
   }
@@ -68,6 +77,8 @@ class LockedSequence {
   }
   // Only operations of this handle change these, so they need no lock.
   [[nodiscard]] std::int32_t num_tokens() const { return sequence_.num_tokens(); }
+  [[nodiscard]] std::int32_t num_stored_tokens(int group = 0) const { return sequence_.num_stored_tokens(group); }
+  [[nodiscard]] std::int32_t num_exact_tokens() const { return sequence_.num_exact_tokens(); }
   [[nodiscard]] std::int32_t num_cached_tokens() const { return sequence_.num_cached_tokens(); }
   [[nodiscard]] std::int32_t num_new_tokens() const { return sequence_.num_new_tokens(); }
 
@@ -90,14 +101,14 @@ class LockedSequence {
 };
 
 /// Cache under a lock, for many threads: `LockedCache<Cache> cache(config)`. One mutex is held while a sequence is
-/// made, extended, forked, cut or released, while a prefix is inserted, and while a step's tables are written;
-/// `with` does anything else under it.
+/// made, extended, forked, truncated or released, while tokens are taken out of it, while a prefix is inserted, and
+/// while a step's tables are written; `with` does anything else under it.
 ///
 /// What it does not do: views are read, and keys and values written, outside the lock, by whoever owns the step. As
-/// long as a step runs, its sequences are not extended, cut, or released; what a thread inserts or forks it has
-/// written before; then no other thread writes what the step reads, for a block that is shared is copied, not written.
-/// It adds no parallelism: an engine that schedules in one thread needs none of it. Cost: an uncontended lock, about
-/// 20 ns, for each call.
+/// long as a step runs, its sequences are not extended, truncated, cut, or released; what a thread inserts or forks it
+/// has written before; then no other thread writes what the step reads, for a block that is shared is copied, not
+/// written. It adds no parallelism: an engine that schedules in one thread needs none of it. Cost: an uncontended lock,
+/// about 20 ns, for each call.
 template <class Cache, class Mutex = std::mutex>
 class LockedCache {
  public:

@@ -297,6 +297,11 @@ TEST_CASE("halves are the stored ones where halves are stored, and the nearest o
   STATIC_REQUIRE(sizeof(folio::Vec<3>) == 12);
 }
 
+TEST_CASE("a view is as small as docs/write_a_kernel.md says, since kernels get it by value") {
+  STATIC_REQUIRE(sizeof(folio::KvCache<folio::Model<folio::models::llama3_1_8b>>::View) == 104);
+  STATIC_REQUIRE(sizeof(folio::KvCache<folio::Model<folio::models::gemma3_4b>>::View) == 192);
+}
+
 TEST_CASE("query heads that share a kv head are neighbours") {
   STATIC_REQUIRE(folio::kv_head_of(0, 32, 8) == 0);
   STATIC_REQUIRE(folio::kv_head_of(7, 32, 8) == 1);

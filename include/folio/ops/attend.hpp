@@ -164,11 +164,12 @@ void check_step(View const& view, AttentionParams const& params) {
 ///
 /// Operands: see AttentionIo; T and Out are float, Half or BFloat16. num_query_heads is a multiple of kv_heads; query
 /// head h reads kv head h / (num_query_heads / kv_heads): MHA, GQA, MQA, and MLA with the absorbed query of rank + rope
-/// dims. Which tokens a query sees and what becomes of scores: see AttentionParams. Positions are indices in the
-/// sequence, also under a tree mask. A query that sees nothing gives zeros and an lse of -infinity, which
-/// merge_attention takes. A NaN in a query, or in a key that it sees, makes its `out` and `lse` NaN, and nobody else's.
-/// The result of a query does not depend on the other queries, on how a prompt was cut into steps, or on `execution`.
-/// It does on the machine's instructions, in the last bits.
+/// dims. Which tokens a query sees and what becomes of scores: see AttentionParams. Tokens are numbered among those
+/// that the layer's group stores, also under a tree mask; who applies RoPE to a query takes its position, from
+/// BlockTableView::end_position. A query that sees nothing gives zeros and an lse of -infinity, which merge_attention
+/// takes. A NaN in a query, or in a key that it sees, makes its `out` and `lse` NaN, and nobody else's. The result of a
+/// query does not depend on the other queries, on how a prompt was cut into steps, or on `execution`. It does on the
+/// machine's instructions, in the last bits.
 ///
 /// Each key and value is read once for all query heads of its kv head and up to 32 query tokens. Integers of 2 to 8
 /// bits (8 symmetric ones; asymmetric ones; one scale for a row, or those of a tile of a multiple of 64 tokens) are not

@@ -82,11 +82,11 @@ TEST_CASE("a window shows only its blocks, and says which tokens a query sees") 
   auto const tokens = batch.view().sequence(0, 0);
   std::vector<int> seen;
   // [window]
-  int const position = tokens.first_query();  // 100: the query token's own
+  int const query = tokens.first_query();  // 100: the query token's own number
   for (auto const block : tokens.blocks()) {
     for (int slot = 0; slot < block.size(); ++slot) {
       int const token = block.first_token() + slot;
-      if (!tokens.shape().visible(position, token)) continue;
+      if (!tokens.shape().visible(query, token)) continue;
       seen.push_back(token);
     }
   }

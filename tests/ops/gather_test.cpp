@@ -99,7 +99,7 @@ TEST_CASE("ranges of many sequences are gathered one after the other") {
   auto bad = ranges;
   bad.push_back({2, 30, 8});
   REQUIRE_THROWS_WITH(folio::ops::gather(batch.view(), 1, bad, untouched.data(), nullptr),
-                      contains("has 37 tokens, so not the 8 from 30 on"));
+                      contains("stores 37 tokens, so not the 8 from 30 on"));
   bad.back() = {3, 0, 0};
   REQUIRE_THROWS_WITH(folio::ops::gather(batch.view(), 1, bad, untouched.data(), nullptr), contains("no sequence 3"));
   CHECK(untouched == std::vector<float>(all_keys.size(), 7.0F));
@@ -119,14 +119,29 @@ TEST_CASE("what does not exist is refused before anything is written") {
   REQUIRE_THROWS_WITH(ask(-1, 0, 0, 1), contains("no sequence -1"));
   REQUIRE_THROWS_WITH(ask(0, 2, 0, 1), contains("folio: the model has no layer 2"));
   REQUIRE_THROWS_WITH(ask(0, -1, 0, 1), contains("folio: the model has no layer -1"));
-  REQUIRE_THROWS_WITH(ask(0, 0, 0, 6), contains("has 5 tokens, so not the 6 from 0 on"));
-  REQUIRE_THROWS_WITH(ask(0, 0, 5, 1), contains("has 5 tokens, so not the 1 from 5 on"));
-  REQUIRE_THROWS_WITH(ask(0, 0, -1, 2), contains("has 5 tokens, so not the 2 from -1 on"));
-  REQUIRE_THROWS_WITH(ask(0, 0, 0, -1), contains("has 5 tokens, so not the -1 from 0 on"));
-  REQUIRE_THROWS_WITH(ask(0, 0, most, most), contains("has 5 tokens, so not the 2147483647 from 2147483647 on"));
-  REQUIRE_THROWS_WITH(ask(0, 0, 1, most), contains("has 5 tokens, so not the 2147483647 from 1 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 0, 6), contains("stores 5 tokens, so not the 6 from 0 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 5, 1), contains("stores 5 tokens, so not the 1 from 5 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, -1, 2), contains("stores 5 tokens, so not the 2 from -1 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 0, -1), contains("stores 5 tokens, so not the -1 from 0 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, most, most), contains("stores 5 tokens, so not the 2147483647 from 2147483647 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 1, most), contains("stores 5 tokens, so not the 2147483647 from 1 on"));
   CHECK(keys == std::vector<float>(320, 7.0F));
   CHECK(values == std::vector<float>(320, 7.0F));
+}
+
+TEST_CASE("tokens are numbered among those that are stored, where some were taken out") {
+  Cache cache({.num_blocks = {16}});
+  Sequence a = cache.create(23);
+  auto const keys = random_floats(23 * 2 * 16, 1), values = random_floats(23 * 2 * 8, 2);
+  folio::ops::append(cache.batch({&a}).view(), 1, keys.data(), values.data());
+  a.cut(4, 8);
+  auto const batch = cache.batch({{&a, 1}});
+  std::vector<float> found(4 * 32);
+  folio::ops::gather(batch.view(), 1, {0, 2, 4}, found.data(), nullptr);
+  CHECK(std::equal(found.begin(), found.begin() + 64, keys.begin() + 2 * 32));
+  CHECK(std::equal(found.begin() + 64, found.end(), keys.begin() + 12 * 32));
+  REQUIRE_THROWS_WITH(folio::ops::gather(batch.view(), 1, {0, 15, 1}, found.data(), nullptr),
+                      contains("folio: in this layer the sequence stores 15 tokens, so not the 1 from 15 on"));
 }
 
 TEST_CASE("tokens that a window gave back are refused by number, the sinks and the rest can be had") {

@@ -70,7 +70,7 @@ TEST_CASE("norms of tokens that do not exist are refused, and nothing is written
   std::vector<float> norms(60, -7);
   auto const of = [&](std::int32_t layer, Tokens tokens) { ops::key_norms(batch.view(), layer, tokens, norms.data()); };
   CHECK_THROWS_WITH(of(0, {1, 0, 1}), contains("no sequence 1"));
-  CHECK_THROWS_WITH(of(0, {0, 20, 2}), contains("has 21 tokens"));
+  CHECK_THROWS_WITH(of(0, {0, 20, 2}), contains("stores 21 tokens"));
   CHECK_THROWS_WITH(of(1, {0, 0, 20}), contains("token 0 was given back"));
   CHECK_THROWS_AS(of(2, {0, 0, 1}), Error);
   CHECK_THROWS_WITH(ops::key_norms(batch.view(), 0, {0, 0, 1}, nullptr), contains("norms is null"));

@@ -267,11 +267,11 @@ TEST_CASE("what cannot be rotated is refused, and nothing changes") {
   REQUIRE_THROWS_WITH(ask(2, 0, 0, 1, 12), contains("the batch has 2 sequences, so no sequence 2"));
   REQUIRE_THROWS_WITH(ask(-1, 0, 0, 1, 12), contains("no sequence -1"));
   REQUIRE_THROWS_WITH(ask(0, 3, 0, 1, 12), contains("folio: the model has no layer 3"));
-  REQUIRE_THROWS_WITH(ask(0, 0, 0, 12, 12), contains("has 11 tokens, so not the 12 from 0 on"));
-  REQUIRE_THROWS_WITH(ask(0, 0, -1, 2, 12), contains("has 11 tokens, so not the 2 from -1 on"));
-  REQUIRE_THROWS_WITH(ask(0, 0, 1, -1, 12), contains("has 11 tokens, so not the -1 from 1 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 0, 12, 12), contains("stores 11 tokens, so not the 12 from 0 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, -1, 2, 12), contains("stores 11 tokens, so not the 2 from -1 on"));
+  REQUIRE_THROWS_WITH(ask(0, 0, 1, -1, 12), contains("stores 11 tokens, so not the -1 from 1 on"));
   REQUIRE_THROWS_WITH(ask(0, 0, 1, most, 12),
-                      contains("folio: the sequence has 11 tokens, so not the 2147483647 from 1 on"));
+                      contains("folio: in this layer the sequence stores 11 tokens, so not the 2147483647 from 1 on"));
   REQUIRE_THROWS_WITH(ask(0, 0, 0, 11, 0),
                       contains("have 24 dims that can turn, so the table has up to 12 turns, not 0"));
   REQUIRE_THROWS_WITH(ask(0, 0, 0, 11, 13), contains("up to 12 turns, not 13"));

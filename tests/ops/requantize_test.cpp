@@ -161,14 +161,14 @@ TEST_CASE("what cannot be demoted is refused, and nothing changes") {
   REQUIRE_THROWS_WITH(ask(1, 0, 0, 1, 1, 0), contains("the batch has 1 sequences, so no sequence 1"));
   REQUIRE_THROWS_WITH(ask(1, 3, 0, 1, 0, 0), contains("folio: the model has no layer 3"));
   REQUIRE_THROWS_WITH(ask(1, -1, 0, 1, 0, 0), contains("folio: the model has no layer -1"));
-  REQUIRE_THROWS_WITH(ask(1, 0, 0, 18, 0, 0), contains("has 17 tokens, so not the 18 from 0 on"));
-  REQUIRE_THROWS_WITH(ask(1, 0, 0, 6, 0, 0), contains("has 5 tokens, so not the 6 from 0 on"));
-  REQUIRE_THROWS_WITH(ask(1, 0, 0, 1, 0, 5), contains("has 5 tokens, so not the 1 from 5 on"));
-  REQUIRE_THROWS_WITH(ask(1, 0, -1, 1, 0, 0), contains("has 17 tokens, so not the 1 from -1 on"));
-  REQUIRE_THROWS_WITH(ask(1, 0, 0, 1, 0, -1), contains("has 5 tokens, so not the 1 from -1 on"));
-  REQUIRE_THROWS_WITH(ask(1, 0, 0, -1, 0, 0), contains("has 17 tokens, so not the -1 from 0 on"));
+  REQUIRE_THROWS_WITH(ask(1, 0, 0, 18, 0, 0), contains("stores 17 tokens, so not the 18 from 0 on"));
+  REQUIRE_THROWS_WITH(ask(1, 0, 0, 6, 0, 0), contains("stores 5 tokens, so not the 6 from 0 on"));
+  REQUIRE_THROWS_WITH(ask(1, 0, 0, 1, 0, 5), contains("stores 5 tokens, so not the 1 from 5 on"));
+  REQUIRE_THROWS_WITH(ask(1, 0, -1, 1, 0, 0), contains("stores 17 tokens, so not the 1 from -1 on"));
+  REQUIRE_THROWS_WITH(ask(1, 0, 0, 1, 0, -1), contains("stores 5 tokens, so not the 1 from -1 on"));
+  REQUIRE_THROWS_WITH(ask(1, 0, 0, -1, 0, 0), contains("stores 17 tokens, so not the -1 from 0 on"));
   REQUIRE_THROWS_WITH(ask(1, 0, 1, most, 0, 0),
-                      contains("folio: the sequence has 17 tokens, so not the 2147483647 from 1 on"));
+                      contains("folio: in this layer the sequence stores 17 tokens, so not the 2147483647 from 1 on"));
   REQUIRE_THROWS_WITH(folio::ops::requantize(source.batch.view(), 0, {1, 0, 3}, batch.view(), {0, 0, 2}),
                       contains("folio: 3 tokens do not fill the places of 2"));
   CHECK(target.bytes() == before);

@@ -198,8 +198,8 @@ TEST_CASE("demote refuses parts of tiles, and what requantize refuses") {
   CHECK_THROWS_WITH(demote(0, 0, 0, 8, 4), contains("not 8 from 4"));
   CHECK_THROWS_WITH(ops::demote(source.view(), 0, {0, 0, 16}, target.view(), {0, 0, 8}),
                     contains("16 tokens do not fill the places of 8"));
-  CHECK_THROWS_WITH(demote(0, 0, 13, 8, 0), contains("the sequence has 20 tokens"));
-  CHECK_THROWS_WITH(demote(0, 0, 0, 8, 16), contains("the sequence has 20 tokens"));
+  CHECK_THROWS_WITH(demote(0, 0, 13, 8, 0), contains("the sequence stores 20 tokens"));
+  CHECK_THROWS_WITH(demote(0, 0, 0, 8, 16), contains("the sequence stores 20 tokens"));
   CHECK_THROWS_WITH(demote(1, 0, 0, 8, 0), contains("no sequence 1"));
   CHECK_THROWS_WITH(demote(0, 2, 0, 8, 0), contains("folio: the model has no layer 2"));
   CHECK_NOTHROW(demote(0, 1, 3, 16, 0));

@@ -34,14 +34,14 @@ inline void check_as_many(Tokens const& from, Tokens const& to) {
                 std::to_string(to.count));
 }
 
-/// Throws Error unless a sequence of `num_tokens` has these.
+/// Throws Error unless a sequence that stores `num_tokens` in a layer has these.
 inline void check_length(std::int32_t num_tokens, Tokens const& tokens) {
   if (tokens.first < 0 || tokens.count < 0 || tokens.first > num_tokens - tokens.count)
-    throw Error("folio: the sequence has " + std::to_string(num_tokens) + " tokens, so not the " +
+    throw Error("folio: in this layer the sequence stores " + std::to_string(num_tokens) + " tokens, so not the " +
                 std::to_string(tokens.count) + " from " + std::to_string(tokens.first) + " on");
 }
 
-/// Throws Error unless `sequence`, of one layer, has these tokens, and none of them was given back when it left a
+/// Throws Error unless `sequence`, of one layer, stores these tokens, and none of them was given back when it left a
 /// window.
 template <class Sequence>
 void check_tokens(Sequence const& sequence, Tokens const& tokens) {

@@ -38,10 +38,10 @@ void gather_token(Sequence const& sequence, std::int32_t token, float* keys, flo
 /// Gather (dequantize): decodes tokens of many sequences of the batch in one layer, range after range.
 ///
 /// With n tokens in all ranges together, `keys`: [n][kv_heads][key_dim], `values`: [n][kv_heads][value_dim], in the
-/// model's basis; either may be null. Ranges may overlap. Throws Error, before anything is written, for a sequence,
-/// layer or range that does not exist, or for tokens that were given back when they left a window. Cost: one pass over
-/// the rows. Work is shared over `threads` in pieces of 16 tokens, so a long range and many short ones keep them
-/// equally busy.
+/// model's basis; either may be null. Ranges number the tokens that the layer's group stores, and may overlap. Throws
+/// Error, before anything is written, for a sequence, layer or range that does not exist, or for tokens that were given
+/// back when they left a window. Cost: one pass over the rows. Work is shared over `threads` in pieces of 16 tokens, so
+/// a long range and many short ones keep them equally busy.
 template <HostReadableView View>
 void gather(View const& view, std::int32_t layer, std::span<Tokens const> ranges, float* keys, float* values,
             Executor threads = {}) {

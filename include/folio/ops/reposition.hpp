@@ -109,7 +109,7 @@ inline void turn_row(float* x, std::span<RopeTurn const> table, RopePairs pairs)
 
 /// RoPE repositioning (K-shift): turns the keys of `tokens` of the batch in one layer to other positions, in place: for
 /// a context that moves up after dropped tokens, and for chunks that are put together elsewhere than where they were
-/// computed. Values stay as they are.
+/// computed. Values stay as they are. `tokens` are numbers among those that the layer's group stores, not positions.
 ///
 /// `table`: rope_table(inverse frequencies, by how many positions), one turn for each pair of rotary dims, which are
 /// the first 2 * table.size() dims of a key, or all; in a latent layer, those after the rank. Throws Error, before

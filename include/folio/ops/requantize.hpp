@@ -14,7 +14,7 @@ namespace folio::ops {
 
 /// Requantization: decodes `tokens` of `from` in one layer, and encodes them into `to_tokens`, which are as many, of
 /// `to`, a batch of another cache or the same. The caches are of the same model; formats, layouts and block sizes may
-/// differ.
+/// differ. Both ranges are numbers among the tokens that the layer's group stores.
 ///
 /// What is written is what append would have written from the decoded floats. Sources in fewer than 16 bits are refused
 /// at compile time, because they would be quantized twice. Throws Error, before anything is written, for sequences, a

@@ -38,11 +38,22 @@ std::int64_t empty_slots(Cache const& cache, std::vector<Sequence> const& sequen
     auto const ids = folio::test::block_ids(s, group);
     for (std::int32_t const id : ids)
       if (id != 0) blocks.insert(id);
-    for (std::int32_t t = 0; t < s.num_tokens(); ++t)
+    for (std::int32_t t = 0; t < s.num_stored_tokens(group); ++t)
       if (ids[static_cast<std::size_t>(t / block_size)] != 0)
         filled.insert({ids[static_cast<std::size_t>(t / block_size)], t % block_size});
   }
   return static_cast<std::int64_t>(blocks.size()) * block_size - static_cast<std::int64_t>(filled.size());
+}
+
+/// Tokens whose block a sequence has in a group, each by each.
+std::int64_t stored_tokens(Cache const& cache, std::vector<Sequence> const& sequences, int group) {
+  std::int64_t stored = 0;
+  for (Sequence const& s : sequences) {
+    auto const ids = folio::test::block_ids(s, group);
+    for (std::int32_t t = 0; t < s.num_stored_tokens(group); ++t)
+      stored += ids[static_cast<std::size_t>(t / cache.shape(group).block_size)] != 0 ? 1 : 0;
+  }
+  return stored;
 }
 
 void check_stats(Cache const& cache, std::vector<Sequence> const& sequences) {
@@ -62,6 +73,7 @@ void check_stats(Cache const& cache, std::vector<Sequence> const& sequences) {
     REQUIRE(s.free + s.live == s.total);
     REQUIRE(s.slots_held == s.live * cache.shape(g).block_size);
     REQUIRE(s.slots_empty == empty_slots(cache, sequences, g));
+    REQUIRE(s.stored == stored_tokens(cache, sequences, g));
     REQUIRE(s.block_bytes == cache.block_bytes(g));
     REQUIRE(s.peak_live >= s.live);
     held_bytes += static_cast<double>(s.slots_held * s.block_bytes) / cache.shape(g).block_size;
@@ -190,8 +202,51 @@ TEST_CASE("after every step of a random program the gauges are what ticking off 
       sequences[i].truncate(sequences[i].num_tokens() - below(random, sequences[i].num_new_tokens() + 1));
     else if (what == 6)
       sequences.erase(sequences.begin() + static_cast<std::ptrdiff_t>(i));
+    else if (what == 7) {
+      std::int32_t const blocks = sequences[i].num_stored_tokens() / 4, first = below(random, blocks + 1);
+      sequences[i].cut(4 * first, 4 * below(random, blocks - first + 1));
+    }
     check_stats(cache, sequences);
   }
+}
+
+TEST_CASE("stored tokens are those that a window, cut and keep left, and a fork's count again") {
+  Cache cache({.num_blocks = {10, 20}});
+  Sequence a = cache.create(30);
+  auto const stored = [&](int group) { return cache.stats().groups[static_cast<std::size_t>(group)].stored; };
+  CHECK(stored(0) == 30);
+  CHECK(stored(1) == 30);  // no step was made without the earlier ones
+  a.extend(1);
+  CHECK(stored(0) == 31);
+  CHECK(stored(1) == 3 + 7);  // the block of the sinks, and tokens 24 to 30: a query at 30 sees 25 to 30
+  a.cut(4, 16);
+  CHECK(stored(0) == 15);
+  a.keep({.num_tokens = 5, .num_first = 4, .num_last = 1});
+  CHECK(stored(0) == 5);
+  Sequence const b = a.fork();
+  CHECK(stored(0) == 10);
+  CHECK(stored(1) == 20);
+  CHECK(cache.stats().num_tokens == 62);
+  a.release();
+  CHECK(stored(0) == 5);
+  CHECK(stored(1) == 10);
+}
+
+TEST_CASE("stored tokens of a prefix that was found are the window's, not all before it") {
+  using Keeping = folio::KvCache<folio::Model<hybrid>, folio::BlockSizes<4, 2>, folio::F32, folio::LruEviction>;
+  Keeping cache({.num_blocks = {20, 40}});
+  std::vector<std::int32_t> const prompt(41, 5);
+  Sequence first = cache.create(41);
+  cache.insert(first, prompt);
+  first.release();
+  CHECK(cache.stats().groups[0].stored == 0);
+  Sequence const again = cache.create(folio::Prefix(prompt));
+  REQUIRE(again.num_cached_tokens() == 40);
+  auto const blocks = folio::test::block_ids(again, 1);
+  auto const num_blocks = static_cast<std::int64_t>(blocks.size()) - std::count(blocks.begin(), blocks.end(), 0);
+  REQUIRE(num_blocks < 20);
+  CHECK(cache.stats().groups[0].stored == 40);
+  CHECK(cache.stats().groups[1].stored == 2 * num_blocks);
 }
 
 TEST_CASE("the peak is each group's own") {
@@ -253,7 +308,7 @@ TEST_CASE("the JSON is one object with every gauge and counter, and a list of gr
     add(path + "cached", s.cached), add(path + "reserved", s.reserved);
     add(path + "peak_live", s.peak_live), add(path + "allocated", s.allocated), add(path + "freed", s.freed);
     add(path + "slots_held", s.slots_held), add(path + "slots_empty", s.slots_empty);
-    add(path + "block_bytes", s.block_bytes);
+    add(path + "block_bytes", s.block_bytes), add(path + "stored", s.stored);
   }
   CHECK(numbers == expected);
 }

@@ -401,12 +401,15 @@ class ProgramRun {
     for (int g = 0; g < Cache::num_groups; ++g) {
       std::map<folio::BlockId, std::pair<int, std::int32_t>> live;  // holders, and the slots that hold a token
       std::int32_t const block_size = Cache::Blocks::block_size(g);
+      std::int64_t stored = 0;
       auto const count = [&](auto const& blocks, std::int32_t num_tokens) {
         for (std::size_t b = 0; b < blocks.size(); ++b) {
           if (blocks[b] == folio::null_block) continue;
           auto& [holders, filled] = live[blocks[b]];
           ++holders;
-          filled = std::max(filled, std::min(block_size, num_tokens - static_cast<std::int32_t>(b) * block_size));
+          std::int32_t const mine = std::min(block_size, num_tokens - static_cast<std::int32_t>(b) * block_size);
+          filled = std::max(filled, mine);
+          stored += mine;
         }
       };
       for (folio::Sequence const& s : sequences_) count(s.blocks(g), s.num_stored_tokens(g));
@@ -421,6 +424,7 @@ class ProgramRun {
       expect(s.live == static_cast<std::int64_t>(live.size()), "live blocks are not those that sequences hold");
       expect(s.shared == shared, "shared blocks are miscounted");
       expect(s.slots_empty == empty, "empty slots are miscounted");
+      expect(s.stored == stored, "stored tokens are miscounted");
       expect(s.allocated - s.freed == s.live && s.peak_live >= s.live, "counters do not close");
     }
     expect(stats.num_sequences == static_cast<std::int64_t>(sequences_.size() + driver_.held().size()),

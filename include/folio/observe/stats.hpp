@@ -27,6 +27,9 @@ struct GroupStats {
   std::int64_t slots_empty = 0;  ///< of them, those that hold no sequence's token; a shared slot counts once
   std::int64_t block_bytes = 0;
   std::int64_t reserved = 0;  ///< live blocks that are held ahead for sequences to grow into, and empty
+  /// Tokens that sequences store, without what a window gave back and what cut and keep took out; those that a fork
+  /// shares count for each.
+  std::int64_t stored = 0;
 };
 
 /// A snapshot of a cache. Sums are over layer groups.
@@ -78,6 +81,20 @@ template <class Store>
   return empty;
 }
 
+/// Tokens that the sequences store in a group, without those in blocks that a window gave back. Cost: O(sequences).
+template <class Store>
+[[nodiscard]] std::int64_t count_stored_tokens(Store const& store, int group) {
+  auto const shape = store.shape(group);
+  std::int32_t const sink_blocks = blocks_for(shape.sinks, shape.block_size);
+  std::int64_t stored = 0;
+  for (auto const& state : store.states()) {
+    BlockList const& list = state->lists[group];
+    std::int32_t const given_back = std::max(0, list.first_resident_block - sink_blocks);
+    stored += list.num_tokens - std::int64_t{given_back} * shape.block_size;
+  }
+  return stored;
+}
+
 /// A snapshot. `block_bytes[g]`: bytes of a block of group g. Cost: O(sequences * log + groups).
 template <class Store>
 [[nodiscard]] Stats collect_stats(Store const& store, std::vector<std::int64_t> const& block_bytes) {
@@ -99,6 +116,7 @@ template <class Store>
     s.slots_held = s.live * store.shape(g).block_size;
     s.reserved = store.num_reserved(g);
     s.slots_empty = count_empty_slots(store, g) + s.reserved * store.shape(g).block_size;
+    s.stored = count_stored_tokens(store, g);
     all.groups.push_back(s);
     all.total += s.total;
     all.free += s.free;
@@ -151,6 +169,7 @@ class JsonObject {
     o.add("total", g.total).add("free", g.free).add("live", g.live).add("cached", g.cached).add("shared", g.shared);
     o.add("peak_live", g.peak_live).add("allocated", g.allocated).add("freed", g.freed).add("reserved", g.reserved);
     o.add("slots_held", g.slots_held).add("slots_empty", g.slots_empty).add("block_bytes", g.block_bytes);
+    o.add("stored", g.stored);
     groups += (groups.size() > 1 ? "," : "") + o.text();
   }
   detail::JsonObject o;

@@ -170,7 +170,7 @@ TEST_CASE("rows of a tile are read as other rows are") {
   CHECK(params.contiguous);
 }
 
-TEST_CASE("demoted tiles are cut between them only") {
+TEST_CASE("a truncation ends between demoted tiles, not in one") {
   Kivi cache({.hot = {.num_blocks = {20}}, .compressed = {.num_blocks = {4}}, .sinks = 4});
   MixedPrecisionSequence s = cache.create(30);
   cache.demote(s);

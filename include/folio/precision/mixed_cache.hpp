@@ -120,9 +120,9 @@ class MixedPrecisionCache {
   [[nodiscard]] MixedPrecisionSequence create() {
     Sequence hot = hot_.create(), compressed = compressed_.create();
     if constexpr (has_windows)
-      return {std::move(hot), std::move(compressed), sinks_, cut_, windows_.create(), &model};
+      return {std::move(hot), std::move(compressed), sinks_, tile_, windows_.create(), &model};
     else
-      return {std::move(hot), std::move(compressed), sinks_, cut_};
+      return {std::move(hot), std::move(compressed), sinks_, tile_};
   }
   [[nodiscard]] MixedPrecisionSequence create(std::int32_t num_tokens) {
     MixedPrecisionSequence sequence = create();
@@ -220,8 +220,8 @@ class MixedPrecisionCache {
   }
 
  private:
-  /// Where the compressed cache has tiles, sequences are cut between them only.
-  static constexpr std::int32_t cut_ =
+  /// Where the compressed cache has tiles, sequences are truncated between them only.
+  static constexpr std::int32_t tile_ =
       is_tile_format<typename Compressed::KeyQuantizer> || is_tile_format<typename Compressed::ValueQuantizer>
           ? demotion_granularity
           : 1;

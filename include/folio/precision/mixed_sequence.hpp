@@ -48,8 +48,8 @@ void with_groups_of(ModelConfig const& model, LayerPart part, F const& f) {
 class MixedPrecisionSequence {
  public:
   MixedPrecisionSequence() = default;
-  /// Made by MixedPrecisionCache::create. `tile`: the compressed sequence is cut at multiples of this only. `windows`,
-  /// and the whole model, whose groups errors name: where it has layers with a window.
+  /// Made by MixedPrecisionCache::create. `tile`: the compressed sequence is truncated to multiples of this only.
+  /// `windows`, and the whole model, whose groups errors name: where it has layers with a window.
   MixedPrecisionSequence(Sequence hot, Sequence compressed, std::int32_t sinks, std::int32_t tile,
                          Sequence windows = {}, ModelConfig const* model = nullptr)
       : hot_(std::move(hot)),
@@ -90,10 +90,10 @@ class MixedPrecisionSequence {
     return {std::move(hot), std::move(compressed), sinks_, tile_, windows_ ? windows_.fork() : Sequence(), model_};
   }
 
-  /// Keeps the first `num_tokens` tokens. Demoted tokens can be cut, and are never decoded to be demoted again: where
-  /// the compressed format stores rows by themselves anywhere, else between tiles. Throws Error, and changes nothing,
-  /// for a length that there is not, or one inside a tile, or when a window no longer has what the next token would
-  /// see.
+  /// Keeps the first `num_tokens` tokens. Demoted tokens can be truncated, and are never decoded to be demoted again:
+  /// where the compressed format stores rows by themselves anywhere, else between tiles. Throws Error, and changes
+  /// nothing, for a length that there is not, or one inside a tile, or when a window no longer has what the next token
+  /// would see.
   void truncate(std::int32_t num_tokens) {
     std::int32_t const demoted = num_demoted(), length = this->num_tokens();
     if (num_tokens < 0 || num_tokens > length)

@@ -37,10 +37,9 @@ struct BatchItem {
 /// a device.
 ///
 /// The buffer holds the block table of each group, the lengths, those of each group, the query starts, and the slots of
-/// each group. Where
-/// each begins follows from the numbers of sequences, query tokens and blocks of a row alone: with a padding that fixes
-/// them, every step's buffer is alike. Then what a smaller step leaves of a larger one is made padding again, and
-/// nothing else of the padding is touched.
+/// each group. Where each begins follows from the numbers of sequences, query tokens and blocks of a row alone: with a
+/// padding that fixes them, every step's buffer is alike. Then what a smaller step leaves of a larger one is made
+/// padding again, and nothing else of the padding is touched.
 ///
 /// Rows are kept from step to step: where a row is of the same sequence as before, only blocks that its list has got or
 /// exchanged since are written. So give each sequence the same place in every step.
@@ -74,8 +73,8 @@ class BatchTables {
     sources_.swap(next_sources_);
   }
 
-  /// Whether a sequence gave back, copied or exchanged a block since the tables were written: by extend, truncate,
-  /// erase, release or KvCache::insert. Somebody else may have that block now, so make the tables anew. Cost:
+  /// Whether a sequence gave back, copied or exchanged a block since the tables were written: by extend, truncate, cut,
+  /// keep, erase, release or KvCache::insert. Somebody else may have that block now, so make the tables anew. Cost:
   /// O(sequences).
   [[nodiscard]] bool is_stale() const noexcept {
     return std::any_of(sources_.begin(), sources_.end(),
@@ -375,7 +374,7 @@ class Batch : public BatchTables {
     if (is_stale())
       throw Error(
           "folio: this batch is stale: one of its sequences gave back, copied or exchanged a block since; make "
-          "the batch after extend, truncate, release and insert");
+          "the batch after extend, truncate, cut, keep, erase, release and insert");
 #endif
     return view_over<View>(bytes().data(), *cache_);
   }

@@ -125,7 +125,7 @@ class Sequence {
     store_->truncate(s, num_tokens);
   }
 
-  /// Token eviction by place (StreamingLLM): takes stored tokens [first, first + num_tokens) out of layer group
+  /// Token eviction by place (StreamingLLM): takes out stored tokens [first, first + num_tokens) of layer group
   /// `group`, in whole blocks. Those after them close up in their blocks and keep their positions, which keys were made
   /// for: num_tokens() stays, and slots ascend with positions. Shared blocks can go as others. Afterwards a truncation
   /// is possible up to the first token that is gone, and from the last one on; prefixes are kept up to the first one;
@@ -138,10 +138,10 @@ class Sequence {
   }
 
   /// Token eviction by choice (H2O, SnapKV), after ops::compact moved what stays of layer group `group` to its front,
-  /// in its order: keeps the first `kept.num_tokens` stored tokens, and gives the blocks after them back. Everything
-  /// else as after cut: the gap goes from `kept.num_first` to `kept.num_last` tokens before the end. What others share
-  /// must not have been written: see num_shared_blocks. Throws Error, and changes nothing, for more tokens than are
-  /// stored, groups with a window, and such blocks. Cost: O(blocks).
+  /// in its order: keeps the first `kept.num_tokens` stored tokens, and gives the blocks after them back. The others
+  /// are taken out, as by cut: the gap goes from `kept.num_first` to `kept.num_last` tokens before the end. What others
+  /// share must not have been written: see num_shared_blocks. Throws Error, and changes nothing, for more tokens than
+  /// are stored, groups with a window, and such blocks. Cost: O(blocks).
   void keep(KeptTokens const& kept, int group = 0) {
     SequenceState& s = own_state();
     check_group(group, store_->num_groups());

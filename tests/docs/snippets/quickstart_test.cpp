@@ -12,6 +12,9 @@ using Cache = folio::KvCache<folio::Model<model>, folio::BlockSize<16>, folio::I
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <folio/ops/compact.hpp>
+#include <folio/ops/key_norms.hpp>
+#include <folio/ops/top_k.hpp>
 #include <folio/reservation.hpp>
 #include <vector>
 
@@ -135,6 +138,80 @@ TEST_CASE("quickstart: a fork shares blocks until one side writes") {
   child.truncate(39);  // one of them was accepted
   // [/truncate]
   REQUIRE(child.num_tokens() == 39);
+}
+
+TEST_CASE("quickstart: the middle of a long sequence is taken out by place") {
+  Cache cache(folio::CacheConfig{.num_blocks = {14}});
+  folio::Sequence sequence = cache.create(200);
+  run_step(cache.batch({&sequence}).view(), 1.0F);
+  // [thin]
+  std::int32_t const sinks = 16, recent = 64, block_size = 16;
+  std::int32_t const middle = sequence.num_stored_tokens() - sinks - recent;
+  sequence.cut(sinks, middle / block_size * block_size);  // 112 tokens, 7 blocks
+  // [/thin]
+  CHECK(sequence.num_tokens() == 200);
+  CHECK(sequence.num_stored_tokens() == 88);
+  CHECK(sequence.num_exact_tokens() == 16);
+  CHECK(cache.num_free_blocks() == 8);
+  sequence.extend(1);
+  auto const batch = cache.batch({&sequence});
+  CHECK(batch.end_positions()[0] == 201);
+  std::vector<float> keys(2 * row_floats);
+  folio::ops::gather(batch.view(), 0, {0, 15, 2}, keys.data(), nullptr);
+  auto const written = numbers(200 * row_floats, 1.0F);
+  for (std::size_t i = 0; i < row_floats; ++i) {
+    REQUIRE(std::abs(keys[i] - written[15 * row_floats + i]) < 0.005F);
+    REQUIRE(std::abs(keys[row_floats + i] - written[128 * row_floats + i]) < 0.005F);
+  }
+
+  CHECK_FALSE(cache.create().can_extend(200));  // there is no room for the gap as a whole
+  // [again]
+  folio::Sequence again = cache.create(16);                      // what is stored before the gap
+  for (std::int32_t gone = 112; gone > 0; gone -= block_size) {  // the gap, a block at a time
+    again.extend(block_size);
+    again.cut(16, block_size);
+  }
+  again.extend(72);  // what is stored after it
+  // [/again]
+  CHECK(again.num_tokens() == 200);
+  CHECK(again.num_stored_tokens() == 88);
+  CHECK(again.num_exact_tokens() == 16);
+  CHECK_THROWS_AS(again.truncate(127), folio::Error);
+  again.truncate(128);  // where the gap ends in the other, too
+  CHECK(again.num_stored_tokens() == 16);
+}
+
+TEST_CASE("quickstart: tokens of a long sequence are kept by choice") {
+  Cache cache(folio::CacheConfig{.num_blocks = {14}});
+  folio::Sequence sequence = cache.create(200);
+  run_step(cache.batch({&sequence}).view(), 1.0F);
+  auto const batch = cache.batch({&sequence});
+  auto const view = batch.view();
+  std::vector<float> before(200 * row_floats), after(64 * row_floats);
+  folio::ops::gather(view, 3, {0, 0, 200}, before.data(), nullptr);
+  // [keep]
+  std::vector<float> scores(4 * 2 * 200);  // [layer][kv head][token]: tokens with short keys count most
+  for (std::int32_t layer = 0; layer < model.layers; ++layer)
+    folio::ops::key_norms(view, layer, {0, 0, 200}, scores.data() + layer * 2 * 200, -1.0F);
+  folio::ops::TopKOptions const options{.k = 64, .max_tokens = 200, .heads = 2, .layers = 4, .sinks = 4, .recent = 16};
+  std::vector<std::int32_t> kept(4 * 2 * 64), counts(4 * 2);  // for each layer and kv head its own tokens
+  folio::ops::top_k(view, scores.data(), options, kept.data(), counts.data());
+  folio::ops::compact(view, 0, {kept.data(), counts.data(), 64, 2, 4});
+  sequence.keep({.num_tokens = 64, .num_first = 4, .num_last = 16});
+  // [/keep]
+  CHECK(batch.is_stale());
+  CHECK(sequence.num_stored_tokens() == 64);
+  CHECK(sequence.num_exact_tokens() == 4);
+  CHECK(cache.num_free_blocks() == 10);
+  sequence.extend(1);
+  auto const next = cache.batch({&sequence});
+  folio::ops::gather(next.view(), 3, {0, 0, 64}, after.data(), nullptr);
+  for (std::size_t head = 0; head < 2; ++head)
+    for (std::size_t j = 0; j < 64; ++j) {
+      auto const token = static_cast<std::size_t>(kept[(3 * 2 + head) * 64 + j]);
+      REQUIRE(std::equal(&after[j * row_floats + head * 64], &after[j * row_floats + head * 64] + 64,
+                         &before[token * row_floats + head * 64]));
+    }
 }
 
 TEST_CASE("quickstart: a batch of sequences in different states") {

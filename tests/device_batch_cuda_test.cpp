@@ -117,15 +117,18 @@ TEST_CASE("of a larger step nothing is left in the padding of a smaller one") {
   f.first.wait();
   CHECK(large.to_vector() == large_tables);
 
-  std::vector<std::int64_t> tables{3, 0, 0, 0, 0, 1, 1, 1, 1};  // lengths and query starts
+  std::vector<std::int64_t> tables{3, 0, 0, 0, 0, 1, 1, 1, 1};  // end positions and query starts
   std::vector<std::int64_t> none(9, 0);
   for (int g = 0; g < 2; ++g) {
-    std::vector<std::int64_t> blocks(std::size_t{4} * 16), slots(24, -1);
+    std::vector<std::int64_t> lengths(4), blocks(std::size_t{4} * 16), slots(24, -1);
+    none.insert(none.end(), lengths.begin(), lengths.end());
     none.insert(none.end(), blocks.begin(), blocks.end());
     none.insert(none.end(), slots.begin(), slots.end());
     std::span<BlockId const> const held = d.blocks(g);
     for (std::size_t i = 0; i < held.size(); ++i) blocks[i] = to_int(held[i]);
     slots[0] = g == 0 ? to_int(held[0]) * 4 + 2 : to_int(held[1]) * 2;
+    lengths[0] = 3;
+    tables.insert(tables.end(), lengths.begin(), lengths.end());
     tables.insert(tables.end(), blocks.begin(), blocks.end());
     tables.insert(tables.end(), slots.begin(), slots.end());
   }
@@ -191,6 +194,43 @@ TEST_CASE("kernels between uploads that nobody waits for see their own step's ta
     INFO("step " << step);
     CHECK(seen[step]->to_vector() == wanted[step]);
   }
+}
+
+TEST_CASE("what a cut leaves of one group comes to the device, and the other group and the positions stay") {
+  simt::streams(GENERATE(range(0, some_seeds)));
+  Fixture f;
+  std::deque<std::vector<std::int64_t>> wanted;
+  std::deque<simt::Buffer<std::int64_t> const*> seen;
+  auto const record = [&](std::vector<std::int32_t> const& ends, std::vector<std::int32_t> const& in_full,
+                          std::vector<std::int32_t> const& in_window) {
+    auto const starts_with = [](std::span<std::int32_t const> table, std::vector<std::int32_t> const& numbers) {
+      return std::equal(numbers.begin(), numbers.end(), table.begin());
+    };
+    BatchTables const& tables = f.steps.batch().tables();
+    CHECK(starts_with(tables.end_positions(), ends));
+    CHECK(starts_with(tables.lengths(0), in_full));
+    CHECK(starts_with(tables.lengths(1), in_window));
+    wanted.push_back(expected(f.steps));
+    seen.push_back(&f.steps.record(f.first));
+  };
+  f.steps.write({&f.a, &f.b}, 10, f.first);  // a holds 10 to 14, and b 15 to 23
+  record({5, 9}, {5, 9}, {5, 9});
+  f.b.cut(4, 4, 0);
+  f.b.extend(1);
+  f.steps.write({{&f.a, 0}, &f.b}, 50, f.first);
+  record({5, 10}, {5, 6}, {5, 10});
+  auto const& after_one = f.steps.read(1, 6, f.first);
+  f.b.cut(0, 4, 0);  // the only change between two uploads
+  f.steps.batch().upload({{&f.a, 0}, {&f.b, 1}}, f.first);
+  record({5, 10}, {5, 2}, {5, 10});
+  auto const& after_two = f.steps.read(1, 2, f.first);
+  folio::test::wait_for_device();
+  for (std::size_t step = 0; step < seen.size(); ++step) {
+    INFO("step " << step);
+    CHECK(seen[step]->to_vector() == wanted[step]);
+  }
+  CHECK(tokens_in(after_one) == std::vector<int>{15, 16, 17, 18, 23, 50});
+  CHECK(tokens_in(after_two) == std::vector<int>{23, 50});
 }
 
 TEST_CASE("an upload that came before the last step's kernels would be seen", "[stand_in]") {

@@ -18,14 +18,16 @@
 
 namespace folio::test {
 
-/// Kernel. Writes a step's tables one after another: lengths, query starts, and of each group block table and slots.
+/// Kernel. Writes a step's tables one after another: end positions, query starts, and of each group lengths, block
+/// table and slots.
 template <class View>
 __global__ void record_tables_kernel(View view, std::int64_t* out) {
   if (blockIdx.x + threadIdx.x != 0) return;
-  for (std::int32_t i = 0; i < view.num_sequences(); ++i) *out++ = view.template sequence_in<0>(i, 0).num_tokens();
+  for (std::int32_t i = 0; i < view.num_sequences(); ++i) *out++ = view.end_position(i);
   for (std::int32_t i = 0; i <= view.num_sequences(); ++i) *out++ = view.query_start(i);
   for (int g = 0; g < View::num_groups; ++g) {
     folio::GroupTable const& table = view.group(g);
+    for (std::int32_t i = 0; i < view.num_sequences(); ++i) *out++ = table.lengths[i];
     for (std::int64_t k = 0; k < std::int64_t{view.num_sequences()} * table.width; ++k) *out++ = table.blocks[k];
     for (std::int64_t k = 0; k < view.num_query_tokens(); ++k) *out++ = table.slots[k];
   }
@@ -33,9 +35,10 @@ __global__ void record_tables_kernel(View view, std::int64_t* out) {
 
 /// The same of the host's tables.
 inline std::vector<std::int64_t> numbers_of(folio::BatchTables const& tables, int num_groups) {
-  std::vector<std::int64_t> all(tables.lengths().begin(), tables.lengths().end());
+  std::vector<std::int64_t> all(tables.end_positions().begin(), tables.end_positions().end());
   all.insert(all.end(), tables.query_starts().begin(), tables.query_starts().end());
   for (int g = 0; g < num_groups; ++g) {
+    all.insert(all.end(), tables.lengths(g).begin(), tables.lengths(g).end());
     all.insert(all.end(), tables.block_table(g).begin(), tables.block_table(g).end());
     all.insert(all.end(), tables.slots(g).begin(), tables.slots(g).end());
   }

@@ -26,18 +26,21 @@ void as_on_the_host() {
   folio::test::Twins<Model<hybrid>, BlockSizes<16, 8, 4>, Policies...> twins({.num_blocks = {20, 30, 60}});
   using View = typename decltype(twins)::View;
   for (std::int32_t const length : {0, 1, 37}) twins.add(length);
-  auto const host = twins.host_batch();
-  auto const device = twins.device_batch();
-  for (std::int32_t layer = 0; layer < 3; ++layer) {  // the same bytes in both: the host can write to both
-    auto const rows = folio::test::random_rows(38 * 3 * 96, static_cast<std::uint32_t>(layer) + 1);
-    ops::append(host.view(), layer, rows.data(), layer == 2 ? nullptr : rows.data());
-    ops::append(device.view(), layer, rows.data(), layer == 2 ? nullptr : rows.data());
+  {
+    auto const host = twins.host_batch();
+    auto const device = twins.device_batch();
+    for (std::int32_t layer = 0; layer < 3; ++layer) {  // the same bytes in both: the host can write to both
+      auto const rows = folio::test::random_rows(38 * 3 * 96, static_cast<std::uint32_t>(layer) + 1);
+      ops::append(host.view(), layer, rows.data(), layer == 2 ? nullptr : rows.data());
+      ops::append(device.view(), layer, rows.data(), layer == 2 ? nullptr : rows.data());
+    }
   }
-  folio::test::SimtBatch<View> const tables(device);
-  DeviceView<View> const view(tables.view());
-  simt::streams(5);
-  for (std::int32_t layer = 0; layer < 3; ++layer)
-    for (Tokens const& tokens : {Tokens{2, 20, 17}, Tokens{1, 0, 1}, Tokens{2, 36, 1}}) {
+  auto const compare = [&](std::int32_t layer) {
+    auto const host = twins.host_batch();
+    folio::test::SimtBatch<View> const tables(twins.device_batch());
+    DeviceView<View> const view(tables.view());
+    std::int32_t const end = host.view().group(layer).lengths[2];  // a group has a layer
+    for (Tokens const& tokens : {Tokens{2, end - 17, 17}, Tokens{1, 0, 1}, Tokens{2, end - 1, 1}}) {
       std::size_t const count = static_cast<std::size_t>(tokens.count) * (layer == 2 ? 1 : 3);
       std::vector<float> norms(count);
       ops::key_norms(host.view(), layer, tokens, norms.data(), -1);
@@ -46,6 +49,11 @@ void as_on_the_host() {
       check_cuda(cudaDeviceSynchronize(), "waiting for the device");
       for (std::size_t i = 0; i < count; ++i) REQUIRE(on_device[i] == Approx(norms[i]).epsilon(1e-5));
     }
+  };
+  simt::streams(5);
+  for (std::int32_t layer = 0; layer < 3; ++layer) compare(layer);
+  twins.cut_blocks(2, 1, 1);  // lengths of 21, 37 and 33
+  for (std::int32_t layer = 0; layer < 3; ++layer) compare(layer);
 }
 
 }  // namespace

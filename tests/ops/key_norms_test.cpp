@@ -61,6 +61,29 @@ TEMPLATE_TEST_CASE("norms are those of the keys that gather gives, whatever the 
   }
 }
 
+TEST_CASE("norms are of the tokens that each layer stores, by their numbers there") {
+  KvCache<Model<hybrid>, F32, BlockSize<4>> cache(CacheConfig{.num_blocks = {8, 8}});
+  Sequence sequence = cache.create(15);
+  std::vector<float> keys(15 * 3 * 40), norms(3);
+  for (std::size_t t = 0; t < 15; ++t) keys[t * 3 * 40] = static_cast<float>(t);  // of head 0: its position
+  {
+    auto const batch = cache.batch({&sequence});
+    for (std::int32_t const layer : {0, 1}) ops::append(batch.view(), layer, keys.data(), keys.data());
+  }
+  sequence.cut(4, 8, 0);
+  auto const batch = cache.batch({{&sequence, 1}});
+  auto const norm_of = [&](std::int32_t layer, std::int32_t token) {
+    ops::key_norms(batch.view(), layer, {0, token, 1}, norms.data());
+    return norms[0];
+  };
+  CHECK(norm_of(0, 3) == 3);
+  CHECK(norm_of(0, 4) == 12);
+  CHECK(norm_of(0, 6) == 14);
+  CHECK_THROWS_WITH(norm_of(0, 7), contains("has 7 tokens"));
+  CHECK(norm_of(1, 7) == 7);
+  CHECK(norm_of(1, 14) == 14);
+}
+
 TEST_CASE("norms of tokens that do not exist are refused, and nothing is written") {
   KvCache<Model<hybrid>, F16, BlockSize<4>> cache(CacheConfig{.num_blocks = {8, 8}});
   Sequence sequence = cache.create();

@@ -123,6 +123,7 @@ void score(std::vector<std::int64_t> const& num_blocks, T = {}) {
   for (std::int32_t const length : {1, 16, 17, 61, 0}) twins.add(length);
   write(twins, 3);
   twins.fork(3);
+  twins.cut_blocks(3, 1, 2);  // its groups have different lengths, if it has several
   for (std::size_t i = 0; i < 4; ++i) twins.extend(i, i == 2 ? 5 : 1);
   twins.extend(5, 2);
   write(twins, 30);

@@ -75,7 +75,7 @@ std::vector<double> naive_scores(View const& view, std::int32_t layer, Queries c
   std::vector<float> key(static_cast<std::size_t>(shape.kv_heads * shape.key_dim));
   for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
     std::int32_t const n = view.query_start(i + 1) - view.query_start(i);
-    std::int32_t const length = view.template sequence_in<0>(i, 0).num_tokens();
+    std::int32_t const length = view.group(view.place(layer).group).lengths[i];
     for (std::int32_t t = 0; t < length; ++t)
       for (std::int32_t query = 0; query < n; ++query) {
         if (!shape.visible(length - n + query, t)) continue;
@@ -107,11 +107,12 @@ void check_formula() {
   folio::KvCache<folio::Model<hybrid>, folio::BlockSizes<8, 4>, Policies...> cache({.num_blocks = {40, 40}});
   folio::test::poison(cache);
   Sequence a = cache.create(), b = cache.create(), c = cache.create(), d = cache.create();
-  append_tokens(cache, {&a, &b, &c}, {8, 9, 31});
-  append_tokens(cache, {&a, &b, &c, &d}, {1, 7, 2, 1});  // lengths 9, 16, 33, 1
+  append_tokens(cache, {&a, &b, &c}, {8, 9, 64});
+  c.cut(8, 32, 0);
+  append_tokens(cache, {&a, &b, &c, &d}, {1, 7, 2, 1});  // lengths 9, 16, 66, 1, and 34 of 66 in the full layer
   Sequence const e = cache.create();
   auto const batch = cache.batch({&a, {&b, 0}, &c, &d, &e});
-  constexpr std::int32_t max_tokens = 35;
+  constexpr std::int32_t max_tokens = 68;
   for (std::int32_t layer = 0; layer < 2; ++layer)
     for (std::int32_t const heads : {2, 8}) {
       CAPTURE(layer, heads);
@@ -306,6 +307,14 @@ TEST_CASE("rows and heads that do not fit are refused before anything is written
   REQUIRE_THROWS_WITH(run_with(queries.q.data(), nullptr, scores.data()), contains("lse is null"));
   REQUIRE_THROWS_WITH(run_with(queries.q.data(), queries.lse.data(), nullptr), contains("scores is null"));
   CHECK(scores == std::vector<float>(2 * 5, 3.0F));
+  a.cut(0, 4, 0);  // a row for what each layer stores
+  auto const thinned = cache.batch({&a});
+  auto const add = [&](std::int32_t layer) {
+    folio::ops::accumulate_scores(thinned.view(), layer, queries.q.data(), 2, queries.lse.data(), scores.data(),
+                                  {.max_tokens = 4});
+  };
+  REQUIRE_THROWS_WITH(add(1), contains("5 tokens does not fit into rows of 4"));
+  REQUIRE_NOTHROW(add(0));
   Sequence const empty = cache.create();
   auto const nobody = cache.batch({&empty});
   CHECK_NOTHROW(folio::ops::accumulate_scores(nobody.view(), 0, nullptr, 2, nullptr, scores.data(), {.max_tokens = 5}));

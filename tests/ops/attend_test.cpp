@@ -121,6 +121,39 @@ void check_dims(std::int32_t kv_heads, std::int32_t num_query_heads) {
   check_against_formula(cache, {&a, &b}, num_query_heads);
 }
 
+/// Positions [0, end) but those of `gap`.
+std::vector<std::int32_t> positions_outside(std::pair<std::int32_t, std::int32_t> gap, std::int32_t end) {
+  std::vector<std::int32_t> positions;
+  for (std::int32_t t = 0; t < end; ++t)
+    if (t < gap.first || t >= gap.second) positions.push_back(t);
+  return positions;
+}
+
+/// Attention of the last three tokens of a sequence to which nothing was ever written but what `story` wrote at these
+/// positions, in a cache of its own.
+template <class Cache>
+Result attend_to_those_alone(folio::test::ModelSequence<Cache> const& story, std::vector<std::int32_t> const& positions,
+                             std::int32_t layer, std::vector<float> const& q) {
+  Cache cache({.num_blocks = {64, 64, 64}});
+  folio::test::poison(cache);
+  Sequence s = cache.create();
+  auto const end = static_cast<std::int32_t>(positions.size());
+  for (std::int32_t const n : {end - 3, 3}) {
+    s.extend(n);
+    auto const batch = cache.batch({&s});
+    GroupShape const& shape = cache.shape(batch.view().place(layer).group);
+    std::vector<float> rows[2];
+    for (std::int32_t t = s.num_tokens() - n; t < s.num_tokens(); ++t)
+      for (int plane = 0; plane < 2; ++plane) {
+        std::int32_t const position = positions[static_cast<std::size_t>(t)];
+        auto const row = story.rows(shape, plane, layer, position, position + 1);
+        rows[plane].insert(rows[plane].end(), row.begin(), row.end());
+      }
+    folio::ops::append(batch.view(), layer, rows[0].data(), rows[1].data());
+  }
+  return attend(cache.batch({&s}).view(), layer, q, 4, {.scale = 0.2F});
+}
+
 using GqaCache = folio::KvCache<folio::Model<model_of<32>>, folio::BlockSize<4>, folio::F32>;
 
 GqaCache gqa_cache() {
@@ -500,7 +533,7 @@ TEST_CASE("layers of several groups attend each in its own way") {
                               .pattern = folio::repeat_groups({0, 1, 2, 1})};
   folio::KvCache<folio::Model<model>, folio::BlockSizes<4, 3, 2>, folio::F32> cache({.num_blocks = {64, 64, 64}});
   folio::test::ModelSequence story(cache);
-  for (int i = 0; i < 9; ++i) story.extend(1 + i % 3);
+  for (int i = 0; i < 9; ++i) story.extend(1 + i % 3);  // 18 tokens
   for (bool const has_gaps : {false, true}) {
     if (has_gaps) {  // then each of its own length as well
       story->cut(4, 8, 0);
@@ -516,6 +549,10 @@ TEST_CASE("layers of several groups attend each in its own way") {
       Result const found = attend(view, layer, q, 4, {.scale = 0.2F});
       CHECK(folio::test::difference(folio::test::naive_attention(view, layer, q.data(), 4, {.scale = 0.2F}), found.out,
                                     found.lse) == "");
+      int const group = view.place(layer).group;
+      std::pair<std::int32_t, std::int32_t> const gaps[] = {{4, 12}, {}, {2, 4}};
+      auto const positions = positions_outside(has_gaps ? gaps[group] : gaps[1], has_gaps ? 21 : 18);
+      CHECK(found == attend_to_those_alone(story, positions, layer, q));
     }
   }
 }

@@ -114,13 +114,8 @@ class ModelSequence {
     return {};
   }
 
- private:
-  static std::uint32_t next_token() {
-    static std::uint32_t next = 0;
-    return next++;
-  }
-
-  /// Rows of tokens [first, end): [token][head][dim]. A latent layer's values are the beginning of its keys.
+  /// What was written as rows of tokens [first, end): [token][head][dim]. A latent layer's values are the beginning of
+  /// its keys.
   [[nodiscard]] std::vector<float> rows(GroupShape const& shape, int plane, std::int32_t layer, std::int32_t first,
                                         std::int32_t end) const {
     std::vector<float> all;
@@ -131,6 +126,12 @@ class ModelSequence {
           all.push_back(written(tokens_[static_cast<std::size_t>(token)], token, layer, head,
                                 shape.values_in_keys() ? 0 : plane, dim));
     return all;
+  }
+
+ private:
+  static std::uint32_t next_token() {
+    static std::uint32_t next = 0;
+    return next++;
   }
 
   template <class View>

@@ -190,14 +190,19 @@ TEST_CASE("each group has the length of what it stores, and slots after that") {
 }
 
 TEST_CASE("a view whose groups have no lengths has those of the sequences") {
-  Cache cache({.num_blocks = {8}});
-  Sequence s = cache.create(6);
-  auto const batch = cache.batch({&s});
-  folio::GroupTable group = batch.view().group(0);
-  group.lengths = nullptr;
-  std::int32_t const length = 5;
-  Cache::View const view({group}, &length, batch.query_starts().data(), 1, 5);
-  CHECK(view.sequence(0, 0).num_tokens() == 5);
+  WindowCache cache({.num_blocks = {8, 8}});
+  Sequence const s = cache.create(6);
+  auto const batch = cache.batch({{&s, 2}});
+  folio::GroupTable full = batch.view().group(0), window = batch.view().group(1);
+  std::int32_t const end = 5, in_full = 4;  // other numbers than the batch's
+  full.lengths = &in_full;
+  window.lengths = nullptr;
+  WindowCache::View const view({full, window}, &end, batch.query_starts().data(), 1, 2);
+  CHECK(view.end_position(0) == 5);
+  CHECK(view.sequence_in<1>(0, 0).num_tokens() == 5);
+  CHECK(view.sequence_in<1>(0, 0).first_query() == 3);
+  CHECK(view.sequence_in<0>(0, 0).num_tokens() == 4);
+  CHECK(view.sequence_in<0>(0, 0).first_query() == 2);
 }
 
 TEST_CASE("padding rows are empty: length 0, no query tokens, null blocks, slots of -1") {

@@ -189,7 +189,7 @@ TEST_CASE("kept rows move byte for byte: on threads") {
   check_bytes<folio::Int8PerToken>(&three);
 }
 
-TEST_CASE("scored, chosen, compacted and truncated, a sequence holds exactly the kept rows, and goes on") {
+TEST_CASE("scored, chosen and compacted, a sequence stores exactly the kept rows, and goes on") {
   PlainCache cache({.num_blocks = {40}});
   folio::test::poison(cache);
   constexpr std::int32_t length = 26, k = 11, heads = 4;

@@ -867,7 +867,11 @@ TEST_CASE("what is kept after a compaction is known at its ends") {
   s.keep({.num_tokens = 12});  // as it is
   CHECK(s.num_exact_tokens() == 3);
   CHECK(s.state().generation == kept);
-  s.truncate(26);
+  s.keep({.num_tokens = 11, .num_first = 3, .num_last = 3});  // in the same blocks: tables have the wrong length now
+  CHECK(s.blocks().size() == 3);
+  CHECK(s.state().generation != kept);
+  CHECK(s.num_new_tokens() == 3);
+  s.truncate(27);
   CHECK(s.num_stored_tokens() == 8);
   REQUIRE_THROWS_AS(s.truncate(25), folio::Error);
   s.truncate(3);

@@ -64,6 +64,7 @@ struct WornLruEviction : LruEviction {
 struct PrefixProgramCounts {
   std::int64_t steps = 0, hits = 0, partial_hits = 0, evictions = 0, merges = 0, copies = 0, refusals = 0, pins = 0;
   std::int64_t waits = 0, alone = 0, clearings = 0, failures = 0, reservations = 0, cuts = 0;
+  std::int64_t keeps = 0, compactions = 0;
 };
 
 /// Runs an operation of the library; a program that makes allocations fail has another one.
@@ -161,7 +162,7 @@ class PrefixProgram {
     if (dice < 64) return release_lease(one);
     if (dice < 69) return fork(one);
     if (dice < 75) return truncate(one);
-    if (dice < 77) return cut(one);
+    if (dice < 77) return any(2) == 0 ? cut(one) : keep(one);
     if (dice < 80) return release(one);
     if (dice < 82) return release_and_grow(one);
     if (dice < 83) return reserve(one);
@@ -515,10 +516,57 @@ class PrefixProgram {
     std::int32_t const size = cache_.shape(g).block_size, blocks = one.story.sequence().num_stored_tokens(g) / size;
     if (blocks == 0 || cache_.shape(g).window != 0) return;
     std::int32_t const first = any(blocks), n = 1 + any(std::min(3, blocks - first));
+    std::int32_t const found = one.story.sequence().num_cached_tokens();
     one.story.cut(first * size, n * size, g);
+    note_gap(one, found);
+    ++num_cuts_;
+  }
+  /// Keeps some tokens of a group: the first ones, and where rows can move others after them.
+  void keep(Running& one) {
+    what_ = "keep";
+    int const g = any(Cache::num_groups);
+    GroupShape const& shape = cache_.shape(g);
+    std::int32_t const stored = one.story.sequence().num_stored_tokens(g);
+    if (stored == 0 || shape.window != 0) return;
+    std::int32_t fixed = 0;  // those in blocks that somebody else has, and those before
+    auto const blocks = one.story.sequence().blocks(g);
+    for (std::size_t i = 0; i < blocks.size(); ++i)
+      if (pool(g).ref_count(blocks[i]) > 1 || pool(g).is_cached(blocks[i]))
+        fixed = std::min(stored, static_cast<std::int32_t>(i + 1) * shape.block_size);
+    if (fixed < stored)
+      expect(one.story.sequence().num_shared_blocks(fixed, stored, g) == 0,
+             "blocks are said to be shared that are not");
+    if (fixed > 0) refuse_keep(one, fixed - 1, stored, g);
+    bool const moves = stored - fixed > 1 && any(4) != 0;
+    std::int32_t const num_first = any(stored), num_last = moves ? any(std::min(4, stored - fixed)) : 0;
+    std::vector<std::int32_t> numbers;
+    for (std::int32_t t = 0; t < stored; ++t)
+      if (moves ? t < fixed || t >= stored - num_last || any(3) == 0 : t < num_first) numbers.push_back(t);
+    if (static_cast<std::int32_t>(numbers.size()) == stored) return;
+    num_compactions_ += !numbers.empty() && numbers.back() >= static_cast<std::int32_t>(numbers.size()) ? 1 : 0;
+    std::int32_t const found = one.story.sequence().num_cached_tokens();
+    one.story.keep(numbers, num_last, g);
+    expect(one.story.sequence().num_stored_tokens(g) == static_cast<std::int32_t>(numbers.size()),
+           "keep kept more or fewer tokens than it was told");
+    note_gap(one, found);
+    ++num_keeps_;
+  }
+  /// What was moved from stored token `first` on, which is in a block that others have.
+  void refuse_keep(Running& one, std::int32_t first, std::int32_t stored, int g) {
+    if (first + 1 == stored) return;
+    bool refused = false;
+    try {
+      one.story.sequence().keep({.num_tokens = first + 1, .num_first = first}, g);
+    } catch (Error const&) {
+      refused = true;
+    }
+    expect(refused, "others' blocks may have been compacted");
+  }
+  /// Tokens were taken out of a group: `found` were cached before.
+  void note_gap(Running& one, std::int32_t found) {
+    expect(one.story.sequence().num_cached_tokens() == found, "a request found fewer tokens since some were taken out");
     expect(one.story.sequence().num_exact_tokens() == one.story.num_exact(), "wrong number of exact tokens");
     one.kept = std::min(one.kept, whole(one.story.num_exact()));
-    ++num_cuts_;
   }
 
   void release(Running& one) {
@@ -737,6 +785,8 @@ class PrefixProgram {
     counts.waits += num_lookups_;
     counts.alone += num_alone_;
     counts.cuts += num_cuts_;
+    counts.keeps += num_keeps_;
+    counts.compactions += num_compactions_;
     counts.clearings += num_clearings_;
     expect(tree.lookups == num_lookups_ && tree.hit_tokens == num_hit_tokens_, "a use was not counted once");
     if constexpr (requires { cache_.prefixes().sink().num_units(); })
@@ -768,7 +818,7 @@ class PrefixProgram {
   std::vector<Pinned> pins_;
   std::vector<std::pair<std::int32_t, Symbols>> inserted_;  // scope and symbols; kept where it says what is found
   std::int64_t partial_hits_ = 0, num_pins_ = 0, num_alone_ = 0, num_clearings_ = 0, num_failures_ = 0;
-  std::int64_t num_reservations_ = 0, num_cuts_ = 0;
+  std::int64_t num_reservations_ = 0, num_cuts_ = 0, num_keeps_ = 0, num_compactions_ = 0;
   std::size_t num_open_pins_ = 0;  // at the last check, as what follows
   std::int64_t num_pins_before_ = 0, num_pinned_blocks_ = 0;
   std::int64_t num_lookups_ = 0, num_hit_tokens_ = 0, num_asked_units_ = 0, num_cleared_units_ = 0;

@@ -47,6 +47,8 @@ void run_programs(std::vector<std::int64_t> const& scarce, std::vector<std::int6
   CHECK(counts.alone > 0);
   CHECK(counts.clearings > 0);
   CHECK(counts.cuts > 0);
+  CHECK(counts.keeps > 0);
+  CHECK(counts.compactions > 0);
 }
 
 /// Seconds for 1,000 units that are evicted from a branch of so many tokens, in groups without and with a window.

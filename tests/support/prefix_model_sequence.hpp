@@ -10,6 +10,7 @@
 #include <folio/kernels/rows.hpp>
 #include <folio/kv_cache.hpp>
 #include <folio/ops/append.hpp>
+#include <folio/ops/compact.hpp>
 #include <folio/ops/gather.hpp>
 #include <initializer_list>
 #include <span>
@@ -110,6 +111,22 @@ class PrefixModelSequence {
   void cut(std::int32_t first, std::int32_t n, int group) {
     sequence_.cut(first, n, group);
     stored_[group].cut(first, n, size());
+  }
+  /// Keeps the stored tokens with these numbers of a group, fewer than there are. Moves rows where they are not its
+  /// first ones: into blocks that nobody else has then.
+  void keep(std::vector<std::int32_t> const& numbers, std::int32_t num_last, int group) {
+    auto const count = static_cast<std::int32_t>(numbers.size());
+    if (count > 0 && numbers.back() != count - 1) {
+      auto const batch = cache_->batch({{&sequence_, 0}});
+      ops::compact(batch.view(), group, {.tokens = numbers.data(), .counts = &count, .k = count});
+    }
+    StoredTokens& stored = stored_[group];
+    stored.keep(numbers, size());
+    std::int32_t num_first = 0;  // that stayed where they were
+    while (num_first < count - num_last && numbers[static_cast<std::size_t>(num_first)] == num_first) ++num_first;
+    sequence_.keep({.num_tokens = count, .num_first = num_first, .num_last = num_last}, group);
+    stored.gap_begin = std::min(stored.gap_begin, num_first);  // what the cache was told
+    stored.gap_end = std::max(stored.gap_end, size() - num_last);
   }
   [[nodiscard]] StoredTokens const& stored(int group) const { return stored_[group]; }
   /// The first tokens that every group stores.

@@ -829,13 +829,13 @@ TEST_CASE("a sequence with a gap is truncated after it, or before it as a whole"
   s.truncate(9);
   CHECK(child.num_stored_tokens() == 18);
   REQUIRE_THROWS_AS(child.truncate(23), folio::Error);
-  child.release();
   s.release();
+  child.release();
   CHECK(ledger.num_free() == 32);
   CHECK(ledger.num_free(1) == 32);
-  Sequence next = ledger.create(6);  // in the state of one with a gap
-  CHECK(next.num_exact_tokens() == 6);
-  CHECK(next.num_stored_tokens() == 6);
+  Sequence next = ledger.create(20);  // in the state of the child, which has a gap
+  CHECK(next.num_exact_tokens() == 20);
+  CHECK(next.num_stored_tokens() == 20);
 }
 
 TEST_CASE("a truncation to where a gap ends keeps it, though nothing is stored after it") {

@@ -79,7 +79,7 @@ TEST_CASE("norms are of the tokens that each layer stores, by their numbers ther
   CHECK(norm_of(0, 3) == 3);
   CHECK(norm_of(0, 4) == 12);
   CHECK(norm_of(0, 6) == 14);
-  CHECK_THROWS_WITH(norm_of(0, 7), contains("has 7 tokens"));
+  CHECK_THROWS_WITH(norm_of(0, 7), contains("stores 7 tokens"));
   CHECK(norm_of(1, 7) == 7);
   CHECK(norm_of(1, 14) == 14);
 }

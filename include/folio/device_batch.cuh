@@ -143,7 +143,7 @@ class DeviceBatch {
     if (is_stale())
       throw Error(
           "folio: this batch is stale: one of its sequences gave back, copied or exchanged a block since; upload "
-          "the step after extend, truncate, release and insert");
+          "the step after extend, truncate, cut, keep, release and insert");
 #endif
     return DeviceView<View>(tables_.template view_over<View>(on_device_.begin(), *cache_));
   }

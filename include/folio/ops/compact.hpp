@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Keeps some tokens of a sequence and closes the gaps: their rows move to its front, byte for byte. Host only.
+// Keeps some tokens of a sequence: their rows move to its front, byte for byte. Host only.
 
 #include <algorithm>
 #include <cstdint>

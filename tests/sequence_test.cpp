@@ -945,6 +945,7 @@ TEST_CASE("a compaction of blocks that a fork shares is refused when it is told,
   CHECK(s.num_shared_blocks(12, 20) == 0);
   CHECK(s.num_shared_blocks(11, 12) == 1);
   CHECK(s.num_shared_blocks(20, 20) == 0);
+  CHECK(s.num_shared_blocks(6, 6) == 0);  // in the middle of a block that is
   REQUIRE_THROWS_AS(s.num_shared_blocks(0, 21), folio::Error);
   REQUIRE_THROWS_AS(s.num_shared_blocks(3, 2), folio::Error);
   auto const before = snapshot(ledger.store);

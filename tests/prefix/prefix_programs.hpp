@@ -533,9 +533,7 @@ class PrefixProgram {
     for (std::size_t i = 0; i < blocks.size(); ++i)
       if (pool(g).ref_count(blocks[i]) > 1 || pool(g).is_cached(blocks[i]))
         fixed = std::min(stored, static_cast<std::int32_t>(i + 1) * shape.block_size);
-    if (fixed < stored)
-      expect(one.story.sequence().num_shared_blocks(fixed, stored, g) == 0,
-             "blocks are said to be shared that are not");
+    expect(one.story.sequence().num_shared_blocks(fixed, stored, g) == 0, "blocks are said to be shared that are not");
     if (fixed > 0) refuse_keep(one, fixed - 1, stored, g);
     bool const moves = stored - fixed > 1 && any(4) != 0;
     std::int32_t const num_first = any(stored), num_last = moves ? any(std::min(4, stored - fixed)) : 0;

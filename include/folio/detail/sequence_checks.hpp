@@ -120,7 +120,7 @@ template <class Pool>
 [[nodiscard]] std::int32_t num_shared_blocks(BlockList const& list, GroupShape const& shape, Pool const& pool,
                                              std::int32_t first, std::int32_t end) {
   std::int32_t shared = 0;
-  for (std::int32_t i = first / shape.block_size; i < blocks_for(end, shape.block_size); ++i)
+  for (std::int32_t i = first / shape.block_size; first < end && i < blocks_for(end, shape.block_size); ++i)
     shared += pool.is_shared(list.blocks[static_cast<std::size_t>(i)]) ? 1 : 0;
   return shared;
 }
@@ -137,8 +137,7 @@ void check_keep(SequenceState const& state, int g, GroupShape const& shape, Pool
                 std::to_string(kept.num_first) + " and the last " + std::to_string(kept.num_last) +
                 " among them: layer group " + std::to_string(g) + " stores " + std::to_string(list.num_tokens) +
                 " of the sequence's " + std::to_string(state.num_tokens));
-  if (kept.num_tokens < list.num_tokens && kept.num_first < kept.num_tokens &&
-      num_shared_blocks(list, shape, pool, kept.num_first, kept.num_tokens) > 0)
+  if (kept.num_tokens < list.num_tokens && num_shared_blocks(list, shape, pool, kept.num_first, kept.num_tokens) > 0)
     throw Error("folio: cannot keep " + std::to_string(kept.num_tokens) + " tokens of layer group " +
                 std::to_string(g) + ", of which the first " + std::to_string(kept.num_first) +
                 " stayed where they were: a fork or a prefix index has blocks of the others, which no compaction may "

@@ -118,9 +118,10 @@ void compact_rows(Sequence const& sequence, std::int32_t head, std::int32_t cons
 /// with positions.
 ///
 /// The blocks are written, so nobody else may have them: no fork, and no prefix index in which they were found or
-/// inserted. Sequence::num_shared_blocks tells. A sequence that shares some must have its own first (a new sequence of
-/// the same length, and copy_blocks). Throws Error, before anything is written, for a group with a window and for lists
-/// that do not fit. Cost: one pass over the rows that move. Shared over `threads`.
+/// inserted. That is not checked, for a view does not know who shares them: what others have is written over. So ask
+/// Sequence::num_shared_blocks before. A sequence that shares some must have its own first (a new sequence of the same
+/// length, and copy_blocks). Throws Error, before anything is written, for a group with a window and for lists that do
+/// not fit. Cost: one pass over the rows that move. Shared over `threads`.
 template <class View>
 void compact(View const& view, std::int32_t group, TokenLists const& lists,
              Executor threads = {}) requires(!is_device_view<View>) {

@@ -139,9 +139,10 @@ class Sequence {
 
   /// Token eviction by choice (H2O, SnapKV), after ops::compact moved what stays of layer group `group` to its front,
   /// in its order: keeps the first `kept.num_tokens` stored tokens, and gives the blocks after them back. The others
-  /// are taken out, as by cut: the gap goes from `kept.num_first` to `kept.num_last` tokens before the end. What others
-  /// share must not have been written: see num_shared_blocks. Throws Error, and changes nothing, for more tokens than
-  /// are stored, groups with a window, and such blocks. Cost: O(blocks).
+  /// are taken out, as by cut: the gap goes from `kept.num_first` to `kept.num_last` tokens before the end. Both are a
+  /// promise that is not checked: no more than stayed, see KeptTokens. What others share must not have been written:
+  /// see num_shared_blocks. Throws Error, and changes nothing, for more tokens than are stored, for num_first +
+  /// num_last above num_tokens, for groups with a window, and for such blocks. Cost: O(blocks).
   void keep(KeptTokens const& kept, int group = 0) {
     SequenceState& s = own_state();
     check_group(group, store_->num_groups());

@@ -125,12 +125,13 @@ class Sequence {
     store_->truncate(s, num_tokens);
   }
 
-  /// Token eviction by place (StreamingLLM): takes out stored tokens [first, first + num_tokens) of layer group
-  /// `group`, in whole blocks. Those after them close up in their blocks and keep their positions, which keys were made
-  /// for: num_tokens() stays, and slots ascend with positions. Shared blocks can go as others. Afterwards a truncation
-  /// is possible up to the first token that is gone, and from the last one on; prefixes are kept up to the first one;
-  /// and a step's queries are after the last one. Batches made before are stale. Throws Error, and changes nothing, for
-  /// tokens that are not stored, parts of blocks, and groups with a window. Cost: O(blocks).
+  /// Token eviction by place: takes out stored tokens [first, first + num_tokens) of layer group `group`, in whole
+  /// blocks. Those after them close up in their blocks and keep their positions, which keys were made for: num_tokens()
+  /// stays, and slots ascend with positions. Which tokens stay can be StreamingLLM's choice; that counts positions anew
+  /// within the cache, and here they go on. Shared blocks can go as others. Afterwards a truncation is possible up to
+  /// the first token that is gone, and from the last one on; prefixes are kept up to the first one; and a step's
+  /// queries are after the last one. Batches made before are stale. Throws Error, and changes nothing, for tokens that
+  /// are not stored, parts of blocks, and groups with a window. Cost: O(blocks).
   void cut(std::int32_t first, std::int32_t num_tokens, int group = 0) {
     SequenceState& s = own_state();
     check_group(group, store_->num_groups());

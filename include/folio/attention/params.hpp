@@ -17,12 +17,17 @@ namespace folio {
 /// - the causal mask, or the tree mask where there is one;
 /// - [token_begin, token_end).
 struct AttentionParams {
-  float scale = 0;               ///< of the scores; 0: 1 / sqrt(key dim), which a latent layer must not rely on
-  bool causal = true;            ///< false: a query sees later tokens, too; a window still counts back from it
-  float logit_soft_cap = 0;      ///< scores become cap * tanh(score / cap), as in Gemma 2; 0: they stay as they are
-  std::int32_t token_begin = 0;  ///< a token range: a part of what is stored, to be merged by merge_attention
+  float scale = 0;     ///< softmax scale; 0: 1 / sqrt(key dim), which a latent layer must not rely on
+  bool causal = true;  ///< false: a query sees later tokens, too; a window still counts back from it
+  /// Scores become cap * tanh(score / cap), as in Gemma 2. Positive and finite, else Error; 0: they stay as they are.
+  float logit_soft_cap = 0;
+  /// Token range: a part of what is stored, to be merged by merge_attention. Numbers among the tokens that the layer's
+  /// group stores.
+  std::int32_t token_begin = 0;
   std::int32_t token_end = std::numeric_limits<std::int32_t>::max();
-  float const* sink_logits = nullptr;  ///< [num_query_heads] a score that takes part in the softmax without a value
+  /// Attention sinks, [num_query_heads]: a score that takes part in the softmax without a value. It is neither scaled
+  /// nor soft-capped, and lse counts it. So give it to one only of the parts that merge_attention merges.
+  float const* sink_logits = nullptr;
   /// ALiBi, [num_query_heads]: a score gains slope * (token - query), both counted among those that the group stores.
   float const* alibi_slopes = nullptr;
   /// Tree mask of draft tokens, [num_query_tokens of the step]: bit i of a query's word says that it sees the ith query
@@ -38,7 +43,9 @@ struct AttentionIo {
   T const* q = nullptr;              ///< [num_query_tokens][num_query_heads][key_dim]
   std::int32_t num_query_heads = 0;  ///< a multiple of the layer's kv heads
   Out* out = nullptr;                ///< [num_query_tokens][num_query_heads][value_dim]
-  float* lse = nullptr;  ///< null, or [num_query_tokens][num_query_heads]: natural logarithm of the sum of exponentials
+  /// Log-sum-exp: null, or [num_query_tokens][num_query_heads] natural logarithms of the softmax's sum of exponentials,
+  /// that of a sink logit included.
+  float* lse = nullptr;
   std::int64_t q_stride = 0, out_stride = 0;
 };
 /// So `AttentionIo{q, num_query_heads, out, lse}` has its types from the pointers, whatever the compiler's age.

@@ -16,7 +16,8 @@ namespace folio::ops {
 ///
 /// `out`, `other_out`: [num_rows][dim]; `lse`, `other_lse`: [num_rows], natural logarithms. The result is left in `out`
 /// and `lse`. An empty part (lse = -infinity) changes nothing, whatever its row of `out` holds; two empty parts stay as
-/// they are. A NaN in either part's lse gives NaN. Order does not matter but for rounding. Cost: one pass.
+/// they are. A NaN in either part's lse gives NaN. Order does not matter but for rounding. An lse counts its part's
+/// AttentionParams::sink_logits, so give them to one part only. Cost: one pass.
 inline void merge_attention(float* out, float* lse, float const* other_out, float const* other_lse,
                             std::int64_t num_rows, std::int32_t dim) {
   for (std::int64_t row = 0; row < num_rows; ++row) {

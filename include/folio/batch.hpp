@@ -30,7 +30,8 @@ struct BatchItem {
   BatchItem(Sequence const* s, std::int32_t queries = last_extension) : sequence(s), num_query_tokens(queries) {}
 
   Sequence const* sequence;
-  std::int32_t num_query_tokens;  ///< `last_extension`: the tokens of the sequence's last extension
+  /// `last_extension`: Sequence::num_new_tokens, of the last extension alone. After two before a step: of both.
+  std::int32_t num_query_tokens;
 };
 
 /// Block tables of a step, with its lengths, query starts and slots, all in one buffer, so that one copy takes them to

@@ -181,7 +181,8 @@ class Sequence {
     check_group(group, store_->num_groups());
     return s.lists[group].blocks;
   }
-  /// The tokens of the last extension that are still there: what a batch takes as queries by default.
+  /// The tokens of the last extension alone that are still there: what a batch takes as queries by default. After two
+  /// extensions before a step, give BatchItem the number of both together. A fork has its parent's number.
   [[nodiscard]] std::int32_t num_new_tokens() const { return state().num_new_tokens; }
   /// The cache's bookkeeping, to tell one cache's sequences from another's.
   [[nodiscard]] SequenceStore const* store() const noexcept { return state_ != nullptr ? store_ : nullptr; }

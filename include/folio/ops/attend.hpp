@@ -167,9 +167,9 @@ void check_step(View const& view, AttentionParams const& params) {
 /// dims. Which tokens a query sees and what becomes of scores: see AttentionParams. Tokens are numbered among those
 /// that the layer's group stores, also under a tree mask; who applies RoPE to a query takes its position, from
 /// BlockTableView::end_position. A query that sees nothing gives zeros and an lse of -infinity, which merge_attention
-/// takes. A NaN in a query, or in a key that it sees, makes its `out` and `lse` NaN, and nobody else's. The result of a
-/// query does not depend on the other queries, on how a prompt was cut into steps, or on `execution`. It does on the
-/// machine's instructions, in the last bits.
+/// takes; with sink logits the lse is the sink's. A NaN in a query, or in a key that it sees, makes its `out` and `lse`
+/// NaN, and nobody else's. The result of a query does not depend on the other queries, on how a prompt was cut into
+/// steps, or on `execution`. It does on the machine's instructions, in the last bits.
 ///
 /// Each key and value is read once for all query heads of its kv head and up to 32 query tokens. Integers of 2 to 8
 /// bits (8 symmetric ones; asymmetric ones; one scale for a row, or those of a tile of a multiple of 64 tokens) are not
@@ -180,10 +180,12 @@ void check_step(View const& view, AttentionParams const& params) {
 /// cost 0.001 of the largest value. The sums are exact and the same on every machine; scales and minima are applied to
 /// them, those of channels to the query before it becomes integers and to the sums of values. Floating-point rows are
 /// widened in registers, or, for more than 8 query rows, once for each tile. `has_fast_attend` tells which views that
-/// holds for. Others decode tile by tile. Thread-safe as far as its threads and workspace are one caller's. Memory:
-/// about 100 KiB for each thread, and for long contexts shared by threads the sums of each 1,024 tokens. Throws Error,
-/// before anything is written, for a layer, a head count or a stride that does not fit, a null q or out, a soft-cap
-/// that is no number, and more than 64 query tokens of a sequence under a tree mask.
+/// holds for. Others decode tile by tile. Cost: O(query tokens * query heads * tokens that they see * (key_dim +
+/// value_dim)), and for each call with a view a plan of its own. Thread-safe as far as its threads and workspace are
+/// one caller's. Memory: about 100 KiB for each thread, and for long contexts shared by threads the sums of each 1,024
+/// tokens. Throws Error, before anything is written, for a layer, a head count or a stride that does not fit, a null q
+/// or out, a soft-cap that is negative, infinite or no number, and more than 64 query tokens of a sequence under a tree
+/// mask.
 template <HostReadableView View, class T, class Out>
 void attend(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io, AttentionParams const& params = {},
             HostExecution const& execution = {}) {
@@ -228,8 +230,11 @@ template <HostReadableView View>
   return plan;
 }
 
-/// attend for a layer of a step that was planned. `params` may differ from the plan's in scale, soft-cap, sink logits
-/// and slopes, which are a layer's own in some models.
+/// attend for a layer of a step that was planned. `params` takes the place of all of the plan's parameters: what is not
+/// given is the default, and not the plan's. It may differ in scale, soft-cap, sink logits and slopes, which are a
+/// layer's own in some models. Throws Error, before anything is written, as attend does, and besides for another number
+/// of query heads than was planned, for another mask or token range, and when the workspace has planned another step.
+/// Cost: as attend with a view, without the plan.
 template <class T, class Out>
 void attend(AttentionPlan const& plan, std::int32_t layer, AttentionIo<T, Out> const& io,
             AttentionParams const& params) {
@@ -243,6 +248,7 @@ void attend(AttentionPlan const& plan, std::int32_t layer, AttentionIo<T, Out> c
   folio::detail::check_operands(io, step.num_query_tokens);
   part.run(at.index, io.num_query_heads, params, detail::make_operands(io, part.layers.shape), step.threads);
 }
+/// The same with the plan's own parameters.
 template <class T, class Out>
 void attend(AttentionPlan const& plan, std::int32_t layer, AttentionIo<T, Out> const& io) {
   attend(plan, layer, io, plan.params());

@@ -22,6 +22,9 @@ namespace folio {
 /// - `void run(std::int64_t n, Executor::Task task)`: calls task(i) once for each i in [0, n), on any thread, in any
 ///   order, and returns when all have returned.
 /// A null pointer, and an executor made from nothing: the calling thread. The pool must outlive the operations.
+///
+/// Never call an operation with it from a job of the same pool, unless `run` works in the calling thread too and can be
+/// asked again meanwhile: where all threads wait in `run`, nobody works. ThreadPool is asked for one loop at a time.
 class Executor {
  public:
   /// What a pool is given to run. Two pointers. It does not throw: parallel_for keeps what a body throws.

@@ -13,7 +13,8 @@ namespace folio {
 /// Block id: a physical block of one layer group's pool. 0 is the null block; usable ids are 1 to num_blocks.
 enum class BlockId : std::int32_t {};
 
-/// Sequence id, for logs and events. A handle (folio::Sequence) owns; an id only names.
+/// Sequence id, for logs: names a live sequence of one cache. A handle (folio::Sequence) owns; an id only names. After
+/// a release a new sequence may have it, so log a number of your own besides, such as the request's.
 enum class SequenceId : std::int32_t {};
 
 /// Slot: a place for one token in one layer group's pool: block id * block size + offset in the block.

@@ -40,6 +40,7 @@ class Sequence {
 
   /// Whether this handle owns a sequence.
   [[nodiscard]] explicit operator bool() const noexcept { return state_ != nullptr; }
+  /// Its name among the live sequences of its cache, for logs. Used again after a release: see SequenceId.
   [[nodiscard]] SequenceId id() const { return state().id; }
   /// Tokens that it was extended by: the position of the next one.
   [[nodiscard]] std::int32_t num_tokens() const { return state().num_tokens; }

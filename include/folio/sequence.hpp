@@ -17,7 +17,8 @@ namespace folio {
 ///
 /// Host only, not thread-safe: used by the thread that owns the cache. A handle keeps the cache's memory alive, so it
 /// may outlive the KvCache object. Every operation happens whole or changes nothing. On a handle that was moved from or
-/// released, every operation but destruction, assignment and `bool` throws Error.
+/// released, every operation but destruction, assignment and `bool` throws Error. So does every one that is given a
+/// layer group that there is not.
 class Sequence {
  public:
   Sequence() = default;
@@ -42,7 +43,8 @@ class Sequence {
   [[nodiscard]] explicit operator bool() const noexcept { return state_ != nullptr; }
   /// Its name among the live sequences of its cache, for logs. Used again after a release: see SequenceId.
   [[nodiscard]] SequenceId id() const { return state().id; }
-  /// Tokens that it was extended by: the position of the next one.
+  /// Length: tokens that were found, forked or extended, less those that were truncated or erased. The position of the
+  /// next one. What cut and keep took out still counts.
   [[nodiscard]] std::int32_t num_tokens() const { return state().num_tokens; }
   /// How many of them layer group `group` stores: all, but for what cut and keep took out. With a window it counts what
   /// was given back, too.
@@ -62,8 +64,8 @@ class Sequence {
 
   /// Slots for `num_tokens` more tokens, whose keys and values ops::append writes afterwards. In groups with a window,
   /// blocks that none of the new tokens sees are given back first. Throws OutOfBlocks, and changes nothing, when a
-  /// group has too few blocks; Error for a negative number. Cost: O(new blocks); one block copy when the partly filled
-  /// last block is shared.
+  /// group has too few blocks; Error for a negative number, and for more than 2147483647 tokens in all; std::bad_alloc.
+  /// Cost: O(new blocks); one block copy when the partly filled last block is shared.
   void extend(std::int32_t num_tokens) {
     if (try_extend(num_tokens)) return;
     int const g = store_->group_short_of(*state_, num_tokens);
@@ -71,7 +73,7 @@ class Sequence {
     throw OutOfBlocks(g, store_->blocks_to_extend(*state_, g, num_tokens), free, store_->num_obtainable(g) - free);
   }
 
-  /// The same with "no" as a value: false, and nothing changed.
+  /// The same with "no" as a value: false, and nothing changed, when a group has too few blocks. Else throws as extend.
   [[nodiscard]] bool try_extend(std::int32_t num_tokens) {
     SequenceState& s = own_state();  // before store_ is looked at: an empty handle has none
     return store_->try_extend(s, num_tokens);
@@ -109,7 +111,8 @@ class Sequence {
   }
 
   /// A second sequence with the same tokens. Blocks are shared; whoever first extends into a shared, partly filled
-  /// block copies it. Fork after the keys and values of all tokens were written. Cost: O(blocks).
+  /// block copies it. Fork after the keys and values of all tokens were written. Throws std::bad_alloc, and changes
+  /// nothing. Cost: O(blocks).
   [[nodiscard]] Sequence fork() const {
     SequenceState const& parent = state();
     return {owner_, *store_, store_->fork(parent)};
@@ -118,9 +121,10 @@ class Sequence {
   /// Keeps the first `num_tokens` tokens (speculative decoding: takes back what was not accepted). Always possible
   /// without window groups, but inside a gap that cut or keep made. With them always down to the greatest length from
   /// which the sequence was ever extended, less CacheConfig::tokens_in_flight: the tokens of the last extension, and so
-  /// many before them. A truncation moves that bound nowhere, for what has left the window does not come back. Throws
-  /// Error, and changes nothing, when that is more than there are, or when a window group no longer has what the next
-  /// token would see.
+  /// many before them. A truncation moves that bound nowhere, for what has left the window does not come back. The
+  /// default queries (num_new_tokens) become fewer by as many. Throws Error, and changes nothing, when that is more
+  /// than there are, inside a gap, or when a window group no longer has what the next token would see. Cost: O(blocks
+  /// given up).
   void truncate(std::int32_t num_tokens) {
     SequenceState& s = own_state();
     store_->truncate(s, num_tokens);
@@ -162,9 +166,10 @@ class Sequence {
                                     end);
   }
 
-  /// Takes tokens [first, first + num_tokens) out, in whole blocks of every group; those after them close up. For
-  /// tokens that are kept elsewhere from then on, as precision/ does. Keys keep the positions they were made for.
-  /// Throws Error, and changes nothing, for parts of blocks, windows, and caches that keep prefixes. Cost: O(blocks).
+  /// Takes tokens [first, first + num_tokens) out, in whole blocks of every group; those after them close up. Unlike
+  /// after cut, num_tokens() falls and positions close up, too: there is no gap. Keys keep the positions they were made
+  /// for. For tokens that are kept elsewhere from then on, as precision/ does. Throws Error, and changes nothing, for
+  /// tokens that there are not, parts of blocks, windows, gaps, and caches that keep prefixes. Cost: O(blocks).
   void erase(std::int32_t first, std::int32_t num_tokens) {
     SequenceState& s = own_state();
     store_->erase(s, first, num_tokens);
@@ -176,7 +181,8 @@ class Sequence {
     owner_.reset();
   }
 
-  /// The block ids by logical index in layer group `group`; null_block where a window gave them back.
+  /// The block ids by logical index in layer group `group`; null_block where a window gave them back. Good until the
+  /// sequence changes.
   [[nodiscard]] std::span<BlockId const> blocks(int group = 0) const {
     SequenceState const& s = state();
     check_group(group, store_->num_groups());

@@ -34,8 +34,8 @@ struct BatchItem {
   std::int32_t num_query_tokens;
 };
 
-/// Block tables of a step, with its lengths, query starts and slots, all in one buffer, so that one copy takes them to
-/// a device.
+/// Attention metadata: the block tables of a step, with its lengths, query starts and slots, all in one buffer, so that
+/// one copy takes them to a device.
 ///
 /// The buffer holds the block table of each group, the lengths, those of each group, the query starts, and the slots of
 /// each group. Where each begins follows from the numbers of sequences, query tokens and blocks of a row alone: with a
@@ -46,14 +46,16 @@ struct BatchItem {
 /// exchanged since are written. So give each sequence the same place in every step.
 ///
 /// A row of a block table holds a sequence's blocks in their order; in a group with a window those of the sinks and
-/// those from the window of the step's first query on, without the hidden_blocks between them.
+/// those from the window of the step's first query on, without the hidden_blocks between them. Who asks for a layer
+/// group that there is not gets Error.
 class BatchTables {
  public:
   explicit BatchTables(int num_groups) : num_groups_(num_groups) {}
 
   /// Writes the tables of `items`. Throws Error, and changes nothing, for an empty handle, another cache's sequence,
-  /// one that is given twice, or more queries than the sequence has tokens in memory; std::bad_alloc. Every step's
-  /// `store` is the same, and lives as long as the tables are used.
+  /// one that is given twice, more queries than the sequence has tokens in memory, queries before the end of a gap that
+  /// cut or keep made, more than 2^31 - 1 query tokens, or tables that no memory could hold; std::bad_alloc. Every
+  /// step's `store` is the same, and lives as long as the tables are used.
   ///
   /// Cost: O(sequences + query tokens + blocks that are new in a row). A row is new as a whole in the place of another
   /// sequence, where its list changed twice before its end, and in tables whose rows got wider or, but for those of
@@ -95,6 +97,7 @@ class BatchTables {
     return checked_total(total);
   }
 
+  /// Rows of the tables and, below, rows of q: padding included.
   [[nodiscard]] std::int32_t num_sequences() const noexcept { return places_.num_sequences; }
   [[nodiscard]] std::int32_t num_query_tokens() const noexcept { return places_.num_query_tokens; }
   /// [num_sequences] positions of each sequence, its queries included: where it ends.
@@ -115,8 +118,10 @@ class BatchTables {
     Group const& g = checked_group(group);
     return array<std::int32_t>(g.blocks, std::int64_t{num_sequences()} * g.width);
   }
+  /// Blocks in a row of block_table(group): those of its longest row, or what the padding asks for; at least 1.
   [[nodiscard]] std::int32_t table_width(int group = 0) const { return checked_group(group).width; }
-  /// [num_query_tokens] the slot of each query token in layer group `group`; -1 for padding.
+  /// Slot mapping: [num_query_tokens] the slot of each query token in layer group `group`, block id * block size +
+  /// offset in the block; -1 for padding.
   [[nodiscard]] std::span<std::int64_t const> slots(int group = 0) const {
     return array<std::int64_t>(checked_group(group).slots, num_query_tokens());
   }
@@ -359,7 +364,8 @@ class BatchTables {
 
 /// Batch: a step's tables and the memory that they point into: what makes a view. Made by KvCache::batch.
 ///
-/// Host only. The view points into the batch: it is good until the batch is filled again or goes, and as long as the
+/// Host only, not thread-safe: filled by the thread that owns the cache. Its views may be read by any number of
+/// threads. The view points into the batch: it is good until the batch is filled again or goes, and as long as the
 /// sequences in it keep their blocks (BatchTables::is_stale). Where NDEBUG is not defined, `view` throws Error for a
 /// batch that is stale.
 template <class View>

@@ -143,12 +143,14 @@ struct GroupShape {
   /// The values are the first value_dim elements of the keys, and take no memory of their own (MLA).
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr bool values_in_keys() const { return kind == AttentionKind::latent; }
 
-  /// The first token after the sinks that a query at `position` sees.
+  /// The first token after the sinks that a query at `position` sees. `position` is the query's number among the tokens
+  /// that the group stores: its position, where nothing was taken out.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t window_begin(std::int32_t position) const {
     return window == 0 || position < window ? 0 : position - window + 1;
   }
 
-  /// Whether a query at `position` may see the key of `token` (not later than itself).
+  /// Whether a query at `position` may see the key of `token` (not later than itself). Both are numbers among the
+  /// tokens that the group stores: positions, where nothing was taken out.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr bool visible(std::int32_t position, std::int32_t token) const {
     return token <= position && (token >= window_begin(position) || token < sinks);
   }

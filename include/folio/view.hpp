@@ -221,7 +221,8 @@ class SequenceView {
   }
 
   /// The blocks that hold what this step's queries see: all of them, or with a window the sinks' and the window's.
-  /// A block at an edge can hold tokens that one query or another must not see: ask shape().visible(position, token).
+  /// A block at an edge can hold tokens that one query or another must not see: ask shape().visible(query, token),
+  /// where query `i` of the sequence is number first_query() + i among the stored tokens.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto blocks() const& { return Blocks{this}; }
   auto blocks() const&& = delete;  // the range points into the sequence: give that a name first
 

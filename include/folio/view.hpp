@@ -62,9 +62,8 @@ template <ModelPolicy M, BlockSizePolicy Blocks, QuantizerPolicy Q>
   return true;
 }
 
-/// Grouped-query attention: the kv head that query head `query_head` reads. The query heads of a kv head are
-/// neighbours: with 32 query heads and 8 kv heads, query heads 4 to 7 read kv head 1. `num_query_heads` is a multiple
-/// of `kv_heads`.
+/// Grouped-query attention: the kv head that `query_head` reads. The query heads of a kv head are neighbours: of 32,
+/// with 8 kv heads, 4 to 7 read kv head 1. `num_query_heads` is a multiple of `kv_heads`.
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t kv_head_of(std::int32_t query_head, std::int32_t num_query_heads,
                                                                   std::int32_t kv_heads) {
   auto const sharing = static_cast<std::uint32_t>(num_query_heads / kv_heads);
@@ -107,6 +106,7 @@ class LayerView {
     return shape;
   }
 
+  /// The key of kv head `head` in slot `slot` of a block, from 0 to block_size - 1.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr KeyRow key(BlockId block, std::int32_t head, std::int32_t slot) const {
     return row<KeyRow>(Plane::key, block, head, slot);
   }
@@ -170,6 +170,7 @@ class BlockView {
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr BlockId id() const { return id_; }
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t first_token() const { return first_token_; }
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t size() const { return size_; }
+  /// The key of kv head `head` in slot `slot`, from 0 to size() - 1; below, the value.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto key(std::int32_t head, std::int32_t slot) const {
     return layer_->key(id_, head, slot);
   }
@@ -183,9 +184,9 @@ class BlockView {
   std::int32_t first_token_, size_;
 };
 
-/// Sequence view: one sequence in one layer. Logically its stored tokens are contiguous; physically they are in blocks.
-/// A token's number is its place among those that the layer's group stores, which ascend with their positions: the
-/// position itself, but where tokens were taken out of the group.
+/// Sequence view: paged KV of one sequence, in one layer. Logically its stored tokens are contiguous; physically they
+/// are in blocks. A token's number is its place among those that the layer's group stores, which ascend with their
+/// positions: the position itself, but where tokens were taken out of the group.
 template <class View, int Group>
 class SequenceView {
  public:
@@ -201,15 +202,19 @@ class SequenceView {
 
   /// Tokens that are stored, the queries included.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_tokens() const { return num_tokens_; }
+  /// This step's query tokens: the last ones of the sequence.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_query_tokens() const { return num_query_tokens_; }
-  /// The first of this step's query tokens: they are the last ones of the sequence.
+  /// The number of the first of them among the stored tokens.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t first_query() const { return num_tokens_ - num_query_tokens_; }
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr Layer const& layer() const { return layer_; }
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr GroupShape shape() const { return layer_.shape(); }
 
+  /// The key of kv head `head` of a token, from 0 to num_tokens() - 1. Where block_id(token) is the null block, because
+  /// the token lies before the window: a row of zero bytes, which is not to be written.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto key(std::int32_t head, std::int32_t token) const {
     return layer_.key(block_id(token), head, slot_of(token));
   }
+  /// The value likewise.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto value(std::int32_t head, std::int32_t token) const {
     return layer_.value(block_id(token), head, slot_of(token));
   }
@@ -283,7 +288,8 @@ class SequenceView {
   std::int32_t num_hidden_;  ///< blocks that the row leaves out
 };
 
-/// Block-table view: one step's block tables over the memory of the blocks. Made by Batch::view().
+/// Block-table view: one step's block tables over the memory of the blocks. Made by Batch::view(), and good as long as
+/// that batch is: until it is filled again, goes or is stale. May be copied and read by any number of threads.
 template <ModelPolicy M, BlockSizePolicy Blocks, QuantizerPolicy KeyQ, QuantizerPolicy ValueQ, LayoutPolicy L>
 class BlockTableView {
  public:
@@ -310,13 +316,13 @@ class BlockTableView {
     }
   }
 
+  /// Rows of the tables: padding counts, which a DeviceBatch has up to its capacity.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_sequences() const { return num_sequences_; }
-  /// Query tokens of all sequences together: the rows of q, and of the new keys and values.
+  /// Query tokens of all sequences together, padding included: the rows of q, and of the new keys and values.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_query_tokens() const { return num_query_tokens_; }
   /// The row of q at which the query tokens of sequence `i` begin.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t query_start(std::int32_t i) const { return query_starts_[i]; }
-  /// Where sequence `i` ends: the position of its next token, whatever its groups store. Its queries are the positions
-  /// before.
+  /// Where sequence `i` ends: the position of its next token, whatever its groups store. Its queries are just before.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t end_position(std::int32_t i) const {
     return end_positions_[i];
   }
@@ -338,14 +344,17 @@ class BlockTableView {
     return make_sequence<Group>(i, groups_[Group], index);
   }
 
+  /// The group of `layer`, from 0 to the model's layers - 1, and the layer's index in it.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr LayerPlace place(std::int32_t layer) const {
     if constexpr (num_groups == 1)
       return {0, layer};
     else
       return pattern_.place(layer);
   }
+  /// The table of layer group `g`, from 0 to num_groups - 1.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr GroupTable const& group(std::int32_t g) const { return groups_[g]; }
 
+  /// What the types tell of a group's shape, or of every group's for `any_group`; the rest is `dynamic`.
   template <int Group>
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr GroupShape static_shape() {
     if constexpr (Group == any_group)

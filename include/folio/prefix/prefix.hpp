@@ -17,7 +17,7 @@ namespace folio {
 ///
 /// A symbol that is not negative is a token. Whatever else changes keys or values is a negative symbol, which a
 /// KeyTable (prefix/key_table.hpp) hands out. Plain tokens are the prefix of a text for the cache's own model, scope 0.
-/// Refers to the caller's array.
+/// Refers to the caller's array. Of the first n tokens of a vector: `Prefix{std::span(tokens).first(n)}`.
 struct Prefix {
   std::span<std::int32_t const> symbols;
   std::int32_t scope = 0;

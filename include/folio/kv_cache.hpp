@@ -157,11 +157,11 @@ class KvCache {
 
   /// Keeps the whole blocks of a sequence for later prompts; `tokens` says what its first tokens are, whose keys and
   /// values must be written (or launched to be, where steps run on a stream). Best when a prompt has been computed, and
-  /// again when its answer is there: with a window, what has left it since cannot be kept. After tokens that cut or
-  /// keep took out nothing is kept: only the first Sequence::num_exact_tokens are. Where the cache has the same prefix
+  /// again when its answer is there: with a window, what has left it since cannot be kept. After Sequence::cut or keep
+  /// at most the first num_exact_tokens() are kept; more in `tokens` are no error. Where the cache has the same prefix
   /// already, the sequence takes those blocks and gives its own back: make the step's batch after that. Returns how
   /// many tokens are kept now; 0 for a sequence that was created before the tree was last cleared. Throws Error when
-  /// the sequence has fewer tokens.
+  /// `tokens` are more than the sequence's num_tokens(); std::bad_alloc.
   std::int32_t insert(Sequence& sequence, Prefix const& tokens) {
     if (sequence.store() != &core_->store) throw Error("folio: insert needs a sequence of this cache");
     if (tokens.size() > sequence.num_tokens())

@@ -18,6 +18,7 @@ using Cache = folio::KvCache<folio::Model<model>, folio::Int8PerToken, folio::Lr
 #include <folio/prefix/prompt_registry.hpp>
 #include <folio/prefix/tenants.hpp>
 #include <numeric>
+#include <span>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -77,6 +78,24 @@ TEST_CASE("reuse_prefixes: blocks are free, live or cached") {
   CHECK(held.total == 100);
   again.release();
   CHECK(cache.stats().cached == 6);
+}
+
+TEST_CASE("reuse_prefixes: a part of a prompt is kept") {
+  Cache cache({.num_blocks = {100}});
+  std::vector<std::int32_t> const prompt = tokens_from(1, 100);
+  folio::Sequence sequence = cache.create(100);
+  compute(cache, sequence);
+  std::size_t const system_tokens = 50;
+  // [part]
+  cache.insert(sequence, folio::Prefix(std::span(prompt).first(system_tokens)));  // whole blocks of these
+  // [/part]
+  CHECK(cache.num_cached_tokens(prompt) == 48);
+
+  // What the index has stays shared, whoever holds it.
+  CHECK(sequence.num_shared_blocks(0, 100) == 3);
+  cache.release_lease(sequence);
+  CHECK(sequence.num_shared_blocks(0, 100) == 3);
+  CHECK(sequence.num_shared_blocks(48, 100) == 0);
 }
 
 TEST_CASE("reuse_prefixes: a request that waits, admission, new weights") {

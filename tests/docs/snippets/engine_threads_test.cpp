@@ -2,13 +2,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // What docs/quickstart.md shows of an engine's own threads, and that it does what is said there.
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <folio/folio.hpp>
 #include <functional>
 #include <future>
+#include <limits>
+#include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -33,9 +37,12 @@ class EnginePool {
     for (std::thread& thread : threads_) thread.join();
   }
   [[nodiscard]] int size() const { return static_cast<int>(threads_.size()); }
+  /// From so many jobs on it throws.
+  void accept(int jobs) { accepts_ = jobs; }
   /// Runs `job` on one of the threads; an empty one ends a thread.
   std::future<void> submit(std::function<void()> job) {
     bool const ends = job == nullptr;
+    if (!ends && accepts_-- <= 0) throw std::runtime_error("the queue is full");
     std::packaged_task<void()> task(ends ? [] {} : std::move(job));
     std::future<void> done = task.get_future();
     {
@@ -63,6 +70,7 @@ class EnginePool {
   std::condition_variable wake_;
   std::deque<std::pair<std::packaged_task<void()>, bool>> jobs_;
   std::vector<std::thread> threads_;
+  std::atomic<int> accepts_{std::numeric_limits<int>::max()};
 };
 
 // [openmp]
@@ -77,18 +85,30 @@ struct OpenMpThreads {
 // [/openmp]
 
 // [own_pool]
-/// The threads of a pool that runs jobs and gives futures.
+/// The threads of a pool that runs jobs. `run` may be called from one of its jobs.
 struct PoolThreads {
+  struct Loop {
+    folio::Executor::Task task;
+    std::int64_t n;
+    std::atomic<std::int64_t> next{0}, done{0};
+    void work() {
+      for (std::int64_t i = next++; i < n; i = next++) {
+        task(i);
+        if (++done == n) done.notify_all();
+      }
+    }
+  };
+
   EnginePool& pool;
-  [[nodiscard]] int num_threads() const { return pool.size(); }
+  [[nodiscard]] int num_threads() const { return pool.size() + 1; }  // the calling thread works, too
   void run(std::int64_t n, folio::Executor::Task task) const {
-    std::atomic<std::int64_t> next{0};
-    std::vector<std::future<void>> jobs;
-    for (int i = 0; i < pool.size(); ++i)
-      jobs.push_back(pool.submit([&] {
-        for (std::int64_t k = next++; k < n; k = next++) task(k);
-      }));
-    for (std::future<void>& job : jobs) job.wait();
+    std::shared_ptr<Loop> const loop(new Loop{task, n});  // a job that begins when all is done still reads it
+    try {
+      for (int i = 0; i < pool.size(); ++i) pool.submit([loop] { loop->work(); });
+    } catch (...) {  // the pool takes no more jobs: those that it took and this thread do the work
+    }
+    loop->work();
+    for (std::int64_t done = loop->done; done < n; done = loop->done) loop->done.wait(done);
   }
 };
 // [/own_pool]
@@ -106,17 +126,37 @@ TEST_CASE("quickstart: an engine's threads, and a step planned once") {
   auto const view = last.view();
   auto const q = folio::test::random_floats(4 * 64, 2);
   std::vector<float> expected(q.size()), out(q.size());
-  folio::ops::attend(view, 1, folio::AttentionIo{q.data(), 4, expected.data()});
+  std::int32_t const num_query_heads = 4, layer = 1;
+  folio::ops::attend(view, layer, folio::AttentionIo{q.data(), num_query_heads, expected.data()});
+  folio::AttentionIo const io{q.data(), num_query_heads, out.data()};
 
   EnginePool engine_pool(3);
   PoolThreads pool_threads{engine_pool};
   for (int round = 0; round < 3; ++round) {
     // [lend]
     OpenMpThreads open_mp;
-    folio::ops::attend(view, 1, folio::AttentionIo{q.data(), 4, out.data()}, {}, {.threads = &open_mp});
+    folio::ops::attend(view, layer, io, {}, {.threads = &open_mp});
     // [/lend]
     REQUIRE(out == expected);
-    folio::ops::attend(view, 1, folio::AttentionIo{q.data(), 4, out.data()}, {}, {.threads = &pool_threads});
+    folio::ops::attend(view, layer, io, {}, {.threads = &pool_threads});
+    REQUIRE(out == expected);
+  }
+
+  // Every thread of the pool has a job that waits for others of the same pool.
+  std::vector<std::vector<float>> outs(6, std::vector<float>(q.size()));
+  std::vector<std::future<void>> jobs;
+  for (std::vector<float>& mine : outs)
+    jobs.push_back(engine_pool.submit([&] {
+      folio::ops::attend(view, layer, folio::AttentionIo{q.data(), num_query_heads, mine.data()}, {},
+                         {.threads = &pool_threads});
+    }));
+  for (std::future<void>& job : jobs) job.get();
+  for (std::vector<float> const& mine : outs) REQUIRE(mine == expected);
+
+  for (int const accepted : {0, 1, 2}) {
+    engine_pool.accept(accepted);
+    std::fill(out.begin(), out.end(), 0.0F);
+    folio::ops::attend(view, layer, io, {}, {.threads = &pool_threads});
     REQUIRE(out == expected);
   }
 
@@ -125,11 +165,19 @@ TEST_CASE("quickstart: an engine's threads, and a step planned once") {
   // [plan]
   folio::AttentionWorkspace workspace;  // kept from step to step: then a step takes nothing from the heap
   folio::AttentionPlan const plan =
-      folio::ops::plan_attention(view, 4, {}, {.threads = &threads, .workspace = &workspace});
-  for (std::int32_t layer = 0; layer < model.layers; ++layer) {
-    folio::ops::append(view, layer, new_rows, new_rows, &threads);
-    folio::ops::attend(plan, layer, folio::AttentionIo{q.data(), 4, out.data()});
+      folio::ops::plan_attention(view, num_query_heads, {}, {.threads = &threads, .workspace = &workspace});
+  for (std::int32_t i = 0; i < model.layers; ++i) {
+    folio::ops::append(view, i, new_rows, new_rows, &threads);
+    folio::ops::attend(plan, i, io);
   }
   // [/plan]
+  REQUIRE(out == expected);
+  // [plan_params]
+  folio::AttentionParams capped = plan.params();  // all of them, for what is given takes the place of all
+  capped.logit_soft_cap = 0.25F;
+  folio::ops::attend(plan, layer, io, capped);
+  // [/plan_params]
+  REQUIRE(out != expected);
+  folio::ops::attend(view, layer, folio::AttentionIo{q.data(), num_query_heads, expected.data()}, capped);
   REQUIRE(out == expected);
 }

@@ -14,8 +14,10 @@ using Cache = folio::KvCache<folio::Model<model>, folio::BlockSize<16>, folio::I
 #include <cstdint>
 #include <folio/ops/compact.hpp>
 #include <folio/ops/key_norms.hpp>
+#include <folio/ops/reposition.hpp>
 #include <folio/ops/top_k.hpp>
 #include <folio/reservation.hpp>
+#include <span>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -45,6 +47,41 @@ std::vector<float> run_step(Cache::View const& view, float seed) {
   // [/step]
   return out;
 }
+
+// [keep]
+/// Keeps 64 tokens of each kv head in these layers, which are all of a group: [layer][kv head][k] of their numbers.
+/// Nothing, and nothing changed, where there are no more, or where others have a block that this would write.
+template <class AnyCache>
+std::vector<std::int32_t> thin_out(AnyCache& cache, folio::Sequence& sequence, std::span<std::int32_t const> layers,
+                                   std::int32_t group = 0) {
+  std::int32_t const k = 64, sinks = 4, recent = 16;
+  std::int32_t const num_layers = cache.shape(group).layers, heads = cache.shape(group).kv_heads;
+  std::int32_t const stored = sequence.num_stored_tokens(group);
+  if (stored <= k || sequence.num_shared_blocks(sinks, k, group) > 0) return {};
+
+  auto const batch = cache.batch({&sequence});
+  auto const view = batch.view();
+  auto const num_lists = static_cast<std::size_t>(num_layers * heads);
+  std::vector<float> scores(num_lists * static_cast<std::size_t>(stored));  // [layer][kv head][token]
+  float* of_layer = scores.data();
+  for (std::int32_t const layer : layers) {  // tokens with short keys count most
+    folio::ops::key_norms(view, layer, {.sequence = 0, .first = 0, .count = stored}, of_layer, -1.0F);
+    of_layer += heads * stored;
+  }
+  folio::ops::TopKOptions const options{.k = k,
+                                        .max_tokens = stored,
+                                        .heads = heads,
+                                        .layers = num_layers,
+                                        .sinks = sinks,
+                                        .recent = recent,
+                                        .group = group};
+  std::vector<std::int32_t> kept(num_lists * static_cast<std::size_t>(k)), counts(num_lists);
+  folio::ops::top_k(view, scores.data(), options, kept.data(), counts.data());
+  folio::ops::compact(view, group, {kept.data(), counts.data(), k, heads, num_layers});
+  sequence.keep({.num_tokens = k, .num_first = sinks, .num_last = recent}, group);
+  return kept;
+}
+// [/keep]
 
 }  // namespace
 
@@ -166,10 +203,10 @@ TEST_CASE("quickstart: the middle of a long sequence is taken out by place") {
 
   CHECK_FALSE(cache.create().can_extend(200));  // there is no room for the gap as a whole
   // [again]
-  folio::Sequence again = cache.create(16);                      // what is stored before the gap
+  folio::Sequence again = cache.create(sinks);                   // what is stored before the gap
   for (std::int32_t gone = 112; gone > 0; gone -= block_size) {  // the gap, a block at a time
     again.extend(block_size);
-    again.cut(16, block_size);
+    again.cut(sinks, block_size);
   }
   again.extend(72);  // what is stored after it
   // [/again]
@@ -189,16 +226,15 @@ TEST_CASE("quickstart: tokens of a long sequence are kept by choice") {
   auto const view = batch.view();
   std::vector<float> before(200 * row_floats), after(64 * row_floats);
   folio::ops::gather(view, 3, {0, 0, 200}, before.data(), nullptr);
-  // [keep]
-  std::vector<float> scores(4 * 2 * 200);  // [layer][kv head][token]: tokens with short keys count most
-  for (std::int32_t layer = 0; layer < model.layers; ++layer)
-    folio::ops::key_norms(view, layer, {0, 0, 200}, scores.data() + layer * 2 * 200, -1.0F);
-  folio::ops::TopKOptions const options{.k = 64, .max_tokens = 200, .heads = 2, .layers = 4, .sinks = 4, .recent = 16};
-  std::vector<std::int32_t> kept(4 * 2 * 64), counts(4 * 2);  // for each layer and kv head its own tokens
-  folio::ops::top_k(view, scores.data(), options, kept.data(), counts.data());
-  folio::ops::compact(view, 0, {kept.data(), counts.data(), 64, 2, 4});
-  sequence.keep({.num_tokens = 64, .num_first = 4, .num_last = 16});
-  // [/keep]
+  {
+    folio::Sequence const fork = sequence.fork();
+    CHECK(thin_out(cache, sequence, std::vector<std::int32_t>{0, 1, 2, 3}).empty());
+  }
+  // [keep_all]
+  std::int32_t const layers[] = {0, 1, 2, 3};
+  std::vector<std::int32_t> const kept = thin_out(cache, sequence, layers);
+  // [/keep_all]
+  REQUIRE(kept.size() == 4 * 2 * 64);
   CHECK(batch.is_stale());
   CHECK(sequence.num_stored_tokens() == 64);
   CHECK(sequence.num_exact_tokens() == 4);
@@ -212,6 +248,45 @@ TEST_CASE("quickstart: tokens of a long sequence are kept by choice") {
       REQUIRE(std::equal(&after[j * row_floats + head * 64], &after[j * row_floats + head * 64] + 64,
                          &before[token * row_floats + head * 64]));
     }
+
+  // [again_kept]
+  folio::Sequence again = cache.create(48);  // 64 tokens, less the 16 last ones
+  for (std::int32_t gone = 136; gone > 0; gone -= 16) {
+    again.extend(std::min(16, gone));
+    again.keep({.num_tokens = 48, .num_first = 4});
+  }
+  again.extend(16);
+  // [/again_kept]
+  CHECK(again.num_tokens() == 200);
+  CHECK(again.num_stored_tokens() == 64);
+  CHECK(again.num_exact_tokens() == 4);
+  CHECK_THROWS_AS(again.truncate(183), folio::Error);
+  again.truncate(184);  // where the gap ends in the other, too
+  CHECK(again.num_stored_tokens() == 48);
+}
+
+TEST_CASE("quickstart: keys after a gap take the positions at which they are stored") {
+  folio::KvCache<folio::Model<model>, folio::F16> cache(folio::CacheConfig{.num_blocks = {14}});
+  folio::Sequence sequence = cache.create(200);
+  std::vector<float> const rows = numbers(200 * row_floats);
+  for (std::int32_t layer = 0; layer < model.layers; ++layer)
+    folio::ops::append(cache.batch({&sequence}).view(), layer, rows.data(), rows.data());
+  std::int32_t const sinks = 16, gone = 112;
+  sequence.cut(sinks, gone);
+  // [close_up]
+  std::vector<float> const frequencies = folio::ops::rope_inverse_frequencies(10000, 64);  // base, rotary dims
+  std::vector<folio::ops::RopeTurn> const back = folio::ops::rope_table(frequencies, -gone);
+  auto const batch = cache.batch({{&sequence, 1}});
+  auto const view = batch.view();
+  for (std::int32_t layer = 0; layer < model.layers; ++layer)
+    folio::ops::reposition(view, layer, {.sequence = 0, .first = sinks, .count = sequence.num_stored_tokens() - sinks},
+                           back);
+  // [/close_up]
+  std::vector<float> keys(row_floats);
+  folio::ops::gather(view, 3, {0, sinks, 1}, keys.data(), nullptr);
+  double const angle = -112.0 * double{frequencies[5]};
+  double const x = rows[128 * row_floats + 5], y = rows[128 * row_floats + 5 + 32];
+  CHECK(keys[5] == Approx(x * std::cos(angle) - y * std::sin(angle)).margin(0.002));
 }
 
 TEST_CASE("quickstart: a batch of sequences in different states") {
@@ -233,6 +308,14 @@ TEST_CASE("quickstart: a batch of sequences in different states") {
   // [/chunk]
   REQUIRE(last_eight.num_query_tokens() == 8);
   REQUIRE(last_eight.lengths()[0] == 100);
+
+  // [two_extensions]
+  prompt.extend(3);
+  prompt.extend(2);                               // its queries would be these two
+  auto const five = cache.batch({{&prompt, 5}});  // so say how many there are, or make a step after each extension
+  // [/two_extensions]
+  REQUIRE(five.num_query_tokens() == 5);
+  REQUIRE(cache.batch({&prompt}).num_query_tokens() == 2);
 }
 
 TEST_CASE("quickstart: threads, read-back and stats") {
@@ -243,15 +326,17 @@ TEST_CASE("quickstart: threads, read-back and stats") {
   auto const expected = run_step(view, 1.0F);
   std::vector<float> const q = numbers(std::int64_t{40} * 4 * 64);
   std::vector<float> out(q.size());
+  std::int32_t const num_query_heads = 4, last_layer = 3;
   // [threads]
   folio::ThreadPool threads(2);  // the calling thread and one more
-  folio::ops::attend(view, 3, folio::AttentionIo{q.data(), 4, out.data()}, {}, {.threads = &threads});
+  folio::AttentionIo const io{q.data(), num_query_heads, out.data()};
+  folio::ops::attend(view, last_layer, io, {}, {.threads = &threads});
   // [/threads]
   REQUIRE(out == expected);  // to the last bit: threads change no result
 
   // [gather]
-  std::vector<float> keys(10 * 2 * 64), values(keys.size());
-  folio::ops::gather(view, 3, {0, 30, 10}, keys.data(), values.data());  // sequence 0, layer 3, tokens 30 to 39
+  std::vector<float> keys(10 * 2 * 64), values(keys.size());  // [token][kv head][dim], decoded
+  folio::ops::gather(view, last_layer, {.sequence = 0, .first = 30, .count = 10}, keys.data(), values.data());
   // [/gather]
   auto const written = numbers(40 * row_floats, 1.0F);
   for (std::size_t i = 0; i < keys.size(); ++i) {
@@ -292,6 +377,18 @@ TEST_CASE("quickstart: other formats, layouts and models") {
   folio::Stats const stats = cache.stats();
   REQUIRE(stats.groups[0].live == 9);
   REQUIRE(stats.groups[1].live == 16);
+  CHECK(stats.groups[0].stored < 150);
+  CHECK(sequence.num_stored_tokens(0) == 1001);
+
+  // [thin_group]
+  std::int32_t const full = 1, block_size = 64;    // the group that has no window, with blocks of 64 tokens
+  std::int32_t const full_layers[] = {5, 11};      // its layers in the model
+  sequence.cut(block_size, 4 * block_size, full);  // by place; the windows stay as they are
+  thin_out(cache, sequence, full_layers, full);    // or by choice
+  // [/thin_group]
+  CHECK(sequence.num_stored_tokens(full) == 64);
+  CHECK(sequence.num_stored_tokens(0) == 1001);
+  CHECK(sequence.num_exact_tokens() == 4);
 
   // [dynamic]
   constexpr folio::ModelConfig any_llama{.head_dim = 128};  // layers and kv_heads are given when the cache is made

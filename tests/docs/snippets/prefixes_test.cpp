@@ -177,7 +177,8 @@ TEST_CASE("reuse_prefixes: names, pins and retention") {
   CHECK(serve(cache, prompt) == 32);
   // [retain]
   tree.set_time(12.5);  // seconds, of whatever clock you have
-  folio::PrefixMatch const found = tree.find(0, prompt, 48);
+  std::int32_t const scope = 0, most_tokens = 48;
+  folio::PrefixMatch const found = tree.find(scope, prompt, most_tokens);
   tree.retain(found, 32, 48, {.priority = 80, .expires = 600});  // tokens 32 to 47, for ten minutes
   // [/retain]
   cache.prefixes().evict_all();

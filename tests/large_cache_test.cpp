@@ -118,6 +118,7 @@ void check_longest(folio::AttentionParams params) {
   table.blocks = blocks.data();
   table.width = static_cast<std::int32_t>(blocks.size());
   std::int32_t const starts[] = {0, 2}, length = longest;
+  table.lengths = &length;
   View const long_view({table}, &length, starts, 1, 2);
 
   auto const q = random_floats(2 * 8, 2);

@@ -11,6 +11,6 @@ using Allocator = folio::FunctionAllocator<folio::Accessibility::both>;
 using Allocator = folio::FunctionAllocator<folio::Accessibility::device>;
 #endif
 
-auto tables(folio::KvCache<folio::Model<tiny>, Allocator> const& cache, folio::Sequence const& s) {
+auto tables(folio::KvCache<folio::Model<tiny>, Allocator>& cache, folio::Sequence const& s) {
   return cache.batch({&s});
 }

@@ -96,8 +96,8 @@ struct SequenceState {
   std::uint64_t generation = 0;
   BlockList lists[max_groups];
   BlockListChange changes[max_groups];  ///< of `lists`; not set back either
-  std::int32_t num_cached_tokens = 0;   ///< that it, or what it is a fork of, began with: found, less what was truncated
-  PrefixLease prefix;                   ///< what it keeps in a prefix index; of none where there is none
+  std::int32_t num_cached_tokens = 0;  ///< that it, or what it is a fork of, began with: found, less what was truncated
+  PrefixLease prefix;                  ///< what it keeps in a prefix index; of none where there is none
 
   /// The sequence's first tokens, up to the first that a layer group may store no more.
   [[nodiscard]] std::int32_t num_exact_tokens(int num_groups) const noexcept {

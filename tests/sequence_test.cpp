@@ -926,16 +926,6 @@ TEST_CASE("a truncation into the gaps of two groups names lengths that both allo
   CHECK(s.num_stored_tokens(1) == 8);
 }
 
-TEST_CASE("of a sequence with a gap no positions are erased") {
-  Ledger ledger({group(4)}, {32});
-  Sequence s = ledger.create(32);
-  s.cut(16, 8);
-  auto const before = snapshot(ledger.store);
-  REQUIRE_THROWS_WITH(s.erase(0, 8), contains("layer group 0 stores 24 of the sequence's 32 tokens"));
-  REQUIRE_THROWS_AS(s.erase(28, 4), folio::Error);
-  CHECK(snapshot(ledger.store) == before);
-}
-
 TEST_CASE("a compaction of blocks that a fork shares is refused when it is told, and can be asked before") {
   Ledger ledger({group(4)}, {32});
   Sequence s = ledger.create(14);

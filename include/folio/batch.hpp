@@ -37,10 +37,11 @@ struct BatchItem {
 /// Attention metadata: the block tables of a step, with its lengths, query starts and slots, all in one buffer, so that
 /// one copy takes them to a device.
 ///
-/// The buffer holds the block table of each group, the lengths, those of each group, the query starts, and the slots of
-/// each group. Where each begins follows from the numbers of sequences, query tokens and blocks of a row alone: with a
-/// padding that fixes them, every step's buffer is alike. Then what a smaller step leaves of a larger one is made
-/// padding again, and nothing else of the padding is touched.
+/// The buffer holds the block table of each list, the end positions, the lengths of each list, the query starts, and
+/// the slots of each group. Lists: those of the groups, by the same numbers, and then those of what is demoted, whose
+/// tables tell the same of the second lists (KvCache::second_list). Where each begins follows from the numbers of
+/// sequences, query tokens and blocks of a row alone: with a padding that fixes them, every step's buffer is alike.
+/// Then what a smaller step leaves of a larger one is made padding again, and nothing else of the padding is touched.
 ///
 /// Rows are kept from step to step: where a row is of the same sequence as before, only blocks that its list has got or
 /// exchanged since are written. So give each sequence the same place in every step.
@@ -50,7 +51,9 @@ struct BatchItem {
 /// group that there is not gets Error.
 class BatchTables {
  public:
-  explicit BatchTables(int num_groups) : num_groups_(num_groups) {}
+  /// Of sequences with a list for each layer group; or with so many lists, of which the groups' are the first.
+  explicit BatchTables(int num_groups) : BatchTables(num_groups, num_groups) {}
+  BatchTables(int num_lists, int num_groups) : num_lists_(num_lists), num_groups_(num_groups) {}
 
   /// Writes the tables of `items`. Throws Error, and changes nothing, for an empty handle, another cache's sequence,
   /// one that is given twice, more queries than the sequence has tokens in memory, queries before the end of a gap that
@@ -69,7 +72,7 @@ class BatchTables {
             Changes&& changes = {}) {
     TablePlaces const places = prepared(store, items, padding);
     if (places != places_ || buffer_.num_words() == 0) move_to(places);  // there is none after it was moved from
-    for (int g = 0; g < num_groups_; ++g) fill_blocks(store.shape(g), g, changes);
+    for (int l = 0; l < num_lists_; ++l) fill_blocks(store.shape(l), l, changes);
     fill_lengths(changes);
     for (int g = 0; g < num_groups_; ++g) fill_slots(store.shape(g).block_size, g, changes);
     num_live_queries_ = static_cast<std::size_t>(query_starts()[items.size()]);
@@ -77,7 +80,7 @@ class BatchTables {
   }
 
   /// Whether a sequence gave back, copied or exchanged a block since the tables were written: by extend, truncate, cut,
-  /// keep, erase, release or KvCache::insert. Somebody else may have that block now, so make the tables anew. Cost:
+  /// keep, demote, release or KvCache::insert. Somebody else may have that block now, so make the tables anew. Cost:
   /// O(sequences).
   [[nodiscard]] bool is_stale() const noexcept {
     return std::any_of(sources_.begin(), sources_.end(),
@@ -104,26 +107,27 @@ class BatchTables {
   [[nodiscard]] std::span<std::int32_t const> end_positions() const noexcept {
     return array<std::int32_t>(places_.end_positions, num_sequences());
   }
-  /// [num_sequences] tokens of each sequence that layer group `group` stores, its queries included.
-  [[nodiscard]] std::span<std::int32_t const> lengths(int group = 0) const {
-    return array<std::int32_t>(checked_group(group).lengths, num_sequences());
+  /// [num_sequences] tokens of each sequence in list `list`, in a group's list its queries included.
+  [[nodiscard]] std::span<std::int32_t const> lengths(int list = 0) const {
+    return array<std::int32_t>(checked_list(list).lengths, num_sequences());
   }
   /// [num_sequences + 1] where each sequence's query tokens begin among those of the batch.
   [[nodiscard]] std::span<std::int32_t const> query_starts() const noexcept {
     return array<std::int32_t>(places_.query_starts, std::int64_t{num_sequences()} + 1);
   }
-  /// [num_sequences][table_width(group)] block ids of layer group `group`; 0, the null block, where there is none. With
+  /// [num_sequences][table_width(group)] block ids of list `list`; 0, the null block, where there is none. With
   /// a window without the hidden ones: see above.
-  [[nodiscard]] std::span<std::int32_t const> block_table(int group = 0) const {
-    Group const& g = checked_group(group);
-    return array<std::int32_t>(g.blocks, std::int64_t{num_sequences()} * g.width);
+  [[nodiscard]] std::span<std::int32_t const> block_table(int list = 0) const {
+    List const& places = checked_list(list);
+    return array<std::int32_t>(places.blocks, std::int64_t{num_sequences()} * places.width);
   }
-  /// Blocks in a row of block_table(group): those of its longest row, or what the padding asks for; at least 1.
-  [[nodiscard]] std::int32_t table_width(int group = 0) const { return checked_group(group).width; }
+  /// Blocks in a row of block_table(list): those of its longest row, or what the padding asks for; at least 1.
+  [[nodiscard]] std::int32_t table_width(int list = 0) const { return checked_list(list).width; }
   /// Slot mapping: [num_query_tokens] the slot of each query token in layer group `group`, block id * block size +
   /// offset in the block; -1 for padding.
   [[nodiscard]] std::span<std::int64_t const> slots(int group = 0) const {
-    return array<std::int64_t>(checked_group(group).slots, num_query_tokens());
+    check_group(group, num_groups_);
+    return array<std::int64_t>(checked_list(group).slots, num_query_tokens());
   }
 
   /// The whole buffer, aligned to 8 bytes.
@@ -132,32 +136,32 @@ class BatchTables {
   /// A view over a copy of the buffer that begins at `begin`, aligned to 8 bytes.
   template <class View>
   [[nodiscard]] View view_over(std::byte const* begin, CacheState const& cache) const {
-    GroupTable tables[View::num_groups];
-    for (std::size_t g = 0; g < std::size_t{View::num_groups}; ++g)
-      tables[g] = {cache.pools[g],
-                   at<std::int32_t>(begin, places_.groups[g].blocks),
-                   at<std::int64_t>(begin, places_.groups[g].slots),
-                   places_.groups[g].width,
-                   cache.shapes[g],
-                   at<std::int32_t>(begin, places_.groups[g].lengths)};
+    GroupTable tables[View::num_lists];
+    for (std::size_t l = 0; l < std::size_t{View::num_lists}; ++l)
+      tables[l] = {cache.pools[l],
+                   at<std::int32_t>(begin, places_.lists[l].blocks),
+                   at<std::int64_t>(begin, places_.lists[l].slots),
+                   places_.lists[l].width,
+                   cache.shapes[l],
+                   at<std::int32_t>(begin, places_.lists[l].lengths)};
     return View(tables, at<std::int32_t>(begin, places_.end_positions), at<std::int32_t>(begin, places_.query_starts),
                 num_sequences(), num_query_tokens());
   }
 
  private:
-  using Group = TablePlaces::Group;
+  using List = TablePlaces::List;
 
-  [[nodiscard]] Group const& checked_group(int group) const {
-    check_group(group, num_groups_);
-    return places_.groups[index(group)];
+  [[nodiscard]] List const& checked_list(int list) const {
+    check_group(list, num_lists_);
+    return places_.lists[index(list)];
   }
   /// A sequence as it was.
   struct Source {
     SequenceState const* state;  // lives as long as the store
     std::uint64_t generation;
     std::int32_t num_queries;
-    /// Among the tokens that group `g` stores.
-    [[nodiscard]] std::int32_t first_query(int g) const { return state->lists[g].num_tokens - num_queries; }
+    /// Among the tokens of list `l`.
+    [[nodiscard]] std::int32_t first_query(int l) const { return state->lists[l].num_tokens - num_queries; }
   };
   /// What is in a row of a block table before its padding.
   struct Row {
@@ -187,7 +191,8 @@ class BatchTables {
     if (n < 0 || n > s.num_tokens())
       throw Error("folio: sequence " + std::to_string(to_int(s.id())) + " has " + std::to_string(s.num_tokens()) +
                   " tokens, so it cannot have " + std::to_string(n) + " query tokens");
-    for (int g = 0; n > 0 && g < store.num_groups(); ++g) check_queries(s.state(), g, store.shape(g), n);
+    for (int g = 0; n > 0 && g < store.num_groups(); ++g)
+      check_queries(s.state(), g, store.shape(g), n, store.demotion().tokens(s.state(), g));
     return n;
   }
   static std::int32_t checked_total(std::int64_t num_queries) {
@@ -218,18 +223,18 @@ class BatchTables {
     std::int64_t queries = 0;
     for (Source const& source : next_sources_) queries += source.num_queries;
     std::int32_t const num_queries = std::max(padding.num_query_tokens, checked_total(queries));
-    std::array<std::int64_t, max_groups> widths{};
-    for (int g = 0; g < num_groups_; ++g) {
-      GroupShape const& shape = store.shape(g);
+    std::array<std::int64_t, max_lists> widths{};
+    for (int l = 0; l < num_lists_; ++l) {
+      GroupShape const& shape = store.shape(l);
       std::int64_t longest = 0;
       for (Source const& source : next_sources_)
-        longest = std::max(longest, static_cast<std::int64_t>(source.state->lists[g].blocks.size()) -
-                                        hidden_blocks(shape, source.first_query(g)));
-      widths[index(g)] = row_width(shape, padding, num_queries, longest);
+        longest = std::max(longest, static_cast<std::int64_t>(source.state->lists[l].blocks.size()) -
+                                        hidden_blocks(shape, source.first_query(l)));
+      widths[index(l)] = row_width(shape, padding, num_queries, longest);
     }
     std::int64_t const rows =
         std::max(std::int64_t{padding.num_sequences}, static_cast<std::int64_t>(next_sources_.size()));
-    return {rows, num_queries, std::span(widths).first(index(num_groups_))};
+    return {rows, num_queries, std::span(widths).first(index(num_lists_)), num_groups_};
   }
 
   template <class T>
@@ -250,9 +255,9 @@ class BatchTables {
   }
 
   [[nodiscard]] std::size_t num_rows(TablePlaces const& places) const {
-    return index(num_groups_) * index(places.num_sequences);
+    return index(num_lists_) * index(places.num_sequences);
   }
-  [[nodiscard]] Row& row(std::size_t i, int g) { return rows_[i * index(num_groups_) + index(g)]; }
+  [[nodiscard]] Row& row(std::size_t i, int l) { return rows_[i * index(num_lists_) + index(l)]; }
 
   /// Makes the buffer one of padding alone, but for rows that are where they were, with the memory that `prepared`
   /// took.
@@ -260,45 +265,45 @@ class BatchTables {
     rows_.resize(num_rows(places));
     bool stays = buffer_.num_words() > 0;  // everything up to here
     std::int64_t num_kept = 0;
-    for (int g = 0; g < num_groups_; ++g) {
-      Group const &from = places_.groups[index(g)], &to = places.groups[index(g)];
+    for (int l = 0; l < num_lists_; ++l) {
+      List const &from = places_.lists[index(l)], &to = places.lists[index(l)];
       stays = stays && from.blocks == to.blocks && from.width == to.width;
       std::int32_t const staying = stays ? std::min(num_sequences(), places.num_sequences) : 0;
       if (stays) num_kept = to.blocks / 4 + std::int64_t{staying} * to.width;
-      for (std::int32_t i = staying; i < places.num_sequences; ++i) row(index(i), g) = {};
+      for (std::int32_t i = staying; i < places.num_sequences; ++i) row(index(i), l) = {};
     }
     buffer_.resize(places.num_words, num_kept);
     places_ = places;
     NoChanges unseen;
-    buffer_.fill(unseen, places.groups[0].slots / 4, std::int64_t{2} * num_groups_ * num_query_tokens(),
+    buffer_.fill(unseen, places.lists[0].slots / 4, std::int64_t{2} * num_groups_ * num_query_tokens(),
                  static_cast<std::int32_t>(to_int(no_slot)));
     if (sources_.size() > index(num_sequences())) sources_.erase(sources_.begin() + num_sequences(), sources_.end());
     num_live_queries_ = 0;
   }
 
   template <class Changes>
-  void fill_blocks(GroupShape const& shape, int g, Changes& changes) {
-    Group const& group = places_.groups[index(g)];
+  void fill_blocks(GroupShape const& shape, int l, Changes& changes) {
+    List const& list = places_.lists[index(l)];
     for (std::size_t i = 0; i < std::max(next_sources_.size(), sources_.size()); ++i) {
-      std::int64_t const begin = group.blocks / 4 + static_cast<std::int64_t>(i) * group.width;
-      Row const now = i < next_sources_.size() ? fill_row(shape, g, i, begin, changes) : Row{};
-      Row const before = std::exchange(row(i, g), now);
+      std::int64_t const begin = list.blocks / 4 + static_cast<std::int64_t>(i) * list.width;
+      Row const now = i < next_sources_.size() ? fill_row(shape, l, i, begin, changes) : Row{};
+      Row const before = std::exchange(row(i, l), now);
       if (now.size < before.size) buffer_.fill(changes, begin + now.size, before.size - now.size, to_int(null_block));
     }
   }
 
   /// Writes what is new in row `i`, which begins at word `begin`, up to its padding.
   template <class Changes>
-  Row fill_row(GroupShape const& shape, int g, std::size_t i, std::int64_t begin, Changes& changes) {
+  Row fill_row(GroupShape const& shape, int l, std::size_t i, std::int64_t begin, Changes& changes) {
     Source const& source = next_sources_[i];
-    std::vector<BlockId> const& blocks = source.state->lists[g].blocks;
-    std::int32_t const hidden = hidden_blocks(shape, source.first_query(g));
+    std::vector<BlockId> const& blocks = source.state->lists[l].blocks;
+    std::int32_t const hidden = hidden_blocks(shape, source.first_query(l));
     std::int32_t const sinks = hidden > 0 ? blocks_for(shape.sinks, shape.block_size) : 0;
     Row const now{static_cast<std::int32_t>(blocks.size()) - hidden, hidden};
-    Row const& before = row(i, g);
+    Row const& before = row(i, l);
     std::int32_t done = 0;
     if (i < sources_.size() && sources_[i].state == source.state && before.num_hidden == hidden) {
-      std::int32_t const unchanged = source.state->num_unchanged_since(sources_[i].generation, g);
+      std::int32_t const unchanged = source.state->num_unchanged_since(sources_[i].generation, l);
       done = std::min(before.size, std::max(std::min(unchanged, sinks), unchanged - hidden));
     }
     if (done < sinks) buffer_.put(changes, begin + done, blocks.data() + done, sinks - done);
@@ -316,8 +321,8 @@ class BatchTables {
       lengths.flush();
     };
     fill(places_.end_positions, [](SequenceState const& state) { return state.num_tokens; });
-    for (int g = 0; g < num_groups_; ++g)
-      fill(places_.groups[index(g)].lengths, [g](SequenceState const& state) { return state.lists[g].num_tokens; });
+    for (int l = 0; l < num_lists_; ++l)
+      fill(places_.lists[index(l)].lengths, [l](SequenceState const& state) { return state.lists[l].num_tokens; });
     TableBuffer::Writer<std::int32_t, Changes> query_starts(buffer_, changes, places_.query_starts / 4);
     std::int32_t start = 0;
     query_starts.add(start);
@@ -328,7 +333,7 @@ class BatchTables {
 
   template <class Changes>
   void fill_slots(std::int32_t block_size, int g, Changes& changes) {
-    TableBuffer::Writer<std::int64_t, Changes> slots(buffer_, changes, places_.groups[index(g)].slots / 4);
+    TableBuffer::Writer<std::int64_t, Changes> slots(buffer_, changes, places_.lists[index(g)].slots / 4);
     std::size_t n = 0;
     for (Source const& source : next_sources_) {
       std::vector<BlockId> const& blocks = source.state->lists[g].blocks;
@@ -352,7 +357,7 @@ class BatchTables {
     slots.flush();
   }
 
-  int num_groups_;
+  int num_lists_, num_groups_;
   TablePlaces places_;
   std::vector<Source> sources_, next_sources_;  // by item: of the last step, and of the one that is being made
   TableBuffer buffer_;
@@ -374,14 +379,15 @@ class Batch : public BatchTables {
   /// Whether it was made for this cache.
   [[nodiscard]] bool is_of(CacheState const& cache) const noexcept { return cache_.get() == &cache; }
 
-  explicit Batch(std::shared_ptr<CacheState const> cache) : BatchTables(View::num_groups), cache_(std::move(cache)) {}
+  explicit Batch(std::shared_ptr<CacheState const> cache)
+      : BatchTables(View::num_lists, View::num_groups), cache_(std::move(cache)) {}
 
   [[nodiscard]] View view() const {
 #ifndef NDEBUG
     if (is_stale())
       throw Error(
           "folio: this batch is stale: one of its sequences gave back, copied or exchanged a block since; make "
-          "the batch after extend, truncate, cut, keep, erase, release and insert");
+          "the batch after extend, truncate, cut, keep, demote, release and insert");
 #endif
     return view_over<View>(bytes().data(), *cache_);
   }

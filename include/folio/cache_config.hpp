@@ -13,20 +13,30 @@
 
 namespace folio {
 
+/// Demotion configuration: of a cache with the policy Demote.
+struct DemotionConfig {
+  /// Attention sinks: the first tokens of a sequence, which are never demoted; rounded up to whole blocks, in a cache
+  /// that keeps prefixes to whole units.
+  std::int32_t sinks = 16;
+  std::int32_t recent_window = 64;            ///< the newest tokens of a sequence, which are not demoted
+  std::vector<std::int64_t> num_blocks = {};  ///< of each second list, in the order of their groups; with the groups'
+};
+
 /// Cache configuration: what is known only at run time. Give either `memory_bytes` or `num_blocks`.
 struct CacheConfig {
-  std::int64_t memory_bytes = 0;              ///< budget for all groups' blocks; the cache takes what fits
+  std::int64_t memory_bytes = 0;              ///< budget for all lists' blocks; the cache takes what fits
   std::vector<std::int64_t> num_blocks = {};  ///< blocks of each layer group, besides its null block
   std::int32_t layers = 0;                    ///< where the ModelConfig leaves it dynamic
   std::int32_t kv_heads = 0;                  ///< likewise
   std::int32_t window = 0;                    ///< likewise, for every group whose window is dynamic
-  std::int32_t tokens_per_sequence = 0;       ///< a hint: splits the budget between full and window groups
+  std::int32_t tokens_per_sequence = 0;       ///< a hint: splits the budget between groups, and between their lists
   /// Tokens of earlier extensions that `truncate` may take back in groups with a window, besides the last extension's:
   /// those that are in flight when steps are scheduled ahead. A cache that keeps prefixes keeps at least a unit.
   std::int32_t tokens_in_flight = 0;
   /// Of the hash by which prefixes are found. Not given: another one for each cache, so that nobody can choose prompts
   /// that are slow to find. It changes no result.
   std::optional<HashSecret> hash_secret = {};
+  DemotionConfig demotion = {};  ///< where the cache demotes
 };
 
 namespace detail {

@@ -79,7 +79,7 @@ class DeviceBatch {
   /// without sequences, query tokens or tokens, CudaError, OutOfMemory.
   template <class... Policies>
   DeviceBatch(KvCache<Policies...>& cache, BatchCapacity const& size)
-      : cache_(cache.core_), size_(checked(size)), tables_(View::num_groups) {
+      : cache_(cache.core_), size_(checked(size)), tables_(View::num_lists, View::num_groups) {
     static_assert(device_can_read<typename KvCache<Policies...>::Allocator>,
                   "folio: the blocks of this cache are in memory that no kernel can read: give the cache "
                   "DeviceAllocator, VirtualAllocator, ManagedAllocator or PinnedAllocator");
@@ -143,7 +143,7 @@ class DeviceBatch {
     if (is_stale())
       throw Error(
           "folio: this batch is stale: one of its sequences gave back, copied or exchanged a block since; upload "
-          "the step after extend, truncate, cut, keep, release and insert");
+          "the step after extend, truncate, cut, keep, demote, release and insert");
 #endif
     return DeviceView<View>(tables_.template view_over<View>(on_device_.begin(), *cache_));
   }
@@ -226,12 +226,12 @@ class DeviceBatch {
     BatchCapacity step{static_cast<std::int32_t>(items.size()), BatchTables::count_queries(cache_->store, items), 0};
     for (BatchItem const& item : items) {
       std::int32_t const queries = BatchTables::count_queries(cache_->store, {&item, 1});
-      for (int g = 0; g < View::num_groups; ++g) {
-        GroupShape const& shape = cache_->store.shape(g);
-        BlockList const& list = item.sequence->state().lists[g];
+      for (int l = 0; l < View::num_lists; ++l) {
+        GroupShape const& shape = cache_->store.shape(l);
+        BlockList const& list = item.sequence->state().lists[l];
         std::int64_t const row =
             static_cast<std::int64_t>(list.blocks.size()) - hidden_blocks(shape, list.num_tokens - queries);
-        if (shape.window == 0 || row > tables_.table_width(g))
+        if (shape.window == 0 || row > tables_.table_width(l))
           step.num_tokens = std::max(step.num_tokens, list.num_tokens);
       }
     }

@@ -8,6 +8,7 @@
 #include <folio/cache_config.hpp>
 #include <folio/capacity.hpp>
 #include <folio/detail/block_memory.hpp>
+#include <folio/detail/cache_sizes.hpp>
 #include <folio/detail/cache_state.hpp>
 #include <folio/detail/policy_set.hpp>
 #include <folio/error.hpp>
@@ -52,17 +53,18 @@ struct PrefixIndexOf<true, Eviction, Events> {
 ///                    short; and so, that prefixes are
 ///                    kept, and found by later prompts
 ///   an event sink    who hears what is kept and evicted NoEvents
+///   a demotion       what older tokens are demoted to   NoDemotion     (Demote<Int4Rotated>: folio/precision/demote.hpp)
 ///
 /// Host only, not thread-safe: one owner thread; the ops share their own work over threads. All blocks are allocated at
 /// once by the constructor. Movable; sequences and batches keep the memory alive and may outlive this object.
 // clang-format on
 template <class... Policies>
-class KvCache {
+class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvCache<Policies...>> {
   using Set = PolicySet<Policies...>;
   static_assert(Set::template count<PolicyKind::unknown> == 0,
                 "folio::KvCache: a template argument is no policy: it meets none of ModelPolicy, BlockSizePolicy, "
-                "QuantizerPolicy, LayoutPolicy, AllocatorPolicy, EvictionPolicy and EventSink; static_assert the one "
-                "you mean to see what is missing");
+                "QuantizerPolicy, LayoutPolicy, AllocatorPolicy, EvictionPolicy, EventSink and DemotionPolicy; "
+                "static_assert the one you mean to see what is missing");
   static_assert(Set::has_model, "folio::KvCache: which model is cached? Add folio::Model<config>");
   static_assert(Set::template count<PolicyKind::model> <= 1, "folio::KvCache: two models are given; keep one");
   static_assert(
@@ -80,6 +82,7 @@ class KvCache {
   static_assert(Set::template count<PolicyKind::eviction> <= 1,
                 "folio::KvCache: two eviction policies are given; keep one");
   static_assert(Set::template count<PolicyKind::events> <= 1, "folio::KvCache: two event sinks are given; keep one");
+  static_assert(Set::template count<PolicyKind::demotion> <= 1, "folio::KvCache: Demote<> is given twice; keep one");
   static_assert(Set::has_prefixes || Set::template count<PolicyKind::events> == 0,
                 "folio::KvCache: an event sink is given and no eviction policy, so no prefixes are kept and it would "
                 "hear nothing; add a policy, such as folio::LruEviction");
@@ -94,11 +97,16 @@ class KvCache {
   using Eviction = typename Set::Eviction;
   using Events = typename Set::Events;
   static constexpr bool has_prefixes = Set::has_prefixes;
-  using View = BlockTableView<ModelType, Blocks, KeyQuantizer, ValueQuantizer, Layout>;
+  using Demotion = typename Set::Demotion;
+  static constexpr bool has_demotion = Demotion::demotes;
+  /// What a step's batch gives: a BlockTableView; where tokens are demoted, a MixedPrecisionView of two of them.
+  using View =
+      typename Demotion::template ViewOf<BlockTableView<ModelType, Blocks, KeyQuantizer, ValueQuantizer, Layout>,
+                                         Blocks>;
   using Map = BlockMap<KeyQuantizer, ValueQuantizer, Layout>;
 
   static constexpr ModelConfig model = ModelType::config;
-  static constexpr int num_groups = model.num_groups();
+  static constexpr int num_groups = model.num_groups(), num_lists = View::num_lists;
   static_assert(problem_of(model) == nullptr,
                 "folio::KvCache: the ModelConfig is not valid; folio::problem_of(config) says what is wrong with it");
   static_assert(Blocks::num_sizes == 1 || Blocks::num_sizes == num_groups,
@@ -116,7 +124,7 @@ class KvCache {
   /// What is not given is made by its default constructor.
   template <class... Given>
   requires(Set::template has_object<Given>&&...) explicit KvCache(CacheConfig const& config, Given... policies)
-      : core_(std::make_shared<Core>(sizes_for(config), config, policies...)) {
+      : core_(std::make_shared<Core>(CacheSizes::of<KvCache>(config), config, policies...)) {
     static_assert((... && detail::is_once<Given, Given...>),
                   "folio::KvCache: two objects of one policy are given to the constructor; keep one");
   }
@@ -214,16 +222,17 @@ class KvCache {
     batch(std::span(items.begin(), items.size()), tables, padding);
   }
 
-  /// Makes the pool of layer group `group` larger or smaller, without moving a block: for allocators that can, such as
-  /// VirtualAllocator. New blocks are handed out last. Throws Error, and changes nothing, when a block that would go is
-  /// in use, or is to be copied by the next upload; OutOfMemory when there is not enough. Before a pool is made
-  /// smaller, steps that are still running must have ended: they may read blocks that have been released since.
-  void resize(std::int64_t num_blocks, int group = 0) {
+  /// Makes the pool of a layer group, or of what it demotes (second_list), larger or smaller, without moving a block:
+  /// for allocators that can, such as VirtualAllocator. New blocks are handed out last. Throws Error, and changes
+  /// nothing, when a block that would go is in use, or is to be copied by the next upload; OutOfMemory when there is
+  /// not enough. Before a pool is made smaller, steps that are still running must have ended: they may read blocks that
+  /// have been released since.
+  void resize(std::int64_t num_blocks, int list = 0) {
     static_assert(ResizableAllocator<Allocator>,
                   "folio: this cache's allocator cannot resize its memory in place; use VirtualAllocator, or give one "
                   "`void resize(std::byte* pointer, std::int64_t old_bytes, std::int64_t new_bytes)`");
-    check_group(group, num_groups);
-    core_->resize(group, num_blocks);
+    check_group(list, num_lists);
+    core_->resize(list, num_blocks);
   }
 
   /// Gauges and counters. Cost: O(sequences * log).
@@ -233,19 +242,20 @@ class KvCache {
     return stats;
   }
 
-  [[nodiscard]] GroupShape const& shape(int group = 0) const { return core_->shapes[checked(group)]; }
-  [[nodiscard]] std::int64_t num_blocks(int group = 0) const { return block_pool(group).num_blocks(); }
-  [[nodiscard]] std::int64_t num_free_blocks(int group = 0) const { return block_pool(group).num_free(); }
+  // Of a layer group's pool; or of the pool of what it demotes, by its second_list.
+  [[nodiscard]] GroupShape const& shape(int list = 0) const { return core_->shapes[checked(list)]; }
+  [[nodiscard]] std::int64_t num_blocks(int list = 0) const { return block_pool(list).num_blocks(); }
+  [[nodiscard]] std::int64_t num_free_blocks(int list = 0) const { return block_pool(list).num_free(); }
   /// Blocks that sequences hold.
-  [[nodiscard]] std::int64_t num_live_blocks(int group = 0) const { return block_pool(group).num_live(); }
+  [[nodiscard]] std::int64_t num_live_blocks(int list = 0) const { return block_pool(list).num_live(); }
   /// Blocks that no sequence holds, and whose contents the index of prefixes keeps. Free, live and cached are all.
-  [[nodiscard]] std::int64_t num_cached_blocks(int group = 0) const { return block_pool(group).num_cached(); }
+  [[nodiscard]] std::int64_t num_cached_blocks(int list = 0) const { return block_pool(list).num_cached(); }
   /// Blocks that can be had now: those that are free, and those of prefixes that nobody needs. For admission by
   /// budgets; whether one append succeeds says Sequence::can_extend. O(1).
-  [[nodiscard]] std::int64_t num_obtainable_blocks(int group = 0) const {
-    return core_->store.num_obtainable(static_cast<int>(checked(group)));
+  [[nodiscard]] std::int64_t num_obtainable_blocks(int list = 0) const {
+    return core_->store.num_obtainable(static_cast<int>(checked(list)));
   }
-  [[nodiscard]] std::int64_t block_bytes(int group = 0) const { return core_->block_bytes[checked(group)]; }
+  [[nodiscard]] std::int64_t block_bytes(int list = 0) const { return core_->block_bytes[checked(list)]; }
   /// Bytes of all blocks of all groups, the null blocks included.
   [[nodiscard]] std::int64_t memory_bytes() const {
     std::int64_t sum = 0;
@@ -262,13 +272,15 @@ class KvCache {
   /// for a negative number.
   [[nodiscard]] std::int64_t bytes_per_sequence(std::int32_t num_tokens) const {
     std::int64_t sum = 0;
-    for (int g = 0; g < num_groups; ++g)
-      sum = add_bytes(sum, bytes_of(most_blocks_held(shape(g), num_tokens, std::int64_t{1} + core_->store.slack()),
-                                    block_bytes(g)));
+    for (int l = 0; l < num_lists; ++l)
+      sum = add_bytes(sum,
+                      bytes_of(most_blocks_held(core_->store.demotion().shape_held(shape(l), l, core_->recent_window),
+                                                num_tokens, std::int64_t{1} + core_->store.slack()),
+                               block_bytes(l)));
     return sum;
   }
-  /// The address of block 0 of a group, the null block; block b is block_bytes(group) * b further.
-  [[nodiscard]] std::byte* pool(int group = 0) const { return core_->pools[checked(group)]; }
+  /// The address of block 0 of a list's pool, the null block; block b is block_bytes(list) * b further.
+  [[nodiscard]] std::byte* pool(int list = 0) const { return core_->pools[checked(list)]; }
   [[nodiscard]] Allocator const& allocator() const { return core_->allocator; }
   /// The block lists and addresses that batches are made from, to be read.
   [[nodiscard]] std::shared_ptr<CacheState const> state() const { return core_; }
@@ -276,74 +288,22 @@ class KvCache {
   /// The shapes of all groups with the run-time numbers filled in. Throws Error when one is missing or contradicts the
   /// model. For planning without a cache.
   [[nodiscard]] static std::vector<GroupShape> resolve(CacheConfig const& config) {
-    ModelConfig const whole = resolve_model(model, config);
-    std::vector<GroupShape> shapes;
-    for (int g = 0; g < num_groups; ++g) {
-      shapes.push_back(group_shape(whole, g, Blocks::block_size(g)));
-      if (shapes.back().layers == 0)
-        throw Error("folio: of " + std::to_string(whole.layers) + " layers none is in group " + std::to_string(g) +
-                    " of the model's pattern; give as many layers as the pattern is long, or fewer groups");
-    }
-    return shapes;
+    return resolved_shapes<Blocks>(model, config);
   }
 
  private:
   template <class>
   friend class DeviceBatch;  // device_batch.cuh: does the block copies that wait for a step
-
-  /// What the config asks for, all of it checked before anything is allocated.
-  struct Sizes {
-    std::vector<GroupShape> shapes;
-    std::vector<std::int64_t> block_bytes, num_blocks, pool_bytes;  // by group; a pool's with the null block
-    std::int32_t slack;
-  };
-
-  /// Tokens that groups with a window keep besides those that the next query sees: a prefix is found at whole units,
-  /// the last of which may end a unit before what was computed.
-  [[nodiscard]] static std::int32_t slack(std::vector<GroupShape> const& shapes, CacheConfig const& config) {
-    if (config.tokens_in_flight < 0 || config.tokens_in_flight > (1 << 30))
-      throw Error("folio: CacheConfig::tokens_in_flight is " + std::to_string(config.tokens_in_flight) +
-                  "; give a number from 0 to 2^30");
-    if constexpr (!has_prefixes) return config.tokens_in_flight;
-    std::int64_t unit = 1;
-    for (GroupShape const& shape : shapes)
-      if (unit = std::lcm(unit, std::int64_t{shape.block_size}); unit > (1 << 30))
-        throw Error(
-            "folio: prefixes are kept in units that fill whole blocks of every layer group, and there is none of "
-            "at most 2^30 tokens; give block sizes with a smaller common multiple");
-    return std::max(static_cast<std::int32_t>(unit), config.tokens_in_flight);
-  }
-
-  [[nodiscard]] static Sizes sizes_for(CacheConfig const& config) {
-    Sizes sizes;
-    sizes.shapes = resolve(config);
-    sizes.slack = slack(sizes.shapes, config);
-    if ((config.memory_bytes != 0) == !config.num_blocks.empty())
-      throw Error("folio: CacheConfig needs either memory_bytes or num_blocks, and not both");
-    for (GroupShape const& shape : sizes.shapes) {
-      if (!Map{shape}.fits_64_bits())
-        throw Error("folio: a block of " + std::to_string(shape.layers) + " layers with " +
-                    std::to_string(shape.kv_heads) + " kv heads has 2^62 bytes or more; give fewer in CacheConfig");
-      sizes.block_bytes.push_back(Map{shape}.block_bytes());
-    }
-    sizes.num_blocks = config.num_blocks;
-    if (config.num_blocks.empty())
-      sizes.num_blocks = blocks_that_fit(sizes.shapes, sizes.block_bytes, config.memory_bytes,
-                                         config.tokens_per_sequence, sizes.slack);
-    if (sizes.num_blocks.size() != sizes.shapes.size())
-      throw Error("folio: CacheConfig::num_blocks has " + std::to_string(sizes.num_blocks.size()) +
-                  " entries; the model has " + std::to_string(sizes.shapes.size()) +
-                  " layer groups, which need one each");
-    sizes.pool_bytes = pool_bytes_of(sizes.num_blocks, sizes.block_bytes);
-    return sizes;
-  }
+  friend typename Set::Demotion::template Operations<KvCache>;
 
   /// Everything that sequences and batches keep alive: the memory, and then the state, whose tables may be large, too.
   struct Core final : BlockMemory<Allocator>, CacheState {
     template <class... Given>
-    Core(Sizes sizes, CacheConfig const& config, Given&... given)
+    Core(CacheSizes sizes, CacheConfig const& config, Given&... given)
         : BlockMemory<Allocator>(detail::given_or_default<Allocator>(given...), sizes.pool_bytes, Map::block_alignment),
-          CacheState(std::move(sizes.shapes), sizes.num_blocks, std::move(sizes.block_bytes), sizes.slack) {
+          CacheState(std::move(sizes.shapes), sizes.num_blocks, std::move(sizes.block_bytes), sizes.slack,
+                     sizes.demotion) {
+      recent_window = config.demotion.recent_window;
       pools = this->begins;
       defers_copies = device_can_read<Allocator>;
       if (!defers_copies) flush_pending();
@@ -363,11 +323,11 @@ class KvCache {
       std::int64_t const before = store.pool(g).num_blocks();
       std::int64_t& bytes = this->pool_bytes[static_cast<std::size_t>(g)];
       check_no_copy_after(g, num_blocks);
-      store.resize_pool(g, num_blocks);  // throws when blocks are in use: before memory goes
+      store.pool(g).resize(num_blocks);  // throws when blocks are in use: before memory goes
       try {
         this->allocator.resize(pools[static_cast<std::size_t>(g)], bytes, bytes_for(g, num_blocks));
       } catch (...) {
-        store.resize_pool(g, before);
+        store.pool(g).resize(before);
         throw;
       }
       bytes = bytes_for(g, num_blocks);
@@ -379,11 +339,11 @@ class KvCache {
   };
 
   static std::size_t checked(int group) {
-    check_group(group, num_groups);
+    check_group(group, num_lists);
     return static_cast<std::size_t>(group);
   }
   [[nodiscard]] BlockPool const& block_pool(int group) const {
-    check_group(group, num_groups);
+    check_group(group, num_lists);
     return core_->store.pool(group);
   }
 

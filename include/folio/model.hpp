@@ -14,6 +14,8 @@ namespace folio {
 inline constexpr std::int32_t dynamic = -1;
 
 inline constexpr int max_groups = 4;
+/// Block lists of a sequence: one for each group, and a second one for each whose older tokens are demoted.
+inline constexpr int max_lists = 2 * max_groups;
 
 /// How the layers of a group attend, and so which tokens they keep and what a token's row is.
 enum class AttentionKind : std::uint8_t {

@@ -43,7 +43,7 @@ class Sequence {
   [[nodiscard]] explicit operator bool() const noexcept { return state_ != nullptr; }
   /// Its name among the live sequences of its cache, for logs. Used again after a release: see SequenceId.
   [[nodiscard]] SequenceId id() const { return state().id; }
-  /// Length: tokens that were found, forked or extended, less those that were truncated or erased. The position of the
+  /// Length: tokens that were found, forked or extended, less those that were truncated. The position of the
   /// next one. What cut and keep took out still counts.
   [[nodiscard]] std::int32_t num_tokens() const { return state().num_tokens; }
   /// How many of them layer group `group` stores: all, but for what cut and keep took out. With a window it counts what
@@ -58,6 +58,8 @@ class Sequence {
     SequenceState const& s = state();
     return s.num_exact_tokens(store_->num_groups());
   }
+  /// Demoted tokens: so many after the first KvCache::sinks() are in the second lists of the groups without a window.
+  [[nodiscard]] std::int32_t num_demoted_tokens() const { return state().num_demoted; }
   /// Cached tokens: so many of its first tokens the cache had when it was created, and they are still there; they need
   /// no computing. A truncation to fewer tokens lowers it for good; cut and keep do not.
   [[nodiscard]] std::int32_t num_cached_tokens() const { return state().num_cached_tokens; }
@@ -77,13 +79,6 @@ class Sequence {
   [[nodiscard]] bool try_extend(std::int32_t num_tokens) {
     SequenceState& s = own_state();  // before store_ is looked at: an empty handle has none
     return store_->try_extend(s, num_tokens);
-  }
-
-  /// Takes the host memory that such an extension needs, so that it fails for want of blocks only: for sequences of
-  /// several caches that grow together or not at all. Throws Error for a negative number; std::bad_alloc.
-  void prepare_extend(std::int32_t num_tokens) {
-    SequenceState& s = own_state();
-    store_->prepare(s, num_tokens);
   }
 
   /// Whether such an extension would succeed now. Changes nothing. Cost: as KvCache::num_obtainable_blocks, and
@@ -166,15 +161,6 @@ class Sequence {
                                     end);
   }
 
-  /// Takes tokens [first, first + num_tokens) out, in whole blocks of every group; those after them close up. Unlike
-  /// after cut, num_tokens() falls and positions close up, too: there is no gap. Keys keep the positions they were made
-  /// for. For tokens that are kept elsewhere from then on, as precision/ does. Throws Error, and changes nothing, for
-  /// tokens that there are not, parts of blocks, windows, gaps, and caches that keep prefixes. Cost: O(blocks).
-  void erase(std::int32_t first, std::int32_t num_tokens) {
-    SequenceState& s = own_state();
-    store_->erase(s, first, num_tokens);
-  }
-
   /// Gives every block back and empties the handle. Nothing happens when it is empty already.
   void release() noexcept {
     if (state_ != nullptr) store_->release(*std::exchange(state_, nullptr));
@@ -211,8 +197,8 @@ class Sequence {
   template <class... Policies>
   friend class KvCache;      // changes what a sequence keeps in its prefix index
   friend class Reservation;  // reservation.hpp: holds blocks of the same store, and keeps it alive likewise
-  template <class Hot, class Compressed>
-  friend class MixedPrecisionCache;  // precision/: takes an extension back
+  template <class Cache>
+  friend class DemotionOperations;  // precision/demote.hpp: moves tokens to second lists
 
   [[nodiscard]] SequenceState& own_state() {
     static_cast<void>(state());  // throws for an empty handle

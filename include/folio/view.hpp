@@ -297,7 +297,7 @@ class BlockTableView {
   using KeyQuantizer = KeyQ;
   using ValueQuantizer = ValueQ;
   using Layout = L;
-  static constexpr int num_groups = M::config.num_groups();
+  static constexpr int num_groups = M::config.num_groups(), num_lists = num_groups;
   static_assert(tiles_fit<M, Blocks, KeyQ>() && tiles_fit<M, Blocks, ValueQ>(),
                 "folio: a tile format's tile is one block: give BlockSize<Q::tile_tokens> to the caches that have it");
 

@@ -21,7 +21,7 @@ namespace folio {
 /// the host's operations only note it, because an earlier step may still be running. A batch does it when it is made.
 struct PendingBlockWork {
   bool clear_null_blocks = true;               ///< tables are padded with them, so what is read there must be finite
-  std::vector<std::vector<BlockCopy>> copies;  ///< by group, in the order in which they were asked for
+  std::vector<std::vector<BlockCopy>> copies;  ///< by list, in the order in which they were asked for
   bool has_stream = false;                     ///< a batch was uploaded
   void* stream = nullptr;                      ///< on this stream: where earlier steps run
   std::uint64_t stream_id = 0;                 ///< what CUDA calls it, for handles may be used again
@@ -31,17 +31,18 @@ struct PendingBlockWork {
 /// The block lists and the addresses of the blocks. Owned by a KvCache, its sequences and its batches together.
 struct CacheState : private BlockCopier {
   CacheState(std::vector<GroupShape> s, std::span<std::int64_t const> num_blocks, std::vector<std::int64_t> bytes,
-             std::int32_t slack)
-      : shapes(std::move(s)), block_bytes(std::move(bytes)), store(shapes, num_blocks, *this, slack) {
+             std::int32_t slack, DemotionRules const& demotion)
+      : shapes(std::move(s)), block_bytes(std::move(bytes)), store(shapes, num_blocks, *this, slack, demotion) {
     pending.copies.resize(shapes.size());
   }
   CacheState(CacheState const&) = delete;
   CacheState& operator=(CacheState const&) = delete;
 
-  std::vector<GroupShape> shapes;         // by group, as all that follow
+  std::vector<GroupShape> shapes;         // by list, as all that follow
   std::vector<std::int64_t> block_bytes;  // of one block
   std::vector<std::byte*> pools;          // where block 0, the null block, begins
   SequenceStore store;
+  std::int32_t recent_window = 0;  // the newest tokens of a sequence, which are not demoted
   /// Whether copies wait in `pending` for a batch, or are made at once.
   bool defers_copies = false;
   PendingBlockWork pending;

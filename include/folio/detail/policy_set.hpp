@@ -39,7 +39,33 @@ concept ValuesPolicy = requires {
 };
 
 /// The questions that a policy can answer.
-enum class PolicyKind { unknown, model, block_size, quantizer, keys, values, layout, allocator, eviction, events };
+enum class PolicyKind {
+  unknown,
+  model,
+  block_size,
+  quantizer,
+  keys,
+  values,
+  layout,
+  allocator,
+  eviction,
+  events,
+  demotion
+};
+
+/// Demotion policy: what older tokens are demoted to; folio/precision/demote.hpp has it.
+template <class P>
+concept DemotionPolicy = requires {
+  requires std::same_as<decltype(P::demotes), bool const>;
+};
+/// Without one: every token stays in the one format.
+struct NoDemotion {
+  static constexpr bool demotes = false;
+  template <class View, class Blocks>
+  using ViewOf = View;
+  template <class Cache>
+  struct Operations {};
+};
 
 template <class P>
 [[nodiscard]] constexpr PolicyKind kind_of() {
@@ -71,7 +97,9 @@ template <class P>
                   "other: stored, removed, cleared, looked_up, inserted, time_set, all noexcept; see "
                   "folio/prefix/events.hpp");
     return PolicyKind::events;
-  } else if constexpr (KeysPolicy<P>)
+  } else if constexpr (DemotionPolicy<P>)
+    return PolicyKind::demotion;
+  else if constexpr (KeysPolicy<P>)
     return PolicyKind::keys;
   else if constexpr (ValuesPolicy<P>)
     return PolicyKind::values;
@@ -161,6 +189,7 @@ struct PolicySet {
   static constexpr bool has_prefixes = count<PolicyKind::eviction> > 0;
   using Eviction = detail::Pick<PolicyKind::eviction, void, Policies...>;
   using Events = detail::Pick<PolicyKind::events, NoEvents, Policies...>;
+  using Demotion = detail::Pick<PolicyKind::demotion, NoDemotion, Policies...>;
 
   /// Whether an object of type P can be given to the cache's constructor.
   template <class P>

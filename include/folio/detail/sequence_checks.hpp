@@ -41,18 +41,29 @@ namespace detail {
 
 /// Throws Error where a length is not from 0 to the sequence's, or inside the gap of layer group `g`, or where that has
 /// given back tokens that the next query at n would see.
-inline void check_truncate(SequenceState const& state, int g, GroupShape const& shape, std::int32_t n) {
+/// Where the group demotes: or where that many demoted tokens are no whole units.
+inline void check_truncate(SequenceState const& state, int g, GroupShape const& shape, std::int32_t n,
+                           DemotedTokens const& demoted = {}, std::int32_t unit = 1) {
   if (n < 0 || n > state.num_tokens)
     throw Error("folio: cannot truncate a sequence of " + std::to_string(state.num_tokens) + " tokens to " +
                 std::to_string(n) + "; give a length from 0 to that");
   BlockList const& list = state.lists[g];
   if (list.num_stored_before(n, state.num_tokens) < 0) {
-    auto const [below, above] = detail::truncations_around(state, n);
+    auto [below, above] = detail::truncations_around(state, n);
+    below -= demoted.num_before(below) % unit;
     throw Error("folio: cannot truncate to " + std::to_string(n) + " tokens: of tokens " +
                 std::to_string(list.gap_begin) + " to " + std::to_string(list.gap_end) + " layer group " +
                 std::to_string(g) + " stores some no more: " + std::to_string(list.num_tokens) + " of " +
                 std::to_string(state.num_tokens) + "; truncate to " + std::to_string(below) + " or to " +
                 std::to_string(above));
+  }
+  if (std::int32_t const part = demoted.num_before(n) % unit; part != 0) {
+    std::int32_t const above = n - part + unit;
+    throw Error("folio: cannot truncate to " + std::to_string(n) + " tokens: those from " +
+                std::to_string(demoted.sinks) + " to " + std::to_string(demoted.sinks + demoted.num_tokens) +
+                " are demoted in units of " + std::to_string(unit) + "; truncate to " + std::to_string(n - part) +
+                " or to " + std::to_string(above <= list.gap_begin ? above : list.gap_end) +
+                ", or demote accepted tokens only");
   }
   std::int32_t const first_resident_block = state.lists[g].first_resident_block;
   std::int32_t const sink_blocks = blocks_for(shape.sinks, shape.block_size);
@@ -68,13 +79,18 @@ inline void check_truncate(SequenceState const& state, int g, GroupShape const& 
 
 /// Throws Error where layer group `g` no longer stores the last n tokens, which are to be a step's queries, or what the
 /// first of them sees.
-inline void check_queries(SequenceState const& state, int g, GroupShape const& shape, std::int32_t n) {
+inline void check_queries(SequenceState const& state, int g, GroupShape const& shape, std::int32_t n,
+                          DemotedTokens const& demoted = {}) {
   BlockList const& list = state.lists[g];
   auto const first = [&] { return "folio: the first query token of sequence " + std::to_string(to_int(state.id)); };
   if (state.num_tokens - n < list.gap_end)
     throw Error(first() + " is " + std::to_string(state.num_tokens - n) + " of " + std::to_string(state.num_tokens) +
                 ", before the end of the gap in layer group " + std::to_string(g) + " at " +
                 std::to_string(list.gap_end) + "; take fewer query tokens");
+  if (demoted.num_tokens > 0 && n > list.num_tokens - demoted.sinks)
+    throw Error(first() + " is demoted in layer group " + std::to_string(g) + ", which has " +
+                std::to_string(list.num_tokens - demoted.sinks) +
+                " newer tokens; take no more query tokens than that, or demote after the step");
   if (shape.window == 0) return;
   // Blocks are given back from the end of the sinks' on, so the first one after those tells.
   auto const block = static_cast<std::size_t>(
@@ -93,6 +109,13 @@ inline void check_no_window(int g, GroupShape const& shape) {
                 ", which is what it keeps: no other tokens can be taken out of it");
 }
 
+/// Throws Error where tokens before `first` stay, and not all the sinks of a cache that demotes do.
+inline void check_sinks(int g, std::int32_t first, std::int32_t sinks) {
+  if (first < sinks)
+    throw Error("folio: the first " + std::to_string(sinks) + " tokens of layer group " + std::to_string(g) +
+                " are sinks, which stay: take tokens out from there on, not from " + std::to_string(first));
+}
+
 }  // namespace detail
 
 /// Throws Error unless layer group `g` stores tokens [first, end).
@@ -103,8 +126,10 @@ inline void check_stored(SequenceState const& state, int g, std::int32_t first, 
 }
 
 /// Throws Error where stored tokens [first, first + n) cannot be taken out of layer group `g`.
-inline void check_cut(SequenceState const& state, int g, GroupShape const& shape, std::int32_t first, std::int32_t n) {
+inline void check_cut(SequenceState const& state, int g, GroupShape const& shape, std::int32_t first, std::int32_t n,
+                      std::int32_t sinks = 0) {
   detail::check_no_window(g, shape);
+  detail::check_sinks(g, first, sinks);
   std::int32_t const stored = state.lists[g].num_tokens;
   if (first < 0 || n < 0 || first > stored - n)
     throw Error("folio: cannot cut " + std::to_string(n) + " tokens from " + std::to_string(first) +
@@ -128,7 +153,8 @@ template <class Pool>
 /// Throws Error where `kept` cannot be what stays stored in layer group `g`, or where others have blocks that were
 /// written when it was moved to the front.
 template <class Pool>
-void check_keep(SequenceState const& state, int g, GroupShape const& shape, Pool const& pool, KeptTokens const& kept) {
+void check_keep(SequenceState const& state, int g, GroupShape const& shape, Pool const& pool, KeptTokens const& kept,
+                std::int32_t sinks = 0) {
   detail::check_no_window(g, shape);
   BlockList const& list = state.lists[g];
   if (kept.num_tokens < 0 || kept.num_tokens > list.num_tokens || kept.num_first < 0 || kept.num_last < 0 ||
@@ -137,28 +163,12 @@ void check_keep(SequenceState const& state, int g, GroupShape const& shape, Pool
                 std::to_string(kept.num_first) + " and the last " + std::to_string(kept.num_last) +
                 " among them: layer group " + std::to_string(g) + " stores " + std::to_string(list.num_tokens) +
                 " of the sequence's " + std::to_string(state.num_tokens));
+  if (kept.num_tokens < list.num_tokens) detail::check_sinks(g, kept.num_first, sinks);
   if (kept.num_tokens < list.num_tokens && num_shared_blocks(list, shape, pool, kept.num_first, kept.num_tokens) > 0)
     throw Error("folio: cannot keep " + std::to_string(kept.num_tokens) + " tokens of layer group " +
                 std::to_string(g) + ", of which the first " + std::to_string(kept.num_first) +
                 " stayed where they were: a fork or a prefix index has blocks of the others, which no compaction may "
                 "write; ask Sequence::num_shared_blocks before");
-}
-
-/// Throws Error where tokens [first, first + n) cannot be taken out of the blocks of layer group `g`.
-inline void check_erase(SequenceState const& state, int g, GroupShape const& shape, std::int32_t first,
-                        std::int32_t n) {
-  if (state.lists[g].num_tokens != state.num_tokens)
-    throw Error("folio: layer group " + std::to_string(g) + " stores " + std::to_string(state.lists[g].num_tokens) +
-                " of the sequence's " + std::to_string(state.num_tokens) + " tokens: of those no position is erased");
-  if (first < 0 || n < 0 || first > state.num_tokens - n)
-    throw Error("folio: cannot erase " + std::to_string(n) + " tokens from " + std::to_string(first) +
-                " on of a sequence of " + std::to_string(state.num_tokens));
-  if (state.prefix.is_bound())
-    throw Error("folio: in a cache that keeps prefixes no tokens can be erased: the rest would be found as a prefix");
-  if (shape.window != 0 || first % shape.block_size != 0 || n % shape.block_size != 0)
-    throw Error("folio: erase takes whole blocks, of " + std::to_string(shape.block_size) + " tokens in layer group " +
-                std::to_string(g) + ", of groups without a window, not " + std::to_string(n) + " tokens from " +
-                std::to_string(first) + " on");
 }
 
 }  // namespace folio

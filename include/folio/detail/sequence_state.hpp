@@ -3,12 +3,15 @@
 #pragma once
 // What a sequence holds, and who copies blocks for it. Host only.
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <folio/block.hpp>
 #include <folio/model.hpp>
 #include <folio/prefix/leases.hpp>
 #include <limits>
+#include <span>
 #include <vector>
 
 namespace folio {
@@ -31,8 +34,23 @@ struct NoCopies final : BlockCopier {
   void copy(int, BlockId, BlockId) noexcept override {}
 };
 
-/// What one sequence holds in one layer group: which of its tokens, in which blocks. Stored tokens are numbered in the
-/// order of their positions.
+/// Of the tokens of a sequence, those that a group's second list has: `num_tokens` after the first `sinks`. None where
+/// a group does not demote.
+struct DemotedTokens {
+  std::int32_t sinks = 0, num_tokens = 0;
+
+  /// How many of the first `position` tokens of a sequence are demoted, of a position that is not in a gap.
+  [[nodiscard]] std::int32_t num_before(std::int32_t position) const noexcept {
+    std::int32_t const after_sinks = position > sinks ? position - sinks : 0;
+    return after_sinks < num_tokens ? after_sinks : num_tokens;
+  }
+};
+
+/// What one sequence holds in one list of a layer group: which of its tokens, in which blocks. Stored tokens are
+/// numbered in the order of their positions.
+///
+/// Each group has a list that tokens are appended to. A group whose older tokens are demoted has a second one, of whole
+/// demotion units, and no gap of its own.
 struct BlockList {
   static constexpr std::int32_t no_gap = std::numeric_limits<std::int32_t>::max();
 
@@ -40,16 +58,26 @@ struct BlockList {
   /// null_block.
   std::vector<BlockId> blocks;
   std::int32_t num_tokens = 0;  ///< stored: with a window all of the sequence's, given back or not
-  /// Of the tokens at positions [gap_begin, gap_end) some are stored no more. All others are.
+  /// Of the tokens at positions [gap_begin, gap_end) some are stored no more. All others are, here or, demoted, in the
+  /// second list. Sinks and what is demoted are before the gap, or it begins in what is demoted and ends after that.
   std::int32_t gap_begin = no_gap, gap_end = 0;
   /// Blocks from the end of the sinks' to this index were given back because they left the window.
   std::int32_t first_resident_block = 0;
 
-  /// How many of the first `position` tokens of a sequence of `length` are stored; -1 inside the gap, where nobody
+  /// How many of the first `position` tokens of a sequence of `length` are stored here; -1 inside the gap, where nobody
   /// knows.
-  [[nodiscard]] std::int32_t num_stored_before(std::int32_t position, std::int32_t length) const noexcept {
-    if (position <= gap_begin) return position;
+  [[nodiscard]] std::int32_t num_stored_before(std::int32_t position, std::int32_t length,
+                                               DemotedTokens const& demoted = {}) const noexcept {
+    if (position <= gap_begin) return position - demoted.num_before(position);
     return position >= gap_end ? position - (length - num_tokens) : -1;
+  }
+  /// The blocks that the sequence holds: those of its sinks, and those from the window on.
+  [[nodiscard]] std::array<std::span<BlockId const>, 2> held(GroupShape const& shape) const noexcept {
+    std::span<BlockId const> const all = blocks;
+    auto const size = static_cast<std::int32_t>(all.size());
+    std::int32_t const sinks = std::min(size, blocks_for(shape.sinks, shape.block_size));
+    std::int32_t const window = std::max(sinks, std::min(size, first_resident_block));
+    return {all.first(static_cast<std::size_t>(sinks)), all.subspan(static_cast<std::size_t>(window))};
   }
   /// Of a sequence without tokens.
   void forget_tokens() noexcept {
@@ -94,8 +122,9 @@ struct SequenceState {
   /// Counts changes that took blocks away from the lists: tables that were made before are stale. Never set back, so
   /// that a sequence is told from the one that had this state before.
   std::uint64_t generation = 0;
-  BlockList lists[max_groups];
-  BlockListChange changes[max_groups];  ///< of `lists`; not set back either
+  BlockList lists[max_lists];
+  BlockListChange changes[max_lists];  ///< of `lists`; not set back either
+  std::int32_t num_demoted = 0;        ///< tokens in the second list of each group that has one
   std::int32_t num_cached_tokens = 0;  ///< that it, or what it is a fork of, began with: found, less what was truncated
   PrefixLease prefix;                  ///< what it keeps in a prefix index; of none where there is none
 
@@ -106,12 +135,12 @@ struct SequenceState {
     return exact;
   }
 
-  /// Notes that blocks of layer group `g` from index `first` on were taken away or exchanged.
+  /// Notes that blocks of list `g` from index `first` on were taken away or exchanged.
   void note_change(int g, std::size_t first) noexcept {
     BlockListChange& change = changes[g];
     change = {static_cast<std::int32_t>(first), ++generation, change.generation};
   }
-  /// Of a table row that was made of layer group `g` at an earlier generation, blocks before this index are still
+  /// Of a table row that was made of list `g` at an earlier generation, blocks before this index are still
   /// right: all but what one change took, or none after two.
   [[nodiscard]] std::int32_t num_unchanged_since(std::uint64_t row_generation, int g) const noexcept {
     BlockListChange const& change = changes[g];
@@ -123,6 +152,7 @@ struct SequenceState {
 /// What happened since the cache was made.
 struct SequenceCounters {
   std::int64_t created = 0, released = 0, appends = 0, truncates = 0, forks = 0, copies = 0, out_of_blocks = 0;
+  std::int64_t demotions = 0, demoted_tokens = 0;  ///< calls that demoted something, and what
 };
 
 }  // namespace folio

@@ -43,7 +43,7 @@ class SequenceStates {
   /// The state, which holds no blocks, is unused then. Its lists keep their memory.
   void give_back(SequenceState& state) noexcept {
     state.live = false;
-    state.num_tokens = state.num_new_tokens = state.num_cached_tokens = 0;
+    state.num_tokens = state.num_new_tokens = state.num_cached_tokens = state.num_demoted = 0;
     for (BlockList& list : state.lists) list.forget_tokens();
     state.prefix = {};
     unused_.push_back(static_cast<std::size_t>(to_int(state.id)));  // reserved by take

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <folio/block.hpp>
 #include <folio/block_pool.hpp>
+#include <folio/detail/demotion_rules.hpp>
 #include <folio/detail/extension_plan.hpp>
 #include <folio/detail/group_pools.hpp>
 #include <folio/detail/sequence_checks.hpp>
@@ -26,20 +27,27 @@ namespace folio {
 /// KV cache manager without bytes: the block pools of all layer groups, and every live sequence. KvCache owns one;
 /// Sequence handles keep it alive.
 ///
+/// A sequence has a list for each group, and after those second ones (DemotionRules). Each list has a pool of its own.
+///
 /// Host only, not thread-safe: one owner thread. Every operation happens whole or changes nothing.
 class SequenceStore {
  public:
-  /// One pool of num_blocks[g] blocks for each shape. `copier` is called when a shared block must be copied, and
-  /// outlives the store. `slack`: tokens that a group with a window keeps besides those that the next query sees.
+  /// A list, with a pool of num_blocks[l] blocks, for each shape. `copier` is called when a shared block must be
+  /// copied, and outlives the store. `slack`: tokens that a group with a window keeps besides those that the next query
+  /// sees. `demotion`: which lists are second ones; none, if it has no groups.
   SequenceStore(std::vector<GroupShape> shapes, std::span<std::int64_t const> num_blocks, BlockCopier& copier,
-                std::int32_t slack = 0)
-      : pools_(std::move(shapes), num_blocks), copier_(copier), slack_(slack) {}
+                std::int32_t slack = 0, DemotionRules const& demotion = {})
+      : pools_(std::move(shapes), num_blocks), copier_(copier), slack_(slack), demotion_(demotion) {
+    if (demotion_.num_groups == 0) demotion_.num_groups = num_lists();
+  }
 
-  [[nodiscard]] int num_groups() const noexcept { return pools_.size(); }
-  [[nodiscard]] BlockPool const& pool(int group) const { return pools_[group]; }
-  [[nodiscard]] BlockPool& pool(int group) { return pools_[group]; }
+  [[nodiscard]] int num_groups() const noexcept { return demotion_.num_groups; }
+  [[nodiscard]] int num_lists() const noexcept { return pools_.size(); }
+  [[nodiscard]] DemotionRules const& demotion() const noexcept { return demotion_; }
+  [[nodiscard]] BlockPool const& pool(int list) const { return pools_[list]; }
+  [[nodiscard]] BlockPool& pool(int list) { return pools_[list]; }
   [[nodiscard]] GroupPools& pools() noexcept { return pools_; }
-  [[nodiscard]] GroupShape const& shape(int group) const { return pools_.shape(group); }
+  [[nodiscard]] GroupShape const& shape(int list) const { return pools_.shape(list); }
   /// Who evicts what is cached and not protected when blocks are short. Null: nobody can.
   void set_reclaimer(BlockReclaimer* reclaimer) noexcept { reclaimer_ = reclaimer; }
   [[nodiscard]] std::int32_t slack() const noexcept { return slack_; }
@@ -56,7 +64,7 @@ class SequenceStore {
 
   /// Takes back that a state was created, without blocks.
   void discard(SequenceState& state) noexcept {
-    for (int g = 0; g < num_groups(); ++g) list(state, g) = {};
+    for (int l = 0; l < num_lists(); ++l) list(state, l) = {};
     states_.give_back(state);
     --counters_.created;
   }
@@ -72,7 +80,7 @@ class SequenceStore {
   /// short, what can be evicted spares a copy, leaves the window free, or is given up by the tree.
   [[nodiscard]] std::int64_t fewest_to_extend(SequenceState const& state, int g, std::int32_t n) const {
     check_extension(state, n);
-    std::int64_t gain[max_groups] = {};
+    std::int64_t gain[max_lists] = {};
     would_gain(state, n, gain);
     return plan(state, g, n).asked_at_least() - gain[g];
   }
@@ -111,55 +119,59 @@ class SequenceStore {
     return true;
   }
 
-  /// Takes the host memory that an extension of n tokens needs, before anything changes.
-  void prepare(SequenceState& state, std::int32_t n) {
-    check_extension(state, n);
+  /// Blocks of each second list for n more demoted tokens, whole units, with n tokens more in it; then
+  /// end_demotion, when they are written, or cancel_demotion. False, and nothing changed, when a list has not enough
+  /// blocks. May throw std::bad_alloc; nothing has changed then. Cost: O(new blocks).
+  [[nodiscard]] bool try_begin_demotion(SequenceState& state, std::int32_t n) {
+    if (list_short_of_demotion(n) >= 0) {
+      ++counters_.out_of_blocks;
+      return false;
+    }
+    for (int l = num_groups(); l < num_lists(); ++l)
+      reserve_amortized(list(state, l).blocks, blocks_for(list(state, l).num_tokens + n, shape(l).block_size));
+    for (int l = num_groups(); l < num_lists(); ++l)
+      while (blocks_for(n, shape(l).block_size) > pool(l).num_free())
+        if (!reclaimer_->reclaim(l, null_block)) break;
+    for (int l = num_groups(); l < num_lists(); list(state, l++).num_tokens += n)
+      grow(state, l, {.new_blocks = blocks_for(n, shape(l).block_size)});
+    return true;
+  }
+  /// The list that has too few blocks for n more demoted tokens, or -1.
+  [[nodiscard]] int list_short_of_demotion(std::int32_t n) const {
+    for (int l = num_groups(); l < num_lists(); ++l)
+      if (blocks_for(n, shape(l).block_size) > num_obtainable(l)) return l;
+    return -1;
+  }
+  /// The n tokens after the sinks of each first list are in the second one now: gives their blocks back.
+  void end_demotion(SequenceState& state, std::int32_t n) noexcept {
+    state.num_demoted += n;
     for (int g = 0; g < num_groups(); ++g) {
+      if (!demotion_.demotes(g)) continue;
       BlockList& l = list(state, g);
-      reserve_amortized(l.blocks, blocks_for(l.num_tokens + n, shape(g).block_size));
-      if (l.num_tokens % shape(g).block_size != 0) copier_.prepare(g);
+      take_out(state, g, demotion_.sinks, n);
+      std::int32_t const after = l.num_tokens - demotion_.sinks;  // tokens after what is demoted
+      if (l.gap_begin < demotion_.sinks + state.num_demoted) l.widen_gap(l.gap_begin, state.num_tokens - after);
+      state.num_new_tokens = std::min(state.num_new_tokens, after);
     }
-    prepare_tree(state, n);
+    ++counters_.demotions;
+    counters_.demoted_tokens += n;
   }
-
-  /// What `undo_extend` needs to know of a sequence before an extension.
-  struct Mark {
-    std::int32_t num_tokens, num_new_tokens;
-    std::array<BlockId, max_groups> last_blocks{};
-  };
-  [[nodiscard]] Mark mark(SequenceState const& state) const noexcept {
-    Mark mark{state.num_tokens, state.num_new_tokens, {}};
-    for (int g = 0; g < num_groups(); ++g)
-      if (auto const& blocks = list(state, g).blocks; !blocks.empty())
-        mark.last_blocks[static_cast<std::size_t>(g)] = blocks.back();
-    return mark;
-  }
-  /// Makes a sequence what it was before its last extension: unlike truncate, also its new tokens, and a last block
-  /// that was copied. For groups without a window, as long as nobody else was changed since. Allocates nothing.
-  void undo_extend(SequenceState& state, Mark const& before) noexcept {
-    for (int g = 0; g < num_groups(); ++g) {
-      shrink(state, g, list(state, g).num_tokens - (state.num_tokens - before.num_tokens));
-      BlockId const last = before.last_blocks[static_cast<std::size_t>(g)];
-      if (list(state, g).blocks.empty() || list(state, g).blocks.back() == last) continue;
-      pool(g).retain_live(last);  // who shared it still has it
-      pool(g).release_live(std::exchange(list(state, g).blocks.back(), last));
-      state.note_change(g, list(state, g).blocks.size() - 1);
-    }
-    state.num_tokens = before.num_tokens;
-    state.num_new_tokens = before.num_new_tokens;
+  void cancel_demotion(SequenceState& state) noexcept {
+    for (int l = num_groups(); l < num_lists(); ++l) shrink(state, l, state.num_demoted);
   }
 
   /// A sequence with the same tokens in the same blocks. Cost: O(blocks); no key or value is copied.
   SequenceState& fork(SequenceState const& parent) {
     SequenceState& child = create();
     try {
-      for (int g = 0; g < num_groups(); ++g) list(child, g) = list(parent, g);
+      for (int l = 0; l < num_lists(); ++l) list(child, l) = list(parent, l);
     } catch (...) {
       discard(child);
       throw;
     }
-    for (int g = 0; g < num_groups(); ++g)
-      for (auto const part : held(parent, g)) pool(g).retain_live(part);
+    for (int l = 0; l < num_lists(); ++l)
+      for (auto const part : list(parent, l).held(shape(l))) pool(l).retain_live(part);
+    child.num_demoted = parent.num_demoted;
     child.num_tokens = parent.num_tokens;
     child.num_new_tokens = parent.num_new_tokens;
     child.num_cached_tokens = parent.num_cached_tokens;
@@ -170,12 +182,15 @@ class SequenceStore {
 
   /// Keeps the first n tokens. Throws Error, and changes nothing, as check_truncate does. Cost: O(blocks given up).
   void truncate(SequenceState& state, std::int32_t n) {
-    for (int g = 0; g < num_groups(); ++g) check_truncate(state, g, shape(g), n);
+    for (int g = 0; g < num_groups(); ++g)
+      check_truncate(state, g, shape(g), n, demotion_.tokens(state, g), demotion_.unit);
     for (int g = 0; g < num_groups(); ++g) {
       BlockList& l = list(state, g);
-      shrink(state, g, l.num_stored_before(n, state.num_tokens));
+      shrink(state, g, l.num_stored_before(n, state.num_tokens, demotion_.tokens(state, g)));
       if (n <= l.gap_begin) l.close_gap();
     }
+    state.num_demoted = DemotedTokens{demotion_.sinks, state.num_demoted}.num_before(n);
+    for (int l = num_groups(); l < num_lists(); ++l) shrink(state, l, state.num_demoted);
     state.num_new_tokens = std::max(0, state.num_new_tokens - (state.num_tokens - n));
     state.num_cached_tokens = std::min(state.num_cached_tokens, n);
     state.num_tokens = n;
@@ -183,35 +198,25 @@ class SequenceStore {
     ++counters_.truncates;
   }
 
-  /// Takes tokens [first, first + n) out, whole blocks of every group; those after them close up. Throws Error, and
-  /// changes nothing, for tokens that there are not, parts of blocks, windows, gaps, and caches that keep prefixes.
-  void erase(SequenceState& state, std::int32_t first, std::int32_t n) {
-    for (int g = 0; g < num_groups(); ++g) check_erase(state, g, shape(g), first, n);
-    for (int g = 0; g < num_groups(); ++g) take_out(state, g, first, n);
-    state.num_tokens -= n;
-    state.num_new_tokens = std::min(state.num_new_tokens, state.num_tokens - first);
-  }
-
   /// Takes stored tokens [first, first + n) out of group `g`, whole blocks; those after them close up, and keep their
   /// positions. Throws Error, and changes nothing, for tokens that there are not, parts of blocks, and windows. Cost:
   /// O(blocks).
   void cut(SequenceState& state, int g, std::int32_t first, std::int32_t n) {
-    check_cut(state, g, shape(g), first, n);
+    check_cut(state, g, shape(g), first, n, demotion_.sinks_of(g));
     if (n == 0) return;
     BlockList& l = list(state, g);
-    std::int32_t const missing = state.num_tokens - l.num_tokens, end = first + n;
     take_out(state, g, first, n);
-    l.widen_gap(first, end + missing >= l.gap_end ? end + missing : 0);
+    l.widen_gap(first + demotion_.tokens(state, g).num_tokens, state.num_tokens - (l.num_tokens - first));
     note_gap(state, l);
   }
 
   /// Keeps the first `kept.num_tokens` stored tokens of group `g`, after those that stay were moved there, in their
   /// order. Throws Error, and changes nothing, as check_keep does. Cost: O(blocks).
   void keep(SequenceState& state, int g, KeptTokens const& kept) {
-    check_keep(state, g, shape(g), pool(g), kept);
+    check_keep(state, g, shape(g), pool(g), kept, demotion_.sinks_of(g));
     BlockList& l = list(state, g);
     if (kept.num_tokens == l.num_tokens) return;
-    l.widen_gap(kept.num_first, state.num_tokens - kept.num_last);
+    l.widen_gap(kept.num_first + demotion_.tokens(state, g).num_tokens, state.num_tokens - kept.num_last);
     shrink(state, g, kept.num_tokens);
     state.note_change(g, 0);  // what is in its blocks is another token
     note_gap(state, l);
@@ -234,12 +239,9 @@ class SequenceStore {
   [[nodiscard]] std::int64_t num_reserved(int g) const { return reserved_[static_cast<std::size_t>(g)]; }
   void note_reserved(int g, std::int64_t more) { reserved_[static_cast<std::size_t>(g)] += more; }
 
-  /// Makes the pool of group `g` larger or smaller. Throws as BlockPool::resize does.
-  void resize_pool(int g, std::int64_t num_blocks) { pool(g).resize(num_blocks); }
-
   /// Gives every block back. The state is unused then.
   void release(SequenceState& state) noexcept {
-    for (int g = 0; g < num_groups(); ++g) shrink(state, g, 0);
+    for (int l = 0; l < num_lists(); ++l) shrink(state, l, 0);
     states_.give_back(state);
     ++counters_.released;
   }
@@ -258,8 +260,8 @@ class SequenceStore {
   };
   static std::int64_t all_asked(int, std::int64_t blocks) { return blocks; }
 
-  static BlockList& list(SequenceState& s, int g) { return s.lists[g]; }
-  static BlockList const& list(SequenceState const& s, int g) { return s.lists[g]; }
+  static BlockList& list(SequenceState& s, int l) { return s.lists[l]; }
+  static BlockList const& list(SequenceState const& s, int l) { return s.lists[l]; }
 
   [[nodiscard]] ExtensionSite<BlockPool> site(SequenceState const& state, int g) const {
     BlockList const& l = list(state, g);
@@ -272,6 +274,15 @@ class SequenceStore {
     bool fits = true;
     for (int g = 0; fits && g < num_groups(); ++g) fits = site(state, g).fits_in_place(n);
     return fits;
+  }
+  /// Takes the host memory that an extension of n tokens needs, before anything changes.
+  void prepare(SequenceState& state, std::int32_t n) {
+    for (int g = 0; g < num_groups(); ++g) {
+      BlockList& l = list(state, g);
+      reserve_amortized(l.blocks, blocks_for(l.num_tokens + n, shape(g).block_size));
+      if (l.num_tokens % shape(g).block_size != 0) copier_.prepare(g);
+    }
+    prepare_tree(state, n);
   }
   void prepare_tree(SequenceState& state, std::int32_t n) {
     if (n > 0) state.prefix.prepare();
@@ -296,7 +307,7 @@ class SequenceStore {
   template <class Wanted>
   [[nodiscard]] Shortage short_of(SequenceState const& state, std::int32_t n, Wanted wanted) const {
     check_extension(state, n);
-    std::int64_t gain[max_groups] = {};
+    std::int64_t gain[max_lists] = {};
     auto const first_short = [&] {
       for (int g = 0; g < num_groups(); ++g)
         if (wanted(g, plan(state, g, n).asked_at_least() - gain[g]) > num_obtainable(g)) return g;
@@ -308,7 +319,7 @@ class SequenceStore {
   /// Fills in what would be gained if the tree gave up the unit of which the sequence has a part; false when nothing.
   bool would_gain(SequenceState const& state, std::int32_t n, std::int64_t* gain) const {
     if (n > 0) state.prefix.count_gain(state, gain);
-    return std::any_of(gain, gain + num_groups(), [](std::int64_t more) { return more > 0; });
+    return std::any_of(gain, gain + num_lists(), [](std::int64_t more) { return more > 0; });
   }
 
   /// Gives back the blocks before index `end`, which have left the window.
@@ -376,19 +387,11 @@ class SequenceStore {
     l.num_tokens = n;
   }
 
-  /// The blocks that a sequence holds: those of its sinks, and those from the window on.
-  [[nodiscard]] std::array<std::span<BlockId const>, 2> held(SequenceState const& state, int g) const {
-    std::span<BlockId const> const all = list(state, g).blocks;
-    auto const size = static_cast<std::int32_t>(all.size());
-    std::int32_t const sinks = std::min(size, blocks_for(shape(g).sinks, shape(g).block_size));
-    std::int32_t const window = std::max(sinks, std::min(size, list(state, g).first_resident_block));
-    return {all.first(static_cast<std::size_t>(sinks)), all.subspan(static_cast<std::size_t>(window))};
-  }
-
   GroupPools pools_;
   BlockCopier& copier_;
   BlockReclaimer* reclaimer_ = nullptr;
   std::int32_t slack_;
+  DemotionRules demotion_;
   SequenceStates states_;
   std::array<std::int64_t, max_groups> reserved_{};
   SequenceCounters counters_;

@@ -45,21 +45,22 @@ struct BatchPadding {
 
 /// Where in the buffer each array begins, in bytes, and how large they are.
 struct TablePlaces {
-  /// One group's arrays, and blocks in a row of its block table.
-  struct Group {
+  /// One list's arrays, and blocks in a row of its block table. Only those that tokens are appended to have slots.
+  struct List {
     std::int64_t blocks = 0, slots = 0, lengths = 0;
     std::int32_t width = 0;
-    friend bool operator==(Group const&, Group const&) = default;
+    friend bool operator==(List const&, List const&) = default;
   };
 
   std::int32_t num_sequences = 0, num_query_tokens = 0;
   std::int64_t end_positions = 0, query_starts = 0;
-  std::array<Group, max_groups> groups;
+  std::array<List, max_lists> lists;
   std::int64_t num_words = 2;  ///< of the buffer: query_starts has one entry from the start
 
   TablePlaces() = default;
-  /// One width for each group. Throws Error for sizes that no memory could hold.
-  TablePlaces(std::int64_t rows, std::int32_t query_tokens, std::span<std::int64_t const> widths)
+  /// One width for each list, of which the first `num_groups` have slots. Throws Error for sizes that no memory could
+  /// hold.
+  TablePlaces(std::int64_t rows, std::int32_t query_tokens, std::span<std::int64_t const> widths, int num_groups)
       : num_query_tokens(query_tokens) {
     constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max(), most_bytes = std::int64_t{1} << 62;
     std::int64_t end = 0;
@@ -69,17 +70,17 @@ struct TablePlaces {
                     std::to_string(query_tokens) + " query tokens would take more than 2^62 bytes; make steps smaller");
       return std::exchange(end, end + count * each);
     };
-    for (std::size_t g = 0; g < widths.size(); ++g) {
-      if (widths[g] > most)
-        throw Error("folio: a row of a block table has at most 2147483647 blocks, not " + std::to_string(widths[g]));
-      groups[g].width = static_cast<std::int32_t>(widths[g]);
-      groups[g].blocks = take(std::min(rows, most) * widths[g], 4);
+    for (std::size_t l = 0; l < widths.size(); ++l) {
+      if (widths[l] > most)
+        throw Error("folio: a row of a block table has at most 2147483647 blocks, not " + std::to_string(widths[l]));
+      lists[l].width = static_cast<std::int32_t>(widths[l]);
+      lists[l].blocks = take(std::min(rows, most) * widths[l], 4);
     }
     end_positions = take(rows, 4);
-    for (std::size_t g = 0; g < widths.size(); ++g) groups[g].lengths = take(rows, 4);
+    for (std::size_t l = 0; l < widths.size(); ++l) lists[l].lengths = take(rows, 4);
     query_starts = take(rows + 1, 4);
     end = (end + 7) / 8 * 8;  // slots have 8 bytes
-    for (std::size_t g = 0; g < widths.size(); ++g) groups[g].slots = take(query_tokens, 8);
+    for (std::size_t g = 0; g < static_cast<std::size_t>(num_groups); ++g) lists[g].slots = take(query_tokens, 8);
     num_sequences = static_cast<std::int32_t>(rows);
     num_words = end / 4;
   }

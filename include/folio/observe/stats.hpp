@@ -13,7 +13,7 @@
 
 namespace folio {
 
-/// Gauges of one layer group's pool. Always: free + live + cached == total.
+/// Gauges of one pool: of a layer group, or of what it demotes. Always: free + live + cached == total.
 struct GroupStats {
   std::int64_t total = 0;        ///< blocks
   std::int64_t free = 0;         ///< blocks nobody holds, and whose contents nobody wants
@@ -30,11 +30,13 @@ struct GroupStats {
   /// Tokens that sequences store, without what a window gave back and what cut and keep took out; those that a fork
   /// shares count for each.
   std::int64_t stored = 0;
+  int group = 0;         ///< of the model
+  bool demoted = false;  ///< whether it is the pool of what the group demotes
 };
 
-/// A snapshot of a cache. Sums are over layer groups.
+/// A snapshot of a cache. Sums are over all pools.
 struct Stats {
-  std::vector<GroupStats> groups;
+  std::vector<GroupStats> groups;  ///< those of the layer groups, and then those of what they demote
   std::int64_t total = 0, free = 0, live = 0, cached = 0, shared = 0, peak_live = 0, reserved = 0;  ///< blocks
   std::int64_t allocated = 0, freed = 0;  ///< blocks, counted since the beginning
   std::int64_t slots_held = 0, slots_empty = 0;
@@ -42,6 +44,8 @@ struct Stats {
   std::int64_t num_sequences = 0;
   std::int64_t num_tokens = 0;  ///< of all sequences, stored or not; tokens that a fork shares count for each
   SequenceCounters counters;
+  /// What the demoted tokens would take in the first lists, less what they take: of all sequences, shared blocks once.
+  std::int64_t bytes_saved = 0;
   PrefixCounters prefixes;  ///< zeros for a cache without an eviction policy
 
   /// Slots held but empty, as a share of the slots held, weighed by bytes. 0 when nothing is held.
@@ -60,11 +64,11 @@ struct Stats {
 /// holder has filled it further. Cost: O(sequences * log). A template, as collect_stats, for the compiler: who asks for
 /// no statistics does not pay for them.
 template <class Store>
-[[nodiscard]] std::int64_t count_empty_slots(Store const& store, int group) {
-  auto block_size = store.shape(group).block_size;
+[[nodiscard]] std::int64_t count_empty_slots(Store const& store, int l) {
+  auto block_size = store.shape(l).block_size;
   std::vector<std::pair<BlockId, decltype(block_size)>> last;  // (last block, slots of it that one sequence fills)
   for (auto const& state : store.states()) {
-    BlockList const& list = state->lists[group];
+    BlockList const& list = state->lists[l];
     if (!state->live || list.num_tokens % block_size == 0) continue;
     last.emplace_back(list.blocks.back(), list.num_tokens % block_size);
   }
@@ -73,7 +77,7 @@ template <class Store>
   for (std::size_t i = 0; i < last.size();) {
     std::size_t end = i;
     while (end < last.size() && last[end].first == last[i].first) ++end;
-    BlockPool const& pool = store.pool(group);
+    BlockPool const& pool = store.pool(l);
     bool const someone_filled_it = pool.ref_count(last[i].first) > end - i || pool.is_cached(last[i].first);
     if (!someone_filled_it) empty += block_size - last[end - 1].second;  // sorted: the fullest is last
     i = end;
@@ -81,27 +85,27 @@ template <class Store>
   return empty;
 }
 
-/// Tokens that the sequences store in a group, without those in blocks that a window gave back. Cost: O(sequences).
+/// Tokens that the sequences store in a list, without those in blocks that a window gave back. Cost: O(sequences).
 template <class Store>
-[[nodiscard]] std::int64_t count_stored_tokens(Store const& store, int group) {
-  auto const shape = store.shape(group);
+[[nodiscard]] std::int64_t count_stored_tokens(Store const& store, int l) {
+  auto const shape = store.shape(l);
   std::int32_t const sink_blocks = blocks_for(shape.sinks, shape.block_size);
   std::int64_t stored = 0;
   for (auto const& state : store.states()) {
-    BlockList const& list = state->lists[group];
+    BlockList const& list = state->lists[l];
     std::int32_t const given_back = std::max(0, list.first_resident_block - sink_blocks);
     stored += list.num_tokens - std::int64_t{given_back} * shape.block_size;
   }
   return stored;
 }
 
-/// A snapshot. `block_bytes[g]`: bytes of a block of group g. Cost: O(sequences * log + groups).
+/// A snapshot. `block_bytes[l]`: bytes of a block of list l. Cost: O(sequences * log + lists).
 template <class Store>
 [[nodiscard]] Stats collect_stats(Store const& store, std::vector<std::int64_t> const& block_bytes) {
   Stats all;
-  for (int g = 0; g < store.num_groups(); ++g) {
-    BlockPool const& pool = store.pool(g);
-    std::int64_t const bytes = block_bytes[static_cast<std::size_t>(g)];
+  for (int l = 0; l < store.num_lists(); ++l) {
+    BlockPool const& pool = store.pool(l);
+    std::int64_t const bytes = block_bytes[static_cast<std::size_t>(l)];
     GroupStats s{pool.num_blocks(),
                  pool.num_free(),
                  pool.num_live(),
@@ -113,10 +117,17 @@ template <class Store>
                  0,
                  0,
                  bytes};
-    s.slots_held = s.live * store.shape(g).block_size;
-    s.reserved = store.num_reserved(g);
-    s.slots_empty = count_empty_slots(store, g) + s.reserved * store.shape(g).block_size;
-    s.stored = count_stored_tokens(store, g);
+    s.slots_held = s.live * store.shape(l).block_size;
+    s.demoted = l >= store.num_groups();
+    s.group = s.demoted ? 0 : l;
+    while (s.demoted && store.demotion().second_list(s.group) != l) ++s.group;
+    s.reserved = s.demoted ? 0 : store.num_reserved(l);
+    s.slots_empty = count_empty_slots(store, l) + s.reserved * store.shape(l).block_size;
+    s.stored = count_stored_tokens(store, l);
+    if (s.demoted) {
+      auto const first = static_cast<std::size_t>(s.group);
+      all.bytes_saved += s.slots_held / store.shape(s.group).block_size * block_bytes[first] - s.live * bytes;
+    }
     all.groups.push_back(s);
     all.total += s.total;
     all.free += s.free;
@@ -169,7 +180,7 @@ class JsonObject {
     o.add("total", g.total).add("free", g.free).add("live", g.live).add("cached", g.cached).add("shared", g.shared);
     o.add("peak_live", g.peak_live).add("allocated", g.allocated).add("freed", g.freed).add("reserved", g.reserved);
     o.add("slots_held", g.slots_held).add("slots_empty", g.slots_empty).add("block_bytes", g.block_bytes);
-    o.add("stored", g.stored);
+    o.add("stored", g.stored).add("group", std::int64_t{g.group}).add("demoted", std::int64_t{g.demoted});
     groups += (groups.size() > 1 ? "," : "") + o.text();
   }
   detail::JsonObject o;
@@ -180,7 +191,8 @@ class JsonObject {
   o.add("num_sequences", s.num_sequences).add("num_tokens", s.num_tokens);
   o.add("created", s.counters.created).add("released", s.counters.released).add("appends", s.counters.appends);
   o.add("truncates", s.counters.truncates).add("forks", s.counters.forks).add("copies", s.counters.copies);
-  o.add("out_of_blocks", s.counters.out_of_blocks);
+  o.add("out_of_blocks", s.counters.out_of_blocks).add("demotions", s.counters.demotions);
+  o.add("demoted_tokens", s.counters.demoted_tokens).add("bytes_saved", s.bytes_saved);
   PrefixCounters const& p = s.prefixes;
   std::int64_t const looked_up = p.hit_tokens + p.missed_tokens;
   o.add("lookups", p.lookups).add("hit_tokens", p.hit_tokens).add("missed_tokens", p.missed_tokens);

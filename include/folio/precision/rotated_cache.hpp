@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
-#include <folio/precision/mixed_batch.hpp>
+#include <folio/precision/mixed_view.hpp>
 #include <folio/precision/rotation_matrices.hpp>
 #include <initializer_list>
 #include <memory>

@@ -22,9 +22,16 @@ class AttentionWorkspace {
   AttentionWorkspace(AttentionWorkspace&&) noexcept = default;  // a copy would share the memory
   AttentionWorkspace& operator=(AttentionWorkspace&&) noexcept = default;
 
+  /// For attention over two views, the second one's.
+  [[nodiscard]] AttentionWorkspace& second() {
+    if (second_ == nullptr) second_ = std::make_shared<AttentionWorkspace>();
+    return *second_;
+  }
+
  private:
   friend class AttentionPlan;
   std::shared_ptr<ops::detail::StepPlan> step_;
+  std::shared_ptr<AttentionWorkspace> second_;
 };
 
 /// Execution of a host attention: no bit of the result depends on it.

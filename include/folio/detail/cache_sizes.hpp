@@ -1,0 +1,97 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// How many blocks of how many bytes: what a cache's config asks for, checked before anything is allocated. Host only.
+
+#include <algorithm>
+#include <cstdint>
+#include <folio/block.hpp>
+#include <folio/cache_config.hpp>
+#include <folio/capacity.hpp>
+#include <folio/detail/demotion_rules.hpp>
+#include <folio/error.hpp>
+#include <folio/model.hpp>
+#include <numeric>
+#include <string>
+#include <vector>
+
+namespace folio {
+
+/// The shapes of all groups of a model with the run-time numbers filled in. Throws Error when one is missing or
+/// contradicts the model.
+template <class Blocks>
+[[nodiscard]] std::vector<GroupShape> resolved_shapes(ModelConfig const& model, CacheConfig const& config) {
+  ModelConfig const whole = resolve_model(model, config);
+  std::vector<GroupShape> shapes;
+  for (int g = 0; g < model.num_groups(); ++g) {
+    shapes.push_back(group_shape(whole, g, Blocks::block_size(g)));
+    if (shapes.back().layers == 0)
+      throw Error("folio: of " + std::to_string(whole.layers) + " layers none is in group " + std::to_string(g) +
+                  " of the model's pattern; give as many layers as the pattern is long, or fewer groups");
+  }
+  return shapes;
+}
+
+/// The sizes of a cache, by list: those of the groups, and those of what is demoted.
+struct CacheSizes {
+  std::vector<GroupShape> shapes;
+  std::vector<std::int64_t> block_bytes, num_blocks, pool_bytes;  // a pool's with the null block
+  std::int32_t slack = 0;
+  DemotionRules demotion;
+
+  /// Of a KvCache. Throws Error for what does not fit the model, or is too much.
+  template <class Cache>
+  [[nodiscard]] static CacheSizes of(CacheConfig const& config) {
+    CacheSizes sizes;
+    sizes.shapes = resolved_shapes<typename Cache::Blocks>(Cache::model, config);
+    sizes.slack = slack_of(sizes.shapes, config, Cache::has_prefixes);
+    if ((config.memory_bytes != 0) == !config.num_blocks.empty())
+      throw Error("folio: CacheConfig needs either memory_bytes or num_blocks, and not both");
+    sizes.add_bytes<typename Cache::Map>(0);
+    if (!config.num_blocks.empty() && config.num_blocks.size() != sizes.shapes.size())
+      throw Error("folio: CacheConfig::num_blocks has " + std::to_string(config.num_blocks.size()) +
+                  " entries; the model has " + std::to_string(sizes.shapes.size()) +
+                  " layer groups, which need one each");
+    sizes.num_blocks = config.num_blocks;
+    std::vector<GroupShape> held = sizes.shapes;  // what a sequence holds of each list
+    if constexpr (Cache::has_demotion)
+      Cache::Demotion::template add_lists<Cache>(config, sizes, held);
+    else
+      sizes.demotion.num_groups = Cache::num_groups;
+    if (config.num_blocks.empty())
+      sizes.num_blocks =
+          blocks_that_fit(held, sizes.block_bytes, config.memory_bytes, config.tokens_per_sequence, sizes.slack);
+    sizes.pool_bytes = pool_bytes_of(sizes.num_blocks, sizes.block_bytes);
+    return sizes;
+  }
+
+  /// The block bytes of the shapes from `first` on.
+  template <class Map>
+  void add_bytes(std::size_t first) {
+    for (std::size_t l = first; l < shapes.size(); ++l) {
+      if (!Map{shapes[l]}.fits_64_bits())
+        throw Error("folio: a block of " + std::to_string(shapes[l].layers) + " layers with " +
+                    std::to_string(shapes[l].kv_heads) + " kv heads has 2^62 bytes or more; give fewer in CacheConfig");
+      block_bytes.push_back(Map{shapes[l]}.block_bytes());
+    }
+  }
+
+ private:
+  /// Tokens that groups with a window keep besides those that the next query sees: a prefix is found at whole units,
+  /// the last of which may end a unit before what was computed.
+  [[nodiscard]] static std::int32_t slack_of(std::vector<GroupShape> const& shapes, CacheConfig const& config,
+                                             bool has_prefixes) {
+    if (config.tokens_in_flight < 0 || config.tokens_in_flight > (1 << 30))
+      throw Error("folio: CacheConfig::tokens_in_flight is " + std::to_string(config.tokens_in_flight) +
+                  "; give a number from 0 to 2^30");
+    std::int64_t unit = 1;
+    for (GroupShape const& shape : shapes)
+      if (unit = std::lcm(unit, std::int64_t{shape.block_size}); has_prefixes && unit > (1 << 30))
+        throw Error(
+            "folio: prefixes are kept in units that fill whole blocks of every layer group, and there is none of "
+            "at most 2^30 tokens; give block sizes with a smaller common multiple");
+    return has_prefixes ? std::max(static_cast<std::int32_t>(unit), config.tokens_in_flight) : config.tokens_in_flight;
+  }
+};
+
+}  // namespace folio

@@ -1,0 +1,237 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Which precision has a token? Demote<...>, the policy of a KvCache: sinks and the newest tokens in the cache's format,
+// older ones in another that takes less memory. Host only.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <folio/batch.hpp>
+#include <folio/block.hpp>
+#include <folio/cache_config.hpp>
+#include <folio/detail/cache_sizes.hpp>
+#include <folio/detail/demotion_rules.hpp>
+#include <folio/detail/policy_set.hpp>
+#include <folio/error.hpp>
+#include <folio/executor.hpp>
+#include <folio/kernels/token_range.hpp>
+#include <folio/layout/block_map.hpp>
+#include <folio/model.hpp>
+#include <folio/ops/demote.hpp>
+#include <folio/precision/mixed_view.hpp>
+#include <folio/sequence.hpp>
+#include <folio/view.hpp>
+#include <limits>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace folio {
+
+/// Demotion: what a KvCache with the policy Demote has besides. Used by the thread that owns the cache.
+template <class Cache>
+class DemotionOperations {
+ public:
+  /// As a number of accepted tokens: every one.
+  static constexpr std::int32_t all_tokens = std::numeric_limits<std::int32_t>::max();
+
+  /// How many tokens demote() would demote: whole units of those that are accepted and have left the recent window.
+  [[nodiscard]] std::int32_t num_due(Sequence const& sequence, std::int32_t num_accepted = all_tokens) const {
+    SequenceState const& state = sequence.state();
+    return rules().num_due(state, std::min(num_accepted, state.num_tokens - recent_window()));
+  }
+
+  /// Demotes what is due, once for good, in all layers without a window. `num_accepted`: tokens from there on may yet
+  /// be taken back (speculative decoding) and stay. The keys and values of the tokens must be written. Returns how many
+  /// tokens moved. Call it after each step, before insert; a step's batch is made after it.
+  ///
+  /// Throws OutOfBlocks when a second list has too few blocks, Error for another cache's sequence, std::bad_alloc, and
+  /// what a format throws; nothing is changed then. Cost: num_due() tokens decoded and encoded in each of these layers,
+  /// shared over `threads`; a few comparisons where nothing is due.
+  std::int32_t demote(Sequence& sequence, std::int32_t num_accepted = all_tokens, Executor threads = {}) {
+    static_assert(host_can_read<typename Cache::Allocator>,
+                  "folio: the blocks of this cache are in memory that the host cannot read: demote on a stream, by "
+                  "ops::demote of folio/precision/mixed_ops.cuh");
+    std::int32_t const due = begin_demotion(sequence, num_accepted), before = sequence.num_demoted_tokens();
+    if (due == 0) return 0;
+    try {
+      if (tables_ == nullptr) tables_ = std::make_unique<BatchTables>(Cache::num_lists, Cache::num_groups);
+      BatchItem const without_queries(&sequence, 0);
+      tables_->fill(core().store, {&without_queries, 1});
+      core().flush_pending();
+      encode(tables_->template view_over<typename Cache::View>(tables_->bytes().data(), core()), before, due, threads);
+    } catch (...) {
+      cancel_demotion(sequence);
+      throw;
+    }
+    end_demotion(sequence, due);
+    return due;
+  }
+
+  /// The parts of a demotion, for who moves the rows by himself: blocks in the second lists for what is due, with that
+  /// many tokens more in them, which are not the sequence's yet. Then, when their rows are written or launched to be,
+  /// end_demotion: the first lists give their blocks back; or cancel_demotion. Nothing else is done to the sequence in
+  /// between. Returns what is due. Throws as demote does.
+  std::int32_t begin_demotion(Sequence& sequence, std::int32_t num_accepted = all_tokens) {
+    SequenceStore& store = core().store;
+    std::int32_t const due = num_due(sequence, num_accepted);
+    if (sequence.store() != &store) throw Error("folio: demote needs a sequence of this cache");
+    if (due == 0 || store.try_begin_demotion(sequence.own_state(), due)) return due;
+    int const list = store.list_short_of_demotion(due);
+    std::int64_t const free = store.pool(list).num_free();
+    throw OutOfBlocks(list, due / store.shape(list).block_size, free, store.num_obtainable(list) - free);
+  }
+  void end_demotion(Sequence& sequence, std::int32_t num_tokens) {
+    core().store.end_demotion(sequence.own_state(), num_tokens);
+  }
+  void cancel_demotion(Sequence& sequence) { core().store.cancel_demotion(sequence.own_state()); }
+
+  /// Sinks: the first tokens of a sequence, which are never demoted: those that were asked for, in whole blocks.
+  [[nodiscard]] std::int32_t sinks() const noexcept { return rules().sinks; }
+  /// As many tokens as this are demoted at a time: whole blocks of both lists, with prefixes of all lists.
+  [[nodiscard]] std::int32_t demotion_unit() const noexcept { return rules().unit; }
+  /// The newest tokens of a sequence, which are not demoted. Made larger or smaller, from the next demotion on: what is
+  /// demoted stays so. Throws Error for a number below 0 or above 2^30.
+  [[nodiscard]] std::int32_t recent_window() const noexcept { return core().recent_window; }
+  void set_recent_window(std::int32_t num_tokens) {
+    core().recent_window = Cache::Demotion::checked("the recent window", num_tokens);
+  }
+  /// The list of what a layer group has demoted, for the cache's gauges. Throws Error for a group that demotes nothing.
+  [[nodiscard]] int second_list(int group = 0) const {
+    check_group(group, Cache::num_groups);
+    if (!rules().demotes(group))
+      throw Error("folio: layer group " + std::to_string(group) + " has a window, so it demotes nothing");
+    return rules().second_list(group);
+  }
+
+ private:
+  /// Moves `num_tokens` tokens after the sinks, of the one sequence of `view`, to the end of its demoted tokens.
+  template <class View>
+  static void encode(View const& view, std::int32_t num_demoted, std::int32_t num_tokens, Executor threads) {
+    for (std::int32_t layer = 0; layer < view.num_layers(); ++layer)
+      if (view.demotes(layer))
+        ops::demote(view.recent, layer, Tokens{0, view.sinks, num_tokens}, view.demoted,
+                    Tokens{0, num_demoted, num_tokens}, threads);
+  }
+
+  [[nodiscard]] auto& core() noexcept { return *static_cast<Cache&>(*this).core_; }
+  [[nodiscard]] auto const& core() const noexcept { return *static_cast<Cache const&>(*this).core_; }
+  [[nodiscard]] DemotionRules const& rules() const noexcept { return core().store.demotion(); }
+
+  std::unique_ptr<BatchTables> tables_;  // of one sequence; null before anything was demoted
+};
+
+/// Demotion policy: mixed precision. Sinks and the newest tokens of a sequence are in the cache's own format; older
+/// ones are encoded once, for good, in this one, and never again. (KIVI, arXiv 2402.02750, keeps a tail in f16 so;
+/// sinks: StreamingLLM, arXiv 2309.17453.)
+///
+///   KvCache<Model<m>, F16, Demote<Int4Rotated>, LruEviction>
+///   KvCache<Model<m>, F16, Demote<Keys<Int8PerToken>, Values<Int4Rotated>, BlockSize<64>, LayoutNhd>>
+///
+/// `Policies`: a quantizer, or Keys<> and Values<>; a block size, by default the cache's, or a tile where the format
+/// has tiles; a layout, by default LayoutHnd. The cache's own format has 16 bits or more.
+///
+/// Each layer group without a window has a second list of blocks, in a pool of its own, for what it has demoted. Layers
+/// with a window are never demoted, because windows bound their memory already. New tokens go to the first list;
+/// demote() moves whole units that have left the recent window. All else is as in any cache: forks, truncation (of
+/// demoted tokens in whole units), prefixes, reservations, statistics. CacheConfig::demotion has the numbers.
+template <class... Policies>
+struct Demote {
+  static constexpr bool demotes = true;
+  template <class Cache>
+  using Operations = DemotionOperations<Cache>;
+
+  using Set = PolicySet<Policies...>;
+  static_assert(Set::template count<PolicyKind::quantizer> + Set::template count<PolicyKind::keys> > 0,
+                "folio::Demote: which format are tokens demoted to? Give a quantizer, or Keys<> and Values<>");
+  static_assert(Set::template count<PolicyKind::quantizer> + Set::template count<PolicyKind::keys> +
+                        Set::template count<PolicyKind::values> + Set::template count<PolicyKind::layout> +
+                        Set::template count<PolicyKind::block_size> ==
+                    sizeof...(Policies),
+                "folio::Demote takes a quantizer, or Keys<> and Values<>, a block size and a layout; what else a cache "
+                "has is given to KvCache");
+
+  /// Of a tile of the keys' format or the values'; 0 where neither has tiles.
+  static constexpr std::int32_t tile_tokens = [] {
+    if constexpr (is_tile_format<typename Set::KeyQuantizer>)
+      return Set::KeyQuantizer::tile_tokens;
+    else if constexpr (is_tile_format<typename Set::ValueQuantizer>)
+      return Set::ValueQuantizer::tile_tokens;
+    else
+      return std::int32_t{0};
+  }();
+  /// The cache's blocks, or those that were given, or tiles.
+  template <class OfCache>
+  using BlocksOf =
+      std::conditional_t<(Set::template count<PolicyKind::block_size> > 0), typename Set::Blocks,
+                         std::conditional_t<(tile_tokens > 0), BlockSize<std::max(1, tile_tokens)>, OfCache>>;
+  template <class View, class OfCache>
+  using ViewOf =
+      MixedPrecisionView<View, BlockTableView<typename View::ModelType, BlocksOf<OfCache>, typename Set::KeyQuantizer,
+                                              typename Set::ValueQuantizer, typename Set::Layout>>;
+  using Map = BlockMap<typename Set::KeyQuantizer, typename Set::ValueQuantizer, typename Set::Layout>;
+
+  /// `num_tokens`, if it is a number of tokens. Throws Error.
+  static std::int32_t checked(char const* what, std::int32_t num_tokens) {
+    if (num_tokens < 0 || num_tokens > 1 << 30)
+      throw Error(std::string("folio: ") + what + " has 0 to 1073741824 tokens, not " + std::to_string(num_tokens));
+    return num_tokens;
+  }
+
+  /// Adds the second lists to a cache's sizes, and says in `held` what a sequence holds at the most of each list.
+  template <class Cache>
+  static void add_lists(CacheConfig const& config, CacheSizes& sizes, std::vector<GroupShape>& held) {
+    static_assert(Cache::View::num_demoting > 0,
+                  "folio::Demote: all layers of this model have a window, which bounds their memory, so that no token "
+                  "is left to demote: take Demote<> out");
+    static_assert(Cache::KeyQuantizer::bits >= 16 && Cache::ValueQuantizer::bits >= 16,
+                  "folio::Demote: what is demoted was exact: the cache's own format has 16 bits or more");
+    using Second = BlocksOf<typename Cache::Blocks>;
+    static_assert(Second::num_sizes == 1 || Second::num_sizes == Cache::num_groups,
+                  "folio::Demote: BlockSizes<...> needs one size, or one for each layer group of the model");
+    static_assert(latent_fits_rotation<typename Set::KeyQuantizer>(Cache::model),
+                  "folio::Demote: the values of a latent layer are the beginning of its keys, and this quantizer "
+                  "rotates both in blocks that cross their border; take one that does not rotate");
+    DemotionConfig const& given = config.demotion;
+    std::int64_t unit = 1, first_blocks = 1;  // whole blocks of all lists, and of the first ones
+    std::size_t const num_groups = sizes.shapes.size();
+    for (int g = 0; g < Cache::num_groups; ++g) {
+      GroupShape shape = sizes.shapes[static_cast<std::size_t>(g)];
+      bool const demotes = shape.window == 0;
+      if (demotes || Cache::has_prefixes) unit = std::lcm(unit, std::int64_t{shape.block_size});
+      if (!demotes) continue;
+      first_blocks = std::lcm(first_blocks, std::int64_t{shape.block_size});
+      shape.block_size = Second::block_size(g);
+      unit = std::lcm(unit, std::int64_t{shape.block_size});
+      if (unit > 1 << 30)
+        throw Error(
+            "folio: tokens are demoted in units that fill whole blocks of every list, and there is none of at most "
+            "2^30 "
+            "tokens; give block sizes with a smaller common multiple");
+      sizes.shapes.push_back(shape);
+    }
+    checked("CacheConfig::demotion.recent_window", given.recent_window);
+    std::int64_t const whole = Cache::has_prefixes ? unit : first_blocks;
+    auto const sinks =
+        static_cast<std::int32_t>((checked("CacheConfig::demotion.sinks", given.sinks) + whole - 1) / whole * whole);
+    for (std::size_t l = num_groups; l < sizes.shapes.size(); ++l) sizes.shapes[l].sinks = sinks;
+    sizes.demotion = DemotionRules::of(sizes.shapes, Cache::num_groups, sinks, static_cast<std::int32_t>(unit));
+    sizes.template add_bytes<Map>(num_groups);
+    std::size_t const num_second = sizes.shapes.size() - num_groups;
+    if (given.num_blocks.size() != (config.num_blocks.empty() ? 0 : num_second))
+      throw Error(
+          "folio: CacheConfig::demotion.num_blocks has " + std::to_string(given.num_blocks.size()) +
+          " entries; the model has " + std::to_string(num_second) +
+          " layer groups without a window, which need one each where CacheConfig::num_blocks is given, and none "
+          "where memory_bytes is");
+    sizes.num_blocks.insert(sizes.num_blocks.end(), given.num_blocks.begin(), given.num_blocks.end());
+    held.clear();
+    for (int l = 0; l < static_cast<int>(sizes.shapes.size()); ++l)
+      held.push_back(sizes.demotion.shape_held(sizes.shapes[static_cast<std::size_t>(l)], l, given.recent_window));
+  }
+};
+
+}  // namespace folio

@@ -1,0 +1,100 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What does a kernel read of a cache that demotes? A step's view over both formats. Host and device.
+
+#include <cstddef>
+#include <cstdint>
+#include <folio/config.hpp>
+#include <folio/view.hpp>
+
+namespace folio {
+
+/// Mixed-precision view: a step of a cache that demotes. Two ordinary views whose sequence i is the same, with the same
+/// query tokens and the same layers. In `recent` these are the sequence's last tokens, as ever, after its sinks and
+/// newest tokens. In `demoted` they are none of its tokens: all of those come before every query, which sees them all
+/// (AttentionParams::causal = false). Layers with a window demote nothing: their tokens are all in `recent`.
+///
+/// Trivially copyable, host and device, as BlockTableView.
+template <class Recent, class Demoted>
+struct MixedPrecisionView {
+  static constexpr int num_groups = Recent::num_groups;
+  static constexpr int num_demoting = [] {
+    int count = 0;
+    for (int g = 0; g < num_groups; ++g) count += Recent::ModelType::config.groups[g].window == 0 ? 1 : 0;
+    return count;
+  }();
+  static constexpr int num_lists = num_groups + num_demoting;
+
+  /// Of the tables of all lists: those of the groups, and those of what is demoted.
+  FOLIO_HOST_DEVICE constexpr MixedPrecisionView(GroupTable const (&lists)[std::size_t{num_lists}],
+                                                 std::int32_t const* end_positions, std::int32_t const* query_starts,
+                                                 std::int32_t num_sequences, std::int32_t num_query_tokens)
+      : recent(FirstLists(lists).tables, end_positions, query_starts, num_sequences, num_query_tokens),
+        demoted(SecondLists(lists).tables, end_positions, query_starts, num_sequences, num_query_tokens),
+        sinks(lists[num_groups].shape.sinks) {}
+
+  Recent recent;
+  Demoted demoted;
+  std::int32_t sinks;  ///< tokens before the demoted ones, where a sequence has demoted ones
+
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_sequences() const { return recent.num_sequences(); }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_query_tokens() const { return recent.num_query_tokens(); }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t query_start(std::int32_t i) const {
+    return recent.query_start(i);
+  }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t end_position(std::int32_t i) const {
+    return recent.end_position(i);
+  }
+  /// Demoted tokens of sequence `i`: the same in every layer group that demotes.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_demoted(std::int32_t i) const {
+    return demoted.group(first_demoting).lengths[i];
+  }
+  /// Whether a sequence of the step has any. Cost: O(sequences).
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr bool any_demoted() const {
+    for (std::int32_t i = 0; i < num_sequences(); ++i)
+      if (num_demoted(i) > 0) return true;
+    return false;
+  }
+  /// Layers of the model, of all groups.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_layers() const {
+    std::int32_t layers = 0;
+    for (int g = 0; g < num_groups; ++g) layers += recent.group(g).shape.layers;
+    return layers;
+  }
+  /// Whether `layer` is of a group that demotes.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr bool demotes(std::int32_t layer) const {
+    return num_demoting == num_groups || recent.group(recent.place(layer).group).shape.window == 0;
+  }
+
+ private:
+  static constexpr int first_demoting = [] {
+    int g = 0;
+    while (Recent::ModelType::config.groups[g].window != 0) ++g;
+    return g;
+  }();
+
+  using Lists = GroupTable const (&)[std::size_t{num_lists}];
+  struct FirstLists {
+    FOLIO_HOST_DEVICE explicit constexpr FirstLists(Lists lists) {
+      for (int g = 0; g < num_groups; ++g) tables[g] = lists[g];
+    }
+    GroupTable tables[std::size_t{num_groups}];
+  };
+  /// By group; of one that does not demote an empty one: without a token.
+  struct SecondLists {
+    FOLIO_HOST_DEVICE explicit constexpr SecondLists(Lists lists) {
+      int l = num_groups;
+      for (int g = 0; g < num_groups; ++g)
+        if (Recent::ModelType::config.groups[g].window == 0) tables[g] = lists[l++];
+    }
+    GroupTable tables[std::size_t{num_groups}];
+  };
+};
+
+template <class View>
+inline constexpr bool is_mixed_view = false;
+template <class Recent, class Demoted>
+inline constexpr bool is_mixed_view<MixedPrecisionView<Recent, Demoted>> = true;
+
+}  // namespace folio

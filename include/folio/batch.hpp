@@ -192,7 +192,7 @@ class BatchTables {
       throw Error("folio: sequence " + std::to_string(to_int(s.id())) + " has " + std::to_string(s.num_tokens()) +
                   " tokens, so it cannot have " + std::to_string(n) + " query tokens");
     for (int g = 0; n > 0 && g < store.num_groups(); ++g)
-      check_queries(s.state(), g, store.shape(g), n, store.demotion().tokens(s.state(), g));
+      check_queries(s.state(), g, store.shape(g), n, store.demotion().tokens(s.state().num_demoted, g));
     return n;
   }
   static std::int32_t checked_total(std::int64_t num_queries) {

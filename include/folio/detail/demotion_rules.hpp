@@ -3,15 +3,25 @@
 #pragma once
 // Which lists have a sequence's demoted tokens, and what can be demoted. Host only.
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <folio/detail/sequence_state.hpp>
 #include <folio/model.hpp>
 #include <span>
 
 namespace folio {
+
+/// Of the tokens of a sequence, those that a group's second list has: `num_tokens` after the first `sinks`. None where
+/// a group does not demote.
+struct DemotedTokens {
+  std::int32_t sinks = 0, num_tokens = 0;
+
+  /// How many of the first `position` tokens of a sequence are demoted, of a position that is not in a gap.
+  [[nodiscard]] std::int32_t num_before(std::int32_t position) const noexcept {
+    std::int32_t const after_sinks = position > sinks ? position - sinks : 0;
+    return after_sinks < num_tokens ? after_sinks : num_tokens;
+  }
+};
 
 /// What of a sequence can be demoted: moved from a group's first list, once for good, to its second one; and which
 /// lists those are.
@@ -47,24 +57,9 @@ struct DemotionRules {
     shape.sinks = sinks;
     return shape;
   }
-  /// What of a sequence is in the second list of a group.
-  [[nodiscard]] DemotedTokens tokens(SequenceState const& state, int g) const noexcept {
-    return demotes(g) ? DemotedTokens{sinks, state.num_demoted} : DemotedTokens{};
-  }
-
-  /// How many more tokens of a sequence can be demoted: whole units of those before position `limit`, in each group
-  /// what it stores of them. Of tokens in a gap nobody knows where they are: they stay.
-  [[nodiscard]] std::int32_t num_due(SequenceState const& state, std::int32_t limit) const noexcept {
-    std::int32_t due = std::max(0, limit);
-    for (int g = 0; g < num_groups; ++g) {
-      if (!demotes(g)) continue;
-      BlockList const& list = state.lists[g];
-      DemotedTokens const demoted = tokens(state, g);
-      std::int32_t stored = list.num_stored_before(limit, state.num_tokens, demoted);
-      if (stored < 0) stored = list.num_stored_before(list.gap_begin, state.num_tokens, demoted);
-      due = std::min(due, std::max(0, stored - sinks));
-    }
-    return due / unit * unit;
+  /// What of a sequence with so many demoted tokens is in the second list of a group.
+  [[nodiscard]] DemotedTokens tokens(std::int32_t num_demoted, int g) const noexcept {
+    return demotes(g) ? DemotedTokens{sinks, num_demoted} : DemotedTokens{};
   }
 };
 

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/block.hpp>
+#include <folio/detail/demotion_rules.hpp>
 #include <folio/detail/sequence_state.hpp>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
@@ -21,6 +22,22 @@ inline void check_extension(SequenceState const& state, std::int32_t n) {
   if (n < 0 || n > std::numeric_limits<std::int32_t>::max() - state.num_tokens)
     throw Error("folio: cannot append " + std::to_string(n) + " tokens to a sequence of " +
                 std::to_string(state.num_tokens) + "; a sequence has at most 2147483647");
+}
+
+/// How many more tokens of a sequence can be demoted: whole units of those before position `limit`, in each group what
+/// it stores of them. Of tokens in a gap nobody knows where they are: they stay.
+[[nodiscard]] inline std::int32_t num_due(DemotionRules const& rules, SequenceState const& state,
+                                          std::int32_t limit) noexcept {
+  std::int32_t due = std::max(0, limit);
+  for (int g = 0; g < rules.num_groups; ++g) {
+    if (!rules.demotes(g)) continue;
+    BlockList const& list = state.lists[g];
+    DemotedTokens const demoted = rules.tokens(state.num_demoted, g);
+    std::int32_t stored = list.num_stored_before(limit, state.num_tokens, demoted);
+    if (stored < 0) stored = list.num_stored_before(list.gap_begin, state.num_tokens, demoted);
+    due = std::min(due, std::max(0, stored - rules.sinks));
+  }
+  return due / rules.unit * rules.unit;
 }
 
 namespace detail {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/block.hpp>
+#include <folio/detail/demotion_rules.hpp>
 #include <folio/model.hpp>
 #include <folio/prefix/leases.hpp>
 #include <limits>
@@ -32,18 +33,6 @@ class BlockCopier {
 struct NoCopies final : BlockCopier {
   void prepare(int) override {}
   void copy(int, BlockId, BlockId) noexcept override {}
-};
-
-/// Of the tokens of a sequence, those that a group's second list has: `num_tokens` after the first `sinks`. None where
-/// a group does not demote.
-struct DemotedTokens {
-  std::int32_t sinks = 0, num_tokens = 0;
-
-  /// How many of the first `position` tokens of a sequence are demoted, of a position that is not in a gap.
-  [[nodiscard]] std::int32_t num_before(std::int32_t position) const noexcept {
-    std::int32_t const after_sinks = position > sinks ? position - sinks : 0;
-    return after_sinks < num_tokens ? after_sinks : num_tokens;
-  }
 };
 
 /// What one sequence holds in one list of a layer group: which of its tokens, in which blocks. Stored tokens are

@@ -37,13 +37,11 @@ class SequenceStore {
   /// sees. `demotion`: which lists are second ones; none, if it has no groups.
   SequenceStore(std::vector<GroupShape> shapes, std::span<std::int64_t const> num_blocks, BlockCopier& copier,
                 std::int32_t slack = 0, DemotionRules const& demotion = {})
-      : pools_(std::move(shapes), num_blocks), copier_(copier), slack_(slack), demotion_(demotion) {
-    if (demotion_.num_groups == 0) demotion_.num_groups = num_lists();
-  }
+      : pools_(std::move(shapes), num_blocks, demotion), copier_(copier), slack_(slack) {}
 
-  [[nodiscard]] int num_groups() const noexcept { return demotion_.num_groups; }
+  [[nodiscard]] int num_groups() const noexcept { return pools_.num_groups(); }
   [[nodiscard]] int num_lists() const noexcept { return pools_.size(); }
-  [[nodiscard]] DemotionRules const& demotion() const noexcept { return demotion_; }
+  [[nodiscard]] DemotionRules const& demotion() const noexcept { return pools_.demotion(); }
   [[nodiscard]] BlockPool const& pool(int list) const { return pools_[list]; }
   [[nodiscard]] BlockPool& pool(int list) { return pools_[list]; }
   [[nodiscard]] GroupPools& pools() noexcept { return pools_; }
@@ -146,13 +144,14 @@ class SequenceStore {
   void end_demotion(SequenceState& state, std::int32_t n) noexcept {
     state.num_demoted += n;
     for (int g = 0; g < num_groups(); ++g) {
-      if (!demotion_.demotes(g)) continue;
+      if (!demotion().demotes(g)) continue;
       BlockList& l = list(state, g);
-      take_out(state, g, demotion_.sinks, n);
-      std::int32_t const after = l.num_tokens - demotion_.sinks;  // tokens after what is demoted
-      if (l.gap_begin < demotion_.sinks + state.num_demoted) l.widen_gap(l.gap_begin, state.num_tokens - after);
+      take_out(state, g, demotion().sinks, n);
+      std::int32_t const after = l.num_tokens - demotion().sinks;  // tokens after what is demoted
+      if (l.gap_begin < demotion().sinks + state.num_demoted) l.widen_gap(l.gap_begin, state.num_tokens - after);
       state.num_new_tokens = std::min(state.num_new_tokens, after);
     }
+    state.prefix.demoted(state);
     ++counters_.demotions;
     counters_.demoted_tokens += n;
   }
@@ -183,13 +182,13 @@ class SequenceStore {
   /// Keeps the first n tokens. Throws Error, and changes nothing, as check_truncate does. Cost: O(blocks given up).
   void truncate(SequenceState& state, std::int32_t n) {
     for (int g = 0; g < num_groups(); ++g)
-      check_truncate(state, g, shape(g), n, demotion_.tokens(state, g), demotion_.unit);
+      check_truncate(state, g, shape(g), n, demotion().tokens(state.num_demoted, g), demotion().unit);
     for (int g = 0; g < num_groups(); ++g) {
       BlockList& l = list(state, g);
-      shrink(state, g, l.num_stored_before(n, state.num_tokens, demotion_.tokens(state, g)));
+      shrink(state, g, l.num_stored_before(n, state.num_tokens, demotion().tokens(state.num_demoted, g)));
       if (n <= l.gap_begin) l.close_gap();
     }
-    state.num_demoted = DemotedTokens{demotion_.sinks, state.num_demoted}.num_before(n);
+    state.num_demoted = DemotedTokens{demotion().sinks, state.num_demoted}.num_before(n);
     for (int l = num_groups(); l < num_lists(); ++l) shrink(state, l, state.num_demoted);
     state.num_new_tokens = std::max(0, state.num_new_tokens - (state.num_tokens - n));
     state.num_cached_tokens = std::min(state.num_cached_tokens, n);
@@ -202,21 +201,21 @@ class SequenceStore {
   /// positions. Throws Error, and changes nothing, for tokens that there are not, parts of blocks, and windows. Cost:
   /// O(blocks).
   void cut(SequenceState& state, int g, std::int32_t first, std::int32_t n) {
-    check_cut(state, g, shape(g), first, n, demotion_.sinks_of(g));
+    check_cut(state, g, shape(g), first, n, demotion().sinks_of(g));
     if (n == 0) return;
     BlockList& l = list(state, g);
     take_out(state, g, first, n);
-    l.widen_gap(first + demotion_.tokens(state, g).num_tokens, state.num_tokens - (l.num_tokens - first));
+    l.widen_gap(first + demotion().tokens(state.num_demoted, g).num_tokens, state.num_tokens - (l.num_tokens - first));
     note_gap(state, l);
   }
 
   /// Keeps the first `kept.num_tokens` stored tokens of group `g`, after those that stay were moved there, in their
   /// order. Throws Error, and changes nothing, as check_keep does. Cost: O(blocks).
   void keep(SequenceState& state, int g, KeptTokens const& kept) {
-    check_keep(state, g, shape(g), pool(g), kept, demotion_.sinks_of(g));
+    check_keep(state, g, shape(g), pool(g), kept, demotion().sinks_of(g));
     BlockList& l = list(state, g);
     if (kept.num_tokens == l.num_tokens) return;
-    l.widen_gap(kept.num_first + demotion_.tokens(state, g).num_tokens, state.num_tokens - kept.num_last);
+    l.widen_gap(kept.num_first + demotion().tokens(state.num_demoted, g).num_tokens, state.num_tokens - kept.num_last);
     shrink(state, g, kept.num_tokens);
     state.note_change(g, 0);  // what is in its blocks is another token
     note_gap(state, l);
@@ -391,7 +390,6 @@ class SequenceStore {
   BlockCopier& copier_;
   BlockReclaimer* reclaimer_ = nullptr;
   std::int32_t slack_;
-  DemotionRules demotion_;
   SequenceStates states_;
   std::array<std::int64_t, max_groups> reserved_{};
   SequenceCounters counters_;

@@ -41,7 +41,7 @@ class DemotionOperations {
   /// How many tokens demote() would demote: whole units of those that are accepted and have left the recent window.
   [[nodiscard]] std::int32_t num_due(Sequence const& sequence, std::int32_t num_accepted = all_tokens) const {
     SequenceState const& state = sequence.state();
-    return rules().num_due(state, std::min(num_accepted, state.num_tokens - recent_window()));
+    return folio::num_due(rules(), state, std::min(num_accepted, state.num_tokens - recent_window()));
   }
 
   /// Demotes what is due, once for good, in all layers without a window. `num_accepted`: tokens from there on may yet

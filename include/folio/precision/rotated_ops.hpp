@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Append, attend and gather over sequences in a basis of their own: the operations of ops/, with the rows rotated before
-// and after. Host only.
+// Append, attend and gather over sequences in a basis of their own: the operations of ops/, with the rows rotated
+// before and after. Host only.
 
 #include <algorithm>
 #include <cstddef>

@@ -36,6 +36,8 @@ class PrefixHolder {
   /// Of what it leases the sequence has only so many tokens left; `with_part`: and of the unit in which they end its
   /// part.
   virtual void shorten(PrefixLease& lease, std::int32_t num_tokens, bool with_part) noexcept = 0;
+  /// The sequence has demoted tokens: what it leases of them is kept as it has them now.
+  virtual void demoted(PrefixLease const& lease, SequenceState& state) noexcept = 0;
   virtual void unpin(std::int32_t node, std::int64_t epoch) noexcept = 0;
 
  protected:
@@ -84,8 +86,12 @@ class PrefixLease {
   }
   ~PrefixLease() { release_lease(); }
 
-  /// Whether it is of an index.
-  [[nodiscard]] bool is_bound() const noexcept { return holder_ != nullptr; }
+  /// Makes it of an index, and of nothing in it yet, where it is of none.
+  void bind(PrefixHolder& of, std::int64_t at_epoch) noexcept {
+    if (holder_ != nullptr) return;
+    holder_ = &of;
+    epoch = at_epoch;
+  }
 
   void release_lease() noexcept {
     if (holder_ != nullptr) holder_->release_lease(*this);
@@ -104,6 +110,9 @@ class PrefixLease {
   }
   void shorten(std::int32_t length, bool with_part = true) noexcept {
     if (holder_ != nullptr) holder_->shorten(*this, length, with_part);
+  }
+  void demoted(SequenceState& state) const noexcept {
+    if (holder_ != nullptr) holder_->demoted(*this, state);
   }
 
   // The index's own.

@@ -35,10 +35,9 @@ namespace folio {
 /// a prefix can be taken where the window before its end is there, and blocks that can be taken no more are given back.
 ///
 /// Host only, not thread-safe: one owner thread. Looking up allocates nothing and changes nothing. Every operation
-/// happens whole, or throws std::bad_alloc and nothing has changed that anybody could see: what may fail comes first.
-/// Everything is iterative. Cost: looking up compares each symbol once, and finds one child for each node on the way;
-/// inserting copies the new symbols and block ids and visits the nodes on the way, as releasing does; an eviction is
-/// O(log leaves).
+/// happens whole, or throws std::bad_alloc and changes nothing that anybody could see. Cost: looking up compares each
+/// symbol once, and finds one child for each node on the way; inserting copies the new symbols and block ids and visits
+/// the nodes on the way, as releasing does; an eviction is O(log leaves).
 template <EvictionPolicy Eviction = LruEviction, EventSink Sink = NoEvents>
 class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   using Evictions = PrefixEvictions<Eviction, Sink>;
@@ -53,7 +52,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   explicit PrefixIndex(GroupPools& pools, std::vector<std::int64_t> const& block_bytes, Eviction eviction = Eviction(),
                        Sink sink = Sink(), ChildHash hash = ChildHash())
       : pools_(pools),
-        nodes_(pools.block_sizes(), block_bytes, hash),
+        nodes_(pools.block_sizes(), block_bytes, hash, pools.num_groups()),
         blocks_(nodes_, pools_, counters_),
         evictions_(nodes_, blocks_, counters_, std::move(eviction), std::move(sink)),
         self_(std::make_shared<PrefixHolder*>(static_cast<PrefixHolder*>(this))) {}
@@ -125,7 +124,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
       pending->symbols.assign(prompt.symbols.begin(), prompt.symbols.end());
       pending->scope = prompt.scope;
     }
-    bind(state.prefix);
+    state.prefix.bind(*this, epoch());
     if (node != no_node) blocks_.fill_lists(node, match.num_tokens, state);
     evictions_.move(state.prefix, node);
     state.prefix.num_tokens = match.num_tokens;
@@ -133,20 +132,23 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   }
 
   /// Keeps the whole units among the first tokens of a sequence, up to one that a group stores no more. They are
-  /// written, and `symbols` names them. What the index has already is shared: the sequence gives its own blocks back.
-  /// Returns how many tokens of the sequence are in the index now; 0 for a sequence from before the last `clear`.
+  /// written, and `symbols` names them. What the index has already is shared: the sequence gives its own blocks back;
+  /// what of it the sequence has demoted is demoted in the index. Returns how many tokens of the sequence are in the
+  /// index now; 0 for a sequence from before the last `clear`.
   std::int32_t insert(SequenceState& state, std::int32_t scope, std::span<std::int32_t const> symbols) {
     symbols = symbols.first(std::min(symbols.size(), static_cast<std::size_t>(state.num_exact_tokens(pools_.size()))));
     std::int32_t const wanted = nodes_.whole_units(static_cast<std::int32_t>(symbols.size()));
-    bind(state.prefix);
+    state.prefix.bind(*this, epoch());
     if (wanted == 0 || state.prefix.epoch != epoch()) return 0;
     constexpr std::int64_t most_new = 4;  // a root, the upper parts of two, a leaf
     evictions_.reserve_nodes(most_new);
     if constexpr (policy_learns && Evictions::policy_wants_keys)
       served_keys_.reserve(static_cast<std::size_t>(wanted / unit()));
     std::int32_t const root = nodes_.tree.root_of(scope);
-    PrefixMatch const match = find(scope, symbols.first(static_cast<std::size_t>(wanted)), wanted);
-    std::int32_t const insertable = blocks_.insertable_end(state, match.num_symbols, wanted);
+    PrefixMatch match = find(scope, symbols.first(static_cast<std::size_t>(wanted)), wanted);
+    std::int32_t const insertable = blocks_.insertable_end(match, state, wanted);
+    if (insertable < nodes_.whole_units(match.num_symbols))  // the rest cannot be kept as the sequence has it
+      match = find(scope, symbols.first(static_cast<std::size_t>(insertable)), insertable);
     bool const is_new = insertable > match.num_symbols;
     std::int32_t const end = is_new ? insertable : nodes_.whole_units(match.num_symbols);
     std::int32_t last = root;
@@ -189,9 +191,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     return {self_, node, epoch()};
   }
 
-  /// How long the whole units among tokens [begin, end) of a found prefix are worth keeping, from here on: of a system
-  /// prompt and what follows it, say. Throws Error for a priority that is not from 0 to 100, or where the prefix was
-  /// not found so far. Cost: O(nodes on the way).
+  /// PrefixEvictions::retain: how long tokens [begin, end) of a found prefix are worth keeping.
   void retain(PrefixMatch const& match, std::int32_t begin, std::int32_t end, Retention const& retention) {
     evictions_.retain(match, begin, end, retention);
   }
@@ -209,18 +209,18 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     if constexpr (hears<Sink>(PrefixEvents::cleared)) evictions_.sink.cleared(event);
   }
 
-  /// Tells `sink` all that is in the index, as events that stand for all before: it ends with the number of the last
-  /// event so far. For those who came late, or whom an event did not reach. Cost: O(symbols in the index).
+  /// Tells `sink` all that is in the index, as events that stand for all before: up to the number of the last event so
+  /// far. For those who came late, or whom an event did not reach. Cost: O(symbols in the index).
   template <EventSink S>
   void tell(S& sink) const {
     nodes_.tell(sink, evictions_.last_event());
   }
 
   // What the pools' owner calls.
-  bool reclaim(int group, BlockId shared) noexcept override {
+  bool reclaim(int list, BlockId shared) noexcept override {
     if (evict_unit()) return true;
-    if (!evicts || pools_.shape(group).window == 0) return false;
-    return blocks_.drop_leased(group, null_block) || (shared != null_block && blocks_.drop_leased(group, shared));
+    if (!evicts || pools_.shape(list).window == 0) return false;
+    return blocks_.drop_leased(list, null_block) || (shared != null_block && blocks_.drop_leased(list, shared));
   }
 
  private:
@@ -230,16 +230,8 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   [[nodiscard]] Node& at(std::int32_t node) { return nodes_.at(node); }
   [[nodiscard]] Node const& at(std::int32_t node) const { return nodes_.at(node); }
   [[nodiscard]] static bool is_root(Node const& node) { return PrefixNodes<>::is_root(node); }
-  void bind(PrefixLease& lease) noexcept {
-    if (lease.is_bound()) return;
-    PrefixLease bound = this->lease();
-    bound.tenant = lease.tenant;
-    bound.retention = lease.retention;
-    lease = std::move(bound);
-  }
 
   // What leases and pins call.
-
   void copied(PrefixLease& copy) noexcept override { evictions_.hold(evictions_.node_of(copy), &Node::leases, 1); }
 
   void release_lease(PrefixLease& lease) noexcept override {
@@ -296,7 +288,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     if (lease.pending != nullptr) count_use(lease, *std::exchange(lease.pending, nullptr), num_cached_tokens);
     if (!leases_part(lease)) return;
     std::int32_t const whole = nodes_.whole_units(lease.num_tokens);
-    for (int g = 0; g < pools_.size(); ++g)  // whether it has whole blocks of the part
+    for (int g = 0; g < pools_.num_groups(); ++g)  // whether it has whole blocks of the part
       if (lease.num_tokens / nodes_.block_size(g) * nodes_.block_size(g) > whole) return;
     evictions_.move(lease, nodes_.tree.above(lease.node, whole));
   }
@@ -313,6 +305,11 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     } catch (std::bad_alloc const&) {  // it leases more than it must, until it is truncated another time
     }
     evictions_.move(lease, node);
+  }
+
+  void demoted(PrefixLease const& lease, SequenceState& state) noexcept override {
+    std::int32_t const node = evictions_.node_of(lease);
+    if (node != no_node) blocks_.upgrade({node, nodes_.whole_units(std::min(lease.num_tokens, at(node).end()))}, state);
   }
 
   /// The request that was looked up is served from now on, unless a fork of its sequence is already. What it found ends
@@ -339,8 +336,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     return match;
   }
 
-  /// A leaf that is to hang below `parent`, for symbols [begin, symbols.size()), with the sequence's blocks, and memory
-  /// to join it with what is above. A node was reserved. May throw std::bad_alloc; nothing has changed then.
+  /// PrefixBlocks::new_leaf for a sequence, and memory to join it with what is above.
   [[nodiscard]] std::int32_t make_leaf(std::int32_t parent, SequenceState const& state,
                                        std::span<std::int32_t const> symbols, std::int32_t begin) {
     Node& leaf = blocks_.new_leaf(parent, state, symbols, begin, Evictions::keeps_keys);

@@ -267,10 +267,10 @@ class PrefixEvictions {
   /// Lets go of a leaf's blocks after the first `end` tokens of its prefix. Where a group with a window lost some, or
   /// the node `has_become` a leaf, blocks that only led there go as well.
   void trim(Node& leaf, std::int32_t end, bool has_become) noexcept {
-    for (int g = 0; g < nodes_.num_groups(); ++g)
-      if ((blocks_.drop_blocks(leaf, g, end / nodes_.block_size(g)) || has_become) && blocks_.shape(g).window != 0 &&
+    for (int l = 0; l < nodes_.num_lists(); ++l)
+      if ((blocks_.drop_blocks(leaf, l, end / nodes_.block_size(l)) || has_become) && blocks_.shape(l).window != 0 &&
           end > leaf.begin && leaf.pins == 0)
-        blocks_.drop_unreachable(leaf, g);
+        blocks_.drop_unreachable(leaf, l);
   }
 
   /// Takes an empty leaf off the tree, and what hangs on it alone: a parent that has become a leaf ends with a whole

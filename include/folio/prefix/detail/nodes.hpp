@@ -25,7 +25,9 @@ namespace folio {
 struct PrefixPayload : EvictionEntry {
   std::int32_t leases = 0, pins = 0;  // on this node, and on those below
   bool queued = false;
-  std::vector<BlockId> blocks[max_groups];
+  /// By list. Where a group demotes, a unit has its blocks in the list that the node with its last token says: in the
+  /// second one where that has the unit's last block. What else there is of it belongs to other nodes below.
+  std::vector<BlockId> blocks[max_lists];
   std::vector<std::uint64_t> keys;  // of the units that end in the edge; empty where nobody wants them
 
   [[nodiscard]] bool held() const { return leases > 0 || pins > 0; }
@@ -33,7 +35,7 @@ struct PrefixPayload : EvictionEntry {
 using PrefixNode = RadixNode<PrefixPayload>;
 
 /// Nodes that split and join with their blocks. A unit is the smallest number of tokens that fills whole blocks in
-/// every layer group; leaves end with a whole unit. A template, as PrefixBlocks, for the compiler: caches that keep no
+/// every list; leaves end with a whole unit. A template, as PrefixBlocks, for the compiler: caches that keep no
 /// prefixes do not pay for them.
 template <class Payload = PrefixPayload>
 class PrefixNodes {
@@ -42,10 +44,13 @@ class PrefixNodes {
   using Node = RadixNode<Payload>;
   static constexpr std::int32_t no_node = Tree::no_node;
 
-  PrefixNodes(std::vector<std::int32_t> block_sizes, std::vector<std::int64_t> const& block_bytes, ChildHash hash)
+  /// Sizes by list; the first `num_groups` are the groups' own.
+  PrefixNodes(std::vector<std::int32_t> block_sizes, std::vector<std::int64_t> const& block_bytes, ChildHash hash,
+              int num_groups)
       : tree(hash), block_sizes_(std::move(block_sizes)) {
     for (std::int32_t const size : block_sizes_) unit_ = std::lcm(unit_, size);
-    for (std::size_t g = 0; g < block_sizes_.size(); ++g) unit_bytes_ += unit_ / block_sizes_[g] * block_bytes[g];
+    for (std::size_t g = 0; g < static_cast<std::size_t>(num_groups); ++g)
+      unit_bytes_ += unit_ / block_sizes_[g] * block_bytes[g];
   }
 
   /// How the nodes hang together. What changes edges goes by the functions below, so that blocks go with them.
@@ -56,19 +61,19 @@ class PrefixNodes {
   [[nodiscard]] static bool is_root(Node const& node) { return Tree::is_root(node); }
   [[nodiscard]] std::int32_t unit() const noexcept { return unit_; }
   [[nodiscard]] std::int32_t whole_units(std::int32_t num_tokens) const noexcept { return num_tokens / unit_ * unit_; }
-  /// Of the blocks of a unit, in all groups.
+  /// Of the blocks of a unit, in all groups, of which nothing is demoted.
   [[nodiscard]] std::int64_t unit_bytes() const noexcept { return unit_bytes_; }
-  [[nodiscard]] int num_groups() const noexcept { return static_cast<int>(block_sizes_.size()); }
-  [[nodiscard]] std::int32_t block_size(int g) const { return block_sizes_[static_cast<std::size_t>(g)]; }
+  [[nodiscard]] int num_lists() const noexcept { return static_cast<int>(block_sizes_.size()); }
+  [[nodiscard]] std::int32_t block_size(int l) const { return block_sizes_[static_cast<std::size_t>(l)]; }
 
   /// The upper part of a node that is to be split after the first `position` symbols of its path, inside its edge. Not
   /// linked yet; a node was reserved. May throw std::bad_alloc; nothing has changed then.
   [[nodiscard]] Node& upper_part(Node const& tail, std::int32_t position) {
     Node& head = tree.upper_part(tail, position);
     try {
-      for (int g = 0; g < num_groups(); ++g)
-        head.blocks[g].assign(tail.blocks[g].begin(),
-                              tail.blocks[g].begin() + (position / block_size(g) - tail.begin / block_size(g)));
+      for (int l = 0; l < num_lists(); ++l)
+        head.blocks[l].assign(tail.blocks[l].begin(),
+                              tail.blocks[l].begin() + (position / block_size(l) - tail.begin / block_size(l)));
       if (!tail.keys.empty())
         head.keys.assign(tail.keys.begin(), tail.keys.begin() + (position / unit_ - tail.begin / unit_));
     } catch (...) {
@@ -84,7 +89,7 @@ class PrefixNodes {
     head.leases = tail.leases;
     head.pins = tail.pins;
     tree.split(head, tail);
-    for (int g = 0; g < num_groups(); ++g) drop_first(tail.blocks[g], head.blocks[g].size());
+    for (int l = 0; l < num_lists(); ++l) drop_first(tail.blocks[l], head.blocks[l].size());
     drop_first(tail.keys, head.keys.size());
     measure(head);
     measure(tail);
@@ -115,7 +120,7 @@ class PrefixNodes {
     };
     std::size_t const all = parent.symbols.size() + num_symbols;
     reserve(parent.symbols, all);
-    for (int g = 0; g < num_groups(); ++g) reserve(parent.blocks[g], all / static_cast<std::size_t>(block_size(g)) + 1);
+    for (int l = 0; l < num_lists(); ++l) reserve(parent.blocks[l], all / static_cast<std::size_t>(block_size(l)) + 1);
     if (!node.keys.empty() || !parent.keys.empty()) reserve(parent.keys, all / static_cast<std::size_t>(unit_) + 1);
   }
   /// Whether there is memory for it.
@@ -125,13 +130,13 @@ class PrefixNodes {
     };
     Node const& parent = at(node.parent);
     bool all = fits(parent.symbols, node.symbols) && fits(parent.keys, node.keys);
-    for (int g = 0; g < num_groups(); ++g) all = all && fits(parent.blocks[g], node.blocks[g]);
+    for (int l = 0; l < num_lists(); ++l) all = all && fits(parent.blocks[l], node.blocks[l]);
     return all;
   }
   /// Joins a node with its parent, which has memory for it. The node keeps its index.
   void join_parent(Node& node) noexcept {
     Node& parent = at(node.parent);
-    for (int g = 0; g < num_groups(); ++g) append_to(parent.blocks[g], node.blocks[g]);
+    for (int l = 0; l < num_lists(); ++l) append_to(parent.blocks[l], node.blocks[l]);
     append_to(parent.keys, node.keys);
     tree.join_parent(node);
     measure(node);
@@ -153,12 +158,12 @@ class PrefixNodes {
     return index;
   }
 
-  /// Block i of a group on the way to node `index`, which has it or lies below. `index` becomes the node that has it:
+  /// Block i of a list on the way to node `index`, which has it or lies below. `index` becomes the node that has it:
   /// who asks for earlier and earlier blocks goes the way once.
-  [[nodiscard]] BlockId block_at(std::int32_t& index, int g, std::int32_t i) const {
-    while (at(index).begin / block_size(g) > i) index = at(index).parent;
+  [[nodiscard]] BlockId block_at(std::int32_t& index, int l, std::int32_t i) const {
+    while (at(index).begin / block_size(l) > i) index = at(index).parent;
     Node const& node = at(index);
-    return node.blocks[g][static_cast<std::size_t>(i - node.begin / block_size(g))];
+    return node.blocks[l][static_cast<std::size_t>(i - node.begin / block_size(l))];
   }
 
   /// The key of unit i on the way to `node`; of the unit before the first one, the scope's.
@@ -226,7 +231,7 @@ class PrefixNodes {
     second.swap(first);
   }
 
-  std::vector<std::int32_t> block_sizes_;  // by group
+  std::vector<std::int32_t> block_sizes_;  // by list
   std::int32_t unit_ = 1;                  // the least common multiple
   std::int64_t unit_bytes_ = 0;
 };

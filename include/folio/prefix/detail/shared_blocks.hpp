@@ -8,6 +8,7 @@
 #include <folio/detail/group_pools.hpp>
 #include <folio/detail/sequence_state.hpp>
 #include <folio/prefix/detail/nodes.hpp>
+#include <folio/prefix/detail/unit_lists.hpp>
 #include <folio/prefix/prefix.hpp>
 #include <span>
 #include <utility>
@@ -17,6 +18,11 @@ namespace folio {
 
 /// Blocks of nodes over the pools that they are of. A block that is in a node is marked as cached in its pool, and is
 /// in one node only.
+///
+/// Where groups demote, the demoted units of every path are one interval after the sinks, as those of a sequence are.
+/// So what a sequence inserts, it inserts from the root on: units that it has demoted replace those of the tree that
+/// are not, whoever holds these, and never the other way; where one cannot, its insertion ends. Sequences and the tree
+/// have the same sinks, which are whole units.
 template <class Nodes = PrefixNodes<>>
 class PrefixBlocks {
  public:
@@ -25,7 +31,7 @@ class PrefixBlocks {
 
   /// Of nodes and pools that it does not own; what it evicts and merges is counted in `counters`.
   PrefixBlocks(Nodes& nodes, GroupPools& pools, PrefixCounters& counters)
-      : nodes_(nodes), pools_(pools), counters_(counters) {}
+      : nodes_(nodes), pools_(pools), units_(nodes, pools), counters_(counters) {}
 
   [[nodiscard]] GroupShape const& shape(int g) const { return pools_.shape(g); }
 
@@ -35,10 +41,16 @@ class PrefixBlocks {
     if (num_tokens <= 0) return 0;
     bool has_windows = false;
     for (int g = 0; g < pools_.size(); ++g) has_windows = has_windows || pools_.shape(g).window != 0;
-    for (bool again = has_windows; again && num_tokens > 0;) {
+    for (bool again = has_windows || units_.has_second_lists(); again && num_tokens > 0;) {
       again = false;
       std::int32_t const holder = nodes_.holder_of(node, num_tokens);
-      for (int g = 0; g < pools_.size() && !again; ++g) {
+      if (std::int32_t const whole = nodes_.whole_units(num_tokens);
+          whole < num_tokens && units_.is_demoted(holder, whole)) {  // of a demoted unit nobody has a part
+        num_tokens = whole;
+        again = true;
+        continue;
+      }
+      for (int g = 0; g < pools_.num_groups() && !again; ++g) {
         std::int32_t const fits = usable_in(holder, g, num_tokens);
         again = fits != num_tokens;
         num_tokens = fits;
@@ -79,11 +91,12 @@ class PrefixBlocks {
         std::copy_n(node.blocks[g].begin(), count, list.begin() + static_cast<std::ptrdiff_t>(first));
       }
     }
+    for (int g = 0; g < pools_.size(); ++g) state.lists[g].num_tokens = num_tokens;
+    if (units_.has_second_lists()) units_.part_lists(holder, num_tokens, state);
     for (int g = 0; g < pools_.size(); ++g) {
       GroupShape const& shape = pools_.shape(g);
       std::vector<BlockId>& list = state.lists[g].blocks;
       BlockPool& pool = pools_[g];
-      state.lists[g].num_tokens = num_tokens;
       if (shape.window == 0) {
         pool.retain_live(std::span<BlockId const>(list));
         continue;
@@ -112,9 +125,15 @@ class PrefixBlocks {
       leaf.begin = begin;
       leaf.symbols.assign(symbols.begin() + begin, symbols.end());
       leaf.first_symbol = leaf.symbols.front();
-      for (int g = 0; g < pools_.size(); ++g)
-        leaf.blocks[g].assign(state.lists[g].blocks.begin() + begin / block_size(g),
-                              state.lists[g].blocks.begin() + leaf.end() / block_size(g));
+      for (int l = 0; l < pools_.size(); ++l) {
+        std::int32_t const first = begin / block_size(l), last = leaf.end() / block_size(l);
+        if (units_.has_second_lists()) {
+          leaf.blocks[l].reserve(static_cast<std::size_t>(last - first));
+          for (std::int32_t i = first; i < last; ++i) leaf.blocks[l].push_back(units_.block_of(state, l, i));
+        } else {
+          leaf.blocks[l].assign(state.lists[l].blocks.begin() + first, state.lists[l].blocks.begin() + last);
+        }
+      }
       nodes_.measure(leaf);
       if (with_keys) leaf.keys.resize(static_cast<std::size_t>(leaf.units));
     } catch (...) {
@@ -131,15 +150,44 @@ class PrefixBlocks {
   }
 
   /// Where tree and sequence have the same whole blocks twice, the sequence takes the tree's; where the tree has none,
-  /// out of a window, it takes the sequence's.
+  /// out of a window, it takes the sequence's. What the sequence has demoted, and the tree not yet, the tree takes.
   void share(PrefixMatch const& match, SequenceState& state) noexcept {
+    bool const has_parts = units_.has_second_lists();
+    if (has_parts) upgrade(match, state);
     for (std::int32_t index = match.node; index != no_node && !is_root(at(index)); index = at(index).parent) {
       Node& node = at(index);
       std::int32_t const end = std::min(node.end(), match.num_symbols);
-      for (int g = 0; g < pools_.size(); ++g) {
-        std::int32_t const first = node.begin / block_size(g);
-        for (std::int32_t i = first; i < end / block_size(g); ++i)
-          share_block(node, g, node.blocks[g][static_cast<std::size_t>(i - first)], state, static_cast<std::size_t>(i));
+      for (int l = 0; l < pools_.size(); ++l) {
+        std::int32_t const first = node.begin / block_size(l);
+        for (std::int32_t i = first; i < end / block_size(l); ++i)
+          if (std::int32_t const at = has_parts ? units_.index_of(state, l, i) : i; at >= 0)
+            share_block(node, l, i, node.blocks[l][static_cast<std::size_t>(i - first)], state,
+                        static_cast<std::size_t>(at));
+      }
+    }
+  }
+  /// Whole units of a prefix that a sequence has demoted, and the tree not yet, are demoted in the tree from now on:
+  /// those up to one of which another prefix has a block.
+  void upgrade(PrefixMatch const& match, SequenceState& state) noexcept {
+    if (state.num_demoted == 0 || match.node == no_node) return;
+    std::int32_t const whole = nodes_.whole_units(match.num_symbols), sinks = pools_.demotion().sinks;
+    std::int32_t const begin = units_.demoted_end(match.node, whole);
+    std::int32_t const end = upgradable_end(state, begin, std::min(whole, sinks + state.num_demoted));
+    for (std::int32_t index = match.node; !is_root(at(index)) && at(index).end() > begin; index = at(index).parent) {
+      Node& node = at(index);
+      // Of a unit that ends below, other nodes may have the rest as it was.
+      std::int32_t const own_end = std::min(end, nodes_.whole_units(node.end()));
+      for (int l = 0; l < pools_.size(); ++l) {
+        bool const is_second = l >= pools_.num_groups();
+        if (!is_second && !pools_.demotion().demotes(l)) continue;
+        std::int32_t const first = node.begin / block_size(l), last = std::min(is_second ? end : own_end, node.end());
+        for (std::int32_t i = std::max(first, begin / block_size(l)); i < last / block_size(l); ++i) {
+          BlockId& block = node.blocks[l][static_cast<std::size_t>(i - first)];
+          if (is_second && block == null_block)
+            keep_block(node, l, block = units_.block_of(state, l, i));
+          else if (!is_second && block != null_block)
+            pools_[l].uncache(std::exchange(block, null_block));
+        }
       }
     }
   }
@@ -155,13 +203,24 @@ class PrefixBlocks {
         if (block != null_block) pools_[g].protect(block, is_protected(node, g));
   }
 
-  /// How far from `begin` on a sequence's blocks can be inserted: a block is in the tree once, so not from a block on
-  /// that another prefix has.
-  [[nodiscard]] std::int32_t insertable_end(SequenceState const& state, std::int32_t begin, std::int32_t end) const {
-    for (int g = 0; g < pools_.size(); ++g)
-      for (std::int32_t i = begin / block_size(g); i < end / block_size(g); ++i) {
-        BlockId const block = state.lists[g].blocks[static_cast<std::size_t>(i)];
-        if (block != null_block && pools_[g].is_cached(block)) end = i * block_size(g) / nodes_.unit() * nodes_.unit();
+  /// How far from where `match` ends on a sequence's blocks can be inserted: a block is in the tree once, so not from a
+  /// block on that another prefix has. Less than what was matched, where the tree cannot take what is demoted of that.
+  [[nodiscard]] std::int32_t insertable_end(PrefixMatch const& match, SequenceState const& state,
+                                            std::int32_t end) const {
+    bool const has_parts = units_.has_second_lists();
+    if (has_parts && match.node != no_node) {
+      std::int32_t const whole = nodes_.whole_units(match.num_symbols);
+      std::int32_t const demoted = std::min(whole, pools_.demotion().sinks + state.num_demoted);
+      std::int32_t const begin = units_.demoted_end(match.node, whole);
+      if (std::int32_t const most = upgradable_end(state, begin, demoted); begin < demoted && most < demoted)
+        return most;
+      if (lacks_part(match, state)) return whole;
+    }
+    for (int l = 0; l < pools_.size(); ++l)
+      for (std::int32_t i = match.num_symbols / block_size(l); i < end / block_size(l); ++i) {
+        BlockId const block =
+            has_parts ? units_.block_of(state, l, i) : state.lists[l].blocks[static_cast<std::size_t>(i)];
+        if (block != null_block && pools_[l].is_cached(block)) end = i * block_size(l) / nodes_.unit() * nodes_.unit();
       }
     return end;
   }
@@ -223,6 +282,30 @@ class PrefixBlocks {
   }
 
  private:
+  /// Where the first of a sequence's demoted units between two tokens begins of which another prefix has a block.
+  [[nodiscard]] std::int32_t upgradable_end(SequenceState const& state, std::int32_t begin,
+                                            std::int32_t end) const noexcept {
+    for (int l = pools_.num_groups(); l < pools_.size(); ++l)
+      for (std::int32_t i = begin / block_size(l); i < end / block_size(l); ++i)
+        if (pools_[l].is_cached(units_.block_of(state, l, i))) end = nodes_.whole_units(i * block_size(l));
+    return end;
+  }
+  /// Whether the tree has not all blocks of the part of a unit with which `match` ends, as the sequence has them, and
+  /// cannot take one.
+  [[nodiscard]] bool lacks_part(PrefixMatch const& match, SequenceState const& state) const {
+    std::int32_t const whole = nodes_.whole_units(match.num_symbols);
+    for (int l = 0; l < pools_.size(); ++l) {
+      if (pools_.shape(l).window != 0) continue;
+      std::int32_t index = match.node;
+      for (std::int32_t i = match.num_symbols / block_size(l) - 1; i >= whole / block_size(l); --i) {
+        BlockId const block = units_.block_of(state, l, i);
+        if (nodes_.block_at(index, l, i) == null_block && block != null_block && pools_[l].is_cached(block))
+          return true;
+      }
+    }
+    return false;
+  }
+
   [[nodiscard]] static bool all_null(BlockId const* blocks, std::int32_t count) {
     std::int32_t any = 0;
     for (std::int32_t i = 0; i < count; ++i) any |= to_int(blocks[i]);  // without a branch, so that it is vectorized
@@ -240,21 +323,28 @@ class PrefixBlocks {
     return i * block_size(g);
   }
 
-  void share_block(Node const& node, int g, BlockId& of_tree, SequenceState& state, std::size_t i) noexcept {
-    BlockPool& pool = pools_[g];
-    BlockId& of_sequence = state.lists[g].blocks[i];
+  /// Block i of a prefix, which a node and, in place `at`, a sequence may have.
+  void share_block(Node const& node, int l, std::int32_t i, BlockId& of_tree, SequenceState& state,
+                   std::size_t at) noexcept {
+    BlockPool& pool = pools_[l];
+    BlockId& of_sequence = state.lists[l].blocks[at];
     if (of_tree == of_sequence || of_sequence == null_block) return;
     if (of_tree == null_block) {
       if (pool.is_cached(of_sequence)) return;  // it is another prefix's
-      of_tree = of_sequence;
-      pool.cache_live(of_tree);
-      pool.protect(of_tree, is_protected(node, g));
+      bool const unit_is_whole = i * block_size(l) < nodes_.whole_units(node.end());
+      if (unit_is_whole && pools_.shape(l).window == 0) return;  // the tree has it in another list, and keeps that
+      keep_block(node, l, of_tree = of_sequence);
       return;
     }
     pool.retain_live(of_tree);
     pool.release_live(std::exchange(of_sequence, of_tree));
-    state.note_change(g, i);
+    state.note_change(l, at);
     ++counters_.merged_blocks;
+  }
+  /// A sequence's block is in a node from now on.
+  void keep_block(Node const& node, int l, BlockId block) noexcept {
+    pools_[l].cache_live(block);
+    pools_[l].protect(block, is_protected(node, l));
   }
 
   bool drop_block(int g, BlockId block) noexcept {
@@ -271,6 +361,7 @@ class PrefixBlocks {
 
   Nodes& nodes_;
   GroupPools& pools_;
+  UnitLists<Nodes> units_;
   PrefixCounters& counters_;
   std::size_t next_to_search_ = 0;
 };

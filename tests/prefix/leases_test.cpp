@@ -464,7 +464,7 @@ TEST_CASE("a batch is stale when a window gave a block back, a sequence was cut,
   KvCache<Model<small>, BlockSize<16>> plain({.num_blocks = {40}});
   Sequence long_one = plain.create(100);
   auto const whole = plain.batch({&long_one});
-  long_one.erase(16, 32);
+  long_one.cut(16, 32);
   CHECK(whole.is_stale());
 }
 

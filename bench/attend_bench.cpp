@@ -5,7 +5,8 @@
 // Decode. Baseline: F16, run in turn with each format, iteration by iteration; `speedup_over_f16` is the ratio of the
 // medians. Limit: a step reads every key and value once; `read_bandwidth_fraction` is the share of what the same
 // threads reach when they only read, measured before and after each benchmark. Another baseline is the same mathematics
-// over contiguous f32 arrays by raw pointers, one plain loop that the compiler vectorizes. Each iteration takes the
+// over contiguous f32 arrays by raw pointers, one plain loop that the compiler vectorizes. A cache that demotes runs in
+// turn with one that stores all in the smaller format, too: `ratio_to_plain`. Each iteration takes the
 // next layer, and the layers together are larger than the caches. Prefill. Limit: multiplications; `peak_fraction` is
 // the share of the threads' fused multiply-adds in the widest registers that the kernels use, measured in the same run,
 // of the operations that causal attention needs.
@@ -14,7 +15,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <folio/eviction/lru.hpp>
 #include <folio/ops/demote.hpp>
+#include <folio/precision/demote.hpp>
+#include <folio/precision/mixed_ops.hpp>
 #include <folio/quantizer/two_sided_tile.hpp>
 #include <limits>
 #include <optional>
@@ -127,10 +131,17 @@ class Steps {
     batch_.emplace(cache_.batch(last));
   }
 
+  /// Plans the step, once for all layers.
+  void plan() { plan_.emplace(ops::plan_attention(batch_->view(), query_heads, {}, {&threads(), &workspace_})); }
+
   /// One step; returns its seconds.
   double run() {
     auto const start = Clock::now();
-    ops::attend(batch_->view(), layer_, AttentionIo{q_.data(), query_heads, out_.data()}, {}, {.threads = &threads()});
+    AttentionIo const io{q_.data(), query_heads, out_.data()};
+    if (plan_.has_value())
+      ops::attend(*plan_, layer_, io);
+    else
+      ops::attend(batch_->view(), layer_, io, {}, {.threads = &threads()});
     benchmark::DoNotOptimize(out_.data());
     double const seconds = seconds_since(start);
     layer_ = (layer_ + 1) % layers_;
@@ -158,6 +169,8 @@ class Steps {
   std::int64_t step_bytes_;
   std::vector<float> q_, out_;
   std::vector<Sequence> sequences_;
+  AttentionWorkspace workspace_;
+  std::optional<AttentionPlan> plan_;
   std::optional<std::remove_cvref_t<decltype(std::declval<Cache&>().batch(std::vector<BatchItem>{}))>> batch_;
 };
 
@@ -190,6 +203,81 @@ template <class KeyQuantizer, class ValueQuantizer>
 void decode(benchmark::State& state, std::int32_t num_sequences, std::int32_t context) {
   Steps<KeyQuantizer, ValueQuantizer> steps(num_sequences, context, 1);
   run_beside_f16(state, num_sequences, context, steps.step_bytes(), [&] { return steps.run(); });
+}
+
+/// A decode step over sinks and newest tokens in f16 and all others demoted, of a request that found its prompt as a
+/// prefix.
+template <class Quantizer>
+class MixedSteps {
+ public:
+  MixedSteps(std::int32_t context, std::int32_t sinks, std::int32_t recent_window)
+      : layers_(layers_to_fill(stored_bytes_per_token<Quantizer>(), context)),
+        cache_(CacheConfig{
+            .num_blocks = {blocks_for(context, 16) + 8},
+            .layers = layers_,
+            .demotion = {.sinks = sinks, .recent_window = recent_window, .num_blocks = {blocks_for(context, 16)}}}),
+        q_(random_floats(query_heads * dim)),
+        out_(q_.size()) {
+    std::vector<std::int32_t> const prompt(to_size(context));
+    {
+      Sequence first = cache_.create(context);
+      auto const batch = cache_.batch({&first});
+      float const* const rows = token_rows(context).data();
+      for (std::int32_t layer = 0; layer < layers_; ++layer) ops::append(batch.view(), layer, rows, rows, &threads());
+      cache_.demote(first, Cache::all_tokens, &threads());
+      cache_.insert(first, prompt);
+    }
+    sequence_ = cache_.create(Prefix(prompt));
+    num_found_ = sequence_.num_tokens();
+    sequence_.extend(context - num_found_);
+    batch_.emplace(cache_.batch({{&sequence_, 1}}));
+    float const* const last = token_rows(context).data() + std::int64_t{context - 1} * row_floats;
+    for (std::int32_t layer = 0; layer < layers_; ++layer) ops::append(batch_->view(), layer, last, last);
+    plan_.emplace(ops::plan_attention(batch_->view(), query_heads, {}, {&threads(), &workspace_}));
+  }
+
+  double run() {
+    auto const start = Clock::now();
+    ops::attend(*plan_, layer_, AttentionIo{q_.data(), query_heads, out_.data()});
+    benchmark::DoNotOptimize(out_.data());
+    double const seconds = seconds_since(start);
+    layer_ = (layer_ + 1) % layers_;
+    return seconds;
+  }
+  [[nodiscard]] std::int64_t step_bytes() const {
+    std::int64_t const demoted = sequence_.num_demoted_tokens();
+    return demoted * stored_bytes_per_token<Quantizer>() +
+           (sequence_.num_tokens() - demoted) * stored_bytes_per_token<F16>();
+  }
+  [[nodiscard]] std::int32_t num_found() const { return num_found_; }
+  [[nodiscard]] std::int32_t num_demoted() const { return sequence_.num_demoted_tokens(); }
+
+ private:
+  using Cache = KvCache<Model<bench_model>, F16, Demote<Quantizer>, LruEviction>;
+  std::int32_t layers_, layer_ = 0, num_found_ = 0;
+  Cache cache_;
+  std::vector<float> q_, out_;
+  Sequence sequence_;
+  AttentionWorkspace workspace_;
+  std::optional<Batch<typename Cache::View>> batch_;
+  std::optional<ops::MixedAttentionPlan> plan_;
+};
+
+/// In turn with the same step of a cache that stores all in the format of what is demoted, planned as well.
+template <class Quantizer>
+void decode_mixed(benchmark::State& state, std::int32_t context) {
+  MixedSteps<Quantizer> mixed(context, 16, 64);
+  Steps<Quantizer, Quantizer> plain(1, context, 1);
+  plain.plan();
+  std::vector<double> seconds, plain_seconds;
+  run_beside_f16(state, 1, context, mixed.step_bytes(), [&] {
+    plain_seconds.push_back(plain.run());
+    seconds.push_back(mixed.run());
+    return seconds.back();
+  });
+  state.counters["ratio_to_plain"] = median(seconds) / median(plain_seconds);
+  state.counters["found_tokens"] = mixed.num_found();
+  state.counters["demoted_tokens"] = mixed.num_demoted();
 }
 
 /// Whether attend_plainly computes what ops::attend does, over the same keys, which are the values too.
@@ -279,6 +367,7 @@ void add_decode(std::string const& format) {
   add_decode<Int3Rotated>("int3_rotated");
   add_decode<Int2Rotated>("int2_rotated");
   add_decode<TwoSidedTile<2, 128, GridSide::channels>, TwoSidedTile<2, 128, GridSide::tokens>>("int2_two_sided");
+  add(std::string("attend/decode/f16+int4_rotated") + shape + "ctx16384", 40, decode_mixed<Int4Rotated>, 16384);
   add(std::string("attend/prefill/f16") + shape + "tokens512", 20, prefill<F16>, 512);
   add(std::string("attend/prefill/int8") + shape + "tokens512", 20, prefill<Int8PerToken>, 512);
   add(std::string("attend/prefill/int4_rotated") + shape + "tokens512", 20, prefill<Int4Rotated>, 512);

@@ -244,9 +244,9 @@ class Program {
       allowed = allowed && (n <= list.gap_begin || n >= list.gap_end);
       GroupShape const& shape = store_.shape(g);
       std::int32_t const held = list.first_resident_block * shape.block_size;
-      bool const lost = shape.window != 0 && blocks_for(n, shape.block_size) > blocks_for(shape.sinks, shape.block_size) &&
-                        list.first_resident_block > blocks_for(shape.sinks, shape.block_size) &&
-                        shape.window_begin(n) < held;
+      bool const lost =
+          shape.window != 0 && blocks_for(n, shape.block_size) > blocks_for(shape.sinks, shape.block_size) &&
+          list.first_resident_block > blocks_for(shape.sinks, shape.block_size) && shape.window_begin(n) < held;
       allowed = allowed && !lost;
     }
     try {
@@ -306,7 +306,8 @@ class Program {
       expect(static_cast<std::int32_t>(list.blocks.size()) == blocks_for(list.num_tokens, shape.block_size),
              name + " has another number of blocks");
       if (l >= store_.num_groups())
-        expect(list.num_tokens == state.num_demoted && state.num_demoted % unit_ == 0, name + " is not what is demoted");
+        expect(list.num_tokens == state.num_demoted && state.num_demoted % unit_ == 0,
+               name + " is not what is demoted");
       for (std::size_t i = 0; i < positions.size(); ++i) {
         auto const stored = static_cast<std::int32_t>(i);
         if (list.blocks[i / static_cast<std::size_t>(shape.block_size)] == null_block && shape.window != 0) continue;

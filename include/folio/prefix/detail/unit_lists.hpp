@@ -28,11 +28,12 @@ class UnitLists {
     return has_second_lists() &&
            nodes_.block_at(holder, l, (begin + nodes_.unit()) / nodes_.block_size(l) - 1) != null_block;
   }
-  /// Where the demoted units end of the first `end` tokens, whole units, of the path to `holder`. Cost: O(units that are
-  /// not demoted).
+  /// Where the demoted units end of the first `end` tokens, whole units, of the path to `holder`. Cost: O(units that
+  /// are not demoted).
   [[nodiscard]] std::int32_t demoted_end(std::int32_t holder, std::int32_t end) const {
     int const l = pools_.num_groups(), sinks = pools_.demotion().sinks;
-    while (end > sinks && nodes_.block_at(holder, l, end / nodes_.block_size(l) - 1) == null_block) end -= nodes_.unit();
+    while (end > sinks && nodes_.block_at(holder, l, end / nodes_.block_size(l) - 1) == null_block)
+      end -= nodes_.unit();
     return std::max(end, sinks);
   }
 
@@ -60,8 +61,8 @@ class UnitLists {
       if (!rules.demotes(g)) continue;
       BlockList &first = state.lists[g], &second = state.lists[rules.second_list(g)];
       auto const at = [&](BlockList const& list, std::int32_t size, std::int32_t token) {
-        return list.blocks.begin() + std::min(static_cast<std::ptrdiff_t>(list.blocks.size()),
-                                              static_cast<std::ptrdiff_t>(token / size));
+        return list.blocks.begin() +
+               std::min(static_cast<std::ptrdiff_t>(list.blocks.size()), static_cast<std::ptrdiff_t>(token / size));
       };
       std::int32_t const of_first = nodes_.block_size(g), of_second = nodes_.block_size(rules.second_list(g));
       first.blocks.erase(at(first, of_first, rules.sinks), at(first, of_first, rules.sinks + state.num_demoted));

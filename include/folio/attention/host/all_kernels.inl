@@ -49,7 +49,7 @@ template <class C, bool Channels>
   k.shape_scores = shape_scores;
   k.online_softmax = online_softmax;
   k.is_integer = true;
-  k.has_outliers = has_outliers;
+  k.find_outliers = find_outliers;
   k.quantize_queries = quantize_queries<C, false>;
   k.takes_dims = true;
   if (C::needs_shuffle) k.shuffle_bits = C::bits;

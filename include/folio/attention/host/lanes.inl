@@ -167,10 +167,20 @@ struct LargerBits {
     return as<V>(larger(as<Bits>(a), as<Bits>(b)));
   }
 };
+struct AddBits {
+  template <class V>
+  V operator()(V const& a, V const& b) const {
+    using Bits = std::conditional_t<sizeof(V) == 16, FourInts, Ints>;
+    return as<V>(as<Bits>(a) + as<Bits>(b));
+  }
+};
 
 /// The sum, and the largest, of each of four vectors.
 [[nodiscard]] inline FourFloats sums(Floats const& a, Floats const& b, Floats const& c, Floats const& d) {
   return join(a, b, c, d, Add{});
+}
+[[nodiscard]] inline FourInts sums(Ints const (&v)[4]) {
+  return as<FourInts>(join(as<Floats>(v[0]), as<Floats>(v[1]), as<Floats>(v[2]), as<Floats>(v[3]), AddBits{}));
 }
 [[nodiscard]] inline FourFloats largest(Floats const& a, Floats const& b, Floats const& c, Floats const& d) {
   return join(a, b, c, d, Larger{});

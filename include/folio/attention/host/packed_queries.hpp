@@ -43,7 +43,7 @@ class PackedQueries {
       return;
     num_rows_ = 0;  // ready for none, should there be no memory
     quantize_ = kernels.quantize_queries;
-    has_outliers_ = kernels.has_outliers;
+    find_outliers_ = kernels.find_outliers;
     change_basis_ = kernels.change_basis;
     for_each_tile_ = kernels.has_channels;
     dims_ = dims;
@@ -65,17 +65,19 @@ class PackedQueries {
 
   /// Rows [i, i + count): queries of the model's basis, one after the other.
   void set_rows(std::int32_t i, std::int32_t count, float const* q) {
+    if (stride_ == dim_) {
+      std::copy_n(q, to_size(count) * to_size(dim_), row(i));
+      return;
+    }
     for (std::int32_t r = 0; r < count; ++r)
       std::fill(std::copy_n(q + std::int64_t{r} * dim_, dim_, row(i + r)), row(i + r) + stride_, 0.0F);
   }
   /// Rotates the rows, which were set, to the keys' basis. An outlier is spread by that: all elements are large then,
   /// and their integers have no place for what the others differ by.
   void rotate(Basis basis) {
-    for (std::int32_t i = 0; i < num_rows_; ++i) {
-      if (columns_ != 0 && has_outliers_(row(i), stride_))
-        given_[to_size(i / attention::block_rows)] |= static_cast<std::uint8_t>(1U << (i % attention::block_rows));
-      change_basis_(basis, row(i), dim_, dim_);
-    }
+    for (std::int32_t i = 0; columns_ != 0 && i < rows_; i += attention::block_rows)
+      given_[to_size(i / attention::block_rows)] = static_cast<std::uint8_t>(find_outliers_(row(i), stride_));
+    for (std::int32_t i = 0; i < num_rows_; ++i) change_basis_(basis, row(i), dim_, dim_);
   }
 
   /// Whether all rows can be read where they are, one after the other, instead of being set. Kernels of floats read
@@ -150,8 +152,7 @@ class PackedQueries {
   [[nodiscard]] float* row(std::int32_t i) { return floats_.data() + to_size(i) * to_size(stride_); }
   /// Judges the rows of a block that `rows` has the bits of. Which have outliers, or had some before they were rotated.
   unsigned find_outliers(std::int32_t i, unsigned rows) {
-    for (std::int32_t r = 0; r < attention::block_rows && rows != 0; ++r)
-      if ((rows >> r & 1U) != 0 && !has_outliers_(at_ + (i + r) * std::int64_t{stride_}, stride_)) rows &= ~(1U << r);
+    if (rows != 0) rows &= find_outliers_(at_ + std::int64_t{i} * stride_, stride_);
     rows |= given_[to_size(i / attention::block_rows)];
     outliers_[to_size(i / attention::block_rows)] = static_cast<std::uint8_t>(rows);
     return rows;
@@ -167,7 +168,7 @@ class PackedQueries {
 
   unsigned (*quantize_)(attention::TokenTile const&, attention::QueryFloats const&, attention::QueryIntegers const&,
                         attention::QueryIntegers const*) = nullptr;
-  bool (*has_outliers_)(float const*, std::int32_t) = nullptr;
+  unsigned (*find_outliers_)(float const*, std::int32_t) = nullptr;
   void (*change_basis_)(Basis, float*, std::int32_t, std::int32_t) = nullptr;
   bool for_each_tile_ = false, placed_apart_ = false;
   std::int32_t const* dims_ = nullptr;

@@ -108,17 +108,25 @@ struct QueryWords {
 };
 
 /// See RowKernels.
-[[nodiscard]] inline bool has_outliers(float const* q, std::int32_t n) {
-  Ints most[4] = {}, counts = {};
-  for (std::int32_t i = 0; i < n; i += lanes) most[0] = larger(load<Ints>(q + i) & 0x7FFFFFFF, most[0]);
-  float const largest = largest_bits(most)[0];
-  std::int32_t const limit = static_cast<std::int32_t>(to_bits(largest * (1.0F / 32)));
-  for (std::int32_t i = 0; i < n; i += lanes) {
-    Ints const size = load<Ints>(q + i) & 0x7FFFFFFF;
-    counts += (size != 0) & (size < limit ? Ints{} + 1 : Ints{} - 1);  // small ones less others
+[[nodiscard]] inline unsigned find_outliers(float const* q, std::int32_t stride) {
+  Ints most[4] = {}, counts[4] = {};
+  for (std::int32_t i = 0; i < stride; i += lanes) {
+    FOLIO_UNROLL
+    for (int r = 0; r < block_rows; ++r) most[r] = larger(load<Ints>(q + r * stride + i) & 0x7FFFFFFF, most[r]);
   }
-  FourInts const four = add_quarters(counts);
-  return to_bits(largest) < 0x7F800000U && four[0] + four[1] + four[2] + four[3] > 0;
+  FourFloats const largest = largest_bits(most);
+  FourInts const limit = as<FourInts>(largest * (1.0F / 32));
+  for (std::int32_t i = 0; i < stride; i += lanes) {
+    FOLIO_UNROLL
+    for (int r = 0; r < block_rows; ++r) {
+      Ints const size = load<Ints>(q + r * stride + i) & 0x7FFFFFFF;
+      counts[r] += (size != 0) & (size < limit[r] ? Ints{} + 1 : Ints{} - 1);  // small ones less others
+    }
+  }
+  FourInts const have_some = (as<FourInts>(largest) < 0x7F800000) & (sums(counts) > 0);
+  unsigned rows = 0;
+  for (int r = 0; r < block_rows; ++r) rows |= static_cast<unsigned>(have_some[r] & 1) << r;
+  return rows;
 }
 
 /// Of queries that are in the order of the columns already.

@@ -319,7 +319,7 @@ class TileAttention {
 
   /// Integers of hidden tokens weigh nothing; a stored NaN would. So floats are read where they are seen: at once where
   /// all rows see the same, else row by row.
-  void add_values(TileTokens const& tile, std::int32_t row, std::int32_t rows, attention::WeightRows weights) {
+  void add_values(TileTokens const& tile, std::int32_t row, std::int32_t rows, attention::WeightRows& weights) {
     bool same = tile.bits.empty();
     for (std::int32_t r = 1; r < rows && shape_.queries > 1; ++r)
       same = same && visible(tile, row + r) == visible(tile, row);
@@ -346,12 +346,12 @@ class TileAttention {
     }
   }
 
-  void add_ranges(VisibleRanges const& visible, attention::WeightRows weights) {
+  void add_ranges(VisibleRanges const& visible, attention::WeightRows& weights) {
     add_stretch(visible.begin, visible.sinks, weights);
     add_stretch(visible.window, visible.end, weights);
   }
   /// Stretch by stretch of neighbouring tokens.
-  void add_bits(std::uint64_t bits, attention::WeightRows weights) {
+  void add_bits(std::uint64_t bits, attention::WeightRows& weights) {
     for (std::int32_t end = 0; bits != 0;) {
       std::int32_t const begin = std::countr_zero(bits);
       end = begin + std::countr_one(bits >> begin);

@@ -196,10 +196,10 @@ struct RowKernels {
   int shuffle_bits = 0;       ///< where not 0, TokenTile::byte_shuffle is needed, for codes of so many
   void (*enter)() = nullptr;  ///< what a thread does before it calls the others
   void (*leave)() = nullptr;  ///< and after them
-  /// Whether most of a query's elements, zeros apart, are below a 32nd of its largest. Integers in units of that keep
-  /// too little of them; of other queries they lose less than f16 does. Not of a query that is not finite. `n`: a
-  /// multiple of 16.
-  bool (*has_outliers)(float const* q, std::int32_t n) = nullptr;
+  /// The rows of a block, as bits, of which most elements, zeros apart, are below a 32nd of the largest. Integers in
+  /// units of that keep too little of them; of other queries they lose less than f16 does. None that is not finite.
+  /// `stride`: a row's elements, a multiple of 16.
+  unsigned (*find_outliers)(float const* rows, std::int32_t stride) = nullptr;
   /// As folio::change_basis, to the same bits.
   void (*change_basis)(Basis basis, float* row, std::int32_t dim, std::int32_t row_dim) = nullptr;
   void (*load_key_params)(TokenTile const&) = nullptr;  ///< scales and offsets

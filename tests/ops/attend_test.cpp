@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/isa.hpp"
 #include "support/model_sequence.hpp"
 #include "support/naive_attention.hpp"
 #include "support/random.hpp"
@@ -230,6 +231,67 @@ TEST_CASE("every length and every fill of the last block, one query token") {
     check_against_formula(cache, {{&s, length > 0 ? 1 : 0}}, 4);
     check_against_formula(cache, {{&s, length}}, 4);
     append_tokens(cache, {&s}, 1, 1);
+  }
+}
+
+namespace {
+
+/// What a query's bits are, and how close to the formula, in a context that grows token by token from nothing.
+template <class Cache>
+void check_growing(Cache cache, std::int32_t num_query_heads, AttentionParams const& params = {}) {
+  folio::test::poison(cache);
+  constexpr std::int32_t length = 3 * folio::attention::few_tokens;
+  Sequence s = cache.create();
+  Result one_by_one;
+  for (std::int32_t tokens = 1; tokens <= length; ++tokens) {
+    CAPTURE(tokens, params.token_end);
+    append_tokens(cache, {&s}, 1, 1);
+    auto const batch = cache.batch({{&s, 1}});
+    auto const q = queries_for(batch.view(), cache.shape(), num_query_heads);
+    Result const found = attend(batch.view(), 1, q, num_query_heads, params);
+    auto expected = folio::test::naive_attention(batch.view(), 1, q.data(), num_query_heads, params);
+    bool const sees_few = std::min(tokens, params.token_end) <= folio::attention::few_tokens;
+    // As good as floats; where integers are multiplied, what they lose of a query may be more than of a small score.
+    expected.unit = sees_few ? folio::test::NaiveAttention{}.unit : 4 * expected.unit;
+    CHECK(folio::test::difference(expected, found.out, found.lse) == "");
+    one_by_one.out.insert(one_by_one.out.end(), found.out.begin(), found.out.end());
+    one_by_one.lse.insert(one_by_one.lse.end(), found.lse.begin(), found.lse.end());
+  }
+  if (!params.causal || cache.shape().window != 0) return;
+  auto const batch = cache.batch({{&s, length}});
+  auto const q = queries_for(batch.view(), cache.shape(), num_query_heads);
+  folio::ThreadPool threads(2);
+  CHECK(attend(batch.view(), 1, q, num_query_heads, params) == one_by_one);
+  CHECK(attend(batch.view(), 1, q, num_query_heads, params, {.threads = &threads}) == one_by_one);
+}
+
+using Int8Asymmetric = folio::IntQuantizer<8, folio::Levels::asymmetric, 0, folio::Basis::model>;
+using Int4Randomized = folio::IntQuantizer<4, folio::Levels::asymmetric, 0, folio::Basis::randomized_hadamard>;
+
+}  // namespace
+
+TEMPLATE_TEST_CASE(
+    "a context that grows from one token is what the formula says, decoded or not, and a prompt has its bits", "",
+    folio::F16, folio::Fp8E4M3, folio::Int8PerToken, Int8Asymmetric, folio::Int6Rotated, folio::Int4PerToken,
+    folio::Int4Rotated, Int4Randomized, folio::Int3Rotated, folio::Int2Rotated) {
+  using namespace folio;
+  for (attention::Isa const isa : folio::test::machine_sets()) {
+    folio::test::UseIsa const use(isa);
+    CAPTURE(TestType::name, attention::name_of(isa));
+    using Cache = KvCache<Model<model_of<64>>, BlockSize<4>, TestType>;
+    check_growing(Cache({.num_blocks = {16}, .kv_heads = 2}), 6);
+    check_growing(Cache({.num_blocks = {16}, .kv_heads = 2}), 2, {.token_begin = 1, .token_end = 3});
+    check_growing(Cache({.num_blocks = {16}, .kv_heads = 2}), 2, {.causal = false, .logit_soft_cap = 4.0F});
+    check_growing(KvCache<Model<model_of<72>>, BlockSize<4>, TestType>({.num_blocks = {16}, .kv_heads = 1}), 4);
+    check_growing(KvCache<Model<latent_of<64, 32>>, BlockSize<4>, TestType>({.num_blocks = {16}}), 5, {.scale = 0.1F});
+    check_growing(
+        KvCache<Model<window_of<1>>, BlockSize<4>, TestType>({.num_blocks = {16}, .kv_heads = 2, .window = 2}), 4);
+    check_growing(KvCache<Model<model_of<64>>, BlockSize<4>, Keys<TestType>, Values<Int4Rotated>>(
+                      {.num_blocks = {16}, .kv_heads = 2}),
+                  4);
+    check_growing(
+        KvCache<Model<model_of<64>>, BlockSize<4>, Keys<F16>, Values<TestType>>({.num_blocks = {16}, .kv_heads = 2}),
+        4);
   }
 }
 

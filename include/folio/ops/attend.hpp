@@ -59,6 +59,7 @@ void make_plane(LayerView<View, Group> const& layer, AttendPlane& plane) {
   plane.params = format.params;
   plane.basis = Quantizer::basis;
   plane.code_bytes = 0;
+  plane.row_dim = in_keys ? shape.key_dim : shape.value_dim;
   plane.codes.clear();
   plane.slot_params.clear();
   plane.tile_params.clear();
@@ -94,6 +95,7 @@ void choose_kernels(AttendPlane& plane) {
   constexpr RowFormat format = in_place ? Quantizer::row_format : attention::float_rows;
   plane.few_rows = attention::row_kernels<format>(false);
   plane.many_rows = attention::row_kernels<format>(true);
+  plane.few_tokens = attention::few_token_kernels<format>();
 }
 
 /// An address for each type of view and group. Not constant: a linker may fold equal constants.

@@ -131,6 +131,23 @@ TEMPLATE_TEST_CASE("a step takes nothing from the heap once there was one as lar
   }
 }
 
+TEMPLATE_TEST_CASE("a sequence of one token takes nothing from the heap after one of many", "", F16, Int8PerToken,
+                   Int6Rotated, Int4Rotated, Int2Rotated) {
+  AttentionWorkspace workspace;
+  HostExecution const execution{{}, &workspace};
+  Engine<TestType> large({70}), small({0});
+  large.step({1});
+  large.run({}, execution);
+  for (int step = 0; step < 6; ++step) {
+    small.step({1});
+    std::int64_t const before = HostHeap::of_this_thread().num_allocations;
+    small.run({}, execution);
+    std::int64_t const taken = HostHeap::of_this_thread().num_allocations - before;
+    CAPTURE(TestType::name, step);
+    CHECK(taken == 0);
+  }
+}
+
 TEST_CASE("a call that is refused leaves the workspace's plan as it was") {
   static_assert(!std::is_copy_constructible_v<AttentionWorkspace>);  // a copy would share the memory
   AttentionWorkspace workspace;

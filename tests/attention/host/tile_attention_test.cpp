@@ -137,9 +137,11 @@ Errors errors_of(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_d
   for (std::int32_t r = 0; r < rows && outlier != 0; ++r) q[size(r * key_dim + 1)] = outlier;
   std::vector<float> q_in_f16;
   for (float const x : q) q_in_f16.push_back(f16_to_f32(f32_to_f16(x)));
-  auto const kernels = attention::row_kernels<Q::row_format>(rows > 8);
-  TileAttention attention(
-      {kernels, kernels, {key_dim, value_dim, 1, rows}, code_bytes<Q>(key_dim), code_bytes<Q>(value_dim)});
+  auto const kernels = tokens <= attention::few_tokens ? attention::few_token_kernels<Q::row_format>()
+                                                       : attention::row_kernels<Q::row_format>(rows > 8);
+  TileAttention attention({{kernels, code_bytes<Q>(key_dim)},  // which leave rows in the basis of what they decode to
+                           {kernels, code_bytes<Q>(value_dim)},
+                           {key_dim, value_dim, 1, rows}});
   PackedQueries queries;
   attention.begin(queries);
   for (std::int32_t r = 0; r < rows; ++r) queries.set_rows(r, 1, q.data() + r * key_dim);
@@ -183,7 +185,10 @@ void check(std::int32_t tokens, std::int32_t key_dim, std::int32_t value_dim, st
     UseIsa const use(isa);
     CAPTURE(Q::name, attention::name_of(isa), tokens, key_dim, value_dim, rows);
     Errors const errors = errors_of<Q>(tokens, key_dim, value_dim, rows);
-    bool const in_integers = attention::row_kernels<Q::row_format>(false).is_integer;  // of 16 bits
+    auto const few = attention::few_token_kernels<Q::row_format>();
+    bool const in_integers = tokens <= attention::few_tokens
+                                 ? few.is_integer
+                                 : attention::row_kernels<Q::row_format>(false).is_integer;  // of 16 bits
     CHECK(errors.largest < (in_integers ? 7e-5 : 3e-6));
     CHECK(errors.mean < (in_integers ? 1.5e-5 : 4e-7));
   }
@@ -207,6 +212,8 @@ TEMPLATE_TEST_CASE("every format is what it decodes to, for every head dim, on e
                    ChannelTile8, TwoSidedKeys2, TwoSidedValues2, TwoSidedKeys3, TwoSidedValues4) {
   for (std::int32_t dim = 32; dim <= 256; dim += 32) check<TestType>(75, dim, dim, 4);
   for (std::int32_t const dim : {8, 16, 40, 72, 104}) check<TestType>(67, dim, dim, 3);
+  for (std::int32_t const dim : {8, 16, 40, 72, 104, 128, 256})  // decoded, where they are integers
+    for (std::int32_t tokens = 1; tokens <= attention::few_tokens + 1; ++tokens) check<TestType>(tokens, dim, dim, 3);
   check<TestType>(70, 576, 512, 16);  // a latent
   check<TestType>(70, 64, 128, 5);
 }
@@ -261,7 +268,7 @@ TEST_CASE("queries become the same integers of 16 bits on every set of instructi
     CAPTURE(attention::name_of(isa));
     constexpr RowFormat format{Elements::s8, RowParams::scale};
     auto const kernels = attention::row_kernels<format>(false);
-    TileAttention attention({kernels, kernels, {128, 128, 1, 1}, 128, 128});
+    TileAttention attention({{kernels, 128, 128}, {kernels, 128, 128}, {128, 128, 1, 1}});
     PackedQueries queries;
     attention.begin(queries);
     queries.set_rows(0, 1, row.data());

@@ -16,6 +16,9 @@
 #include <folio/attention/host/softmax.inl>
 #include <folio/attention/host/tile_params.inl>
 
+// And on all of them:
+#include <folio/attention/host/decoded_rows.inl>
+
 namespace folio::attention::FOLIO_SIMD_ISA {
 
 [[nodiscard]] inline std::int32_t float_columns(std::int32_t dim) { return (dim + 15) / 16 * 16; }
@@ -27,6 +30,7 @@ template <class E>
   k.change_basis = change_basis;
   k.shape_scores = shape_scores;
   k.online_softmax = online_softmax;
+  k.read_sums = read_floats;
   k.key_columns = k.value_columns = float_columns;
   k.key_dim_at = k.value_dim_at = same_dim;
   if (many_rows && !std::is_same_v<E, F32Elements>) {
@@ -95,6 +99,19 @@ template <RowFormat F>
     k.quantize_queries = quantize_queries<InColumns, true>;
     k.takes_dims = false;
     k.has_channels = true;
+  }
+  return k;
+}
+
+/// Those for queries that see up to `few_tokens` tokens.
+template <RowFormat F>
+[[nodiscard]] RowKernels make_few_token_kernels() {
+  RowKernels k = make_kernels<F>(false);
+  if constexpr (F.elements >= Elements::s8 && !are_of_tile(F.params)) {
+    k = float_kernels<F32Elements>(false);
+    k.decodes = true;
+    k.prepare_keys = k.prepare_values = decode_rows<CodesOf<F.elements>, F.params>;
+    if (CodesOf<F.elements>::bits != 8) k.shuffle_bits = CodesOf<F.elements>::bits;
   }
   return k;
 }

@@ -27,15 +27,22 @@ struct SlotRange {
 /// block and layer: bytes from the layer's begin in the block.
 struct AttendPlane {
   attention::RowKernels few_rows, many_rows;  ///< kernels for up to few query rows of a kv head, and for more
+  attention::RowKernels few_tokens;           ///< for queries that see up to few tokens
   RowParams params{};
   Basis basis{};
   std::int32_t code_bytes = 0;                   ///< of a row, to be asked for ahead
+  std::int32_t row_dim = 0;                      ///< of a stored row: of a latent's values, the key's
   std::vector<std::int64_t> codes, slot_params;  ///< [kv head][slot]; empty where there are none
   std::vector<std::int64_t> tile_params;         ///< [kv head] of the whole block, where the format has those
   /// Null where the kernels read rows in place. Else it writes the slots' rows as floats, `stride` apart.
   void (*decode)(GroupTable const& table, std::int32_t index, SlotRange slots, float* out,
                  std::int32_t stride) = nullptr;
 
+  [[nodiscard]] attention::PlaneRows rows(bool sees_few, bool has_many_rows) const {
+    return {sees_few ? few_tokens : has_many_rows ? many_rows : few_rows, code_bytes, row_dim, basis};
+  }
+  /// Of the rows as these kernels multiply them.
+  [[nodiscard]] Basis basis_of(bool sees_few) const { return sees_few && few_tokens.decodes ? Basis::model : basis; }
   [[nodiscard]] static std::int32_t decoded_stride(std::int32_t dim) { return (dim + 15) / 16 * 16; }
   /// For a tile's rows as floats, where the plane is decoded.
   void make_room(std::int32_t dim, std::vector<float>& decoded) const {

@@ -30,7 +30,7 @@ class AttendTask {
   /// Takes from the heap what works of `shares` need, so that they take nothing.
   void reserve(AttendLayers const& layers, AttendShares const& shares, std::int32_t heads, bool with_tree) {
     for (std::int32_t const rows : {std::min(shares.most_rows, few_rows), shares.most_rows}) {
-      attention_.begin(setup(layers, blocks_for(rows, heads), heads));
+      attention_.begin(setup(layers, blocks_for(rows, heads), heads, shares.all_see_few));
       make_heads(shares.most_kv_heads);
       for (std::vector<AttentionAccumulator>* const sums : {&parts_, &total_})
         for (AttentionAccumulator& head : *sums) attention_.reserve(head);
@@ -58,8 +58,9 @@ class AttendTask {
     sequence_ = &call.sequences[to_size(work.sequence)];
     work_ = &work;
     rows_ = work.count * call.heads;
+    decodes_ = work.sees_few && call.layers.keys.few_tokens.decodes && call.layers.values.few_tokens.decodes;
     make_heads(work.kv_heads);  // there are, unless this is a task for a thread that nobody spoke of
-    attention_.begin(setup(call.layers, work.count, call.heads));
+    attention_.begin(setup(call.layers, work.count, call.heads, work.sees_few));
     load_queries();
     load_shapes();
   }
@@ -105,7 +106,8 @@ class AttendTask {
   void store() {
     AttendOperands const& io = call_->io;
     AttendPlane const& values = call_->layers.values;
-    std::int32_t const dim = shape_.value_dim, row_dim = shape_.values_in_keys() ? shape_.key_dim : dim;
+    Basis const basis = values.basis_of(work_->sees_few);
+    std::int32_t const dim = shape_.value_dim;
     for (std::int32_t h = 0; h < work_->kv_heads; ++h)
       for_each_row(
           h, [&, &total = total_[to_size(h)] ](std::int32_t row, std::int64_t token,
@@ -117,7 +119,7 @@ class AttendTask {
               std::fill_n(value, dim, 0.0F);
             } else {
               attention_.read_row(total, row, 1.0F / state.sum, value);
-              if (values.basis != Basis::model) values.few_rows.change_basis(values.basis, value, dim, row_dim);
+              if (basis != Basis::model) values.few_rows.change_basis(basis, value, dim, values.row_dim);
             }
             if (io.store != nullptr) io.store(value, dim, io.out, at);
             if (io.lse == nullptr) return;
@@ -136,14 +138,13 @@ class AttendTask {
     queries_.resize(to_size(n));
   }
 
-  [[nodiscard]] static TileAttentionSetup setup(AttendLayers const& layers, std::int32_t queries, std::int32_t heads) {
-    AttendPlane const &keys = layers.keys, &values = layers.values;
+  [[nodiscard]] static TileAttentionSetup setup(AttendLayers const& layers, std::int32_t queries, std::int32_t heads,
+                                                bool sees_few) {
+    GroupShape const& shape = layers.shape;
     bool const many = queries * heads > few_rows;
-    return {many ? keys.many_rows : keys.few_rows,
-            many ? values.many_rows : values.few_rows,
-            {layers.shape.key_dim, layers.shape.value_dim, queries, heads},
-            keys.code_bytes,
-            values.code_bytes};
+    return {layers.keys.rows(sees_few, many),
+            layers.values.rows(sees_few, many),
+            {shape.key_dim, shape.value_dim, queries, heads}};
   }
 
   /// What the parts are merged into: nothing, or the sinks' share.
@@ -176,7 +177,7 @@ class AttendTask {
 
   void load_queries() {
     AttendOperands const& io = call_->io;
-    Basis const basis = call_->layers.keys.basis;
+    Basis const basis = call_->layers.keys.basis_of(work_->sees_few);
     float const scale = folio::detail::score_scale(shape_, params_->scale);
     std::int32_t const dim = shape_.key_dim, tokens = std::min(sequence_->num_tokens, params_->token_end);
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
@@ -336,7 +337,7 @@ class AttendTask {
     };
     fill(0, all.begin);
     fill(std::max(all.begin, all.sinks), std::min(all.window, item.planes.rows_end));
-    fill(end, item.planes.rows_end);
+    if (!decodes_) fill(end, item.planes.rows_end);  // else nobody reads them
   }
 
   /// Tokens [begin, end) of the tile, block by block.
@@ -382,6 +383,7 @@ class AttendTask {
   AttentionParams const* params_ = nullptr;
   AttendWork const* work_ = nullptr;
   std::int32_t rows_ = 0;  // query rows of a kv head
+  bool decodes_ = false;   // keys and values, which reads the rows of tokens and no more
   AttendSequence const* sequence_ = nullptr;
   Attention attention_;
   std::vector<PackedQueries> queries_;  // of each kv head of the work

@@ -31,6 +31,7 @@ struct AttendWork {
   std::int32_t sequence, first_head, kv_heads, first, count;
   std::int32_t parts = 0;       ///< of its tokens, each summed by itself; 0: one thread sums all tokens
   std::int64_t first_sums = 0;  ///< of the sums [part][kv head]
+  bool sees_few = false;        ///< none of its queries sees more tokens than few_tokens
 };
 
 /// A work, or one part of its tokens.
@@ -45,6 +46,7 @@ struct AttendShares {
   std::vector<AttendPiece> pieces;
   std::int64_t num_sums = 0;
   std::int32_t most_queries = 0, most_kv_heads = 0, most_rows = 0;  ///< of a work; rows: of a kv head
+  bool all_see_few = false;                                         ///< which takes no more memory than others
 };
 
 /// What a step is, and who there is to share it.
@@ -54,9 +56,18 @@ struct AttendBatch {
   std::int32_t row_elements;     ///< of a token's key and value in a kv head
   int num_threads;
   std::int32_t token_end;  ///< tokens from here on are nobody's
+  bool causal = true;      ///< and no tree mask
+  bool few_apart = false;  ///< queries that see few tokens have kernels of their own
 
   [[nodiscard]] std::int32_t parts_of(std::int32_t sequence) const {
     return blocks_for(std::max(0, std::min(sequences[to_size(sequence)].num_tokens, token_end)), part_tokens);
+  }
+  /// Query tokens, the first ones, that see up to few_tokens. By lengths alone: so it is the same for a token whatever
+  /// else is in the step, and a prompt cut into steps has the bits of the prompt at once.
+  [[nodiscard]] std::int32_t see_few(AttendSequence const& s) const {
+    if (!few_apart) return 0;
+    if (std::min(s.num_tokens, token_end) <= attention::few_tokens) return s.num_query_tokens;
+    return causal ? std::clamp(attention::few_tokens - s.first_query(), 0, s.num_query_tokens) : 0;
   }
   /// Query tokens that are worked on at once.
   [[nodiscard]] std::int32_t together() const { return std::clamp(128 / heads, 1, 32); }
@@ -81,7 +92,9 @@ inline void partition_work(AttendBatch const& step, AttendShares& to) {
   std::int32_t most = 0;
   std::int64_t num_works = 0, num_parts = 0;
   for (std::int32_t i = 0; i < num_sequences; ++i) {
-    std::int32_t const queries = step.sequences[to_size(i)].num_query_tokens, works = blocks_for(queries, together);
+    std::int32_t const queries = step.sequences[to_size(i)].num_query_tokens;
+    std::int32_t const few = step.see_few(step.sequences[to_size(i)]);
+    std::int32_t const works = blocks_for(few, together) + blocks_for(queries - few, together);
     most = std::max(most, std::min(queries, together));
     num_works += works;
     num_parts += std::int64_t{works} * step.parts_of(i);
@@ -94,15 +107,20 @@ inline void partition_work(AttendBatch const& step, AttendShares& to) {
   to.works.clear();
   to.pieces.clear();
   to.num_sums = 0;
+  to.all_see_few = true;
   to.most_queries = most;
   to.most_rows = most * step.heads;
   to.most_kv_heads = share;
   for (std::int32_t i = 0; i < num_sequences; ++i) {
     std::int32_t const queries = step.sequences[to_size(i)].num_query_tokens;
     std::int32_t const parts = in_parts ? step.parts_of(i) : 0;
-    for (std::int32_t first = 0; first < queries; first += together)
+    std::int32_t const few = step.see_few(step.sequences[to_size(i)]);
+    for (std::int32_t first = 0, count = 0; first < queries; first += count) {
+      count = std::min(together, (first < few ? few : queries) - first);
       for (std::int32_t head = 0; head < step.kv_heads; head += share) {
-        AttendWork work{i, head, std::min(share, step.kv_heads - head), first, std::min(together, queries - first)};
+        AttendWork work{i, head, std::min(share, step.kv_heads - head), first, count};
+        work.sees_few = first < few;
+        to.all_see_few = to.all_see_few && work.sees_few;
         std::size_t const number = to.works.size();
         if (parts > 1) {
           work.parts = parts;
@@ -114,6 +132,7 @@ inline void partition_work(AttendBatch const& step, AttendShares& to) {
         }
         to.works.push_back(work);
       }
+    }
   }
 }
 

@@ -75,10 +75,9 @@ template <class C, int Copies>
 [[nodiscard]] inline Words load_part(TokenTile const& tile, std::byte const* row, std::int32_t at,
                                      std::int32_t row_bytes) {
   if constexpr (C::needs_shuffle) {
-    std::int32_t const* const starts = tile.byte_shuffle->starts.data() + at / 16;
+    std::int32_t const* const starts = tile.byte_shuffle->starts + at / 16;
     Words const stored = gather_quarters([&](int i) { return row + starts[i]; });
-    return as<Words>(
-        apart<C::bits>(as<Eights>(pick_bytes(stored, load<Words>(tile.byte_shuffle->indices.data() + at)))));
+    return as<Words>(apart<C::bits>(as<Eights>(pick_bytes(stored, load<Words>(tile.byte_shuffle->indices + at)))));
   } else if constexpr (Copies > 1) {
     constexpr int own = quarters / Copies;
     Words shifts;
@@ -93,8 +92,8 @@ template <class C, int Copies>
 template <class C>
 [[nodiscard]] inline Words load_chunk(TokenTile const& tile, std::byte const* const* rows, std::int32_t at) {
   if constexpr (C::needs_shuffle) {
-    std::int32_t const start = tile.byte_shuffle->starts[static_cast<std::size_t>(at / 16)];
-    std::uint8_t const* const indices = tile.byte_shuffle->indices.data() + at;
+    std::int32_t const start = tile.byte_shuffle->starts[at / 16];
+    std::uint8_t const* const indices = tile.byte_shuffle->indices + at;
     Words const stored = gather_quarters([&](int i) { return rows[4 * i] + start; });
     return as<Words>(apart<C::bits>(as<Eights>(pick_bytes(stored, repeat(indices)))));
   } else {

@@ -200,6 +200,13 @@ inline void add_floats(TokenTile const& tile, WeightRows const& w) {
     if (d < tile.dim) add_columns<E, 1, true>(tile, w, d);
 }
 
+/// A row of sums times `norm`.
+inline void read_floats(float const* sums, std::int32_t dim, float norm, float* out) {
+  std::int32_t d = 0;
+  for (; d + lanes <= dim; d += lanes) store(out + d, load<Floats>(sums + d) * norm);
+  for (; d < dim; ++d) out[d] = sums[d] * norm;
+}
+
 /// The rows as floats, [tile_tokens][dim padded to 16], for work that reads them many times.
 template <class E>
 inline void widen_rows(TokenTile const& tile) {

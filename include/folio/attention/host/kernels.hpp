@@ -71,7 +71,7 @@
 
 namespace folio::attention {
 
-/// The kernels of the format `F` on the instructions in use.
+/// The kernels of the format `F` on the instructions in use, for few query rows or many.
 template <RowFormat F>
 [[nodiscard]] RowKernels row_kernels(bool many_rows) {
 #if FOLIO_SIMD_X86
@@ -80,6 +80,15 @@ template <RowFormat F>
   if (isa_in_use() == Isa::avx2) return avx2::make_kernels<F>(many_rows);
 #endif
   return portable::make_kernels<F>(many_rows);
+}
+/// Those for queries that see up to `few_tokens` tokens.
+template <RowFormat F>
+[[nodiscard]] RowKernels few_token_kernels() {
+#if FOLIO_SIMD_X86
+  if (isa_in_use() >= Isa::avx512) return avx512::make_few_token_kernels<F>();
+  if (isa_in_use() == Isa::avx2) return avx2::make_few_token_kernels<F>();
+#endif
+  return portable::make_few_token_kernels<F>();
 }
 
 }  // namespace folio::attention

@@ -229,6 +229,17 @@ template <int... I>
 #endif
 }
 
+/// `lanes` bytes as words.
+[[nodiscard]] inline Words load_bytes(void const* from) {
+#if FOLIO_SIMD_BYTES > 16
+  Words w;
+  asm("vpmovzxbd %1, %0" : "=v"(w) : "m"(*static_cast<std::byte const(*)[lanes]>(from)));
+  return w;
+#else
+  return __builtin_convertvector(load<Patterns>(from), Words);
+#endif
+}
+
 [[nodiscard]] inline Floats from_halves(Halves h) {
 #if FOLIO_SIMD_BYTES > 16
   Floats f;

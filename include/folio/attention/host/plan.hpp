@@ -79,7 +79,8 @@ struct GroupPlan {
   void share(std::int32_t num_query_heads, AttentionParams const& params, int num_threads) {
     heads = num_query_heads / layers.shape.kv_heads;
     partition_work({sequences, layers.shape.kv_heads, heads, layers.shape.key_dim + layers.shape.value_dim, num_threads,
-                    params.token_end},
+                    params.token_end, params.causal && params.tree_mask == nullptr,
+                    layers.keys.few_tokens.decodes || layers.values.few_tokens.decodes},
                    shares);
     if (sums.size() < static_cast<std::size_t>(shares.num_sums)) sums.resize(static_cast<std::size_t>(shares.num_sums));
     parts_done.assign(shares.works.size(), 0);

@@ -95,9 +95,8 @@ struct AttentionAccumulator {
 
 /// What a TileAttention is for.
 struct TileAttentionSetup {
-  attention::RowKernels keys, values;
+  attention::PlaneRows keys, values;
   AttentionShape shape;
-  std::int32_t key_bytes, value_bytes;  ///< of a row's codes, for those who ask memory for it
 };
 
 /// Runs tiles through the kernels, with the memory that takes. Not for several threads at once.
@@ -111,30 +110,34 @@ class TileAttention {
   /// Makes ready for other kernels, dims or rows. Takes from the heap only what is more than ever before.
   void begin(TileAttentionSetup const& setup) {
     AttentionShape const& shape = setup.shape;
-    bool const same = key_kernels_ == setup.keys && value_kernels_ == setup.values && shape_.key_dim == shape.key_dim &&
-                      shape_.value_dim == shape.value_dim;
+    attention::RowKernels const &keys = setup.keys.kernels, &values = setup.values.kernels;
+    bool const same = key_kernels_ == keys && value_kernels_ == values && shape_.key_dim == shape.key_dim &&
+                      shape_.value_dim == shape.value_dim && keys_.basis == setup.keys.basis &&
+                      values_.basis == setup.values.basis && values_.row_dim == setup.values.row_dim;
     shape_ = shape;
-    row_bytes_[0] = setup.key_bytes;
-    row_bytes_[1] = setup.value_bytes;
+    row_bytes_[0] = setup.keys.code_bytes;
+    row_bytes_[1] = setup.values.code_bytes;
     if (same) return;
     key_kernels_ = {};  // ready for none, should there be no memory
-    attention::RowKernels const &keys = setup.keys, &values = setup.values;
     columns_ = values.value_columns(shape.value_dim);
     keys_ = {};
     keys_.dim = shape.key_dim;
+    keys_.row_dim = setup.keys.row_dim;
+    keys_.basis = setup.keys.basis;
     keys_.scales = keys.load_key_params != nullptr ? key_scales_ : nullptr;
     keys_.offsets = key_offsets_;
     values_ = {};
     values_.dim = shape.value_dim;
+    values_.row_dim = setup.values.row_dim;
+    values_.basis = setup.values.basis;
     values_.scales = values.load_value_params != nullptr ? value_scales_ : nullptr;
     values_.offsets = value_offsets_;
     std::fill_n(key_offsets_, attention::tile_tokens, 0.0F);
     std::fill_n(value_offsets_, attention::tile_tokens, 0.0F);
     wide_keys_.used = wide_values_.used = false;
     if (keys.prepare_keys != nullptr)
-      make_room(keys.is_integer, keys.key_columns(shape.key_dim), keys_, unpacked_keys_, wide_keys_);
-    if (values.prepare_values != nullptr)
-      make_room(values.is_integer, columns_, values_, unpacked_values_, wide_values_);
+      make_room(keys, keys.key_columns(shape.key_dim), keys_, unpacked_keys_, wide_keys_);
+    if (values.prepare_values != nullptr) make_room(values, columns_, values_, unpacked_values_, wide_values_);
     value_dims_.resize(to_size(columns_));
     for (std::int32_t column = 0; column < columns_; ++column)
       value_dims_[to_size(column)] = values.value_dim_at(column, shape.value_dim);
@@ -168,9 +171,7 @@ class TileAttention {
 
   /// The sums of a row times `norm`, in the order of the dims.
   void read_row(AttentionAccumulator& sums, std::int32_t row, float norm, float* out) const {
-    float const* const sum = sums.row(row);
-    if (value_kernels_.read_sums != nullptr) return value_kernels_.read_sums(sum, shape_.value_dim, norm, out);
-    for (std::int32_t d = 0; d < shape_.value_dim; ++d) out[d] = sum[d] * norm;
+    value_kernels_.read_sums(sums.row(row), shape_.value_dim, norm, out);
   }
 
   /// What a thread has while it adds tiles: the processor made ready. One at a time in a thread.
@@ -215,14 +216,15 @@ class TileAttention {
     bool used = false;
   };
 
-  /// For a tile laid out anew: a byte for each code, or rows of floats.
-  static void make_room(bool is_integer, std::int32_t columns, attention::TokenTile& tile,
+  /// For a tile laid out anew: a byte for each code, or rows of floats. Those of few tokens take no more than codes do.
+  static void make_room(attention::RowKernels const& kernels, std::int32_t columns, attention::TokenTile& tile,
                         AlignedVector<std::byte>& unpacked, Wide& wide) {
-    std::int32_t const row_bytes = columns * (is_integer ? 1 : 4);
-    unpacked.resize(to_size(attention::tile_tokens) * to_size(row_bytes));
+    std::int32_t const row_bytes = columns * (kernels.is_integer ? 1 : 4);
+    std::int32_t const rows = kernels.decodes ? attention::row_group : attention::tile_tokens;
+    unpacked.resize(to_size(rows) * to_size(row_bytes));
     tile.unpacked = unpacked.data();
-    wide.used = !is_integer;
-    for (std::int32_t t = 0; wide.used && t < attention::tile_tokens; ++t)
+    wide.used = !kernels.is_integer;
+    for (std::int32_t t = 0; wide.used && t < rows; ++t)
       wide.rows.codes[t] = unpacked.data() + std::int64_t{t} * row_bytes;
   }
 

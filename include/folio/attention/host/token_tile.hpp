@@ -19,6 +19,8 @@ namespace folio::attention {
 inline constexpr std::int32_t tile_tokens = attention_tile_tokens;
 inline constexpr std::int32_t row_group = 16;  ///< tokens whose rows the kernels load at once, at most
 inline constexpr std::int32_t block_rows = 4;  ///< query rows that share each load of a key or a value
+/// Up to so many tokens, rows of integers are decoded: to make integers of queries and weights takes longer.
+inline constexpr std::int32_t few_tokens = 4;
 
 /// Queries and weights as integers of 16 bits, four of them in as many words of 4 bytes as this; what a word has is up
 /// to the instructions. In units of a row's largest they are finer than f16, whose numbers the kernels of others
@@ -77,20 +79,18 @@ struct PrefetchRows {
 /// How codes that lie in two bytes are put a byte apart, 16 at a time: which 16 bytes of the row have them all, and
 /// which of these go where.
 struct ByteShuffle {
-  std::vector<std::int32_t> starts;   ///< [padded dim / 16] where in the row those 16 bytes begin
-  std::vector<std::uint8_t> indices;  ///< [padded dim] each 8 codes together, from a multiple of 8 on; 128: a zero
+  std::int32_t starts[max_row_dim / 16] = {};  ///< [padded dim / 16] where in the row those 16 bytes begin
+  std::uint8_t indices[max_row_dim] = {};  ///< [padded dim] each 8 codes together, from a multiple of 8 on; 128: a zero
 
   /// For rows of `dim` codes of `bits` bits, padded to multiples of 16 bytes.
   void make(std::int32_t dim, int bits) {
-    starts.clear();
-    indices.clear();
     std::int32_t const row_bytes = (dim * bits / 8 + 15) / 16 * 16;
     for (std::int32_t first = 0; first < (dim + 63) / 64 * 64; first += 16) {
       std::int32_t const begin = first * bits / 8, end = begin + 2 * bits;
-      starts.push_back(std::clamp(end - 16, 0, row_bytes - 16));
+      starts[first / 16] = std::clamp(end - 16, 0, row_bytes - 16);
       for (std::int32_t i = 0; i < 16; ++i) {
-        std::int32_t const from = begin - starts.back() + i / 8 * bits + i % 8;
-        indices.push_back(i % 8 < bits && from < 16 ? static_cast<std::uint8_t>(from) : 128);
+        std::int32_t const from = begin - starts[first / 16] + i / 8 * bits + i % 8;
+        indices[first + i] = i % 8 < bits && from < 16 ? static_cast<std::uint8_t>(from) : 128;
       }
     }
   }
@@ -113,6 +113,8 @@ struct TokenTile {
   std::int32_t columns = 0;
   std::byte* unpacked = nullptr;              ///< what `prepare` made of the rows
   ByteShuffle const* byte_shuffle = nullptr;  ///< where the format needs it
+  Basis basis = Basis::model;                 ///< of the stored rows, for those who decode them
+  std::int32_t row_dim = 0;
 };
 
 [[gnu::always_inline]] inline void prefetch(TokenTile const& tile, std::int32_t rows) {
@@ -191,7 +193,8 @@ struct SoftmaxState {
 /// The kernels for one format of rows on one set of instructions. What is null is not needed.
 struct RowKernels {
   bool is_integer = false;
-  bool takes_dims = false;    ///< quantize_queries takes rows in the order of the dims
+  bool decodes = false;     ///< `prepare` makes floats of integers, in the model's basis, of up to `few_tokens` tokens
+  bool takes_dims = false;  ///< quantize_queries takes rows in the order of the dims
   bool has_channels = false;  ///< TokenTile::channel_scales are needed
   int shuffle_bits = 0;       ///< where not 0, TokenTile::byte_shuffle is needed, for codes of so many
   void (*enter)() = nullptr;  ///< what a thread does before it calls the others
@@ -215,7 +218,7 @@ struct RowKernels {
   void (*online_softmax)(TokenTile const&, float* scores, SoftmaxState* states, float* rescale) = nullptr;
   void (*prepare_weights)(TokenTile const&, float* weights, WeightIntegers&) = nullptr;
   void (*add)(TokenTile const&, WeightRows const&) = nullptr;
-  /// A row of sums times `norm`, in the order of the dims. Null: they are in that order.
+  /// A row of sums times `norm`, in the order of the dims.
   void (*read_sums)(float const* sums, std::int32_t dim, float norm, float* out) = nullptr;
   std::int32_t (*key_columns)(std::int32_t dim) = nullptr;    ///< codes in a row
   std::int32_t (*value_columns)(std::int32_t dim) = nullptr;  ///< numbers in a row of sums
@@ -223,6 +226,14 @@ struct RowKernels {
                              std::int32_t dim) = nullptr;  ///< whose code it is; dim or more: padding
   std::int32_t (*value_dim_at)(std::int32_t column, std::int32_t dim) = nullptr;  ///< whose sum it is
   friend bool operator==(RowKernels const&, RowKernels const&) = default;
+};
+
+/// The rows of a plane as they are stored, and the kernels for them.
+struct PlaneRows {
+  RowKernels kernels;
+  std::int32_t code_bytes = 0;  ///< for those who ask memory for a row's codes
+  std::int32_t row_dim = 0;     ///< of a latent's values, the key's
+  Basis basis = Basis::model;
 };
 
 }  // namespace folio::attention

@@ -42,15 +42,18 @@ inline void check_extension(SequenceState const& state, std::int32_t n) {
 
 namespace detail {
 
-/// The nearest lengths below n and above it that lie in no group's gap.
+/// The nearest lengths below n and above it that lie in no group's gap, and leave whole units of demoted tokens.
 [[nodiscard]] inline std::pair<std::int32_t, std::int32_t> truncations_around(SequenceState const& state,
-                                                                              std::int32_t n) noexcept {
-  std::int32_t below = n, above = n;
+                                                                              std::int32_t n,
+                                                                              DemotedTokens const& demoted,
+                                                                              std::int32_t unit) noexcept {
+  std::int32_t below = n, above = n + (unit - demoted.num_before(n) % unit) % unit;
   for (int round = 0; round < max_groups; ++round)  // a gap may lie at the end of another one
     for (BlockList const& list : state.lists) {
       if (below > list.gap_begin && below < list.gap_end) below = list.gap_begin;
       if (above > list.gap_begin && above < list.gap_end) above = list.gap_end;
     }
+  below -= demoted.num_before(below) % unit;  // which lies in no gap: those end after what is demoted
   return {below, above};
 }
 
@@ -65,23 +68,18 @@ inline void check_truncate(SequenceState const& state, int g, GroupShape const& 
     throw Error("folio: cannot truncate a sequence of " + std::to_string(state.num_tokens) + " tokens to " +
                 std::to_string(n) + "; give a length from 0 to that");
   BlockList const& list = state.lists[g];
-  if (list.num_stored_before(n, state.num_tokens) < 0) {
-    auto [below, above] = detail::truncations_around(state, n);
-    below -= demoted.num_before(below) % unit;
-    throw Error("folio: cannot truncate to " + std::to_string(n) + " tokens: of tokens " +
-                std::to_string(list.gap_begin) + " to " + std::to_string(list.gap_end) + " layer group " +
-                std::to_string(g) + " stores some no more: " + std::to_string(list.num_tokens) + " of " +
-                std::to_string(state.num_tokens) + "; truncate to " + std::to_string(below) + " or to " +
-                std::to_string(above));
-  }
-  if (std::int32_t const part = demoted.num_before(n) % unit; part != 0) {
-    std::int32_t const above = n - part + unit;
-    throw Error("folio: cannot truncate to " + std::to_string(n) + " tokens: those from " +
-                std::to_string(demoted.sinks) + " to " + std::to_string(demoted.sinks + demoted.num_tokens) +
-                " are demoted in units of " + std::to_string(unit) + "; truncate to " + std::to_string(n - part) +
-                " or to " + std::to_string(above <= list.gap_begin ? above : list.gap_end) +
-                ", or demote accepted tokens only");
-  }
+  auto const refusal = [&](std::string const& why) {
+    auto const [below, above] = detail::truncations_around(state, n, demoted, unit);
+    return Error("folio: cannot truncate to " + std::to_string(n) + " tokens: " + why + "; truncate to " +
+                 std::to_string(below) + " or to " + std::to_string(above));
+  };
+  if (list.num_stored_before(n, state.num_tokens) < 0)
+    throw refusal("of tokens " + std::to_string(list.gap_begin) + " to " + std::to_string(list.gap_end) +
+                  " layer group " + std::to_string(g) + " stores some no more: " +
+                  std::to_string(list.num_tokens + demoted.num_tokens) + " of " + std::to_string(state.num_tokens));
+  if (demoted.num_before(n) % unit != 0)
+    throw refusal("from token " + std::to_string(demoted.sinks) + " on " + std::to_string(demoted.num_tokens) +
+                  " are demoted, in units of " + std::to_string(unit) + "; demote accepted tokens only");
   std::int32_t const first_resident_block = state.lists[g].first_resident_block;
   std::int32_t const sink_blocks = blocks_for(shape.sinks, shape.block_size);
   if (first_resident_block <= sink_blocks || blocks_for(n, shape.block_size) <= sink_blocks) return;

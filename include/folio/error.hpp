@@ -20,10 +20,11 @@ class Error : public std::runtime_error {
 class OutOfBlocks : public Error {
  public:
   /// `asked` new blocks of layer group `group`, of which only `free` were left, and `evictable` held prefixes that
-  /// could have been evicted.
-  OutOfBlocks(int group, std::int64_t asked, std::int64_t free, std::int64_t evictable = 0)
-      : Error("folio: out of blocks in layer group " + std::to_string(group) + ": asked for " + std::to_string(asked) +
-              ", free are " + std::to_string(free) +
+  /// could have been evicted. `what`: "layer group", or "second list", of what a group demotes.
+  OutOfBlocks(int group, std::int64_t asked, std::int64_t free, std::int64_t evictable = 0,
+              char const* what = "layer group")
+      : Error(std::string("folio: out of blocks in ") + what + " " + std::to_string(group) + ": asked for " +
+              std::to_string(asked) + ", free are " + std::to_string(free) +
               (evictable > 0 ? ", evictable " + std::to_string(evictable) + " more" : "") +
               "; release or truncate a sequence, or give the cache more memory"),
         group_(group),
@@ -31,6 +32,7 @@ class OutOfBlocks : public Error {
         free_(free),
         evictable_(evictable) {}
 
+  /// The layer group; where a demotion found too few, KvCache::second_list.
   [[nodiscard]] int group() const noexcept { return group_; }
   [[nodiscard]] std::int64_t asked() const noexcept { return asked_; }
   [[nodiscard]] std::int64_t free() const noexcept { return free_; }

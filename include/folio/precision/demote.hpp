@@ -82,7 +82,7 @@ class DemotionOperations {
     if (due == 0 || store.try_begin_demotion(sequence.own_state(), due)) return due;
     int const list = store.list_short_of_demotion(due);
     std::int64_t const free = store.pool(list).num_free();
-    throw OutOfBlocks(list, due / store.shape(list).block_size, free, store.num_obtainable(list) - free);
+    throw OutOfBlocks(list, due / store.shape(list).block_size, free, store.num_obtainable(list) - free, "second list");
   }
   void end_demotion(Sequence& sequence, std::int32_t num_tokens) {
     core().store.end_demotion(sequence.own_state(), num_tokens);
@@ -200,17 +200,16 @@ struct Demote {
     std::size_t const num_groups = sizes.shapes.size();
     for (int g = 0; g < Cache::num_groups; ++g) {
       GroupShape shape = sizes.shapes[static_cast<std::size_t>(g)];
-      bool const demotes = shape.window == 0;
-      if (demotes || Cache::has_prefixes) unit = std::lcm(unit, std::int64_t{shape.block_size});
-      if (!demotes) continue;
+      bool const has_window = shape.window != 0;
+      if (!has_window || Cache::has_prefixes) unit = std::lcm(unit, std::int64_t{shape.block_size});
+      if (has_window) continue;
       first_blocks = std::lcm(first_blocks, std::int64_t{shape.block_size});
       shape.block_size = Second::block_size(g);
       unit = std::lcm(unit, std::int64_t{shape.block_size});
       if (unit > 1 << 30)
         throw Error(
             "folio: tokens are demoted in units that fill whole blocks of every list, and there is none of at most "
-            "2^30 "
-            "tokens; give block sizes with a smaller common multiple");
+            "2^30 tokens; give block sizes with a smaller common multiple");
       sizes.shapes.push_back(shape);
     }
     checked("CacheConfig::demotion.recent_window", given.recent_window);

@@ -45,6 +45,7 @@ struct MixedAttentionPlan {
 
   [[nodiscard]] AttentionParams const& params() const { return recent.params(); }
   [[nodiscard]] std::int32_t num_query_heads() const { return recent.num_query_heads(); }
+  [[nodiscard]] detail::StepPlan& step() const { return recent.step(); }
 };
 
 namespace detail {

@@ -1,18 +1,17 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// A cache, plain or mixed, whose rows are stored in a basis that matrices give. Host only.
+// A cache whose rows are stored in a basis that matrices give. Host only.
 
 #include <cstdint>
+#include <folio/batch.hpp>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
-#include <folio/precision/mixed_view.hpp>
 #include <folio/precision/rotation_matrices.hpp>
 #include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 namespace folio {
@@ -26,12 +25,11 @@ struct RotatedBatch {
   [[nodiscard]] auto view() const { return RotatedView<decltype(tables.view())>{tables.view(), matrices.get()}; }
 };
 
-/// Rotated cache: a KvCache or a MixedPrecisionCache and the basis that all its rows are stored in, from the first one
-/// on. The matrices are fixed when it is made and go wherever its views go. Where its format rotates too, that comes
-/// after the matrices. Latent layers, whose values are a part of their keys, are refused.
+/// Rotated cache: a KvCache and the basis that all its rows are stored in, from the first one on; those that it
+/// demotes, too. The matrices are fixed when it is made and go wherever its views go. Where its format rotates too,
+/// that comes after the matrices. Latent layers, whose values are a part of their keys, are refused.
 template <class Cache>
 class RotatedCache {
-  static constexpr bool is_mixed = requires { typename Cache::HotCache; };
   [[nodiscard]] static constexpr bool has_latent() {
     for (int g = 0; g < Cache::model.num_groups(); ++g)
       if (Cache::model.groups[g].kind == AttentionKind::latent) return true;
@@ -42,8 +40,6 @@ class RotatedCache {
       "folio::RotatedCache: the values of a latent layer are the beginning of its keys, which a matrix mixes");
 
  public:
-  using Item = std::conditional_t<is_mixed, MixedPrecisionItem, BatchItem>;
-
   /// Throws Error when the matrices are not for the cache's layers, kv heads and dims.
   RotatedCache(Cache cache, RotationMatrices matrices)
       : cache_(std::move(cache)), matrices_(std::make_shared<RotationMatrices const>(std::move(matrices))) {
@@ -67,15 +63,15 @@ class RotatedCache {
   [[nodiscard]] auto create(Arguments&&... arguments) {
     return cache_.create(std::forward<Arguments>(arguments)...);
   }
-  [[nodiscard]] auto batch(std::span<Item const> items, BatchPadding const& padding = {}) {
+  [[nodiscard]] auto batch(std::span<BatchItem const> items, BatchPadding const& padding = {}) {
     return RotatedBatch<decltype(cache_.batch(items, padding))>{cache_.batch(items, padding), matrices_};
   }
-  [[nodiscard]] auto batch(std::initializer_list<Item> items, BatchPadding const& padding = {}) {
+  [[nodiscard]] auto batch(std::initializer_list<BatchItem> items, BatchPadding const& padding = {}) {
     return batch(std::span(items.begin(), items.size()), padding);
   }
-  /// Of a mixed cache: see there.
+  /// Of a cache that demotes: see there.
   template <class... Arguments>
-  std::int32_t demote(Arguments&&... arguments) requires is_mixed {
+  std::int32_t demote(Arguments&&... arguments) requires Cache::has_demotion {
     return cache_.demote(std::forward<Arguments>(arguments)...);
   }
 

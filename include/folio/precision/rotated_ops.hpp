@@ -17,6 +17,7 @@
 #include <folio/ops/attend.hpp>
 #include <folio/ops/gather.hpp>
 #include <folio/precision/detail/float_results.hpp>
+#include <folio/precision/mixed_ops.hpp>
 #include <folio/precision/rotation_matrices.hpp>
 #include <type_traits>
 #include <vector>
@@ -119,9 +120,11 @@ void attend(RotatedView<View> const& view, std::int32_t layer, AttentionIo<T, Ou
                          io, [&](auto const& stored) { attend(view.stored, layer, stored, params, execution); });
 }
 
-/// Attention plan of a step of a RotatedCache. It refers to the cache's matrices as well.
+/// Attention plan of a step of a RotatedCache. It refers to the cache's matrices as well. `Stored`: the plan of the
+/// rows as they are stored.
+template <class Stored>
 struct RotatedAttentionPlan {
-  AttentionPlan stored;
+  Stored stored;
   RotationMatrices const* matrices;
   std::int32_t num_tokens;  ///< query tokens without padding
 
@@ -129,14 +132,15 @@ struct RotatedAttentionPlan {
   [[nodiscard]] std::int32_t num_query_heads() const { return stored.num_query_heads(); }
 };
 
-/// What plan_attention does for a view of one cache. The workspace has the rotated queries as well, and room for
-/// results once some are not of floats.
-template <HostReadableView View>
-[[nodiscard]] RotatedAttentionPlan plan_attention(RotatedView<View> const& view, std::int32_t num_query_heads,
-                                                  AttentionParams const& params = {},
-                                                  HostExecution const& execution = {}) {
-  RotatedAttentionPlan plan{plan_attention(view.stored, num_query_heads, params, execution), view.matrices,
-                            view.query_start(view.num_sequences())};
+/// What plan_attention does for the view of the rows as they are stored. The workspace has the rotated queries as well,
+/// and room for results once some are not of floats.
+template <class View>
+requires(!is_device_view<View>)
+    [[nodiscard]] auto plan_attention(RotatedView<View> const& view, std::int32_t num_query_heads,
+                                      AttentionParams const& params = {}, HostExecution const& execution = {}) {
+  RotatedAttentionPlan<decltype(plan_attention(view.stored, num_query_heads, params, execution))> plan{
+      plan_attention(view.stored, num_query_heads, params, execution), view.matrices,
+      view.query_start(view.num_sequences())};
   std::int32_t most = 0;
   for (std::int32_t layer = 0; layer < view.matrices->num_layers(); ++layer)
     most = std::max(most, view.matrices->layer(layer).key_dim);
@@ -146,8 +150,8 @@ template <HostReadableView View>
 }
 
 /// attend for a layer of a step that was planned, with `q` and `out` in the model's basis.
-template <class T, class Out>
-void attend(RotatedAttentionPlan const& plan, std::int32_t layer, AttentionIo<T, Out> const& io,
+template <class Stored, class T, class Out>
+void attend(RotatedAttentionPlan<Stored> const& plan, std::int32_t layer, AttentionIo<T, Out> const& io,
             AttentionParams const& params) {
   detail::StepPlan& step = plan.stored.step();
   folio::detail::check_planned_heads(step.num_query_heads, io.num_query_heads);
@@ -156,8 +160,8 @@ void attend(RotatedAttentionPlan const& plan, std::int32_t layer, AttentionIo<T,
       {plan.matrices->layer(layer), step.num_query_tokens, plan.num_tokens, step.threads, step.queries, step.results},
       io, [&](auto const& stored) { attend(plan.stored, layer, stored, params); });
 }
-template <class T, class Out>
-void attend(RotatedAttentionPlan const& plan, std::int32_t layer, AttentionIo<T, Out> const& io) {
+template <class Stored, class T, class Out>
+void attend(RotatedAttentionPlan<Stored> const& plan, std::int32_t layer, AttentionIo<T, Out> const& io) {
   attend(plan, layer, io, plan.params());
 }
 

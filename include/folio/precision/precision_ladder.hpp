@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <folio/error.hpp>
 #include <folio/executor.hpp>
-#include <folio/precision/mixed_sequence.hpp>
+#include <folio/sequence.hpp>
 #include <span>
 #include <string>
 #include <utility>
@@ -27,11 +27,11 @@ struct LadderStats {
   int step = 0;  ///< now; 0: no pressure
   std::int64_t num_steps_down = 0, num_steps_up = 0;
   std::int64_t num_demoted_tokens = 0;  ///< by its calls of demote
-  std::int64_t num_refused = 0;         ///< demotions that found too few compressed blocks
+  std::int64_t num_refused = 0;         ///< demotions that found too few blocks in a second list
 };
 
-/// Precision under memory pressure: the rule by which the recent window of a MixedPrecisionCache shrinks with the hot
-/// blocks that are free, and grows again.
+/// Precision under memory pressure: the rule by which the recent window of a cache that demotes shrinks with the free
+/// blocks of its own format, the hot ones, and grows again.
 ///
 /// Steps go down at once to the last one whose `free_below` the free share is below, and up again only when the share
 /// is at least `hysteresis` above the step's threshold, so that a step's own effect does not undo it. What was demoted
@@ -74,14 +74,14 @@ class PrecisionLadder {
     go_to(step, cache);
   }
 
-  /// update, and then a demotion of each of `sequences`, in this order. Compressed blocks that are missing are counted,
-  /// and that sequence stays as it is. Returns how many tokens were demoted. `accepted[i]`: as in
-  /// MixedPrecisionCache::demote, or empty for all. Throws Error, before anything changes, for numbers of accepted
+  /// update, and then a demotion of each of `sequences`, in this order. Blocks of a second list that are missing are
+  /// counted, and that sequence stays as it is. Returns how many tokens were demoted. `accepted[i]`: as in
+  /// DemotionOperations::demote, or empty for all. Throws Error, before anything changes, for numbers of accepted
   /// tokens that are not one for each sequence, or a sequence that is null or empty. Where a demotion throws anything
   /// else, those before it are done, and counted.
   template <class Cache>
-  std::int64_t relieve(Cache& cache, std::span<MixedPrecisionSequence* const> sequences,
-                       std::span<std::int32_t const> accepted = {}, Executor threads = {}) {
+  std::int64_t relieve(Cache& cache, std::span<Sequence* const> sequences, std::span<std::int32_t const> accepted = {},
+                       Executor threads = {}) {
     check(sequences, accepted);
     update(cache);
     return demote(cache, sequences, accepted, threads);
@@ -91,7 +91,7 @@ class PrecisionLadder {
   /// append that found too few blocks of a group without a window. Returns whether it is enough. Blocks that a fork
   /// shares come back when the last of its holders is demoted. Throws as `relieve` does.
   template <class Cache, class Enough>
-  bool relieve_until(Enough const& enough, Cache& cache, std::span<MixedPrecisionSequence* const> sequences,
+  bool relieve_until(Enough const& enough, Cache& cache, std::span<Sequence* const> sequences,
                      std::span<std::int32_t const> accepted = {}, Executor threads = {}) {
     check(sequences, accepted);
     update(cache);
@@ -113,9 +113,10 @@ class PrecisionLadder {
   template <class Cache>
   [[nodiscard]] static double free_share(Cache const& cache) {
     double share = 1;
-    for (int g = 0; g < Cache::HotCache::num_groups; ++g)
-      share = std::min(
-          share, static_cast<double>(cache.hot().num_free_blocks(g)) / static_cast<double>(cache.hot().num_blocks(g)));
+    for (int g = 0; g < Cache::num_groups; ++g)
+      if (cache.shape(g).window == 0)
+        share =
+            std::min(share, static_cast<double>(cache.num_free_blocks(g)) / static_cast<double>(cache.num_blocks(g)));
     return share;
   }
 
@@ -132,17 +133,17 @@ class PrecisionLadder {
     stats_.step = step;
   }
 
-  static void check(std::span<MixedPrecisionSequence* const> sequences, std::span<std::int32_t const> accepted) {
+  static void check(std::span<Sequence* const> sequences, std::span<std::int32_t const> accepted) {
     if (!accepted.empty() && accepted.size() != sequences.size())
       throw Error("folio: a ladder needs a number of accepted tokens for each of " + std::to_string(sequences.size()) +
                   " sequences, or none, not " + std::to_string(accepted.size()));
-    for (MixedPrecisionSequence const* const sequence : sequences)
-      if (sequence == nullptr || !*sequence) throw Error("folio: a ladder was given an empty MixedPrecisionSequence");
+    for (Sequence const* const sequence : sequences)
+      if (sequence == nullptr || !*sequence) throw Error("folio: a ladder was given an empty Sequence");
   }
 
   template <class Cache>
-  std::int64_t demote(Cache& cache, std::span<MixedPrecisionSequence* const> sequences,
-                      std::span<std::int32_t const> accepted, Executor threads) {
+  std::int64_t demote(Cache& cache, std::span<Sequence* const> sequences, std::span<std::int32_t const> accepted,
+                      Executor threads) {
     std::int64_t const before = stats_.num_demoted_tokens;
     for (std::size_t i = 0; i < sequences.size(); ++i) {
       try {

@@ -79,6 +79,7 @@ class LockedSequence {
   [[nodiscard]] std::int32_t num_tokens() const { return sequence_.num_tokens(); }
   [[nodiscard]] std::int32_t num_stored_tokens(int group = 0) const { return sequence_.num_stored_tokens(group); }
   [[nodiscard]] std::int32_t num_exact_tokens() const { return sequence_.num_exact_tokens(); }
+  [[nodiscard]] std::int32_t num_demoted_tokens() const { return sequence_.num_demoted_tokens(); }
   [[nodiscard]] std::int32_t num_cached_tokens() const { return sequence_.num_cached_tokens(); }
   [[nodiscard]] std::int32_t num_new_tokens() const { return sequence_.num_new_tokens(); }
 
@@ -101,14 +102,14 @@ class LockedSequence {
 };
 
 /// Cache under a lock, for many threads: `LockedCache<Cache> cache(config)`. One mutex is held while a sequence is
-/// made, extended, forked, truncated or released, while tokens are taken out of it, while a prefix is inserted, and
-/// while a step's tables are written; `with` does anything else under it.
+/// made, extended, forked, truncated or released, while tokens are taken out of it or demoted, while a prefix is
+/// inserted, and while a step's tables are written; `with` does anything else under it.
 ///
 /// What it does not do: views are read, and keys and values written, outside the lock, by whoever owns the step. As
-/// long as a step runs, its sequences are not extended, truncated, cut, or released; what a thread inserts or forks it
-/// has written before; then no other thread writes what the step reads, for a block that is shared is copied, not
-/// written. It adds no parallelism: an engine that schedules in one thread needs none of it. Cost: an uncontended lock,
-/// about 20 ns, for each call.
+/// long as a step runs, its sequences are not extended, truncated, cut, demoted, or released; what a thread inserts or
+/// forks it has written before; then no other thread writes what the step reads, for a block that is shared is copied,
+/// not written. It adds no parallelism: an engine that schedules in one thread needs none of it. Cost: an uncontended
+/// lock, about 20 ns, for each call.
 template <class Cache, class Mutex = std::mutex>
 class LockedCache {
  public:
@@ -151,6 +152,16 @@ class LockedCache {
   }
   [[nodiscard]] std::int32_t num_cached_tokens(Prefix const& prompt) const {
     return with([&](Cache const& cache) { return cache.num_cached_tokens(prompt); });
+  }
+  /// As DemotionOperations::demote and num_due, of a cache that demotes. The lock is held while tokens are encoded.
+  template <class... Args>
+  requires Cache::has_demotion std::int32_t demote(SequenceType& sequence, Args const&... args) {
+    return with([&](Cache& cache) { return cache.demote(sequence.sequence_, args...); });
+  }
+  template <class... Args>
+  requires Cache::has_demotion [[nodiscard]] std::int32_t num_due(SequenceType const& sequence,
+                                                                  Args const&... args) const {
+    return with([&](Cache const& cache) { return cache.num_due(sequence.sequence_, args...); });
   }
   /// As KvCache::batch.
   [[nodiscard]] Tables batch(std::span<Item const> items, BatchPadding const& padding = {}) {

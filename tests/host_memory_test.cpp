@@ -9,7 +9,7 @@
 #include <folio/locked.hpp>
 #include <folio/planning.hpp>
 #include <folio/precision/bit_allocation.hpp>
-#include <folio/precision/mixed_cache.hpp>
+#include <folio/precision/demote.hpp>
 #include <folio/precision/mixed_ops.hpp>
 #include <folio/prefix/batched_lookup.hpp>
 #include <folio/quantizer/channel_tile.hpp>
@@ -44,59 +44,48 @@ template <class AnyCache>
 std::vector<std::int64_t> everything(AnyCache const& cache) {
   folio::SequenceStore const& store = cache.state()->store;
   std::vector<std::int64_t> all;
-  for (int g = 0; g < store.num_groups(); ++g) {
-    folio::BlockPool const& pool = store.pool(g);
-    all.insert(all.end(), {store.num_reserved(g), pool.num_free(), pool.num_live(), pool.num_shared()});
+  for (int g = 0; g < store.num_groups(); ++g) all.push_back(store.num_reserved(g));
+  for (int l = 0; l < store.num_lists(); ++l) {
+    folio::BlockPool const& pool = store.pool(l);
+    all.insert(all.end(), {pool.num_free(), pool.num_live(), pool.num_shared()});
     for (std::int32_t id = 1; id <= pool.num_blocks(); ++id) all.push_back(pool.ref_count(folio::BlockId{id}));
   }
   for (auto const& state : store.states()) {
     if (!state->live) continue;
-    all.insert(all.end(), {to_int(state->id), state->num_tokens, state->num_new_tokens});
+    all.insert(all.end(), {to_int(state->id), state->num_tokens, state->num_new_tokens, state->num_demoted});
     for (folio::BlockList const& list : state->lists) {
-      all.insert(all.end(), {static_cast<std::int64_t>(list.blocks.size()), list.first_resident_block});
+      all.insert(all.end(),
+                 {static_cast<std::int64_t>(list.blocks.size()), list.num_tokens, list.first_resident_block});
       for (folio::BlockId const block : list.blocks) all.push_back(to_int(block));
     }
   }
   return all;
 }
 
-template <class Hot, class Compressed>
-std::vector<std::int64_t> everything(folio::MixedPrecisionCache<Hot, Compressed> const& cache) {
-  std::vector<std::int64_t> all = everything(cache.hot());
-  auto const add = [&](auto const& part) {
-    std::vector<std::int64_t> const more = everything(part);
-    all.insert(all.end(), more.begin(), more.end());
-  };
-  add(cache.compressed());
-  if constexpr (folio::MixedPrecisionCache<Hot, Compressed>::has_windows) add(cache.windows());
-  return all;
-}
-
 using TiledHybrid =
-    folio::MixedPrecisionCache<folio::test::CacheOf<folio::test::full_first, folio::F32, folio::BlockSizes<4, 2>>,
-                               folio::test::CacheOf<folio::test::full_first, folio::Keys<folio::ChannelTile<2, 8>>,
-                                                    folio::Values<folio::Int4Rotated>, folio::BlockSize<8>>>;
+    folio::test::CacheOf<folio::test::full_first, folio::F32, folio::BlockSizes<4, 2>,
+                         folio::Demote<folio::Keys<folio::ChannelTile<2, 8>>, folio::Values<folio::Int4Rotated>>>;
 
 constexpr folio::ModelConfig full_only{.layers = 3, .kv_heads = 2, .head_dim = 16};
-using PlainMixed =
-    folio::MixedPrecisionCache<folio::test::CacheOf<full_only, folio::F32, folio::BlockSize<4>>,
-                               folio::test::CacheOf<full_only, folio::Int8PerToken, folio::BlockSize<8>>>;
+using PlainDemoting = folio::test::CacheOf<full_only, folio::F32, folio::BlockSize<4>,
+                                           folio::Demote<folio::Int8PerToken, folio::BlockSize<8>>>;
 
-/// A mixed cache of which every operation is tried with each of its allocations failing.
-template <class Mixed>
-struct MixedTrial {
-  static folio::MixedPrecisionConfig config() {
-    folio::MixedPrecisionConfig config = folio::test::small_hybrid(3, 4);
-    config.windows.num_blocks = Mixed::has_windows ? std::vector<std::int64_t>{120} : std::vector<std::int64_t>{};
+/// A cache that demotes, of which every operation is tried with each of its allocations failing.
+template <class Demoting>
+struct DemotionTrial {
+  static folio::CacheConfig config() {
+    folio::CacheConfig config = folio::test::small_hybrid(3, 4);
+    config.num_blocks = {50, 120};
+    config.num_blocks.resize(std::size_t{Demoting::num_groups});
     return config;
   }
-  Mixed cache{config()};
-  std::vector<folio::MixedPrecisionSequence> sequences = {};
+  Demoting cache{config()};
+  std::vector<folio::Sequence> sequences = {};
 
   /// Tokens in the full layers as they are stored, of all sequences.
   [[nodiscard]] std::vector<float> contents() {
     std::vector<float> all;
-    for (folio::MixedPrecisionSequence const& sequence : sequences) {
+    for (folio::Sequence const& sequence : sequences) {
       auto const batch = cache.batch({{&sequence, 0}});
       std::size_t const rows = static_cast<std::size_t>(sequence.num_tokens()) * 2 * 16, begin = all.size();
       all.resize(begin + 2 * rows);
@@ -104,7 +93,7 @@ struct MixedTrial {
     }
     return all;
   }
-  void write(folio::MixedPrecisionSequence const& sequence, unsigned seed) {
+  void write(folio::Sequence const& sequence, unsigned seed) {
     auto const batch = cache.batch({{&sequence}});
     auto const rows = folio::test::random_floats(std::int64_t{sequence.num_new_tokens()} * 2 * 16, seed);
     for (std::int32_t layer = 0; layer < 3; ++layer) folio::ops::append(batch.view(), layer, rows.data(), rows.data());
@@ -350,72 +339,75 @@ TEST_CASE("a reservation that runs out of host memory holds what it held, and do
 }
 
 TEMPLATE_TEST_CASE(
-    "a mixed cache that runs out of host memory is as it was, and does what was asked when there is some", "",
-    folio::test::Int8Hybrid, TiledHybrid, PlainMixed) {
-  MixedTrial<TestType> trial;
+    "a cache that demotes and runs out of host memory is as it was, and does what was asked when there is some", "",
+    folio::test::Int8Hybrid, TiledHybrid, PlainDemoting) {
+  DemotionTrial<TestType> trial;
   auto& cache = trial.cache;
   auto& sequences = trial.sequences;
   sequences.reserve(4);
-  CHECK(trial.run([&] { sequences.push_back(cache.create(41)); }) > 3);
+  CHECK(trial.run([&] { sequences.push_back(cache.create(41)); }) > 2);
   trial.write(sequences[0], 1);
   CHECK(trial.run([&] { sequences[0].extend(20); }) > 0);
   CHECK(sequences[0].num_new_tokens() == 20);
   trial.write(sequences[0], 2);
-  CHECK(trial.run([&] { sequences.push_back(sequences[0].fork()); }) > 3);
+  CHECK(trial.run([&] { sequences.push_back(sequences[0].fork()); }) > 1);
   CHECK(trial.run([&] { static_cast<void>(sequences[1].try_extend(33)); }) > 0);  // copies what the fork shares
   trial.write(sequences[1], 3);
-  std::int64_t const demotes = trial.run([&] { cache.demote(sequences[1]); });
-  CHECK(demotes > 0);
-  CHECK(cache.stats().num_demotions == 1);
-  if constexpr (std::is_same_v<TestType, PlainMixed>) {
-    // The last compressed block partly filled, and shared: demoting copies it, and takes that back.
-    sequences[1].truncate(59);
-    sequences.push_back(sequences[1].fork());
-    CHECK(sequences[1].num_demoted() % 8 != 0);
-  }
-  sequences[1].extend(120);  // the step's tables grow once more, after blocks were taken
+  CHECK(trial.run([&] { cache.demote(sequences[1]); }) > 3);  // the second list, and the demotion's tables
+  CHECK(cache.stats().counters.demotions == 1);
+  CHECK(trial.run([&] { sequences.push_back(sequences[1].fork()); }) > 2);
+  sequences[1].extend(120);  // the demotion's tables grow once more, after blocks were taken
   trial.write(sequences[1], 4);
   CHECK(trial.run([&] { cache.demote(sequences[1]); }) > 1);
+  CHECK(trial.run([&] { cache.demote(sequences[0]); }) > 0);
   std::int64_t const before = num_allocations();
   sequences[1].truncate(sequences[1].num_tokens() - 10);
+  if constexpr (TestType::num_groups == 1) {
+    sequences[1].truncate(4 + 3 * cache.demotion_unit());
+    sequences[1].truncate(2);
+  }
   sequences.pop_back();
   bool const allocated = num_allocations() != before;
   CHECK_FALSE(allocated);
   sequences.clear();
-  CHECK(cache.stats().hot.live + cache.stats().compressed.live + cache.stats().windows.live == 0);
+  CHECK(cache.stats().live == 0);
 }
 
-TEST_CASE("a mixed batch that finds no memory for a larger step keeps the tables of all its caches") {
-  MixedTrial<folio::test::Int8Hybrid> trial;
+TEST_CASE(
+    "a demotion that is repeated as a step is allocates nothing but rows of tokens, and where nothing is due nothing") {
+  DemotionTrial<PlainDemoting> trial;
+  folio::Sequence sequence = trial.cache.create(100);
+  trial.cache.demote(sequence);
+  auto const before = num_allocations();
+  std::int32_t const due = trial.cache.demote(sequence);
+  auto const after = num_allocations();
+  CHECK(due == 0);
+  CHECK(after == before);
+}
+
+TEST_CASE("a batch over two formats that finds no memory for a larger step keeps the tables that it had") {
+  DemotionTrial<folio::test::Int8Hybrid> trial;
   auto& cache = trial.cache;
   auto& sequences = trial.sequences;
   for (std::int32_t const n : {9, 60, 30}) sequences.push_back(cache.create(n));
   cache.demote(sequences[1]);
-  folio::MixedPrecisionItem const small[] = {&sequences[0]},
-                                  large[] = {&sequences[0], {&sequences[1], 2}, &sequences[2]};
+  folio::BatchItem const small[] = {&sequences[0]}, large[] = {&sequences[0], {&sequences[1], 2}, &sequences[2]};
   auto batch = cache.batch(small);
-  auto const tables = [&] {
-    std::vector<std::byte> all;
-    for (auto const& bytes : {batch.hot().bytes(), batch.compressed().bytes(), batch.windows().bytes()})
-      all.insert(all.end(), bytes.begin(), bytes.end());
-    return all;
-  };
+  auto const tables = [&] { return std::vector<std::byte>(batch.bytes().begin(), batch.bytes().end()); };
   auto const before = tables();
   auto const unchanged = [&](std::int64_t k) {
     CAPTURE(k);
     CHECK(tables() == before);
     CHECK(batch.view().num_sequences() == 1);
-    CHECK_FALSE(batch.view().any_demoted);
+    CHECK_FALSE(batch.view().any_demoted());
   };
-  folio::MixedPrecisionItem const demoted[] = {&sequences[0], {&sequences[1], 60}},
-                                  twice[] = {&sequences[1], &sequences[1]};
-  for (auto const& items :
-       {std::span<folio::MixedPrecisionItem const>(demoted), std::span<folio::MixedPrecisionItem const>(twice)})
+  folio::BatchItem const demoted[] = {&sequences[0], {&sequences[1], 60}}, twice[] = {&sequences[1], &sequences[1]};
+  for (auto const& items : {std::span<folio::BatchItem const>(demoted), std::span<folio::BatchItem const>(twice)})
     CHECK_THROWS_AS(cache.batch(items, batch), folio::Error);
   unchanged(0);
-  CHECK(for_every_failure([&] { cache.batch(large, batch); }, unchanged) > 3);
+  CHECK(for_every_failure([&] { cache.batch(large, batch); }, unchanged) == 3);
   CHECK(batch.view().num_sequences() == 3);
-  CHECK(batch.view().any_demoted);
+  CHECK(batch.view().any_demoted());
   CHECK(tables() != before);
 }
 

@@ -173,13 +173,13 @@ void check_formats() {
   }
 }
 
-constexpr ModelConfig mixed{.layers = 5,
-                            .kv_heads = 2,
-                            .head_dim = 16,
-                            .value_head_dim = 8,
-                            .groups = {folio::latent(16, 8), folio::full_attention(), folio::sliding_window(4)},
-                            .pattern = folio::repeat_groups({0, 1, 0, 2})};
-using MixedPrecisionCache = folio::KvCache<folio::Model<mixed>, folio::BlockSizes<2, 3, 4>, folio::F32>;
+constexpr ModelConfig hybrid_model{.layers = 5,
+                                   .kv_heads = 2,
+                                   .head_dim = 16,
+                                   .value_head_dim = 8,
+                                   .groups = {folio::latent(16, 8), folio::full_attention(), folio::sliding_window(4)},
+                                   .pattern = folio::repeat_groups({0, 1, 0, 2})};
+using HybridCache = folio::KvCache<folio::Model<hybrid_model>, folio::BlockSizes<2, 3, 4>, folio::F32>;
 
 constexpr ModelConfig open_window{
     .layers = 1, .kv_heads = 1, .head_dim = 8, .groups = {folio::sliding_window(folio::dynamic)}};
@@ -337,7 +337,7 @@ TEST_CASE("codes whose size is no power of two are read where rows are whole") {
 }
 
 TEST_CASE("everything that a kernel is given or makes is trivially copyable") {
-  using View = MixedPrecisionCache::View;
+  using View = HybridCache::View;
   using Layer = folio::LayerView<View, 1>;
   STATIC_REQUIRE(std::is_trivially_copyable_v<View>);
   STATIC_REQUIRE(std::is_trivially_copyable_v<folio::KvCache<folio::Model<model_of<64>>>::View>);
@@ -442,7 +442,7 @@ TEMPLATE_TEST_CASE("the null block reads as zeros", "", folio::F32, folio::F16, 
 }
 
 TEST_CASE("layers are in their groups, each with its own blocks and rows") {
-  MixedPrecisionCache cache({.num_blocks = {16, 16, 16}});
+  HybridCache cache({.num_blocks = {16, 16, 16}});
   folio::test::poison(cache);
   folio::test::ModelSequence story(cache), other(cache);
   for (int i = 0; i < 4; ++i) {
@@ -469,7 +469,7 @@ TEST_CASE("layers are in their groups, each with its own blocks and rows") {
 }
 
 TEST_CASE("a latent value is the beginning of its key") {
-  MixedPrecisionCache cache({.num_blocks = {16, 16, 16}});
+  HybridCache cache({.num_blocks = {16, 16, 16}});
   Sequence const s = cache.create(5);
   auto const batch = cache.batch({&s});
   auto const view = batch.view();

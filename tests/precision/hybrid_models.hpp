@@ -1,15 +1,17 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Hybrid models for the tests of mixed caches: layers with a window beside layers that see everything.
+// Hybrid models for the tests of caches that demote: layers with a window beside layers that see everything.
 
 #include <cstdint>
 #include <folio/folio.hpp>
-#include <folio/precision/mixed_cache.hpp>
+#include <folio/precision/demote.hpp>
+#include <utility>
+#include <vector>
 
 namespace folio::test {
 
-/// A window that is no multiple of a block, with sinks that the mixed cache's own need not cover.
+/// A window that is no multiple of a block, with sinks that the cache's own need not cover.
 inline constexpr ModelConfig full_first{.layers = 3,
                                         .kv_heads = 2,
                                         .head_dim = 16,
@@ -38,15 +40,10 @@ inline constexpr ModelConfig latent_and_window{.layers = 3,
 template <ModelConfig const& Config, class... Policies>
 using CacheOf = KvCache<Model<Config>, Policies...>;
 
-using Int8Hybrid = MixedPrecisionCache<CacheOf<full_first, F32, BlockSizes<4, 2>>,
-                                       CacheOf<full_first, Int8PerToken, BlockSizes<8, 16>>>;
+using Int8Hybrid = CacheOf<full_first, F32, BlockSizes<4, 2>, Demote<Int8PerToken, BlockSizes<8, 16>>>;
 
-inline MixedPrecisionConfig small_hybrid(std::int32_t sinks, std::int32_t recent_window) {
-  return {.hot = {.num_blocks = {50}},
-          .compressed = {.num_blocks = {50}},
-          .sinks = sinks,
-          .recent_window = recent_window,
-          .windows = {.num_blocks = {60}}};
+inline CacheConfig small_hybrid(std::int32_t sinks, std::int32_t recent_window) {
+  return {.num_blocks = {50, 60}, .demotion = {.sinks = sinks, .recent_window = recent_window, .num_blocks = {50}}};
 }
 
 }  // namespace folio::test

@@ -1,12 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The layers with a window of a mixed cache must be as in a plain cache of the hot format that holds the whole model:
-// the same tokens given back, the same bits, the same attention.
+// The layers with a window of a cache that demotes must be as in the same cache without Demote: the same tokens given
+// back, the same bits, the same attention.
 
 #include <cstring>
 #include <folio/folio.hpp>
-#include <folio/precision/mixed_cache.hpp>
 #include <folio/precision/mixed_ops.hpp>
 #include <stdexcept>
 #include <string>
@@ -14,34 +13,35 @@
 
 namespace folio::test {
 
+/// The cache without its policy Demote.
 template <class Cache>
-struct HotOf;
-template <class Hot, class Compressed>
-struct HotOf<MixedPrecisionCache<Hot, Compressed>> {
-  using type = Hot;
-};
+using PlainOf = KvCache<typename Cache::ModelType, typename Cache::Blocks, Keys<typename Cache::KeyQuantizer>,
+                        Values<typename Cache::ValueQuantizer>, typename Cache::Layout>;
+
+/// Whether layers of the cache's model have a window.
+template <class Cache>
+inline constexpr bool has_windows = Cache::View::num_demoting < Cache::num_groups;
 
 /// Of a cache for models without such layers: nothing is done.
-template <class Cache, bool = Cache::has_windows>
+template <class Cache, bool = has_windows<Cache>>
 struct PlainTwin {
-  explicit PlainTwin(MixedPrecisionConfig const&) {}
+  explicit PlainTwin(CacheConfig const&) {}
   Sequence create(std::int32_t = 0) { return {}; }
   template <class ModelSequences>
   int batch(ModelSequences const&, std::int32_t) {
     return 0;
   }
-  static std::int64_t free_blocks(Cache const& mixed, int group) { return mixed.hot().num_free_blocks(group); }
 };
 
 template <class Cache>
 struct PlainTwin<Cache, true> {
-  using Plain = typename HotOf<Cache>::type;
+  using Plain = PlainOf<Cache>;
 
-  explicit PlainTwin(MixedPrecisionConfig const& config)
+  explicit PlainTwin(CacheConfig const& config)
       : cache({.num_blocks = std::vector<std::int64_t>(std::size_t{Plain::num_groups}, 1024),
-               .layers = config.windows.layers,
-               .kv_heads = config.windows.kv_heads,
-               .window = config.windows.window}) {}
+               .layers = config.layers,
+               .kv_heads = config.kv_heads,
+               .window = config.window}) {}
 
   Sequence create(std::int32_t num_tokens = 0) { return cache.create(num_tokens); }
 
@@ -61,23 +61,16 @@ struct PlainTwin<Cache, true> {
     if (!ok) throw std::logic_error(what);
   }
 
-  /// The mixed sequence has the blocks that the plain one has, and nothing that it gave back.
-  static void check_blocks(Sequence const& windows, Sequence const& plain) {
-    expect(windows.num_tokens() == plain.num_tokens(), "the windows have another number of tokens");
-    for (int g = 0, number = 0; g < Plain::num_groups; ++g) {
+  /// The sequence has the blocks that the plain one has, and nothing that it gave back.
+  static void check_blocks(Sequence const& sequence, Sequence const& plain) {
+    for (int g = 0; g < Plain::num_groups; ++g) {
       if (!has_window(g)) continue;
-      auto const mine = windows.blocks(number++), its = plain.blocks(g);
-      expect(mine.size() == its.size(), "the windows have another number of blocks");
+      expect(sequence.num_stored_tokens(g) == plain.num_stored_tokens(g), "a window has another number of tokens");
+      auto const mine = sequence.blocks(g), its = plain.blocks(g);
+      expect(mine.size() == its.size(), "a window has another number of blocks");
       for (std::size_t b = 0; b < mine.size(); ++b)
         expect((mine[b] == null_block) == (its[b] == null_block), "a window gave back other blocks");
     }
-  }
-
-  /// Free blocks of a group of the model, which new tokens take from.
-  static std::int64_t free_blocks(Cache const& mixed, int group) {
-    int number = 0;
-    for (int g = 0; g < group; ++g) number += has_window(g) == has_window(group) ? 1 : 0;
-    return has_window(group) ? mixed.windows().num_free_blocks(number) : mixed.hot().num_free_blocks(number);
   }
 
   static bool truncated(Sequence& plain, std::int32_t n) {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <atomic>
 #include <folio/folio.hpp>
-#include <folio/precision/mixed_cache.hpp>
+#include <folio/precision/demote.hpp>
 #include <folio/precision/precision_ladder.hpp>
 #include <limits>
 #include <span>
@@ -20,8 +20,7 @@ using folio::test::contains;
 namespace {
 
 constexpr ModelConfig tiny{.layers = 1, .kv_heads = 1, .head_dim = 16};
-using Cache =
-    MixedPrecisionCache<KvCache<Model<tiny>, F16, BlockSize<4>>, KvCache<Model<tiny>, Int4Rotated, BlockSize<8>>>;
+using Cache = KvCache<Model<tiny>, F16, BlockSize<4>, Demote<Int4Rotated, BlockSize<8>>>;
 
 /// The format of a user, whose encoder gives up.
 struct Failing : Int8PerToken {
@@ -32,9 +31,12 @@ struct Failing : Int8PerToken {
   }
 };
 
-Cache cache_of(std::int64_t hot_blocks, std::int64_t compressed_blocks) {
-  return Cache(
-      {.hot = {.num_blocks = {hot_blocks}}, .compressed = {.num_blocks = {compressed_blocks}}, .recent_window = 40});
+CacheConfig config_of(std::int64_t num_blocks, std::int64_t num_demoted_blocks) {
+  return {.num_blocks = {num_blocks},
+          .demotion = {.sinks = 0, .recent_window = 40, .num_blocks = {num_demoted_blocks}}};
+}
+Cache cache_of(std::int64_t num_blocks, std::int64_t num_demoted_blocks) {
+  return Cache(config_of(num_blocks, num_demoted_blocks));
 }
 
 }  // namespace
@@ -43,7 +45,7 @@ TEST_CASE("a ladder goes down with the free blocks, and up again with some dista
   Cache cache = cache_of(100, 100);
   PrecisionLadder ladder(40, {{0.5, 16}, {0.2, 8}, {0.1, 0}}, 0.1);
   auto const at = [&](std::int32_t live_blocks) {
-    MixedPrecisionSequence const held = cache.create(live_blocks * 4);
+    Sequence const held = cache.create(live_blocks * 4);
     ladder.update(cache);
     CHECK(cache.recent_window() == ladder.recent_window());
     return ladder.stats().step;
@@ -68,17 +70,17 @@ TEST_CASE("a ladder goes down with the free blocks, and up again with some dista
 TEST_CASE("pressure demotes more, until an append fits") {
   Cache cache = cache_of(20, 20);
   PrecisionLadder ladder(40, {{0.5, 16}, {0.25, 8}});
-  MixedPrecisionSequence a = cache.create(32), b = cache.create(40);
-  MixedPrecisionSequence* const sequences[] = {&a, &b};
+  Sequence a = cache.create(32), b = cache.create(40);
+  Sequence* const sequences[] = {&a, &b};
   CHECK_FALSE(b.try_extend(20));
   CHECK(ladder.relieve_until([&] { return b.try_extend(20); }, cache, sequences));
   CHECK(ladder.stats().step == 2);  // two blocks of twenty were free
   CHECK(b.num_tokens() == 60);
-  CHECK(a.num_demoted() == 24);
-  CHECK(b.num_demoted() == 32);
+  CHECK(a.num_demoted_tokens() == 24);
+  CHECK(b.num_demoted_tokens() == 32);
   CHECK(ladder.stats().num_demoted_tokens == 56);
-  CHECK(cache.stats().num_demoted_tokens == 56);
-  CHECK(cache.stats().bytes_saved == 14 * cache.hot().block_bytes() - 7 * cache.compressed().block_bytes());
+  CHECK(cache.stats().counters.demoted_tokens == 56);
+  CHECK(cache.stats().bytes_saved == 14 * cache.block_bytes() - 7 * cache.block_bytes(1));
   CHECK_FALSE(ladder.relieve_until([&] { return b.try_extend(1000); }, cache, sequences));
   CHECK(b.num_tokens() == 60);
 }
@@ -89,13 +91,12 @@ TEST_CASE("the layer group that has the least free blocks decides") {
                                    .head_dim = 16,
                                    .groups = {full_attention(), latent(16, 8)},
                                    .pattern = repeat_groups({0, 1})};
-  using TwoGroups = MixedPrecisionCache<KvCache<Model<two>, F16, BlockSizes<4, 4>>,
-                                        KvCache<Model<two>, Int8PerToken, BlockSizes<4, 4>>>;
+  using TwoGroups = KvCache<Model<two>, F16, BlockSizes<4, 4>, Demote<Int8PerToken>>;
   for (int const scarce : {0, 1}) {
     std::vector<std::int64_t> blocks{20, 20};
     blocks[static_cast<std::size_t>(scarce)] = 10;
-    TwoGroups cache({.hot = {.num_blocks = blocks}, .compressed = {.num_blocks = {20, 20}}, .recent_window = 40});
-    MixedPrecisionSequence a = cache.create(28);  // 3 of 10 blocks are free, and 13 of 20
+    TwoGroups cache({.num_blocks = blocks, .demotion = {.recent_window = 40, .num_blocks = {20, 20}}});
+    Sequence a = cache.create(28);  // 3 of 10 blocks are free, and 13 of 20
     PrecisionLadder ladder(40, {{0.4, 8}});
     CHECK(PrecisionLadder::free_share(cache) == 0.3);
     ladder.update(cache);
@@ -106,24 +107,24 @@ TEST_CASE("the layer group that has the least free blocks decides") {
 TEST_CASE("a step further is taken where the first is not enough") {
   Cache cache = cache_of(20, 20);
   PrecisionLadder ladder(40, {{0.6, 16}, {0.2, 8}, {0.1, 0}});
-  MixedPrecisionSequence a = cache.create(48);  // 8 free
-  MixedPrecisionSequence* const sequences[] = {&a};
+  Sequence a = cache.create(48);  // 8 free
+  Sequence* const sequences[] = {&a};
   CHECK(ladder.relieve(cache, sequences) == 32);
   CHECK(ladder.stats().step == 1);
-  CHECK(ladder.relieve_until([&] { return cache.hot().num_free_blocks() >= 18; }, cache, sequences));
+  CHECK(ladder.relieve_until([&] { return cache.num_free_blocks() >= 18; }, cache, sequences));
   CHECK(ladder.stats().step == 2);
-  CHECK(a.num_demoted() == 40);
+  CHECK(a.num_demoted_tokens() == 40);
 }
 
-TEST_CASE("what is not accepted stays, and compressed blocks that are missing are counted") {
+TEST_CASE("what is not accepted stays, and demoted blocks that are missing are counted") {
   Cache cache = cache_of(20, 1);
   PrecisionLadder ladder(40, {{1.0, 0}});
-  MixedPrecisionSequence a = cache.create(24), b = cache.create(24);
-  MixedPrecisionSequence* const sequences[] = {&a, &b};
+  Sequence a = cache.create(24), b = cache.create(24);
+  Sequence* const sequences[] = {&a, &b};
   std::int32_t const accepted[] = {24, 8};
-  CHECK(ladder.relieve(cache, sequences, accepted) == 8);  // of a nothing: it needs three compressed blocks
-  CHECK(a.num_demoted() == 0);
-  CHECK(b.num_demoted() == 8);
+  CHECK(ladder.relieve(cache, sequences, accepted) == 8);  // of a nothing: it needs three blocks
+  CHECK(a.num_demoted_tokens() == 0);
+  CHECK(b.num_demoted_tokens() == 8);
   CHECK(ladder.stats().num_refused == 1);
   CHECK_THROWS_WITH(ladder.relieve(cache, sequences, std::span(accepted, 1)), contains("for each of 2 sequences"));
 }
@@ -131,48 +132,47 @@ TEST_CASE("what is not accepted stays, and compressed blocks that are missing ar
 TEST_CASE("a ladder that refuses what it is given changes nothing") {
   Cache cache = cache_of(20, 20);
   PrecisionLadder ladder(40, {{1.0, 0}});
-  MixedPrecisionSequence a = cache.create(24), empty;
+  Sequence a = cache.create(24), empty;
   std::int32_t const accepted[] = {24};
-  auto const refused = [&](MixedPrecisionSequence* other, std::span<std::int32_t const> numbers, char const* sentence) {
-    MixedPrecisionSequence* const sequences[] = {&a, other};
+  auto const refused = [&](Sequence* other, std::span<std::int32_t const> numbers, char const* sentence) {
+    Sequence* const sequences[] = {&a, other};
     CHECK_THROWS_WITH(ladder.relieve(cache, sequences, numbers), contains(sentence));
     CHECK_THROWS_WITH(ladder.relieve_until([] { return false; }, cache, sequences, numbers), contains(sentence));
-    CHECK(a.num_demoted() == 0);
+    CHECK(a.num_demoted_tokens() == 0);
     CHECK(ladder.stats().step == 0);
     CHECK(cache.recent_window() == 40);
   };
-  refused(&empty, {}, "a ladder was given an empty MixedPrecisionSequence");
-  refused(nullptr, {}, "a ladder was given an empty MixedPrecisionSequence");
+  refused(&empty, {}, "a ladder was given an empty Sequence");
+  refused(nullptr, {}, "a ladder was given an empty Sequence");
   refused(&a, accepted, "for each of 2 sequences");
   PrecisionLadder far(std::numeric_limits<std::int32_t>::max(), {{1.0, std::numeric_limits<std::int32_t>::max() - 1}});
-  CHECK_THROWS_WITH(far.update(cache), contains("the recent window has 0 to 1073741823 tokens"));
+  CHECK_THROWS_WITH(far.update(cache), contains("the recent window has 0 to 1073741824 tokens"));
   CHECK(far.stats().step == 0);
   CHECK(cache.recent_window() == 40);
 }
 
 TEST_CASE("a demotion that throws leaves that sequence as it was, and those before it are counted") {
-  using FailingCache =
-      MixedPrecisionCache<KvCache<Model<tiny>, F16, BlockSize<4>>, KvCache<Model<tiny>, Failing, BlockSize<8>>>;
+  using FailingCache = KvCache<Model<tiny>, F16, BlockSize<4>, Demote<Failing, BlockSize<8>>>;
   ThreadPool pool(3);
   for (ThreadPool* const threads : {static_cast<ThreadPool*>(nullptr), &pool}) {
-    FailingCache cache({.hot = {.num_blocks = {40}}, .compressed = {.num_blocks = {40}}, .recent_window = 40});
+    FailingCache cache(config_of(40, 40));
     PrecisionLadder ladder(40, {{1.0, 0}});
-    MixedPrecisionSequence a = cache.create(24), b = cache.create(24), c = cache.create(24);
-    MixedPrecisionSequence* const sequences[] = {&a, &b, &c};
-    auto const state = [&](MixedPrecisionSequence const& s) {
-      return std::tuple(block_ids(s.hot()), block_ids(s.compressed()), s.num_tokens(), s.num_new_tokens(),
-                        s.num_demoted());
+    Sequence a = cache.create(24), b = cache.create(24), c = cache.create(24);
+    Sequence* const sequences[] = {&a, &b, &c};
+    auto const state = [&](Sequence const& s) {
+      return std::tuple(block_ids(s), s.state().lists[1].blocks, s.num_tokens(), s.num_new_tokens(),
+                        s.num_demoted_tokens());
     };
     auto const before_b = state(b), before_c = state(c);
     Failing::rows_left = 2 * 24 + 30;  // keys and values of the first, and some of the second
     CHECK_THROWS_WITH(ladder.relieve(cache, sequences, {}, threads), "no more rows");
-    CHECK(a.num_demoted() == 24);
+    CHECK(a.num_demoted_tokens() == 24);
     CHECK(state(b) == before_b);
     CHECK(state(c) == before_c);
-    CHECK(cache.compressed().num_free_blocks() == 37);
+    CHECK(cache.num_free_blocks(1) == 37);
     CHECK(ladder.stats().num_demoted_tokens == 24);
-    CHECK(cache.stats().num_demoted_tokens == 24);
-    CHECK(cache.stats().num_demotions == 1);
+    CHECK(cache.stats().counters.demoted_tokens == 24);
+    CHECK(cache.stats().counters.demotions == 1);
     Failing::rows_left = 1000;
     CHECK(ladder.relieve(cache, sequences, {}, threads) == 48);
     CHECK(ladder.stats().num_demoted_tokens == 72);

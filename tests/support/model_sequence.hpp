@@ -21,21 +21,22 @@ namespace folio::test {
 /// Fills all blocks but the null blocks with bytes that are NaN in every float format, as dirty memory may be.
 template <class Cache>
 void poison(Cache const& cache) {
-  for (int g = 0; g < Cache::num_groups; ++g)
-    std::memset(cache.pool(g) + cache.block_bytes(g), 0xFF,
-                static_cast<std::size_t>(cache.num_blocks(g) * cache.block_bytes(g)));
+  for (int l = 0; l < Cache::num_lists; ++l)
+    std::memset(cache.pool(l) + cache.block_bytes(l), 0xFF,
+                static_cast<std::size_t>(cache.num_blocks(l) * cache.block_bytes(l)));
 }
 
 /// Everything that a store knows but its counters: equal before and after an operation that changed nothing.
 inline std::vector<std::int64_t> snapshot(SequenceStore const& store) {
   std::vector<std::int64_t> all;
-  for (int g = 0; g < store.num_groups(); ++g) {
-    BlockPool const& pool = store.pool(g);
+  for (int l = 0; l < store.num_lists(); ++l) {
+    BlockPool const& pool = store.pool(l);
     all.insert(all.end(), {pool.num_free(), pool.num_live(), pool.num_shared(), pool.peak_live()});
     for (std::int32_t id = 1; id <= pool.num_blocks(); ++id) all.push_back(pool.ref_count(BlockId{id}));
   }
   for (auto const& state : store.states()) {
-    all.insert(all.end(), {to_int(state->id), state->live ? 1 : 0, state->num_tokens, state->num_new_tokens});
+    all.insert(all.end(),
+               {to_int(state->id), state->live ? 1 : 0, state->num_tokens, state->num_new_tokens, state->num_demoted});
     for (BlockList const& list : state->lists) {
       all.insert(all.end(), {static_cast<std::int64_t>(list.blocks.size()), list.first_resident_block, list.num_tokens,
                              list.gap_begin, list.gap_end});

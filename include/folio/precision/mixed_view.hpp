@@ -10,6 +10,12 @@
 
 namespace folio {
 
+namespace ops {
+/// Base of a view whose operations are found when a template that is declared before them calls one: by the namespace
+/// of an argument's base.
+struct HasOperations {};
+}  // namespace ops
+
 /// Mixed-precision view: a step of a cache that demotes. Two ordinary views whose sequence i is the same, with the same
 /// query tokens and the same layers. In `recent` these are the sequence's last tokens, as ever, after its sinks and
 /// newest tokens. In `demoted` they are none of its tokens: all of those come before every query, which sees them all
@@ -17,7 +23,7 @@ namespace folio {
 ///
 /// Trivially copyable, host and device, as BlockTableView.
 template <class Recent, class Demoted>
-struct MixedPrecisionView {
+struct MixedPrecisionView : ops::HasOperations {
   static constexpr int num_groups = Recent::num_groups;
   static constexpr int num_demoting = [] {
     int count = 0;

@@ -17,7 +17,6 @@
 #include <folio/ops/attend.hpp>
 #include <folio/ops/gather.hpp>
 #include <folio/precision/detail/float_results.hpp>
-#include <folio/precision/mixed_ops.hpp>
 #include <folio/precision/rotation_matrices.hpp>
 #include <type_traits>
 #include <vector>

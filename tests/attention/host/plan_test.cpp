@@ -5,8 +5,8 @@
 #include <atomic>
 #include <cstring>
 #include <folio/folio.hpp>
-#include <folio/precision/mixed_ops.hpp>
 #include <folio/precision/rotated_cache.hpp>
+#include <folio/precision/rotated_ops.hpp>
 #include <folio/quantizer/channel_tile.hpp>
 #include <optional>
 #include <string>

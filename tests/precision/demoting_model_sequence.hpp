@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Mixed sequences that know what was written into them, and what one encoding makes of it.
+// Sequences of caches that demote, which know what was written into them, and what one encoding makes of it.
 
 #include <cstring>
 #include <folio/folio.hpp>
-#include <folio/precision/mixed_cache.hpp>
+#include <folio/precision/demote.hpp>
 #include <folio/precision/mixed_ops.hpp>
 #include <string>
 #include <utility>
@@ -48,35 +48,29 @@ std::vector<float> encoded_once(std::vector<float> rows, std::int32_t dim) {
 }
 
 /// A token as the caches should give it back: rows of all kv heads by layer.
-struct MixedToken {
+struct DemotableToken {
   std::vector<LayerRows> layers;
 };
 
 /// A sequence beside the flat list of what its tokens should be.
-struct MixedModelSequence {
-  MixedPrecisionSequence sequence;
-  std::vector<MixedToken> tokens = {};
+struct DemotingModelSequence {
+  Sequence sequence;
+  std::vector<DemotableToken> tokens = {};
   std::int32_t demoted = 0;
   Sequence plain = {};  ///< in the plain twin, where the model has layers with a window
 };
 
-/// A mixed cache and the stories in it. Throws std::logic_error with what differs.
+/// A cache that demotes, and the stories in it. Throws std::logic_error with what differs.
 template <class Cache>
-class MixedModelSequences {
+class DemotingModelSequences {
  public:
-  using Hot = typename Cache::HotCache;
-  using Compressed = typename Cache::CompressedCache;
-
+  using Second = typename Cache::Demotion::Set;  ///< the format of what is demoted
   using Twin = PlainTwin<Cache>;
-  static constexpr bool has_windows = Cache::has_windows;
+  static constexpr bool has_windows = test::has_windows<Cache>;
 
-  explicit MixedModelSequences(MixedPrecisionConfig const& config) : cache(config), twin(config) {
-    poison(cache.hot());
-    poison(cache.compressed());
-    if constexpr (has_windows) poison(cache.windows());
-  }
+  explicit DemotingModelSequences(CacheConfig const& config) : cache(config), twin(config) { poison(cache); }
 
-  MixedModelSequence create(std::int32_t num_tokens = 0) {
+  DemotingModelSequence create(std::int32_t num_tokens = 0) {
     return {cache.create(num_tokens), {}, 0, twin.create(num_tokens)};
   }
 
@@ -98,7 +92,7 @@ class MixedModelSequences {
   }
 
   /// Slots for n more tokens; false, and nothing changed, where there are not enough.
-  bool take(MixedModelSequence& story, std::int32_t n) {
+  bool take(DemotingModelSequence& story, std::int32_t n) {
     auto const before = snapshots();
     bool taken = true;
     if (n % 2 == 0) {
@@ -109,7 +103,7 @@ class MixedModelSequences {
       } catch (OutOfBlocks const& full) {
         taken = false;
         expect(full.asked() > full.free(), "OutOfBlocks although enough were free");
-        expect(full.free() == Twin::free_blocks(cache, full.group()), "OutOfBlocks names another group");
+        expect(full.free() == cache.num_free_blocks(full.group()), "OutOfBlocks names another group");
       }
     }
     expect(taken || before == snapshots(), "a failed append changed something");
@@ -120,24 +114,24 @@ class MixedModelSequences {
 
   /// Writes the last `n` tokens of each story as new ones, and remembers them. Half of those that are demoted soon are
   /// multiples of others, so that the rows of a tile have different scales.
-  void write(std::vector<MixedModelSequence*> const& stories, std::int32_t n) {
-    std::vector<MixedPrecisionItem> items;
-    for (MixedModelSequence* const s : stories) items.emplace_back(&s->sequence, n);
+  void write(std::vector<DemotingModelSequence*> const& stories, std::int32_t n) {
+    std::vector<BatchItem> items;
+    for (DemotingModelSequence* const s : stories) items.emplace_back(&s->sequence, n);
     auto const batch = cache.batch(items);
     [[maybe_unused]] auto const plain = twin.batch(stories, n);
-    for (MixedModelSequence* const s : stories)
+    for (DemotingModelSequence* const s : stories)
       for (std::int32_t t = 0; t < n; ++t) s->tokens.push_back({});
     for (std::int32_t layer = 0; layer < num_layers(); ++layer) {
       GroupShape const& shape = shape_of(layer);
       std::vector<float> keys, values;
       std::uint32_t number = next_;
-      for (MixedModelSequence* const s : stories)
+      for (DemotingModelSequence* const s : stories)
         for (std::int32_t t = static_cast<std::int32_t>(s->tokens.size()) - n;
              t < static_cast<std::int32_t>(s->tokens.size()); ++t, ++number) {
           auto& rows = s->tokens[static_cast<std::size_t>(t)].layers.emplace_back();
-          rows.keys = make_rows<typename Hot::KeyQuantizer>(shape, number, layer, 0, keys);
+          rows.keys = make_rows<typename Cache::KeyQuantizer>(shape, number, layer, 0, keys);
           if (!shape.values_in_keys())
-            rows.values = make_rows<typename Hot::ValueQuantizer>(shape, number, layer, 1, values);
+            rows.values = make_rows<typename Cache::ValueQuantizer>(shape, number, layer, 1, values);
         }
       ops::append(batch.view(), layer, keys.data(), values.empty() ? nullptr : values.data());
       if constexpr (has_windows)
@@ -147,67 +141,67 @@ class MixedModelSequences {
   }
 
   /// Demotes, and does the same to the flat list: each tile is encoded once, as its rows are.
-  void demote(MixedModelSequence& story, std::int32_t num_accepted) {
+  void demote(DemotingModelSequence& story, std::int32_t num_accepted) {
     auto const length = static_cast<std::int32_t>(story.tokens.size());
     std::int32_t const begin = cache.sinks() + story.demoted;
     std::int32_t const end = std::min(num_accepted, length - cache.recent_window());
-    std::int32_t const due =
-        end > begin ? (end - begin) / Cache::demotion_granularity * Cache::demotion_granularity : 0;
+    std::int32_t const due = end > begin ? (end - begin) / cache.demotion_unit() * cache.demotion_unit() : 0;
     auto const before = snapshots();
+    auto const windows = blocks_of_windows(story.sequence);
     try {
       expect(cache.demote(story.sequence, num_accepted) == due, "demote moved another number of tokens");
     } catch (OutOfBlocks const& full) {
       expect(before == snapshots(), "a failed demote changed something");
       expect(full.asked() > full.free(), "OutOfBlocks although enough were free");
+      expect(full.group() >= Cache::num_groups && full.free() == cache.num_free_blocks(full.group()),
+             "OutOfBlocks names another list");
       return;
     }
     if (due == 0) expect(before == snapshots(), "nothing was due");
-    expect(before[2] == snapshots()[2], "a demotion changed what left windows");
+    expect(windows == blocks_of_windows(story.sequence), "a demotion changed what left windows");
     for (std::int32_t layer = 0; layer < num_layers(); ++layer) {
       if (has_window(layer)) continue;
       GroupShape const& shape = shape_of(layer);
-      reencode<typename Compressed::KeyQuantizer>(story, begin, due, layer, shape.kv_heads, shape.key_dim,
-                                                  &LayerRows::keys);
+      reencode<typename Second::KeyQuantizer>(story, begin, due, layer, shape.kv_heads, shape.key_dim,
+                                              &LayerRows::keys);
       if (!shape.values_in_keys())
-        reencode<typename Compressed::ValueQuantizer>(story, begin, due, layer, shape.kv_heads, shape.value_dim,
-                                                      &LayerRows::values);
+        reencode<typename Second::ValueQuantizer>(story, begin, due, layer, shape.kv_heads, shape.value_dim,
+                                                  &LayerRows::values);
     }
     story.demoted += due;
   }
 
   /// Truncates both, or finds out that it cannot be.
-  void truncate(MixedModelSequence& story, std::int32_t n) {
-    bool const in_compressed = story.demoted > 0 && n < cache.sinks() + story.demoted;
-    constexpr bool tiles =
-        is_tile_format<typename Compressed::KeyQuantizer> || is_tile_format<typename Compressed::ValueQuantizer>;
+  void truncate(DemotingModelSequence& story, std::int32_t n) {
+    bool const in_second = story.demoted > 0 && n < cache.sinks() + story.demoted;
     std::int32_t const keep = std::max(0, n - cache.sinks());
-    bool possible = !in_compressed || !tiles || keep % Cache::demotion_granularity == 0;
+    bool possible = !in_second || keep % cache.demotion_unit() == 0;
     if constexpr (has_windows)
       if (possible) possible = Twin::truncated(story.plain, n);
     auto const before = snapshots();
     try {
       story.sequence.truncate(n);
-      expect(possible, "truncated into a tile, or before a window");
+      expect(possible, "truncated into a unit, or before a window");
     } catch (Error const& error) {
       expect(!possible, error.what());
       expect(before == snapshots(), "a failed truncation changed something");
       return;
     }
     story.tokens.resize(static_cast<std::size_t>(n));
-    if (in_compressed) story.demoted = keep;
+    if (in_second) story.demoted = keep;
   }
 
   /// Lengths and all contents of a story, bit by bit.
-  void check(MixedModelSequence const& story) {
-    MixedPrecisionSequence const& s = story.sequence;
+  void check(DemotingModelSequence const& story) {
+    Sequence const& s = story.sequence;
     auto const length = static_cast<std::int32_t>(story.tokens.size());
-    expect(s.num_tokens() == length && s.num_demoted() == story.demoted, "the lengths differ");
+    expect(s.num_tokens() == length && s.num_demoted_tokens() == story.demoted, "the lengths differ");
     auto const batch = cache.batch({{&s}});  // with the queries of the last append
     expect(batch.view().num_query_tokens() == s.num_new_tokens(), "a batch has other queries");
-    if constexpr (has_windows) {
-      Twin::check_blocks(s.windows(), story.plain);
-      expect(batch.view().windows.num_query_tokens() == s.num_new_tokens(), "the windows have other queries");
-    }
+    for (int g = 0; g < Cache::num_groups; ++g)
+      expect(s.num_stored_tokens(g) == length - (cache.shape(g).window == 0 ? story.demoted : 0),
+             "a group's first list has another length");
+    if constexpr (has_windows) Twin::check_blocks(s, story.plain);
     for (std::int32_t layer = 0; layer < num_layers(); ++layer) {
       GroupShape const& shape = shape_of(layer);
       if constexpr (has_windows)
@@ -229,10 +223,10 @@ class MixedModelSequences {
   }
 
   /// Attention of the last `queries` tokens of each story over all of it, against the formula in double precision.
-  void check_attention(std::vector<MixedModelSequence const*> const& stories, std::int32_t queries,
+  void check_attention(std::vector<DemotingModelSequence const*> const& stories, std::int32_t queries,
                        std::int32_t query_heads_per_kv_head, ThreadPool* threads = nullptr) {
-    std::vector<MixedPrecisionItem> items;
-    for (MixedModelSequence const* const s : stories) items.emplace_back(&s->sequence, queries);
+    std::vector<BatchItem> items;
+    for (DemotingModelSequence const* const s : stories) items.emplace_back(&s->sequence, queries);
     auto const batch = cache.batch(items);
     [[maybe_unused]] auto const plain = twin.batch(stories, queries);
     for (std::int32_t layer = 0; layer < num_layers(); ++layer) {
@@ -262,50 +256,47 @@ class MixedModelSequences {
     }
   }
 
-  /// free + live = all in each cache, and live is what the stories hold.
-  void check_accounting(std::vector<MixedModelSequence*> const& stories) const {
+  /// free + live = all in each list, and live is what the stories hold.
+  void check_accounting(std::vector<DemotingModelSequence*> const& stories) const {
+    Stats const stats = cache.stats();
+    expect(stats.groups.size() == std::size_t{Cache::num_lists}, "another number of lists");
     std::int64_t saved = 0;
-    auto const count = [&]<class Part>(Part const& of, auto const& sequence_of, std::int64_t sign) {
-      for (int g = 0; g < Part::num_groups; ++g) {
-        std::vector<BlockId> held;
-        for (MixedModelSequence* const s : stories) {
-          auto const blocks = sequence_of(*s).blocks(g);
-          held.insert(held.end(), blocks.begin(), blocks.end());
-        }
-        std::erase(held, null_block);  // before a window
-        std::sort(held.begin(), held.end());
-        auto const live = std::unique(held.begin(), held.end()) - held.begin();
-        expect(of.num_free_blocks(g) + live == of.num_blocks(g), "free + live is not all");
-        if (sign < 0) saved -= live * of.block_bytes(g);
+    for (int l = 0; l < Cache::num_lists; ++l) {
+      std::vector<BlockId> held;
+      for (DemotingModelSequence* const s : stories) {
+        std::vector<BlockId> const& blocks = s->sequence.state().lists[l].blocks;
+        held.insert(held.end(), blocks.begin(), blocks.end());
       }
-    };
-    count(
-        cache.hot(), [](MixedModelSequence const& s) -> Sequence const& { return s.sequence.hot(); }, 0);
-    count(
-        cache.compressed(), [](MixedModelSequence const& s) -> Sequence const& { return s.sequence.compressed(); }, -1);
-    if constexpr (has_windows)
-      count(
-          cache.windows(), [](MixedModelSequence const& s) -> Sequence const& { return s.sequence.windows(); }, 0);
-    auto const stats = cache.stats();
-    for (std::size_t g = 0; g < stats.compressed.groups.size(); ++g)
-      saved += (stats.compressed.groups[g].slots_held - stats.compressed.groups[g].slots_empty) *
-               stats.hot.groups[g].block_bytes / cache.hot().shape(static_cast<int>(g)).block_size;
+      std::erase(held, null_block);  // before a window
+      std::sort(held.begin(), held.end());
+      auto const live = std::unique(held.begin(), held.end()) - held.begin();
+      expect(cache.num_free_blocks(l) + live == cache.num_blocks(l), "free + live is not all");
+      GroupStats const& of_list = stats.groups[static_cast<std::size_t>(l)];
+      expect(of_list.demoted == (l >= Cache::num_groups), "a list is called what it is not");
+      if (!of_list.demoted) continue;
+      expect(cache.second_list(of_list.group) == l, "a second list is of another group");
+      expect(of_list.slots_empty == 0, "a demoted block is not full");
+      GroupShape const& first = cache.shape(of_list.group);
+      saved += live * cache.shape(l).block_size / first.block_size * cache.block_bytes(of_list.group) -
+               live * cache.block_bytes(l);
+    }
     expect(stats.bytes_saved == saved, "bytes_saved does not add up");
   }
 
-  /// What every store knows: hot, compressed, windows.
-  [[nodiscard]] std::vector<std::vector<std::int64_t>> snapshots() const {
-    std::vector<std::vector<std::int64_t>> all{
-        snapshot(cache.hot().state()->store), snapshot(cache.compressed().state()->store), {}};
-    if constexpr (has_windows) all[2] = snapshot(cache.windows().state()->store);
-    return all;
-  }
+  [[nodiscard]] std::vector<std::int64_t> snapshots() const { return snapshot(cache.state()->store); }
 
   Cache cache;
   Twin twin;
 
  private:
-  /// New rows of all kv heads, appended to `all`; returns them as the hot format gives them back.
+  static std::vector<std::vector<BlockId>> blocks_of_windows(Sequence const& s) {
+    std::vector<std::vector<BlockId>> all;
+    for (int g = 0; g < Cache::num_groups; ++g)
+      if (Cache::model.groups[g].window != 0) all.emplace_back(s.blocks(g).begin(), s.blocks(g).end());
+    return all;
+  }
+
+  /// New rows of all kv heads, appended to `all`; returns them as the cache's own format gives them back.
   template <class Quantizer>
   static std::vector<float> make_rows(GroupShape const& shape, std::uint32_t number, std::int32_t layer, int plane,
                                       std::vector<float>& all) {
@@ -320,7 +311,7 @@ class MixedModelSequences {
   }
 
   template <class Quantizer>
-  static void reencode(MixedModelSequence& story, std::int32_t begin, std::int32_t count, std::int32_t layer,
+  static void reencode(DemotingModelSequence& story, std::int32_t begin, std::int32_t count, std::int32_t layer,
                        std::int32_t heads, std::int32_t dim, std::vector<float> LayerRows::*plane) {
     auto const row = [&](std::int32_t t, std::int32_t head) {
       return (story.tokens[static_cast<std::size_t>(begin + t)].layers[static_cast<std::size_t>(layer)].*plane)
@@ -335,9 +326,10 @@ class MixedModelSequences {
     }
   }
 
-  static std::pair<std::vector<float>, std::vector<float>> flat(MixedModelSequence const& story, std::int32_t layer) {
+  static std::pair<std::vector<float>, std::vector<float>> flat(DemotingModelSequence const& story,
+                                                                std::int32_t layer) {
     std::pair<std::vector<float>, std::vector<float>> all;
-    for (MixedToken const& token : story.tokens) {
+    for (DemotableToken const& token : story.tokens) {
       auto const& rows = token.layers[static_cast<std::size_t>(layer)];
       all.first.insert(all.first.end(), rows.keys.begin(), rows.keys.end());
       all.second.insert(all.second.end(), rows.values.begin(), rows.values.end());
@@ -345,13 +337,14 @@ class MixedModelSequences {
     return all;
   }
 
-  NaiveAttention naive(std::vector<MixedModelSequence const*> const& stories, std::int32_t queries, std::int32_t layer,
-                       std::int32_t heads, std::vector<float> const& q, AttentionParams const& params) const {
+  NaiveAttention naive(std::vector<DemotingModelSequence const*> const& stories, std::int32_t queries,
+                       std::int32_t layer, std::int32_t heads, std::vector<float> const& q,
+                       AttentionParams const& params) const {
     GroupShape const& shape = shape_of(layer);
     NaiveAttention result;
     result.unit = 2e-5;  // of integers of 16 bits, which some of the formats are multiplied with
     float const* row = q.data();
-    for (MixedModelSequence const* const s : stories) {
+    for (DemotingModelSequence const* const s : stories) {
       auto [keys, values] = flat(*s, layer);
       auto const length = static_cast<std::int32_t>(s->tokens.size());
       if (shape.values_in_keys())

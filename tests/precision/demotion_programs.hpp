@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Random programs over mixed sequences: append, demote, fork, truncate, release, and everything checked after each.
+// Random programs over sequences that demote: append, demote, fork, truncate, release, and everything checked after
+// each.
 
 #include <cstdint>
 #include <memory>
@@ -9,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "precision/mixed_model_sequence.hpp"
+#include "precision/demoting_model_sequence.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
@@ -17,9 +18,9 @@ namespace folio::test {
 
 /// `attends`: whether attention is checked, too, which takes most of the time to compile and to run.
 template <class Cache, bool attends>
-class MixedProgram {
+class DemotionProgram {
  public:
-  MixedProgram(MixedPrecisionConfig const& config, std::uint32_t seed) : stories_(config), random_(seed) {}
+  DemotionProgram(CacheConfig const& config, std::uint32_t seed) : stories_(config), random_(seed) {}
 
   void run(int num_operations) {
     for (int i = 0; i < num_operations; ++i) {
@@ -32,28 +33,28 @@ class MixedProgram {
   }
 
  private:
-  std::vector<MixedModelSequence*> pointers() const {
-    std::vector<MixedModelSequence*> result;
+  std::vector<DemotingModelSequence*> pointers() const {
+    std::vector<DemotingModelSequence*> result;
     for (auto const& s : all_) result.push_back(s.get());
     return result;
   }
-  MixedModelSequence& any() {
+  DemotingModelSequence& any() {
     return *all_[static_cast<std::size_t>(below(random_, static_cast<std::int32_t>(all_.size())))];
   }
 
   void step() {
     std::int32_t const what = below(random_, 20);
     if (all_.empty() || (what == 0 && all_.size() < 4)) {
-      all_.push_back(std::make_unique<MixedModelSequence>(stories_.create()));
+      all_.push_back(std::make_unique<DemotingModelSequence>(stories_.create()));
       return;
     }
-    MixedModelSequence& story = any();
+    DemotingModelSequence& story = any();
     auto const length = static_cast<std::int32_t>(story.tokens.size());
     if (what <= 7)
-      return append(story,
-                    below(random_, 3) == 0 ? below(random_, 2 * Cache::demotion_granularity + 2) : below(random_, 5));
+      return append(
+          story, below(random_, 3) == 0 ? below(random_, 2 * stories_.cache.demotion_unit() + 2) : below(random_, 5));
     if (what <= 12) return stories_.demote(story, below(random_, 3) == 0 ? below(random_, length + 1) : length);
-    if (what == 13) return stories_.cache.set_recent_window(below(random_, Cache::demotion_granularity + 3));
+    if (what == 13) return stories_.cache.set_recent_window(below(random_, stories_.cache.demotion_unit() + 3));
     if (what <= 15) return stories_.truncate(story, truncation(story));
     if (what == 16 && all_.size() < 4) return fork(story);
     if (what == 17 && below(random_, 3) == 0) return release(story);
@@ -61,14 +62,15 @@ class MixedProgram {
   }
 
   /// Anywhere, or around what is demoted.
-  std::int32_t truncation(MixedModelSequence const& story) {
+  std::int32_t truncation(DemotingModelSequence const& story) {
     auto const length = static_cast<std::int32_t>(story.tokens.size());
-    std::int32_t const edge = stories_.cache.sinks() + story.demoted - below(random_, 3) * Cache::demotion_granularity;
+    std::int32_t const edge =
+        stories_.cache.sinks() + story.demoted - below(random_, 3) * stories_.cache.demotion_unit();
     std::int32_t const near = edge + below(random_, 3) - 1;
     return below(random_, 2) == 0 && near >= 0 && near <= length ? near : length - below(random_, length / 2 + 1);
   }
 
-  void append(MixedModelSequence& story, std::int32_t n) {
+  void append(DemotingModelSequence& story, std::int32_t n) {
     if (!stories_.take(story, n)) return;
     stories_.write({&story}, n);
     if constexpr (attends) stories_.check_attention({&story}, n, 2);
@@ -76,52 +78,50 @@ class MixedProgram {
 
   /// One token more in each, as a step of decoding.
   void step_of_all() {
-    std::vector<MixedModelSequence*> grown;
+    std::vector<DemotingModelSequence*> grown;
     for (auto const& s : all_)
       if (stories_.take(*s, 1)) grown.push_back(s.get());
     stories_.write(grown, 1);
     if constexpr (attends) stories_.check_attention({grown.begin(), grown.end()}, 1, 1);
   }
 
-  void fork(MixedModelSequence const& story) {
-    auto child = std::make_unique<MixedModelSequence>();
+  void fork(DemotingModelSequence const& story) {
+    auto child = std::make_unique<DemotingModelSequence>();
     child->sequence = story.sequence.fork();
     child->tokens = story.tokens;
     child->demoted = story.demoted;
-    if constexpr (Cache::has_windows) child->plain = story.plain.fork();
+    if constexpr (has_windows<Cache>) child->plain = story.plain.fork();
     all_.push_back(std::move(child));
   }
 
-  void release(MixedModelSequence& story) {
+  void release(DemotingModelSequence& story) {
     story.sequence.release();
-    for (Sequence const* const part : {&story.sequence.hot(), &story.sequence.compressed(), &story.sequence.windows()})
-      stories_.expect(!*part, "a released sequence holds something");
+    stories_.expect(!story.sequence, "a released sequence is one");
     std::erase_if(all_, [&](auto const& s) { return s.get() == &story; });
   }
 
-  MixedModelSequences<Cache> stories_;
+  DemotingModelSequences<Cache> stories_;
   std::mt19937 random_;
-  std::vector<std::unique_ptr<MixedModelSequence>> all_;
+  std::vector<std::unique_ptr<DemotingModelSequence>> all_;
 };
 
 /// Runs `num_programs` programs of `num_operations` each over pools of several sizes.
 template <class Cache, bool attends = true>
-void run_mixed_programs(std::int64_t hot_tokens, std::int64_t compressed_tokens, std::int32_t sinks, int num_programs,
-                        int num_operations) {
+void run_demotion_programs(std::int64_t recent_tokens, std::int64_t demoted_tokens, std::int32_t sinks,
+                           int num_programs, int num_operations) {
   for (int i = 0; i < num_programs; ++i) {
     auto const seed = static_cast<std::uint32_t>(i + 1);
     CAPTURE(seed, sinks);
-    MixedPrecisionConfig config{.sinks = sinks, .recent_window = i % 3 * 3};
-    if constexpr (Cache::has_windows)
-      for (int g = 0; g < Cache::WindowCache::num_groups; ++g)
-        config.windows.num_blocks.push_back(
-            (hot_tokens + compressed_tokens) * (1 + i % 2) / 2 / Cache::WindowCache::Blocks::block_size(g) + 1);
-    for (int g = 0; g < Cache::HotCache::num_groups; ++g) {
-      config.hot.num_blocks.push_back(hot_tokens * (1 + i % 3) / Cache::HotCache::Blocks::block_size(g) + 1);
-      config.compressed.num_blocks.push_back(
-          compressed_tokens * (1 + i % 2) / Cache::CompressedCache::Blocks::block_size(g) + 1);
+    CacheConfig config{.demotion = {.sinks = sinks, .recent_window = i % 3 * 3}};
+    for (int g = 0; g < Cache::num_groups; ++g) {
+      using Second = typename Cache::Demotion::template BlocksOf<typename Cache::Blocks>;
+      bool const demotes = Cache::model.groups[g].window == 0;
+      std::int64_t const tokens =
+          demotes ? recent_tokens * (1 + i % 3) : (recent_tokens + demoted_tokens) * (1 + i % 2) / 2;
+      config.num_blocks.push_back(tokens / Cache::Blocks::block_size(g) + 1);
+      if (demotes) config.demotion.num_blocks.push_back(demoted_tokens * (1 + i % 2) / Second::block_size(g) + 1);
     }
-    MixedProgram<Cache, attends> program(config, seed);
+    DemotionProgram<Cache, attends> program(config, seed);
     REQUIRE_NOTHROW(program.run(num_operations));
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-#include <folio/precision/mixed_cache.hpp>
+#include <folio/kv_cache.hpp>
+#include <folio/precision/demote.hpp>
 #include <folio/quantizer/int_formats.hpp>
 
 #ifdef FOLIO_EXPECT_OK
@@ -15,7 +16,4 @@ constexpr folio::ModelConfig tiny{.layers = 2,
                                   .groups = {folio::sliding_window(64), second},
                                   .pattern = folio::repeat_groups({0, 1})};
 
-void make() {
-  using Model = folio::Model<tiny>;
-  folio::MixedPrecisionCache<folio::KvCache<Model>, folio::KvCache<Model, folio::Int4Rotated>> cache({});
-}
+void make() { folio::KvCache<folio::Model<tiny>, folio::Demote<folio::Int4Rotated>> cache({}); }

@@ -1,0 +1,16 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#include <folio/kv_cache.hpp>
+#include <folio/precision/demote.hpp>
+#include <folio/quantizer/int_formats.hpp>
+
+constexpr folio::ModelConfig tiny{.layers = 2, .kv_heads = 2, .head_dim = 32};
+
+void make() {
+#ifdef FOLIO_EXPECT_OK
+  folio::KvCache<folio::Model<tiny>, folio::Demote<folio::Int4Rotated>> cache({});
+#else
+  // expected-error: Demote<> is given twice; keep one
+  folio::KvCache<folio::Model<tiny>, folio::Demote<folio::Int8PerToken>, folio::Demote<folio::Int4Rotated>> cache({});
+#endif
+}

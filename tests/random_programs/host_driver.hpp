@@ -5,6 +5,8 @@
 
 #include <deque>
 #include <folio/ops/compact.hpp>
+#include <folio/precision/demote.hpp>
+#include <folio/precision/mixed_ops.hpp>
 #include <map>
 #include <optional>
 
@@ -18,11 +20,11 @@ class HostDriver {
  public:
   using Cache = ProgramCache<Layout, folio::HostAllocator, Quantizers>;
 
-  explicit HostDriver(std::vector<std::int64_t> const& num_blocks) : cache_({.num_blocks = num_blocks}) {
+  explicit HostDriver(std::vector<std::int64_t> const& num_blocks) : cache_(config_of(num_blocks)) {
     // Unwritten bytes are NaN in every float format: whoever reads them is found out.
-    for (int g = 0; g < Cache::num_groups; ++g)
-      std::memset(cache_.pool(g) + cache_.block_bytes(g), 0xFF,
-                  static_cast<std::size_t>(cache_.num_blocks(g) * cache_.block_bytes(g)));
+    for (int l = 0; l < Cache::num_lists; ++l)
+      std::memset(cache_.pool(l) + cache_.block_bytes(l), 0xFF,
+                  static_cast<std::size_t>(cache_.num_blocks(l) * cache_.block_bytes(l)));
   }
 
   Cache& cache() { return cache_; }
@@ -50,8 +52,9 @@ class HostDriver {
 
   void read(std::size_t i, std::int32_t layer, std::int32_t first, std::int32_t n,
             ReferenceSequence const& reference) const {
-    folio::ops::with_group(batch_->view(), layer, [&](auto group, std::int32_t index) {
-      auto const sequence = batch_->view().template sequence_in<group()>(static_cast<std::int32_t>(i), index);
+    auto const view = first_lists();
+    folio::ops::with_group(view, layer, [&](auto group, std::int32_t index) {
+      auto const sequence = view.template sequence_in<group()>(static_cast<std::int32_t>(i), index);
       folio::GroupShape const shape = sequence.shape();
       for (std::int32_t token = first; token < first + n; ++token) {
         LayerRows const& rows = (*reference[static_cast<std::size_t>(token)])[static_cast<std::size_t>(layer)];
@@ -65,16 +68,49 @@ class HostDriver {
     });
   }
 
+  /// In that step, the tokens of both lists, of a layer whose group demotes.
+  void read_both(std::size_t i, std::int32_t layer, ReferenceSequence const& reference) const {
+    folio::GroupShape const& shape = cache_.shape(program_model.pattern.place(layer).group);
+    auto const rows = reference.size() * static_cast<std::size_t>(shape.kv_heads);
+    std::vector<float> keys(rows * static_cast<std::size_t>(shape.key_dim)),
+        values(rows * static_cast<std::size_t>(shape.value_dim));
+    auto const length = static_cast<std::int32_t>(reference.size());
+    folio::ops::gather(batch_->view(), layer, {static_cast<std::int32_t>(i), 0, length}, keys.data(), values.data());
+    for (std::int32_t t = 0; t < length; ++t) {
+      LayerRows const& wanted = (*reference[static_cast<std::size_t>(t)])[static_cast<std::size_t>(layer)];
+      expect_row(keys.data() + t * shape.kv_heads * shape.key_dim, wanted.keys.data(), shape.kv_heads * shape.key_dim,
+                 i, layer, t);
+      if (!shape.values_in_keys())
+        expect_row(values.data() + t * shape.kv_heads * shape.value_dim, wanted.values.data(),
+                   shape.kv_heads * shape.value_dim, i, layer, t);
+    }
+  }
+
   void settle() {}
 
   /// Moves the tokens `kept` of those that group `group` stores of a sequence to its front.
   void compact(folio::Sequence const& sequence, int group, std::vector<std::int32_t> const& kept) {
     auto const k = static_cast<std::int32_t>(kept.size());
     auto const batch = cache_.batch({{&sequence, 0}});
-    folio::ops::compact(batch.view(), group, {.tokens = kept.data(), .counts = &k, .k = k});
+    folio::ops::compact(first_lists(batch.view()), group, {.tokens = kept.data(), .counts = &k, .k = k});
   }
 
  private:
+  /// The blocks of each list: those of the groups, and those of what is demoted.
+  static folio::CacheConfig config_of(std::vector<std::int64_t> const& num_blocks) {
+    auto const end = num_blocks.begin() + Cache::num_groups;
+    return {.num_blocks = {num_blocks.begin(), end},
+            .demotion = {.sinks = 3, .recent_window = 6, .num_blocks = {end, num_blocks.end()}}};
+  }
+
+  static auto first_lists(typename Cache::View const& view) {
+    if constexpr (Cache::has_demotion)
+      return view.recent;
+    else
+      return view;
+  }
+  [[nodiscard]] auto first_lists() const { return first_lists(batch_->view()); }
+
   template <class Row>
   static void check_row(Row const& row, float const* wanted, std::int32_t dim, std::size_t i, std::int32_t layer,
                         std::int32_t token) {

@@ -15,21 +15,36 @@ namespace folio::test {
 
 /// One step. Numbers are taken modulo what exists, so every program is valid and shrinking keeps it so.
 struct Operation {
-  enum Kind { create, append, append_to_all, fork, truncate, release, bad, cut, keep, swap, resize, num_kinds };
+  enum Kind {
+    create,
+    append,
+    append_to_all,
+    fork,
+    truncate,
+    release,
+    bad,
+    cut,
+    keep,
+    swap,
+    resize,
+    demote,
+    set_recent_window,
+    num_kinds
+  };
   Kind kind = create;
   std::uint32_t which = 0;   // sequence
   std::uint32_t amount = 0;  // tokens
 };
 
 inline std::ostream& operator<<(std::ostream& out, Operation const& op) {
-  constexpr char const* names[] = {"create", "append", "append_to_all", "fork", "truncate", "release",
-                                   "bad",    "cut",    "keep",          "swap", "resize"};
+  constexpr char const* names[] = {"create", "append", "append_to_all", "fork",   "truncate", "release",          "bad",
+                                   "cut",    "keep",   "swap",          "resize", "demote",   "set_recent_window"};
   return out << names[op.kind] << "(which " << op.which << ", amount " << op.amount << ")";
 }
 
-/// Appending and forking more often than the rest, so that pools run full and blocks are shared. Of the kinds after
-/// `keep`, each with weight `other`.
-inline rc::Gen<Operation> operation(std::size_t other = 0) {
+/// Appending and forking more often than the rest, so that pools run full and blocks are shared. Of swap and resize,
+/// each with weight `other`; demotions where the cache `demotes`.
+inline rc::Gen<Operation> operation(std::size_t other = 0, bool demotes = false) {
   using rc::gen::inRange;
   auto const kind = rc::gen::weightedElement<Operation::Kind>({{1, Operation::create},
                                                                {6, Operation::append},
@@ -41,15 +56,17 @@ inline rc::Gen<Operation> operation(std::size_t other = 0) {
                                                                {2, Operation::cut},
                                                                {2, Operation::keep},
                                                                {other, Operation::swap},
-                                                               {other, Operation::resize}});
+                                                               {other, Operation::resize},
+                                                               {demotes ? 5 : 0, Operation::demote},
+                                                               {demotes ? 1 : 0, Operation::set_recent_window}});
   return rc::gen::construct<Operation>(kind, inRange<std::uint32_t>(0, 6), inRange<std::uint32_t>(0, 1000));
 }
 
-/// How many blocks each of the three groups has: scarce or ample, so that each runs out first in some programs.
-inline rc::Gen<std::vector<std::int64_t>> pool_sizes() {
+/// How many blocks each list has: scarce or ample, so that each runs out first in some programs.
+inline rc::Gen<std::vector<std::int64_t>> pool_sizes(std::size_t num_lists = 3) {
   return rc::gen::container<std::vector<std::int64_t>>(
-      3, rc::gen::oneOf(rc::gen::resize(100, rc::gen::inRange<std::int64_t>(4, 10)),
-                        rc::gen::resize(100, rc::gen::inRange<std::int64_t>(30, 100))));
+      num_lists, rc::gen::oneOf(rc::gen::resize(100, rc::gen::inRange<std::int64_t>(4, 10)),
+                                rc::gen::resize(100, rc::gen::inRange<std::int64_t>(30, 100))));
 }
 
 /// How many programs for each quantizer: FOLIO_PROGRAMS, or 1000.

@@ -22,6 +22,7 @@ namespace folio::test {
 ///   void write(items, inputs)           a step: the query tokens of `items` write `inputs`, by layer
 ///   bool look(items)                    a step without new tokens, to be read; or false: not this time
 ///   void read(i, layer, first, n, reference)   in that step, tokens [first, first + n) of item i are the reference's
+///   void read_both(i, layer, reference)   in that step, all tokens of item i, demoted or not, where the cache demotes
 ///   void settle()                       every read so far has been compared, nothing is held any more
 ///   std::deque<HeldBlocks> const& held()
 ///   and what it has to do with Operation::swap and Operation::resize, where programs have these
@@ -47,8 +48,8 @@ class ProgramRun {
     parked_.clear();
     driver_.settle();
     check_accounting();
-    for (int g = 0; g < Cache::num_groups; ++g)
-      expect(cache_.num_free_blocks(g) == cache_.num_blocks(g), "blocks leaked");
+    for (int l = 0; l < Cache::num_lists; ++l)
+      expect(cache_.num_free_blocks(l) == cache_.num_blocks(l), "blocks leaked");
   }
 
   /// All gauges and counters after each operation, if it was traced.
@@ -59,7 +60,7 @@ class ProgramRun {
     if (op.kind == Operation::create || sequences_.empty()) {
       if (sequences_.size() >= 6) return;
       sequences_.push_back(cache_.create());
-      references_.emplace_back();
+      references_.emplace_back(new_reference());
       return;
     }
     std::size_t const i = op.which % sequences_.size();
@@ -86,8 +87,89 @@ class ProgramRun {
       case Operation::resize:
         if constexpr (folio::ResizableAllocator<typename Cache::Allocator>) return resize(op);
         return;
+      case Operation::demote:
+        if constexpr (Cache::has_demotion) return demote(i, op.amount);
+        return;
+      case Operation::set_recent_window:
+        if constexpr (Cache::has_demotion) cache_.set_recent_window(static_cast<std::int32_t>(op.amount % 20));
+        return;
       default:
         return;
+    }
+  }
+
+  [[nodiscard]] ProgramReference new_reference() const {
+    ProgramReference reference;
+    if constexpr (Cache::has_demotion) reference.sinks = cache_.sinks();
+    return reference;
+  }
+  [[nodiscard]] static bool demotes(int g) { return Cache::has_demotion && Cache::model.groups[g].window == 0; }
+  /// Tokens at the front of a group's first list that nobody takes out.
+  [[nodiscard]] std::int32_t sinks(std::size_t i, int g) const { return demotes(g) ? references_[i].sinks : 0; }
+
+  /// Demotes what is due, or all that is accepted and due: counted token by token.
+  void demote(std::size_t i, std::uint32_t amount) {
+    folio::Sequence& s = sequences_[i];
+    ProgramReference& reference = references_[i];
+    std::int32_t const length = s.num_tokens();
+    std::int32_t const accepted =
+        amount % 2 == 0 ? Cache::all_tokens : static_cast<std::int32_t>(amount / 2) % (length + 1);
+    std::int32_t const limit = std::min(accepted, length - cache_.recent_window());
+    std::int32_t due = std::max(0, limit);
+    for (int g = 0; g < Cache::num_groups; ++g) {
+      if (!demotes(g)) continue;
+      StoredTokens const& stored = reference.stored[g];
+      std::int32_t const end = stored.can_truncate(limit) ? limit : stored.gap_begin;
+      auto const before = std::count_if(stored.positions.begin(), stored.positions.end(),
+                                        [&](std::int32_t position) { return position < end; });
+      due = std::min(due, static_cast<std::int32_t>(before) - reference.sinks - reference.num_demoted(g));
+    }
+    due = std::max(0, due) / cache_.demotion_unit() * cache_.demotion_unit();
+    expect(cache_.num_due(s, accepted) == due, "another number of tokens is due");
+    bool fits = true;
+    for (int l = Cache::num_groups; l < Cache::num_lists; ++l)
+      fits = fits && due / cache_.shape(l).block_size <= cache_.num_free_blocks(l);
+    auto const before = block_lists(s);
+    try {
+      expect(cache_.demote(s, accepted) == due, "another number of tokens was demoted");
+      expect(fits, "a demotion found blocks that are not there");
+    } catch (folio::OutOfBlocks const& full) {
+      expect(!fits, "a demotion was refused although every list has enough blocks");
+      expect(full.group() >= Cache::num_groups && full.free() == cache_.num_free_blocks(full.group()),
+             "OutOfBlocks of a demotion reports another list");
+      expect(block_lists(s) == before, "a failed demotion changed the sequence");
+      return;
+    }
+    num_demoted_ += due;
+    for (int g = 0; g < Cache::num_groups && due > 0; ++g) {
+      if (!demotes(g)) continue;
+      ReferenceSequence rows;
+      auto const first = reference.stored[g].positions.begin() + reference.sinks + reference.num_demoted(g);
+      for (auto position = first; position < first + due; ++position)
+        rows.push_back(demoted_rows(*reference.tokens[static_cast<std::size_t>(*position)], g));
+      reference.demote(g, rows, length);
+    }
+  }
+
+  /// What the second list's format makes of a token in the layers of a group.
+  TokenRows demoted_rows(std::vector<LayerRows> const& rows, int g) const {
+    auto demoted = std::make_shared<std::vector<LayerRows>>(rows);
+    folio::GroupShape const& shape = cache_.shape(g);
+    for (std::int32_t layer = 0; layer < program_model.layers; ++layer) {
+      if (program_model.pattern.place(layer).group != g) continue;
+      LayerRows& of_layer = (*demoted)[static_cast<std::size_t>(layer)];
+      encode_once<typename Cache::Demotion::Set::KeyQuantizer>(of_layer.keys, shape.key_dim);
+      encode_once<typename Cache::Demotion::Set::ValueQuantizer>(of_layer.values, shape.value_dim);
+    }
+    return demoted;
+  }
+  template <folio::QuantizerPolicy Q>
+  static void encode_once(std::vector<float>& rows, std::int32_t dim) {
+    alignas(16) std::byte codes[256] = {}, params[64] = {};
+    for (auto row = rows.begin(); row < rows.end(); row += dim) {
+      Q::encode(&*row, dim, codes, params);
+      folio::decode_row<Q>(codes, params, dim, &*row);
+      folio::change_basis(Q::basis, &*row, dim, dim);
     }
   }
 
@@ -198,6 +280,10 @@ class ProgramRun {
       if (!stored.can_truncate(length)) return false;
       auto const shape = folio::group_shape(program_model, g, Cache::Blocks::block_size(g));
       auto const blocks = sequences_[i].blocks(g);
+      if (demotes(g)) {
+        if (references_[i].num_demoted_before(g, length) % demotion_unit() != 0) return false;
+        continue;
+      }
       for (std::size_t t = 0; t < stored.positions.size() && stored.positions[t] < length; ++t)
         if (shape.visible(length, stored.positions[t]) &&
             blocks[t / static_cast<std::size_t>(shape.block_size)] == folio::null_block)
@@ -206,7 +292,12 @@ class ProgramRun {
     return true;
   }
 
-  /// Takes whole blocks out of a group, or is refused for one with a window.
+  [[nodiscard]] std::int32_t demotion_unit() const {
+    if constexpr (Cache::has_demotion) return cache_.demotion_unit();
+    return 1;
+  }
+
+  /// Takes whole blocks out of a group, or is refused for one with a window, and for sinks that are not demoted.
   void cut(std::size_t i, std::uint32_t amount) {
     folio::Sequence& s = sequences_[i];
     int const g = static_cast<int>(amount % Cache::num_groups);
@@ -216,15 +307,16 @@ class ProgramRun {
     std::int32_t const first = static_cast<std::int32_t>(amount / 3) % whole,
                        n = 1 + static_cast<std::int32_t>(amount / 50) % std::min(3, whole - first);
     auto const before = block_lists(s);
+    bool const possible = cache_.shape(g).window == 0 && first * size >= sinks(i, g);
     try {
       s.cut(first * size, n * size, g);
     } catch (folio::Error const&) {
-      expect(cache_.shape(g).window != 0, "a cut of whole blocks was refused");
+      expect(!possible, "a cut of whole blocks was refused");
       expect(block_lists(s) == before, "a refused cut changed the sequence");
       return;
     }
-    expect(cache_.shape(g).window == 0, "tokens were cut out of a window");
-    stored.cut(first * size, n * size, s.num_tokens());
+    expect(possible, "tokens were cut out of a window, or sinks");
+    stored.cut(references_[i].number_of(g, first * size), n * size, s.num_tokens());
   }
 
   /// Compacts what a group stores to its first tokens, its last ones and some between them; or, where it shares blocks,
@@ -237,18 +329,30 @@ class ProgramRun {
     if (n == 0) return;
     auto const blocks = s.blocks(g);
     bool const shared = std::any_of(blocks.begin(), blocks.end(), [&](auto block) { return holders(block, g) > 1; });
+    std::int32_t const num_first = std::max(3, sinks(i, g));
     std::vector<std::int32_t> kept;
     for (std::int32_t t = 0; t < n; ++t)
       if (shared ? t < static_cast<std::int32_t>(amount / 2) % n
-                 : t < 3 || t >= n - 2 || (static_cast<std::uint32_t>(t) * 7 + amount) % 3 == 0)
+                 : t < num_first || t >= n - 2 || (static_cast<std::uint32_t>(t) * 7 + amount) % 3 == 0)
         kept.push_back(t);
     if (!shared && !kept.empty()) driver_.compact(s, g, kept);
-    stored.keep(kept, s.num_tokens());
     auto const left = static_cast<std::int32_t>(kept.size());
-    std::int32_t const first = std::min(left, shared ? left : 3);
-    s.keep({.num_tokens = left, .num_first = first, .num_last = shared ? 0 : std::min(2, left - first)}, g);
+    std::int32_t const first = std::min(left, shared ? left : num_first);
+    auto const before = block_lists(s);
+    try {
+      s.keep({.num_tokens = left, .num_first = first, .num_last = shared ? 0 : std::min(2, left - first)}, g);
+    } catch (folio::Error const&) {
+      expect(left < n && first < sinks(i, g), "what is left was refused");
+      expect(block_lists(s) == before, "a refused keep changed the sequence");
+      return;
+    }
+    expect(left == n || first >= sinks(i, g), "sinks were taken out");
     if (left == n) return;
-    stored.gap_begin = std::min(stored.gap_begin, first);  // what the cache was told
+    for (std::int32_t& t : kept) t = references_[i].number_of(g, t);
+    for (std::int32_t t = 0; t < references_[i].num_demoted(g); ++t)
+      kept.insert(kept.begin() + references_[i].sinks + t, references_[i].sinks + t);
+    stored.keep(kept, s.num_tokens());
+    stored.gap_begin = std::min(stored.gap_begin, references_[i].number_of(g, first));  // what the cache was told
     stored.gap_end = std::max(stored.gap_end, s.num_tokens() - (shared ? 0 : std::min(2, left - first)));
   }
 
@@ -274,7 +378,7 @@ class ProgramRun {
   void swap_in() {
     if (sequences_.size() >= 6) return;
     sequences_.push_back(cache_.create());
-    references_.emplace_back();
+    references_.push_back(new_reference());
     auto const& [blocks, reference] = parked_.front();
     if (!take_slots(sequences_.size() - 1, reference.length())) return;
     driver_.swap_in(blocks, sequences_.back());
@@ -366,8 +470,12 @@ class ProgramRun {
       expect(sequences_[i].num_exact_tokens() == references_[i].num_exact(), "wrong number of exact tokens");
       for (int g = 0; g < Cache::num_groups; ++g) {
         StoredTokens const& stored = references_[i].stored[g];
-        expect(sequences_[i].num_stored_tokens(g) == static_cast<std::int32_t>(stored.positions.size()),
+        std::int32_t const demoted = references_[i].num_demoted(g);
+        expect(sequences_[i].num_stored_tokens(g) + demoted == static_cast<std::int32_t>(stored.positions.size()),
                "a group stores another number of tokens");
+        expect(!demotes(g) || sequences_[i].num_demoted_tokens() == demoted, "another number of tokens is demoted");
+        expect(demoted == 0 || sequences_[i].num_new_tokens() <= sequences_[i].num_stored_tokens(g) - sinks(i, g),
+               "a new token is demoted");
         expect(sequences_[i].num_new_tokens() <= references_[i].length() - stored.gap_end, "a new token is in a gap");
       }
       for (std::int32_t layer = 0; layer < program_model.layers; ++layer) check_layer(i, layer);
@@ -379,7 +487,9 @@ class ProgramRun {
     int const group = program_model.pattern.place(layer).group;
     folio::GroupShape const& shape = cache_.shape(group);
     auto const blocks = sequences_[i].blocks(group);
-    ReferenceSequence const reference = references_[i].in_group(group);
+    if constexpr (Cache::has_demotion)
+      if (demotes(group)) driver_.read_both(i, layer, references_[i].in_both_lists(group));
+    ReferenceSequence const reference = references_[i].in_first_list(group);
     auto const length = static_cast<std::int32_t>(reference.size());
     std::int32_t const sinks = folio::blocks_for(shape.sinks, shape.block_size);
     std::int32_t const hidden = folio::hidden_blocks(shape, length);
@@ -398,9 +508,10 @@ class ProgramRun {
   /// Free + live is all; live, shared and empty slots are what counting by hand says.
   void check_accounting() {
     folio::Stats const stats = cache_.stats();
-    for (int g = 0; g < Cache::num_groups; ++g) {
+    std::int64_t saved = 0;
+    for (int l = 0; l < Cache::num_lists; ++l) {
       std::map<folio::BlockId, std::pair<int, std::int32_t>> live;  // holders, and the slots that hold a token
-      std::int32_t const block_size = Cache::Blocks::block_size(g);
+      std::int32_t const block_size = cache_.shape(l).block_size;
       std::int64_t stored = 0;
       auto const count = [&](auto const& blocks, std::int32_t num_tokens) {
         for (std::size_t b = 0; b < blocks.size(); ++b) {
@@ -412,14 +523,18 @@ class ProgramRun {
           stored += mine;
         }
       };
-      for (folio::Sequence const& s : sequences_) count(s.blocks(g), s.num_stored_tokens(g));
-      for (HeldBlocks const& held : driver_.held()) count(held.blocks[static_cast<std::size_t>(g)], held.num_tokens);
+      for (folio::Sequence const& s : sequences_)
+        count(s.state().lists[l].blocks, l < Cache::num_groups ? s.num_stored_tokens(l) : s.num_demoted_tokens());
+      for (HeldBlocks const& held : driver_.held()) count(held.blocks[static_cast<std::size_t>(l)], held.num_tokens);
       std::int64_t shared = 0, empty = 0;
       for (auto const& [id, use] : live) {
         shared += use.first > 1 ? 1 : 0;
         empty += block_size - use.second;
       }
-      folio::GroupStats const& s = stats.groups[static_cast<std::size_t>(g)];
+      folio::GroupStats const& s = stats.groups[static_cast<std::size_t>(l)];
+      if (l >= Cache::num_groups)
+        saved += s.live *
+                 (block_size / cache_.shape(s.group).block_size * cache_.block_bytes(s.group) - cache_.block_bytes(l));
       expect(s.free + s.live == s.total, "free + live is not all");
       expect(s.live == static_cast<std::int64_t>(live.size()), "live blocks are not those that sequences hold");
       expect(s.shared == shared, "shared blocks are miscounted");
@@ -427,13 +542,14 @@ class ProgramRun {
       expect(s.stored == stored, "stored tokens are miscounted");
       expect(s.allocated - s.freed == s.live && s.peak_live >= s.live, "counters do not close");
     }
+    expect(stats.bytes_saved == saved && stats.counters.demoted_tokens == num_demoted_, "demotions are miscounted");
     expect(stats.num_sequences == static_cast<std::int64_t>(sequences_.size() + driver_.held().size()),
            "sequences are miscounted");
   }
 
   static std::vector<std::vector<folio::BlockId>> block_lists(folio::Sequence const& s) {
     std::vector<std::vector<folio::BlockId>> lists;
-    for (int g = 0; g < Cache::num_groups; ++g) lists.emplace_back(s.blocks(g).begin(), s.blocks(g).end());
+    for (int l = 0; l < Cache::num_lists; ++l) lists.push_back(s.state().lists[l].blocks);
     return lists;
   }
 
@@ -450,6 +566,7 @@ class ProgramRun {
   std::vector<Parked> parked_;
   std::map<std::int32_t, ProgramInput> inputs_;  // by layer, of the step being written
   std::uint32_t next_token_ = 1;
+  std::int64_t num_demoted_ = 0;
   std::vector<std::string> trace_;
 };
 

@@ -23,9 +23,11 @@ template <class Quantizers, class Layout = folio::FOLIO_TEST_LAYOUT>
 void run_programs(char const* name) {
   folio::test::set_rapidcheck(folio::test::num_programs());
   bool const ok = rc::check(name, [] {
-    auto const blocks = *folio::test::pool_sizes();
-    auto const program = *rc::gen::scale(2.0, rc::gen::container<std::vector<Operation>>(folio::test::operation()));
-    folio::test::ProgramRun<HostDriver<Quantizers, Layout>> run(blocks);
+    using Driver = HostDriver<Quantizers, Layout>;
+    auto const blocks = *folio::test::pool_sizes(std::size_t{Driver::Cache::num_lists});
+    auto const program = *rc::gen::scale(
+        2.0, rc::gen::container<std::vector<Operation>>(folio::test::operation(0, Driver::Cache::has_demotion)));
+    folio::test::ProgramRun<Driver> run(blocks);
     try {
       run.run(program);
     } catch (std::logic_error const& difference) {
@@ -51,4 +53,7 @@ TEST_CASE("random programs: int4") { run_programs<std::tuple<Int4Rotated>>("int4
 TEST_CASE("random programs: int2") { run_programs<std::tuple<Int2Rotated>>("int2"); }
 TEST_CASE("random programs: k8v4") {
   run_programs<std::tuple<Keys<Int8PerToken>, Values<Int4Rotated>>, NhdOrNz>("k8v4");
+}
+TEST_CASE("random programs: demoted to k8v4") {
+  run_programs<std::tuple<F16, Demote<Keys<Int8PerToken>, Values<Int4Rotated>, BlockSizes<8, 1, 4>>>>("demoted");
 }

@@ -11,6 +11,19 @@
 
 namespace folio::ops {
 
+namespace detail {
+
+/// Whichever kernel the step asks for.
+template <class View, int Group, class T, class Out>
+void attend_layer(View const& view, std::int32_t index, AttentionIo<T, Out> const& io, AttentionParams const& params,
+                  DecodePartition const& decode, DeviceExecution const& execution) {
+  if constexpr (prefill_fits<View, Group>)
+    if (is_prefill(view)) return launch_prefill<View, Group>(view, index, io, params, execution.stream);
+  launch_decode<View, Group>(view, index, io, params, decode, execution);
+}
+
+}  // namespace detail
+
 /// Runs a planned attention in one layer: see below. `params` may be others than the plan's, as where sink logits
 /// differ from layer to layer. Throws Error, too, for other query heads than were planned.
 template <class View, class T, class Out>
@@ -19,10 +32,7 @@ void attend(DeviceAttentionPlan<View> const& plan, std::int32_t layer, Attention
   View const& view = plan.view();
   folio::detail::check_planned_heads(plan.num_query_heads(), io.num_query_heads);
   with_group(view, layer, [&](auto group, std::int32_t index) {
-    if constexpr (detail::prefill_fits<View, group()>)
-      if (detail::is_prefill(view))
-        return detail::launch_prefill<View, group()>(view, index, io, params, plan.execution().stream);
-    detail::launch_decode<View, group()>(view, index, io, params, plan.decode(group()), plan.execution());
+    detail::attend_layer<View, group()>(view, index, io, params, plan.decode(group()), plan.execution());
   });
 }
 template <class View, class T, class Out>
@@ -55,11 +65,8 @@ void attend(DeviceView<View> const& view, std::int32_t layer, AttentionIo<T, Out
             AttentionParams const& params = {}, DeviceExecution const& execution = {}) {
   View const& plain = view;
   with_group(plain, layer, [&](auto group, std::int32_t index) {
-    if constexpr (detail::prefill_fits<View, group()>)
-      if (detail::is_prefill(plain))
-        return detail::launch_prefill<View, group()>(plain, index, io, params, execution.stream);
-    auto const partition = detail::partition_decode<View, group()>(plain, io.num_query_heads, params, execution);
-    detail::launch_decode<View, group()>(plain, index, io, params, partition, execution);
+    auto const decode = detail::partition_decode<View, group()>(plain, io.num_query_heads, params, execution);
+    detail::attend_layer<View, group()>(plain, index, io, params, decode, execution);
   });
 }
 

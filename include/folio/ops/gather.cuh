@@ -28,6 +28,30 @@ __device__ void gather_row(RowType const& from, T* to) {
   store_part<n>(lanes, part, to);
 }
 
+/// How the rows of a token are read: by `lanes` threads together, of which a row takes as many as it needs.
+template <class View, int Group>
+struct GatherLanes {
+  using Layer = LayerView<View, Group>;
+  static constexpr std::int32_t key_dim = Layer::known.key_dim, value_dim = Layer::known.value_dim;
+  static constexpr bool latent = Layer::known.values_in_keys();
+  using KeyQuantizer = typename View::KeyQuantizer;
+  using ValueQuantizer = std::conditional_t<latent, KeyQuantizer, typename View::ValueQuantizer>;
+  static constexpr int key_lanes = RowLanes<KeyQuantizer, key_dim>::count;
+  static constexpr int value_lanes = RowLanes<ValueQuantizer, value_dim>::count;
+  static constexpr int lanes = key_lanes > value_lanes ? key_lanes : value_lanes;
+
+  /// The token's rows in kv head `head` to row `row` of the outputs; `lane` of the threads that read them.
+  template <class T>
+  static __device__ void gather(SequenceView<View, Group> const& sequence, std::int32_t head, std::int32_t token,
+                                int lane, std::int64_t row, T* keys, T* values) {
+    if (keys != nullptr && lane < key_lanes)
+      gather_row<KeyQuantizer, key_dim, key_dim>(sequence.key(head, token), keys + row * key_dim);
+    if (values != nullptr && lane < value_lanes)
+      gather_row<ValueQuantizer, value_dim, latent ? key_dim : value_dim>(sequence.value(head, token),
+                                                                          values + row * value_dim);
+  }
+};
+
 }  // namespace detail
 
 /// Tokens that one launch of gather_kernel decodes, and the row of the output that each range begins at. 1.5 KiB, which
@@ -37,6 +61,15 @@ struct GatherRanges {
   struct Range {
     Tokens tokens;
     std::int64_t row = 0;
+
+    /// Calls f(token, head, row of the output), each by `Lanes` threads of the blocks of a row of the grid.
+    template <int Lanes, class F>
+    __device__ void for_each_row(std::int32_t kv_heads, F const& f) const {
+      std::int64_t const rows = std::int64_t{tokens.count} * kv_heads, to = row * kv_heads;
+      std::int64_t const stride = std::int64_t{gridDim.x} * (blockDim.x / Lanes);
+      for (std::int64_t r = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / Lanes; r < rows; r += stride)
+        f(static_cast<std::int32_t>(tokens.first + r / kv_heads), static_cast<std::int32_t>(r % kv_heads), to + r);
+    }
   };
   Range list[std::size_t{most}];
 };
@@ -48,29 +81,36 @@ struct GatherRanges {
 /// window.
 template <class View, int Group, class T>
 __global__ void gather_kernel(View view, std::int32_t index, GatherRanges ranges, T* keys, T* values) {
-  using Layer = LayerView<View, Group>;
-  constexpr std::int32_t key_dim = Layer::known.key_dim, value_dim = Layer::known.value_dim;
-  constexpr bool latent = Layer::known.values_in_keys();
-  using KeyQuantizer = typename View::KeyQuantizer;
-  using ValueQuantizer = std::conditional_t<latent, KeyQuantizer, typename View::ValueQuantizer>;
-  constexpr int key_lanes = RowLanes<KeyQuantizer, key_dim>::count;
-  constexpr int value_lanes = RowLanes<ValueQuantizer, value_dim>::count;
-  constexpr int lanes = key_lanes > value_lanes ? key_lanes : value_lanes;
+  using Lanes = detail::GatherLanes<View, Group>;
   GatherRanges::Range const& range = ranges.list[blockIdx.y];
   auto const sequence = view.template sequence_in<Group>(range.tokens.sequence, index);
   std::int32_t const kv_heads = sequence.shape().kv_heads;
-  std::int64_t const rows = std::int64_t{range.tokens.count} * kv_heads, to = range.row * kv_heads;
-  std::int64_t const stride = std::int64_t{gridDim.x} * (blockDim.x / lanes);
-  for (std::int64_t row = (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / lanes; row < rows; row += stride) {
-    auto const token = static_cast<std::int32_t>(range.tokens.first + row / kv_heads);
-    auto const head = static_cast<std::int32_t>(row % kv_heads);
-    if (keys != nullptr && threadIdx.x % lanes < key_lanes)
-      detail::gather_row<KeyQuantizer, key_dim, key_dim>(sequence.key(head, token), keys + (to + row) * key_dim);
-    if (values != nullptr && threadIdx.x % lanes < value_lanes)
-      detail::gather_row<ValueQuantizer, value_dim, latent ? key_dim : value_dim>(sequence.value(head, token),
-                                                                                  values + (to + row) * value_dim);
+  range.for_each_row<Lanes::lanes>(kv_heads, [&](std::int32_t token, std::int32_t head, std::int64_t row) {
+    Lanes::gather(sequence, head, token, static_cast<int>(threadIdx.x % Lanes::lanes), row, keys, values);
+  });
+}
+
+namespace detail {
+
+/// Calls each(grid, some) for each 64 of `ranges`.
+template <class Each>
+void for_gather_ranges(std::span<Tokens const> ranges, std::int32_t kv_heads, Each const& each) {
+  std::int64_t row = 0;
+  while (!ranges.empty()) {
+    GatherRanges some;
+    auto const count = std::min<std::size_t>(ranges.size(), GatherRanges::most);
+    std::int32_t longest = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      some.list[i] = {ranges[i], row};
+      row += ranges[i].count;
+      longest = std::max(longest, ranges[i].count);
+    }
+    ranges = ranges.subspan(count);
+    if (longest > 0) each(dim3(grid_for(std::int64_t{longest} * kv_heads * 32), static_cast<unsigned>(count)), some);
   }
 }
+
+}  // namespace detail
 
 /// ops::gather on the device, on `stream`, range after range: one launch for each 64 of them. Asynchronous; all
 /// pointers are device memory and begin at multiples of 16 bytes; `ranges` is read before it returns. The caller knows
@@ -85,22 +125,9 @@ void gather(DeviceView<View> const& view, std::int32_t layer, std::span<Tokens c
     for (Tokens const& tokens : ranges) check_range(plain, tokens);
     check_aligned(keys, "keys");
     check_aligned(values, "values");
-    std::int64_t row = 0;
-    while (!ranges.empty()) {
-      GatherRanges some;
-      auto const count = std::min<std::size_t>(ranges.size(), GatherRanges::most);
-      std::int32_t longest = 0;
-      for (std::size_t i = 0; i < count; ++i) {
-        some.list[i] = {ranges[i], row};
-        row += ranges[i].count;
-        longest = std::max(longest, ranges[i].count);
-      }
-      ranges = ranges.subspan(count);
-      if (longest == 0) continue;
-      dim3 const grid(grid_for(std::int64_t{longest} * plain.group(group()).shape.kv_heads * 32),
-                      static_cast<unsigned>(count));
+    detail::for_gather_ranges(ranges, plain.group(group()).shape.kv_heads, [&](dim3 grid, GatherRanges const& some) {
       launch(gather_kernel<View, group(), T>, grid, 256, 0, stream, plain, index, some, keys, values);
-    }
+    });
   });
 }
 

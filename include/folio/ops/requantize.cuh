@@ -28,23 +28,16 @@ __device__ void requantize_row_by_lanes(FromRow const& from, ToRow const& to) {
   to.store_by(lanes, part);
 }
 
-}  // namespace detail
-
-/// Kernel. Decodes `tokens` of `from` in layer `from_index` of group `FromGroup`, and encodes them into `to_tokens`, as
-/// many, of `to` in layer `to_index` of group `ToGroup`.
-///
-/// Any grid of one dimension; whole warps in a block. Each row is shared by RowLanes<quantizer, dim>::count threads.
-/// Tokens that left a window, on either side, are skipped. No slot is both read and written. Traffic: reads
-/// each row once, writes its codes and parameters once.
+/// The rows of `tokens`, shared by the thread blocks of a row of the grid.
 template <class From, class To, int FromGroup, int ToGroup>
-__global__ void requantize_kernel(From from, std::int32_t from_index, Tokens tokens, To to, std::int32_t to_index,
-                                  Tokens to_tokens) {
+__device__ void requantize_tokens(From const& from, std::int32_t from_index, Tokens const& tokens, To const& to,
+                                  std::int32_t to_index, Tokens const& to_tokens) {
   using Layer = LayerView<From, FromGroup>;
   constexpr std::int32_t key_dim = Layer::known.key_dim, value_dim = Layer::known.value_dim;
   using KeyLanes =
-      detail::FewerLanes<RowLanes<typename From::KeyQuantizer, key_dim>, RowLanes<typename To::KeyQuantizer, key_dim>>;
-  using ValueLanes = detail::FewerLanes<RowLanes<typename From::ValueQuantizer, value_dim>,
-                                        RowLanes<typename To::ValueQuantizer, value_dim>>;
+      FewerLanes<RowLanes<typename From::KeyQuantizer, key_dim>, RowLanes<typename To::KeyQuantizer, key_dim>>;
+  using ValueLanes =
+      FewerLanes<RowLanes<typename From::ValueQuantizer, value_dim>, RowLanes<typename To::ValueQuantizer, value_dim>>;
   constexpr int lanes = KeyLanes::count > ValueLanes::count ? KeyLanes::count : ValueLanes::count;
   auto const source = from.template sequence_in<FromGroup>(tokens.sequence, from_index);
   auto const target = to.template sequence_in<ToGroup>(to_tokens.sequence, to_index);
@@ -56,13 +49,27 @@ __global__ void requantize_kernel(From from, std::int32_t from_index, Tokens tok
     std::int32_t const read = tokens.first + token, write = to_tokens.first + token;
     if (source.block_id(read) == null_block || target.block_id(write) == null_block) continue;
     if (threadIdx.x % lanes < KeyLanes::count)
-      detail::requantize_row_by_lanes<typename From::KeyQuantizer, key_dim, KeyLanes>(source.key(head, read),
-                                                                                      target.key(head, write));
+      requantize_row_by_lanes<typename From::KeyQuantizer, key_dim, KeyLanes>(source.key(head, read),
+                                                                              target.key(head, write));
     if constexpr (!Layer::known.values_in_keys())
       if (threadIdx.x % lanes < ValueLanes::count)
-        detail::requantize_row_by_lanes<typename From::ValueQuantizer, value_dim, ValueLanes>(
-            source.value(head, read), target.value(head, write));
+        requantize_row_by_lanes<typename From::ValueQuantizer, value_dim, ValueLanes>(source.value(head, read),
+                                                                                      target.value(head, write));
   }
+}
+
+}  // namespace detail
+
+/// Kernel. Decodes `tokens` of `from` in layer `from_index` of group `FromGroup`, and encodes them into `to_tokens`, as
+/// many, of `to` in layer `to_index` of group `ToGroup`.
+///
+/// Any grid of one dimension; whole warps in a block. Each row is shared by RowLanes<quantizer, dim>::count threads.
+/// Tokens that left a window, on either side, are skipped. No slot is both read and written. Traffic: reads
+/// each row once, writes its codes and parameters once.
+template <class From, class To, int FromGroup, int ToGroup>
+__global__ void requantize_kernel(From from, std::int32_t from_index, Tokens tokens, To to, std::int32_t to_index,
+                                  Tokens to_tokens) {
+  detail::requantize_tokens<From, To, FromGroup, ToGroup>(from, from_index, tokens, to, to_index, to_tokens);
 }
 
 /// ops::requantize on the device, on `stream`: the same bytes. Asynchronous. The caller knows that the ranges exist on

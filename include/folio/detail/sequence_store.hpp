@@ -118,13 +118,9 @@ class SequenceStore {
   }
 
   /// Blocks of each second list for n more demoted tokens, whole units, with n tokens more in it; then
-  /// end_demotion, when they are written, or cancel_demotion. False, and nothing changed, when a list has not enough
-  /// blocks. May throw std::bad_alloc; nothing has changed then. Cost: O(new blocks).
-  [[nodiscard]] bool try_begin_demotion(SequenceState& state, std::int32_t n) {
-    if (list_short_of_demotion(n) >= 0) {
-      ++counters_.out_of_blocks;
-      return false;
-    }
+  /// end_demotion, when they are written, or cancel_demotion. There are enough: list_short_of_demotion(n) is -1. May
+  /// throw std::bad_alloc; nothing has changed then. Cost: O(new blocks).
+  void begin_demotion(SequenceState& state, std::int32_t n) {
     for (int l = num_groups(); l < num_lists(); ++l)
       reserve_amortized(list(state, l).blocks, blocks_for(list(state, l).num_tokens + n, shape(l).block_size));
     for (int l = num_groups(); l < num_lists(); ++l)
@@ -132,14 +128,14 @@ class SequenceStore {
         if (!reclaimer_->reclaim(l, null_block)) break;
     for (int l = num_groups(); l < num_lists(); list(state, l++).num_tokens += n)
       grow(state, l, {.new_blocks = blocks_for(n, shape(l).block_size)});
-    return true;
   }
-  /// The list that has too few blocks for n more demoted tokens, or -1.
-  [[nodiscard]] int list_short_of_demotion(std::int32_t n) const {
+  /// The list that has too few blocks for n more demoted tokens, whole units of any sequences, or -1.
+  [[nodiscard]] int list_short_of_demotion(std::int64_t n) const {
     for (int l = num_groups(); l < num_lists(); ++l)
-      if (blocks_for(n, shape(l).block_size) > num_obtainable(l)) return l;
+      if (n / shape(l).block_size > num_obtainable(l)) return l;
     return -1;
   }
+  void note_out_of_blocks() noexcept { ++counters_.out_of_blocks; }
   /// The n tokens after the sinks of each first list are in the second one now: gives their blocks back.
   void end_demotion(SequenceState& state, std::int32_t n) noexcept {
     state.num_demoted += n;

@@ -39,8 +39,10 @@ class DemotionOperations {
   static constexpr std::int32_t all_tokens = std::numeric_limits<std::int32_t>::max();
 
   /// How many tokens demote() would demote: whole units of those that are accepted and have left the recent window.
+  /// Throws Error for another cache's sequence.
   [[nodiscard]] std::int32_t num_due(Sequence const& sequence, std::int32_t num_accepted = all_tokens) const {
     SequenceState const& state = sequence.state();
+    if (sequence.store() != &core().store) throw Error("folio: demote needs a sequence of this cache");
     return folio::num_due(rules(), state, std::min(num_accepted, state.num_tokens - recent_window()));
   }
 
@@ -54,7 +56,7 @@ class DemotionOperations {
   std::int32_t demote(Sequence& sequence, std::int32_t num_accepted = all_tokens, Executor threads = {}) {
     static_assert(host_can_read<typename Cache::Allocator>,
                   "folio: the blocks of this cache are in memory that the host cannot read: demote on a stream, by "
-                  "ops::demote of folio/precision/mixed_ops.cuh");
+                  "ops::demote of folio/precision/demote.cuh");
     std::int32_t const due = begin_demotion(sequence, num_accepted), before = sequence.num_demoted_tokens();
     if (due == 0) return 0;
     try {
@@ -76,13 +78,22 @@ class DemotionOperations {
   /// end_demotion: the first lists give their blocks back; or cancel_demotion. Nothing else is done to the sequence in
   /// between. Returns what is due. Throws as demote does.
   std::int32_t begin_demotion(Sequence& sequence, std::int32_t num_accepted = all_tokens) {
-    SequenceStore& store = core().store;
     std::int32_t const due = num_due(sequence, num_accepted);
-    if (sequence.store() != &store) throw Error("folio: demote needs a sequence of this cache");
-    if (due == 0 || store.try_begin_demotion(sequence.own_state(), due)) return due;
-    int const list = store.list_short_of_demotion(due);
+    if (due == 0) return 0;
+    check_can_demote(due);
+    core().store.begin_demotion(sequence.own_state(), due);
+    return due;
+  }
+  /// Throws OutOfBlocks unless the second lists have blocks for `num_tokens` more tokens, of one sequence or several:
+  /// so that they are demoted all or none. Of num_due, which are whole units.
+  void check_can_demote(std::int64_t num_tokens) {
+    SequenceStore& store = core().store;
+    int const list = store.list_short_of_demotion(num_tokens);
+    if (list < 0) return;
+    store.note_out_of_blocks();
     std::int64_t const free = store.pool(list).num_free();
-    throw OutOfBlocks(list, due / store.shape(list).block_size, free, store.num_obtainable(list) - free, "second list");
+    throw OutOfBlocks(list, num_tokens / store.shape(list).block_size, free, store.num_obtainable(list) - free,
+                      "second list");
   }
   void end_demotion(Sequence& sequence, std::int32_t num_tokens) {
     core().store.end_demotion(sequence.own_state(), num_tokens);

@@ -20,6 +20,7 @@
 #include <folio/ops/gather.hpp>
 #include <folio/ops/merge_attention.hpp>
 #include <folio/precision/detail/float_results.hpp>
+#include <folio/precision/detail/mixed_rules.hpp>
 #include <folio/precision/mixed_view.hpp>
 #include <limits>
 #include <optional>
@@ -30,10 +31,10 @@
 namespace folio::ops {
 
 /// What append does for a view of one format: new tokens are written to the cache's own.
-template <class Recent, class Demoted, Activation T>
-requires(!is_device_view<Recent>) void append(MixedPrecisionView<Recent, Demoted> const& view, std::int32_t layer,
-                                              T const* keys, std::type_identity_t<T> const* values,
-                                              Executor threads = {}, RowStrides const& strides = {}) {
+template <class View, Activation T>
+requires is_mixed_view<View>
+void append(View const& view, std::int32_t layer, T const* keys, std::type_identity_t<T> const* values,
+            Executor threads = {}, RowStrides const& strides = {}) {
   append(view.recent, layer, keys, values, threads, strides);
 }
 
@@ -49,22 +50,6 @@ struct MixedAttentionPlan {
 };
 
 namespace detail {
-
-inline void check_mixed(AttentionParams const& params) {
-  if (params.token_begin > 0 || params.token_end != std::numeric_limits<std::int32_t>::max())
-    throw Error(
-        "folio: attend over two formats takes no range of tokens; attend over view.recent or view.demoted for a part");
-  if (params.alibi_slopes != nullptr)
-    throw Error("folio: attend over two formats has no ALiBi: a token's place in one of them is not its position");
-}
-
-/// What the demoted tokens are asked with: all of them come before every query.
-[[nodiscard]] inline AttentionParams of_demoted(AttentionParams params) {
-  params.causal = false;
-  params.tree_mask = nullptr;    // the step's tokens are not among them
-  params.sink_logits = nullptr;  // in the softmax once, with the recent tokens
-  return params;
-}
 
 /// The attention over both formats, and the memory that takes: attend_recent(io, of rows of floats) and
 /// attend_demoted(io) do each.
@@ -94,9 +79,10 @@ void attend_both(AttentionIo<T, Out> const& io, std::int32_t value_dim, std::int
 /// Plans the attention of a step of a cache that demotes, as plan_attention does for one format: the workspace has the
 /// sums of both as well. Throws Error as it does, for a range of tokens, which is for parts of one format, and for
 /// ALiBi: a token's place in one of them is not its position.
-template <class Recent, class Demoted>
-[[nodiscard]] MixedAttentionPlan plan_attention(MixedPrecisionView<Recent, Demoted> const& view,
-                                                std::int32_t num_query_heads, AttentionParams const& params = {},
+template <class View>
+requires is_mixed_view<View>
+[[nodiscard]] MixedAttentionPlan plan_attention(View const& view, std::int32_t num_query_heads,
+                                                AttentionParams const& params = {},
                                                 HostExecution const& execution = {}) {
   detail::check_mixed(params);
   MixedAttentionPlan plan{plan_attention(view.recent, num_query_heads, params, execution), std::nullopt,
@@ -114,14 +100,14 @@ template <class Recent, class Demoted>
   [&]<int... Group>(std::integer_sequence<int, Group...>) {
     (
         [&] {
-          if constexpr (Recent::ModelType::config.groups[Group].window == 0) {
+          if constexpr (View::template group_demotes<Group>) {
             detail::plan_group<Group>(view.demoted, step, step.groups[Group]);
             most = std::max(most, view.demoted.group(Group).shape.value_dim);
           }
         }(),
         ...);
   }
-  (std::make_integer_sequence<int, Recent::num_groups>{});
+  (std::make_integer_sequence<int, View::num_groups>{});
   step.queries.reserve(static_cast<std::size_t>(std::int64_t{view.num_query_tokens()} * num_query_heads * (most + 2)));
   return plan;
 }
@@ -157,10 +143,10 @@ void attend(MixedAttentionPlan const& plan, std::int32_t layer, AttentionIo<T, O
 /// num_query_tokens * num_query_heads * (value_dim + 2) floats of the second part from the heap, unless it was planned.
 /// Throws Error, before anything is written, as attend does, for a range of tokens, which is for parts of one format,
 /// and for ALiBi: a token's place in one of them is not its position.
-template <class Recent, class Demoted, class T, class Out>
-requires(!is_device_view<Recent>) void attend(MixedPrecisionView<Recent, Demoted> const& view, std::int32_t layer,
-                                              AttentionIo<T, Out> const& io, AttentionParams const& params = {},
-                                              HostExecution const& execution = {}) {
+template <class View, class T, class Out>
+requires is_mixed_view<View>
+void attend(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io, AttentionParams const& params = {},
+            HostExecution const& execution = {}) {
   detail::check_mixed(params);
   if (layer < 0 || layer >= view.num_layers() || !view.demotes(layer) || !view.any_demoted())
     return attend(view.recent, layer, io, params, execution);
@@ -175,9 +161,10 @@ requires(!is_device_view<Recent>) void attend(MixedPrecisionView<Recent, Demoted
 
 /// What gather does for one format: `tokens`, numbered among those that the layer stores in both, from whichever list
 /// has each. Throws Error for tokens that a window gave back, as there.
-template <class Recent, class Demoted>
-requires(!is_device_view<Recent>) void gather(MixedPrecisionView<Recent, Demoted> const& view, std::int32_t layer,
-                                              Tokens const& tokens, float* keys, float* values, Executor threads = {}) {
+template <class View>
+requires is_mixed_view<View>
+void gather(View const& view, std::int32_t layer, Tokens const& tokens, float* keys, float* values,
+            Executor threads = {}) {
   check_sequence(view.recent, tokens);
   bool const demotes = layer >= 0 && layer < view.num_layers() && view.demotes(layer);
   std::int32_t const demoted = demotes ? view.num_demoted(tokens.sequence) : 0;

@@ -31,6 +31,8 @@ struct MixedPrecisionView : ops::HasOperations {
     return count;
   }();
   static constexpr int num_lists = num_groups + num_demoting;
+  template <int Group>
+  static constexpr bool group_demotes = Recent::ModelType::config.groups[Group].window == 0;
 
   /// Of the tables of all lists: those of the groups, and those of what is demoted.
   FOLIO_HOST_DEVICE constexpr MixedPrecisionView(GroupTable const (&lists)[std::size_t{num_lists}],

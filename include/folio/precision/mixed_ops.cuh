@@ -1,0 +1,265 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Append, attend and gather for a cache that demotes, on the device: the operations of ops/, over both formats. For
+// demotion itself see demote.cuh.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <folio/attention/checks.hpp>
+#include <folio/attention/device/attend_arguments.cuh>
+#include <folio/attention/device/checks.cuh>
+#include <folio/attention/device/execution.cuh>
+#include <folio/attention/device/plan.cuh>
+#include <folio/attention/params.hpp>
+#include <folio/device_view.hpp>
+#include <folio/error.hpp>
+#include <folio/kernels/launch.cuh>
+#include <folio/kernels/row_strides.hpp>
+#include <folio/kernels/token_range.hpp>
+#include <folio/kernels/with_group.hpp>
+#include <folio/ops/append.cuh>
+#include <folio/ops/attend.cuh>
+#include <folio/ops/gather.cuh>
+#include <folio/ops/merge_attention.cuh>
+#include <folio/precision/detail/mixed_rules.hpp>
+#include <folio/precision/mixed_view.hpp>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace folio::ops {
+
+/// What append does for a view of one format: new tokens are written to the cache's own.
+template <class Recent, class Demoted, class T>
+void append(DeviceView<MixedPrecisionView<Recent, Demoted>> const& view, std::int32_t layer, T const* keys,
+            std::type_identity_t<T> const* values, cudaStream_t stream, RowStrides const& strides = {}) {
+  append(DeviceView(view.recent), layer, keys, values, stream, strides);
+}
+
+namespace detail {
+
+/// How the two attentions of the layers of a group are launched, and where their parts lie: those over the recent
+/// tokens, and then those over the demoted ones. A group that does not demote has the first alone.
+struct MixedPartition {
+  DecodePartition recent, demoted;
+  std::int32_t recent_parts = 1, demoted_parts = 0;
+  std::int64_t workspace_bytes = 0;
+};
+
+/// Attention over one list: the parts of a group's partition.
+template <class View, int Group>
+[[nodiscard]] std::int32_t num_parts(View const& view, DecodePartition const& decode) {
+  return prefill_fits<View, Group> && is_prefill(view) ? 1 : static_cast<std::int32_t>(decode.grid.z);
+}
+
+template <class View, int Group>
+[[nodiscard]] MixedPartition partition_both(View const& view, std::int32_t num_query_heads,
+                                            AttentionParams const& params, DeviceExecution const& execution) {
+  using Recent = decltype(view.recent);
+  using Demoted = decltype(view.demoted);
+  MixedPartition both;
+  both.recent = partition_decode<Recent, Group>(view.recent, num_query_heads, params, execution);
+  both.workspace_bytes = both.recent.workspace_bytes;
+  if constexpr (View::template group_demotes<Group>) {
+    both.demoted = partition_decode<Demoted, Group>(view.demoted, num_query_heads, params, execution);
+    both.recent_parts = num_parts<Recent, Group>(view.recent, both.recent);
+    both.demoted_parts = num_parts<Demoted, Group>(view.demoted, both.demoted);
+    both.workspace_bytes = (both.recent_parts + both.demoted_parts) * both.recent.num_rows *
+                           (view.recent.group(Group).shape.value_dim + 1) * std::int64_t{sizeof(float)};
+  }
+  return both;
+}
+
+/// Attention over one list, in parts: [parts][query tokens][num_query_heads][value_dim] results in io.out, and
+/// [parts][query tokens][num_query_heads] log-sum-exps in io.lse.
+template <class View, int Group, class T>
+void attend_in_parts(View const& view, std::int32_t index, AttentionIo<T, float> const& io,
+                     AttentionParams const& params, DecodePartition const& decode, cudaStream_t stream) {
+  if constexpr (prefill_fits<View, Group>)
+    if (is_prefill(view)) return launch_prefill<View, Group>(view, index, io, params, stream);
+  AttendArguments<T, float> arguments = checked_arguments(view.group(Group).shape, io, params);
+  arguments.parts_out = io.out;
+  arguments.parts_lse = io.lse;
+  launch_decode_kernel<View, Group>(view, index, decode, arguments, stream);
+}
+
+/// Attention over both lists of a group that demotes: a launch for each, and one that merges their parts.
+template <class View, int Group, class T, class Out>
+void attend_both(View const& view, std::int32_t index, AttentionIo<T, Out> const& io, AttentionParams const& params,
+                 MixedPartition const& both, DeviceExecution const& execution) {
+  using Recent = decltype(view.recent);
+  using Demoted = decltype(view.demoted);
+  GroupShape const& shape = view.recent.group(Group).shape;
+  std::int64_t const rows = both.recent.num_rows;
+  if (rows == 0) return;
+  AttendArguments<T, Out> merged = checked_arguments(shape, io, params);
+  std::int32_t const parts = both.recent_parts + both.demoted_parts;
+  if (std::ssize(execution.workspace) < both.workspace_bytes)
+    throw Error("folio: attention over two formats, in " + std::to_string(parts) + " parts, needs a workspace of " +
+                std::to_string(both.workspace_bytes) + " bytes, not " + std::to_string(execution.workspace.size()) +
+                "; ask workspace_bytes of the plan");
+  check_aligned(execution.workspace.data(), "the workspace of attention");
+  merged.parts_out = aligned_cast<float>(execution.workspace.data());
+  merged.parts_lse = merged.parts_out + rows * parts * shape.value_dim;
+  std::int32_t const heads = io.num_query_heads;
+  attend_in_parts<Recent, Group>(view.recent, index,
+                                 AttentionIo<T, float>{io.q, heads, merged.parts_out, merged.parts_lse, io.q_stride},
+                                 params, both.recent, execution.stream);
+  std::int64_t const before = rows * both.recent_parts;
+  attend_in_parts<Demoted, Group>(
+      view.demoted, index,
+      AttentionIo<T, float>{io.q, heads, merged.parts_out + before * shape.value_dim, merged.parts_lse + before,
+                            io.q_stride},
+      of_demoted(params), both.demoted, execution.stream);
+  launch(merge_parts_kernel<Recent, T, Out>, merge_grid(parts, rows), merge_threads, 0, execution.stream, view.recent,
+         merged, parts, shape.value_dim);
+}
+
+/// Attention in a layer of a group that demotes, or of one that does not.
+template <class View, int Group, class T, class Out>
+void attend_mixed(View const& view, std::int32_t index, AttentionIo<T, Out> const& io, AttentionParams const& params,
+                  MixedPartition const& both, DeviceExecution const& execution) {
+  if constexpr (View::template group_demotes<Group>)
+    attend_both<View, Group>(view, index, io, params, both, execution);
+  else
+    attend_layer<decltype(view.recent), Group>(view.recent, index, io, params, both.recent, execution);
+}
+
+}  // namespace detail
+
+/// Attention plan of a step of a cache that demotes, on the device. As that of one format, but its workspace holds the
+/// parts over both lists before they are merged, and is needed for every step: for the query tokens of the step's
+/// size, padding included, at least 2 * num_query_heads * (value_dim + 1) floats each.
+template <class Recent, class Demoted>
+class DeviceAttentionPlan<MixedPrecisionView<Recent, Demoted>> {
+ public:
+  using View = MixedPrecisionView<Recent, Demoted>;
+
+  /// What ops::plan_attention does.
+  DeviceAttentionPlan(DeviceView<View> const& view, std::int32_t num_query_heads, AttentionParams const& params,
+                      DeviceExecution const& execution)
+      : view_(view), num_query_heads_(num_query_heads), params_(params), execution_(execution) {
+    detail::check_mixed(params);
+    folio::detail::check_params(params);
+    [&]<int... Group>(std::integer_sequence<int, Group...>) {
+      ((both_[Group] = detail::partition_both<View, Group>(view, num_query_heads, params, execution)), ...);
+    }
+    (std::make_integer_sequence<int, View::num_groups>{});
+  }
+
+  /// What a run needs as a workspace in any layer, in bytes.
+  [[nodiscard]] std::int64_t workspace_bytes() const noexcept {
+    std::int64_t bytes = 0;
+    for (detail::MixedPartition const& both : both_) bytes = std::max(bytes, both.workspace_bytes);
+    return bytes;
+  }
+  /// Gives it one after it has said how much.
+  void set_workspace(std::span<std::byte> workspace) noexcept { execution_.workspace = workspace; }
+  void set_stream(cudaStream_t stream) noexcept { execution_.stream = stream; }
+
+  [[nodiscard]] DeviceView<View> const& view() const noexcept { return view_; }
+  [[nodiscard]] std::int32_t num_query_heads() const noexcept { return num_query_heads_; }
+  [[nodiscard]] AttentionParams const& params() const noexcept { return params_; }
+  [[nodiscard]] DeviceExecution const& execution() const noexcept { return execution_; }
+  /// The split of a group of layers.
+  [[nodiscard]] detail::MixedPartition const& both(int group) const { return both_[group]; }
+
+ private:
+  DeviceView<View> view_;
+  std::int32_t num_query_heads_;
+  AttentionParams params_;
+  DeviceExecution execution_;
+  detail::MixedPartition both_[std::size_t{View::num_groups}];
+};
+
+/// Runs a planned attention over both formats in one layer: see below.
+template <class Recent, class Demoted, class T, class Out>
+void attend(DeviceAttentionPlan<MixedPrecisionView<Recent, Demoted>> const& plan, std::int32_t layer,
+            AttentionIo<T, Out> const& io, AttentionParams const& params) {
+  using View = MixedPrecisionView<Recent, Demoted>;
+  detail::check_rows_alone<View>();
+  detail::check_mixed(params);
+  folio::detail::check_planned_heads(plan.num_query_heads(), io.num_query_heads);
+  View const& view = plan.view();
+  with_group(view.recent, layer, [&](auto group, std::int32_t index) {
+    detail::attend_mixed<View, group()>(view, index, io, params, plan.both(group()), plan.execution());
+  });
+}
+
+/// attend over both formats on the device: what it gives for one, of the tokens as each format decodes them. Arguments
+/// and result are those of attend with a view of one format.
+///
+/// Two partial attentions over disjoint tokens, whose parts one kernel merges by their log-sum-exp: over sinks and
+/// newest tokens, causal or by the tree mask, and over the demoted ones, which every query sees. Three launches,
+/// whatever the lengths, so a captured graph replays; in a layer with a window one attend. `execution.num_parts` is
+/// how many parts each of the two is split into. The workspace is what `plan_attention(..).workspace_bytes()` says.
+///
+/// Asynchronous on the stream; neither allocates nor waits. Throws as attend does, and Error for a range of tokens,
+/// which is for parts of one format, and for ALiBi: a token's place in one of them is not its position. Formats with
+/// tiles do not compile.
+template <class Recent, class Demoted, class T, class Out>
+void attend(DeviceView<MixedPrecisionView<Recent, Demoted>> const& view, std::int32_t layer,
+            AttentionIo<T, Out> const& io, AttentionParams const& params = {}, DeviceExecution const& execution = {}) {
+  using View = MixedPrecisionView<Recent, Demoted>;
+  detail::check_rows_alone<View>();
+  detail::check_mixed(params);
+  View const& plain = view;
+  with_group(view.recent, layer, [&](auto group, std::int32_t index) {
+    auto const both = detail::partition_both<View, group()>(plain, io.num_query_heads, params, execution);
+    detail::attend_mixed<View, group()>(plain, index, io, params, both, execution);
+  });
+}
+
+/// Kernel. gather_kernel over both formats: `ranges` are numbers among the tokens that the layer stores in both lists.
+template <class View, int Group, class T>
+__global__ void gather_mixed_kernel(View view, std::int32_t index, GatherRanges ranges, T* keys, T* values) {
+  using RecentLanes = detail::GatherLanes<decltype(view.recent), Group>;
+  using DemotedLanes = detail::GatherLanes<decltype(view.demoted), Group>;
+  constexpr int lanes = RecentLanes::lanes > DemotedLanes::lanes ? RecentLanes::lanes : DemotedLanes::lanes;
+  GatherRanges::Range const& range = ranges.list[blockIdx.y];
+  auto const recent = view.recent.template sequence_in<Group>(range.tokens.sequence, index);
+  auto const demoted = view.demoted.template sequence_in<Group>(range.tokens.sequence, index);
+  int const lane = static_cast<int>(threadIdx.x % lanes);
+  std::int32_t const sinks = view.sinks, num_demoted = demoted.num_tokens();
+  range.for_each_row<lanes>(recent.shape().kv_heads, [&](std::int32_t token, std::int32_t head, std::int64_t row) {
+    if (token >= sinks && token - sinks < num_demoted)
+      DemotedLanes::gather(demoted, head, token - sinks, lane, row, keys, values);
+    else
+      RecentLanes::gather(recent, head, token < sinks ? token : token - num_demoted, lane, row, keys, values);
+  });
+}
+
+/// What gather does for one format on the device: `ranges`, numbered among the tokens that the layer stores in both,
+/// from whichever list has each. Throws as there. Formats with tiles do not compile.
+template <class Recent, class Demoted, class T>
+void gather(DeviceView<MixedPrecisionView<Recent, Demoted>> const& view, std::int32_t layer,
+            std::span<Tokens const> ranges, T* keys, std::type_identity_t<T>* values, cudaStream_t stream) {
+  using View = MixedPrecisionView<Recent, Demoted>;
+  detail::check_rows_alone<View>();
+  View const& plain = view;
+  with_group(plain.recent, layer, [&](auto group, std::int32_t index) {
+    if constexpr (View::template group_demotes<group()>) {
+      for (Tokens const& tokens : ranges) check_range(plain, tokens);
+      check_aligned(keys, "keys");
+      check_aligned(values, "values");
+      std::int32_t const kv_heads = plain.recent.group(group()).shape.kv_heads;
+      detail::for_gather_ranges(ranges, kv_heads, [&](dim3 grid, GatherRanges const& some) {
+        launch(gather_mixed_kernel<View, group(), T>, grid, 256, 0, stream, plain, index, some, keys, values);
+      });
+    } else {
+      gather(DeviceView(plain.recent), layer, ranges, keys, values, stream);
+    }
+  });
+}
+
+/// The same of one range.
+template <class Recent, class Demoted, class T>
+void gather(DeviceView<MixedPrecisionView<Recent, Demoted>> const& view, std::int32_t layer, Tokens const& tokens,
+            T* keys, std::type_identity_t<T>* values, cudaStream_t stream) {
+  gather(view, layer, std::span(&tokens, 1), keys, values, stream);
+}
+
+}  // namespace folio::ops

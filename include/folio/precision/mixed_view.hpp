@@ -89,12 +89,12 @@ struct MixedPrecisionView : ops::HasOperations {
     }
     GroupTable tables[std::size_t{num_groups}];
   };
-  /// By group; of one that does not demote an empty one: without a token.
+  /// By group; of one that does not demote none, which is not to be read.
   struct SecondLists {
     FOLIO_HOST_DEVICE explicit constexpr SecondLists(Lists lists) {
       int l = num_groups;
       for (int g = 0; g < num_groups; ++g)
-        if (Recent::ModelType::config.groups[g].window == 0) tables[g] = lists[l++];
+        if (lists[g].shape.window == 0) tables[g] = lists[l++];
     }
     GroupTable tables[std::size_t{num_groups}];
   };

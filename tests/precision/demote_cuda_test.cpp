@@ -68,15 +68,17 @@ void demote_at_random(CacheConfig const& config, std::uint32_t seed) {
 
 TEST_CASE("random demotions: the host's bytes, in every kind of layer group") {
   auto const seed = GENERATE(range(0U, 8U));
-  CacheConfig const config{.num_blocks = {40, 24, 30}, .demotion = {.sinks = 3, .recent_window = 9, .num_blocks = {400, 100}}};
+  CacheConfig const config{.num_blocks = {40, 24, 30},
+                           .demotion = {.sinks = 3, .recent_window = 9, .num_blocks = {400, 100}}};
   demote_at_random<HybridTwins<F32, BlockSizes<2, 4, 3>, Demote<Int8PerToken, BlockSizes<1, 6, 4>>>>(config, seed);
 }
 TEST_CASE("random demotions: the host's bytes, in formats, layouts and block sizes that differ") {
   auto const seed = GENERATE(range(0U, 4U));
   CacheConfig const config{.num_blocks = {14}, .demotion = {.sinks = 5, .recent_window = 4, .num_blocks = {100}}};
   demote_at_random<FullTwins<F16, BlockSize<8>, Demote<Int4Rotated, BlockSize<16>, LayoutNhd>>>(config, seed);
-  demote_at_random<FullTwins<BF16, LayoutInterleaved, BlockSize<6>,
-                             Demote<Keys<Int8PerToken>, Values<Int2Rotated>, BlockSize<4>>>>(config, seed);
+  demote_at_random<
+      FullTwins<BF16, LayoutInterleaved, BlockSize<6>, Demote<Keys<Int8PerToken>, Values<Int2Rotated>, BlockSize<4>>>>(
+      config, seed);
 }
 
 TEST_CASE("more sequences than one launch takes, of which some have nothing due") {

@@ -109,11 +109,10 @@ void attend_both(View const& view, std::int32_t index, AttentionIo<T, Out> const
                                  AttentionIo<T, float>{io.q, heads, merged.parts_out, merged.parts_lse, io.q_stride},
                                  params, both.recent, execution.stream);
   std::int64_t const before = rows * both.recent_parts;
-  attend_in_parts<Demoted, Group>(
-      view.demoted, index,
-      AttentionIo<T, float>{io.q, heads, merged.parts_out + before * shape.value_dim, merged.parts_lse + before,
-                            io.q_stride},
-      of_demoted(params), both.demoted, execution.stream);
+  attend_in_parts<Demoted, Group>(view.demoted, index,
+                                  AttentionIo<T, float>{io.q, heads, merged.parts_out + before * shape.value_dim,
+                                                        merged.parts_lse + before, io.q_stride},
+                                  of_demoted(params), both.demoted, execution.stream);
   launch(merge_parts_kernel<Recent, T, Out>, merge_grid(parts, rows), merge_threads, 0, execution.stream, view.recent,
          merged, parts, shape.value_dim);
 }

@@ -6,6 +6,8 @@
 #include <cuda_pipeline_primitives.h>
 
 #include <folio/cuda.cuh>
+#include <folio/precision/demote.cuh>
+#include <folio/precision/mixed_ops.cuh>
 #include <vector>
 
 #include "decode_attention.cuh"
@@ -98,3 +100,30 @@ folio::DeviceView<View> view_of(EngineMemory const& memory) {
       {{group}, memory.lengths, memory.query_starts, memory.num_sequences, memory.num_query_tokens});
 }
 // [/own_memory]
+
+/// `keys`, `values`, `q`, `out`: as in a step. `parts`: memory for attention.
+void steps_of_two_formats(float const* keys, float const* values, float const* q, float* out,
+                          std::span<std::byte> parts, cudaStream_t stream) {
+  // [demote]
+  constexpr folio::ModelConfig model{.layers = 2, .kv_heads = 2, .head_dim = 128};
+  folio::KvCache<folio::Model<model>, folio::F16, folio::Demote<folio::Int4Rotated>, folio::DeviceAllocator> cache(
+      {.memory_bytes = std::int64_t{1} << 30, .demotion = {.sinks = 16, .recent_window = 64}});
+  folio::DeviceBatch batch(cache, {.num_sequences = 2, .num_query_tokens = 2, .num_tokens = 8192});
+  auto plan = folio::ops::plan_attention(batch.view(), 8, {}, {.stream = stream});  // 8 query heads
+  plan.set_workspace(parts);  // plan.workspace_bytes() of them, in device memory
+
+  folio::Sequence a = cache.create(), b = cache.create();
+  for (int step = 0; step < 1000; ++step) {
+    a.extend(1);
+    b.extend(1);
+    batch.upload({&a, &b}, stream);
+    for (int layer = 0; layer < model.layers; ++layer) {
+      folio::ops::append(batch.view(), layer, keys, values, stream);
+      folio::ops::attend(plan, layer, folio::AttentionIo{q, 8, out});
+    }
+    folio::ops::demote(cache, {&a, &b}, batch, stream);  // what has left the newest 64 tokens, in whole blocks
+  }
+  // [/demote]
+  folio::ops::launch(mixed_attention<128, decltype(cache)::View>, dim3(2, 8), 32, 0, stream, batch.view(), 0, 0.1F, q,
+                     out);
+}

@@ -4,8 +4,13 @@
 // The kernels of docs/write_a_kernel.md that lead up to examples/02_attention_kernel.cu. Compiled by nvcc in
 // decode_attention.cu, run on the host in decode_attention_test.cpp.
 
+#include <cmath>
 #include <cstddef>
+#include <folio/kernels/element.cuh>
+#include <folio/kernels/lanes.cuh>
+#include <folio/quantizer/basis.hpp>
 #include <folio/view.hpp>
+#include <type_traits>
 
 // [element]
 /// Writes element `dim` of the key of `token` in kv head `head`, of sequence 0 of the step. One thread. For formats
@@ -75,3 +80,45 @@ __global__ void staged_scores_kernel(View view, int layer, int head, float const
   }
 }
 // [/staged]
+
+// [mixed]
+/// decode_attention over the view of a cache that demotes: both its lists, one after the other, into one softmax.
+/// Grid (num_sequences, num_query_heads), one warp each. In a layer without a window; D is 128, 256 or 512.
+template <int D, class Mixed>
+__global__ void mixed_attention(Mixed view, int layer, float scale, float const* q, float* out) {
+  using Lanes = folio::ops::Lanes<D>;
+  constexpr int N = Lanes::per_lane;
+  Lanes const lanes;
+  int const i = static_cast<int>(blockIdx.x), head = static_cast<int>(blockIdx.y);
+  std::int64_t const row = (std::int64_t{blockIdx.x} * gridDim.y + blockIdx.y) * D;
+  folio::Vec<N> sum{};  // in the model's basis, from list to list
+  float max = -INFINITY, weights = 0;
+  auto const add_tokens_of = [&](auto const& list) {
+    using View = std::remove_cvref_t<decltype(list)>;  // an ordinary view
+    constexpr folio::Basis key_basis = View::KeyQuantizer::basis, value_basis = View::ValueQuantizer::basis;
+    auto query = folio::ops::load_part<N>(lanes, q + row);
+    folio::change_basis_by<key_basis>(lanes, query, D);
+    folio::change_basis_by<value_basis>(lanes, sum, D);
+    auto const sequence = list.sequence(i, layer);
+    int const kv_head = folio::kv_head_of(head, static_cast<int>(gridDim.y), sequence.shape().kv_heads);
+    for (auto const block : sequence.blocks()) {
+      for (int slot = 0; slot < block.size(); ++slot) {
+        auto const key = block.key(kv_head, slot).template load_in<key_basis, N>(lanes.rank() * N);
+        auto const value = block.value(kv_head, slot).template load_in<value_basis, N>(lanes.rank() * N);
+        float score = 0;
+        for (int e = 0; e < N; ++e) score += query[e] * key[e];
+        score = scale * lanes.sum(score);
+        float const next = fmaxf(max, score), keep = expf(max - next), weight = expf(score - next);
+        for (int e = 0; e < N; ++e) sum[e] = sum[e] * keep + weight * value[e];
+        weights = weights * keep + weight;
+        max = next;
+      }
+    }
+    folio::change_basis_by<value_basis>(lanes, sum, D);
+  };
+  add_tokens_of(view.demoted);
+  add_tokens_of(view.recent);
+  for (int e = 0; e < N; ++e) sum[e] = weights > 0 ? sum[e] / weights : 0;
+  folio::ops::store_part<N>(lanes, sum, out + row);
+}
+// [/mixed]

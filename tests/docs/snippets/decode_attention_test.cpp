@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <cstring>
 #include <folio/folio.hpp>
+#include <folio/precision/demote.hpp>
+#include <folio/precision/mixed_ops.hpp>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -76,5 +78,29 @@ TEMPLATE_TEST_CASE("the documented kernels read what was stored", "", (Stored<fo
     INFO("token " << token);
     REQUIRE(std::abs(scores[token] - expected[token]) < 1e-4F);
     REQUIRE(std::abs(staged[token] - expected[token]) < 1e-4F);
+  }
+}
+
+TEST_CASE("the documented kernel attends over both lists of a cache that demotes") {
+  constexpr int heads = 4;
+  folio::KvCache<folio::Model<model>, folio::F16, folio::BlockSize<8>, folio::Demote<folio::Int4Rotated>> cache(
+      folio::CacheConfig{.num_blocks = {12}, .demotion = {.sinks = 8, .recent_window = 6, .num_blocks = {8}}});
+  folio::Sequence long_one = cache.create(num_tokens), short_one = cache.create(5);
+  auto const rows = wave(std::size_t{num_tokens + 5} * 2 * dim, 0.37F), q = wave(std::size_t{2} * heads * dim, 0.11F);
+  {
+    auto const batch = cache.batch({&long_one, &short_one});
+    folio::ops::append(batch.view(), layer, rows.data(), rows.data());
+  }
+  REQUIRE(cache.demote(long_one) == 16);
+  REQUIRE(cache.demote(short_one) == 0);
+  auto const batch = cache.batch({{&long_one, 1}, {&short_one, 1}});
+  auto const view = batch.view();
+  std::vector<float> out(q.size()), expected(q.size());
+  folio::ops::attend(view, layer, folio::AttentionIo{q.data(), heads, expected.data()});
+  simt::launch({.grid = {2, heads}, .block = 32, .seed = 1},
+               [&] { mixed_attention<dim>(view, layer, 1.0F / std::sqrt(128.0F), q.data(), out.data()); });
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    INFO("element " << i);
+    REQUIRE(std::abs(out[i] - expected[i]) < 1e-4F);
   }
 }

@@ -24,10 +24,11 @@ void compile() {
   [[maybe_unused]] ops::DeviceAttentionPlan<View> (*volatile plan)(DeviceView<View> const&, std::int32_t,
                                                                    AttentionParams const&, DeviceExecution const&) =
       ops::plan_attention<View>;
-  [[maybe_unused]] void (*volatile gather)(DeviceView<View> const&, std::int32_t, Tokens const&, T*, T*,
-                                           cudaStream_t) = ops::gather<Recent, Demoted, T>;
+  [[maybe_unused]] void (*volatile gather)(DeviceView<View> const&, std::int32_t, Tokens const&, T*, T*, cudaStream_t) =
+      ops::gather<Recent, Demoted, T>;
   [[maybe_unused]] std::int64_t (*volatile demote)(Cache&, std::span<DemotionItem const>, DeviceBatch<View>&,
-                                                   cudaStream_t) = ops::demote<Model<config>, DeviceAllocator, Policies...>;
+                                                   cudaStream_t) =
+      ops::demote<Model<config>, DeviceAllocator, Policies...>;
 }
 
 }  // namespace

@@ -59,8 +59,7 @@ std::vector<std::int64_t> numbers_of(BatchTables const& tables) {
 }
 
 struct Fixture {
-  Cache cache{{.num_blocks = {40, 40, 40},
-               .demotion = {.sinks = 0, .recent_window = 3, .num_blocks = {60, 60}}}};
+  Cache cache{{.num_blocks = {40, 40, 40}, .demotion = {.sinks = 0, .recent_window = 3, .num_blocks = {60, 60}}}};
   DeviceBatch<View> batch{cache, {.num_sequences = 3, .num_query_tokens = 40, .num_tokens = 48}};
   Sequence a = cache.create(26), b = cache.create(15);
   CudaStream first, second;

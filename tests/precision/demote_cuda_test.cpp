@@ -29,7 +29,7 @@ void write(Twins& twins, DeviceBatch<typename Twins::View>& batch, std::vector<s
     twins.append(host.view(), batch.view(), layer, stream);
 }
 
-/// Some sequences grow, fork, are truncated and demoted, in first pools so small that blocks change hands at once.
+/// Some sequences grow, fork, are truncated, cut and demoted, in first pools so small that blocks change hands at once.
 template <class Twins>
 void demote_at_random(CacheConfig const& config, std::uint32_t seed) {
   simt::streams(seed);
@@ -58,6 +58,16 @@ void demote_at_random(CacheConfig const& config, std::uint32_t seed) {
       moved += twins.demote(batch, all, streams[below(random, 2)], below(random, 4));
     }
     if (below(random, 6) == 0 && twins.sequences().size() < 4) twins.fork(0);
+    auto const i = static_cast<std::size_t>(below(random, static_cast<std::int32_t>(twins.sequences().size())));
+    if (below(random, 3) == 0) {  // where units allow it
+      std::int32_t const back = below(random, 8);
+      twins.change(i, [back](Sequence& s) { s.truncate(s.num_tokens() - back); });
+    }
+    if (below(random, 6) == 0) {  // a block after the sinks, where there is one
+      int const group = below(random, Twins::Host::num_groups);
+      std::int32_t const size = twins.host().shape(group).block_size, sinks = twins.host().sinks();
+      twins.change(i, [&](Sequence& s) { s.cut(sinks, size, group); });
+    }
     if (below(random, 5) == 0 && twins.sequences().size() > 2) twins.sequences().erase(twins.sequences().begin());
   }
   twins.settle();

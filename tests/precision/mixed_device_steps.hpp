@@ -81,9 +81,20 @@ class MixedTwins {
     REQUIRE(host == device);
     return host;
   }
-  void truncate(std::size_t i, std::int32_t n) {
-    sequences_[i].host.truncate(n);
-    sequences_[i].device.truncate(n);
+  /// The same on both sides: both do it, or both refuse it.
+  template <class F>
+  bool change(std::size_t i, F const& f) {
+    auto const done = [&](folio::Sequence& sequence) {
+      try {
+        f(sequence);
+      } catch (folio::Error const&) {
+        return false;
+      }
+      return true;
+    };
+    bool const host = done(sequences_[i].host), device = done(sequences_[i].device);
+    REQUIRE(host == device);
+    return host;
   }
 
   /// A step of sequences `which` with so many query tokens each: new rows in every layer, and attention over all.

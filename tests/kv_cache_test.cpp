@@ -262,19 +262,6 @@ TEST_CASE("shapes can be resolved without a cache") {
   REQUIRE_THROWS_AS(OpenCache::resolve({}), folio::Error);
 }
 
-TEST_CASE("so few layers that a group has none are refused by their number, not for want of memory") {
-  constexpr ModelConfig model{.kv_heads = 1,
-                              .head_dim = 8,
-                              .groups = {folio::sliding_window(4), folio::full_attention()},
-                              .pattern = folio::repeat_groups({0, 0, 0, 1})};
-  using Cache = KvCache<Model<model>>;
-  Cache const enough({.num_blocks = {2, 2}, .layers = 4});
-  REQUIRE_THROWS_WITH(Cache({.num_blocks = {2, 2}, .layers = 3}),
-                      contains("folio: of 3 layers none is in group 1 of the model's pattern"));
-  REQUIRE_THROWS_WITH(Cache({.memory_bytes = 1_MiB, .layers = 3}),
-                      contains("folio: of 3 layers none is in group 1 of the model's pattern"));
-}
-
 TEST_CASE("a model of latent layers only does not ask for kv_heads, of which they have one") {
   constexpr ModelConfig model{.layers = 2, .groups = {folio::latent(16, 8)}};
   KvCache<Model<model>> const cache({.num_blocks = {2}});

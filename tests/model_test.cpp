@@ -19,9 +19,11 @@ using folio::test::contains;
 namespace {
 
 /// A pattern of the greatest length, without a period of its own.
-constexpr std::initializer_list<int> longest = {3, 2, 1, 0, 3, 3, 1, 1, 2, 0, 0, 0, 1, 2, 3, 1, 3, 2, 1, 0, 3, 3,
-                                                1, 1, 2, 0, 0, 0, 1, 2, 3, 1, 2, 3, 0, 1, 0, 0, 1, 3, 2, 2, 1, 0,
-                                                3, 1, 1, 2, 0, 2, 3, 0, 1, 0, 0, 1, 3, 2, 2, 1, 0, 3, 1, 2};
+constexpr std::initializer_list<int> longest = {
+    3, 2, 1, 0, 3, 3, 1, 1, 2, 0, 0, 0, 1, 2, 3, 1, 3, 2, 1, 0, 3, 3, 1, 1, 2, 0, 0, 0, 1, 2, 3, 1,
+    2, 3, 0, 1, 0, 0, 1, 3, 2, 2, 1, 0, 3, 1, 1, 2, 0, 2, 3, 0, 1, 0, 0, 1, 3, 2, 2, 1, 0, 3, 1, 2,
+    2, 2, 0, 3, 1, 0, 1, 0, 2, 3, 1, 3, 0, 1, 0, 1, 3, 2, 1, 3, 1, 0, 1, 3, 1, 1, 0, 0, 1, 1, 1, 1,
+    2, 2, 1, 1, 1, 1, 3, 2, 0, 2, 3, 1, 1, 2, 0, 2, 2, 0, 2, 0, 2, 2, 2, 3, 2, 1, 3, 3, 1, 0, 2, 0};
 
 std::vector<LayerPattern> patterns() {
   return {LayerPattern{},
@@ -52,7 +54,7 @@ std::vector<BadConfig> bad_configs() {
   full_with_sinks.sinks = 1;
   LayerGroup wide_values = folio::full_attention();
   wide_values.value_head_dim = 2048;
-  constexpr char const* entries = "the layer pattern must have 1 to 64 entries, each the number of a group, 0 to 3";
+  constexpr char const* entries = "the layer pattern must have 1 to 128 entries, each the number of a group, 0 to 3";
   constexpr char const* head_dim = "head_dim must be a multiple of 8 from 8 to 1024";
   constexpr char const* value_head_dim = "value_head_dim must be a multiple of 8 from 8 to 1024";
   constexpr char const* window = "a sliding window must be at least 1 token long, or folio::dynamic";
@@ -60,8 +62,8 @@ std::vector<BadConfig> bad_configs() {
   return {
       {ModelConfig{.groups = {LayerGroup{}}}, "the model has no group of layers: give at least full_attention()"},
       {ModelConfig{.pattern = {.period = 0}}, entries},
-      {ModelConfig{.pattern = {.period = 65}}, entries},
-      {ModelConfig{.pattern = {.period = -1}}, entries},
+      {ModelConfig{.pattern = {.period = 129}}, entries},
+      {ModelConfig{.pattern = {.period = -2}}, entries},
       {ModelConfig{.pattern = folio::repeat_groups({0, 1})}, "the layer pattern names a group that does not exist"},
       {ModelConfig{.groups = {folio::full_attention(), {}, folio::sliding_window(8)},
                    .pattern = folio::repeat_groups({0, 2})},
@@ -96,7 +98,7 @@ std::vector<BadConfig> bad_configs() {
 
 TEST_CASE("a pattern places every layer once, in order, and counts what it places") {
   for (LayerPattern const& pattern : patterns())
-    for (std::int32_t num_layers = 0; num_layers < 200; ++num_layers) {
+    for (std::int32_t num_layers = 0; num_layers < 300; ++num_layers) {
       std::int32_t next_index[folio::max_groups] = {};
       for (std::int32_t layer = 0; layer < num_layers; ++layer) {
         LayerPlace const at = pattern.place(layer);
@@ -116,6 +118,7 @@ TEST_CASE("repeat_groups repeats what it is given") {
   LayerPattern const whole = folio::repeat_groups(longest);
   REQUIRE(whole.period == LayerPattern::max_period);
   for (std::int32_t i = 0; i < whole.period; ++i) CHECK(whole.at(i) == longest.begin()[i]);
+  CHECK(folio::repeat_groups(std::vector<int>(longest)) == whole);
 }
 
 TEST_CASE("a pattern that cannot be has no entries, which problem_of names") {
@@ -123,12 +126,10 @@ TEST_CASE("a pattern that cannot be has no entries, which problem_of names") {
   CHECK(folio::repeat_groups({0, 4}).period == 0);
   CHECK(folio::repeat_groups({-1}).period == 0);
   CHECK(folio::repeat_groups({256}).period == 0);
-  CHECK(folio::repeat_groups({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-                              0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-                              0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
-            .period == 0);
+  CHECK(folio::repeat_groups(std::vector<int>(128, 1)).period == 128);
+  CHECK(folio::repeat_groups(std::vector<int>(129, 1)).period == 0);
   CHECK_THAT(std::string(folio::problem_of(ModelConfig{.pattern = folio::repeat_groups({7})})),
-             contains("1 to 64 entries"));
+             contains("1 to 128 entries"));
 }
 
 TEST_CASE("good configurations have no problem") {
@@ -146,6 +147,8 @@ TEST_CASE("good configurations have no problem") {
       {.groups = {folio::latent(8, 0)}},
       {.groups = {folio::full_attention(), folio::sliding_window(4), folio::latent(16, 8), folio::sliding_window(9, 1)},
        .pattern = folio::repeat_groups({0, 1, 2, 3})},
+      {.groups = {folio::full_attention(), folio::sliding_window(4)}, .pattern = folio::dynamic_pattern},
+      {.pattern = folio::dynamic_pattern},
   };
   for (ModelConfig const& config : good) {
     char const* const problem = folio::problem_of(config);

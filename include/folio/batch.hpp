@@ -145,7 +145,7 @@ class BatchTables {
                    cache.shapes[l],
                    at<std::int32_t>(begin, places_.lists[l].lengths)};
     return View(tables, at<std::int32_t>(begin, places_.end_positions), at<std::int32_t>(begin, places_.query_starts),
-                num_sequences(), num_query_tokens());
+                num_sequences(), num_query_tokens(), cache.pattern);
   }
 
  private:
@@ -296,6 +296,7 @@ class BatchTables {
   template <class Changes>
   Row fill_row(GroupShape const& shape, int l, std::size_t i, std::int64_t begin, Changes& changes) {
     Source const& source = next_sources_[i];
+    if (shape.layers == 0) return {};
     std::vector<BlockId> const& blocks = source.state->lists[l].blocks;
     std::int32_t const hidden = hidden_blocks(shape, source.first_query(l));
     std::int32_t const sinks = hidden > 0 ? blocks_for(shape.sinks, shape.block_size) : 0;

@@ -23,6 +23,7 @@ namespace folio {
 /// Besides its holders a block can be cached: a prefix index has its contents and may want it again. A block without
 /// holders that is cached is not free; it becomes free by `uncache`. While it is protected, a lease or a pin keeps the
 /// index from evicting it.
+/// The null block has no holders: retaining and releasing it changes nothing.
 /// Always: num_free() + num_live() + num_cached() == num_blocks(), and num_evictable() <= num_cached().
 class BlockPool {
  public:
@@ -43,11 +44,15 @@ class BlockPool {
     for (std::size_t i = 0; i < n; ++i) free_[i] = static_cast<std::int32_t>(n - i);  // block 1 is handed out first
   }
 
+  /// Of a group without layers: it has no blocks, and gives null blocks for nothing, as many as are asked for.
+  BlockPool() : ref_counts_{1} {}  // so that the null block is nobody else's
+
   /// Takes in more free blocks after the others, or drops the last ones, all of which must be free: neither held nor
   /// cached. Throws Error, and changes nothing, when one is not, or the number is not from 1 to max_blocks;
   /// std::bad_alloc. Cost: O(blocks).
   void resize(std::int64_t num_blocks) {
     check_size(num_blocks);
+    if (this->num_blocks() == 0) throw Error("folio: the pool of a group without layers has no blocks");
     auto const n = static_cast<std::int32_t>(num_blocks), before = this->num_blocks();
     for (std::int32_t id = n + 1; id <= before; ++id)
       if (ref_counts_[at(BlockId{id})] != 0)
@@ -108,7 +113,11 @@ class BlockPool {
 
   /// Fills `blocks` with blocks of one holder each, or, when fewer are free, returns false and takes none.
   [[nodiscard]] bool allocate(std::span<BlockId> blocks) noexcept {
-    if (blocks.size() > free_.size()) return false;
+    if (blocks.size() > free_.size()) {
+      if (num_blocks() > 0) return false;
+      std::fill(blocks.begin(), blocks.end(), null_block);
+      return true;
+    }
     std::int32_t const* top = free_.data() + free_.size();
     for (BlockId& block : blocks) {
       block = BlockId{*--top};
@@ -142,6 +151,7 @@ class BlockPool {
   }
 
   void retain_live(BlockId block) noexcept {
+    if (block == null_block) return;  // of a group without layers
     std::uint32_t const count = ++ref_counts_[at(block)];
     num_shared_ += (count & holders) == 2 ? 1 : 0;
     if ((count & holders) != 1) return;
@@ -151,6 +161,7 @@ class BlockPool {
   }
 
   bool release_live(BlockId block) noexcept {
+    if (block == null_block) return false;
     std::uint32_t const left = --ref_counts_[at(block)];
     num_shared_ -= (left & holders) == 1 ? 1 : 0;
     if ((left & holders) != 0) return false;
@@ -205,9 +216,8 @@ class BlockPool {
                   ", which is free: it was released before, or never allocated");
   }
 
-  std::vector<std::uint32_t>
-      ref_counts_;                  // by id, whether it is cached, and protected; [0] is the null block's and stays 0
-  std::vector<std::int32_t> free_;  // a stack
+  std::vector<std::uint32_t> ref_counts_;  // by id, whether it is cached, and protected; [0], the null block's, stays
+  std::vector<std::int32_t> free_;         // a stack
   std::int32_t num_shared_ = 0;
   std::int32_t num_cached_ = 0;
   std::int32_t num_protected_ = 0;  // of the cached ones

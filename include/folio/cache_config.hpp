@@ -3,11 +3,14 @@
 #pragma once
 // The configuration of a cache, given when it is made. Host only.
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <folio/containers/keyed_hash.hpp>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,12 +27,16 @@ struct DemotionConfig {
 
 /// Cache configuration: what is known only at run time. Give either `memory_bytes` or `num_blocks`.
 struct CacheConfig {
-  std::int64_t memory_bytes = 0;              ///< budget for all lists' blocks; the cache takes what fits
-  std::vector<std::int64_t> num_blocks = {};  ///< blocks of each layer group, besides its null block
-  std::int32_t layers = 0;                    ///< where the ModelConfig leaves it dynamic
-  std::int32_t kv_heads = 0;                  ///< likewise
-  std::int32_t window = 0;                    ///< likewise, for every group whose window is dynamic
-  std::int32_t tokens_per_sequence = 0;       ///< a hint: splits the budget between groups, and between their lists
+  std::int64_t memory_bytes = 0;  ///< budget for all lists' blocks; the cache takes what fits
+  /// Blocks of each layer group, besides its null block. A group without layers has none, whatever is given.
+  std::vector<std::int64_t> num_blocks = {};
+  std::int32_t layers = 0;    ///< where the ModelConfig leaves it dynamic
+  std::int32_t kv_heads = 0;  ///< likewise
+  std::int32_t window = 0;    ///< likewise, for every group whose window is dynamic
+  /// The group of each layer, where the model's pattern is dynamic: as many as there are layers, which it says, too.
+  /// A group may have none. More than 128 layers must repeat after 128 or fewer.
+  std::vector<std::int32_t> layer_groups = {};
+  std::int32_t tokens_per_sequence = 0;  ///< a hint: splits the budget between groups, and between their lists
   /// Tokens of earlier extensions that `truncate` may take back in groups with a window, besides the last extension's:
   /// those that are in flight when steps are scheduled ahead. A cache that keeps prefixes keeps at least a unit.
   std::int32_t tokens_in_flight = 0;
@@ -51,18 +58,56 @@ inline void fill_in(std::int32_t& of_model, std::int32_t given, char const* name
   if (of_model == dynamic) of_model = given;
 }
 
+/// The pattern of `model` and how many layers it is said to have, 0 if it is not.
+[[nodiscard]] inline std::int32_t fill_in_pattern(ModelConfig& model, CacheConfig const& config) {
+  std::vector<std::int32_t> const& groups = config.layer_groups;
+  auto const layers = static_cast<std::int32_t>(groups.size());
+  auto const say = [&](std::string const& what) { return Error("folio: CacheConfig::layer_groups " + what); };
+  bool const is_open = model.pattern.period == dynamic;
+  if (layers == 0) {
+    if (is_open && model.num_groups() > 1)
+      throw Error(
+          "folio: the model leaves its pattern dynamic: give CacheConfig::layer_groups, the group of each layer");
+    if (is_open) model.pattern = {};
+    return config.layers;
+  }
+  std::int32_t const expected = model.layers != dynamic ? model.layers : config.layers;
+  if (expected > 0 && layers != expected)
+    throw say("has " + std::to_string(layers) + " entries, and the model " + std::to_string(expected) +
+              " layers; give one for each");
+  for (std::int32_t l = 0; l < layers; ++l) {
+    std::int32_t const group = groups[static_cast<std::size_t>(l)];
+    if (group < 0 || group >= model.num_groups())
+      throw say("has layer " + std::to_string(l) + " in group " + std::to_string(group) + "; the model has " +
+                std::to_string(model.num_groups()) + ", counted from 0");
+    if (!is_open && group != model.pattern.at(l % model.pattern.period))
+      throw say("has layer " + std::to_string(l) + " in group " + std::to_string(group) +
+                ", but by the model's pattern it is in group " +
+                std::to_string(model.pattern.at(l % model.pattern.period)) + "; leave it empty");
+  }
+  if (!is_open) return layers;
+  std::int32_t period = 1;
+  while (period < layers && !std::equal(groups.begin() + period, groups.end(), groups.begin())) ++period;
+  if (period > LayerPattern::max_period)
+    throw say("has " + std::to_string(layers) + " layers, which repeat only after " + std::to_string(period) +
+              "; a pattern has at most " + std::to_string(LayerPattern::max_period) + " entries");
+  model.pattern = repeat_groups(std::span(groups).first(static_cast<std::size_t>(period)));
+  return layers;
+}
+
 }  // namespace detail
 
-/// The model with its run-time numbers filled in. Throws Error when one is missing or contradicts the model.
+/// The model with its run-time numbers filled in; but for the windows of groups without layers. Throws Error when one
+/// is missing or contradicts the model.
 [[nodiscard]] inline ModelConfig resolve_model(ModelConfig model, CacheConfig const& config) {
-  detail::fill_in(model.layers, config.layers, "layers");
+  detail::fill_in(model.layers, detail::fill_in_pattern(model, config), "layers");
   bool needs_kv_heads = false, open_window = false;
   for (int g = 0; g < model.num_groups(); ++g) needs_kv_heads = needs_kv_heads || model.groups[g].kv_heads == 0;
   if (needs_kv_heads) detail::fill_in(model.kv_heads, config.kv_heads, "kv_heads");  // latent groups have their own
   for (int g = 0; g < model.num_groups(); ++g) {
     if (model.groups[g].window != dynamic) continue;
-    detail::fill_in(model.groups[g].window, config.window, "window");
     open_window = true;
+    if (model.pattern.count(g, model.layers) > 0) detail::fill_in(model.groups[g].window, config.window, "window");
   }
   if (config.window != 0 && !open_window)
     throw Error("folio: CacheConfig gives a window of " + std::to_string(config.window) +

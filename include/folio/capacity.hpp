@@ -46,15 +46,16 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) {
   return a > most - b ? most : a + b;
 }
 
-/// Bytes of each group's pool of `num_blocks` blocks and the null block. Throws Error for a number that no pool has,
+/// Bytes of each group's pool of `num_blocks` blocks and the null block; one byte, so that it has an address, where a
+/// block has none, because the group has no layers. Throws Error for a number that no pool has,
 /// and for more bytes than 63 bits count, in all groups together.
 [[nodiscard]] inline std::vector<std::int64_t> pool_bytes_of(std::span<std::int64_t const> num_blocks,
                                                              std::span<std::int64_t const> block_bytes) {
   std::vector<std::int64_t> bytes;
   std::int64_t all = 0;
   for (std::size_t g = 0; g < num_blocks.size(); ++g) {
-    BlockPool::check_size(num_blocks[g]);
-    bytes.push_back(bytes_of(num_blocks[g] + 1, block_bytes[g]));
+    if (block_bytes[g] > 0) BlockPool::check_size(num_blocks[g]);
+    bytes.push_back(std::max<std::int64_t>(1, bytes_of(num_blocks[g] + 1, block_bytes[g])));
     all = add_bytes(all, bytes.back());
   }
   if (all == std::numeric_limits<std::int64_t>::max())
@@ -63,14 +64,15 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) {
 }
 
 /// The most blocks that a sequence of `num_tokens` tokens ever holds in a group when it grows `step` tokens at a time:
-/// all, or with a window the sinks' and those that the first and the last token of a step see. Throws Error for a
-/// negative length or a step below 1.
+/// all, or with a window the sinks' and those that the first and the last token of a step see; none in a group without
+/// layers. Throws Error for a negative length or a step below 1.
 [[nodiscard]] constexpr std::int64_t most_blocks_held(GroupShape const& shape, std::int32_t num_tokens,
                                                       std::int64_t step = 1) {
   if (num_tokens < 0 || step < 1)
     throw Error("folio: a sequence has at least 0 tokens and grows by at least 1, not " + std::to_string(num_tokens) +
                 " and " + std::to_string(step));
   std::int64_t const all = blocks_for(num_tokens, shape.block_size);
+  if (shape.layers == 0) return 0;
   if (shape.window == 0) return all;
   // window + step - 1 neighbours, of which in the worst case only the first is in the first block.
   std::int64_t const in_window = (std::int64_t{shape.window} + step - 3 + shape.block_size) / shape.block_size + 1;
@@ -79,7 +81,7 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) {
 
 /// Blocks for each group from one budget: as many as let every group serve the same number of sequences of
 /// `tokens_per_sequence` tokens (0: very long ones), of which a window keeps `slack` more than it shows. Each group's
-/// pool has one block more, the null block; none has more blocks than ids.
+/// pool has one block more, the null block; none has more blocks than ids. A group without layers gets none.
 ///
 /// Throws Error when the budget does not hold one block, besides the null block, for every group, or is more than the
 /// 2^57 bytes that a process can address; for sizes of blocks below 1 or a negative length. Sizes in bytes.
@@ -97,7 +99,10 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) {
   std::int64_t minimum = 0;
   double bytes_per_sequence = 0;
   std::vector<double> need(shapes.size());
+  auto const has_layers = [&](std::size_t g) { return shapes[g].layers != 0; };
   for (std::size_t g = 0; g < shapes.size(); ++g) {
+    if (!has_layers(g)) minimum = add_bytes(minimum, 1);
+    if (!has_layers(g)) continue;
     if (block_bytes[g] < 1) throw Error("folio: a block has at least 1 byte, not " + std::to_string(block_bytes[g]));
     minimum = add_bytes(minimum, bytes_of(2, block_bytes[g]));
     // Without a hint, tokens weigh alike in every group, as if no window ever gave a block back.
@@ -113,10 +118,13 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) {
   std::vector<std::int64_t> num_blocks(shapes.size());
   std::int64_t left = memory_bytes;
   for (std::size_t g = 0; g < shapes.size(); ++g) {
+    left -= has_layers(g) ? 0 : 1;
+    if (!has_layers(g)) continue;
     num_blocks[g] = std::min(max_blocks, 1 + static_cast<std::int64_t>(spare / bytes_per_sequence * need[g]));
     left -= (num_blocks[g] + 1) * block_bytes[g];
   }
   for (std::size_t g = 0; g < shapes.size(); ++g) {  // what rounding left over, or took too much
+    if (!has_layers(g)) continue;
     std::int64_t const more = std::clamp((left - (left < 0 ? block_bytes[g] - 1 : 0)) / block_bytes[g],
                                          1 - num_blocks[g], max_blocks - num_blocks[g]);
     num_blocks[g] += more;

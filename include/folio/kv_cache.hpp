@@ -279,6 +279,8 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
                                block_bytes(l)));
     return sum;
   }
+  /// The group of each layer.
+  [[nodiscard]] LayerPattern const& pattern() const { return core_->pattern; }
   /// The address of block 0 of a list's pool, the null block; block b is block_bytes(list) * b further.
   [[nodiscard]] std::byte* pool(int list = 0) const { return core_->pools[checked(list)]; }
   [[nodiscard]] Allocator const& allocator() const { return core_->allocator; }
@@ -303,6 +305,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
         : BlockMemory<Allocator>(detail::given_or_default<Allocator>(given...), sizes.pool_bytes, Map::block_alignment),
           CacheState(std::move(sizes.shapes), sizes.num_blocks, std::move(sizes.block_bytes), sizes.slack,
                      sizes.demotion) {
+      pattern = sizes.pattern;
       recent_window = config.demotion.recent_window;
       pools = this->begins;
       defers_copies = device_can_read<Allocator>;

@@ -60,47 +60,67 @@ struct LayerPlace {
 /// Which group each layer belongs to, as a pattern that repeats: layer l is in group `at(l % period)`.
 /// Without arrays, here and in LayerGroups, because nvcc 13.0 cannot name an array in a template argument of a kernel.
 struct LayerPattern {
-  static constexpr int max_period = 64;
-  std::int32_t period = 1;
-  std::uint64_t first_half = 0, second_half = 0;  ///< 2 bits for each entry
+  static constexpr int max_period = 128;
+  std::int32_t period = 1;  ///< or `dynamic`
+  /// Entry i is 2 bits, at place i % 64 of `low` and `high`, for the first 64 entries and for those after them.
+  std::uint64_t low = 0, high = 0, low_after_64 = 0, high_after_64 = 0;
 
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t at(std::int32_t i) const {
-    return static_cast<std::int32_t>((i < 32 ? first_half : second_half) >> (i % 32 * 2) & 3U);
+    std::uint64_t const lows = (i < 64 ? low : low_after_64) >> (i % 64);
+    std::uint64_t const highs = (i < 64 ? high : high_after_64) >> (i % 64);
+    return static_cast<std::int32_t>((lows & 1U) | (highs & 1U) << 1);
   }
 
-  /// Cost: O(period). A kernel asks once.
+  /// Cost: O(1), counting bits. A kernel asks once.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr LayerPlace place(std::int32_t layer) const {
-    std::int32_t const step = layer % period;
-    std::int32_t in_period = 0, before = 0;
-    for (std::int32_t i = 0; i < period; ++i) {
-      if (at(i) != at(step)) continue;
-      ++in_period;
-      if (i < step) ++before;
-    }
-    return {at(step), layer / period * in_period + before};
+    std::int32_t const g = at(layer % period);
+    return {g, count(g, layer)};
   }
 
-  /// How many of the first `num_layers` layers are in group `g`. Cost: O(period).
+  /// How many of the first `num_layers` layers are in group `g`. Cost: O(1).
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t count(std::int32_t g, std::int32_t num_layers) const {
-    std::int32_t total = 0;
-    for (std::int32_t i = 0; i < period; ++i)
-      if (at(i) == g) total += num_layers / period + (i < num_layers % period ? 1 : 0);
-    return total;
+    return num_layers / period * count_entries(g, period) + count_entries(g, num_layers % period);
+  }
+
+  friend constexpr bool operator==(LayerPattern const&, LayerPattern const&) = default;
+
+ private:
+  /// How many of the first n entries are `g`.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t count_entries(std::int32_t g, std::int32_t n) const {
+    std::uint64_t const not_low = (g & 1) != 0 ? 0 : ~std::uint64_t{0}, not_high = (g & 2) != 0 ? 0 : ~std::uint64_t{0};
+    return count_bits((low ^ not_low) & (high ^ not_high) & first_bits(n)) +
+           count_bits((low_after_64 ^ not_low) & (high_after_64 ^ not_high) & first_bits(n - 64));
+  }
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::uint64_t first_bits(std::int32_t n) {
+    if (n <= 0) return 0;
+    return n < 64 ? (std::uint64_t{1} << n) - 1 : ~std::uint64_t{0};
+  }
+  /// Of 2 bits, of 4, of 8, and then all of them; <bit> is not for the device.
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr std::int32_t count_bits(std::uint64_t x) {
+    x -= x >> 1 & 0x5555555555555555U;
+    x = (x & 0x3333333333333333U) + (x >> 2 & 0x3333333333333333U);
+    x = (x + (x >> 4)) & 0x0F0F0F0F0F0F0F0FU;
+    return static_cast<std::int32_t>(x * 0x0101010101010101U >> 56);
   }
 };
 
-/// The pattern 0, 0, 1, 0, 0, 1, ... is `repeat_groups({0, 0, 1})`. 1 to 64 entries from 0 to 3; others give a pattern
+/// The pattern 0, 0, 1, 0, 0, 1, ... is `repeat_groups({0, 0, 1})`. 1 to 128 entries from 0 to 3; others give a pattern
 /// without entries, which problem_of names.
-[[nodiscard]] constexpr LayerPattern repeat_groups(std::initializer_list<int> groups) {
+template <class Groups = std::initializer_list<int>>
+[[nodiscard]] constexpr LayerPattern repeat_groups(Groups const& groups) {
   LayerPattern pattern{.period = 0};
   for (int const g : groups) {
     if (g < 0 || g >= max_groups || pattern.period == LayerPattern::max_period) return {0};
-    auto const bits = static_cast<std::uint64_t>(g & 3) << (pattern.period % 32 * 2);
-    (pattern.period < 32 ? pattern.first_half : pattern.second_half) |= bits;
+    bool const is_first = pattern.period < 64;
+    (is_first ? pattern.low : pattern.low_after_64) |= static_cast<std::uint64_t>(g & 1) << (pattern.period % 64);
+    (is_first ? pattern.high : pattern.high_after_64) |= static_cast<std::uint64_t>(g >> 1) << (pattern.period % 64);
     ++pattern.period;
   }
   return pattern;
 }
+
+/// Stands for a pattern that is known only when the cache is made: CacheConfig::layer_groups.
+inline constexpr LayerPattern dynamic_pattern{.period = dynamic};
 
 /// The groups of a model, as `{sliding_window(1024), full_attention()}`.
 struct LayerGroups {
@@ -115,14 +135,15 @@ struct LayerGroups {
 };
 
 /// Model configuration: what a model keeps for each token. A compile-time value: `KvCache<Model<config>, ...>`.
-/// `layers`, `kv_heads` and a group's `window` may be left `dynamic` and given to the cache when it is made.
+/// `layers`, `kv_heads`, a group's `window` and the pattern may be left `dynamic` and given to the cache when it is
+/// made. Head dims may not: kernels are compiled for them. with_model (folio/with_model.hpp) chooses among several.
 struct ModelConfig {
   std::int32_t layers = dynamic;
   std::int32_t kv_heads = dynamic;
   std::int32_t head_dim = 128;
   std::int32_t value_head_dim = 0;  ///< 0: head_dim
   LayerGroups groups = {};
-  LayerPattern pattern = {};  ///< default: every layer in group 0
+  LayerPattern pattern = {};  ///< default: every layer in group 0; or `dynamic_pattern`
 
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr int num_groups() const {
     int n = 0;
@@ -167,7 +188,8 @@ struct GroupShape {
   auto const or_else = [](std::int32_t own, std::int32_t models) { return own != 0 ? own : models; };
   GroupShape shape;
   shape.kind = group.kind;
-  shape.layers = config.layers == dynamic ? dynamic : config.pattern.count(g, config.layers);
+  bool const is_open = config.layers == dynamic || config.pattern.period == dynamic;
+  shape.layers = is_open ? dynamic : config.pattern.count(g, config.layers);
   shape.kv_heads = or_else(group.kv_heads, config.kv_heads);
   shape.key_dim = or_else(group.head_dim, config.head_dim);
   shape.value_dim = or_else(group.value_head_dim, or_else(config.value_head_dim, shape.key_dim));
@@ -184,14 +206,15 @@ struct GroupShape {
 /// What is wrong with `config`, as a sentence, or nullptr. The cache asks at compile time.
 [[nodiscard]] constexpr char const* problem_of(ModelConfig const& config) {
   if (config.num_groups() == 0) return "the model has no group of layers: give at least full_attention()";
-  if (config.pattern.period < 1 || config.pattern.period > LayerPattern::max_period)
-    return "the layer pattern must have 1 to 64 entries, each the number of a group, 0 to 3";
+  bool const has_pattern = config.pattern.period != dynamic;
+  if (has_pattern && (config.pattern.period < 1 || config.pattern.period > LayerPattern::max_period))
+    return "the layer pattern must have 1 to 128 entries, each the number of a group, 0 to 3";
   for (int i = 0; i < config.pattern.period; ++i)
     if (config.pattern.at(i) >= config.num_groups()) return "the layer pattern names a group that does not exist";
   if (config.layers != dynamic && config.layers < 1) return "layers must be at least 1, or folio::dynamic";
   if (config.kv_heads != dynamic && config.kv_heads < 1) return "kv_heads must be at least 1, or folio::dynamic";
   for (int g = 0; g < config.num_groups(); ++g) {
-    if (config.pattern.count(g, config.pattern.period) == 0)
+    if (has_pattern && config.pattern.count(g, config.pattern.period) == 0)
       return "the layer pattern names no layer of a group; name each group at least once";
     GroupShape const shape = group_shape(config, g, 1);
     if (config.groups[g].kv_heads < 0) return "kv_heads of a group must be at least 1, or 0 for the model's";
@@ -210,9 +233,24 @@ struct GroupShape {
   return nullptr;
 }
 
+/// Whether every dim of a row is a number, and none is left `dynamic`.
+[[nodiscard]] constexpr bool has_row_dims(ModelConfig const& config) {
+  bool all = config.head_dim != dynamic && config.value_head_dim != dynamic;
+  for (int g = 0; g < config.num_groups(); ++g) {
+    LayerGroup const& group = config.groups[g];
+    for (std::int32_t const dim : {group.head_dim, group.value_head_dim, group.latent_rank, group.rope_dims})
+      all = all && dim != dynamic;
+  }
+  return all;
+}
+
 /// The policy that names the model: `KvCache<Model<folio::models::llama3_1_8b>, ...>`.
 template <ModelConfig Config>
 struct Model {
+  static_assert(has_row_dims(Config),
+                "folio::Model: head_dim, value_head_dim, latent_rank and rope_dims cannot be dynamic, because kernels "
+                "are compiled for them: give numbers, and let folio::with_model (folio/with_model.hpp) choose among "
+                "models of several");
   static constexpr ModelConfig config = Config;
 };
 

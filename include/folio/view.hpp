@@ -302,14 +302,16 @@ class BlockTableView {
                 "folio: a tile format's tile is one block: give BlockSize<Q::tile_tokens> to the caches that have it");
 
   /// All pointers stay the caller's. `end_positions`: [num_sequences] where each sequence ends; `query_starts`:
-  /// [num_sequences + 1], from 0.
+  /// [num_sequences + 1], from 0; `pattern`: where the model leaves it dynamic.
   FOLIO_HOST_DEVICE constexpr BlockTableView(GroupTable const (&groups)[std::size_t{num_groups}],
                                              std::int32_t const* end_positions, std::int32_t const* query_starts,
-                                             std::int32_t num_sequences, std::int32_t num_query_tokens)
+                                             std::int32_t num_sequences, std::int32_t num_query_tokens,
+                                             LayerPattern const& pattern = known_pattern())
       : end_positions_(end_positions),
         query_starts_(query_starts),
         num_sequences_(num_sequences),
-        num_query_tokens_(num_query_tokens) {
+        num_query_tokens_(num_query_tokens),
+        pattern_(pattern) {
     for (int g = 0; g < num_groups; ++g) {
       groups_[g] = groups[g];
       if (groups_[g].lengths == nullptr) groups_[g].lengths = end_positions;
@@ -345,12 +347,9 @@ class BlockTableView {
   }
 
   /// The group of `layer`, from 0 to the model's layers - 1, and the layer's index in it.
-  [[nodiscard]] FOLIO_HOST_DEVICE constexpr LayerPlace place(std::int32_t layer) const {
-    if constexpr (num_groups == 1)
-      return {0, layer};
-    else
-      return pattern_.place(layer);
-  }
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr LayerPlace place(std::int32_t layer) const { return pattern_.place(layer); }
+  /// The group of every layer.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr LayerPattern pattern() const { return pattern_; }
   /// The table of layer group `g`, from 0 to num_groups - 1.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr GroupTable const& group(std::int32_t g) const { return groups_[g]; }
 
@@ -364,6 +363,11 @@ class BlockTableView {
   }
 
  private:
+  [[nodiscard]] FOLIO_HOST_DEVICE static constexpr LayerPattern known_pattern() {
+    static_assert(num_groups == 1 || M::config.pattern.period != dynamic,
+                  "folio: the model leaves its pattern dynamic: give the view the one of KvCache::pattern()");
+    return M::config.pattern;
+  }
   [[nodiscard]] FOLIO_HOST_DEVICE static constexpr bool has_latent() {
     for (int g = 0; g < num_groups; ++g)
       if (M::config.groups[g].kind == AttentionKind::latent) return true;
@@ -379,20 +383,16 @@ class BlockTableView {
             query_starts_[i + 1] - query_starts_[i]};
   }
 
-  struct NoPattern {};
-  using Pattern = std::conditional_t<num_groups == 1, NoPattern, LayerPattern>;
-  [[nodiscard]] static constexpr Pattern make_pattern() {
-    if constexpr (num_groups == 1)
-      return {};
-    else
-      return M::config.pattern;
-  }
-
+  struct OneGroup {
+    FOLIO_HOST_DEVICE explicit constexpr OneGroup(LayerPattern const&) {}
+    FOLIO_HOST_DEVICE constexpr operator LayerPattern() const { return {}; }
+    [[nodiscard]] FOLIO_HOST_DEVICE static constexpr LayerPlace place(std::int32_t layer) { return {0, layer}; }
+  };
   GroupTable groups_[std::size_t{num_groups}];
   std::int32_t const* end_positions_;
   std::int32_t const* query_starts_;
   std::int32_t num_sequences_, num_query_tokens_;
-  Pattern pattern_ = make_pattern();
+  std::conditional_t<num_groups == 1, OneGroup, LayerPattern> pattern_;
 };
 
 }  // namespace folio

@@ -15,6 +15,4 @@ using Format = folio::Demote<folio::Int4Rotated>;
 using Format = folio::Demote<folio::Keys<folio::ChannelTile<2, 16>>, folio::Values<folio::Int4Rotated>>;
 #endif
 
-void demote() {
-  folio::ops::detail::check_rows_alone<folio::KvCache<folio::Model<tiny>, folio::F16, Format>::View>();
-}
+void demote() { folio::ops::detail::check_rows_alone<folio::KvCache<folio::Model<tiny>, folio::F16, Format>::View>(); }

@@ -17,17 +17,15 @@
 
 namespace folio {
 
-/// The shapes of all groups of a model with the run-time numbers filled in. Throws Error when one is missing or
-/// contradicts the model.
+/// The shapes of all groups of a model with the run-time numbers filled in. A group without layers has no window: it
+/// keeps nothing. Throws Error when one is missing or contradicts the model.
 template <class Blocks>
 [[nodiscard]] std::vector<GroupShape> resolved_shapes(ModelConfig const& model, CacheConfig const& config) {
   ModelConfig const whole = resolve_model(model, config);
   std::vector<GroupShape> shapes;
   for (int g = 0; g < model.num_groups(); ++g) {
     shapes.push_back(group_shape(whole, g, Blocks::block_size(g)));
-    if (shapes.back().layers == 0)
-      throw Error("folio: of " + std::to_string(whole.layers) + " layers none is in group " + std::to_string(g) +
-                  " of the model's pattern; give as many layers as the pattern is long, or fewer groups");
+    if (shapes.back().layers == 0) shapes.back().window = shapes.back().sinks = 0;
   }
   return shapes;
 }
@@ -37,6 +35,7 @@ struct CacheSizes {
   std::vector<GroupShape> shapes;
   std::vector<std::int64_t> block_bytes, num_blocks, pool_bytes;  // a pool's with the null block
   std::int32_t slack = 0;
+  LayerPattern pattern;
   DemotionRules demotion;
 
   /// Of a KvCache. Throws Error for what does not fit the model, or is too much.
@@ -44,6 +43,7 @@ struct CacheSizes {
   [[nodiscard]] static CacheSizes of(CacheConfig const& config) {
     CacheSizes sizes;
     sizes.shapes = resolved_shapes<typename Cache::Blocks>(Cache::model, config);
+    sizes.pattern = resolve_model(Cache::model, config).pattern;
     sizes.slack = slack_of(sizes.shapes, config, Cache::has_prefixes);
     if ((config.memory_bytes != 0) == !config.num_blocks.empty())
       throw Error("folio: CacheConfig needs either memory_bytes or num_blocks, and not both");
@@ -53,6 +53,8 @@ struct CacheSizes {
                   " entries; the model has " + std::to_string(sizes.shapes.size()) +
                   " layer groups, which need one each");
     sizes.num_blocks = config.num_blocks;
+    for (std::size_t g = 0; g < sizes.num_blocks.size(); ++g)
+      if (sizes.shapes[g].layers == 0) sizes.num_blocks[g] = 0;
     std::vector<GroupShape> held = sizes.shapes;  // what a sequence holds of each list
     if constexpr (Cache::has_demotion)
       Cache::Demotion::template add_lists<Cache>(config, sizes, held);

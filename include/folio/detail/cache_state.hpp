@@ -42,6 +42,7 @@ struct CacheState : private BlockCopier {
   std::vector<std::int64_t> block_bytes;  // of one block
   std::vector<std::byte*> pools;          // where block 0, the null block, begins
   SequenceStore store;
+  LayerPattern pattern;
   std::int32_t recent_window = 0;  // the newest tokens of a sequence, which are not demoted
   /// Whether copies wait in `pending` for a batch, or are made at once.
   bool defers_copies = false;

@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/model.hpp>
-#include <span>
 
 namespace folio {
 
@@ -34,14 +33,12 @@ struct DemotionRules {
   std::int32_t unit = 1;   ///< as many as this at a time: whole blocks in both lists of each group
   std::array<int, max_groups> second_lists{};  ///< by group; 0: it does not demote
 
-  /// Without second lists where `shapes`, one for each list, are as many as the groups.
-  static DemotionRules of(std::span<GroupShape const> shapes, int num_groups, std::int32_t sinks, std::int32_t unit) {
-    DemotionRules rules{num_groups, sinks, unit};
-    std::size_t g = 0;
-    for (int list = num_groups; list < static_cast<int>(shapes.size()); ++list) {
-      while (shapes[g].window != 0) ++g;
-      rules.second_lists[g++] = list;
-    }
+  /// Of a model some of whose groups have no window: each of those has a second list.
+  static DemotionRules of(ModelConfig const& model, std::int32_t sinks, std::int32_t unit) {
+    DemotionRules rules{model.num_groups(), sinks, unit};
+    int list = model.num_groups();
+    for (int g = 0; g < model.num_groups(); ++g)
+      if (model.groups[g].window == 0) rules.second_lists[static_cast<std::size_t>(g)] = list++;
     return rules;
   }
 

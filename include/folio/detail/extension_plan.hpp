@@ -57,6 +57,7 @@ struct ExtensionSite {
     plan.give_back_end = first_resident_block;
     if (n <= 0) return plan;
     plan.new_blocks = blocks_for(num_tokens + n, shape.block_size) - static_cast<std::int32_t>(blocks.size());
+    if (shape.layers == 0) plan.freed = plan.obtainable = plan.new_blocks;  // null blocks, which take nothing
     plan.copies_last = num_tokens % shape.block_size != 0 && pool.is_shared(blocks.back());
     plan.copy_can_be_spared = plan.copies_last && can_be_alone_with(blocks.back());
     if (shape.window == 0) return plan;

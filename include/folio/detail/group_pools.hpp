@@ -29,12 +29,13 @@ class BlockReclaimer {
 /// A pool for each list of the layer groups, with the shape of its blocks, and which lists are second ones.
 class GroupPools {
  public:
-  /// One pool of num_blocks[l] blocks for each shape. `demotion` without groups: no list is a second one. Throws Error
-  /// as BlockPool does.
+  /// One pool of num_blocks[l] blocks for each shape; of none where it has no layers. `demotion` without groups: no
+  /// list is a second one. Throws Error as BlockPool does.
   GroupPools(std::vector<GroupShape> shapes, std::span<std::int64_t const> num_blocks,
              DemotionRules const& demotion = {})
       : shapes_(std::move(shapes)), demotion_(demotion) {
-    for (std::int64_t const n : num_blocks) pools_.emplace_back(n);
+    for (std::size_t l = 0; l < num_blocks.size(); ++l)
+      pools_.push_back(l < shapes_.size() && shapes_[l].layers == 0 ? BlockPool() : BlockPool(num_blocks[l]));
     if (demotion_.num_groups == 0) demotion_.num_groups = size();
   }
 

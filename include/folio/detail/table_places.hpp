@@ -32,6 +32,7 @@ struct BatchPadding {
 /// those that hold the step's query tokens and the window before the first of them.
 [[nodiscard]] inline std::int64_t row_width(GroupShape const& shape, BatchPadding const& padding,
                                             std::int32_t num_query_tokens, std::int64_t num_blocks) {
+  if (shape.layers == 0) return 1;  // nobody reads it
   std::int64_t padded = blocks_for(padding.num_tokens, shape.block_size);
   if (shape.window > 0) {
     std::int64_t const seen = std::int64_t{shape.window} - 1 + num_query_tokens;

@@ -66,6 +66,7 @@ struct Stats {
 template <class Store>
 [[nodiscard]] std::int64_t count_empty_slots(Store const& store, int l) {
   auto block_size = store.shape(l).block_size;
+  if (store.shape(l).layers == 0) return 0;
   std::vector<std::pair<BlockId, decltype(block_size)>> last;  // (last block, slots of it that one sequence fills)
   for (auto const& state : store.states()) {
     BlockList const& list = state->lists[l];
@@ -89,6 +90,7 @@ template <class Store>
 template <class Store>
 [[nodiscard]] std::int64_t count_stored_tokens(Store const& store, int l) {
   auto const shape = store.shape(l);
+  if (shape.layers == 0) return 0;
   std::int32_t const sink_blocks = blocks_for(shape.sinks, shape.block_size);
   std::int64_t stored = 0;
   for (auto const& state : store.states()) {

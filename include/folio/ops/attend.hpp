@@ -112,6 +112,7 @@ void plan_group(View const& view, StepPlan& step, GroupPlan<>& plan) {
   plan.type = nullptr;
   layers.table = table;
   layers.shape = layer.shape();
+  if (layers.shape.layers == 0) return;
   layers.block_bytes = layer.map().block_bytes();
   layers.layer_bytes = layer.map().layer_bytes();
   choose_kernels<true, View, Group>(layers.keys);
@@ -222,9 +223,7 @@ template <HostReadableView View>
   step.num_query_heads = num_query_heads;
   step.num_query_tokens = view.num_query_tokens();
   step.params = params;
-  step.place = [](std::int32_t layer) {
-    return View::num_groups == 1 ? LayerPlace{0, layer} : View::ModelType::config.pattern.place(layer);
-  };
+  step.pattern = view.pattern();
   [&]<int... Group>(std::integer_sequence<int, Group...>) {
     (detail::plan_group<Group>(view, step, step.groups[Group]), ...);
   }
@@ -241,7 +240,7 @@ template <class T, class Out>
 void attend(AttentionPlan const& plan, std::int32_t layer, AttentionIo<T, Out> const& io,
             AttentionParams const& params) {
   detail::StepPlan& step = plan.step();
-  LayerPlace const at = layer >= 0 ? step.place(layer) : LayerPlace{};
+  LayerPlace const at = layer >= 0 ? step.pattern.place(layer) : LayerPlace{};
   detail::GroupPlan<>& part = step.groups[at.group];
   if (layer < 0 || at.index >= part.layers.shape.layers) throw no_such_layer(layer);
   folio::detail::check_planned_heads(step.num_query_heads, io.num_query_heads);

@@ -208,12 +208,14 @@ struct Demote {
                   "rotates both in blocks that cross their border; take one that does not rotate");
     DemotionConfig const& given = config.demotion;
     std::int64_t unit = 1, first_blocks = 1;  // whole blocks of all lists, and of the first ones
+    std::int32_t layers = 0;                  // that demote
     std::size_t const num_groups = sizes.shapes.size();
     for (int g = 0; g < Cache::num_groups; ++g) {
       GroupShape shape = sizes.shapes[static_cast<std::size_t>(g)];
-      bool const has_window = shape.window != 0;
-      if (!has_window || Cache::has_prefixes) unit = std::lcm(unit, std::int64_t{shape.block_size});
-      if (has_window) continue;
+      bool const has_second = Cache::model.groups[g].window == 0;
+      if (has_second || Cache::has_prefixes) unit = std::lcm(unit, std::int64_t{shape.block_size});
+      if (!has_second) continue;
+      layers += shape.layers;
       first_blocks = std::lcm(first_blocks, std::int64_t{shape.block_size});
       shape.block_size = Second::block_size(g);
       unit = std::lcm(unit, std::int64_t{shape.block_size});
@@ -223,12 +225,16 @@ struct Demote {
             "2^30 tokens; give block sizes with a smaller common multiple");
       sizes.shapes.push_back(shape);
     }
+    if (layers == 0)
+      throw Error(
+          "folio: all layers of this model have a window, which bounds their memory, so that no token is left to "
+          "demote: make a cache without Demote<>");
     checked("CacheConfig::demotion.recent_window", given.recent_window);
     std::int64_t const whole = Cache::has_prefixes ? unit : first_blocks;
     auto const sinks =
         static_cast<std::int32_t>((checked("CacheConfig::demotion.sinks", given.sinks) + whole - 1) / whole * whole);
     for (std::size_t l = num_groups; l < sizes.shapes.size(); ++l) sizes.shapes[l].sinks = sinks;
-    sizes.demotion = DemotionRules::of(sizes.shapes, Cache::num_groups, sinks, static_cast<std::int32_t>(unit));
+    sizes.demotion = DemotionRules::of(Cache::model, sinks, static_cast<std::int32_t>(unit));
     sizes.template add_bytes<Map>(num_groups);
     std::size_t const num_second = sizes.shapes.size() - num_groups;
     if (given.num_blocks.size() != (config.num_blocks.empty() ? 0 : num_second))
@@ -237,7 +243,8 @@ struct Demote {
           " entries; the model has " + std::to_string(num_second) +
           " layer groups without a window, which need one each where CacheConfig::num_blocks is given, and none "
           "where memory_bytes is");
-    sizes.num_blocks.insert(sizes.num_blocks.end(), given.num_blocks.begin(), given.num_blocks.end());
+    for (std::size_t i = 0; i < given.num_blocks.size(); ++i)
+      sizes.num_blocks.push_back(sizes.shapes[num_groups + i].layers == 0 ? 0 : given.num_blocks[i]);
     held.clear();
     for (int l = 0; l < static_cast<int>(sizes.shapes.size()); ++l)
       held.push_back(sizes.demotion.shape_held(sizes.shapes[static_cast<std::size_t>(l)], l, given.recent_window));

@@ -95,7 +95,7 @@ requires is_mixed_view<View>
   step.num_query_heads = num_query_heads;
   step.num_query_tokens = view.num_query_tokens();
   step.params = detail::of_demoted(params);
-  step.place = plan.recent.step().place;
+  step.pattern = view.recent.pattern();
   std::int32_t most = 0;
   [&]<int... Group>(std::integer_sequence<int, Group...>) {
     (
@@ -118,7 +118,7 @@ void attend(MixedAttentionPlan const& plan, std::int32_t layer, AttentionIo<T, O
             AttentionParams const& params) {
   detail::check_mixed(params);
   detail::StepPlan& step = plan.recent.step();
-  LayerPlace const at = layer >= 0 ? step.place(layer) : LayerPlace{};
+  LayerPlace const at = layer >= 0 ? step.pattern.place(layer) : LayerPlace{};
   GroupShape const& shape = step.groups[at.group].layers.shape;
   if (!plan.demoted.has_value() || shape.window != 0 || layer < 0 || at.index >= shape.layers)
     return attend(plan.recent, layer, io, params);  // which says what is wrong with the layer

@@ -37,9 +37,10 @@ struct MixedPrecisionView : ops::HasOperations {
   /// Of the tables of all lists: those of the groups, and those of what is demoted.
   FOLIO_HOST_DEVICE constexpr MixedPrecisionView(GroupTable const (&lists)[std::size_t{num_lists}],
                                                  std::int32_t const* end_positions, std::int32_t const* query_starts,
-                                                 std::int32_t num_sequences, std::int32_t num_query_tokens)
-      : recent(FirstLists(lists).tables, end_positions, query_starts, num_sequences, num_query_tokens),
-        demoted(SecondLists(lists).tables, end_positions, query_starts, num_sequences, num_query_tokens),
+                                                 std::int32_t num_sequences, std::int32_t num_query_tokens,
+                                                 LayerPattern const& pattern)
+      : recent(FirstLists(lists).tables, end_positions, query_starts, num_sequences, num_query_tokens, pattern),
+        demoted(SecondLists(lists).tables, end_positions, query_starts, num_sequences, num_query_tokens, pattern),
         sinks(lists[num_groups].shape.sinks) {}
 
   Recent recent;

@@ -49,7 +49,7 @@ class RotatedCache {
       throw Error("folio: matrices for " + std::to_string(matrices_->num_layers()) + " layers do not fit a cache of " +
                   std::to_string(layers));
     for (std::int32_t l = 0; l < layers; ++l) {
-      GroupShape const& shape = cache_.shape(Cache::model.pattern.place(l).group);
+      GroupShape const& shape = cache_.shape(cache_.pattern().place(l).group);
       LayerMatrices const& m = matrices_->layer(l);
       if (m.kv_heads != shape.kv_heads || m.key_dim != shape.key_dim || m.value_dim != shape.value_dim)
         throw Error("folio: the matrices of layer " + std::to_string(l) + " are for " + std::to_string(m.kv_heads) +

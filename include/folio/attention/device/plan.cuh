@@ -75,6 +75,7 @@ DecodePartition partition_decode(View const& view, std::int32_t num_query_heads,
     throw Error("folio: attention is split into 1 to " + std::to_string(most_parts) +
                 " parts, or 0 to let it choose, not " + std::to_string(execution.num_parts));
   DecodePartition decode;
+  if (table.shape.layers == 0) return decode;
   while (decode.heads < heads && decode.heads < max_attend_heads<View, Group>()) decode.heads *= 2;
   std::int64_t const blocks_of_heads = std::int64_t{table.shape.kv_heads} * ((heads + decode.heads - 1) / decode.heads);
   decode.num_rows = std::int64_t{view.num_query_tokens()} * num_query_heads;

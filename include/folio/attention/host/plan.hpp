@@ -122,7 +122,7 @@ struct GroupPlan {
 /// A step. Its memory stays for the next one.
 struct StepPlan {
   GroupPlan<> groups[std::size_t{max_groups}];
-  LayerPlace (*place)(std::int32_t layer) = nullptr;
+  LayerPattern pattern;
   std::int32_t num_query_heads = 0, num_query_tokens = 0;
   AttentionParams params;
   Executor threads;

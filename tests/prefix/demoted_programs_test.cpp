@@ -192,10 +192,11 @@ class Program {
     std::int32_t const due = num_due(store_.demotion(), state, state.num_tokens - recent);
     expect(due % unit_ == 0 && due >= 0, "parts of units are due");
     if (due == 0) return;
-    if (!store_.try_begin_demotion(state, due)) {
+    if (store_.list_short_of_demotion(due) >= 0) {
       ++counts.refusals;
       return;
     }
+    store_.begin_demotion(state, due);
     if (any(10) == 0) return store_.cancel_demotion(state);
     for (int g = 0; g < store_.num_groups(); ++g) {
       int const second = store_.demotion().second_list(g);
@@ -353,7 +354,9 @@ Groups groups_of(std::vector<GroupShape> shapes, std::vector<std::int32_t> const
   Groups groups;
   auto const num_groups = static_cast<int>(shapes.size());
   for (std::int32_t const block_size : second_sizes) shapes.push_back(group_of(block_size));
-  groups.rules = DemotionRules::of(shapes, num_groups, sinks, unit);
+  groups.rules = {num_groups, sinks, unit};
+  for (int g = 0, l = num_groups; g < num_groups; ++g)
+    if (shapes[static_cast<std::size_t>(g)].window == 0) groups.rules.second_lists[static_cast<std::size_t>(g)] = l++;
   for (std::size_t l = 0; l < shapes.size(); ++l)
     groups.num_blocks.push_back((l < static_cast<std::size_t>(num_groups) ? first_blocks : second_blocks) * unit /
                                 shapes[l].block_size);

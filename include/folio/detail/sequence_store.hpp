@@ -124,7 +124,7 @@ class SequenceStore {
     for (int l = num_groups(); l < num_lists(); ++l)
       reserve_amortized(list(state, l).blocks, blocks_for(list(state, l).num_tokens + n, shape(l).block_size));
     for (int l = num_groups(); l < num_lists(); ++l)
-      while (shape(l).layers > 0 && blocks_for(n, shape(l).block_size) > pool(l).num_free())
+      while (shape(l).layers != 0 && blocks_for(n, shape(l).block_size) > pool(l).num_free())
         if (!reclaimer_->reclaim(l, null_block)) break;
     for (int l = num_groups(); l < num_lists(); list(state, l++).num_tokens += n)
       grow(state, l, {.new_blocks = blocks_for(n, shape(l).block_size)});
@@ -132,7 +132,7 @@ class SequenceStore {
   /// The list that has too few blocks for n more demoted tokens, whole units of any sequences, or -1.
   [[nodiscard]] int list_short_of_demotion(std::int64_t n) const {
     for (int l = num_groups(); l < num_lists(); ++l)
-      if (shape(l).layers > 0 && n / shape(l).block_size > num_obtainable(l)) return l;
+      if (shape(l).layers != 0 && n / shape(l).block_size > num_obtainable(l)) return l;
     return -1;
   }
   void note_out_of_blocks() noexcept { ++counters_.out_of_blocks; }

@@ -343,6 +343,7 @@ class PrefixBlocks {
   }
   /// A sequence's block is in a node from now on.
   void keep_block(Node const& node, int l, BlockId block) noexcept {
+    if (block == null_block) return;  // of a group without layers
     pools_[l].cache_live(block);
     pools_[l].protect(block, is_protected(node, l));
   }

@@ -17,22 +17,24 @@ namespace folio {
 template <class Nodes>
 class UnitLists {
  public:
-  UnitLists(Nodes const& nodes, GroupPools const& pools) : nodes_(nodes), pools_(pools) {}
+  UnitLists(Nodes const& nodes, GroupPools const& pools) : nodes_(nodes), pools_(pools) {
+    for (int l = pools.num_groups(); l < pools.size(); ++l)
+      if (pools.shape(l).layers != 0) witness_ = l;
+  }
 
   /// Whether there is anything to tell: else every block is in the list of its group.
   [[nodiscard]] bool has_second_lists() const noexcept { return pools_.has_second_lists(); }
 
   /// Whether the unit that begins with token `begin` of the path to `holder`, which has its end, is demoted.
   [[nodiscard]] bool is_demoted(std::int32_t holder, std::int32_t begin) const {
-    int const l = pools_.num_groups();  // any second list
     return has_second_lists() &&
-           nodes_.block_at(holder, l, (begin + nodes_.unit()) / nodes_.block_size(l) - 1) != null_block;
+           nodes_.block_at(holder, witness_, (begin + nodes_.unit()) / nodes_.block_size(witness_) - 1) != null_block;
   }
   /// Where the demoted units end of the first `end` tokens, whole units, of the path to `holder`. Cost: O(units that
   /// are not demoted).
   [[nodiscard]] std::int32_t demoted_end(std::int32_t holder, std::int32_t end) const {
-    int const l = pools_.num_groups(), sinks = pools_.demotion().sinks;
-    while (end > sinks && nodes_.block_at(holder, l, end / nodes_.block_size(l) - 1) == null_block)
+    std::int32_t const sinks = pools_.demotion().sinks;
+    while (end > sinks && nodes_.block_at(holder, witness_, end / nodes_.block_size(witness_) - 1) == null_block)
       end -= nodes_.unit();
     return std::max(end, sinks);
   }
@@ -76,6 +78,7 @@ class UnitLists {
  private:
   Nodes const& nodes_;
   GroupPools const& pools_;
+  int witness_ = 0;  // a second list of a group with layers: what of a unit is in it tells of all
 };
 
 }  // namespace folio

@@ -62,7 +62,7 @@ class Ledger : private folio::BlockCopier {
   SequenceStore store;
 
  private:
-  void prepare(int) override {}
+  void prepare(int, std::int64_t) override {}
   void copy(int g, BlockId from, BlockId to) noexcept override { copies.push_back({g, from, to}); }
 };
 
@@ -945,4 +945,53 @@ TEST_CASE("a compaction of blocks that a fork shares is refused when it is told,
   s.keep({.num_tokens = 14, .num_first = 12, .num_last = 2});
   s.keep({.num_tokens = 7, .num_first = 7});  // nothing was moved
   CHECK(s.num_stored_tokens() == 7);
+}
+
+TEST_CASE("a sequence owns what it is to write: blocks that others have are copied, and no others") {
+  Ledger ledger({group(4)}, {8});
+  Sequence s = ledger.create(14);
+  Sequence child = s.fork();
+  s.extend(6);  // copies the last block
+  ledger.copies.clear();
+  auto const tables = [&] { return std::vector<BlockId>(s.blocks().begin(), s.blocks().end()); };
+  auto const before = tables();
+  auto const of_child = std::vector<BlockId>(child.blocks().begin(), child.blocks().end());
+  std::uint64_t const generation = s.state().generation;
+  s.own(13, 20);  // its own already
+  s.own(5, 5);
+  CHECK(ledger.copies.empty());
+  CHECK(s.state().generation == generation);
+  s.own(5, 9);
+  auto const after = tables();
+  CHECK(ledger.copies == std::vector<Ledger::Copy>{{0, before[1], after[1]}, {0, before[2], after[2]}});
+  CHECK(after[0] == before[0]);
+  CHECK(after[3] == before[3]);
+  CHECK(s.num_shared_blocks(4, 20) == 0);
+  CHECK(s.num_shared_blocks(0, 20) == 1);
+  CHECK(std::vector<BlockId>(child.blocks().begin(), child.blocks().end()) == of_child);
+  CHECK(ledger.store.counters().copies == 3);
+  REQUIRE_THROWS_AS(s.own(0, 21), folio::Error);
+  REQUIRE_THROWS_AS(s.own(0, 4, 1), folio::Error);
+  Sequence third = child.fork();
+  CHECK(ledger.num_free() == 0);
+  CHECK_FALSE(third.try_own(0, 14));  // 4 blocks are others', none is free
+  REQUIRE_THROWS_AS(third.own(0, 14), folio::OutOfBlocks);
+  CHECK(tables() == after);
+  CHECK(ledger.store.counters().out_of_blocks == 2);
+  child.release();
+  third.own(0, 0);
+  CHECK(third.num_shared_blocks(4, 14) == 0);
+}
+
+TEST_CASE("what a window gave back is nobody's to own") {
+  Ledger ledger({group(4, 6, 2)}, {32});
+  Sequence s = ledger.create();
+  for (int step = 0; step < 30; ++step) s.extend(1);
+  Sequence const child = s.fork();
+  std::int32_t const held = num_held(s);
+  CHECK(s.num_shared_blocks(0, 30) == held);
+  s.own(0, 30);
+  CHECK(s.num_shared_blocks(0, 30) == 0);
+  CHECK(num_held(s) == held);
+  CHECK(num_held(child) == held);
 }

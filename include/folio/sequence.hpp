@@ -150,6 +150,23 @@ class Sequence {
     store_->keep(s, group, kept);
   }
 
+  /// Own before writing: makes the blocks of stored tokens [first, end) of layer group `group` this sequence's alone,
+  /// by copies of those that a fork or a prefix index has, too. So ops::compact, or whoever writes to stored tokens,
+  /// writes for nobody else. Throws OutOfBlocks, and changes nothing, when there are too few blocks; Error for tokens
+  /// that are not stored; std::bad_alloc. A step's batch is made after it. Cost: O(blocks), and a block copy for each
+  /// that was shared.
+  void own(std::int32_t first, std::int32_t end, int group = 0) {
+    if (try_own(first, end, group)) return;
+    std::int64_t const free = store_->pool(group).num_free();
+    throw OutOfBlocks(group, num_shared_blocks(first, end, group), free, store_->num_obtainable(group) - free);
+  }
+  /// The same with "no" as a value.
+  [[nodiscard]] bool try_own(std::int32_t first, std::int32_t end, int group = 0) {
+    SequenceState& s = own_state();
+    check_group(group, store_->num_groups());
+    return store_->try_own(s, group, first, end);
+  }
+
   /// How many blocks of stored tokens [first, end) of layer group `group` a fork shares, or a prefix index where they
   /// were found or inserted: nobody may write these, so 0 from `kept.num_first` on is what ops::compact needs. Throws
   /// Error for tokens that are not stored. Cost: O(blocks).

@@ -73,12 +73,13 @@ struct CacheState : private BlockCopier {
                 static_cast<std::size_t>(block_bytes[g]));
   }
   /// So that `copy` cannot fail.
-  void prepare(int g) override {
-    auto& copies = pending.copies[static_cast<std::size_t>(g)];
-    if (copies.size() == copies.capacity()) copies.reserve(2 * copies.size() + 8);
+  void prepare(int l, std::int64_t count) override {
+    auto& copies = pending.copies[static_cast<std::size_t>(l)];
+    std::size_t const wanted = copies.size() + static_cast<std::size_t>(count);
+    if (wanted > copies.capacity()) copies.reserve(copies.size() + wanted + 7);
   }
-  void copy(int g, BlockId from, BlockId to) noexcept override {
-    auto const i = static_cast<std::size_t>(g);
+  void copy(int l, BlockId from, BlockId to) noexcept override {
+    auto const i = static_cast<std::size_t>(l);
     BlockCopy const copy{from, to};
     if (defers_copies)
       pending.copies[i].push_back(copy);

@@ -160,8 +160,10 @@ template <class Pool>
 [[nodiscard]] std::int32_t num_shared_blocks(BlockList const& list, GroupShape const& shape, Pool const& pool,
                                              std::int32_t first, std::int32_t end) {
   std::int32_t shared = 0;
-  for (std::int32_t i = first / shape.block_size; first < end && i < blocks_for(end, shape.block_size); ++i)
-    shared += pool.is_shared(list.blocks[static_cast<std::size_t>(i)]) ? 1 : 0;
+  for (std::int32_t i = first / shape.block_size; first < end && i < blocks_for(end, shape.block_size); ++i) {
+    BlockId const block = list.blocks[static_cast<std::size_t>(i)];
+    shared += block != null_block && pool.is_shared(block) ? 1 : 0;
+  }
   return shared;
 }
 

@@ -20,10 +20,10 @@ namespace folio {
 /// Copies blocks: the owner of their memory.
 class BlockCopier {
  public:
-  /// Comes before every `copy` and may throw std::bad_alloc, when nothing has changed yet.
-  virtual void prepare(int group) = 0;
-  /// Copies all bytes of block `from` to block `to` of a layer group.
-  virtual void copy(int group, BlockId from, BlockId to) noexcept = 0;
+  /// Comes before every `copy`, of `count` blocks, and may throw std::bad_alloc, when nothing has changed yet.
+  virtual void prepare(int list, std::int64_t count) = 0;
+  /// Copies all bytes of block `from` to block `to` of a list's pool.
+  virtual void copy(int list, BlockId from, BlockId to) noexcept = 0;
 
  protected:
   ~BlockCopier() = default;
@@ -31,7 +31,7 @@ class BlockCopier {
 
 /// Of blocks without memory: bookkeeping alone.
 struct NoCopies final : BlockCopier {
-  void prepare(int) override {}
+  void prepare(int, std::int64_t) override {}
   void copy(int, BlockId, BlockId) noexcept override {}
 };
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <folio/block.hpp>
 #include <folio/block_pool.hpp>
+#include <folio/detail/block_lists.hpp>
 #include <folio/detail/demotion_rules.hpp>
 #include <folio/detail/extension_plan.hpp>
 #include <folio/detail/group_pools.hpp>
@@ -30,26 +31,16 @@ namespace folio {
 /// A sequence has a list for each group, and after those second ones (DemotionRules). Each list has a pool of its own.
 ///
 /// Host only, not thread-safe: one owner thread. Every operation happens whole or changes nothing.
-class SequenceStore {
+class SequenceStore : public BlockLists {
  public:
   /// A list, with a pool of num_blocks[l] blocks, for each shape. `copier` is called when a shared block must be
   /// copied, and outlives the store. `slack`: tokens that a group with a window keeps besides those that the next query
   /// sees. `demotion`: which lists are second ones; none, if it has no groups.
   SequenceStore(std::vector<GroupShape> shapes, std::span<std::int64_t const> num_blocks, BlockCopier& copier,
                 std::int32_t slack = 0, DemotionRules const& demotion = {})
-      : pools_(std::move(shapes), num_blocks, demotion), copier_(copier), slack_(slack) {}
+      : BlockLists(std::move(shapes), num_blocks, copier, demotion), slack_(slack) {}
 
-  [[nodiscard]] int num_groups() const noexcept { return pools_.num_groups(); }
-  [[nodiscard]] int num_lists() const noexcept { return pools_.size(); }
-  [[nodiscard]] DemotionRules const& demotion() const noexcept { return pools_.demotion(); }
-  [[nodiscard]] BlockPool const& pool(int list) const { return pools_[list]; }
-  [[nodiscard]] BlockPool& pool(int list) { return pools_[list]; }
-  [[nodiscard]] GroupPools& pools() noexcept { return pools_; }
-  [[nodiscard]] GroupShape const& shape(int list) const { return pools_.shape(list); }
-  /// Who evicts what is cached and not protected when blocks are short. Null: nobody can.
-  void set_reclaimer(BlockReclaimer* reclaimer) noexcept { reclaimer_ = reclaimer; }
   [[nodiscard]] std::int32_t slack() const noexcept { return slack_; }
-  [[nodiscard]] SequenceCounters const& counters() const noexcept { return counters_; }
   /// Every slot of the store; those that are not `live` are unused.
   [[nodiscard]] std::span<std::unique_ptr<SequenceState> const> states() const noexcept { return states_.all(); }
 
@@ -88,11 +79,6 @@ class SequenceStore {
   [[nodiscard]] std::int64_t blocks_ahead(SequenceState const& state, int g, std::int32_t n) const {
     check_extension(state, n);
     return plan(state, g, n).asked_ahead();
-  }
-
-  /// Blocks of group `g` that can be had now: those that are free, and those of prefixes that nobody needs. O(1).
-  [[nodiscard]] std::int64_t num_obtainable(int g) const {
-    return std::int64_t{pool(g).num_free()} + (reclaimer_ != nullptr ? pool(g).num_evictable() : 0);
   }
 
   /// The group that has too few blocks for n more tokens, or -1. Changes nothing. Cost: O(groups + blocks that leave a
@@ -153,6 +139,16 @@ class SequenceStore {
   }
   void cancel_demotion(SequenceState& state) noexcept {
     for (int l = num_groups(); l < num_lists(); ++l) shrink(state, l, state.num_demoted);
+  }
+
+  /// Makes the blocks of stored tokens [first, end) of group `g` the sequence's alone: copies those that others have.
+  /// False, and nothing changed, when there are too few blocks. Throws Error for tokens that are not stored;
+  /// std::bad_alloc. Cost: O(blocks), and a block copy for each that was shared.
+  [[nodiscard]] bool try_own(SequenceState& state, int g, std::int32_t first, std::int32_t end) {
+    check_stored(state, g, first, end);
+    std::int32_t const begin = first / shape(g).block_size,
+                       after = first < end ? blocks_for(end, shape(g).block_size) : 0;
+    return own_blocks(state, g, begin, after);
   }
 
   /// A sequence with the same tokens in the same blocks. Cost: O(blocks); no key or value is copied.
@@ -255,9 +251,6 @@ class SequenceStore {
   };
   static std::int64_t all_asked(int, std::int64_t blocks) { return blocks; }
 
-  static BlockList& list(SequenceState& s, int l) { return s.lists[l]; }
-  static BlockList const& list(SequenceState const& s, int l) { return s.lists[l]; }
-
   [[nodiscard]] ExtensionSite<BlockPool> site(SequenceState const& state, int g) const {
     BlockList const& l = list(state, g);
     return {shape(g), pool(g), l.blocks, l.first_resident_block, l.num_tokens, slack_, reclaimer_ != nullptr};
@@ -275,7 +268,7 @@ class SequenceStore {
     for (int g = 0; g < num_groups(); ++g) {
       BlockList& l = list(state, g);
       reserve_amortized(l.blocks, blocks_for(l.num_tokens + n, shape(g).block_size));
-      if (l.num_tokens % shape(g).block_size != 0) copier_.prepare(g);
+      if (l.num_tokens % shape(g).block_size != 0) copier_.prepare(g, 1);
     }
     prepare_tree(state, n);
   }
@@ -317,16 +310,6 @@ class SequenceStore {
     return std::any_of(gain, gain + num_lists(), [](std::int64_t more) { return more > 0; });
   }
 
-  /// Gives back the blocks before index `end`, which have left the window.
-  void give_back(SequenceState& state, int g, std::int32_t end) noexcept {
-    BlockList& l = list(state, g);
-    std::int32_t const begin = site(state, g).first_after_sinks();
-    if (begin < end) state.note_change(g, static_cast<std::size_t>(begin));
-    for (std::int32_t i = begin; i < end; ++i)
-      pool(g).release_live(std::exchange(l.blocks[static_cast<std::size_t>(i)], null_block));
-    l.first_resident_block = end;
-  }
-
   /// Evicts until there are the blocks that are wanted for n more tokens. Planned anew each time: evicting may leave
   /// the sequence alone with its last block, so that it needs no copy.
   template <class Wanted>
@@ -338,57 +321,15 @@ class SequenceStore {
         if (!reclaimer_->reclaim(g, plan.copies_last ? list(state, g).blocks.back() : null_block)) break;
   }
 
-  void grow(SequenceState& state, int g, ExtensionPlan const& plan) noexcept {
-    BlockList& l = list(state, g);
-    BlockPool& pool = this->pool(g);
-    if (plan.copies_last) {
-      BlockId const shared = l.blocks.back();
-      l.blocks.back() = *pool.allocate();
-      copier_.copy(g, shared, l.blocks.back());
-      pool.release_live(shared);
-      state.note_change(g, l.blocks.size() - 1);
-      ++counters_.copies;
-    }
-    std::size_t const before = l.blocks.size();
-    l.blocks.resize(before + static_cast<std::size_t>(plan.new_blocks));
-    [[maybe_unused]] bool const all = pool.allocate(std::span(l.blocks).subspan(before));
-  }
-
-  /// Lets go of the whole blocks of stored tokens [first, first + n).
-  void take_out(SequenceState& state, int g, std::int32_t first, std::int32_t n) noexcept {
-    BlockList& l = list(state, g);
-    auto const begin = l.blocks.begin() + first / shape(g).block_size, end = begin + n / shape(g).block_size;
-    pool(g).release_live(std::span<BlockId const>(begin, end));
-    l.blocks.erase(begin, end);
-    l.num_tokens -= n;
-    state.note_change(g, static_cast<std::size_t>(first / shape(g).block_size));
-  }
-
   /// What is found and kept as a prefix is before a gap, and queries are after it.
   static void note_gap(SequenceState& state, BlockList const& l) noexcept {
     state.num_new_tokens = std::min(state.num_new_tokens, state.num_tokens - l.gap_end);
     state.prefix.shorten(l.gap_begin, false);  // blocks before the gap are held anyway
   }
 
-  /// Leaves n stored tokens.
-  void shrink(SequenceState& state, int g, std::int32_t n) noexcept {
-    GroupShape const& s = shape(g);
-    BlockList& l = list(state, g);
-    auto const keep = static_cast<std::size_t>(blocks_for(n, s.block_size));
-    if (l.blocks.size() > keep) state.note_change(g, keep);
-    for (; l.blocks.size() > keep; l.blocks.pop_back())
-      if (l.blocks.back() != null_block) pool(g).release_live(l.blocks.back());
-    l.first_resident_block = std::min(l.first_resident_block, static_cast<std::int32_t>(l.blocks.size()));
-    l.num_tokens = n;
-  }
-
-  GroupPools pools_;
-  BlockCopier& copier_;
-  BlockReclaimer* reclaimer_ = nullptr;
   std::int32_t slack_;
   SequenceStates states_;
   std::array<std::int64_t, max_groups> reserved_{};
-  SequenceCounters counters_;
 };
 
 }  // namespace folio

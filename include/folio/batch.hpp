@@ -7,8 +7,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <folio/detail/batch_item.hpp>
 #include <folio/detail/cache_state.hpp>
-#include <folio/detail/sequence_checks.hpp>
 #include <folio/detail/table_buffer.hpp>
 #include <folio/detail/table_places.hpp>
 #include <folio/error.hpp>
@@ -23,25 +23,15 @@
 
 namespace folio {
 
-/// Batch entry: one sequence of a step, and how many of its last tokens are queries.
-struct BatchItem {
-  static constexpr std::int32_t last_extension = -1;
-
-  BatchItem(Sequence const* s, std::int32_t queries = last_extension) : sequence(s), num_query_tokens(queries) {}
-
-  Sequence const* sequence;
-  /// `last_extension`: Sequence::num_new_tokens, of the last extension alone. After two before a step: of both.
-  std::int32_t num_query_tokens;
-};
-
 /// Attention metadata: the block tables of a step, with its lengths, query starts and slots, all in one buffer, so that
 /// one copy takes them to a device.
 ///
-/// The buffer holds the block table of each list, the end positions, the lengths of each list, the query starts, and
-/// the slots of each group. Lists: those of the groups, by the same numbers, and then those of what is demoted, whose
-/// tables tell the same of the second lists (KvCache::second_list). Where each begins follows from the numbers of
-/// sequences, query tokens and blocks of a row alone: with a padding that fixes them, every step's buffer is alike.
-/// Then what a smaller step leaves of a larger one is made padding again, and nothing else of the padding is touched.
+/// The buffer holds the block table of each list, the end positions, the lengths of each list, the query starts, the
+/// limits of each group where the step has any, and the slots of each group. Lists: those of the groups, by the same
+/// numbers, and then those of what is demoted, whose tables tell the same of the second lists (KvCache::second_list).
+/// Where each begins follows from the numbers of sequences, query tokens and blocks of a row, and from whether there
+/// are limits: with a padding that fixes them, every step's buffer is alike. Then what a smaller step leaves of a
+/// larger one is made padding again, and nothing else of the padding is touched.
 ///
 /// Rows are kept from step to step: where a row is of the same sequence as before, only blocks that its list has got or
 /// exchanged since are written. So give each sequence the same place in every step.
@@ -56,9 +46,10 @@ class BatchTables {
   BatchTables(int num_lists, int num_groups) : num_lists_(num_lists), num_groups_(num_groups) {}
 
   /// Writes the tables of `items`. Throws Error, and changes nothing, for an empty handle, another cache's sequence,
-  /// one that is given twice, more queries than the sequence has tokens in memory, queries before the end of a gap that
-  /// cut or keep made, more than 2^31 - 1 query tokens, or tables that no memory could hold; std::bad_alloc. Every
-  /// step's `store` is the same, and lives as long as the tables are used.
+  /// one that is given twice, more queries than the sequence has tokens in memory, last tokens that begin before the
+  /// end of a gap that cut or keep made, positions and limits that BatchItem does not allow, more than 2^31 - 1 query
+  /// tokens, or tables that no memory could hold; std::bad_alloc. Every step's `store` is the same, and lives as long
+  /// as the tables are used.
   ///
   /// Cost: O(sequences + query tokens + blocks that are new in a row). A row is new as a whole in the place of another
   /// sequence, where its list changed twice before its end, and in tables whose rows got wider or, but for those of
@@ -74,6 +65,7 @@ class BatchTables {
     if (places != places_ || buffer_.num_words() == 0) move_to(places);  // there is none after it was moved from
     for (int l = 0; l < num_lists_; ++l) fill_blocks(store.shape(l), l, changes);
     fill_lengths(changes);
+    for (int g = 0; places_.has_limits && g < num_groups_; ++g) fill_limits(g, changes);
     for (int g = 0; g < num_groups_; ++g) fill_slots(store.shape(g).block_size, g, changes);
     num_live_queries_ = static_cast<std::size_t>(query_starts()[items.size()]);
     sources_.swap(next_sources_);
@@ -84,7 +76,7 @@ class BatchTables {
   /// O(sequences).
   [[nodiscard]] bool is_stale() const noexcept {
     return std::any_of(sources_.begin(), sources_.end(),
-                       [](Source const& one) { return one.state->generation != one.generation; });
+                       [](StepQueries const& one) { return one.state->generation != one.generation; });
   }
 
   /// Throws what `fill` would, and takes the memory that it needs, so that it cannot fail then: for tables that are
@@ -96,8 +88,17 @@ class BatchTables {
   /// The query tokens of `items` together. Throws as fill does.
   [[nodiscard]] static std::int32_t count_queries(SequenceStore const& store, std::span<BatchItem const> items) {
     std::int64_t total = 0;
-    for (BatchItem const& item : items) total += checked_queries(store, item);
+    for (BatchItem const& item : items) total += queries_of(store, item).num_queries;
     return checked_total(total);
+  }
+
+  /// Which tokens of its sequence an item asks with. Throws as fill does.
+  [[nodiscard]] static StepQueries queries_of(SequenceStore const& store, BatchItem const& item) {
+    if (item.sequence == nullptr || !*item.sequence) throw Error("folio: a batch item is an empty Sequence");
+    Sequence const& s = *item.sequence;
+    if (s.store() != &store)
+      throw Error("folio: sequence " + std::to_string(to_int(s.id())) + " of the batch belongs to another cache");
+    return {store, s.state(), item};
   }
 
   /// Rows of the tables and, below, rows of q: padding included.
@@ -110,6 +111,11 @@ class BatchTables {
   /// [num_sequences] tokens of each sequence in list `list`, in a group's list its queries included.
   [[nodiscard]] std::span<std::int32_t const> lengths(int list = 0) const {
     return array<std::int32_t>(checked_list(list).lengths, num_sequences());
+  }
+  /// [num_query_tokens] how many tokens that layer group `group` stores each query sees, its own included; 0 for
+  /// padding. Empty where all queries are the last tokens of their sequences, and the padding asks for no limits.
+  [[nodiscard]] std::span<std::int32_t const> limits(int group = 0) const {
+    return array<std::int32_t>(checked_list(group).limits, places_.has_limits ? num_query_tokens() : 0);
   }
   /// [num_sequences + 1] where each sequence's query tokens begin among those of the batch.
   [[nodiscard]] std::span<std::int32_t const> query_starts() const noexcept {
@@ -124,7 +130,7 @@ class BatchTables {
   /// Blocks in a row of block_table(list): those of its longest row, or what the padding asks for; at least 1.
   [[nodiscard]] std::int32_t table_width(int list = 0) const { return checked_list(list).width; }
   /// Slot mapping: [num_query_tokens] the slot of each query token in layer group `group`, block id * block size +
-  /// offset in the block; -1 for padding.
+  /// offset in the block; -1 for padding, and for queries whose tokens are stored elsewhere.
   [[nodiscard]] std::span<std::int64_t const> slots(int group = 0) const {
     check_group(group, num_groups_);
     return array<std::int64_t>(checked_list(group).slots, num_query_tokens());
@@ -138,12 +144,14 @@ class BatchTables {
   [[nodiscard]] View view_over(std::byte const* begin, CacheState const& cache) const {
     GroupTable tables[View::num_lists];
     for (std::size_t l = 0; l < std::size_t{View::num_lists}; ++l)
-      tables[l] = {cache.pools[l],
-                   at<std::int32_t>(begin, places_.lists[l].blocks),
-                   at<std::int64_t>(begin, places_.lists[l].slots),
-                   places_.lists[l].width,
-                   cache.shapes[l],
-                   at<std::int32_t>(begin, places_.lists[l].lengths)};
+      tables[l] = {
+          cache.pools[l],
+          at<std::int32_t>(begin, places_.lists[l].blocks),
+          at<std::int64_t>(begin, places_.lists[l].slots),
+          places_.lists[l].width,
+          cache.shapes[l],
+          at<std::int32_t>(begin, places_.lists[l].lengths),
+          places_.has_limits && l < index(num_groups_) ? at<std::int32_t>(begin, places_.lists[l].limits) : nullptr};
     return View(tables, at<std::int32_t>(begin, places_.end_positions), at<std::int32_t>(begin, places_.query_starts),
                 num_sequences(), num_query_tokens(), cache.pattern);
   }
@@ -155,14 +163,6 @@ class BatchTables {
     check_group(list, num_lists_);
     return places_.lists[index(list)];
   }
-  /// A sequence as it was.
-  struct Source {
-    SequenceState const* state;  // lives as long as the store
-    std::uint64_t generation;
-    std::int32_t num_queries;
-    /// Among the tokens of list `l`.
-    [[nodiscard]] std::int32_t first_query(int l) const { return state->lists[l].num_tokens - num_queries; }
-  };
   /// What is in a row of a block table before its padding.
   struct Row {
     std::int32_t size = 0, num_hidden = 0;
@@ -178,23 +178,6 @@ class BatchTables {
   [[nodiscard]] std::span<T const> array(std::int64_t offset, std::int64_t size) const {
     return {at<T>(bytes().data(), offset), index(size)};
   }
-  static std::int32_t num_queries(BatchItem const& item) {
-    return item.num_query_tokens == BatchItem::last_extension ? item.sequence->num_new_tokens() : item.num_query_tokens;
-  }
-
-  static std::int32_t checked_queries(SequenceStore const& store, BatchItem const& item) {
-    if (item.sequence == nullptr || !*item.sequence) throw Error("folio: a batch item is an empty Sequence");
-    Sequence const& s = *item.sequence;
-    if (s.store() != &store)
-      throw Error("folio: sequence " + std::to_string(to_int(s.id())) + " of the batch belongs to another cache");
-    std::int32_t const n = num_queries(item);
-    if (n < 0 || n > s.num_tokens())
-      throw Error("folio: sequence " + std::to_string(to_int(s.id())) + " has " + std::to_string(s.num_tokens()) +
-                  " tokens, so it cannot have " + std::to_string(n) + " query tokens");
-    for (int g = 0; n > 0 && g < store.num_groups(); ++g)
-      check_queries(s.state(), g, store.shape(g), n, store.demotion().tokens(s.state().num_demoted, g));
-    return n;
-  }
   static std::int32_t checked_total(std::int64_t num_queries) {
     if (num_queries > std::numeric_limits<std::int32_t>::max())
       throw Error("folio: a batch has at most 2147483647 query tokens, not " + std::to_string(num_queries));
@@ -206,11 +189,7 @@ class BatchTables {
     reserve(sources_, items.size());
     reserve(next_sources_, items.size());
     next_sources_.clear();
-    for (BatchItem const& item : items) {
-      std::int32_t const n = checked_queries(store, item);
-      SequenceState const& state = item.sequence->state();
-      next_sources_.push_back({&state, state.generation, n});
-    }
+    for (BatchItem const& item : items) next_sources_.push_back(queries_of(store, item));
     TablePlaces const places = place(store, padding);
     check_once();
     buffer_.prepare(places.num_words);
@@ -221,20 +200,22 @@ class BatchTables {
   /// Where the tables of next_sources_ are.
   [[nodiscard]] TablePlaces place(SequenceStore const& store, BatchPadding const& padding) const {
     std::int64_t queries = 0;
-    for (Source const& source : next_sources_) queries += source.num_queries;
+    for (StepQueries const& source : next_sources_) queries += source.num_queries;
     std::int32_t const num_queries = std::max(padding.num_query_tokens, checked_total(queries));
     std::array<std::int64_t, max_lists> widths{};
     for (int l = 0; l < num_lists_; ++l) {
       GroupShape const& shape = store.shape(l);
       std::int64_t longest = 0;
-      for (Source const& source : next_sources_)
+      for (StepQueries const& source : next_sources_)
         longest = std::max(longest, static_cast<std::int64_t>(source.state->lists[l].blocks.size()) -
                                         hidden_blocks(shape, source.first_query(l)));
       widths[index(l)] = row_width(shape, padding, num_queries, longest);
     }
     std::int64_t const rows =
         std::max(std::int64_t{padding.num_sequences}, static_cast<std::int64_t>(next_sources_.size()));
-    return {rows, num_queries, std::span(widths).first(index(num_lists_)), num_groups_};
+    bool const has_limits = padding.has_limits || std::any_of(next_sources_.begin(), next_sources_.end(),
+                                                              [](StepQueries const& one) { return one.has_limits(); });
+    return {rows, num_queries, has_limits, std::span(widths).first(index(num_lists_)), num_groups_};
   }
 
   template <class T>
@@ -245,7 +226,7 @@ class BatchTables {
   /// Two rows of one sequence would be written by two threads at once.
   void check_once() {
     if (++round_ == 0) std::fill(met_.begin(), met_.end(), round_++);
-    for (Source const& source : next_sources_) {
+    for (StepQueries const& source : next_sources_) {
       std::size_t const id = index(to_int(source.state->id));
       if (id >= met_.size()) met_.resize(id + 1 + id / 2);
       if (std::exchange(met_[id], round_) == round_)
@@ -295,7 +276,7 @@ class BatchTables {
   /// Writes what is new in row `i`, which begins at word `begin`, up to its padding.
   template <class Changes>
   Row fill_row(GroupShape const& shape, int l, std::size_t i, std::int64_t begin, Changes& changes) {
-    Source const& source = next_sources_[i];
+    StepQueries const& source = next_sources_[i];
     if (shape.layers == 0) return {};
     std::vector<BlockId> const& blocks = source.state->lists[l].blocks;
     std::int32_t const hidden = hidden_blocks(shape, source.first_query(l));
@@ -317,7 +298,7 @@ class BatchTables {
   void fill_lengths(Changes& changes) {
     auto const fill = [&](std::int64_t place, auto const& length_of) {
       TableBuffer::Writer<std::int32_t, Changes> lengths(buffer_, changes, place / 4);
-      for (Source const& source : next_sources_) lengths.add(length_of(*source.state));
+      for (StepQueries const& source : next_sources_) lengths.add(length_of(*source.state));
       for (std::size_t i = next_sources_.size(); i < sources_.size(); ++i) lengths.add(0);
       lengths.flush();
     };
@@ -327,7 +308,7 @@ class BatchTables {
     TableBuffer::Writer<std::int32_t, Changes> query_starts(buffer_, changes, places_.query_starts / 4);
     std::int32_t start = 0;
     query_starts.add(start);
-    for (Source const& source : next_sources_) query_starts.add(start += source.num_queries);
+    for (StepQueries const& source : next_sources_) query_starts.add(start += source.num_queries);
     for (std::size_t i = next_sources_.size(); i < index(num_sequences()); ++i) query_starts.add(start);
     query_starts.flush();
   }
@@ -336,7 +317,12 @@ class BatchTables {
   void fill_slots(std::int32_t block_size, int g, Changes& changes) {
     TableBuffer::Writer<std::int64_t, Changes> slots(buffer_, changes, places_.lists[index(g)].slots / 4);
     std::size_t n = 0;
-    for (Source const& source : next_sources_) {
+    for (StepQueries const& source : next_sources_) {
+      n += index(source.num_queries);
+      if (source.has_limits()) {
+        for (std::int32_t q = 0; q < source.num_queries; ++q) slots.add(to_int(source.slot(g, q, block_size)));
+        continue;
+      }
       std::vector<BlockId> const& blocks = source.state->lists[g].blocks;
       std::size_t block = blocks.size() - 1;  // if the queries begin there, as they mostly do: without a division
       std::int32_t const first = source.first_query(g);
@@ -352,15 +338,26 @@ class BatchTables {
         }
         slots.add(to_int(slot_of(blocks[block], slot, block_size)));
       }
-      n += index(source.num_queries);
     }
     for (; n < num_live_queries_; ++n) slots.add(to_int(no_slot));
     slots.flush();
   }
 
+  template <class Changes>
+  void fill_limits(int g, Changes& changes) {
+    TableBuffer::Writer<std::int32_t, Changes> limits(buffer_, changes, places_.lists[index(g)].limits / 4);
+    std::size_t n = 0;
+    for (StepQueries const& source : next_sources_) {
+      for (std::int32_t q = 0; q < source.num_queries; ++q) limits.add(source.limit(g, q));
+      n += index(source.num_queries);
+    }
+    for (; n < num_live_queries_; ++n) limits.add(0);
+    limits.flush();
+  }
+
   int num_lists_, num_groups_;
   TablePlaces places_;
-  std::vector<Source> sources_, next_sources_;  // by item: of the last step, and of the one that is being made
+  std::vector<StepQueries> sources_, next_sources_;  // by item: of the last step, and of the one that is being made
   TableBuffer buffer_;
   std::size_t num_live_queries_ = 0;  // of the last step: slots that are no padding
   std::vector<Row> rows_;             // [sequence][group]

@@ -49,6 +49,9 @@ struct BatchCapacity {
   std::int32_t num_sequences = 0;
   std::int32_t num_query_tokens = 0;  ///< of all sequences together
   std::int32_t num_tokens = 0;        ///< that a layer group stores of the longest sequence; with a window, within that
+  /// Whether steps may have items with positions or limits. The view has limits then, which kernels read in every step,
+  /// and rows of groups with a window are as long as others.
+  bool has_limits = false;
 };
 
 /// Device batch: the block tables of a step in device memory: what kernels' views point into.
@@ -218,19 +221,24 @@ class DeviceBatch {
   [[nodiscard]] BatchPadding padding() const {
     return {.num_sequences = size_.num_sequences,
             .num_query_tokens = size_.num_query_tokens,
-            .num_tokens = size_.num_tokens};
+            .num_tokens = size_.num_tokens,
+            .has_limits = size_.has_limits};
   }
 
   /// Whether a step fits, before the tables are written anew.
   void check(std::span<BatchItem const> items) const {
     BatchCapacity step{static_cast<std::int32_t>(items.size()), BatchTables::count_queries(cache_->store, items), 0};
     for (BatchItem const& item : items) {
-      std::int32_t const queries = BatchTables::count_queries(cache_->store, {&item, 1});
+      StepQueries const queries = BatchTables::queries_of(cache_->store, item);
+      if (queries.has_limits() && !size_.has_limits)
+        throw Error("folio: sequence " + std::to_string(to_int(item.sequence->id())) +
+                    " of the step has queries by positions or limits, for which this DeviceBatch has no room; make one "
+                    "with BatchCapacity::has_limits");
       for (int l = 0; l < View::num_lists; ++l) {
         GroupShape const& shape = cache_->store.shape(l);
         BlockList const& list = item.sequence->state().lists[l];
         std::int64_t const row =
-            static_cast<std::int64_t>(list.blocks.size()) - hidden_blocks(shape, list.num_tokens - queries);
+            static_cast<std::int64_t>(list.blocks.size()) - hidden_blocks(shape, queries.first_query(l));
         if (shape.window == 0 || row > tables_.table_width(l))
           step.num_tokens = std::max(step.num_tokens, list.num_tokens);
       }

@@ -181,6 +181,21 @@ struct GroupShape {
   friend constexpr bool operator==(GroupShape const&, GroupShape const&) = default;
 };
 
+/// Grouped-query attention: the kv head that `query_head` reads. The query heads of a kv head are neighbours: of 32,
+/// with 8 kv heads, 4 to 7 read kv head 1. `num_query_heads` is a multiple of `kv_heads`.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t kv_head_of(std::int32_t query_head, std::int32_t num_query_heads,
+                                                                  std::int32_t kv_heads) {
+  auto const sharing = static_cast<std::uint32_t>(num_query_heads / kv_heads);
+  return static_cast<std::int32_t>(static_cast<std::uint32_t>(query_head) / sharing);  // a shift where it can be
+}
+
+/// The first of the num_query_heads / kv_heads query heads that read kv head `kv_head`.
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t first_query_head_of(std::int32_t kv_head,
+                                                                           std::int32_t num_query_heads,
+                                                                           std::int32_t kv_heads) {
+  return kv_head * (num_query_heads / kv_heads);
+}
+
 /// The shape of group `g` of `config`; what the config leaves open stays `dynamic`.
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr GroupShape group_shape(ModelConfig const& config, int g,
                                                                  std::int32_t block_size) {

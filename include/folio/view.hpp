@@ -22,10 +22,13 @@ struct GroupTable {
   std::int32_t width = 0;               ///< blocks in a row of the table
   GroupShape shape;
   std::int32_t const* lengths = nullptr;  ///< [num_sequences] tokens stored in the group; null: all of each sequence's
+  /// [num_query_tokens] how many of its sequence's stored tokens each query sees, its own included; in a sequence they
+  /// ascend. Null: the queries are the last tokens of their sequences. SequenceView::limit gives either.
+  std::int32_t const* limits = nullptr;
 };
 
 /// How many blocks of a sequence a step has no use for: those between the sinks and the window of its first query,
-/// which is at `first_query`. A row of a block table leaves them out.
+/// which is at `first_query`, -1 where it sees nothing. A row of a block table leaves them out.
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t hidden_blocks(GroupShape const& shape,
                                                                      std::int32_t first_query) {
   if (shape.window == 0) return 0;
@@ -60,21 +63,6 @@ template <ModelPolicy M, BlockSizePolicy Blocks, QuantizerPolicy Q>
     for (int g = 0; g < M::config.num_groups(); ++g)
       if (Blocks::block_size(g) != Q::tile_tokens) return false;
   return true;
-}
-
-/// Grouped-query attention: the kv head that `query_head` reads. The query heads of a kv head are neighbours: of 32,
-/// with 8 kv heads, 4 to 7 read kv head 1. `num_query_heads` is a multiple of `kv_heads`.
-[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t kv_head_of(std::int32_t query_head, std::int32_t num_query_heads,
-                                                                  std::int32_t kv_heads) {
-  auto const sharing = static_cast<std::uint32_t>(num_query_heads / kv_heads);
-  return static_cast<std::int32_t>(static_cast<std::uint32_t>(query_head) / sharing);  // a shift where it can be
-}
-
-/// The first of the num_query_heads / kv_heads query heads that read kv head `kv_head`.
-[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t first_query_head_of(std::int32_t kv_head,
-                                                                           std::int32_t num_query_heads,
-                                                                           std::int32_t kv_heads) {
-  return kv_head * (num_query_heads / kv_heads);
 }
 
 inline constexpr int any_group = -1;
@@ -192,20 +180,30 @@ class SequenceView {
  public:
   using Layer = LayerView<View, Group>;
 
+  /// `limits`: of its queries, or null.
   FOLIO_HOST_DEVICE constexpr SequenceView(Layer const& layer, std::int32_t const* blocks, std::int32_t num_tokens,
-                                           std::int32_t num_query_tokens)
+                                           std::int32_t num_query_tokens, std::int32_t const* limits = nullptr)
       : layer_(layer),
         blocks_(blocks),
+        limits_(limits),
         num_tokens_(num_tokens),
         num_query_tokens_(num_query_tokens),
-        num_hidden_(hidden_blocks(layer.shape(), num_tokens - num_query_tokens)) {}
+        num_hidden_(hidden_blocks(layer.shape(), first_query())) {}
 
   /// Tokens that are stored, the queries included.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_tokens() const { return num_tokens_; }
-  /// This step's query tokens: the last ones of the sequence.
+  /// This step's query tokens: the last ones of the sequence, unless the batch was given others (BatchItem).
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_query_tokens() const { return num_query_tokens_; }
-  /// The number of the first of them among the stored tokens.
-  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t first_query() const { return num_tokens_ - num_query_tokens_; }
+  /// How many stored tokens query `q` of them sees, its own included: tokens [0, limit(q)), of which a window hides
+  /// some. So its own number is limit(q) - 1, from which windows and ALiBi count; -1 where it sees nothing. Ascends
+  /// with q.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t limit(std::int32_t q) const {
+    std::int32_t seen = num_tokens_ - num_query_tokens_ + q + 1;
+    if (limits_ != nullptr) seen = limits_[q];
+    return seen;
+  }
+  /// The number of the first query among the stored tokens, limit(0) - 1.
+  [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t first_query() const { return limit(0) - 1; }
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr Layer const& layer() const { return layer_; }
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr GroupShape shape() const { return layer_.shape(); }
 
@@ -227,7 +225,7 @@ class SequenceView {
 
   /// The blocks that hold what this step's queries see: all of them, or with a window the sinks' and the window's.
   /// A block at an edge can hold tokens that one query or another must not see: ask shape().visible(query, token),
-  /// where query `i` of the sequence is number first_query() + i among the stored tokens.
+  /// where query `i` of the sequence is number limit(i) - 1 among the stored tokens.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto blocks() const& { return Blocks{this}; }
   auto blocks() const&& = delete;  // the range points into the sequence: give that a name first
 
@@ -283,7 +281,7 @@ class SequenceView {
   }
 
   Layer layer_;
-  std::int32_t const* blocks_;
+  std::int32_t const *blocks_, *limits_;
   std::int32_t num_tokens_, num_query_tokens_;
   std::int32_t num_hidden_;  ///< blocks that the row leaves out
 };
@@ -324,7 +322,7 @@ class BlockTableView {
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_query_tokens() const { return num_query_tokens_; }
   /// The row of q at which the query tokens of sequence `i` begin.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t query_start(std::int32_t i) const { return query_starts_[i]; }
-  /// Where sequence `i` ends: the position of its next token, whatever its groups store. Its queries are just before.
+  /// Where sequence `i` ends: the position of its next token, whatever its groups store.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t end_position(std::int32_t i) const {
     return end_positions_[i];
   }
@@ -379,8 +377,10 @@ class BlockTableView {
       std::int32_t i, GroupTable const& table, std::int32_t index) const {
     // Both are positive, and unsigned numbers of 32 bits have a product of 64 in one instruction.
     std::uint64_t const begin = std::uint64_t{static_cast<std::uint32_t>(i)} * static_cast<std::uint32_t>(table.width);
-    return {LayerView<BlockTableView, Group>(table, index), table.blocks + begin, table.lengths[i],
-            query_starts_[i + 1] - query_starts_[i]};
+    std::int32_t const start = query_starts_[i], num_queries = query_starts_[i + 1] - start;
+    std::int32_t const* const limits = table.limits != nullptr && num_queries > 0 ? table.limits + start : nullptr;
+    return {LayerView<BlockTableView, Group>(table, index), table.blocks + begin, table.lengths[i], num_queries,
+            limits};
   }
 
   struct OneGroup {

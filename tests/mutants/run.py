@@ -91,7 +91,9 @@ def program_names():
     tests = root / "tests"
     names = set()
     for path in tests.rglob("*_test.cpp"):
-        parts = path.relative_to(tests).parts if path.parent != tests else ("core", path.name)
+        parts = path.relative_to(tests).parts
+        if parts[0] in ("detail", path.name):  # the root's
+            parts = ("core", *parts)
         names.add("_".join(part for part in parts if part != "snippets").removesuffix("_test.cpp"))
     for path in tests.rglob("CMakeLists.txt"):
         text = path.read_text()

@@ -19,7 +19,7 @@
 namespace folio::test {
 
 /// Kernel. Writes a step's tables one after another: end positions, query starts, and of each group lengths, block
-/// table and slots.
+/// table, slots and limits, where there are any.
 template <class View>
 __global__ void record_tables_kernel(View view, std::int64_t* out) {
   if (blockIdx.x + threadIdx.x != 0) return;
@@ -30,6 +30,7 @@ __global__ void record_tables_kernel(View view, std::int64_t* out) {
     for (std::int32_t i = 0; i < view.num_sequences(); ++i) *out++ = table.lengths[i];
     for (std::int64_t k = 0; k < std::int64_t{view.num_sequences()} * table.width; ++k) *out++ = table.blocks[k];
     for (std::int64_t k = 0; k < view.num_query_tokens(); ++k) *out++ = table.slots[k];
+    for (std::int64_t k = 0; k < view.num_query_tokens() && table.limits != nullptr; ++k) *out++ = table.limits[k];
   }
 }
 
@@ -41,6 +42,7 @@ inline std::vector<std::int64_t> numbers_of(folio::BatchTables const& tables, in
     all.insert(all.end(), tables.lengths(g).begin(), tables.lengths(g).end());
     all.insert(all.end(), tables.block_table(g).begin(), tables.block_table(g).end());
     all.insert(all.end(), tables.slots(g).begin(), tables.slots(g).end());
+    all.insert(all.end(), tables.limits(g).begin(), tables.limits(g).end());
   }
   return all;
 }

@@ -92,6 +92,48 @@ inline void check_truncate(SequenceState const& state, int g, GroupShape const& 
               ", or let the cache keep more (CacheConfig::tokens_in_flight)");
 }
 
+/// Throws Error where layer group `g` gave back what a query at `position` sees of its window, or what a later one does
+/// where it sees tokens of the sinks' blocks alone.
+inline void check_seen(SequenceState const& state, int g, GroupShape const& shape, std::int32_t position) {
+  if (shape.window == 0) return;
+  // Blocks are given back from the end of the sinks' on, so the first one after those tells.
+  auto const block = static_cast<std::size_t>(
+      std::max(shape.window_begin(position) / shape.block_size, blocks_for(shape.sinks, shape.block_size)));
+  BlockList const& list = state.lists[g];
+  if (block < list.blocks.size() && list.blocks[block] == null_block)
+    throw Error("folio: query token " + std::to_string(position) + " of sequence " + std::to_string(to_int(state.id)) +
+                " sees tokens that layer group " + std::to_string(g) +
+                " gave back when they left its window; take fewer query tokens, or later ones");
+}
+
+/// Throws Error where layer group `g` is not known to store the token at `position`, which is to be a query.
+inline void check_query_stored(SequenceState const& state, int g, std::int32_t position,
+                               DemotedTokens const& demoted = {}) {
+  if (demoted.num_tokens > 0 && position < demoted.sinks + demoted.num_tokens)
+    throw Error("folio: query token " + std::to_string(position) + " of sequence " + std::to_string(to_int(state.id)) +
+                " is before the end of what layer group " + std::to_string(g) + " has demoted, at " +
+                std::to_string(demoted.sinks + demoted.num_tokens) + "; take later query tokens");
+  BlockList const& list = state.lists[g];
+  if (position >= list.gap_begin && position < list.gap_end)
+    throw Error("folio: query token " + std::to_string(position) + " of sequence " + std::to_string(to_int(state.id)) +
+                " is in the gap of layer group " + std::to_string(g) + ", which stores some of tokens " +
+                std::to_string(list.gap_begin) + " to " + std::to_string(list.gap_end) +
+                " no more; take query tokens before or after them");
+}
+
+/// Throws Error where a query cannot see the first `limit` of its stored tokens, or with demoted ones not the sinks.
+inline void check_limit(SequenceState const& state, int g, std::int32_t limit, DemotedTokens const& demoted = {}) {
+  if (demoted.num_tokens > 0 && limit < demoted.sinks)
+    throw Error("folio: a query of sequence " + std::to_string(to_int(state.id)) + " cannot see " +
+                std::to_string(limit) + " tokens: it sees what layer group " + std::to_string(g) +
+                " has demoted, and so the " + std::to_string(demoted.sinks) + " sinks before that");
+  std::int32_t const stored = state.lists[g].num_tokens;
+  if (limit < 0 || limit > stored)
+    throw Error("folio: a query of sequence " + std::to_string(to_int(state.id)) + " cannot see " +
+                std::to_string(limit) + " tokens: layer group " + std::to_string(g) + " stores " +
+                std::to_string(stored));
+}
+
 /// Throws Error where layer group `g` no longer stores the last n tokens, which are to be a step's queries, or what the
 /// first of them sees.
 inline void check_queries(SequenceState const& state, int g, GroupShape const& shape, std::int32_t n,
@@ -106,13 +148,7 @@ inline void check_queries(SequenceState const& state, int g, GroupShape const& s
     throw Error(first() + " is demoted in layer group " + std::to_string(g) + ", which has " +
                 std::to_string(list.num_tokens - demoted.sinks) +
                 " newer tokens; take no more query tokens than that, or demote after the step");
-  if (shape.window == 0) return;
-  // Blocks are given back from the end of the sinks' on, so the first one after those tells.
-  auto const block = static_cast<std::size_t>(
-      std::max(shape.window_begin(state.num_tokens - n) / shape.block_size, blocks_for(shape.sinks, shape.block_size)));
-  if (block < list.blocks.size() && list.blocks[block] == null_block)
-    throw Error(first() + " sees tokens that layer group " + std::to_string(g) +
-                " gave back when they left its window; take fewer query tokens");
+  check_seen(state, g, shape, state.num_tokens - n);
 }
 
 namespace detail {

@@ -24,6 +24,9 @@ struct BatchPadding {
   std::int32_t num_query_tokens = 0;  ///< slots up to this number are -1: nothing is written
   std::int32_t num_tokens = 0;        ///< rows of block tables have room for sequences of this many tokens
   std::int32_t row_blocks = 1;        ///< rows of block tables are a multiple of this many blocks
+  /// Room for a limit of each query, whether or not one of the step's items has positions or limits. Their queries may
+  /// be far apart, so rows of groups with a window are as long as others then.
+  bool has_limits = false;
 };
 
 /// Blocks in a row of a group's block table: of the longest one, which has `num_blocks`, and of the padding.
@@ -34,7 +37,7 @@ struct BatchPadding {
                                             std::int32_t num_query_tokens, std::int64_t num_blocks) {
   if (shape.layers == 0) return 1;  // nobody reads it
   std::int64_t padded = blocks_for(padding.num_tokens, shape.block_size);
-  if (shape.window > 0) {
+  if (shape.window > 0 && !padding.has_limits) {
     std::int64_t const seen = std::int64_t{shape.window} - 1 + num_query_tokens;
     padded = std::min(padded,
                       blocks_for(shape.sinks, shape.block_size) + (seen + shape.block_size - 2) / shape.block_size + 1);
@@ -46,23 +49,26 @@ struct BatchPadding {
 
 /// Where in the buffer each array begins, in bytes, and how large they are.
 struct TablePlaces {
-  /// One list's arrays, and blocks in a row of its block table. Only those that tokens are appended to have slots.
+  /// One list's arrays, and blocks in a row of its block table. Only those that tokens are appended to have slots, and
+  /// limits.
   struct List {
-    std::int64_t blocks = 0, slots = 0, lengths = 0;
+    std::int64_t blocks = 0, slots = 0, lengths = 0, limits = 0;
     std::int32_t width = 0;
     friend bool operator==(List const&, List const&) = default;
   };
 
   std::int32_t num_sequences = 0, num_query_tokens = 0;
+  bool has_limits = false;
   std::int64_t end_positions = 0, query_starts = 0;
   std::array<List, max_lists> lists;
   std::int64_t num_words = 2;  ///< of the buffer: query_starts has one entry from the start
 
   TablePlaces() = default;
-  /// One width for each list, of which the first `num_groups` have slots. Throws Error for sizes that no memory could
-  /// hold.
-  TablePlaces(std::int64_t rows, std::int32_t query_tokens, std::span<std::int64_t const> widths, int num_groups)
-      : num_query_tokens(query_tokens) {
+  /// One width for each list, of which the first `num_groups` have slots, and limits. Throws Error for sizes that no
+  /// memory could hold.
+  TablePlaces(std::int64_t rows, std::int32_t query_tokens, bool with_limits, std::span<std::int64_t const> widths,
+              int num_groups)
+      : num_query_tokens(query_tokens), has_limits(with_limits) {
     constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max(), most_bytes = std::int64_t{1} << 62;
     std::int64_t end = 0;
     auto const take = [&](std::int64_t count, std::int64_t each) {
@@ -80,6 +86,8 @@ struct TablePlaces {
     end_positions = take(rows, 4);
     for (std::size_t l = 0; l < widths.size(); ++l) lists[l].lengths = take(rows, 4);
     query_starts = take(rows + 1, 4);
+    for (std::size_t g = 0; has_limits && g < static_cast<std::size_t>(num_groups); ++g)
+      lists[g].limits = take(query_tokens, 4);
     end = (end + 7) / 8 * 8;  // slots have 8 bytes
     for (std::size_t g = 0; g < static_cast<std::size_t>(num_groups); ++g) lists[g].slots = take(query_tokens, 8);
     num_sequences = static_cast<std::int32_t>(rows);

@@ -1,0 +1,143 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Which tokens of a sequence are a step's queries, and how far each sees. Host only.
+
+#include <cstddef>
+#include <cstdint>
+#include <folio/block.hpp>
+#include <folio/detail/sequence_checks.hpp>
+#include <folio/detail/sequence_state.hpp>
+#include <folio/error.hpp>
+#include <folio/model.hpp>
+#include <limits>
+#include <span>
+#include <string>
+
+namespace folio {
+
+class Sequence;
+
+/// Batch entry: one sequence of a step, and which of its tokens are queries: its last ones, or any others.
+///
+/// A query sees what its sequence stores up to its limit, its own token included: SequenceView::limit. For the last
+/// tokens of a sequence that is the causal mask, and costs nothing. Others need an array of limits in the step's
+/// tables, which a Batch has where an item needs it, and a DeviceBatch where its BatchCapacity says so.
+///
+/// The arrays are the caller's, and are read by calls that take the item, not later.
+struct BatchItem {
+  static constexpr std::int32_t last_extension = -1;
+
+  /// The last `queries` tokens.
+  BatchItem(Sequence const* s, std::int32_t queries = last_extension) : sequence(s), num_query_tokens(queries) {}
+  /// The tokens at `at`: ascending positions, of tokens that every layer group stores, with all that they see, after
+  /// what is demoted. Their
+  /// slots are in the batch, so ops::append writes them anew, in blocks that others may share
+  /// (Sequence::num_shared_blocks).
+  BatchItem(Sequence const* s, std::span<std::int32_t const> at) : BatchItem(s, 0) { positions = at; }
+  /// Queries whose tokens are stored elsewhere, or nowhere: one for each of `limits`, which do not descend. Query i
+  /// sees the first limits[i] of the tokens that a layer group stores, at most all of them; in a group with a window,
+  /// as one at position limits[i] - 1. Of a sequence that has demoted tokens it counts those that are not, and sees the
+  /// sinks and all that is demoted. Their slots are -1: ops::append writes nothing.
+  [[nodiscard]] static BatchItem seeing(Sequence const* s, std::span<std::int32_t const> limits) {
+    BatchItem item(s, 0);
+    item.limits = limits;
+    return item;
+  }
+
+  Sequence const* sequence;
+  /// `last_extension`: Sequence::num_new_tokens, of the last extension alone. After two before a step: of both. 0 where
+  /// there are positions or limits.
+  std::int32_t num_query_tokens;
+  std::span<std::int32_t const> positions, limits;  ///< one of them at most is not empty
+};
+
+/// A step's queries of one sequence, and the sequence as it was. The item's arrays are read while tables are made.
+struct StepQueries {
+  /// Throws Error, with the reason, for queries that a sequence in this state cannot have. `Store`: the SequenceStore.
+  template <class Store>
+  StepQueries(Store const& store, SequenceState const& of, BatchItem const& item)
+      : state(&of),
+        generation(of.generation),
+        positions(item.positions),
+        limits(item.limits),
+        demotion(&store.demotion()) {
+    if (has_limits())
+      check_given(store);
+    else
+      check_last(store, item.num_query_tokens == BatchItem::last_extension ? of.num_new_tokens : item.num_query_tokens);
+  }
+
+  /// Whether they are others than the sequence's last tokens.
+  [[nodiscard]] bool has_limits() const noexcept { return !positions.empty() || !limits.empty(); }
+  /// How many of the tokens that group `g` stores query `q` sees.
+  [[nodiscard]] std::int32_t limit(int g, std::int32_t q) const noexcept {
+    auto const i = static_cast<std::size_t>(q);
+    BlockList const& list = state->lists[g];
+    if (!positions.empty()) return list.num_stored_before(positions[i], state->num_tokens, demoted(g)) + 1;
+    if (!limits.empty()) return limits[i];
+    return list.num_tokens - num_queries + q + 1;
+  }
+  /// The first query's number among the tokens that group `g` stores; where there is none, that of the next token.
+  [[nodiscard]] std::int32_t first_query(int g) const noexcept {
+    return num_queries > 0 ? limit(g, 0) - 1 : state->lists[g].num_tokens;
+  }
+
+  /// Where the token of query `q`, of those that were given, is in group `g`; `no_slot` where it is elsewhere.
+  [[nodiscard]] Slot slot(int g, std::int32_t q, std::int32_t block_size) const noexcept {
+    if (positions.empty()) return no_slot;
+    std::int32_t const token = limit(g, q) - 1;
+    return slot_of(state->lists[g].blocks[static_cast<std::size_t>(token / block_size)], token % block_size,
+                   block_size);
+  }
+
+  SequenceState const* state;  // lives as long as the store
+  std::uint64_t generation;
+  std::int32_t num_queries = 0;
+  std::span<std::int32_t const> positions, limits;
+  DemotionRules const* demotion;  // of the store
+
+ private:
+  [[nodiscard]] DemotedTokens demoted(int g) const noexcept {
+    return g < demotion->num_groups ? demotion->tokens(state->num_demoted, g) : DemotedTokens{};
+  }
+  [[nodiscard]] std::string name() const { return "sequence " + std::to_string(to_int(state->id)); }
+
+  template <class Store>
+  void check_last(Store const& store, std::int32_t n) {
+    if (n < 0 || n > state->num_tokens)
+      throw Error("folio: " + name() + " has " + std::to_string(state->num_tokens) + " tokens, so it cannot have " +
+                  std::to_string(n) + " query tokens");
+    for (int g = 0; n > 0 && g < store.num_groups(); ++g) check_queries(*state, g, store.shape(g), n, demoted(g));
+    num_queries = n;
+  }
+
+  template <class Store>
+  void check_given(Store const& store) {
+    std::span<std::int32_t const> const given = positions.empty() ? limits : positions;
+    if (given.size() > std::size_t{std::numeric_limits<std::int32_t>::max()})
+      throw Error("folio: a batch has at most 2147483647 query tokens, not " + std::to_string(given.size()));
+    num_queries = static_cast<std::int32_t>(given.size());
+    for (std::size_t i = 1; i < given.size(); ++i)
+      if (given[i] < given[i - 1] || (!positions.empty() && given[i] == given[i - 1]))
+        throw Error("folio: the " + std::string(positions.empty() ? "limits" : "positions") + " of queries of " +
+                    name() + " ascend, but " + std::to_string(given[i]) + " comes after " +
+                    std::to_string(given[i - 1]));
+    for (std::int32_t const p : positions)
+      if (p < 0 || p >= state->num_tokens)
+        throw Error("folio: " + name() + " has " + std::to_string(state->num_tokens) + " tokens, so none at position " +
+                    std::to_string(p) + " can be a query");
+    for (int g = 0; g < store.num_groups(); ++g) {
+      for (std::int32_t const p : positions) check_query_stored(*state, g, p, demoted(g));
+      for (std::int32_t const limit : limits) check_limit(*state, g, limit, demoted(g));
+      GroupShape const& shape = store.shape(g);
+      for (std::int32_t q = 0; q < num_queries; ++q) {
+        std::int32_t const number = limit(g, q) - 1;
+        if (number >= 0 && number / shape.block_size >= blocks_for(shape.sinks, shape.block_size))
+          check_seen(*state, g, shape, number);
+      }
+    }
+  }
+};
+
+}  // namespace folio

@@ -90,25 +90,33 @@ NaiveAttention naive_attention(View const& view, std::int32_t layer, float const
   if (attends_in_integers<View>()) result.unit = 2e-5;
   for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
     std::int32_t const queries = view.query_start(i + 1) - view.query_start(i);
-    std::int32_t const length = view.group(view.place(layer).group).lengths[i];
+    GroupTable const& table = view.group(view.place(layer).group);
+    std::int32_t const length = table.lengths[i];
+    auto const position = [&](std::int32_t query) {
+      return table.limits != nullptr ? table.limits[view.query_start(i) + query] - 1 : length - queries + query;
+    };
+    auto const asks = [&](std::int32_t query) {
+      return NaiveQuery{position(query), length - queries,
+                        params.tree_mask != nullptr ? params.tree_mask[view.query_start(i) + query] : 0};
+    };
     std::vector<float> keys(static_cast<std::size_t>(length * shape.kv_heads * shape.key_dim));
     std::vector<float> values(static_cast<std::size_t>(length * shape.kv_heads * shape.value_dim));
     for (std::int32_t t = 0; t < length; ++t) {
-      if (t < shape.window_begin(length - queries) && t >= shape.sinks) continue;  // nobody sees it
+      bool seen = false;  // with a window others may have been given back
+      for (std::int32_t query = 0; query < queries && !seen; ++query) seen = takes_part(shape, params, asks(query), t);
+      if (!seen) continue;
       ops::gather(view, layer, {i, t, 1}, keys.data() + t * shape.kv_heads * shape.key_dim,
                   values.data() + t * shape.kv_heads * shape.value_dim);
     }
     for (std::int32_t query = 0; query < queries; ++query) {
       std::int32_t const token = view.query_start(i) + query;
-      NaiveQuery const asks{length - queries + query, length - queries,
-                            params.tree_mask != nullptr ? params.tree_mask[token] : 0};
       std::vector<std::int32_t> tokens;
       for (std::int32_t t = 0; t < length; ++t)
-        if (takes_part(shape, params, asks, t)) tokens.push_back(t);
+        if (takes_part(shape, params, asks(query), t)) tokens.push_back(t);
       for (std::int32_t h = 0; h < num_query_heads; ++h) {
         double const sink = params.sink_logits != nullptr ? double{params.sink_logits[h]} : 0.0;
         score.slope = params.alibi_slopes != nullptr ? double{params.alibi_slopes[h]} : 0.0;
-        attend_naively(result, tokens, asks.position, q + (std::int64_t{token} * num_query_heads + h) * shape.key_dim,
+        attend_naively(result, tokens, position(query), q + (std::int64_t{token} * num_query_heads + h) * shape.key_dim,
                        keys, values, shape.kv_heads, h / (num_query_heads / shape.kv_heads), shape, score,
                        params.sink_logits != nullptr ? &sink : nullptr);
       }

@@ -45,6 +45,14 @@ inline void check_tree_tokens(AttentionParams const& params, std::int32_t num_qu
                 "; give the tree in several steps");
 }
 
+/// Throws Error for a tree mask in a step with limits, whose queries need not be the last tokens of their sequences.
+inline void check_tree_limits(AttentionParams const& params, bool has_limits) {
+  if (params.tree_mask != nullptr && has_limits)
+    throw Error(
+        "folio: a tree mask says which of a sequence's last tokens see each other, so it does not go with a batch that "
+        "has limits of its queries; give the draft tokens in a batch of their own");
+}
+
 /// Throws Error where a layer has other query heads than the plan.
 inline void check_planned_heads(std::int32_t planned_heads, std::int32_t num_query_heads) {
   if (num_query_heads != planned_heads)

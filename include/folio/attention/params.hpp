@@ -14,11 +14,11 @@ namespace folio {
 /// The score of a query with a token is scale * (q . k), soft-capped, then biased by ALiBi. A query sees a token when
 /// each of these does not hide it:
 /// - the layer's window and its sinks, which come from the model;
-/// - the causal mask, or the tree mask where there is one;
+/// - the causal mask, which ends at the query's limit (SequenceView::limit), or the tree mask where there is one;
 /// - [token_begin, token_end).
 struct AttentionParams {
   float scale = 0;     ///< softmax scale; 0: 1 / sqrt(key dim), which a latent layer must not rely on
-  bool causal = true;  ///< false: a query sees later tokens, too; a window still counts back from it
+  bool causal = true;  ///< false: a query sees what is after its limit, too; a window still counts back from it
   /// Scores become cap * tanh(score / cap), as in Gemma 2. Positive and finite, else Error; 0: they stay as they are.
   float logit_soft_cap = 0;
   /// Token range: a part of what is stored, to be merged by merge_attention. Numbers among the tokens that the layer's
@@ -28,11 +28,12 @@ struct AttentionParams {
   /// Attention sinks, [num_query_heads]: a score that takes part in the softmax without a value. It is neither scaled
   /// nor soft-capped, and lse counts it. So give it to one only of the parts that merge_attention merges.
   float const* sink_logits = nullptr;
-  /// ALiBi, [num_query_heads]: a score gains slope * (token - query), both counted among those that the group stores.
+  /// ALiBi, [num_query_heads]: a score gains slope * (token - query), both counted among those that the group stores; a
+  /// query is number limit - 1.
   float const* alibi_slopes = nullptr;
   /// Tree mask of draft tokens, [num_query_tokens of the step]: bit i of a query's word says that it sees the ith query
   /// token of its sequence; tokens before the step's are seen. It takes the causal mask's place. At most 64 query
-  /// tokens a sequence.
+  /// tokens a sequence. Not for a step with limits, else Error: its queries need not be the last tokens.
   std::uint64_t const* tree_mask = nullptr;
 };
 

@@ -122,11 +122,14 @@ void plan_group(View const& view, StepPlan& step, GroupPlan<>& plan) {
     make_plane<false>(layer, layers.values);
   }
   plan.sequences.clear();
+  bool const is_causal = step.params.causal && step.params.tree_mask == nullptr;
   for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
     auto const sequence = view.template sequence_in<Group>(i, 0);
-    plan.sequences.push_back({table.blocks + std::int64_t{i} * table.width, sequence.num_tokens(),
-                              sequence.num_query_tokens(), view.query_start(i),
-                              hidden_blocks(layers.shape, sequence.first_query())});
+    std::int32_t const queries = sequence.num_query_tokens();
+    plan.sequences.push_back({table.blocks + std::int64_t{i} * table.width,
+                              is_causal ? sequence.limit(queries - 1) : sequence.num_tokens(), queries,
+                              view.query_start(i), hidden_blocks(layers.shape, sequence.first_query()),
+                              table.limits != nullptr ? table.limits + view.query_start(i) : nullptr});
   }
   plan.share(step.num_query_heads, step.params, step.threads.num_threads());
   plan.type = &type_of_group<View, Group>;
@@ -157,6 +160,7 @@ template <class T, class Out>
 template <class View>
 void check_step(View const& view, AttentionParams const& params) {
   folio::detail::check_params(params);
+  folio::detail::check_tree_limits(params, view.group(0).limits != nullptr);
   for (std::int32_t i = 0; i < view.num_sequences(); ++i)
     folio::detail::check_tree_tokens(params, view.query_start(i + 1) - view.query_start(i));
 }
@@ -169,10 +173,11 @@ void check_step(View const& view, AttentionParams const& params) {
 /// head h reads kv head h / (num_query_heads / kv_heads): MHA, GQA, MQA, and MLA with the absorbed query of rank + rope
 /// dims. Which tokens a query sees and what becomes of scores: see AttentionParams. Tokens are numbered among those
 /// that the layer's group stores, also under a tree mask; who applies RoPE to a query takes its position, from
-/// BlockTableView::end_position. A query that sees nothing gives zeros and an lse of -infinity, which merge_attention
-/// takes; with sink logits the lse is the sink's. A NaN in a query, or in a key that it sees, makes its `out` and `lse`
-/// NaN, and nobody else's. The result of a query does not depend on the other queries, on how a prompt was cut into
-/// steps, or on `execution`. It does on the machine's instructions, in the last bits.
+/// BlockTableView::end_position or what the BatchItem was given. A query that sees nothing gives zeros and an lse of
+/// -infinity, which merge_attention takes; with sink logits the lse is the sink's. A NaN in a query, or in a key that
+/// it sees, makes its `out` and `lse` NaN, and nobody else's. The result of a query does not depend on the other
+/// queries, on how a prompt was cut into steps, or on `execution`. It does on the machine's instructions, in the last
+/// bits.
 ///
 /// Each key and value is read once for all query heads of its kv head and up to 32 query tokens. Integers of 2 to 8
 /// bits (8 symmetric ones; asymmetric ones; one scale for a row, or those of a tile of a multiple of 64 tokens) are not
@@ -187,8 +192,8 @@ void check_step(View const& view, AttentionParams const& params) {
 /// value_dim)), and for each call with a view a plan of its own. Thread-safe as far as its threads and workspace are
 /// one caller's. Memory: about 100 KiB for each thread, and for long contexts shared by threads the sums of each 1,024
 /// tokens. Throws Error, before anything is written, for a layer, a head count or a stride that does not fit, a null q
-/// or out, a soft-cap that is negative, infinite or no number, and more than 64 query tokens of a sequence under a tree
-/// mask.
+/// or out, a soft-cap that is negative, infinite or no number, and under a tree mask more than 64 query tokens of a
+/// sequence, or limits.
 template <HostReadableView View, class T, class Out>
 void attend(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io, AttentionParams const& params = {},
             HostExecution const& execution = {}) {

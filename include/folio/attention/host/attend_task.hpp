@@ -12,6 +12,7 @@
 #include <folio/attention/host/attend_layer.hpp>
 #include <folio/attention/host/attend_work.hpp>
 #include <folio/attention/host/tile_attention.hpp>
+#include <folio/attention/host/visible_tiles.hpp>
 #include <folio/attention/params.hpp>
 #include <folio/block.hpp>
 #include <folio/kernels/rows.hpp>
@@ -57,6 +58,7 @@ class AttendTask {
     params_ = &call.params;
     sequence_ = &call.sequences[to_size(work.sequence)];
     work_ = &work;
+    visible_.begin(shape_, *params_, *sequence_, work.first, work.count);
     rows_ = work.count * call.heads;
     decodes_ = work.sees_few && call.layers.keys.few_tokens.decodes && call.layers.values.few_tokens.decodes;
     make_heads(work.kv_heads);  // there are, unless this is a task for a thread that nobody spoke of
@@ -163,9 +165,6 @@ class AttendTask {
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) total_[to_size(h)].merge(part[h]);
   }
 
-  [[nodiscard]] std::int32_t position(std::int32_t query) const {
-    return sequence_->first_query() + work_->first + query;
-  }
   /// Calls f(row, token of the step, query head) for the query rows of a kv head.
   template <class F>
   [[gnu::always_inline]] void for_each_row(std::int32_t kv_head, F const& f) const {
@@ -179,7 +178,7 @@ class AttendTask {
     AttendOperands const& io = call_->io;
     Basis const basis = call_->layers.keys.basis_of(work_->sees_few);
     float const scale = folio::detail::score_scale(shape_, params_->scale);
-    std::int32_t const dim = shape_.key_dim, tokens = std::min(sequence_->num_tokens, params_->token_end);
+    std::int32_t const dim = shape_.key_dim, tokens = visible_.end();
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
       PackedQueries& queries = queries_[to_size(h)];
       attention_.begin(queries);
@@ -214,7 +213,8 @@ class AttendTask {
       for_each_row(
           h, [&](std::int32_t, std::int64_t, std::int32_t head) { slopes_.push_back(params_->alibi_slopes[head]); });
     for (std::int32_t h = 0; h < work_->kv_heads; ++h)
-      shapes_.push_back({params_->logit_soft_cap, slopes_.empty() ? nullptr : slopes_.data() + h * rows_, position(0)});
+      shapes_.push_back(
+          {params_->logit_soft_cap, slopes_.empty() ? nullptr : slopes_.data() + h * rows_, visible_.positions()});
   }
 
   /// A tile in one of the kv heads.
@@ -228,11 +228,9 @@ class AttendTask {
   /// items ahead, and the kernels prefetch them.
   template <class F>
   void add_tiles(std::int32_t begin, std::int32_t end, AttentionAccumulator* sums, F const& before) {
-    std::int32_t const last_seen =
-        params_->causal && params_->tree_mask == nullptr ? position(work_->count - 1) : sequence_->num_tokens - 1;
-    end = std::min({end, std::max(0, params_->token_end), last_seen + 1});
-    begin = std::max(begin, std::max(0, params_->token_begin)) / attention::tile_tokens * attention::tile_tokens;
-    if (!find_tile(begin, end, tiles_[0])) return;
+    end = std::min(end, visible_.end());
+    begin = std::max(begin, visible_.begin()) / attention::tile_tokens * attention::tile_tokens;
+    if (!visible_.find_tile(begin, end, tiles_[0])) return;
     int found = 1;
     items_[0].tile = tiles_;
     items_[0].kv_head = 0;
@@ -256,66 +254,11 @@ class AttendTask {
     next.tile = last.tile;
     if (next.kv_head == 0) {
       TileTokens& tile = tiles_[(last.tile - tiles_ + 1) % (ahead + 1)];
-      if (!find_tile(std::int64_t{last.tile->first} + attention::tile_tokens, end, tile)) return false;
+      if (!visible_.find_tile(std::int64_t{last.tile->first} + attention::tile_tokens, end, tile)) return false;
       next.tile = &tile;
     }
     find_rows(next);
     return true;
-  }
-
-  /// Whether some query sees a tile from `first` on, and which is the first one. A tile after the last may begin at
-  /// 2^31.
-  bool find_tile(std::int64_t first, std::int32_t end, TileTokens& tile) const {
-    std::int64_t const window = shape_.window_begin(position(0)) / attention::tile_tokens * attention::tile_tokens;
-    for (; first < end; first += attention::tile_tokens) {
-      if (shape_.window != 0 && first >= shape_.sinks) first = std::max(first, window);
-      if (first < end && find_visible(static_cast<std::int32_t>(first), end, tile)) return true;
-    }
-    return false;
-  }
-
-  /// A window and the sinks leave at most two stretches of a tile visible.
-  bool find_visible(std::int32_t first, std::int32_t end, TileTokens& tile) const {
-    std::int32_t const begin = std::clamp(std::max(0, params_->token_begin) - first, 0, attention::tile_tokens);
-    VisibleRanges all{attention::tile_tokens, 0, attention::tile_tokens, 0};
-    tile.visible.resize(to_size(work_->count));
-    // Draft tokens: those of this step, from bit `draft` on.
-    std::int32_t const draft = sequence_->first_query() - first;
-    tile.bits.resize(params_->tree_mask != nullptr && draft < attention::tile_tokens ? to_size(work_->count) : 0);
-    for (std::int32_t i = 0; i < work_->count; ++i) {
-      std::int32_t const at = position(i);
-      VisibleRanges& v = tile.visible[to_size(i)];
-      v.begin = begin;
-      v.end = std::min(end - first, attention::tile_tokens);
-      if (params_->causal && params_->tree_mask == nullptr) v.end = std::min(v.end, at + 1 - first);
-      v.end = std::max(v.end, begin);
-      v.window = std::clamp(shape_.window_begin(at) - first, begin, v.end);
-      v.sinks = std::clamp(shape_.sinks - first, begin, v.window);
-      if (!tile.bits.empty()) {
-        tile.bits[to_size(i)] = stretch_bits(v) & tree_bits(i, draft);
-        if (tile.bits[to_size(i)] == 0) v = {begin, begin, begin, begin};
-      }
-      all.begin = std::min(all.begin, v.begin);
-      all.sinks = std::max(all.sinks, v.sinks);
-      if (v.window < v.end) all.window = std::min(all.window, v.window);
-      all.end = std::max(all.end, v.end);
-    }
-    tile.first = first;
-    tile.all = all;
-    return !all.none();
-  }
-
-  [[nodiscard]] static std::uint64_t stretch_bits(VisibleRanges const& v) {
-    auto const below = [](std::int32_t n) {
-      return n < attention::tile_tokens ? (std::uint64_t{1} << n) - 1 : ~std::uint64_t{0};
-    };
-    return (below(v.sinks) & ~below(v.begin)) | (below(v.end) & ~below(v.window));
-  }
-  /// The tokens of a tile that the tree mask leaves query `i` of the work; bit `draft` is the step's first token.
-  [[nodiscard]] std::uint64_t tree_bits(std::int32_t i, std::int32_t draft) const {
-    std::uint64_t const word = params_->tree_mask[sequence_->first_row + work_->first + i];
-    if (draft < 0) return -draft < attention::tile_tokens ? word >> -draft : 0;
-    return word << draft | ((std::uint64_t{1} << draft) - 1);
   }
 
   /// Where the tokens' rows are; tokens that nobody sees are given those of one that is there, to the end of a group.
@@ -385,6 +328,7 @@ class AttendTask {
   std::int32_t rows_ = 0;  // query rows of a kv head
   bool decodes_ = false;   // keys and values, which reads the rows of tokens and no more
   AttendSequence const* sequence_ = nullptr;
+  VisibleTiles visible_;
   Attention attention_;
   std::vector<PackedQueries> queries_;  // of each kv head of the work
   std::vector<ScoreShapes> shapes_;     // the same, or empty

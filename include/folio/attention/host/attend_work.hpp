@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <folio/attention/host/attend_layer.hpp>
 #include <folio/attention/host/token_tile.hpp>
+#include <folio/attention/host/visible_tiles.hpp>
 #include <folio/attention/params.hpp>
 #include <folio/block.hpp>
 #include <vector>
@@ -16,15 +17,6 @@ namespace folio::ops::detail {
 
 /// Query rows of a kv head up to which a task is bound by memory.
 inline constexpr std::int32_t few_rows = 8;
-
-/// One sequence of a step in the layer at work.
-struct AttendSequence {
-  std::int32_t const* blocks;  ///< its row of the block table
-  std::int32_t num_tokens, num_query_tokens;
-  std::int32_t first_row;   ///< the row of q at which its query tokens begin
-  std::int32_t num_hidden;  ///< blocks after those of the sinks that the row of the table leaves out
-  [[nodiscard]] std::int32_t first_query() const { return num_tokens - num_query_tokens; }
-};
 
 /// Some kv heads of a few query tokens of one sequence.
 struct AttendWork {
@@ -70,7 +62,7 @@ struct AttendBatch {
     return causal ? std::clamp(attention::few_tokens - s.first_query(), 0, s.num_query_tokens) : 0;
   }
   /// Query tokens that are worked on at once.
-  [[nodiscard]] std::int32_t together() const { return std::clamp(128 / heads, 1, 32); }
+  [[nodiscard]] std::int32_t together() const { return std::clamp(128 / heads, 1, most_together); }
   /// Elements of keys and values that are read, those of several works several times: below a few ten thousand of them
   /// threads would take longer to wake than to work.
   [[nodiscard]] bool is_small() const {

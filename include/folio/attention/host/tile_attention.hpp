@@ -13,32 +13,16 @@
 #include <cstdint>
 #include <folio/attention/host/kernels.hpp>
 #include <folio/attention/host/packed_queries.hpp>
+#include <folio/attention/host/visible_tiles.hpp>
 #include <vector>
 
 namespace folio::ops::detail {
 
-/// The tokens of a tile that a query sees, [begin, sinks) and [window, end), counted from the tile's first.
-struct VisibleRanges {
-  std::int32_t begin = 0, sinks = 0, window = 0, end = 0;
-  [[nodiscard]] bool none() const { return begin >= sinks && window >= end; }
-  [[nodiscard]] bool all() const { return window == begin && begin == 0 && end == attention::tile_tokens; }
-  friend bool operator==(VisibleRanges, VisibleRanges) = default;
-};
-
-/// A tile, and which of its tokens are seen.
-struct TileTokens {
-  std::int32_t first = 0;
-  VisibleRanges all;                   ///< by any query
-  std::vector<VisibleRanges> visible;  ///< by each query
-  /// Of each query, the tokens of its stretches that it sees, as bits; empty where it sees all of them. For tree masks.
-  std::vector<std::uint64_t> bits;
-};
-
 /// What attention makes of scores before their softmax.
 struct ScoreShapes {
   float soft_cap = 0;
-  float const* slopes = nullptr;    ///< of each row, or null
-  std::int32_t first_position = 0;  ///< of the first query
+  float const* slopes = nullptr;            ///< of each row, or null
+  std::int32_t const* positions = nullptr;  ///< of each query
 };
 
 /// A tile's keys and values in one kv head, and floats for rows that have no kernels of their own.
@@ -290,7 +274,7 @@ class TileAttention {
   }
 
   void shape_scores(ScoreShapes const& shapes, std::int32_t first, std::int32_t row, float* scores) const {
-    std::int32_t const position = shapes.first_position + query_of(row);
+    std::int32_t const position = shapes.positions[query_of(row)];
     float const slope = shapes.slopes != nullptr ? shapes.slopes[row] : 0.0F;
     key_kernels_.shape_scores(keys_, {shapes.soft_cap, slope, first - position}, scores);
   }

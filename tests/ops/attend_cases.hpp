@@ -207,6 +207,28 @@ void fill(Twins<Policies...>& twins, std::int32_t chunk) {
   write_rows(twins, 1);
 }
 
+/// Sequences of which a window gave nothing back, and queries anywhere in them, around a gap, in a fork, and elsewhere:
+/// more of one sequence than a tile of prefill's has, and two that see nothing.
+template <class... Policies>
+void fill_scattered(Twins<Policies...>& twins) {
+  for (std::int32_t const length : {1, 0, 16, 17, 61, 25}) twins.add(length);
+  write_rows(twins, 0);
+  twins.fork(4);
+  twins.cut_blocks(4, 1, 2);  // up to 48 in blocks of 16
+  twins.ask_at(2, {0, 7, 15});
+  twins.ask_seeing(3, {0, 0, 3, 3, 17});
+  twins.ask_at(4, {1, 3, 50, 60});
+  twins.ask_at(6, {0, 2, 3, 5, 6, 20, 21, 22, 23, 24, 25, 30, 31, 32, 33, 34, 35, 36, 37, 38, 40, 41, 55, 59});
+}
+
+/// Masks and score modifications that go with limits.
+inline std::vector<AttendCase> limit_cases(std::int32_t heads) {
+  return {{.num_query_heads = heads},
+          {.num_query_heads = heads, .causal = false},
+          {.num_query_heads = heads, .sink_logits = true, .token_begin = 2, .token_end = 33},
+          {.num_query_heads = heads, .sink_logits = true, .logit_soft_cap = 2.5F, .alibi = true}};
+}
+
 /// Changes rows of both caches alike: `change(shape, i, first_query, num_tokens, store)` for each sequence in each
 /// layer, where store(head, token, key, value) fills the rows of a token with a number each.
 template <class... Policies, class Change>

@@ -42,7 +42,7 @@ struct DecodeHeads {
       auto const rows = static_cast<std::size_t>(view.num_query_tokens() * io.num_query_heads);
       simt::Buffer<float> const parts_out(rows * static_cast<std::size_t>(parts * shape.value_dim), "parts");
       simt::Buffer<float> const parts_lse(rows * static_cast<std::size_t>(parts), "parts' lse");
-      auto arguments = ops::detail::checked_arguments(shape, io, params);
+      auto arguments = ops::detail::checked_arguments(view.group(group()), io, params);
       arguments.parts_out = parts_out.data();
       arguments.parts_lse = parts_lse.data();
       std::int32_t const blocks_of_heads = (io.num_query_heads / shape.kv_heads + Heads - 1) / Heads;
@@ -124,6 +124,22 @@ TEST_CASE("attention on the device: masks, score modifications and rows apart, i
     is_attention<float, float>(twins, c, DecodeHeads<2>{1});
     is_attention<float, float>(twins, c, DecodeHeads<2>{3});
   }
+}
+
+TEST_CASE("attention on the device: queries anywhere in their sequences, or elsewhere, in one part and in several") {
+  Twins<Model<folio::test::hybrid_model>, HybridBlocks, F16> twins({.num_blocks = {40, 120, 150}});
+  fill_scattered(twins);
+  folio::BatchPadding const padding{.num_sequences = 9, .num_query_tokens = 70, .has_limits = true};
+  for (AttendCase const& c : folio::test::limit_cases(6)) {
+    is_attention<float, float>(twins, c, DecodeHeads<2>{1});
+    is_attention<float, float>(twins, c, DecodeHeads<2>{3}, padding);
+  }
+}
+
+TEST_CASE("attention on the device: limits that say what causality says") {
+  Twins<Model<folio::test::hybrid_model>, HybridBlocks, F16> twins({.num_blocks = {40, 120, 150}});
+  fill(twins, 3);
+  is_attention<float, float>(twins, {6, true}, DecodeHeads<2>{2}, {.num_query_tokens = 90, .has_limits = true});
 }
 
 TEST_CASE("attention on the device: the same of a rotated format, of few and many heads, in other formats") {
@@ -281,6 +297,14 @@ TEST_CASE("attention on the device says what is wrong, and launches nothing") {
       "folio: attention in 2 parts needs a workspace of 1632 bytes, not 1631; ask workspace_bytes of the plan");
   CHECK_THROWS_WITH(ops::plan_attention(view, 3), contains("3 query heads cannot share 2 kv heads"));
   CHECK_THROWS_WITH(ops::plan_attention(view, 4, {.logit_soft_cap = -1}), contains("a logit soft-cap is positive"));
+  auto const with_limits = cache.batch({{&sequence, 1}}, {.has_limits = true});
+  DeviceView<Cache::View> const limited(with_limits.view());
+  std::uint64_t const word = 1;
+  AttentionParams const tree{.tree_mask = &word};
+  AttentionIo<float> const io{data, 4, data};
+  CHECK_THROWS_WITH(ops::attend(limited, 0, io, tree), contains("it does not go with a batch that has limits"));
+  CHECK_THROWS_WITH(ops::plan_attention(limited, 4, tree), contains("it does not go with a batch that has limits"));
+  CHECK_THROWS_WITH(ops::attend(ops::plan_attention(limited, 4), 0, io, tree), contains("it does not go with a batch"));
   CHECK_THROWS_WITH(ops::attend(ops::plan_attention(view, 4), 0, AttentionIo<float>{data, 2, data}),
                     "folio: the attention was planned for 4 query heads, not for 2");
   CHECK(simt::num_launches() == 0);

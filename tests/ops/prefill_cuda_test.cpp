@@ -86,6 +86,20 @@ TEST_CASE("prefill on the device: masks, score modifications and rows apart") {
   for (AttendCase const& c : folio::test::modified_cases(6)) is_attention<float, float>(twins, c, Prefill());
 }
 
+TEST_CASE("prefill on the device: queries anywhere in their sequences, or elsewhere") {
+  Twins<Model<folio::test::hybrid_model>, HybridBlocks, F16> twins({.num_blocks = {40, 120, 150}});
+  fill_scattered(twins);
+  for (AttendCase const& c : folio::test::limit_cases(6)) is_attention<float, float>(twins, c, Prefill());
+  folio::BatchPadding const padding{.num_sequences = 9, .num_query_tokens = 200, .has_limits = true};
+  is_attention<float, float>(twins, {6, true}, Prefill(), padding);
+}
+
+TEST_CASE("prefill on the device: limits that say what causality says") {
+  Twins<Model<folio::test::hybrid_model>, HybridBlocks, F16> twins({.num_blocks = {40, 120, 150}});
+  fill(twins, 7);
+  is_attention<float, float>(twins, {6, true}, Prefill(), {.has_limits = true});
+}
+
 TEST_CASE("prefill on the device: the same of a rotated format, of many heads, in other formats") {
   Twins<Model<folio::test::llama_model>, Int4Rotated> twins({.num_blocks = {40}});
   fill(twins, 20);

@@ -6,6 +6,7 @@
 
 #include "simt/runner.hpp"
 //
+#include <algorithm>
 #include <cstring>
 #include <folio/folio.hpp>
 #include <vector>
@@ -36,6 +37,7 @@ class SimtBatch {
       blocks_.push_back(copy(batch.block_table(g), "block table"));
       slots_.push_back(copy(batch.slots(g), "slots"));
       lengths_.push_back(copy(batch.lengths(g), "lengths"));
+      limits_.push_back(copy(batch.limits(g), "limits"));
     }
   }
 
@@ -46,6 +48,7 @@ class SimtBatch {
       groups[g].blocks = blocks_[g].data();
       groups[g].slots = slots_[g].data();
       groups[g].lengths = lengths_[g].data();
+      if (groups[g].limits != nullptr) groups[g].limits = limits_[g].data();
     }
     return View(groups, ends_.data(), query_starts_.data(), num_sequences_, num_query_tokens_);
   }
@@ -57,7 +60,7 @@ class SimtBatch {
   }
 
   simt::Buffer<std::int32_t> ends_, query_starts_;
-  std::vector<simt::Buffer<std::int32_t>> blocks_, lengths_;
+  std::vector<simt::Buffer<std::int32_t>> blocks_, lengths_, limits_;
   std::vector<simt::Buffer<std::int64_t>> slots_;
   std::int32_t num_sequences_, num_query_tokens_;
   View host_;
@@ -110,6 +113,10 @@ class Twins {
     }
   }
 
+  /// From now on the queries of a sequence are its tokens at these positions, or such as see so many of its tokens.
+  void ask_at(std::size_t i, std::vector<std::int32_t> positions) { asked(i) = {std::move(positions), {}}; }
+  void ask_seeing(std::size_t i, std::vector<std::int32_t> limits) { asked(i) = {{}, std::move(limits)}; }
+
   [[nodiscard]] folio::Batch<View> host_batch(folio::BatchPadding const& padding = {}) {
     return host_.batch(items(host_sequences_), padding);
   }
@@ -131,15 +138,26 @@ class Twins {
   [[nodiscard]] std::vector<folio::Sequence> const& host_sequences() const { return host_sequences_; }
 
  private:
-  static std::vector<folio::BatchItem> items(std::vector<folio::Sequence> const& sequences) {
+  struct Asked {
+    std::vector<std::int32_t> positions, limits;
+  };
+  Asked& asked(std::size_t i) {
+    asked_.resize(std::max(asked_.size(), i + 1));
+    return asked_[i];
+  }
+  [[nodiscard]] std::vector<folio::BatchItem> items(std::vector<folio::Sequence> const& sequences) const {
     std::vector<folio::BatchItem> all;
-    for (folio::Sequence const& s : sequences) all.emplace_back(&s);
+    for (std::size_t i = 0; i < sequences.size(); ++i) {
+      all.emplace_back(&sequences[i]);
+      if (i < asked_.size()) all.back().positions = asked_[i].positions, all.back().limits = asked_[i].limits;
+    }
     return all;
   }
 
   Host host_;
   Device device_;
   std::vector<folio::Sequence> host_sequences_, device_sequences_;
+  std::vector<Asked> asked_;  // of some; the queries of others are those of their last extension
 };
 
 }  // namespace folio::test

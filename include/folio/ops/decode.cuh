@@ -42,7 +42,7 @@ void launch_decode(View const& view, std::int32_t index, AttentionIo<T, Out> con
                    DecodePartition const& decode, DeviceExecution const& execution) {
   if (decode.num_rows == 0) return;
   GroupShape const& shape = view.group(Group).shape;
-  AttendArguments<T, Out> arguments = checked_arguments(shape, io, params);
+  AttendArguments<T, Out> arguments = checked_arguments(view.group(Group), io, params);
   auto const num_parts = static_cast<std::int32_t>(decode.grid.z);
   if (num_parts > 1) {
     if (std::ssize(execution.workspace) < decode.workspace_bytes)

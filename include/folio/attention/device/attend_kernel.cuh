@@ -308,7 +308,7 @@ __global__ void __launch_bounds__(detail::attend_threads, detail::AttendShape<Vi
   std::int32_t const i = detail::sequence_of(view, query);
   auto const sequence = view.template sequence_in<Group>(i, index);
   detail::HeadRange const heads(arguments.io.num_query_heads, sequence.shape().kv_heads, Heads);
-  std::int32_t const position = sequence.first_query() + query - view.query_start(i);
+  std::int32_t const position = sequence.limit(query - view.query_start(i)) - 1;
   if (arguments.modifies_scores && threadIdx.x == 0) {
     shared.position = position;
     shared.tree = detail::TreeMask(arguments.params, query, sequence.first_query());

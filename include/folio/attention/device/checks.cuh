@@ -10,15 +10,18 @@
 #include <folio/attention/params.hpp>
 #include <folio/kernels/launch.cuh>
 #include <folio/model.hpp>
+#include <folio/view.hpp>
 
 namespace folio::ops::detail {
 
 /// The arguments of a layer's kernel. Throws Error for what does not fit.
 template <class T, class Out>
-[[nodiscard]] AttendArguments<T, Out> checked_arguments(GroupShape const& shape, AttentionIo<T, Out> io,
+[[nodiscard]] AttendArguments<T, Out> checked_arguments(GroupTable const& table, AttentionIo<T, Out> io,
                                                         AttentionParams params) {
+  GroupShape const& shape = table.shape;
   folio::detail::checked_query_heads(shape, io.num_query_heads);
   folio::detail::check_params(params);
+  folio::detail::check_tree_limits(params, table.limits != nullptr);
   folio::detail::check_operands(io, 1);
   check_aligned(io.q, "q");
   check_aligned(io.out, "out");

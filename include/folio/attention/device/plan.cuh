@@ -114,6 +114,7 @@ class DeviceAttentionPlan {
                       DeviceExecution const& execution)
       : view_(view), num_query_heads_(num_query_heads), params_(params), execution_(execution) {
     folio::detail::check_params(params);
+    folio::detail::check_tree_limits(params, static_cast<View const&>(view).group(0).limits != nullptr);
     [&]<int... Group>(std::integer_sequence<int, Group...>) {
       ((decode_[Group] = detail::partition_decode<View, Group>(view, num_query_heads, params, execution)), ...);
     }

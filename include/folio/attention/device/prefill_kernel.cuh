@@ -174,8 +174,8 @@ __device__ void multiply_values(Tile const& tile, int y, int x, typename Tile::S
 
 /// Soft-cap, ALiBi and the tree mask, for the scores of tokens from `first` on. By way of shared memory, so that it is
 /// a loop over scores and little code in the loop over tokens that all steps run.
-template <class Tile>
-__device__ void modify_scores(AttentionParams const& params, PrefillRows const& rows, std::int32_t first_query,
+template <class Tile, class Sequence>
+__device__ void modify_scores(AttentionParams const& params, PrefillRows const& rows, Sequence const& sequence,
                               std::int32_t first, int y, int x, Tile& tile,
                               Vec<Tile::tokens_each> (&scores)[std::size_t{Tile::rows_each}]) {
   auto const place = [&](int row, int j) -> float& { return tile.weights[row][(x + 8 * j) / 4][x % 4]; };
@@ -184,8 +184,8 @@ __device__ void modify_scores(AttentionParams const& params, PrefillRows const& 
   for (int row = y; row < rows.count * rows.heads_each; row += 16) {
     if (!rows.has(row)) continue;
     ScoreModification const modified(params, rows.head(row));
-    TreeMask const tree(params, rows.query(row), first_query);
-    std::int32_t const position = first_query + rows.first + row / rows.heads_each;
+    TreeMask const tree(params, rows.query(row), sequence.first_query());
+    std::int32_t const position = sequence.limit(rows.first + row / rows.heads_each) - 1;
     for (int j = 0; j < Tile::tokens_each; ++j) {
       std::int32_t const token = first + x + 8 * j;
       place(row, j) = tree.hides(token) ? -INFINITY : modified(place(row, j), token - position);
@@ -223,8 +223,7 @@ __device__ void add_tokens(Sequence const& sequence, Arguments const& arguments,
     __syncthreads();
     Vec<Tile::tokens_each> scores[std::size_t{Tile::rows_each}] = {};
     multiply_keys(tile, y, x, scores);
-    if (arguments.modifies_scores)
-      modify_scores(arguments.params, rows, sequence.first_query(), first, y, x, tile, scores);
+    if (arguments.modifies_scores) modify_scores(arguments.params, rows, sequence, first, y, x, tile, scores);
     for (int i = 0; i < Tile::rows_each; ++i)
       add_scores<Tile>(sequence.shape(), first, end, x, scores[i], states[i], tile.weights[y + 16 * i]);
     __syncthreads();
@@ -274,19 +273,19 @@ __global__ void __launch_bounds__(detail::prefill_threads, 3)
   });
 
   // 2. Everything that a row of the tile sees. What another row of it must not see has no weight there.
-  std::int32_t const position = sequence.first_query() + rows.first;
+  std::int32_t const position = sequence.limit(rows.first) - 1, last = sequence.limit(rows.first + rows.count - 1) - 1;
   int const y = static_cast<int>(threadIdx.x) / 8, x = static_cast<int>(threadIdx.x) % 8;
   typename Tile::States states;
   for (int i = 0; i < Tile::rows_each; ++i) {
     if (!rows.has(y + 16 * i)) continue;
-    states[i].position = position + (y + 16 * i) / rows.heads_each;
+    states[i].position = sequence.limit(rows.first + (y + 16 * i) / rows.heads_each) - 1;
     states[i].end = detail::visible_end(params, states[i].position, sequence.num_tokens());
     if (params.sink_logits == nullptr) continue;
     states[i].max = params.sink_logits[rows.head(y + 16 * i)] * detail::log2_of_e;
     states[i].sum = x == 0 ? 1.0F : 0.0F;
   }
   detail::VisibleTokens const visible(sequence.shape(), params, position,
-                                      detail::visible_end(params, position + rows.count - 1, sequence.num_tokens()));
+                                      detail::visible_end(params, last, sequence.num_tokens()));
   if (sequence.shape().sinks > 0) detail::add_tokens(sequence, arguments, rows, visible.sinks, tile, states);
   detail::add_tokens(sequence, arguments, rows, visible.window, tile, states);
   __syncthreads();  // where there were no tokens, the queries are written over, too
@@ -332,7 +331,7 @@ void launch_prefill(View const& view, std::int32_t index, AttentionIo<T, Out> co
   dim3 const grid(static_cast<unsigned>(view.num_query_tokens() / tokens + view.num_sequences()),
                   static_cast<unsigned>(shape.kv_heads * ((heads + heads_each - 1) / heads_each)));
   launch(prefill_kernel<View, Group, T, Out>, grid, prefill_threads, 0, stream, view, index,
-         checked_arguments(shape, io, params));
+         checked_arguments(view.group(Group), io, params));
 }
 
 }  // namespace detail

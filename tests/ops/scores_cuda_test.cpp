@@ -158,6 +158,22 @@ TEST_CASE("scores on the device: the queries of a whole prompt, anew") {
   score_everywhere<float>(twins, 4, {.decay = 0});
 }
 
+TEST_CASE("scores on the device: queries anywhere in their sequences, or elsewhere") {
+  folio::test::Twins<Model<hybrid>, BlockSizes<16, 8, 4>, Int8PerToken> twins({.num_blocks = {40, 60, 120}});
+  for (std::int32_t const length : {33, 150, 0, 61}) twins.add(length);
+  write(twins, 3);
+  twins.fork(3);
+  twins.cut_blocks(3, 1, 2);
+  twins.ask_at(0, {0, 2, 3, 4, 31, 32});
+  std::vector<std::int32_t> many;  // more than are staged at once
+  for (std::int32_t t = 1; t < 150; t += 3) many.push_back(t);
+  twins.ask_at(1, many);
+  twins.ask_at(3, {1, 3, 50, 60});
+  twins.ask_seeing(4, {0, 0, 5, 40, 61, 61});
+  score_everywhere<float>(twins, 8, {.decay = 0.5F});
+  score_everywhere<float>(twins, 4, {.per_head = false});
+}
+
 TEST_CASE("scores on the device: what does not fit is refused, and nobody is no work") {
   folio::test::Twins<Model<llama>> twins({.num_blocks = {4}});
   auto const batch = twins.device_batch();

@@ -75,10 +75,13 @@ std::vector<double> naive_scores(View const& view, std::int32_t layer, Queries c
   std::vector<float> key(static_cast<std::size_t>(shape.kv_heads * shape.key_dim));
   for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
     std::int32_t const n = view.query_start(i + 1) - view.query_start(i);
-    std::int32_t const length = view.group(view.place(layer).group).lengths[i];
+    folio::GroupTable const& table = view.group(view.place(layer).group);
+    std::int32_t const length = table.lengths[i];
     for (std::int32_t t = 0; t < length; ++t)
       for (std::int32_t query = 0; query < n; ++query) {
-        if (!shape.visible(length - n + query, t)) continue;
+        bool const has_limits = table.limits != nullptr;
+        std::int32_t const number = has_limits ? table.limits[view.query_start(i) + query] - 1 : length - n + query;
+        if (!shape.visible(number, t)) continue;
         folio::ops::gather(view, layer, {i, t, 1}, key.data(), nullptr);
         for (std::int32_t h = 0; h < heads; ++h) {
           auto const row = static_cast<std::size_t>((view.query_start(i) + query) * heads + h);
@@ -176,6 +179,28 @@ TEST_CASE("scores of a latent layer are for its one head") {
   folio::ops::accumulate_scores(batch.view(), 0, queries.q.data(), 6, queries.lse.data(), scores.data(),
                                 {.max_tokens = 17});
   CHECK(largest_difference(scores, naive_scores(batch.view(), 0, queries, 6, 17)) < 2e-5);
+}
+
+TEST_CASE("scores of queries anywhere in their sequences, or elsewhere") {
+  folio::KvCache<folio::Model<hybrid>, folio::BlockSizes<8, 4>, folio::F16> cache({.num_blocks = {60, 80}});
+  folio::test::poison(cache);
+  Sequence a = cache.create(), b = cache.create(), c = cache.create();
+  append_tokens(cache, {&a, &b, &c}, {70, 21, 64});
+  c.cut(8, 32, 0);
+  std::vector<std::int32_t> const at{0, 2, 3, 9, 31, 32, 33, 64, 69}, limits{0, 0, 4, 21, 21}, around{1, 7, 40, 63};
+  auto const batch = cache.batch({{&a, at}, BatchItem::seeing(&b, limits), {&c, around}});
+  for (std::int32_t layer = 0; layer < 2; ++layer) {
+    CAPTURE(layer);
+    Queries const queries = attend(batch.view(), layer, 6);
+    std::vector<float> scores(3 * 2 * 72);
+    folio::ops::accumulate_scores(batch.view(), layer, queries.q.data(), 6, queries.lse.data(), scores.data(),
+                                  {.max_tokens = 72});
+    CHECK(largest_difference(scores, naive_scores(batch.view(), layer, queries, 6, 72)) < 2e-5);
+    // A query of the middle gives nothing to what comes after it, and one that sees nothing gives nothing at all.
+    float sum = 0;
+    for (std::size_t t = 0; t < 72; ++t) sum += scores[static_cast<std::size_t>(2 * 72) + t];
+    CHECK(std::fabs(sum - 3 * 3) < 1e-3F);  // 3 of the 5 queries of `b`, in 3 heads of a kv head
+  }
 }
 
 TEST_CASE("even attention over four tokens gives the sums that one can count by hand") {

@@ -49,15 +49,14 @@ struct ScoreShape {
 struct Observers {
   std::int32_t begin, count;
 
-  __device__ Observers(GroupShape const& shape, std::int32_t first_query, std::int32_t num_queries, std::int32_t first,
-                       std::int32_t end)
-      : begin(first > first_query ? first - first_query : 0) {
-    std::int64_t last = num_queries;
-    if (shape.window > 0 && first >= shape.sinks) {  // the last query whose window reaches back to token end - 1
-      std::int64_t const out_of_window = std::int64_t{end} - 1 + shape.window - first_query;
-      last = out_of_window < last ? out_of_window : last;
-    }
-    count = last > begin ? static_cast<std::int32_t>(last - begin) : 0;
+  template <class Sequence>
+  __device__ Observers(Sequence const& sequence, std::int32_t first, std::int32_t end)
+      : begin(first_with_limit(sequence, std::int64_t{first} + 1)) {
+    GroupShape const shape = sequence.shape();
+    std::int32_t last = sequence.num_query_tokens();
+    if (shape.window > 0 && first >= shape.sinks)  // after the last query whose window reaches back to token end - 1
+      last = first_with_limit(sequence, std::int64_t{end} + shape.window);
+    count = last > begin ? last - begin : 0;
   }
 };
 
@@ -67,7 +66,8 @@ struct HeadQueries {
   T const* q;
   float const* lse;
   std::int32_t num_query_heads, heads;  ///< heads: those of the kv head
-  std::int32_t first_position;
+  std::int32_t first_position, first;   ///< the first query token's number without limits; which one it is in the step
+  std::int32_t const* limits;           ///< of the step, or null: not the sequence's, which would take registers
   float scale;
 };
 
@@ -85,7 +85,9 @@ __device__ void stage_queries(typename Shape::Queries& queries, HeadQueries<T> c
     for (int d = 0; d < Shape::per_lane; ++d) queries.elements[r][d / 4][lanes.rank()].v[d % 4] = part[d];
     if (lanes.rank() != 0) continue;
     float const lse = from.lse[row];
-    queries.positions[r] = lse > -INFINITY ? from.first_position + query : -1;  // who saw nothing gives no weight
+    std::int32_t position = from.first_position + query;
+    if (from.limits != nullptr) position = from.limits[from.first + query] - 1;
+    queries.positions[r] = lse > -INFINITY ? position : -1;  // who saw nothing gives no weight
     queries.lse[r] = lse;
   }
 }
@@ -169,7 +171,7 @@ __global__ void accumulate_scores_kernel(View view, std::int32_t index, T const*
     std::int32_t const length = sequence.num_tokens();
     std::int32_t const end = length - first < Shape::tile ? length : first + Shape::tile;
     if (first >= end) continue;
-    detail::Observers const seen(shape, sequence.first_query(), sequence.num_query_tokens(), first, end);
+    detail::Observers const seen(sequence, first, end);
     if (seen.count == 0 && options.decay == 1) continue;
 
     std::int32_t const token = first + static_cast<std::int32_t>(threadIdx.x) / Shape::lanes;
@@ -182,7 +184,9 @@ __global__ void accumulate_scores_kernel(View view, std::int32_t index, T const*
                                         lse + row,
                                         num_query_heads,
                                         heads,
-                                        sequence.first_query() + seen.begin,
+                                        sequence.num_tokens() - sequence.num_query_tokens() + seen.begin,
+                                        view.query_start(i) + seen.begin,
+                                        view.group(Group).limits,
                                         options.scale};
       detail::observe_head<Shape>(sequence, head, from, std::int64_t{seen.count} * heads, token, end, queries, sums);
     }

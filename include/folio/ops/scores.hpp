@@ -68,6 +68,20 @@ struct ScoreQueries {
   std::int32_t num_query_heads;
 };
 
+/// The first query of a sequence that sees at least `limit` tokens; their number where there is none.
+template <class Sequence>
+[[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t first_with_limit(Sequence const& sequence, std::int64_t limit) {
+  std::int32_t begin = 0, end = sequence.num_query_tokens();
+  while (begin < end) {
+    std::int32_t const middle = begin + (end - begin) / 2;
+    if (sequence.limit(middle) < limit)
+      begin = middle + 1;
+    else
+      end = middle;
+  }
+  return begin;
+}
+
 /// Adds to sums[t - first] the weights of tokens [first, end) in one kv head. `keys` has room for their rows.
 template <class Sequence>
 void add_weights(Sequence const& sequence, std::int32_t kv_head, ScoreQueries const& queries, std::int32_t first,
@@ -78,9 +92,8 @@ void add_weights(Sequence const& sequence, std::int32_t kv_head, ScoreQueries co
   std::int32_t const furthest = shape.window_begin(sequence.first_query());  // what lies before may be given back
   for (std::int32_t t = first; t < end; ++t)
     if (t >= furthest || t < shape.sinks) load_row(sequence.key(kv_head, t), shape.key_dim, key(t));
-  for (std::int32_t i = std::max(0, first - sequence.first_query()); i < sequence.num_query_tokens(); ++i) {
-    std::int32_t const position = sequence.first_query() + i, window = shape.window_begin(position);
-    std::int32_t const last = std::min(end, position + 1);
+  for (std::int32_t i = first_with_limit(sequence, first + 1); i < sequence.num_query_tokens(); ++i) {
+    std::int32_t const window = shape.window_begin(sequence.limit(i) - 1), last = std::min(end, sequence.limit(i));
     for (std::int32_t head = 0; head < heads; ++head) {
       std::int64_t const row = std::int64_t{i} * queries.num_query_heads + kv_head * heads + head;
       if (is_negative_infinity(queries.lse[row]) || is_nan(queries.lse[row]))
@@ -111,8 +124,8 @@ std::vector<float> rotated_queries(GroupShape const& shape, float const* q, std:
 
 /// Accumulated attention scores (H2O): adds to each token's score the attention weights that this step's query tokens
 /// give it in one layer: exp(scale * q.k - lse), summed over the query tokens that see the token and over the query
-/// heads of its kv head. For a causal attention without soft-cap, ALiBi, tree mask or token range, and query rows that
-/// touch.
+/// heads of its kv head. For a causal attention, of limits too, without soft-cap, ALiBi, tree mask or token range, and
+/// query rows that touch.
 ///
 /// `q`: [view.num_query_tokens()][num_query_heads][key_dim] and `lse`: [..][num_query_heads] as attend took and gave
 /// them. `scores`: [view.num_sequences()][kv_heads, or 1][max_tokens]; the caller sets a new sequence's row to 0, or

@@ -308,6 +308,11 @@ TEST_CASE("quickstart: a batch of sequences in different states") {
   // [/chunk]
   REQUIRE(last_eight.num_query_tokens() == 8);
   REQUIRE(last_eight.lengths()[0] == 100);
+  // [anywhere]
+  std::vector<std::int32_t> const positions{3, 40, 41};
+  auto const anywhere = cache.batch({{&prompt, positions}});  // queries: these three, each with all before it
+  // [/anywhere]
+  REQUIRE(anywhere.limits()[1] == 41);
 
   // [two_extensions]
   prompt.extend(3);

@@ -95,3 +95,25 @@ TEST_CASE("a window shows only its blocks, and says which tokens a query sees") 
   REQUIRE(seen[3] == 3);
   REQUIRE(seen[4] == 81);
 }
+
+TEST_CASE("each query token of a step sees as many tokens as its limit says") {
+  constexpr folio::ModelConfig plain{.layers = 1, .kv_heads = 1, .head_dim = 64};
+  folio::KvCache<folio::Model<plain>> cache(folio::CacheConfig{.num_blocks = {8}});
+  folio::Sequence const sequence = cache.create(100);
+  std::vector<std::int32_t> const at{30, 70};
+  auto const last = cache.batch({{&sequence, 2}}), anywhere = cache.batch({{&sequence, at}});
+  auto const count = [](auto const& batch) {
+    auto const tokens = batch.view().sequence(0, 0);
+    int seen[2] = {};
+    // [limit]
+    for (int j = 0; j < tokens.num_query_tokens(); ++j) {
+      int const query = tokens.limit(j) - 1;  // the query token's own number
+      for (int token = 0; token < tokens.limit(j); ++token)
+        if (tokens.shape().visible(query, token)) ++seen[j];
+    }
+    // [/limit]
+    return std::vector(seen, seen + 2);
+  };
+  REQUIRE(count(last) == std::vector{99, 100});
+  REQUIRE(count(anywhere) == std::vector{31, 71});
+}

@@ -13,6 +13,7 @@
 #include <folio/device_batch.cuh>
 #include <folio/ops/append.cuh>
 #include <folio/ops/compact.cuh>
+#include <folio/ops/decode.cuh>
 #include <folio/ops/gather.cuh>
 #include <folio/ops/swap.cuh>
 #include <map>
@@ -65,7 +66,7 @@ class DeviceDriver {
   /// `seed` says which step runs on which stream, which are read, and when the host waits.
   DeviceDriver(std::vector<std::int64_t> const& num_blocks, Allocator allocator, std::uint64_t seed)
       : cache_({.num_blocks = num_blocks}, std::move(allocator)),
-        batch_(cache_, {.num_sequences = 6, .num_query_tokens = 18, .num_tokens = 200}),
+        batch_(cache_, {.num_sequences = 6, .num_query_tokens = 18, .num_tokens = 200, .has_limits = seed % 2 == 0}),
         random_(seed) {}
   DeviceDriver(DeviceDriver const&) = delete;
   DeviceDriver& operator=(DeviceDriver const&) = delete;
@@ -103,10 +104,32 @@ class DeviceDriver {
     reads_.push_back({i, layer, first, {reference.begin() + first, reference.begin() + first + n}, keys, values});
   }
 
+  /// In one format, whose kernels are compiled soon enough, and in half of the programs.
+  void ask(std::vector<folio::BatchItem> const& items, AskedAttention const& asked) {
+    if constexpr (std::is_same_v<Quantizers, std::tuple<folio::F32>>) {
+      if (!batch_.size().has_limits) return;
+      std::vector<float> q = asked.q;
+      q.resize((q.size() + 3) / 4 * 4);  // what comes after it begins at a multiple of 16 bytes
+      std::size_t const num_out = asked.wanted.out.size(), num_lse = (asked.wanted.lse.size() + 3) / 4 * 4;
+      if (!arena_.has(q.size() + num_out + num_lse)) settle();
+      begin_step(items);
+      float *const out = arena_.take(num_out), *const lse = arena_.take(num_lse);
+      folio::ops::decode(batch_.view(), asked.layer, folio::AttentionIo<float>{arena_.take(q), asked_heads, out, lse},
+                         {.scale = AskedAttention::scale}, {.stream = stream_, .num_parts = 1});
+      asked_.push_back({asked.wanted, out, lse});
+    }
+  }
+
   void settle() {
     end_step();
     wait_for_device();
     for (Read const& read : reads_) compare(read);
+    for (Asked const& one : asked_) {
+      std::string const what = difference(one.wanted, {one.out, one.out + one.wanted.out.size()},
+                                          {one.lse, one.lse + one.wanted.lse.size()});
+      expect(what.empty(), "attention: " + what);
+    }
+    asked_.clear();
     for (std::span<float const> const padding : paddings_)
       for (float const x : padding) expect(x == 0, "the last row of a step that is not full is not padding");
     reads_.clear();
@@ -176,6 +199,10 @@ class DeviceDriver {
     std::int32_t layer, first;
     ReferenceSequence wanted;
     float const *keys, *values;
+  };
+  struct Asked {
+    NaiveAttention wanted;
+    float const *out, *lse;
   };
   struct Host {
     std::vector<std::pair<std::byte*, std::int64_t>> blocks;  // by group: block b is the sequence's b-th, from 1
@@ -279,6 +306,7 @@ class DeviceDriver {
   folio::CudaEvent event_;
   std::uint64_t random_;
   std::deque<Read> reads_;
+  std::deque<Asked> asked_;
   std::vector<std::span<float const>> paddings_;
   std::deque<Ranges> forbidden_;
   bool is_forbidden_ = false, swapped_in_ = false;

@@ -12,6 +12,7 @@
 #include <tuple>
 #include <vector>
 
+#include "support/naive_attention.hpp"
 #include "support/reference_cache.hpp"
 
 namespace folio::test {
@@ -39,6 +40,16 @@ using ProgramCache = typename ProgramCacheOf<Layout, Allocator, Quantizers>::typ
 /// What the new tokens of a step write in one layer: [token of the batch][head][dim].
 struct ProgramInput {
   std::vector<float> keys, values;
+};
+
+inline constexpr std::int32_t asked_heads = 2;
+
+/// Queries of a step in one layer, [query][asked_heads][key_dim], and what attention should come to.
+struct AskedAttention {
+  static constexpr float scale = 0.5F;
+  std::int32_t layer = 0;
+  std::vector<float> q = {};
+  NaiveAttention wanted = {};
 };
 
 /// What is held beside the sequences, as it was when it was taken.

@@ -86,6 +86,16 @@ class HostDriver {
     }
   }
 
+  void ask(std::vector<folio::BatchItem> const& items, AskedAttention const& asked) {
+    cache_.batch(items, asked_batch_);
+    std::vector<float> out(asked.wanted.out.size()), lse(asked.wanted.lse.size());
+    folio::ops::attend(asked_batch_.view(), asked.layer,
+                       folio::AttentionIo{asked.q.data(), asked_heads, out.data(), lse.data()},
+                       {.scale = AskedAttention::scale});
+    std::string const what = difference(asked.wanted, out, lse);
+    expect(what.empty(), "attention: " + what);
+  }
+
   void settle() {}
 
   /// Moves the tokens `kept` of those that group `group` stores of a sequence to its front.
@@ -122,6 +132,7 @@ class HostDriver {
   Cache cache_;
   KeptBatch<Cache> kept_batch_{cache_};
   unsigned num_looks_ = 0;
+  folio::Batch<typename Cache::View> asked_batch_ = cache_.batch(std::vector<folio::BatchItem>{});  // used again
   std::optional<folio::Batch<typename Cache::View>> batch_;
 };
 

@@ -24,6 +24,8 @@ namespace folio::test {
 ///   void read(i, layer, first, n, reference)   in that step, tokens [first, first + n) of item i are the reference's
 ///   void read_both(i, layer, reference)   in that step, all tokens of item i, demoted or not, where the cache demotes
 ///   void settle()                       every read so far has been compared, nothing is held any more
+///   void ask(items, asked)              where it can: attention of `items`, whose queries are anywhere, gives
+///                                       asked.wanted
 ///   std::deque<HeldBlocks> const& held()
 ///   and what it has to do with Operation::swap and Operation::resize, where programs have these
 template <class Driver>
@@ -40,6 +42,7 @@ class ProgramRun {
     for (Operation const& op : program) {
       step(op);
       check_contents();
+      if (++num_steps_ % 3 == 0) check_queries(op.amount);
       check_accounting();
       if (traced) trace_.push_back(folio::to_json(cache_.stats()));
     }
@@ -482,6 +485,94 @@ class ProgramRun {
     }
   }
 
+  /// The view of the first lists.
+  using OwnView = folio::BlockTableView<typename Cache::ModelType, typename Cache::Blocks, typename Cache::KeyQuantizer,
+                                        typename Cache::ValueQuantizer, typename Cache::Layout>;
+
+  /// Attention of queries anywhere in their sequences, or elsewhere, in one layer: what the formula says of what was
+  /// written.
+  void check_queries(std::uint32_t amount) {
+    auto const layer = static_cast<std::int32_t>(amount % program_model.layers);
+    std::vector<std::vector<std::int32_t>> numbers(sequences_.size());
+    std::vector<folio::BatchItem> items;
+    AskedAttention asked{.layer = layer};
+    for (std::size_t i = 0; i < sequences_.size(); ++i) {
+      std::int32_t const kind = static_cast<std::int32_t>(amount / 4 + i) % 4;
+      bool const elsewhere = kind == 1 && !references_[i].has_gap();
+      for (std::int32_t position = 0; position < references_[i].length() && numbers[i].size() < 3; ++position)
+        if (can_ask(i, position) && (static_cast<std::uint32_t>(position) * 5 + amount) % 7 < 2)
+          numbers[i].push_back(elsewhere ? position + 1 : position);
+      bool const has_demoted = sequences_[i].num_demoted_tokens() > 0;  // which every query sees
+      if (elsewhere && numbers[i].size() < 3 && !has_demoted) numbers[i].insert(numbers[i].begin(), 0);
+      std::int32_t const last = std::min(sequences_[i].num_new_tokens(), 3);
+      items.push_back(kind == 0   ? folio::BatchItem(&sequences_[i], last)
+                      : elsewhere ? folio::BatchItem::seeing(&sequences_[i], numbers[i])
+                                  : folio::BatchItem(&sequences_[i], numbers[i]));
+      std::vector<std::int32_t> positions;
+      for (std::int32_t const number : numbers[i]) positions.push_back(elsewhere ? number - 1 : number);
+      if (kind == 0) {
+        positions.clear();
+        for (std::int32_t t = references_[i].length() - last; t < references_[i].length(); ++t) positions.push_back(t);
+      }
+      want_attention(i, positions, asked);
+    }
+    if (!asked.q.empty()) driver_.ask(items, asked);
+  }
+  /// Whether every group stores the token at `position`, and holds what it sees.
+  [[nodiscard]] bool can_ask(std::size_t i, std::int32_t position) const {
+    for (int g = 0; g < Cache::num_groups; ++g) {
+      StoredTokens const& stored = references_[i].stored[g];
+      if (position >= stored.gap_begin && position < stored.gap_end) return false;
+      if (std::int32_t const demoted = references_[i].num_demoted(g);
+          demoted > 0 && position < references_[i].sinks + demoted)
+        return false;
+      folio::GroupShape const& shape = cache_.shape(g);
+      auto const blocks = sequences_[i].blocks(g);
+      for (std::int32_t t = 0; shape.window != 0 && t <= position; ++t)
+        if (shape.visible(position, t) && blocks[static_cast<std::size_t>(t / shape.block_size)] == folio::null_block)
+          return false;
+    }
+    return true;
+  }
+
+  /// Queries for sequence `i` at these positions, and what they should come to. -1: one that sees nothing.
+  void want_attention(std::size_t i, std::vector<std::int32_t> const& positions, AskedAttention& asked) const {
+    int const group = program_model.pattern.place(asked.layer).group;
+    folio::GroupShape const& shape = cache_.shape(group);
+    std::vector<std::int32_t> const& stored = references_[i].stored[group].positions;
+    std::vector<float> keys, values;  // as the model has them
+    for (TokenRows const& of_token : references_[i].in_both_lists(group)) {
+      LayerRows const& rows = (*of_token)[static_cast<std::size_t>(asked.layer)];
+      for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
+        float row[64];
+        std::copy_n(rows.keys.data() + head * shape.key_dim, shape.key_dim, row);
+        folio::change_basis(Cache::KeyQuantizer::basis, row, shape.key_dim, shape.key_dim);
+        keys.insert(keys.end(), row, row + shape.key_dim);
+        std::copy_n(shape.values_in_keys() ? rows.keys.data() : rows.values.data() + head * shape.value_dim,
+                    shape.values_in_keys() ? shape.key_dim : shape.value_dim, row);
+        folio::ops::change_value_basis<OwnView>(shape, row);
+        values.insert(values.end(), row, row + shape.value_dim);
+      }
+    }
+    if (Cache::has_demotion || attends_in_integers<OwnView>()) asked.wanted.unit = 5e-4;  // of rows whose products cancel
+    for (std::int32_t const position : positions) {
+      std::vector<std::int32_t> seen;
+      std::int32_t number = -1;
+      while (number + 1 < static_cast<std::int32_t>(stored.size()) &&
+             stored[static_cast<std::size_t>(number + 1)] <= position)
+        ++number;
+      for (std::int32_t t = 0; t <= number; ++t)
+        if (shape.visible(number, t)) seen.push_back(t);
+      for (std::int32_t h = 0; h < asked_heads; ++h) {
+        std::size_t const at = asked.q.size();
+        for (std::int32_t d = 0; d < shape.key_dim; ++d)
+          asked.q.push_back(static_cast<float>((position * 31 + h * 17 + d * 7) % 23 - 11) / 16);
+        attend_naively(asked.wanted, seen, number, asked.q.data() + at, keys, values, shape.kv_heads,
+                       h / (asked_heads / shape.kv_heads), shape, {.scale = double{AskedAttention::scale}}, nullptr);
+      }
+    }
+  }
+
   /// Reads each run of tokens whose blocks are held and, before a window, in the step's table.
   void check_layer(std::size_t i, std::int32_t layer) {
     int const group = program_model.pattern.place(layer).group;
@@ -565,7 +656,7 @@ class ProgramRun {
   std::vector<ProgramReference> references_;
   std::vector<Parked> parked_;
   std::map<std::int32_t, ProgramInput> inputs_;  // by layer, of the step being written
-  std::uint32_t next_token_ = 1;
+  std::uint32_t next_token_ = 1, num_steps_ = 0;
   std::int64_t num_demoted_ = 0;
   std::vector<std::string> trace_;
 };

@@ -554,7 +554,8 @@ class ProgramRun {
         values.insert(values.end(), row, row + shape.value_dim);
       }
     }
-    if (Cache::has_demotion || attends_in_integers<OwnView>()) asked.wanted.unit = 5e-4;  // of rows whose products cancel
+    if (Cache::has_demotion || attends_in_integers<OwnView>())
+      asked.wanted.unit = 5e-4;  // of rows whose products cancel
     for (std::int32_t const position : positions) {
       std::vector<std::int32_t> seen;
       std::int32_t number = -1;

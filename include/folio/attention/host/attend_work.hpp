@@ -59,7 +59,9 @@ struct AttendBatch {
   [[nodiscard]] std::int32_t see_few(AttendSequence const& s) const {
     if (!few_apart) return 0;
     if (std::min(s.num_tokens, token_end) <= attention::few_tokens) return s.num_query_tokens;
-    return causal ? std::clamp(attention::few_tokens - s.first_query(), 0, s.num_query_tokens) : 0;
+    std::int32_t count = 0;  // what queries see ascends
+    while (causal && count < s.num_query_tokens && s.position(count) < attention::few_tokens) ++count;
+    return count;
   }
   /// Query tokens that are worked on at once.
   [[nodiscard]] std::int32_t together() const { return std::clamp(128 / heads, 1, most_together); }

@@ -6,7 +6,8 @@
 // Baseline: the same mathematics over contiguous f32 arrays by one plain loop, in turn with the step, iteration by
 // iteration; `ratio_to_plain_loop` is the ratio of the medians, below 1 where attend is faster. `ns_per_call` is a
 // layer's share of a step: the plan, made once, and its attention. `fixed_ns_per_call` is the same of a step that sees
-// no token, and `allocations_per_step` what append, plan and attention of all layers take from the heap.
+// none of its tokens, but prepares its queries as for all of them, and `allocations_per_step` what append, plan and
+// attention of all layers take from the heap.
 
 #include <benchmark/benchmark.h>
 
@@ -105,7 +106,7 @@ void fixed_cost(benchmark::State& state, std::int32_t context) {
   static_cast<void>(step({}));
   std::int64_t const taken = num_allocations - before;
   for (auto _ : state) {
-    fixed.push_back(step({.token_end = 0}));
+    fixed.push_back(step({.token_begin = context}));
     plain.push_back(plain_step());
     seconds.push_back(step({}));
     state.SetIterationTime(seconds.back());

@@ -40,6 +40,12 @@ char const* problem(AttendBatch const& step, AttendShares const& shares) {
       ++sums.at(static_cast<std::size_t>(work.first_sums + piece.part * work.kv_heads + h));
     if (work.count > shares.most_queries || work.kv_heads > shares.most_kv_heads) return "a work is larger than said";
     if (work.count * step.heads > shares.most_rows) return "a work has more rows than said";
+    for (std::int32_t t = work.first; t < work.first + work.count; ++t) {
+      AttendSequence const& s = step.sequences[static_cast<std::size_t>(work.sequence)];
+      std::int32_t const end = std::min(step.causal ? s.first_query() + t + 1 : s.num_tokens, step.token_end);
+      if (work.sees_few != (step.few_apart && end <= folio::attention::few_tokens))
+        return "a query is among those that see few tokens, or is not";
+    }
   }
   for (std::size_t i = 0; i < pieces.size(); ++i)
     if (pieces[i] != std::max(1, shares.works[i].parts)) return "a part is missing, or there twice";
@@ -56,23 +62,28 @@ char const* problem(AttendBatch const& step, AttendShares const& shares) {
 TEST_CASE("each head of each query token is one work's, and each of its parts one piece's") {
   std::mt19937 random(1);
   AttendShares shares;
-  std::int64_t in_parts = 0, several_heads = 0;
+  std::int64_t in_parts = 0, several_heads = 0, see_few = 0;
   for (int round = 0; round < 2000; ++round) {
     std::vector<AttendSequence> sequences;
     for (std::int32_t n = below(random, 12), row = 0; n > 0; --n) {
       std::int32_t const queries = below(random, 3) == 0 ? below(random, 300) : below(random, 3);
-      sequences.push_back({nullptr, queries + below(random, 20'000), queries, row, 0});
+      sequences.push_back({nullptr, queries + below(random, below(random, 2) == 0 ? 6 : 20'000), queries, row, 0});
       row += queries;
     }
-    AttendBatch const step{sequences, 1 << below(random, 4), 1 + below(random, 9),
-                           256,       1 + below(random, 16), below(random, 4) == 0 ? below(random, 5000) : everything};
+    std::int32_t const token_end = below(random, 4) == 0 ? below(random, below(random, 2) == 0 ? 6 : 5000) : everything;
+    AttendBatch const step{sequences, 1 << below(random, 4), 1 + below(random, 9), 256, 1 + below(random, 16),
+                           token_end, below(random, 4) != 0, below(random, 4) != 0};
     partition_work(step, shares);
     char const* const wrong = problem(step, shares);
     INFO("round " << round << ": " << (wrong != nullptr ? wrong : ""));
     REQUIRE(wrong == nullptr);
     for (AttendWork const& work : shares.works) in_parts += work.parts, several_heads += work.kv_heads > 1;
+    for (AttendWork const& work : shares.works) see_few += work.sees_few;
+    REQUIRE(shares.all_see_few == std::all_of(shares.works.begin(), shares.works.end(),
+                                              [](AttendWork const& work) { return work.sees_few; }));
   }
   CHECK(in_parts > 0);
+  CHECK(see_few > 0);
   CHECK(several_heads > 0);
 }
 

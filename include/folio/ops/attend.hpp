@@ -187,13 +187,14 @@ void check_step(View const& view, AttentionParams const& params) {
 /// are in units of the largest in each 64 tokens: one below a 65,534th of it counts as 0, and all of those together may
 /// cost 0.001 of the largest value. The sums are exact and the same on every machine; scales and minima are applied to
 /// them, those of channels to the query before it becomes integers and to the sums of values. Floating-point rows are
-/// widened in registers, or, for more than 8 query rows, once for each tile. `has_fast_attend` tells which views that
-/// holds for. Others decode tile by tile. Cost: O(query tokens * query heads * tokens that they see * (key_dim +
-/// value_dim)), and for each call with a view a plan of its own. Thread-safe as far as its threads and workspace are
-/// one caller's. Memory: about 100 KiB for each thread, and for long contexts shared by threads the sums of each 1,024
-/// tokens. Throws Error, before anything is written, for a layer, a head count or a stride that does not fit, a null q
-/// or out, a soft-cap that is negative, infinite or no number, and under a tree mask more than 64 query tokens of a
-/// sequence, or limits.
+/// widened in registers, or, for more than 8 query rows, once for each tile. A query that sees none but the first 4
+/// stored tokens has rows of integers decoded, those of a tile apart: that is shorter, and loses no more than floats
+/// do. `has_fast_attend` tells which views all this holds for. Others decode tile by tile. Cost: O(query tokens * query
+/// heads * tokens that they see * (key_dim + value_dim)), and for each call with a view a plan of its own. Thread-safe
+/// as far as its threads and workspace are one caller's. Memory: about 100 KiB for each thread, and for long contexts
+/// shared by threads the sums of each 1,024 tokens. Throws Error, before anything is written, for a layer, a head count
+/// or a stride that does not fit, a null q or out, a soft-cap that is negative, infinite or no number, and under a tree
+/// mask more than 64 query tokens of a sequence, or limits.
 template <HostReadableView View, class T, class Out>
 void attend(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io, AttentionParams const& params = {},
             HostExecution const& execution = {}) {

@@ -297,6 +297,7 @@ TEST_CASE("the JSON is one object with every gauge and counter, and a list of gr
   add("appends", stats.counters.appends), add("truncates", stats.counters.truncates);
   add("forks", stats.counters.forks), add("copies", stats.counters.copies);
   add("out_of_blocks", stats.counters.out_of_blocks);
+  add("demotions", 0), add("demoted_tokens", 0), add("bytes_saved", 0);  // it demotes nothing
   for (char const* name : {"lookups", "hit_tokens", "missed_tokens", "hit_rate", "stored_units", "evicted_units",
                            "evicted_blocks", "mean_evicted_age", "merged_blocks"})
     add(name, 0);  // it keeps no prefixes
@@ -309,6 +310,7 @@ TEST_CASE("the JSON is one object with every gauge and counter, and a list of gr
     add(path + "peak_live", s.peak_live), add(path + "allocated", s.allocated), add(path + "freed", s.freed);
     add(path + "slots_held", s.slots_held), add(path + "slots_empty", s.slots_empty);
     add(path + "block_bytes", s.block_bytes), add(path + "stored", s.stored);
+    add(path + "group", g), add(path + "demoted", 0);
   }
   CHECK(numbers == expected);
 }

@@ -362,11 +362,12 @@ TEST_CASE("quickstart: threads, read-back and stats") {
 
 TEST_CASE("quickstart: other formats, layouts and models") {
   // [formats]
-  using Mixed = folio::KvCache<folio::Model<model>, folio::Keys<folio::Int8PerToken>, folio::Values<folio::Int4Rotated>,
-                               folio::LayoutNhd, folio::HugePageAllocator, folio::BlockSize<32>>;
+  using Packed =
+      folio::KvCache<folio::Model<model>, folio::Keys<folio::Int8PerToken>, folio::Values<folio::Int4Rotated>,
+                     folio::LayoutNhd, folio::HugePageAllocator, folio::BlockSize<32>>;
   // [/formats]
-  Mixed mixed(folio::CacheConfig{.num_blocks = {4}});
-  REQUIRE(mixed.bytes_per_token() < Cache(folio::CacheConfig{.num_blocks = {4}}).bytes_per_token());
+  Packed packed(folio::CacheConfig{.num_blocks = {4}});
+  REQUIRE(packed.bytes_per_token() < Cache(folio::CacheConfig{.num_blocks = {4}}).bytes_per_token());
 
   // [windows]
   constexpr folio::ModelConfig hybrid{.layers = 12,

@@ -16,6 +16,8 @@
 #include <folio/ops/decode.cuh>
 #include <folio/ops/gather.cuh>
 #include <folio/ops/swap.cuh>
+#include <folio/precision/demote.cuh>
+#include <folio/precision/mixed_ops.cuh>
 #include <map>
 #include <memory>
 
@@ -62,10 +64,11 @@ class DeviceDriver {
  public:
   using Cache = ProgramCache<Layout, Allocator, Quantizers>;
   using View = typename Cache::View;
+  using FirstView = decltype(first_lists(std::declval<View const&>()));
 
   /// `seed` says which step runs on which stream, which are read, and when the host waits.
   DeviceDriver(std::vector<std::int64_t> const& num_blocks, Allocator allocator, std::uint64_t seed)
-      : cache_({.num_blocks = num_blocks}, std::move(allocator)),
+      : cache_(program_config<Cache>(num_blocks), std::move(allocator)),
         batch_(cache_, {.num_sequences = 6, .num_query_tokens = 18, .num_tokens = 200, .has_limits = seed % 2 == 0}),
         random_(seed) {}
   DeviceDriver(DeviceDriver const&) = delete;
@@ -96,12 +99,19 @@ class DeviceDriver {
   }
 
   void read(std::size_t i, std::int32_t layer, std::int32_t first, std::int32_t n, ReferenceSequence const& reference) {
-    folio::GroupShape const& shape = cache_.shape(program_model.pattern.place(layer).group);
-    auto const rows = static_cast<std::size_t>(n * shape.kv_heads);
-    float* const keys = arena_.take(rows * static_cast<std::size_t>(shape.key_dim));
-    float* const values = arena_.take(rows * static_cast<std::size_t>(shape.value_dim));
-    folio::ops::gather(batch_.view(), layer, {static_cast<std::int32_t>(i), first, n}, keys, values, stream_);
-    reads_.push_back({i, layer, first, {reference.begin() + first, reference.begin() + first + n}, keys, values});
+    gather(folio::DeviceView(first_lists(static_cast<View const&>(batch_.view()))), layer,
+           {i, layer, first, {reference.begin() + first, reference.begin() + first + n}});
+  }
+
+  /// Tokens of both lists, which the reference has in the model's basis.
+  void read_both(std::size_t i, std::int32_t layer, ReferenceSequence const& reference) {
+    gather(batch_.view(), layer, {i, layer, 0, reference, true});
+  }
+
+  std::int64_t demote(folio::Sequence& sequence, std::int32_t num_accepted) {
+    end_step();
+    stream_ = streams_[draw(2)];
+    return folio::ops::demote(cache_, {{&sequence, num_accepted}}, batch_, stream_);
   }
 
   /// In one format, whose kernels are compiled soon enough, and in half of the programs.
@@ -152,7 +162,8 @@ class DeviceDriver {
     float* const memory = arena_.take(numbers.size());
     std::memcpy(memory, numbers.data(), numbers.size() * sizeof(float));
     auto const* const lists = reinterpret_cast<std::int32_t const*>(memory);
-    folio::ops::compact(batch_.view(), group, {.tokens = lists + 6, .counts = lists, .k = numbers[0]}, stream_);
+    folio::ops::compact(folio::DeviceView(first_lists(static_cast<View const&>(batch_.view()))), group,
+                        {.tokens = lists + 6, .counts = lists, .k = numbers[0]}, stream_);
   }
 
   void before_resize() {
@@ -198,7 +209,8 @@ class DeviceDriver {
     std::size_t i;
     std::int32_t layer, first;
     ReferenceSequence wanted;
-    float const *keys, *values;
+    bool in_model_basis = false;  // else as the first list stores it
+    float *keys = nullptr, *values = nullptr;
   };
   struct Asked {
     NaiveAttention wanted;
@@ -208,6 +220,18 @@ class DeviceDriver {
     std::vector<std::pair<std::byte*, std::int64_t>> blocks;  // by group: block b is the sequence's b-th, from 1
   };
   using Ranges = std::vector<std::pair<std::byte*, std::size_t>>;
+
+  template <class AnyView>
+  void gather(AnyView const& view, std::int32_t layer, Read read) {
+    folio::GroupShape const& shape = cache_.shape(program_model.pattern.place(layer).group);
+    auto const n = static_cast<std::int32_t>(read.wanted.size());
+    auto const rows = static_cast<std::size_t>(n * shape.kv_heads);
+    read.keys = arena_.take(rows * static_cast<std::size_t>(shape.key_dim));
+    read.values = arena_.take(rows * static_cast<std::size_t>(shape.value_dim));
+    folio::ops::gather(view, layer, {static_cast<std::int32_t>(read.i), read.first, n}, read.keys, read.values,
+                       stream_);
+    reads_.push_back(std::move(read));
+  }
 
   std::uint64_t draw(std::uint64_t n) {
     random_ = random_ * 6364136223846793005U + 1442695040888963407U;
@@ -241,18 +265,18 @@ class DeviceDriver {
   /// Kernels of this step may touch the blocks of its own sequences, and copies those that are held.
   void forbid_all_but(std::vector<folio::BatchItem> const& items) {
     Ranges& ranges = forbidden_.emplace_back();
-    for (int g = 0; g < Cache::num_groups; ++g) {
-      std::vector<bool> named(static_cast<std::size_t>(cache_.num_blocks(g)) + 1);
+    for (int l = 0; l < Cache::num_lists; ++l) {
+      std::vector<bool> named(static_cast<std::size_t>(cache_.num_blocks(l)) + 1);
       for (folio::BatchItem const& item : items)
-        for (folio::BlockId const block : item.sequence->blocks(g))
+        for (folio::BlockId const block : item.sequence->state().lists[l].blocks)
           named[static_cast<std::size_t>(to_int(block))] = true;
       for (HeldBlocks const& held : held_)
-        for (folio::BlockId const block : held.blocks[static_cast<std::size_t>(g)])
+        for (folio::BlockId const block : held.blocks[static_cast<std::size_t>(l)])
           named[static_cast<std::size_t>(to_int(block))] = true;
       for (std::size_t block = 1; block < named.size(); ++block)
         if (!named[block])
-          ranges.emplace_back(cache_.pool(g) + static_cast<std::int64_t>(block) * cache_.block_bytes(g),
-                              static_cast<std::size_t>(cache_.block_bytes(g)));
+          ranges.emplace_back(cache_.pool(l) + static_cast<std::int64_t>(block) * cache_.block_bytes(l),
+                              static_cast<std::size_t>(cache_.block_bytes(l)));
     }
     auto const forbid = [](void* list) {
       for (auto const& [memory, bytes] : *static_cast<Ranges*>(list)) simt::forbid(memory, bytes);
@@ -286,13 +310,13 @@ class DeviceDriver {
       LayerRows const& rows = (*read.wanted[t])[static_cast<std::size_t>(read.layer)];
       std::int32_t const token = read.first + static_cast<std::int32_t>(t);
       for (std::int32_t head = 0; head < shape.kv_heads; ++head, keys += shape.key_dim, values += shape.value_dim) {
-        float wanted[64];  // the reference is as it is stored; gather turns it to the model's basis
+        float wanted[64];  // gather turns what is stored to the model's basis
         std::copy_n(rows.keys.data() + head * shape.key_dim, shape.key_dim, wanted);
-        folio::change_basis(View::KeyQuantizer::basis, wanted, shape.key_dim, shape.key_dim);
+        if (!read.in_model_basis) folio::change_basis(Cache::KeyQuantizer::basis, wanted, shape.key_dim, shape.key_dim);
         expect_row(keys, wanted, shape.key_dim, read.i, read.layer, token);
         std::copy_n(shape.values_in_keys() ? rows.keys.data() : rows.values.data() + head * shape.value_dim,
                     shape.value_dim, wanted);
-        folio::ops::change_value_basis<View>(shape, wanted);
+        if (!read.in_model_basis) folio::ops::change_value_basis<FirstView>(shape, wanted);
         expect_row(values, wanted, shape.value_dim, read.i, read.layer, token);
       }
     }

@@ -37,6 +37,23 @@ struct ProgramCacheOf<Layout, Allocator, std::tuple<Q...>> {
 template <class Layout, class Allocator, class Quantizers>
 using ProgramCache = typename ProgramCacheOf<Layout, Allocator, Quantizers>::type;
 
+/// Of so many blocks in each list: those of the groups, and those of what is demoted.
+template <class Cache>
+folio::CacheConfig program_config(std::vector<std::int64_t> const& num_blocks) {
+  auto const end = num_blocks.begin() + Cache::num_groups;
+  return {.num_blocks = {num_blocks.begin(), end},
+          .demotion = {.sinks = 3, .recent_window = 6, .num_blocks = {end, num_blocks.end()}}};
+}
+
+/// What tokens are appended to.
+template <class View>
+auto first_lists(View const& view) {
+  if constexpr (requires { view.recent; })
+    return view.recent;
+  else
+    return view;
+}
+
 /// What the new tokens of a step write in one layer: [token of the batch][head][dim].
 struct ProgramInput {
   std::vector<float> keys, values;

@@ -20,7 +20,7 @@ class HostDriver {
  public:
   using Cache = ProgramCache<Layout, folio::HostAllocator, Quantizers>;
 
-  explicit HostDriver(std::vector<std::int64_t> const& num_blocks) : cache_(config_of(num_blocks)) {
+  explicit HostDriver(std::vector<std::int64_t> const& num_blocks) : cache_(program_config<Cache>(num_blocks)) {
     // Unwritten bytes are NaN in every float format: whoever reads them is found out.
     for (int l = 0; l < Cache::num_lists; ++l)
       std::memset(cache_.pool(l) + cache_.block_bytes(l), 0xFF,
@@ -52,7 +52,7 @@ class HostDriver {
 
   void read(std::size_t i, std::int32_t layer, std::int32_t first, std::int32_t n,
             ReferenceSequence const& reference) const {
-    auto const view = first_lists();
+    auto const view = first_lists(batch_->view());
     folio::ops::with_group(view, layer, [&](auto group, std::int32_t index) {
       auto const sequence = view.template sequence_in<group()>(static_cast<std::int32_t>(i), index);
       folio::GroupShape const shape = sequence.shape();
@@ -96,6 +96,11 @@ class HostDriver {
     expect(what.empty(), "attention: " + what);
   }
 
+  /// Of a cache that demotes.
+  std::int64_t demote(folio::Sequence& sequence, std::int32_t num_accepted) {
+    return cache_.demote(sequence, num_accepted);
+  }
+
   void settle() {}
 
   /// Moves the tokens `kept` of those that group `group` stores of a sequence to its front.
@@ -106,21 +111,6 @@ class HostDriver {
   }
 
  private:
-  /// The blocks of each list: those of the groups, and those of what is demoted.
-  static folio::CacheConfig config_of(std::vector<std::int64_t> const& num_blocks) {
-    auto const end = num_blocks.begin() + Cache::num_groups;
-    return {.num_blocks = {num_blocks.begin(), end},
-            .demotion = {.sinks = 3, .recent_window = 6, .num_blocks = {end, num_blocks.end()}}};
-  }
-
-  static auto first_lists(typename Cache::View const& view) {
-    if constexpr (Cache::has_demotion)
-      return view.recent;
-    else
-      return view;
-  }
-  [[nodiscard]] auto first_lists() const { return first_lists(batch_->view()); }
-
   template <class Row>
   static void check_row(Row const& row, float const* wanted, std::int32_t dim, std::size_t i, std::int32_t layer,
                         std::int32_t token) {

@@ -23,6 +23,7 @@ namespace folio::test {
 ///   bool look(items)                    a step without new tokens, to be read; or false: not this time
 ///   void read(i, layer, first, n, reference)   in that step, tokens [first, first + n) of item i are the reference's
 ///   void read_both(i, layer, reference)   in that step, all tokens of item i, demoted or not, where the cache demotes
+///   num demote(sequence, num_accepted)   demotes what is due, likewise
 ///   void settle()                       every read so far has been compared, nothing is held any more
 ///   void ask(items, asked)              where it can: attention of `items`, whose queries are anywhere, gives
 ///                                       asked.wanted
@@ -134,7 +135,7 @@ class ProgramRun {
       fits = fits && due / cache_.shape(l).block_size <= cache_.num_free_blocks(l);
     auto const before = block_lists(s);
     try {
-      expect(cache_.demote(s, accepted) == due, "another number of tokens was demoted");
+      expect(driver_.demote(s, accepted) == due, "another number of tokens was demoted");
       expect(fits, "a demotion found blocks that are not there");
     } catch (folio::OutOfBlocks const& full) {
       expect(!fits, "a demotion was refused although every list has enough blocks");

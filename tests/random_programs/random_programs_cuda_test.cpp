@@ -36,14 +36,15 @@ template <class Quantizers, class Layout, class Allocator>
 void run_programs(char const* name, std::size_t weight_of_device_operations) {
   folio::test::set_rapidcheck(std::max(folio::test::num_programs() / 20, 5));
   bool const ok = rc::check(name, [&] {
-    auto const blocks = *folio::test::pool_sizes();
-    auto const program =
-        *rc::gen::container<std::vector<Operation>>(folio::test::operation(weight_of_device_operations));
+    using Driver = DeviceDriver<Quantizers, Layout, Allocator>;
+    auto const blocks = *folio::test::pool_sizes(std::size_t{Driver::Cache::num_lists});
+    auto const program = *rc::gen::container<std::vector<Operation>>(
+        folio::test::operation(weight_of_device_operations, Driver::Cache::has_demotion));
     auto const seed = *rc::gen::inRange<std::uint64_t>(0, 1000);
     simt::streams(seed);
     auto const before = folio::test::leaks();
     try {
-      ProgramRun<DeviceDriver<Quantizers, Layout, Allocator>> device(blocks, make_allocator<Allocator>(), seed);
+      ProgramRun<Driver> device(blocks, make_allocator<Allocator>(), seed);
       device.run(program, true);
       if (weight_of_device_operations == 0) {
         ProgramRun<HostDriver<Quantizers, Layout>> host(blocks);
@@ -81,4 +82,8 @@ TEST_CASE("random programs on the device: int2") {
 }
 TEST_CASE("random programs on the device: k8v4") {
   run_programs<std::tuple<Keys<Int8PerToken>, Values<Int4Rotated>>, LayoutNhd, VirtualAllocator>("k8v4", 1);
+}
+TEST_CASE("random programs on the device: demoted to k8v4") {  // not moved to the host: one append would bring it back
+  run_programs<std::tuple<F16, Demote<Keys<Int8PerToken>, Values<Int4Rotated>, BlockSizes<8, 1, 4>>>, LayoutNhd,
+               DeviceAllocator>("demoted", 0);
 }

@@ -42,7 +42,7 @@ template <class Cache>
 folio::CacheConfig program_config(std::vector<std::int64_t> const& num_blocks) {
   auto const end = num_blocks.begin() + Cache::num_groups;
   return {.num_blocks = {num_blocks.begin(), end},
-          .demotion = {.sinks = 3, .recent_window = 6, .num_blocks = {end, num_blocks.end()}}};
+          .demotion = {.sinks = 3, .recent_window = 2, .num_blocks = {end, num_blocks.end()}}};
 }
 
 /// What tokens are appended to.

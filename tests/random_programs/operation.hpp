@@ -57,7 +57,7 @@ inline rc::Gen<Operation> operation(std::size_t other = 0, bool demotes = false)
                                                                {2, Operation::keep},
                                                                {other, Operation::swap},
                                                                {other, Operation::resize},
-                                                               {demotes ? 5 : 0, Operation::demote},
+                                                               {demotes ? 8 : 0, Operation::demote},
                                                                {demotes ? 1 : 0, Operation::set_recent_window}});
   return rc::gen::construct<Operation>(kind, inRange<std::uint32_t>(0, 6), inRange<std::uint32_t>(0, 1000));
 }

@@ -70,7 +70,9 @@ class ProgramRun {
     std::size_t const i = op.which % sequences_.size();
     switch (op.kind) {
       case Operation::append:  // half of them short, as decoding is: they meet every edge of a window
-        return append({i}, static_cast<std::int32_t>(op.amount % 2 == 0 ? op.amount / 2 % 4 : op.amount / 2 % 14));
+        return append({i},
+                      static_cast<std::int32_t>(op.amount % 2 == 0 ? op.amount / 2 % 4
+                                                                   : op.amount / 2 % (Cache::has_demotion ? 24 : 14)));
       case Operation::append_to_all:
         return append_to_all(1 + static_cast<std::int32_t>(op.amount % 3));
       case Operation::fork:
@@ -95,7 +97,7 @@ class ProgramRun {
         if constexpr (Cache::has_demotion) return demote(i, op.amount);
         return;
       case Operation::set_recent_window:
-        if constexpr (Cache::has_demotion) cache_.set_recent_window(static_cast<std::int32_t>(op.amount % 20));
+        if constexpr (Cache::has_demotion) cache_.set_recent_window(static_cast<std::int32_t>(op.amount % 9));
         return;
       default:
         return;
@@ -264,7 +266,11 @@ class ProgramRun {
 
   void truncate(std::size_t i, std::uint32_t amount) {
     folio::Sequence& s = sequences_[i];
-    auto const length = static_cast<std::int32_t>(amount % (static_cast<std::uint32_t>(s.num_tokens()) + 1));
+    auto length = static_cast<std::int32_t>(amount % (static_cast<std::uint32_t>(s.num_tokens()) + 1));
+    std::int32_t const demoted = s.num_demoted_tokens();
+    if (demoted > 0 && amount % 2 == 0)  // near the end of what is demoted, where a gap may be
+      length =
+          std::min(s.num_tokens(), references_[i].sinks + demoted - 2 + static_cast<std::int32_t>(amount / 2 % 16));
     auto const before = block_lists(s);
     bool const possible = can_truncate(i, length);
     try {
@@ -626,8 +632,8 @@ class ProgramRun {
       }
       folio::GroupStats const& s = stats.groups[static_cast<std::size_t>(l)];
       if (l >= Cache::num_groups)
-        saved += s.live *
-                 (block_size / cache_.shape(s.group).block_size * cache_.block_bytes(s.group) - cache_.block_bytes(l));
+        saved += s.live * block_size / cache_.shape(s.group).block_size * cache_.block_bytes(s.group) -
+                 s.live * cache_.block_bytes(l);
       expect(s.free + s.live == s.total, "free + live is not all");
       expect(s.live == static_cast<std::int64_t>(live.size()), "live blocks are not those that sequences hold");
       expect(s.shared == shared, "shared blocks are miscounted");

@@ -55,5 +55,5 @@ TEST_CASE("random programs: k8v4") {
   run_programs<std::tuple<Keys<Int8PerToken>, Values<Int4Rotated>>, NhdOrNz>("k8v4");
 }
 TEST_CASE("random programs: demoted to k8v4") {
-  run_programs<std::tuple<F16, Demote<Keys<Int8PerToken>, Values<Int4Rotated>, BlockSizes<8, 1, 4>>>>("demoted");
+  run_programs<std::tuple<F16, Demote<Keys<Int8PerToken>, Values<Int4Rotated>, BlockSizes<2, 1, 4>>>>("demoted");
 }

@@ -505,12 +505,12 @@ class ProgramRun {
     AskedAttention asked{.layer = layer};
     for (std::size_t i = 0; i < sequences_.size(); ++i) {
       std::int32_t const kind = static_cast<std::int32_t>(amount / 4 + i) % 4;
-      bool const elsewhere = kind == 1 && !references_[i].has_gap();
+      // Limits are numbers among what each group stores: the same in all where nothing was taken out or demoted.
+      bool const elsewhere = kind == 1 && !references_[i].has_gap() && sequences_[i].num_demoted_tokens() == 0;
       for (std::int32_t position = 0; position < references_[i].length() && numbers[i].size() < 3; ++position)
         if (can_ask(i, position) && (static_cast<std::uint32_t>(position) * 5 + amount) % 7 < 2)
           numbers[i].push_back(elsewhere ? position + 1 : position);
-      bool const has_demoted = sequences_[i].num_demoted_tokens() > 0;  // which every query sees
-      if (elsewhere && numbers[i].size() < 3 && !has_demoted) numbers[i].insert(numbers[i].begin(), 0);
+      if (elsewhere && numbers[i].size() < 3) numbers[i].insert(numbers[i].begin(), 0);
       std::int32_t const last = std::min(sequences_[i].num_new_tokens(), 3);
       items.push_back(kind == 0   ? folio::BatchItem(&sequences_[i], last)
                       : elsewhere ? folio::BatchItem::seeing(&sequences_[i], numbers[i])

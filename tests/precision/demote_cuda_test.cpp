@@ -243,3 +243,27 @@ TEST_CASE("whatever call of CUDA fails, no sequence is changed, and the next dem
   }
   CHECK(num_failures >= 3);  // the upload's kernel, its event, and the demotion's kernel
 }
+
+TEST_CASE("a group that demotes and has no layers is no launch") {
+  static constexpr ModelConfig model{
+      .layers = 2,
+      .kv_heads = 1,
+      .head_dim = 16,
+      .groups = {full_attention(), LayerGroup{.kind = AttentionKind::full, .head_dim = 8}},
+      .pattern = dynamic_pattern};
+  simt::streams(1);
+  folio::test::MixedTwins<float, Model<model>, F32, BlockSize<4>, Demote<Int8PerToken>> twins(
+      {.num_blocks = {10, 10},
+       .layer_groups = {0, 0},
+       .demotion = {.sinks = 0, .recent_window = 0, .num_blocks = {10, 10}}});
+  CudaStream const stream;
+  DeviceBatch batch(twins.device(), {.num_sequences = 1, .num_query_tokens = 12, .num_tokens = 16});
+  twins.create(11);
+  twins.step(batch, {0}, {11}, stream);
+  std::int64_t const launches = simt::num_launches();
+  CHECK(twins.demote(batch, {0}, stream) == 8);
+  CHECK(simt::num_launches() == launches + 2);
+  twins.extend(0, 1);
+  twins.step(batch, {0}, {1}, stream);
+  twins.settle();
+}

@@ -71,6 +71,7 @@ void launch_demote(View const& view, std::span<DueTokens::Range const> ranges, c
   auto const launch_group = [&]<int Group>(std::integral_constant<int, Group>) {
     if constexpr (View::template group_demotes<Group>) {
       GroupShape const& shape = view.recent.group(Group).shape;
+      if (shape.layers == 0) return;
       dim3 const grid(grid_for(std::int64_t{longest} * shape.kv_heads * 32), count,
                       static_cast<unsigned>(shape.layers));
       launch(demote_kernel<View, Group>, grid, 256, 0, stream, view, due);

@@ -80,7 +80,7 @@ void attend_in_parts(View const& view, std::int32_t index, AttentionIo<T, float>
                      AttentionParams const& params, DecodePartition const& decode, cudaStream_t stream) {
   if constexpr (prefill_fits<View, Group>)
     if (is_prefill(view)) return launch_prefill<View, Group>(view, index, io, params, stream);
-  AttendArguments<T, float> arguments = checked_arguments(view.group(Group).shape, io, params);
+  AttendArguments<T, float> arguments = checked_arguments(view.group(Group), io, params);
   arguments.parts_out = io.out;
   arguments.parts_lse = io.lse;
   launch_decode_kernel<View, Group>(view, index, decode, arguments, stream);
@@ -92,10 +92,11 @@ void attend_both(View const& view, std::int32_t index, AttentionIo<T, Out> const
                  MixedPartition const& both, DeviceExecution const& execution) {
   using Recent = decltype(view.recent);
   using Demoted = decltype(view.demoted);
-  GroupShape const& shape = view.recent.group(Group).shape;
   std::int64_t const rows = both.recent.num_rows;
   if (rows == 0) return;
-  AttendArguments<T, Out> merged = checked_arguments(shape, io, params);
+  GroupTable const& table = view.recent.group(Group);
+  std::int32_t const dim = table.shape.value_dim;
+  AttendArguments<T, Out> merged = checked_arguments(table, io, params);
   std::int32_t const parts = both.recent_parts + both.demoted_parts;
   if (std::ssize(execution.workspace) < both.workspace_bytes)
     throw Error("folio: attention over two formats, in " + std::to_string(parts) + " parts, needs a workspace of " +
@@ -103,18 +104,18 @@ void attend_both(View const& view, std::int32_t index, AttentionIo<T, Out> const
                 "; ask workspace_bytes of the plan");
   check_aligned(execution.workspace.data(), "the workspace of attention");
   merged.parts_out = aligned_cast<float>(execution.workspace.data());
-  merged.parts_lse = merged.parts_out + rows * parts * shape.value_dim;
+  merged.parts_lse = merged.parts_out + rows * parts * dim;
   std::int32_t const heads = io.num_query_heads;
   attend_in_parts<Recent, Group>(view.recent, index,
                                  AttentionIo<T, float>{io.q, heads, merged.parts_out, merged.parts_lse, io.q_stride},
                                  params, both.recent, execution.stream);
   std::int64_t const before = rows * both.recent_parts;
-  attend_in_parts<Demoted, Group>(view.demoted, index,
-                                  AttentionIo<T, float>{io.q, heads, merged.parts_out + before * shape.value_dim,
-                                                        merged.parts_lse + before, io.q_stride},
-                                  of_demoted(params), both.demoted, execution.stream);
+  attend_in_parts<Demoted, Group>(
+      view.demoted, index,
+      AttentionIo<T, float>{io.q, heads, merged.parts_out + before * dim, merged.parts_lse + before, io.q_stride},
+      of_demoted(params), both.demoted, execution.stream);
   launch(merge_parts_kernel<Recent, T, Out>, merge_grid(parts, rows), merge_threads, 0, execution.stream, view.recent,
-         merged, parts, shape.value_dim);
+         merged, parts, dim);
 }
 
 /// Attention in a layer of a group that demotes, or of one that does not.
@@ -143,6 +144,7 @@ class DeviceAttentionPlan<MixedPrecisionView<Recent, Demoted>> {
       : view_(view), num_query_heads_(num_query_heads), params_(params), execution_(execution) {
     detail::check_mixed(params);
     folio::detail::check_params(params);
+    folio::detail::check_tree_limits(params, static_cast<View const&>(view).recent.group(0).limits != nullptr);
     [&]<int... Group>(std::integer_sequence<int, Group...>) {
       ((both_[Group] = detail::partition_both<View, Group>(view, num_query_heads, params, execution)), ...);
     }

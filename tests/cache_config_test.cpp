@@ -170,6 +170,12 @@ class Twins {
       }
     }
     Stats const a = a_.stats(), b = b_.stats();
+    REQUIRE(a.total == b.total);
+    REQUIRE(a.free == b.free);
+    REQUIRE(a.live == b.live);
+    REQUIRE(a.cached == b.cached);
+    REQUIRE(a.reserved == b.reserved);
+    REQUIRE(a.allocated == b.allocated);
     REQUIRE(a.bytes_live == b.bytes_live);
     REQUIRE(a.slots_held == b.slots_held);
     REQUIRE(a.slots_empty == b.slots_empty);
@@ -262,9 +268,22 @@ TEST_CASE("a group without layers has no memory, and no window is asked for") {
   config.tokens_per_sequence = 100;
   CHECK(OpenCache(config).num_blocks(0) == plain.num_blocks());
   config.memory_bytes = 2 * cache.block_bytes(0);
-  CHECK_THROWS_WITH(OpenCache(config), contains("too small"));
-  config.memory_bytes += 1;
   CHECK(OpenCache(config).memory_bytes() == config.memory_bytes);
+  config.memory_bytes -= 1;
+  CHECK_THROWS_WITH(OpenCache(config), contains("too small"));
+}
+
+TEST_CASE("tokens are taken out of a group without layers as of any, and nothing is freed by that") {
+  OpenCache cache(config_of({1, 1}, {9, 20}));
+  Sequence sequence = cache.create(40);
+  Sequence const fork = sequence.fork();
+  sequence.cut(4, 8, 0);
+  CHECK(sequence.num_stored_tokens(0) == 32);
+  CHECK(sequence.num_stored_tokens(1) == 40);
+  sequence.extend(3);
+  GroupStats const stats = cache.stats().groups[0];
+  CHECK(stats.live + stats.free + stats.cached + stats.shared + stats.allocated == 0);
+  CHECK(cache.num_live_blocks(1) > 0);
 }
 
 TEST_CASE("a model with a pattern of its own may have too few layers for one of its groups") {

@@ -46,16 +46,15 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) {
   return a > most - b ? most : a + b;
 }
 
-/// Bytes of each group's pool of `num_blocks` blocks and the null block; one byte, so that it has an address, where a
-/// block has none, because the group has no layers. Throws Error for a number that no pool has,
-/// and for more bytes than 63 bits count, in all groups together.
+/// Bytes of each group's pool of `num_blocks` blocks and the null block; none where it has no layers. Throws Error for
+/// a number that no pool has, and for more bytes than 63 bits count, in all groups together.
 [[nodiscard]] inline std::vector<std::int64_t> pool_bytes_of(std::span<std::int64_t const> num_blocks,
                                                              std::span<std::int64_t const> block_bytes) {
   std::vector<std::int64_t> bytes;
   std::int64_t all = 0;
   for (std::size_t g = 0; g < num_blocks.size(); ++g) {
     if (block_bytes[g] > 0) BlockPool::check_size(num_blocks[g]);
-    bytes.push_back(std::max<std::int64_t>(1, bytes_of(num_blocks[g] + 1, block_bytes[g])));
+    bytes.push_back(bytes_of(num_blocks[g] + 1, block_bytes[g]));
     all = add_bytes(all, bytes.back());
   }
   if (all == std::numeric_limits<std::int64_t>::max())
@@ -101,7 +100,6 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) {
   std::vector<double> need(shapes.size());
   auto const has_layers = [&](std::size_t g) { return shapes[g].layers != 0; };
   for (std::size_t g = 0; g < shapes.size(); ++g) {
-    if (!has_layers(g)) minimum = add_bytes(minimum, 1);
     if (!has_layers(g)) continue;
     if (block_bytes[g] < 1) throw Error("folio: a block has at least 1 byte, not " + std::to_string(block_bytes[g]));
     minimum = add_bytes(minimum, bytes_of(2, block_bytes[g]));
@@ -118,7 +116,6 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) {
   std::vector<std::int64_t> num_blocks(shapes.size());
   std::int64_t left = memory_bytes;
   for (std::size_t g = 0; g < shapes.size(); ++g) {
-    left -= has_layers(g) ? 0 : 1;
     if (!has_layers(g)) continue;
     num_blocks[g] = std::min(max_blocks, 1 + static_cast<std::int64_t>(spare / bytes_per_sequence * need[g]));
     left -= (num_blocks[g] + 1) * block_bytes[g];

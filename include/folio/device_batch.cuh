@@ -285,7 +285,7 @@ class DeviceBatch {
     for (std::size_t g = 0; g < cache_->pools.size(); ++g) {
       std::byte* const pool = cache_->pools[g];
       std::int64_t const block_bytes = cache_->block_bytes[g];
-      if (block_bytes == 0) continue;  // without layers
+      if (pool == nullptr) continue;  // without layers
       if (pending.clear_null_blocks)
         check_cuda(cudaMemsetAsync(pool, 0, static_cast<std::size_t>(block_bytes), stream), "clearing the null block");
       ops::copy_blocks(pool, pool, block_bytes, pending.copies[g], stream);

@@ -13,14 +13,14 @@ namespace folio {
 /// Pool memory: the pools' bytes, from an allocator that it owns; given back when it goes. Neither copied nor moved.
 template <class Allocator>
 struct BlockMemory {
-  /// Allocates bytes[g] bytes for each group g, aligned to `alignment`. Throws what the allocator throws, and keeps
-  /// nothing then.
+  /// Allocates bytes[g] bytes for each group g, aligned to `alignment`; of 0 bytes nothing. Throws what the allocator
+  /// throws, and keeps nothing then.
   BlockMemory(Allocator a, std::vector<std::int64_t> const& bytes, std::int64_t alignment) : allocator(std::move(a)) {
     begins.reserve(bytes.size());  // so that nothing can fail between an allocation and its entry
     pool_bytes.reserve(bytes.size());
     try {
       for (std::int64_t const n : bytes) {
-        begins.push_back(allocator.allocate(n, alignment));
+        begins.push_back(n > 0 ? allocator.allocate(n, alignment) : nullptr);
         pool_bytes.push_back(n);
       }
     } catch (...) {
@@ -33,7 +33,8 @@ struct BlockMemory {
   ~BlockMemory() { free_all(); }
 
   void free_all() noexcept {
-    for (std::size_t g = 0; g < begins.size(); ++g) allocator.deallocate(begins[g], pool_bytes[g]);
+    for (std::size_t g = 0; g < begins.size(); ++g)
+      if (begins[g] != nullptr) allocator.deallocate(begins[g], pool_bytes[g]);
   }
 
   Allocator allocator;

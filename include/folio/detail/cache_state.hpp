@@ -60,6 +60,7 @@ struct CacheState : private BlockCopier {
   /// Does what is pending by the host itself.
   void flush_pending() noexcept {
     for (std::size_t g = 0; g < pools.size(); ++g) {
+      if (pools[g] == nullptr) continue;  // without layers
       if (pending.clear_null_blocks) std::memset(pools[g], 0, static_cast<std::size_t>(block_bytes[g]));
       for (BlockCopy const& copy : pending.copies[g]) copy_block(g, copy);
       pending.copies[g].clear();

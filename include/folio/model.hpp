@@ -35,6 +35,8 @@ struct LayerGroup {
   std::int32_t value_head_dim = 0;  ///< 0: the model's
   std::int32_t latent_rank = 0;     ///< MLA: elements that keys and values share
   std::int32_t rope_dims = 0;       ///< MLA: rotary elements after them
+
+  friend constexpr bool operator==(LayerGroup const&, LayerGroup const&) = default;
 };
 
 [[nodiscard]] constexpr LayerGroup full_attention() { return {AttentionKind::full}; }

@@ -4,10 +4,12 @@
 // How many blocks the cache gets.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <folio/folio.hpp>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bad_input.hpp"
@@ -15,37 +17,83 @@
 
 namespace serve {
 
-/// What the user allows, but not more blocks than all generations could ever fill.
+/// What the user allows, but in no group of layers more blocks than all generations could ever fill. A group without
+/// layers gets none.
 struct BlockBudget {
-  folio::GroupShape shape;
-  std::int64_t block_bytes = 0;
-  std::int32_t batch_tokens = 0;
-
-  /// The most blocks that a sequence holds on its way to `num_tokens`: a cache that keeps prefixes keeps a block more
-  /// than its window needs.
-  [[nodiscard]] std::int64_t blocks_of(std::int32_t num_tokens) const {
-    return folio::most_blocks_held(shape, num_tokens, batch_tokens + shape.block_size);
-  }
+  std::vector<folio::GroupShape> shapes;              // by group, as those below
+  std::vector<std::int64_t> block_bytes, num_blocks;  // without the null block
 
   /// Throws BadInput when the longest request alone does not fit.
-  [[nodiscard]] std::int64_t num_blocks(std::vector<Tokens> const& prompts, EngineOptions const& options) const {
-    std::int64_t longest = 0, all = 0;
-    for (Tokens const& prompt : prompts) {
-      // The last token is drawn, but never looked back at, so it takes no slot.
-      std::int64_t const one = blocks_of(static_cast<std::int32_t>(prompt.size()) + options.max_tokens - 1);
-      longest = std::max(longest, one);
-      all += one * options.samples;
-    }
+  BlockBudget(std::vector<folio::GroupShape> of_groups, std::vector<std::int64_t> bytes,
+              std::vector<Tokens> const& prompts, EngineOptions const& options)
+      : shapes(std::move(of_groups)), block_bytes(std::move(bytes)), num_blocks(shapes.size()) {
+    std::vector<std::int64_t> longest(shapes.size()), all(shapes.size());
+    for (Tokens const& prompt : prompts)
+      for (std::size_t g = 0; g < shapes.size(); ++g) {
+        // The last token is drawn, but never looked back at, so it takes no slot. A cache that keeps prefixes keeps a
+        // block more than a window needs.
+        std::int64_t const one =
+            folio::most_blocks_held(shapes[g], static_cast<std::int32_t>(prompt.size()) + options.max_tokens - 1,
+                                    std::int64_t{options.batch_tokens} + shapes[g].block_size);
+        longest[g] = std::max(longest[g], one);
+        all[g] += one * options.samples;
+      }
     constexpr std::int64_t default_bytes = std::int64_t{1} << 30;
-    constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max() - 1;
-    std::int64_t const bytes = options.memory_bytes == 0 ? default_bytes : options.memory_bytes;
-    std::int64_t const affordable = bytes / block_bytes - 1;  // one is the null block
-    if (affordable < longest)
-      throw BadInput(
-          (options.memory_bytes == 0 ? "The default of 1G for --memory" : "--memory " + std::to_string(bytes)) +
-          " is too small: the longest request alone needs " + std::to_string((longest + 1) * block_bytes) + " bytes (" +
-          std::to_string(longest) + " blocks of " + std::to_string(block_bytes) + " bytes and the null block).");
-    return std::min({affordable, all, most});
+    std::int64_t needed = 0;
+    for (std::size_t g = 0; g < shapes.size(); ++g)
+      needed = folio::add_bytes(needed, folio::bytes_of(longest[g] + 1, block_bytes[g]));
+    std::int64_t left = (options.memory_bytes == 0 ? default_bytes : options.memory_bytes) - needed;
+    if (left < 0) refuse(longest, needed, options.memory_bytes);
+    // Each group gets what the longest request needs, and of the rest as large a part of what it still lacks.
+    double lacking = 0;
+    for (std::size_t g = 0; g < shapes.size(); ++g)
+      lacking += static_cast<double>(all[g] - longest[g]) * static_cast<double>(block_bytes[g]);
+    double const part = lacking > 0 ? std::min(1.0, static_cast<double>(left) / lacking) : 0.0;
+    for (std::size_t g = 0; g < shapes.size(); ++g) {
+      auto const more = static_cast<std::int64_t>(part * static_cast<double>(all[g] - longest[g]));
+      num_blocks[g] = longest[g] + more;
+      left -= more * block_bytes[g];
+    }
+    for (std::size_t g = 0; g < shapes.size(); ++g) {  // what rounding left over, or took too much
+      if (shapes[g].layers == 0) continue;
+      constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max() - 1;
+      std::int64_t const more = std::clamp((left - (left < 0 ? block_bytes[g] - 1 : 0)) / block_bytes[g],
+                                           longest[g] - num_blocks[g], std::min(all[g], most) - num_blocks[g]);
+      num_blocks[g] += more;
+      left -= more * block_bytes[g];
+    }
+  }
+
+  /// Tokens of a block, the same in every group.
+  [[nodiscard]] std::int32_t block_size() const { return shapes.front().block_size; }
+  /// Of a block in every group.
+  [[nodiscard]] std::int64_t bytes_of_blocks() const {
+    std::int64_t sum = 0;
+    for (std::int64_t const bytes : block_bytes) sum += bytes;
+    return sum;
+  }
+  [[nodiscard]] std::int64_t bytes() const {
+    std::int64_t sum = 0;
+    for (std::size_t g = 0; g < shapes.size(); ++g) sum += num_blocks[g] * block_bytes[g];
+    return sum;
+  }
+  /// More tokens than a sequence can ever get slots for.
+  [[nodiscard]] std::int64_t most_slots() const {
+    return *std::max_element(num_blocks.begin(), num_blocks.end()) * block_size();
+  }
+
+ private:
+  [[noreturn]] void refuse(std::vector<std::int64_t> const& longest, std::int64_t needed,
+                           std::int64_t memory_bytes) const {
+    std::string blocks;
+    for (std::size_t g = 0; g < shapes.size(); ++g) {
+      if (shapes[g].layers == 0) continue;
+      blocks += (blocks.empty() ? "" : ", ") + std::to_string(longest[g]) + " blocks of " +
+                std::to_string(block_bytes[g]) + " bytes and the null block";
+    }
+    throw BadInput((memory_bytes == 0 ? "The default of 1G for --memory" : "--memory " + std::to_string(memory_bytes)) +
+                   " is too small: the longest request alone needs " + std::to_string(needed) + " bytes (" + blocks +
+                   ").");
   }
 };
 

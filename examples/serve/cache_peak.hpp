@@ -11,9 +11,9 @@
 
 namespace serve {
 
-/// Slots of live blocks that are neither filled nor in the last block of a sequence, as a share of all slots held.
-/// Paging leaves none: this is measured to see that it does. `sequences` are all that hold blocks; a block that they
-/// share counts once. One layer group.
+/// Slots of live blocks that are neither filled nor in the last block of a sequence, as a share of all slots held, in
+/// all groups of layers. Paging leaves none: this is measured to see that it does. `sequences` are all that hold
+/// blocks; a block that they share counts once.
 [[nodiscard]] inline double waste_beyond_last_blocks(folio::Stats const& stats,
                                                      std::span<folio::Sequence const* const> sequences,
                                                      std::int32_t block_size) {
@@ -21,19 +21,21 @@ namespace serve {
     std::int32_t tokens = 0;
     bool last = false;
   };
-  std::map<folio::BlockId, Fill> blocks;
-  for (folio::Sequence const* sequence : sequences) {
-    auto const ids = sequence->blocks();
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      if (ids[i] == folio::null_block) continue;  // given back when it left a window
-      Fill& fill = blocks[ids[i]];
-      fill.tokens = std::max(fill.tokens,
-                             std::min(block_size, sequence->num_tokens() - static_cast<std::int32_t>(i) * block_size));
-      fill.last = fill.last || i + 1 == ids.size();
-    }
-  }
   std::int64_t explained = 0;
-  for (auto const& [id, fill] : blocks) explained += fill.last ? block_size : fill.tokens;
+  for (std::size_t g = 0; g < stats.groups.size(); ++g) {
+    std::map<folio::BlockId, Fill> blocks;
+    for (folio::Sequence const* sequence : sequences) {
+      auto const ids = sequence->blocks(static_cast<int>(g));
+      for (std::size_t i = 0; i < ids.size(); ++i) {
+        if (ids[i] == folio::null_block) continue;  // given back when it left a window, or of a group without layers
+        Fill& fill = blocks[ids[i]];
+        std::int32_t const first = static_cast<std::int32_t>(i) * block_size;
+        fill.tokens = std::max(fill.tokens, std::min(block_size, sequence->num_tokens() - first));
+        fill.last = fill.last || i + 1 == ids.size();
+      }
+    }
+    for (auto const& [id, fill] : blocks) explained += fill.last ? block_size : fill.tokens;
+  }
   return stats.slots_held == 0
              ? 0.0
              : static_cast<double>(stats.slots_held - explained) / static_cast<double>(stats.slots_held);

@@ -62,7 +62,8 @@ class ContiguousCache {
   /// Softmax of the scaled scores, largest score first subtracted, then the weighted sum of the values.
   void attend(std::int32_t layer, std::int32_t head, std::int32_t position, float const* q, float* out) {
     std::int32_t const kv_head = head / (config_.heads / config_.kv_heads);
-    std::int32_t const first = position < config_.window ? 0 : position - config_.window + 1;
+    bool const sees_all = !config_.has_window(layer) || position < config_.window;
+    std::int32_t const first = sees_all ? 0 : position - config_.window + 1;
     float const scale = 1 / std::sqrt(static_cast<float>(config_.head_dim));
     weights_.clear();
     float largest = -std::numeric_limits<float>::infinity();

@@ -46,8 +46,8 @@ class Array {
 template <class Cache>
 class DeviceCache final : public PagedCacheOf<Cache> {
  public:
-  explicit DeviceCache(CacheRequest const& request)
-      : PagedCacheOf<Cache>(request),
+  DeviceCache(CacheRequest const& request, folio::CacheConfig const& config)
+      : PagedCacheOf<Cache>(request, config),
         num_query_heads_(request.model.heads),
         query_size_(static_cast<std::size_t>(request.model.heads) * static_cast<std::size_t>(request.model.head_dim)),
         key_size_(static_cast<std::size_t>(request.model.kv_heads) * static_cast<std::size_t>(request.model.head_dim)),

@@ -69,13 +69,15 @@ class Display final : public Observer {
     if (last && !line_.empty()) flush_line();
     printed_ = now;
     double const seconds = std::chrono::duration<double>(now - begin_).count();
-    std::int64_t const num_blocks = std::max<std::int64_t>(1, progress.num_blocks);
+    auto const share = [&](std::int64_t bytes) {
+      return std::to_string(static_cast<int>(100 * static_cast<double>(bytes) /
+                                             static_cast<double>(std::max<std::int64_t>(1, progress.bytes))));
+    };
     std::string const line =
         "[" + std::to_string(progress.finished) + "/" +
         std::to_string(progress.finished + progress.running + progress.waiting) + " done, " +
         std::to_string(progress.running) + " running, " + std::to_string(progress.waiting) + " waiting, cache " +
-        std::to_string(100 * progress.live_blocks / num_blocks) + "% in use + " +
-        std::to_string(100 * progress.kept_blocks / num_blocks) + "% kept, " +
+        share(progress.live_bytes) + "% in use + " + share(progress.kept_bytes) + "% kept, " +
         std::to_string(static_cast<std::int64_t>(seconds > 0 ? static_cast<double>(generated_) / seconds : 0.0)) +
         " tokens/s]";
     if (terminal_) {

@@ -38,7 +38,8 @@ struct EngineOptions {
 struct Progress {
   std::int64_t steps = 0, generated_tokens = 0;
   std::int64_t running = 0, waiting = 0, finished = 0;  ///< samples; those that were not forked yet count as waiting
-  std::int64_t live_blocks = 0, kept_blocks = 0, num_blocks = 0;  ///< kept: for later prompts, by no sequence
+  /// Of blocks: that sequences hold, that are kept for later prompts by no sequence, and of all.
+  std::int64_t live_bytes = 0, kept_bytes = 0, bytes = 0;
 };
 
 /// Looks on while an engine runs.
@@ -99,8 +100,8 @@ class Engine {
 };
 
 /// An engine over a cache with the quantizer called `quantizer`. `model` and `prompts` must outlive it. Throws BadInput
-/// for an unknown quantizer, a head dim that no cache was compiled for, a device that is not there, and a memory budget
-/// in which the longest request does not fit.
+/// for an unknown quantizer, a device that is not there, and a memory budget in which the longest request does not fit;
+/// folio::NotBuilt for a head dim that no cache was compiled for.
 [[nodiscard]] std::unique_ptr<Engine> make_engine(std::string_view quantizer, Llama const& model,
                                                   std::vector<Tokens> const& prompts, EngineOptions const& options);
 

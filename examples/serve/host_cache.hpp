@@ -15,8 +15,8 @@ namespace serve {
 template <class Cache>
 class HostCache final : public PagedCacheOf<Cache> {
  public:
-  explicit HostCache(CacheRequest const& request)
-      : PagedCacheOf<Cache>(request), steps_(this->cache_, request.model.heads, request.options.threads) {}
+  HostCache(CacheRequest const& request, folio::CacheConfig const& config)
+      : PagedCacheOf<Cache>(request, config), steps_(this->cache_, request.model.heads, request.options.threads) {}
 
   [[nodiscard]] std::string device() const override { return "host"; }
 

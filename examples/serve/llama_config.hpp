@@ -4,6 +4,8 @@
 // config.json of a Llama-family model: the sizes, read strictly, and a clear refusal of whatever this program cannot
 // run.
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -33,13 +35,16 @@ struct LlamaConfig {
   std::int32_t layers = 0, hidden = 0, intermediate = 0, vocab = 0;
   std::int32_t heads = 0, kv_heads = 0, head_dim = 0;
   std::int32_t context = 0;         ///< max_position_embeddings
-  std::int32_t window = no_window;  ///< tokens that a query sees, itself included
+  std::int32_t window = no_window;  ///< tokens that a query sees in layers with a window, itself included
+  std::vector<bool> windows;        ///< by layer: whether it has one
   double rms_norm_eps = 1e-6;
   double rope_theta = 10000;
   RopeScaling rope_scaling;
   bool tied_embeddings = false;           ///< the output layer is the embedding
   bool qk_norm = false;                   ///< RMSNorm of every query and key head before RoPE (Qwen3)
   std::vector<std::int32_t> stop_tokens;  ///< eos_token_id
+
+  [[nodiscard]] bool has_window(std::int32_t layer) const { return windows[static_cast<std::size_t>(layer)]; }
 };
 
 /// Reads the fields of one JSON object; every refusal names the file, the field and its value.
@@ -131,35 +136,32 @@ inline void read_rope(ConfigReader const& fields, LlamaConfig& config) {
   }
 }
 
-/// The one window that all layers share, or LlamaConfig::no_window. Models that mix layers with and without one are
-/// refused.
-inline std::int32_t read_window(ConfigReader const& fields, LlamaConfig const& config) {
+/// Which layers have a window, and how long it is: "layer_types" says, or older fields do.
+inline void read_windows(ConfigReader const& fields, LlamaConfig& config) {
+  config.windows.assign(static_cast<std::size_t>(config.layers), false);
   bool const qwen = config.architecture.starts_with("Qwen");
-  if (config.architecture == "LlamaForCausalLM" || (qwen && !fields.boolean("use_sliding_window", false)) ||
-      !fields.present("sliding_window"))
-    return LlamaConfig::no_window;
-  std::int32_t const window = fields.integer("sliding_window", std::nullopt, 1, LlamaConfig::no_window);
-  std::int32_t layers_with_window = config.layers;
-  if (Json const* const types = fields.present("layer_types")) {
+  if (config.architecture == "LlamaForCausalLM" || (qwen && !fields.boolean("use_sliding_window", false))) return;
+  auto const layers = static_cast<std::size_t>(config.layers);
+  Json const* const types = fields.present("layer_types");
+  if (types) {
     auto const* array = types->get<Json::Array>();
-    if (!array || array->size() != static_cast<std::size_t>(config.layers))
+    if (!array || array->size() != layers)
       fields.refuse("layer_types", "it should be a list with one name for each layer");
-    layers_with_window = 0;
-    for (Json const& type : *array) {
-      auto const* name = type.get<std::string>();
+    for (std::size_t l = 0; l < layers; ++l) {
+      auto const* name = (*array)[l].get<std::string>();
       if (!name || (*name != "sliding_attention" && *name != "full_attention"))
-        fields.refuse("layer_types", "supported are full_attention and sliding_attention");
-      layers_with_window += *name == "sliding_attention" ? 1 : 0;
+        fields.refuse("layer_types", "layer " + std::to_string(l) + " is " + (*array)[l].text() +
+                                         "; supported are full_attention and sliding_attention");
+      config.windows[l] = *name == "sliding_attention";
     }
-    if (layers_with_window != 0 && layers_with_window != config.layers)
-      fields.refuse("layer_types", "a sliding window is supported in all layers or in none");
-  } else if (qwen) {
-    std::int32_t const first = fields.integer("max_window_layers", 28, 0, LlamaConfig::no_window);
-    if (first > 0 && first < config.layers)
-      fields.refuse("max_window_layers", "a sliding window is supported in all layers or in none");
-    layers_with_window = first == 0 ? config.layers : 0;
+  } else if (fields.present("sliding_window")) {
+    std::int32_t const every = fields.integer("sliding_window_pattern", 0, 1, LlamaConfig::no_window);
+    std::int32_t const first = qwen ? fields.integer("max_window_layers", 28, 0, LlamaConfig::no_window) : 0;
+    for (std::int32_t l = 0; l < config.layers; ++l)
+      config.windows[static_cast<std::size_t>(l)] = l >= first && (every == 0 || (l + 1) % every != 0);
   }
-  return layers_with_window == 0 ? LlamaConfig::no_window : window;
+  if (std::find(config.windows.begin(), config.windows.end(), true) != config.windows.end())
+    config.window = fields.integer("sliding_window", std::nullopt, 1, LlamaConfig::no_window);
 }
 
 inline std::vector<std::int32_t> read_stop_tokens(ConfigReader const& fields, LlamaConfig const& config) {
@@ -224,7 +226,7 @@ inline LlamaConfig read_llama_config(std::string_view text, std::string const& s
   config.tied_embeddings = fields.boolean("tie_word_embeddings", false);
   config.qk_norm = config.architecture == "Qwen3ForCausalLM";
   llama_config::read_rope(fields, config);
-  config.window = llama_config::read_window(fields, config);
+  llama_config::read_windows(fields, config);
   config.stop_tokens = llama_config::read_stop_tokens(fields, config);
   return config;
 }

@@ -25,22 +25,11 @@ std::string names_of(std::span<CacheMaker const> caches) {
   return names;
 }
 
-template <std::int32_t... Dims>
-std::string spell(std::integer_sequence<std::int32_t, Dims...>) {
-  std::string dims;
-  ((dims += (dims.empty() ? "" : ", ") + std::to_string(Dims)), ...);
-  return dims;
-}
-
 std::unique_ptr<PagedCache> make_cache_on_host(std::string_view quantizer, CacheRequest const& request) {
   MakeCache* const make = find(host_caches(), quantizer);
   if (!make)
     throw BadInput("There is no quantizer " + std::string(quantizer) + "; known are " + names_of(host_caches()) + ".");
-  std::unique_ptr<PagedCache> cache = make(request);
-  if (!cache)
-    throw BadInput("The model's head_dim is " + std::to_string(request.model.head_dim) + "; serve is compiled for " +
-                   spell(HeadDims()) + ".");
-  return cache;
+  return make(request);
 }
 
 /// A cache on a GPU, or in `why_not` why there cannot be one, as a clause.
@@ -50,14 +39,17 @@ std::unique_ptr<PagedCache> make_cache_on_gpu(std::string_view quantizer, CacheR
   why_not = cuda.problem;
   if (!why_not.empty()) return nullptr;
   MakeCache* const make = find(cuda.caches, quantizer);
-  std::unique_ptr<PagedCache> cache = make ? make(request) : nullptr;
-  if (!make)
+  if (!make) {
     why_not = "caches on a GPU have the quantizers " + names_of(cuda.caches) + ", not " + std::string(quantizer) +
               "; take one of these, or --device host";
-  else if (!cache)
-    why_not = "caches on a GPU are compiled for the head dims " + spell(CudaHeadDims()) + ", and the model's is " +
-              std::to_string(request.model.head_dim) + "; take --device host";
-  return cache;
+    return nullptr;
+  }
+  try {
+    return make(request);
+  } catch (folio::NotBuilt const& error) {
+    why_not = std::string(error.what()) + " on a GPU; take --device host";
+    return nullptr;
+  }
 }
 
 std::unique_ptr<PagedCache> make_cache(std::string_view quantizer, CacheRequest const& request) {

@@ -46,11 +46,10 @@ class PagedCache {
   // As of folio::KvCache.
   [[nodiscard]] virtual folio::Sequence create() = 0;
   [[nodiscard]] virtual folio::Stats stats() const = 0;
-  [[nodiscard]] virtual std::int64_t num_blocks() const = 0;
-  /// Blocks that sequences hold.
-  [[nodiscard]] virtual std::int64_t num_live_blocks() const = 0;
-  /// Blocks that no sequence holds, and that are kept for later ones: evicted when a sequence needs them.
-  [[nodiscard]] virtual std::int64_t num_kept_blocks() const = 0;
+  /// Of blocks that sequences hold.
+  [[nodiscard]] virtual std::int64_t live_bytes() const = 0;
+  /// Of blocks that no sequence holds, and that are kept for later ones: evicted when a sequence needs them.
+  [[nodiscard]] virtual std::int64_t kept_bytes() const = 0;
   [[nodiscard]] virtual std::int64_t memory_bytes() const = 0;
   [[nodiscard]] virtual double bytes_per_token() const = 0;
 
@@ -73,8 +72,16 @@ struct CacheRequest {
 
 /// The caches of serve: prefixes are kept; the least recently used go first, of the tenant that keeps the most for its
 /// share.
-template <std::int32_t HeadDim, class... Policies>
-using PrefixCacheFor = CacheFor<HeadDim, folio::FairEviction<folio::LruEviction>, Policies...>;
+template <class Built, class... Policies>
+using PrefixCache = typename Built::template Cache<folio::FairEviction<folio::LruEviction>, Policies...>;
+
+/// make(built, config) for the request's model, of the head dims `Dims`.
+template <class Dims, class Make>
+std::unique_ptr<PagedCache> make_paged_cache(CacheRequest const& request, Make const& make) {
+  return folio::with_model<Dims, LayerKinds>(
+      shape_of(request.model),
+      [&](auto built, folio::CacheConfig const& config) -> std::unique_ptr<PagedCache> { return make(built, config); });
+}
 
 /// The part of a PagedCache that does not depend on where the blocks are.
 template <class Cache>
@@ -96,24 +103,36 @@ class PagedCacheOf : public PagedCache {
 
   [[nodiscard]] folio::Sequence create() override { return cache_.create(); }
   [[nodiscard]] folio::Stats stats() const override { return cache_.stats(); }
-  [[nodiscard]] std::int64_t num_blocks() const override { return cache_.num_blocks(); }
-  [[nodiscard]] std::int64_t num_live_blocks() const override { return cache_.num_live_blocks(); }
-  [[nodiscard]] std::int64_t num_kept_blocks() const override { return cache_.num_cached_blocks(); }
+  [[nodiscard]] std::int64_t live_bytes() const override {
+    std::int64_t bytes = 0;
+    for (int g = 0; g < Cache::num_groups; ++g) bytes += cache_.num_live_blocks(g) * cache_.block_bytes(g);
+    return bytes;
+  }
+  [[nodiscard]] std::int64_t kept_bytes() const override {
+    std::int64_t bytes = 0;
+    for (int g = 0; g < Cache::num_groups; ++g) bytes += cache_.num_cached_blocks(g) * cache_.block_bytes(g);
+    return bytes;
+  }
   [[nodiscard]] std::int64_t memory_bytes() const override { return cache_.memory_bytes(); }
   [[nodiscard]] double bytes_per_token() const override { return cache_.bytes_per_token(); }
 
  protected:
-  /// Throws BadInput when the longest request alone does not fit.
-  explicit PagedCacheOf(CacheRequest const& request)
-      : PagedCache(make_budget(request)),
-        cache_(cache_config(request.model, budget().num_blocks(request.prompts, request.options))) {}
+  /// `config` says the model. Throws BadInput when the longest request alone does not fit.
+  PagedCacheOf(CacheRequest const& request, folio::CacheConfig const& config)
+      : PagedCache(make_budget(request, config)), cache_(with_blocks(config, budget().num_blocks)) {}
 
   Cache cache_;
 
  private:
-  static BlockBudget make_budget(CacheRequest const& request) {
-    folio::GroupShape const shape = Cache::resolve(cache_config(request.model, 1)).front();
-    return {shape, typename Cache::Map{shape}.block_bytes(), request.options.batch_tokens};
+  static BlockBudget make_budget(CacheRequest const& request, folio::CacheConfig const& config) {
+    std::vector<folio::GroupShape> const shapes = Cache::resolve(config);
+    std::vector<std::int64_t> bytes;
+    for (folio::GroupShape const& shape : shapes) bytes.push_back(typename Cache::Map{shape}.block_bytes());
+    return {shapes, bytes, request.prompts, request.options};
+  }
+  static folio::CacheConfig with_blocks(folio::CacheConfig config, std::vector<std::int64_t> const& num_blocks) {
+    config.num_blocks = num_blocks;
+    return config;
   }
 };
 

@@ -23,6 +23,7 @@
 #include <folio/reservation.hpp>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <set>
 #include <span>
 #include <stdexcept>
@@ -82,9 +83,7 @@ class PagedEngine final : public Engine {
     result_.forks = stats.counters.forks;
     result_.block_copies = stats.counters.copies;
     result_.evictions = stats.prefixes.evicted_blocks;
-    for (std::int32_t i = 0; i < options_.tenants; ++i)
-      result_.tenants[static_cast<std::size_t>(i)].bytes_kept =
-          cache_->num_kept_blocks_of(i) * cache_->budget().block_bytes;
+    note_kept();
     result_.bytes_per_token = cache_->bytes_per_token();
     result_.memory_bytes = cache_->memory_bytes();
     result_.bytes_contiguous = static_cast<std::int64_t>(static_cast<double>(result_.peak_sequences) *
@@ -126,18 +125,28 @@ class PagedEngine final : public Engine {
     return result_.tenants[static_cast<std::size_t>(tenant_number(generation))];
   }
 
-  /// Each tenant's part of the cache: equal ones, but by the tokens that its requests
-  /// have and may generate none has less than half of another.
+  /// What each tenant keeps at the end: of all that is kept as large a part as it has of the blocks.
+  void note_kept() {
+    std::vector<std::int64_t> blocks;
+    for (std::int32_t i = 0; i < options_.tenants; ++i) blocks.push_back(cache_->num_kept_blocks_of(i));
+    std::int64_t const all = std::accumulate(blocks.begin(), blocks.end(), std::int64_t{0});
+    for (std::size_t i = 0; all > 0 && i < blocks.size(); ++i)
+      result_.tenants[i].bytes_kept = static_cast<std::int64_t>(
+          static_cast<double>(cache_->kept_bytes()) * static_cast<double>(blocks[i]) / static_cast<double>(all));
+  }
+
+  /// Each tenant's part of the cache: equal ones, but by the tokens that its requests have and may generate none has
+  /// less than half of another. Counted in blocks of all groups together.
   void split_memory() {
     std::vector<folio::MemoryClaim> claims;
     for (TenantResult const& tenant : result_.tenants)
       claims.push_back({static_cast<double>(
           std::max<std::int64_t>(1, tenant.prompt_tokens + tenant.requests * options_.samples * options_.max_tokens))});
-    auto const blocks = folio::fair_split(claims, static_cast<double>(cache_->num_blocks()), 0.5);
+    auto const each = static_cast<double>(cache_->budget().bytes_of_blocks());
+    auto const blocks = folio::fair_split(claims, static_cast<double>(cache_->budget().bytes()) / each, 0.5);
     for (std::size_t i = 0; i < blocks.size(); ++i) {
       cache_->set_weight(static_cast<std::int32_t>(i), blocks[i]);
-      result_.tenants[i].bytes_share =
-          static_cast<std::int64_t>(blocks[i] * static_cast<double>(cache_->budget().block_bytes));
+      result_.tenants[i].bytes_share = static_cast<std::int64_t>(blocks[i] * each);
     }
   }
 
@@ -183,7 +192,7 @@ class PagedEngine final : public Engine {
   /// Lets go of what the youngest generation after running_[i] holds ahead. Whether there was any.
   bool release_youngest_ahead(std::size_t i) {
     std::size_t k = running_.size() - 1;
-    while (k > i && running_[k]->ahead.num_blocks() == 0) --k;
+    while (k > i && bytes_ahead(*running_[k]) == 0) --k;
     if (k == i) return false;
     running_[k]->ahead.release();
     return true;
@@ -236,7 +245,7 @@ class PagedEngine final : public Engine {
   bool hold_ahead(Generation& generation) {
     std::int32_t const most = std::max(0, options_.max_tokens - generation.num_generated() - 1);
     std::int64_t const expected = std::clamp(forecast_.further(generation.num_generated()) - 1, 0, most);
-    std::int64_t const all_slots = cache_->num_blocks() * cache_->budget().shape.block_size;
+    std::int64_t const all_slots = cache_->budget().most_slots();
     std::int64_t const longest = std::numeric_limits<std::int32_t>::max() - generation.num_computed();
     std::int64_t const tokens = generation.num_pending() + expected * (generation.forks_to_come + std::int64_t{1});
     return generation.ahead.try_reserve(
@@ -271,7 +280,7 @@ class PagedEngine final : public Engine {
 
   /// Leaves in the cache, for others, the blocks that this step has made whole.
   void keep_prefixes() {
-    std::int32_t const block_size = cache_->budget().shape.block_size;
+    std::int32_t const block_size = cache_->budget().block_size();
     std::vector<folio::NamedSequence> grown;
     for (Work const& work : work_) {
       Generation& generation = *work.generation;
@@ -347,13 +356,22 @@ class PagedEngine final : public Engine {
     })->reset();
   }
 
+  [[nodiscard]] std::size_t num_groups() const { return cache_->budget().shapes.size(); }
+  /// Of the blocks that a generation holds ahead.
+  [[nodiscard]] std::int64_t bytes_ahead(Generation const& generation) const {
+    std::int64_t bytes = 0;
+    for (std::size_t g = 0; g < num_groups(); ++g)
+      bytes += generation.ahead.num_blocks(static_cast<int>(g)) * cache_->budget().block_bytes[g];
+    return bytes;
+  }
+
   /// Remembers how full the cache is when it is fullest: right after the step's appends.
   void note_peak() {
     result_.peak_sequences = std::max(result_.peak_sequences, static_cast<std::int64_t>(running_.size()));
     std::int64_t ahead = 0;
-    for (Item const& item : running_) ahead += item->ahead.num_blocks();
-    result_.bytes_ahead = std::max(result_.bytes_ahead, ahead * cache_->budget().block_bytes);
-    std::int64_t const used = cache_->num_live_blocks() - ahead;
+    for (Item const& item : running_) ahead += bytes_ahead(*item);
+    result_.bytes_ahead = std::max(result_.bytes_ahead, ahead);
+    std::int64_t const used = cache_->live_bytes() - ahead;
     if (used <= used_at_peak_) return;
     used_at_peak_ = used;
     note_tenants();
@@ -362,31 +380,35 @@ class PagedEngine final : public Engine {
     for (Item const& item : running_) sequences.push_back(&item->sequence);
     result_.bytes_peak = stats.bytes_live;
     result_.waste = stats.waste();
-    result_.waste_beyond_last_blocks = waste_beyond_last_blocks(stats, sequences, cache_->budget().shape.block_size);
+    result_.waste_beyond_last_blocks = waste_beyond_last_blocks(stats, sequences, cache_->budget().block_size());
   }
 
   /// What each tenant's sequences have now.
   void note_tenants() {
-    std::vector<std::set<folio::BlockId>> blocks(result_.tenants.size());
-    for (Item const& item : running_) {
-      auto const ids = item->sequence.blocks();
-      blocks[static_cast<std::size_t>(tenant_number(*item))].insert(ids.begin(), ids.end());
-    }
-    for (std::size_t i = 0; i < blocks.size(); ++i) {
-      blocks[i].erase(folio::null_block);  // given back when it left a window
-      result_.tenants[i].bytes_peak = static_cast<std::int64_t>(blocks[i].size()) * cache_->budget().block_bytes;
+    for (TenantResult& tenant : result_.tenants) tenant.bytes_peak = 0;
+    for (std::size_t g = 0; g < num_groups(); ++g) {
+      std::vector<std::set<folio::BlockId>> blocks(result_.tenants.size());
+      for (Item const& item : running_) {
+        auto const ids = item->sequence.blocks(static_cast<int>(g));
+        blocks[static_cast<std::size_t>(tenant_number(*item))].insert(ids.begin(), ids.end());
+      }
+      for (std::size_t i = 0; i < blocks.size(); ++i) {
+        blocks[i].erase(folio::null_block);  // given back when it left a window, or of a group without layers
+        result_.tenants[i].bytes_peak += static_cast<std::int64_t>(blocks[i].size()) * cache_->budget().block_bytes[g];
+      }
     }
   }
 
   /// The gauges without the blocks that are held ahead: what sequences have.
   static folio::Stats used_alone(folio::Stats stats) {
-    folio::GroupStats& group = stats.groups.front();
-    std::int64_t const slots = group.live == 0 ? 0 : group.slots_held / group.live * group.reserved;
-    group.live -= group.reserved;
-    group.slots_held -= slots;
-    group.slots_empty -= slots;
-    stats.slots_held -= slots;
-    stats.bytes_live -= group.reserved * group.block_bytes;
+    for (folio::GroupStats& group : stats.groups) {
+      std::int64_t const slots = group.live == 0 ? 0 : group.slots_held / group.live * group.reserved;
+      group.live -= group.reserved;
+      group.slots_held -= slots;
+      group.slots_empty -= slots;
+      stats.slots_held -= slots;
+      stats.bytes_live -= group.reserved * group.block_bytes;
+    }
     return stats;
   }
 
@@ -398,9 +420,9 @@ class PagedEngine final : public Engine {
             running,
             samples - running - finished_,
             finished_,
-            cache_->num_live_blocks(),
-            cache_->num_kept_blocks(),
-            cache_->num_blocks()};
+            cache_->live_bytes(),
+            cache_->kept_bytes(),
+            cache_->budget().bytes()};
   }
 
   Llama const& model_;

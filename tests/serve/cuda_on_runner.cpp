@@ -13,7 +13,7 @@ namespace {
 
 template <class... Quantizers>
 std::unique_ptr<PagedCache> make_cache(CacheRequest const& request) {
-  return make_cuda_cache<std::integer_sequence<std::int32_t, 64>, Quantizers...>(request);
+  return make_cuda_cache<folio::HeadDims<64>, Quantizers...>(request);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "llama_config.hpp"
 
 #include <string>
+#include <vector>
 
 #include "support/catch.hpp"
 
@@ -44,29 +45,41 @@ TEST_CASE("Stop tokens are one id or several", "[serve]") {
   CHECK_THROWS_WITH(read("LlamaForCausalLM", R"("eos_token_id": "x", )"), contains("eos_token_id is \"x\""));
 }
 
-TEST_CASE("Sliding windows are in all layers or in none", "[serve]") {
-  CHECK(read("MistralForCausalLM", R"("sliding_window": 100, )").window == 100);
-  CHECK(read("MistralForCausalLM", R"("sliding_window": null, )").window == LlamaConfig::no_window);
-  CHECK(read("LlamaForCausalLM", R"("sliding_window": 100, )").window == LlamaConfig::no_window);
-  CHECK(read("Qwen2ForCausalLM", R"("sliding_window": 100, )").window == LlamaConfig::no_window);
-  CHECK(read("Qwen2ForCausalLM", R"("sliding_window": 100, "use_sliding_window": true, "max_window_layers": 0, )")
-            .window == 100);
-  CHECK(read("Qwen2ForCausalLM", R"("sliding_window": 100, "use_sliding_window": true, "max_window_layers": 4, )")
-            .window == LlamaConfig::no_window);
-  CHECK_THROWS_WITH(
-      read("Qwen2ForCausalLM", R"("sliding_window": 100, "use_sliding_window": true, "max_window_layers": 2, )"),
-      contains("max_window_layers is 2; a sliding window is supported in all layers or in none"));
-  std::string const types = R"("sliding_window": 100, "layer_types": )";
-  CHECK(read("MistralForCausalLM",
-             types + R"(["sliding_attention", "sliding_attention", "sliding_attention", "sliding_attention"], )")
-            .window == 100);
-  CHECK(read("MistralForCausalLM",
-             types + R"(["full_attention", "full_attention", "full_attention", "full_attention"], )")
-            .window == LlamaConfig::no_window);
-  CHECK_THROWS_WITH(read("MistralForCausalLM",
-                         types + R"(["full_attention", "sliding_attention", "full_attention", "full_attention"], )"),
-                    contains("a sliding window is supported in all layers or in none"));
-  CHECK_THROWS_WITH(read("MistralForCausalLM", types + R"(["full_attention"], )"), contains("one name for each layer"));
+TEST_CASE("Sliding windows are in the layers that the file names", "[serve]") {
+  std::vector<bool> const none(4, false), all(4, true);
+  auto const windows = [](std::string const& architecture, std::string const& more) {
+    LlamaConfig const config = read(architecture, more);
+    bool const any = config.windows != std::vector<bool>(4, false);
+    CHECK(config.window == (any ? 100 : LlamaConfig::no_window));
+    return config.windows;
+  };
+  std::string const mistral = "MistralForCausalLM", qwen = "Qwen2ForCausalLM", window = R"("sliding_window": 100, )";
+  CHECK(windows(mistral, window) == all);
+  CHECK(windows(mistral, R"("sliding_window": null, )") == none);
+  CHECK(windows("LlamaForCausalLM", window) == none);
+  CHECK(windows(mistral, window + R"("sliding_window_pattern": 2, )") == std::vector<bool>{true, false, true, false});
+  CHECK(windows(mistral, window + R"("sliding_window_pattern": 1, )") == none);
+
+  CHECK(windows(qwen, window) == none);
+  std::string const uses = window + R"("use_sliding_window": true, "max_window_layers": )";
+  CHECK(windows(qwen, uses + "0, ") == all);
+  CHECK(windows(qwen, uses + "4, ") == none);
+  CHECK(windows(qwen, uses + "1, ") == std::vector<bool>{false, true, true, true});
+
+  std::string const types = window + R"("layer_types": )";
+  std::string const sliding = R"("sliding_attention")", full = R"("full_attention")";
+  std::string const irregular = "[" + full + ", " + sliding + ", " + full + ", " + full + "], ";
+  std::string const every = "[" + sliding + ", " + sliding + ", " + sliding + ", " + sliding + "], ";
+  CHECK(windows(mistral, types + every) == all);
+  CHECK(windows(mistral, types + irregular) == std::vector<bool>{false, true, false, false});
+  CHECK(windows(qwen, types + irregular) == none);
+  CHECK(windows(qwen, R"("use_sliding_window": true, )" + types + irregular) ==
+        std::vector<bool>{false, true, false, false});
+  CHECK(windows(mistral, R"("layer_types": [)" + full + ", " + full + ", " + full + ", " + full + "], ") == none);
+  CHECK_THROWS_WITH(read(mistral, R"("layer_types": )" + irregular), contains("sliding_window is missing"));
+  CHECK_THROWS_WITH(read(mistral, types + "[" + full + "], "), contains("one name for each layer"));
+  CHECK_THROWS_WITH(read(mistral, types + "[" + full + ", " + full + R"(, "chunked_attention", )" + full + "], "),
+                    contains("layer 2 is \"chunked_attention\"; supported are full_attention and sliding_attention"));
 }
 
 TEST_CASE("RoPE scaling is read under its old and its new name", "[serve]") {

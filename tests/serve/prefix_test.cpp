@@ -16,13 +16,15 @@
 #include "support/catch.hpp"
 
 using serve::Tokens;
-using serve::test::Kind, serve::test::least_memory, serve::test::ModelFolder, serve::test::Silent, serve::test::vocab;
+using serve::test::hybrid, serve::test::Kind, serve::test::least_memory, serve::test::ModelFolder;
+using serve::test::Silent, serve::test::vocab;
 
 namespace {
 
 constexpr std::int32_t block_size = 16;
 
-Kind const plain{}, windowed{.architecture = "MistralForCausalLM", .config = R"("sliding_window": 20, )"};
+Kind const plain{}, windowed{.architecture = "MistralForCausalLM", .config = R"("sliding_window": 20, )"},
+    both = hybrid();
 
 Tokens some_tokens(std::int32_t size, std::int32_t seed) {
   Tokens tokens;
@@ -60,7 +62,7 @@ serve::RunResult run(serve::Llama const& model, std::vector<Tokens> const& promp
                      serve::EngineOptions const& options) {
   Silent observer;
   serve::RunResult result = serve::make_engine("f32", model, prompts, options)->run(observer);
-  CHECK(observer.last.live_blocks == 0);
+  CHECK(observer.last.live_bytes == 0);
   CHECK(result.waste_beyond_last_blocks == 0);
   return result;
 }
@@ -76,7 +78,7 @@ void check_alone(serve::Llama const& model, std::vector<Tokens> const& prompts, 
 }  // namespace
 
 TEST_CASE("Requests with the same opening compute it once", "[serve]") {
-  Kind const kind = GENERATE(plain, windowed);
+  Kind const kind = GENERATE(plain, windowed, both);
   ModelFolder const folder(kind);
   serve::Llama const model(folder.path());
   auto const prompts = shared_openings();
@@ -131,7 +133,7 @@ TEST_CASE("A request leaves its prompt and what it generated", "[serve]") {
 }
 
 TEST_CASE("Short memory evicts and preempts, and changes no token", "[serve]") {
-  Kind const kind = GENERATE(plain, windowed);
+  Kind const kind = GENERATE(plain, windowed, both);
   ModelFolder const folder(kind);
   serve::Llama const model(folder.path());
   auto const prompts = shared_openings();
@@ -193,11 +195,12 @@ TEST_CASE("A prompt that fills the memory is found in the memory that it fills",
 }
 
 TEST_CASE("Random requests have the same tokens with prefixes and without", "[serve]") {
-  ModelFolder const plain_folder(plain), windowed_folder(windowed);
-  serve::Llama const models[] = {serve::Llama(plain_folder.path()), serve::Llama(windowed_folder.path())};
+  ModelFolder const folders[] = {ModelFolder(plain), ModelFolder(windowed), ModelFolder(both)};
+  serve::Llama const models[] = {serve::Llama(folders[0].path()), serve::Llama(folders[1].path()),
+                                 serve::Llama(folders[2].path())};
   folio::ThreadPool threads(2);
   std::int64_t cached_tokens = 0, evictions = 0, preemptions = 0;
-  for (std::uint32_t seed = 1; seed <= 12; ++seed) {
+  for (std::uint32_t seed = 1; seed <= 18; ++seed) {
     INFO("seed " << seed);
     std::mt19937 random(seed);
     auto const draw = [&](std::int32_t low, std::int32_t high) {
@@ -217,7 +220,7 @@ TEST_CASE("Random requests have the same tokens with prefixes and without", "[se
     options.max_tokens = draw(1, 40);
     options.batch_tokens = draw(1, 2) == 1 ? draw(1, 20) : draw(20, 300);
     options.threads = &threads;
-    serve::Llama const& model = models[seed % 2];
+    serve::Llama const& model = models[seed % 3];
     options.prefix = false;
     serve::RunResult const without = run(model, prompts, options);
     options.prefix = true;

@@ -21,6 +21,9 @@
 
 namespace serve::test {
 
+inline constexpr std::int32_t hidden = 48, heads = 4, kv_heads = 2, intermediate = 64, layers = 2, vocab = 50,
+                              context = 160;
+
 /// What a random model is like.
 struct Kind {
   std::string architecture = "LlamaForCausalLM";
@@ -28,7 +31,17 @@ struct Kind {
   std::string dtype = "F32";
   std::int32_t head_dim = 32;
   bool tied = false, qkv_bias = false, qk_norm = false, shards = false;
+  std::int32_t num_layers = layers;
 };
+
+/// A window in some layers, in no order that repeats.
+inline Kind hybrid(std::string const& architecture = "MistralForCausalLM") {
+  return {.architecture = architecture,
+          .config = R"("use_sliding_window": true, "sliding_window": 20, "layer_types": ["sliding_attention",
+              "full_attention", "full_attention", "sliding_attention", "sliding_attention"], )",
+          .qk_norm = architecture == "Qwen3ForCausalLM",
+          .num_layers = 5};
+}
 
 /// Tensors as they are written to safetensors files: names, shapes and random numbers that depend on nothing but their
 /// place.
@@ -81,9 +94,6 @@ class Writer {
   std::uint64_t state_ = 1;
 };
 
-inline constexpr std::int32_t hidden = 48, heads = 4, kv_heads = 2, intermediate = 64, layers = 2, vocab = 50,
-                              context = 160;
-
 /// A model directory that goes with the test.
 class ModelFolder {
  public:
@@ -91,7 +101,7 @@ class ModelFolder {
     std::filesystem::path const& path = folder_.path();
     std::ofstream(path / "config.json") << "{" << kind.config << R"("architectures": [")" << kind.architecture
                                         << R"("], "hidden_size": )" << hidden << R"(, "intermediate_size": )"
-                                        << intermediate << R"(, "num_hidden_layers": )" << layers
+                                        << intermediate << R"(, "num_hidden_layers": )" << kind.num_layers
                                         << R"(, "num_attention_heads": )" << heads << R"(, "num_key_value_heads": )"
                                         << kv_heads << R"(, "head_dim": )" << kind.head_dim << R"(, "vocab_size": )"
                                         << vocab << R"(, "max_position_embeddings": )" << context
@@ -106,7 +116,7 @@ class ModelFolder {
         map += (map.empty() ? "\"" : ", \"") + name + R"(": ")" + file + "\"";
     };
     if (kind.shards) flush("a.safetensors");
-    for (int l = 0; l < layers; ++l) add_layer(kind, writer, "model.layers." + std::to_string(l) + ".");
+    for (int l = 0; l < kind.num_layers; ++l) add_layer(kind, writer, "model.layers." + std::to_string(l) + ".");
     flush(kind.shards ? "b.safetensors" : "model.safetensors");
     if (kind.shards) std::ofstream(path / "model.safetensors.index.json") << "{\"weight_map\": {" << map << "}}";
   }
@@ -136,7 +146,7 @@ class ModelFolder {
   ScratchFolder folder_;
 };
 
-/// Looks on, and sees that no more blocks are in use than there are.
+/// Looks on, and sees that no more memory is in use than there is.
 struct Silent final : Observer {
   std::int64_t tokens = 0, steps = 0;
   Progress last;
@@ -144,7 +154,7 @@ struct Silent final : Observer {
   void on_step(Progress const& progress) override {
     ++steps;
     last = progress;
-    REQUIRE(progress.live_blocks + progress.kept_blocks <= progress.num_blocks);
+    REQUIRE(progress.live_bytes + progress.kept_bytes <= progress.bytes);
   }
 };
 

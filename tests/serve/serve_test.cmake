@@ -125,13 +125,19 @@ foreach(pair "ample;short;0" "ample;tenants;0" "ample;off;0" "one;two;0" "one;th
   endif()
 endforeach()
 
-# A model with a window, the bundled weights, and a quantizer that rounds: prefixes change no token there either.
+# A model with a window, the bundled weights, and quantizers that round: prefixes change no token there either.
 file(COPY ${MODEL}/model.safetensors DESTINATION ${SCRATCH}/window)
 file(READ ${MODEL}/config.json config)
 string(REPLACE "LlamaForCausalLM" "MistralForCausalLM" config "${config}")
 string(REPLACE "\"hidden_act\"" "\"sliding_window\": 40, \"hidden_act\"" config "${config}")
 file(WRITE ${SCRATCH}/window/config.json "${config}")
-foreach(kind "window;--model;${SCRATCH}/window;--check;--memory;1M" "int4;--quantizer;int4;--memory;512K")
+# And as those of one that has it in some layers.
+file(COPY ${MODEL}/model.safetensors DESTINATION ${SCRATCH}/hybrid)
+string(REPLACE "\"hidden_act\"" "\"layer_types\": [\"sliding_attention\", \"full_attention\", \"sliding_attention\", \"sliding_attention\"],
+  \"hidden_act\"" config "${config}")
+file(WRITE ${SCRATCH}/hybrid/config.json "${config}")
+foreach(kind "window;--model;${SCRATCH}/window;--check;--memory;1M" "hybrid;--model;${SCRATCH}/hybrid;--check;--memory;1500K"
+    "hybrid_int8;--model;${SCRATCH}/hybrid;--quantizer;int8;--memory;400K" "int4;--quantizer;int4;--memory;512K")
   list(POP_FRONT kind name)
   foreach(prefix on off)
     serve(${prefix} --prompts ${three_prompts} --max-tokens 12 --batch-tokens 64 --samples 2 --prefix ${prefix} ${kind}

@@ -1,31 +1,24 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// From a head dim, known at run time, and policies to the type of a cache.
+// What a config.json says, for folio::with_model: from there to the type of a cache.
 
 #include <cstdint>
 #include <folio/folio.hpp>
-#include <memory>
-#include <type_traits>
-#include <utility>
+#include <folio/with_model.hpp>
+
+#include "../llama_config.hpp"
 
 namespace serve {
 
-/// A cache for models of one head dim. One type serves models with and without a sliding window: a window of 2^31 - 1
-/// tokens frees nothing.
-template <std::int32_t HeadDim, class... Policies>
-using CacheFor = folio::KvCache<
-    folio::Model<folio::ModelConfig{.head_dim = HeadDim, .groups = {folio::sliding_window(folio::dynamic)}}>,
-    Policies...>;
+/// One type serves models whose layers see everything, have a window, or do either, in any order.
+using LayerKinds = folio::GroupKinds<folio::full_and_sliding>;
 
-/// Calls make(dim) with the one of `HeadDims` that equals `head_dim`, as an integral constant: a std::unique_ptr to an
-/// Adapter, or nullptr when there is none.
-template <class Adapter, std::int32_t... HeadDims, class Make>
-std::unique_ptr<Adapter> for_head_dim(std::integer_sequence<std::int32_t, HeadDims...>, std::int32_t head_dim,
-                                      Make const& make) {
-  std::unique_ptr<Adapter> adapter;
-  (void)((HeadDims == head_dim && (adapter = make(std::integral_constant<std::int32_t, HeadDims>()), true)) || ...);
-  return adapter;
+[[nodiscard]] inline folio::ModelShape shape_of(LlamaConfig const& model) {
+  folio::ModelShape shape{.head_dim = model.head_dim, .kv_heads = model.kv_heads};
+  for (std::int32_t layer = 0; layer < model.layers; ++layer)
+    shape.layers.push_back(model.has_window(layer) ? folio::sliding_window(model.window) : folio::full_attention());
+  return shape;
 }
 
 }  // namespace serve

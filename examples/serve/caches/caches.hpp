@@ -8,7 +8,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "../paged_cache.hpp"
 
@@ -16,11 +15,11 @@ namespace serve {
 
 /// The head dims that caches are compiled for: all that are supported on the host, and for a GPU those of most models,
 /// because nvcc compiles every kernel for every generation of GPUs.
-using HeadDims = std::integer_sequence<std::int32_t, 32, 64, 80, 96, 128, 256>;
-using CudaHeadDims = std::integer_sequence<std::int32_t, 64, 128>;
+using HeadDims = folio::HeadDims<32, 64, 80, 96, 128, 256>;
+using CudaHeadDims = folio::HeadDims<64, 128>;
 
-/// A cache for the model's head dim, or nullptr when it is compiled for none. Throws BadInput when the memory is too
-/// small.
+/// A cache for the model. Throws folio::NotBuilt when none is compiled for its head dim, BadInput when the memory is
+/// too small.
 using MakeCache = std::unique_ptr<PagedCache>(CacheRequest const& request);
 
 /// What --quantizer calls a cache.

@@ -8,19 +8,7 @@
 #include <optional>
 #include <span>
 
-#include "../llama_config.hpp"
-
 namespace serve {
-
-/// What a cache of `num_blocks` blocks is told of a model at run time.
-[[nodiscard]] inline folio::CacheConfig cache_config(LlamaConfig const& model, std::int64_t num_blocks) {
-  folio::CacheConfig config;
-  config.num_blocks = {num_blocks};
-  config.layers = model.layers;
-  config.kv_heads = model.kv_heads;
-  config.window = model.window;
-  return config;
-}
 
 /// Writes a step's keys and values to a cache, and computes the attention over it, which is planned once a step for all
 /// layers. Batches, chunks and threads change no bit of it. The cache outlives it.

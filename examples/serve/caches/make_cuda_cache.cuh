@@ -10,8 +10,8 @@ namespace serve {
 
 template <class Dims, class... Quantizers>
 std::unique_ptr<PagedCache> make_cuda_cache(CacheRequest const& request) {
-  return for_head_dim<PagedCache>(Dims(), request.model.head_dim, [&](auto dim) {
-    return std::make_unique<DeviceCache<PrefixCacheFor<dim(), Quantizers..., folio::DeviceAllocator>>>(request);
+  return make_paged_cache<Dims>(request, [&]<class Built>(Built, folio::CacheConfig const& config) {
+    return std::make_unique<DeviceCache<PrefixCache<Built, Quantizers..., folio::DeviceAllocator>>>(request, config);
   });
 }
 

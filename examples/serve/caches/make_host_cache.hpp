@@ -11,8 +11,8 @@ namespace serve {
 
 template <class... Quantizers>
 std::unique_ptr<PagedCache> make_host_cache(CacheRequest const& request) {
-  return for_head_dim<PagedCache>(HeadDims(), request.model.head_dim, [&](auto dim) {
-    return std::make_unique<HostCache<PrefixCacheFor<dim(), Quantizers...>>>(request);
+  return make_paged_cache<HeadDims>(request, [&]<class Built>(Built, folio::CacheConfig const& config) {
+    return std::make_unique<HostCache<PrefixCache<Built, Quantizers...>>>(request, config);
   });
 }
 

@@ -4,19 +4,19 @@
 // The formats that evaluate is compiled for.
 
 #include <cstdint>
+#include <folio/with_model.hpp>
 #include <memory>
 #include <span>
 #include <string_view>
-#include <utility>
 
 #include "store.hpp"
 
 namespace evaluate {
 
 /// The head dims that caches are compiled for.
-using HeadDims = std::integer_sequence<std::int32_t, 64, 128>;
+using HeadDims = folio::HeadDims<64, 128>;
 
-/// A store for the model's head dim, or nullptr when it is compiled for none.
+/// A store for the model. Throws folio::NotBuilt when none is compiled for its head dim.
 using MakeStore = std::unique_ptr<Store>(StoreRequest const& request);
 /// Encodes and decodes rows of `dim` floats in place: what a cache would have given back.
 using RoundTrip = void(float* rows, std::int64_t num_rows, std::int32_t dim);

@@ -135,18 +135,7 @@ class Evaluation {
     std::int32_t longest = contexts_.back() + (prompts_.empty() ? 0 : num_generated_);
     for (Fact const& fact : facts_)
       longest = std::max(longest, static_cast<std::int32_t>(fact.prompt.size() + fact.answer.size()));
-    std::unique_ptr<Store> store = format.make({model_.config(), num_sequences, longest, &threads_});
-    if (!store)
-      throw serve::BadInput("The model's head_dim is " + std::to_string(model_.config().head_dim) +
-                            "; evaluate is compiled for " + spell(HeadDims()) + ".");
-    return store;
-  }
-
-  template <std::int32_t... Dims>
-  static std::string spell(std::integer_sequence<std::int32_t, Dims...>) {
-    std::string dims;
-    ((dims += (dims.empty() ? "" : ", ") + std::to_string(Dims)), ...);
-    return dims;
+    return format.make({model_.config(), num_sequences, longest, &threads_});
   }
 
   Report begin_report() const {

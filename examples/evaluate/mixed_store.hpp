@@ -4,7 +4,7 @@
 // Stores in two formats: sinks and newest tokens in f16, the others in fewer bits.
 
 #include <cstdint>
-#include <folio/precision/mixed_cache.hpp>
+#include <folio/precision/demote.hpp>
 #include <folio/precision/mixed_ops.hpp>
 #include <span>
 #include <vector>
@@ -19,12 +19,12 @@ struct Region {
   std::int32_t sinks = 16, recent_window = 64;
 };
 
-/// A folio::MixedPrecisionCache in host memory. Tokens are demoted after each step, as in an engine.
+/// A folio::KvCache that demotes, in host memory. Tokens are demoted after each step, as in an engine.
 template <class Cache>
 class MixedStore final : public Store {
  public:
-  MixedStore(StoreRequest const& request, Region region)
-      : cache_(make_config(request, region)),
+  MixedStore(StoreRequest const& request, Region region, folio::CacheConfig const& config)
+      : cache_(with_blocks(request, region, config)),
         batch_(cache_.batch({})),
         num_query_heads_(request.model.heads),
         elements_per_token_(2.0 * request.model.layers * request.model.kv_heads * request.model.head_dim),
@@ -41,10 +41,10 @@ class MixedStore final : public Store {
   }
 
   void begin_step(std::span<std::int32_t const> num_new) override {
-    std::vector<folio::MixedPrecisionItem> items;
+    std::vector<folio::BatchItem> items;
     for (std::size_t i = 0; i < num_new.size(); ++i) {
       if (num_new[i] == 0) continue;
-      folio::MixedPrecisionSequence& sequence = sequences_[i];
+      folio::Sequence& sequence = sequences_[i];
       cache_.demote(sequence, sequence.num_tokens(), threads_);
       sequence.extend(num_new[i]);
       items.emplace_back(&sequence);
@@ -59,34 +59,34 @@ class MixedStore final : public Store {
   }
 
  private:
-  static folio::MixedPrecisionConfig make_config(StoreRequest const& request, Region region) {
+  static folio::CacheConfig with_blocks(StoreRequest const& request, Region region, folio::CacheConfig config) {
     if (request.model.window < request.max_tokens)
       throw serve::BadInput("The model has a sliding window of " + std::to_string(request.model.window) +
                             " tokens; formats with sinks and tail need a model whose layers see everything: name other "
                             "--formats.");
-    folio::CacheConfig one;
-    one.layers = request.model.layers;
-    one.kv_heads = request.model.kv_heads;
-    folio::MixedPrecisionConfig config{one, one, region.sinks, region.recent_window};
-    std::int32_t const tokens = request.max_tokens + Cache::demotion_granularity;
-    config.hot.num_blocks = {request.num_sequences * folio::blocks_for(tokens, Cache::HotCache::Blocks::block_size(0))};
-    config.compressed.num_blocks = {request.num_sequences *
-                                    folio::blocks_for(tokens, Cache::CompressedCache::Blocks::block_size(0))};
+    using Second = typename Cache::Demotion::template BlocksOf<typename Cache::Blocks>;
+    std::int64_t const n = request.num_sequences;
+    config.num_blocks = {n * folio::blocks_for(request.max_tokens, Cache::Blocks::block_size(0)), 0};
+    config.demotion = {.sinks = region.sinks,
+                       .recent_window = region.recent_window,
+                       .num_blocks = {n * folio::blocks_for(request.max_tokens, Second::block_size(0))}};
     return config;
   }
 
-  void note_bits(folio::MixedPrecisionSequence const& sequence) {
+  void note_bits(folio::Sequence const& sequence) {
     if (sequence.num_tokens() <= longest_) return;
     longest_ = sequence.num_tokens();
-    std::int32_t const compressed = sequence.num_demoted();
-    double const bytes =
-        (longest_ - compressed) * cache_.hot().bytes_per_token() + compressed * cache_.compressed().bytes_per_token();
+    std::int32_t const demoted = sequence.num_demoted_tokens();
+    auto const token_bytes = [&](int list) {
+      return static_cast<double>(cache_.block_bytes(list)) / cache_.shape(list).block_size;
+    };
+    double const bytes = (longest_ - demoted) * token_bytes(0) + demoted * token_bytes(cache_.second_list(0));
     bits_per_element_ = 8 * bytes / (longest_ * elements_per_token_);
   }
 
   Cache cache_;
-  typename Cache::Batch batch_;
-  std::vector<folio::MixedPrecisionSequence> sequences_;
+  folio::Batch<typename Cache::View> batch_;
+  std::vector<folio::Sequence> sequences_;
   std::int32_t num_query_heads_;
   double elements_per_token_, bits_per_element_ = 16;
   std::int32_t longest_ = 0;

@@ -49,10 +49,9 @@ class Store {
 template <class Cache>
 class CacheStore final : public Store {
  public:
-  explicit CacheStore(StoreRequest const& request)
-      : cache_(serve::cache_config(
-            request.model,
-            request.num_sequences * folio::blocks_for(request.max_tokens, Cache::Blocks::block_size(0)))),
+  /// `config` says the model.
+  CacheStore(StoreRequest const& request, folio::CacheConfig const& config)
+      : cache_(with_blocks(request, config)),
         steps_(cache_, request.model.heads, request.threads),
         elements_per_token_(2.0 * request.model.layers * request.model.kv_heads * request.model.head_dim) {}
 
@@ -78,6 +77,13 @@ class CacheStore final : public Store {
   }
 
  private:
+  static folio::CacheConfig with_blocks(StoreRequest const& request, folio::CacheConfig config) {
+    for (int g = 0; g < Cache::num_groups; ++g)
+      config.num_blocks.push_back(request.num_sequences *
+                                  folio::blocks_for(request.max_tokens, Cache::Blocks::block_size(g)));
+    return config;
+  }
+
   Cache cache_;
   serve::HostSteps<Cache> steps_;
   std::vector<folio::Sequence> sequences_;

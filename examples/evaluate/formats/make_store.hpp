@@ -19,17 +19,19 @@ namespace evaluate {
 
 namespace detail {
 
-/// A mixed cache is for layers that see everything. Its hot part stores f16.
-template <std::int32_t HeadDim, class... Compressed>
-struct MixedFor {
-  using Layers = folio::Model<folio::ModelConfig{.head_dim = HeadDim}>;
-  using Type = folio::MixedPrecisionCache<folio::KvCache<Layers, folio::F16>, folio::KvCache<Layers, Compressed...>>;
-};
+/// make(built, config) for the request's model.
+template <class Make>
+std::unique_ptr<Store> make_store(StoreRequest const& request, Make const& make) {
+  return folio::with_model<HeadDims, serve::LayerKinds>(
+      serve::shape_of(request.model),
+      [&](auto built, folio::CacheConfig const& config) -> std::unique_ptr<Store> { return make(built, config); });
+}
 
 template <class... Compressed>
 std::unique_ptr<Store> make_mixed_store(StoreRequest const& request, Region region) {
-  return serve::for_head_dim<Store>(HeadDims(), request.model.head_dim, [&](auto dim) {
-    return std::make_unique<MixedStore<typename MixedFor<dim(), Compressed...>::Type>>(request, region);
+  return make_store(request, [&]<class Built>(Built, folio::CacheConfig const& config) {
+    using Cache = typename Built::template Cache<folio::F16, folio::Demote<Compressed...>>;
+    return std::make_unique<MixedStore<Cache>>(request, region, config);
   });
 }
 
@@ -37,8 +39,8 @@ std::unique_ptr<Store> make_mixed_store(StoreRequest const& request, Region regi
 
 template <class... Policies>
 std::unique_ptr<Store> make_cache_store(StoreRequest const& request) {
-  return serve::for_head_dim<Store>(HeadDims(), request.model.head_dim, [&](auto dim) {
-    return std::make_unique<CacheStore<serve::CacheFor<dim(), Policies...>>>(request);
+  return detail::make_store(request, [&]<class Built>(Built, folio::CacheConfig const& config) {
+    return std::make_unique<CacheStore<typename Built::template Cache<Policies...>>>(request, config);
   });
 }
 

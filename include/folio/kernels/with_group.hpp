@@ -19,6 +19,10 @@ void with_group(View const& view, std::int32_t layer, F&& f) {
   static_assert(
       !is_device_view<View>,
       "folio: this view's tables are in device memory: give the operation of ops/*.cuh, which takes a stream");
+  static_assert(
+      requires { typename View::KeyQuantizer; },
+      "folio: this view is of a cache that demotes, and so of two formats: precision/mixed_ops.hpp and .cuh have "
+      "append, attend and gather for it; give other operations view.recent, or view.demoted");
   LayerPlace const at = layer >= 0 ? view.place(layer) : LayerPlace{};
   if (layer < 0 || at.index >= view.group(at.group).shape.layers) throw no_such_layer(layer);
   [&]<int... Group>(std::integer_sequence<int, Group...>) {

@@ -20,13 +20,19 @@ namespace serve {
 /// What the user allows, but in no group of layers more blocks than all generations could ever fill. A group without
 /// layers gets none.
 struct BlockBudget {
-  std::vector<folio::GroupShape> shapes;              // by group, as those below
+  std::vector<folio::GroupShape> shapes;              // by list, as those below: what a sequence holds of it
   std::vector<std::int64_t> block_bytes, num_blocks;  // without the null block
+  std::size_t num_groups;                             // the first lists; after them come those of what is demoted
+  std::int32_t batch_tokens = 1;
 
   /// Throws BadInput when the longest request alone does not fit.
-  BlockBudget(std::vector<folio::GroupShape> of_groups, std::vector<std::int64_t> bytes,
-              std::vector<Tokens> const& prompts, EngineOptions const& options)
-      : shapes(std::move(of_groups)), block_bytes(std::move(bytes)), num_blocks(shapes.size()) {
+  BlockBudget(std::vector<folio::GroupShape> of_lists, std::vector<std::int64_t> bytes,
+              std::vector<Tokens> const& prompts, EngineOptions const& options, std::size_t of_groups = 0)
+      : shapes(std::move(of_lists)),
+        block_bytes(std::move(bytes)),
+        num_blocks(shapes.size()),
+        num_groups(of_groups == 0 ? shapes.size() : of_groups),
+        batch_tokens(options.batch_tokens) {
     std::vector<std::int64_t> longest(shapes.size()), all(shapes.size());
     for (Tokens const& prompt : prompts)
       for (std::size_t g = 0; g < shapes.size(); ++g) {
@@ -77,8 +83,10 @@ struct BlockBudget {
     for (std::size_t g = 0; g < shapes.size(); ++g) sum += num_blocks[g] * block_bytes[g];
     return sum;
   }
-  /// More tokens than a sequence can ever get slots for.
+  /// More tokens than a sequence can ever get slots for; where tokens are demoted, as many as it gets slots for before
+  /// some are.
   [[nodiscard]] std::int64_t most_slots() const {
+    if (shapes.size() > num_groups) return batch_tokens;
     return *std::max_element(num_blocks.begin(), num_blocks.end()) * block_size();
   }
 

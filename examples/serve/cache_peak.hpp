@@ -8,11 +8,12 @@
 #include <folio/folio.hpp>
 #include <map>
 #include <span>
+#include <vector>
 
 namespace serve {
 
 /// Slots of live blocks that are neither filled nor in the last block of a sequence, as a share of all slots held, in
-/// all groups of layers. Paging leaves none: this is measured to see that it does. `sequences` are all that hold
+/// all lists. Paging leaves none: this is measured to see that it does. `sequences` are all that hold
 /// blocks; a block that they share counts once.
 [[nodiscard]] inline double waste_beyond_last_blocks(folio::Stats const& stats,
                                                      std::span<folio::Sequence const* const> sequences,
@@ -22,15 +23,16 @@ namespace serve {
     bool last = false;
   };
   std::int64_t explained = 0;
-  for (std::size_t g = 0; g < stats.groups.size(); ++g) {
+  for (std::size_t l = 0; l < stats.groups.size(); ++l) {
     std::map<folio::BlockId, Fill> blocks;
     for (folio::Sequence const* sequence : sequences) {
-      auto const ids = sequence->blocks(static_cast<int>(g));
+      folio::BlockList const& list = sequence->state().lists[l];
+      std::vector<folio::BlockId> const& ids = list.blocks;
       for (std::size_t i = 0; i < ids.size(); ++i) {
         if (ids[i] == folio::null_block) continue;  // given back when it left a window, or of a group without layers
         Fill& fill = blocks[ids[i]];
         std::int32_t const first = static_cast<std::int32_t>(i) * block_size;
-        fill.tokens = std::max(fill.tokens, std::min(block_size, sequence->num_tokens() - first));
+        fill.tokens = std::max(fill.tokens, std::min(block_size, list.num_tokens - first));
         fill.last = fill.last || i + 1 == ids.size();
       }
     }

@@ -28,8 +28,9 @@ struct EngineOptions {
   std::int32_t batch_tokens = 256;
   std::int32_t max_tokens = 128;
   std::int32_t samples = 1;
-  bool prefix = true;        ///< requests take what others computed of their opening
-  std::int32_t tenants = 1;  ///< request i is of tenant i % tenants
+  bool prefix = true;                           ///< requests take what others computed of their opening
+  std::int32_t tenants = 1;                     ///< request i is of tenant i % tenants
+  std::int32_t sinks = 16, recent_window = 64;  ///< tokens that stay in the first format, where a cache demotes
   Sampling sampling;
   folio::ThreadPool* threads = nullptr;
 };
@@ -78,10 +79,12 @@ struct RunResult {
     return looked_up_tokens == 0 ? 0.0 : static_cast<double>(cached_tokens) / static_cast<double>(looked_up_tokens);
   }
 
-  double bytes_per_token = 0;
-  std::int64_t memory_bytes = 0;  ///< of the whole cache
-  std::int64_t bytes_peak = 0;    ///< in blocks that sequences had at the step when they had most
-  std::int64_t bytes_ahead = 0;   ///< the most that was held ahead of use at once, besides
+  double bytes_per_token = 0;       ///< in the first format
+  double bits_per_element = 0;      ///< at the peak: of the sequences' stored tokens, scales included
+  std::int64_t demoted_tokens = 0;  ///< in all
+  std::int64_t memory_bytes = 0;    ///< of the whole cache
+  std::int64_t bytes_peak = 0;      ///< in blocks that sequences had at the step when they had most
+  std::int64_t bytes_ahead = 0;     ///< the most that was held ahead of use at once, besides
   std::vector<TenantResult> tenants;
   std::int64_t bytes_contiguous = 0;  ///< peak_sequences * the model's context * bytes_per_token
   std::int64_t peak_sequences = 0;    ///< the most sequences that held blocks at once

@@ -51,6 +51,8 @@ EngineOptions engine_options(Options const& options, folio::ThreadPool& threads)
   out.samples = options.samples;
   out.prefix = options.prefix;
   out.tenants = options.tenants;
+  out.sinks = options.sinks;
+  out.recent_window = options.recent_window;
   out.sampling = options.sampling;
   out.threads = &threads;
   return out;
@@ -65,7 +67,8 @@ int run(Options const& options) {
   auto const hardware = static_cast<int>(std::thread::hardware_concurrency());
   folio::ThreadPool threads(options.threads > 0 ? options.threads : std::max(1, hardware));
   EngineOptions const how = engine_options(options, threads);
-  std::unique_ptr<Engine> const engine = make_engine(options.quantizer, model, prompts, how);
+  std::string const quantizer = options.quantizer + (options.demote == "off" ? "" : "+" + options.demote);
+  std::unique_ptr<Engine> const engine = make_engine(quantizer, model, prompts, how);
   std::ofstream output;
   if (!options.output.empty()) output.open(options.output, std::ios::binary);
   if (!output) throw BadInput("The file " + options.output + " cannot be written.");
@@ -76,7 +79,7 @@ int run(Options const& options) {
   report.run = engine->run(display);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   report.model = options.model;
-  report.quantizer = options.quantizer;
+  report.quantizer = quantizer;
   report.requests = static_cast<std::int64_t>(prompts.size());
   report.samples = options.samples;
   if (!options.output.empty()) write_completions(output, *tokenizer, report.run);
@@ -92,7 +95,7 @@ int run(Options const& options) {
   }
   if (!report.check || report.check->identical) return 0;
   bool const failed =
-      options.quantizer == "f32" && !report.check->explained;  // other quantizers round, so their text may differ
+      quantizer == "f32" && !report.check->explained;  // other quantizers round, so their text may differ
   std::cerr << (failed ? "serve: " : "") << report.check->first_difference << std::endl;
   return failed ? 1 : 0;
 }

@@ -32,6 +32,8 @@ struct BadOption : BadInput {
 struct Options {
   std::string model, prompts;  ///< where the files are; the caller fills in the defaults
   std::string quantizer = "f32";
+  std::string demote = "off";  ///< the format of older tokens
+  std::int32_t sinks = 16, recent_window = 64;
   Device device = Device::automatic;
   std::string output;             ///< file for the completions; empty: none
   std::int32_t max_tokens = 128;  ///< generated per sample
@@ -125,6 +127,14 @@ struct Option {
       {"--quantizer", "NAME",
        "how the cache stores keys and values: " FOLIO_SERVE_FORMATS "; default f32; k8v4: int8 keys, int4 values",
        [](Options& o, std::string_view s) { o.quantizer = s; }},
+      {"--demote", "NAME",
+       "what tokens become that are neither among the first nor among the newest, in layers without a window: "
+       "off (default), or " FOLIO_SERVE_DEMOTED_FORMATS ", which go with --quantizer f16 and a cache on the host",
+       [](Options& o, std::string_view s) { o.demote = s; }},
+      {"--sinks", "N", "with --demote: the first tokens, which stay as they are (default 16)",
+       [](Options& o, std::string_view s) { o.sinks = v::integer("--sinks", s, 0, 1 << 20); }},
+      {"--recent", "N", "with --demote: the newest tokens, which stay as they are (default 64)",
+       [](Options& o, std::string_view s) { o.recent_window = v::integer("--recent", s, 0, 1 << 20); }},
       {"--device", "NAME",
        "where the cache is and attention is computed: host, cuda (an NVIDIA GPU), or auto (default): cuda where this "
        "serve was built with it and there is a GPU, else host; the rest of the model is computed by the host",

@@ -43,6 +43,11 @@ class PagedCache {
   /// Blocks that are kept for later ones and count for this tenant.
   [[nodiscard]] virtual std::int64_t num_kept_blocks_of(std::int32_t tenant) const = 0;
 
+  /// Demotes what is due of a sequence whose tokens are computed, where the cache does that and has blocks for it.
+  virtual void demote(folio::Sequence& sequence) = 0;
+  /// Of the tokens that sequences store now.
+  [[nodiscard]] virtual double bits_per_element() const = 0;
+
   // As of folio::KvCache.
   [[nodiscard]] virtual folio::Sequence create() = 0;
   [[nodiscard]] virtual folio::Stats stats() const = 0;
@@ -101,16 +106,36 @@ class PagedCacheOf : public PagedCache {
     return kept;
   }
 
+  void demote(folio::Sequence& sequence) override {
+    if constexpr (Cache::has_demotion) {
+      try {
+        cache_.demote(sequence, Cache::all_tokens, threads_);
+      } catch (folio::OutOfBlocks const&) {  // NOLINT(bugprone-empty-catch): it stays as it is, until the next step
+      }
+    }
+  }
+  [[nodiscard]] double bits_per_element() const override {
+    double bits = 0, elements = 0;
+    folio::Stats const stats = cache_.stats();
+    for (std::size_t l = 0; l < stats.groups.size(); ++l) {
+      folio::GroupShape const& shape = cache_.shape(static_cast<int>(l));
+      auto const stored = static_cast<double>(stats.groups[l].stored);
+      bits += 8.0 * stored * static_cast<double>(stats.groups[l].block_bytes) / shape.block_size;
+      elements += stored * shape.layers * shape.kv_heads * (shape.key_dim + shape.value_dim);
+    }
+    return elements > 0 ? bits / elements : 0.0;
+  }
+
   [[nodiscard]] folio::Sequence create() override { return cache_.create(); }
   [[nodiscard]] folio::Stats stats() const override { return cache_.stats(); }
   [[nodiscard]] std::int64_t live_bytes() const override {
     std::int64_t bytes = 0;
-    for (int g = 0; g < Cache::num_groups; ++g) bytes += cache_.num_live_blocks(g) * cache_.block_bytes(g);
+    for (int l = 0; l < Cache::num_lists; ++l) bytes += cache_.num_live_blocks(l) * cache_.block_bytes(l);
     return bytes;
   }
   [[nodiscard]] std::int64_t kept_bytes() const override {
     std::int64_t bytes = 0;
-    for (int g = 0; g < Cache::num_groups; ++g) bytes += cache_.num_cached_blocks(g) * cache_.block_bytes(g);
+    for (int l = 0; l < Cache::num_lists; ++l) bytes += cache_.num_cached_blocks(l) * cache_.block_bytes(l);
     return bytes;
   }
   [[nodiscard]] std::int64_t memory_bytes() const override { return cache_.memory_bytes(); }
@@ -119,19 +144,25 @@ class PagedCacheOf : public PagedCache {
  protected:
   /// `config` says the model. Throws BadInput when the longest request alone does not fit.
   PagedCacheOf(CacheRequest const& request, folio::CacheConfig const& config)
-      : PagedCache(make_budget(request, config)), cache_(with_blocks(config, budget().num_blocks)) {}
+      : PagedCache(make_budget(request, config)),
+        cache_(with_blocks(request, config, budget().num_blocks)),
+        threads_(request.options.threads) {}
 
   Cache cache_;
 
  private:
+  folio::Executor threads_;
+
   static BlockBudget make_budget(CacheRequest const& request, folio::CacheConfig const& config) {
-    std::vector<folio::GroupShape> const shapes = Cache::resolve(config);
-    std::vector<std::int64_t> bytes;
-    for (folio::GroupShape const& shape : shapes) bytes.push_back(typename Cache::Map{shape}.block_bytes());
-    return {shapes, bytes, request.prompts, request.options};
+    std::vector<std::int64_t> const one_each(std::size_t{Cache::num_lists}, 1);
+    folio::CacheSizes const sizes = Cache::sizes(with_blocks(request, config, one_each));
+    return {sizes.held, sizes.block_bytes, request.prompts, request.options, std::size_t{Cache::num_groups}};
   }
-  static folio::CacheConfig with_blocks(folio::CacheConfig config, std::vector<std::int64_t> const& num_blocks) {
-    config.num_blocks = num_blocks;
+  static folio::CacheConfig with_blocks(CacheRequest const& request, folio::CacheConfig config,
+                                        std::vector<std::int64_t> const& num_blocks) {
+    auto const second = num_blocks.begin() + Cache::num_groups;
+    config.num_blocks.assign(num_blocks.begin(), second);
+    config.demotion = {request.options.sinks, request.options.recent_window, {second, num_blocks.end()}};
     return config;
   }
 };

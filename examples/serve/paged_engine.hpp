@@ -83,6 +83,7 @@ class PagedEngine final : public Engine {
     result_.forks = stats.counters.forks;
     result_.block_copies = stats.counters.copies;
     result_.evictions = stats.prefixes.evicted_blocks;
+    result_.demoted_tokens = stats.counters.demoted_tokens;
     note_kept();
     result_.bytes_per_token = cache_->bytes_per_token();
     result_.memory_bytes = cache_->memory_bytes();
@@ -160,6 +161,7 @@ class PagedEngine final : public Engine {
     admit();
     note_peak();
     compute();
+    for (Work const& work : work_) cache_->demote(work.generation->sequence);
     keep_prefixes();
     draw(observer);
     std::erase_if(running_, [](Item const& item) { return item == nullptr; });
@@ -356,7 +358,7 @@ class PagedEngine final : public Engine {
     })->reset();
   }
 
-  [[nodiscard]] std::size_t num_groups() const { return cache_->budget().shapes.size(); }
+  [[nodiscard]] std::size_t num_groups() const { return cache_->budget().num_groups; }
   /// Of the blocks that a generation holds ahead.
   [[nodiscard]] std::int64_t bytes_ahead(Generation const& generation) const {
     std::int64_t bytes = 0;
@@ -379,6 +381,7 @@ class PagedEngine final : public Engine {
     std::vector<folio::Sequence const*> sequences;
     for (Item const& item : running_) sequences.push_back(&item->sequence);
     result_.bytes_peak = stats.bytes_live;
+    result_.bits_per_element = cache_->bits_per_element();
     result_.waste = stats.waste();
     result_.waste_beyond_last_blocks = waste_beyond_last_blocks(stats, sequences, cache_->budget().block_size());
   }
@@ -386,15 +389,15 @@ class PagedEngine final : public Engine {
   /// What each tenant's sequences have now.
   void note_tenants() {
     for (TenantResult& tenant : result_.tenants) tenant.bytes_peak = 0;
-    for (std::size_t g = 0; g < num_groups(); ++g) {
+    for (std::size_t l = 0; l < cache_->budget().shapes.size(); ++l) {
       std::vector<std::set<folio::BlockId>> blocks(result_.tenants.size());
       for (Item const& item : running_) {
-        auto const ids = item->sequence.blocks(static_cast<int>(g));
+        auto const& ids = item->sequence.state().lists[l].blocks;
         blocks[static_cast<std::size_t>(tenant_number(*item))].insert(ids.begin(), ids.end());
       }
       for (std::size_t i = 0; i < blocks.size(); ++i) {
         blocks[i].erase(folio::null_block);  // given back when it left a window, or of a group without layers
-        result_.tenants[i].bytes_peak += static_cast<std::int64_t>(blocks[i].size()) * cache_->budget().block_bytes[g];
+        result_.tenants[i].bytes_peak += static_cast<std::int64_t>(blocks[i].size()) * cache_->budget().block_bytes[l];
       }
     }
   }

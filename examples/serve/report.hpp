@@ -68,6 +68,8 @@ struct Report {
   add("seconds", json_number(report.seconds));
   add("tokens_per_second", json_number(report.tokens_per_second()));
   add("kv_bytes_per_token", json_number(run.bytes_per_token));
+  add("kv_bits_per_element", json_number(run.bits_per_element));
+  add("demoted_tokens", std::to_string(run.demoted_tokens));
   add("kv_bytes_total", std::to_string(run.memory_bytes));
   add("kv_bytes_peak", std::to_string(run.bytes_peak));
   add("kv_bytes_ahead", std::to_string(run.bytes_ahead));
@@ -107,7 +109,9 @@ struct Report {
   auto const percent = [](double share) { return spell_number(100 * share, 2) + " %"; };
   std::vector<std::pair<std::string, std::string>> rows = {
       {"model", report.model},
-      {"quantizer", report.quantizer + ", " + spell_bytes(run.bytes_per_token) + " per token"},
+      {"quantizer", report.quantizer + ", " + spell_bytes(run.bytes_per_token) + " per token" +
+                        (run.demoted_tokens > 0 ? "; " + count(run.demoted_tokens) + " demoted" : "")},
+      {"bits per element", spell_number(run.bits_per_element, 2) + " at the peak"},
       {"device", run.device},
       {"requests",
        count(report.requests) + (report.samples > 1 ? ", " + count(report.samples) + " samples of each" : "")},

@@ -124,7 +124,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   /// What is not given is made by its default constructor.
   template <class... Given>
   requires(Set::template has_object<Given>&&...) explicit KvCache(CacheConfig const& config, Given... policies)
-      : core_(std::make_shared<Core>(CacheSizes::of<KvCache>(config), config, policies...)) {
+      : core_(std::make_shared<Core>(sizes(config), config, policies...)) {
     static_assert((... && detail::is_once<Given, Given...>),
                   "folio::KvCache: two objects of one policy are given to the constructor; keep one");
   }
@@ -287,6 +287,9 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   /// The block lists and addresses that batches are made from, to be read.
   [[nodiscard]] std::shared_ptr<CacheState const> state() const { return core_; }
 
+  /// What a cache of this config would have of each list: shapes, blocks and their bytes. For planning without a cache.
+  /// Throws Error as the constructor does.
+  [[nodiscard]] static CacheSizes sizes(CacheConfig const& config) { return CacheSizes::of<KvCache>(config); }
   /// The shapes of all groups with the run-time numbers filled in. Throws Error when one is missing or contradicts the
   /// model. For planning without a cache.
   [[nodiscard]] static std::vector<GroupShape> resolve(CacheConfig const& config) {

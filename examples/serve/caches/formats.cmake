@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The formats of serve's caches, a line each: the name that --quantizer takes, where caches of it can be (host, or cuda:
-# in a GPU's memory, too), and the policies. From each line come a source for the host and one for CUDA, which compile
+# in a GPU's memory, too), and the policies. FORMAT+NAME: what --quantizer FORMAT --demote NAME takes, on the host. From
+# each line come a source for the host and one for CUDA, which compile
 # side by side, the lists of names, --help and the tests.
 set(serve_formats
   "f32|cuda|folio::F32"
@@ -12,12 +13,18 @@ set(serve_formats
   "int8|cuda|folio::Int8PerToken"
   "int6|host|folio::Int6Rotated"
   "int4|cuda|folio::Int4Rotated"
-  "k8v4|cuda|folio::Keys<folio::Int8PerToken>, folio::Values<folio::Int4Rotated>")  # int8 keys, int4 values
+  "k8v4|cuda|folio::Keys<folio::Int8PerToken>, folio::Values<folio::Int4Rotated>"  # int8 keys, int4 values
+  "f16+int8|host|folio::F16, folio::Demote<folio::Int8PerToken>"
+  "f16+int4|host|folio::F16, folio::Demote<folio::Int4Rotated>"
+  "f16+k8v4|host|folio::F16, folio::Demote<folio::Keys<folio::Int8PerToken>, folio::Values<folio::Int4Rotated>>"
+  "f16+int2|host|folio::F16, folio::Demote<folio::Int2Rotated>")
 
-# serve_add_formats(<host | cuda>): sets serve_<host | cuda>_sources, and serve_<host | cuda>_names to "f32, f16, ..".
+# serve_add_formats(<host | cuda>): sets serve_<host | cuda>_sources, serve_<host | cuda>_names to "f32, f16, ..", and
+# serve_<host | cuda>_demoted_names to what --demote takes.
 function(serve_add_formats device)
   set(sources)
   set(names)
+  set(demoted_names)
   set(declarations)
   set(makers)
   foreach(line IN LISTS serve_formats)
@@ -25,8 +32,14 @@ function(serve_add_formats device)
     if(NOT matched)
       message(FATAL_ERROR "serve: a format is NAME|host or cuda|POLICIES, which this line is not: ${line}")
     endif()
-    set(name ${CMAKE_MATCH_1})
+    set(format ${CMAKE_MATCH_1})
     set(policies "${CMAKE_MATCH_3}")
+    set(demoting "host")
+    if(format MATCHES "\\+(.+)$")
+      list(APPEND demoted_names ${CMAKE_MATCH_1})
+      set(demoting "demoting")
+    endif()
+    string(MAKE_C_IDENTIFIER ${format} name)
     if(device STREQUAL "cuda" AND NOT CMAKE_MATCH_2 STREQUAL "cuda")
       continue()
     endif()
@@ -38,14 +51,18 @@ function(serve_add_formats device)
       configure_file(caches/host_format.cpp.in ${source} @ONLY)
     endif()
     list(APPEND sources ${source})
-    list(APPEND names ${name})
+    if(demoting STREQUAL "host")
+      list(APPEND names ${name})
+    endif()
     string(APPEND declarations "MakeCache make_${device}_${name}_cache;\n")
-    string(APPEND makers "      {\"${name}\", make_${device}_${name}_cache},\n")
+    string(APPEND makers "      {\"${format}\", make_${device}_${name}_cache},\n")
   endforeach()
   set(list ${CMAKE_CURRENT_BINARY_DIR}/caches/${device}_caches.cpp)
   configure_file(caches/list.cpp.in ${list} @ONLY)
   list(APPEND sources ${list})
   list(JOIN names ", " names)
+  list(JOIN demoted_names ", " demoted_names)
   set(serve_${device}_sources ${sources} PARENT_SCOPE)
   set(serve_${device}_names "${names}" PARENT_SCOPE)
+  set(serve_${device}_demoted_names "${demoted_names}" PARENT_SCOPE)
 endfunction()

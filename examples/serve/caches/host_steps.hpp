@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <folio/folio.hpp>
+#include <folio/precision/mixed_ops.hpp>
 #include <optional>
 #include <span>
+#include <utility>
 
 namespace serve {
 
@@ -35,7 +37,8 @@ class HostSteps {
   std::int32_t num_query_heads_;
   folio::Executor threads_;
   folio::AttentionWorkspace workspace_;
-  std::optional<folio::AttentionPlan> plan_;
+  using View = typename Cache::View;
+  std::optional<decltype(folio::ops::plan_attention(std::declval<View>(), 1, {}, {}))> plan_;
 };
 
 }  // namespace serve

@@ -33,6 +33,9 @@ template <class Blocks>
 /// The sizes of a cache, by list: those of the groups, and those of what is demoted.
 struct CacheSizes {
   std::vector<GroupShape> shapes;
+  /// For most_blocks_held: `shapes`, but what a sequence holds of a list that it demotes from is bounded as by a
+  /// window.
+  std::vector<GroupShape> held;
   std::vector<std::int64_t> block_bytes, num_blocks, pool_bytes;  // a pool's with the null block
   std::int32_t slack = 0;
   LayerPattern pattern;
@@ -55,14 +58,14 @@ struct CacheSizes {
     sizes.num_blocks = config.num_blocks;
     for (std::size_t g = 0; g < sizes.num_blocks.size(); ++g)
       if (sizes.shapes[g].layers == 0) sizes.num_blocks[g] = 0;
-    std::vector<GroupShape> held = sizes.shapes;  // what a sequence holds of each list
+    sizes.held = sizes.shapes;
     if constexpr (Cache::has_demotion)
-      Cache::Demotion::template add_lists<Cache>(config, sizes, held);
+      Cache::Demotion::template add_lists<Cache>(config, sizes);
     else
       sizes.demotion.num_groups = Cache::num_groups;
     if (config.num_blocks.empty())
       sizes.num_blocks =
-          blocks_that_fit(held, sizes.block_bytes, config.memory_bytes, config.tokens_per_sequence, sizes.slack);
+          blocks_that_fit(sizes.held, sizes.block_bytes, config.memory_bytes, config.tokens_per_sequence, sizes.slack);
     sizes.pool_bytes = pool_bytes_of(sizes.num_blocks, sizes.block_bytes);
     return sizes;
   }

@@ -192,9 +192,9 @@ struct Demote {
     return num_tokens;
   }
 
-  /// Adds the second lists to a cache's sizes, and says in `held` what a sequence holds at the most of each list.
+  /// Adds the second lists to a cache's sizes, and says what a sequence holds at the most of each list.
   template <class Cache>
-  static void add_lists(CacheConfig const& config, CacheSizes& sizes, std::vector<GroupShape>& held) {
+  static void add_lists(CacheConfig const& config, CacheSizes& sizes) {
     static_assert(Cache::View::num_demoting > 0,
                   "folio::Demote: all layers of this model have a window, which bounds their memory, so that no token "
                   "is left to demote: take Demote<> out");
@@ -245,9 +245,10 @@ struct Demote {
           "where memory_bytes is");
     for (std::size_t i = 0; i < given.num_blocks.size(); ++i)
       sizes.num_blocks.push_back(sizes.shapes[num_groups + i].layers == 0 ? 0 : given.num_blocks[i]);
-    held.clear();
+    sizes.held.clear();
     for (int l = 0; l < static_cast<int>(sizes.shapes.size()); ++l)
-      held.push_back(sizes.demotion.shape_held(sizes.shapes[static_cast<std::size_t>(l)], l, given.recent_window));
+      sizes.held.push_back(
+          sizes.demotion.shape_held(sizes.shapes[static_cast<std::size_t>(l)], l, given.recent_window));
   }
 };
 

@@ -63,6 +63,7 @@ class Pair {
   }
   /// What kernels read of the uploaded step: padded to its greatest size.
   [[nodiscard]] DeviceView<View> view() const { return step_.view(); }
+  [[nodiscard]] DeviceBatch<View> const& batch() const { return step_; }
 
   /// Writes random rows for the last appends to both, in all layers.
   void write(std::uint32_t seed) {

@@ -109,8 +109,8 @@ void smoke_retention(Run const&) {
   expect_same("the tokens to keep", kept, device_kept.to_host(pair.stream, 0, rows * top.k));
   expect_same("numbers of tokens to keep", counts, device_counts.to_host(pair.stream, 0, rows));
 
-  ops::compact(on_host.view(), 0, {kept.data(), counts.data(), top.k, kv_heads, 1});
-  ops::compact(pair.view(), 0, {device_kept.data(), device_counts.data(), top.k, kv_heads, 1}, pair.stream);
+  ops::compact(on_host, 0, {kept.data(), counts.data(), top.k, kv_heads, 1});
+  ops::compact(pair.batch(), 0, {device_kept.data(), device_counts.data(), top.k, kv_heads, 1, top.sinks}, pair.stream);
   pair.expect_same_blocks("what compact wrote");
   ops::compact_elements(scores.data(), rows, max_tokens, kept.data(), counts.data(), top.k, -1.0F);
   ops::compact_elements(device_scores.data(), rows, max_tokens, device_kept.data(), device_counts.data(), top.k, -1.0F,

@@ -141,9 +141,9 @@ class Sequence {
   /// Token eviction by choice (H2O, SnapKV), after ops::compact moved what stays of layer group `group` to its front,
   /// in its order: keeps the first `kept.num_tokens` stored tokens, and gives the blocks after them back. The others
   /// are taken out, as by cut: the gap goes from `kept.num_first` to `kept.num_last` tokens before the end. Both are a
-  /// promise that is not checked: no more than stayed, see KeptTokens. What others share must not have been written:
-  /// see num_shared_blocks. Throws Error, and changes nothing, for more tokens than are stored, for num_first +
-  /// num_last above num_tokens, for groups with a window, and for such blocks. Cost: O(blocks).
+  /// promise that is not checked: no more than stayed, see KeptTokens. What others share must not have been written,
+  /// and ops::compact does not write it: see own. Throws Error, and changes nothing, for more tokens than are stored,
+  /// for num_first + num_last above num_tokens, for groups with a window, and for such blocks. Cost: O(blocks).
   void keep(KeptTokens const& kept, int group = 0) {
     SequenceState& s = own_state();
     check_group(group, store_->num_groups());
@@ -168,8 +168,8 @@ class Sequence {
   }
 
   /// How many blocks of stored tokens [first, end) of layer group `group` a fork shares, or a prefix index where they
-  /// were found or inserted: nobody may write these, so 0 from `kept.num_first` on is what ops::compact needs. Throws
-  /// Error for tokens that are not stored. Cost: O(blocks).
+  /// were found or inserted: nobody may write these. ops::compact refuses to, and own copies as many. Throws Error for
+  /// tokens that are not stored. Cost: O(blocks).
   [[nodiscard]] std::int32_t num_shared_blocks(std::int32_t first, std::int32_t end, int group = 0) const {
     SequenceState const& s = state();
     check_group(group, store_->num_groups());

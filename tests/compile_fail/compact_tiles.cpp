@@ -13,6 +13,8 @@ using Format = folio::Int4Rotated;
 using Format = folio::ChannelTile<4, 16>;
 #endif
 
-void keep(folio::KvCache<folio::Model<tiny>, Format>::View const& view, folio::ops::TokenLists const& lists) {
-  folio::ops::compact(view, 0, lists);
+using View = folio::KvCache<folio::Model<tiny>, Format>::View;
+
+void keep(folio::Batch<View> const& batch, folio::ops::TokenLists const& lists) {
+  folio::ops::compact(batch, 0, lists);
 }

@@ -18,13 +18,13 @@ using Cache = folio::KvCache<folio::Model<model>, folio::Keys<folio::Int4Rotated
 using Plain = folio::KvCache<folio::Model<model>, folio::F16, folio::DeviceAllocator>;
 
 void step(Cache const& cache, folio::DeviceView<Cache::View> const& view, folio::DeviceView<Plain::View> const& plain,
-          float const* rows, float* out, cudaStream_t stream) {
+          folio::DeviceBatch<Cache::View> const& batch, float const* rows, float* out, cudaStream_t stream) {
   folio::ops::append(view, 0, rows, rows, stream);
   folio::ops::gather(view, 0, folio::Tokens{0, 0, 1}, out, out, stream);
   folio::ops::attend(view, 0, folio::AttentionIo{rows, 4, out}, {}, {.stream = stream});
   folio::ops::accumulate_scores(view, 0, rows, 4, rows, out, {}, stream);
   folio::ops::top_k(view, rows, {}, nullptr, nullptr, nullptr, 0, stream);
-  folio::ops::compact(view, 0, {}, stream);
+  folio::ops::compact(batch, 0, {}, stream);
   folio::ops::compact_elements(out, 1, 1, nullptr, nullptr, 1, 0.0F, stream);
   folio::ops::requantize(plain, 0, folio::Tokens{0, 0, 1}, view, folio::Tokens{0, 0, 1}, stream);
   folio::ops::reposition(plain, 0, folio::Tokens{0, 0, 1}, nullptr, 1, {}, stream);

@@ -9,6 +9,7 @@
 #include <folio/ops/scores.cuh>
 #include <folio/ops/top_k.cuh>
 #include <numeric>
+#include <string>
 
 #include "simt/streams.hpp"
 #include "support/catch.hpp"
@@ -71,24 +72,41 @@ void scramble(TwinCaches& twins) {
       twins.host().pool(g)[b] = twins.device().pool(g)[b] = static_cast<std::byte>(random());
 }
 
+/// The step of the twins' sequences in device memory, of its own size.
+template <class TwinCaches>
+DeviceBatch<typename TwinCaches::View> uploaded(TwinCaches& twins) {
+  static_cast<void>(twins.device_batch());  // copies that are due, by the host: the runtime does not know this memory
+  std::int32_t queries = 0, longest = 1;
+  for (Sequence const& s : twins.host_sequences()) {
+    queries += s.num_new_tokens();
+    longest = std::max(longest, s.num_tokens());
+  }
+  DeviceBatch<typename TwinCaches::View> batch(
+      twins.device(), {static_cast<std::int32_t>(twins.host_sequences().size()), queries, longest});
+  batch.upload(twins.device_items(), nullptr);
+  return batch;
+}
+
 /// Every group; blocks that hold nothing must not be touched.
 template <class TwinCaches>
 void compact_everywhere(TwinCaches& twins, std::vector<std::int32_t> const& lengths, std::uint64_t seed) {
   using View = typename TwinCaches::View;
+  simt::streams(seed);
   scramble(twins);
   auto const host = twins.host_batch();
   auto const device = twins.device_batch();
   folio::test::SimtBatch<View> const on_device(device);
+  auto const step = uploaded(twins);
   auto const in_group = [&](auto g) {
     GroupShape const& shape = twins.host().shape(g());
     for (bool const ragged : {false, true}) {
       Lists const lists(lengths, ragged ? shape.kv_heads : 1, ragged ? shape.layers : 1, 17);
-      ops::compact(host.view(), g(), lists.host());
+      ops::compact(host, g(), lists.host());
       if (ragged)  // few threads, so that a list takes several tiles, and blocks that have several columns
         simt::launch({.grid = 3, .block = 32, .name = "compact_kernel", .seed = seed}, ops::compact_kernel<View, g()>,
                      on_device.view(), lists.device());
       else
-        ops::compact(DeviceView<View>(on_device.view()), g(), lists.device(), nullptr);
+        ops::compact(step, g(), lists.device(), nullptr);
       REQUIRE(simt::num_host_waits() == 0);
       cudaDeviceSynchronize();
       simt::streams(seed);
@@ -101,7 +119,6 @@ void compact_everywhere(TwinCaches& twins, std::vector<std::int32_t> const& leng
 
 template <class... Policies>
 void compact(std::uint64_t seed) {
-  simt::streams(seed);
   using TwinCaches = folio::test::Twins<Policies...>;
   TwinCaches twins({.num_blocks = std::vector<std::int64_t>(std::size_t{TwinCaches::Host::num_groups}, 60)});
   std::vector<std::int32_t> const lengths{61, 17, 16, 0, 1, 8};
@@ -167,13 +184,12 @@ TEST_CASE("scored, chosen and compacted in one stream, a sequence holds exactly 
   std::vector<std::int32_t> const lengths{45, 33, 12};
   for (std::int32_t const n : lengths) twins.add(n);
   auto const host = twins.host_batch();
-  auto const device = twins.device_batch();
-  folio::test::SimtBatch<Twins::View> const on_device(device);
-  DeviceView<Twins::View> const view(on_device.view());
   auto const queries = static_cast<std::size_t>(host.num_query_tokens());
   simt::Buffer<float> const scores(2 * 3 * 2 * longest, "scores");
   std::vector<simt::Buffer<float>> inputs;
   simt::streams(12);
+  auto const step = uploaded(twins);
+  DeviceView<Twins::View> const view = step.view();
   for (std::int32_t layer = 0; layer < 2; ++layer) {
     auto const rows = folio::test::random_rows(queries * 256, 5 + static_cast<std::uint32_t>(layer));
     auto const q = folio::test::random_rows(queries * heads * 128, 7 + static_cast<std::uint32_t>(layer));
@@ -194,7 +210,7 @@ TEST_CASE("scored, chosen and compacted in one stream, a sequence holds exactly 
   simt::Buffer<std::byte> const temp(static_cast<std::size_t>(temp_bytes), "temporary");
   simt::Buffer<std::int32_t> const kept(12 * k, "kept"), counts(12, "counts");
   ops::top_k(view, scores.data(), options, kept.data(), counts.data(), temp.data(), temp_bytes, nullptr);
-  ops::compact(view, 0, {kept.data(), counts.data(), k, 2, 2}, nullptr);
+  ops::compact(step, 0, {kept.data(), counts.data(), k, 2, 2}, nullptr);
   REQUIRE(simt::num_host_waits() == 0);
   cudaDeviceSynchronize();
 
@@ -221,11 +237,82 @@ TEST_CASE("scored, chosen and compacted in one stream, a sequence holds exactly 
 
 TEST_CASE("lists of other layers or heads than the group has are refused on the device") {
   folio::test::Twins<Model<llama>> twins({.num_blocks = {4}});
-  auto const batch = twins.device_batch();
-  folio::test::SimtBatch<typename decltype(twins)::View> const on_device(batch);
-  DeviceView<typename decltype(twins)::View> const view(on_device.view());
-  auto const run = [&](std::int32_t group, TokenLists const& lists) { ops::compact(view, group, lists, nullptr); };
+  twins.add(1);
+  auto const batch = uploaded(twins);
+  auto const run = [&](std::int32_t group, TokenLists const& lists) { ops::compact(batch, group, lists, nullptr); };
   REQUIRE_THROWS_WITH(run(1, {}), test::contains("folio: the model has 1 layer groups, so no group 1"));
   REQUIRE_THROWS_WITH(run(0, {nullptr, nullptr, 1, 3, 1}), test::contains("lists for 3 heads do not fit 2 kv heads"));
   REQUIRE_THROWS_WITH(run(0, {nullptr, nullptr, 1, 1, 4}), test::contains("lists for 4 layers"));
+  REQUIRE_THROWS_WITH(run(0, {nullptr, nullptr, 1, 1, 1, -1}), test::contains("num_first is -1"));
+}
+
+TEST_CASE("on the device no block is written that others have: those from num_first to k are refused before") {
+  using Twins = folio::test::Twins<Model<llama>, Int8PerToken>;  // blocks of 16 tokens
+  constexpr std::int32_t k = 40;
+  Twins twins({.num_blocks = {20}});
+  twins.add(20);
+  twins.add(60);
+  scramble(twins);
+  auto const before_fork = uploaded(twins);
+  twins.fork(1);
+  std::vector<std::int32_t> tokens(3 * k, -1), counts{0, k, 0};
+  for (std::int32_t j = 0; j < k; ++j) tokens[static_cast<std::size_t>(k + j)] = j < 16 ? j : j + 20;
+  simt::Buffer<std::int32_t> const device_tokens(tokens, "kept tokens"), device_counts(counts, "counts");
+  auto const lists = [&](std::int32_t num_first) {
+    return TokenLists{.tokens = device_tokens.data(), .counts = device_counts.data(), .k = k, .num_first = num_first};
+  };
+  auto const bytes = [&] {
+    return std::vector<std::byte>(twins.device().pool(), twins.device().pool() + 21 * twins.device().block_bytes());
+  };
+  auto const before = bytes();
+  simt::streams(5);
+  auto const shared = uploaded(twins);
+  auto const refusal = [](int blocks, std::int32_t first, std::int32_t end) {
+    return test::contains("compact would write " + std::to_string(blocks) +
+                    " blocks of sequence 1 of the batch that a fork or a prefix index has, too; call Sequence::own(" +
+                    std::to_string(first) + ", " + std::to_string(end) + ", 0)");
+  };
+  CHECK_THROWS_WITH(ops::compact(shared, 0, lists(0), nullptr), refusal(3, 0, 40));
+  CHECK_THROWS_WITH(ops::compact(shared, 0, lists(16), nullptr), refusal(2, 16, 40));
+  CHECK_THROWS_WITH(ops::compact(shared, 0, lists(39), nullptr), refusal(1, 39, 40));
+  CHECK_THROWS_WITH(ops::compact(before_fork, 0, lists(16), nullptr), refusal(2, 16, 40));
+  TokenLists to_the_end = lists(16);
+  to_the_end.k = 100;
+  CHECK_THROWS_WITH(ops::compact(shared, 0, to_the_end, nullptr), refusal(3, 16, 60));
+  cudaDeviceSynchronize();
+  CHECK(bytes() == before);
+
+  twins.own(1, 16, 40);
+#ifndef NDEBUG
+  CHECK_THROWS_WITH(ops::compact(shared, 0, lists(16), nullptr), test::contains("this batch is stale"));
+#endif
+  auto const own = uploaded(twins);
+  ops::compact(own, 0, lists(16), nullptr);
+  cudaDeviceSynchronize();
+  auto const host = twins.host_batch();
+  ops::compact(host, 0, {tokens.data(), counts.data(), k});
+  CHECK(twins.same_bytes());
+  auto const& block_bytes = twins.host().block_bytes();
+  for (std::size_t i = 0; i < 4; ++i) {
+    std::int64_t const begin = to_int(twins.host_sequences()[2].blocks()[i]) * block_bytes;
+    CAPTURE(i);
+    CHECK(std::equal(before.begin() + begin, before.begin() + begin + block_bytes, twins.device().pool() + begin));
+  }
+}
+
+TEST_CASE("on the device the first ones of a list stay where they are, whatever it says") {
+  folio::test::Twins<Model<llama>, Int8PerToken> twins({.num_blocks = {8}});
+  twins.add(40);
+  scramble(twins);
+  std::vector<std::int32_t> said(30), done(30), counts{30};
+  std::iota(said.begin(), said.end(), 5);
+  for (std::int32_t j = 0; j < 30; ++j) done[static_cast<std::size_t>(j)] = j < 11 ? j : j + 5;
+  simt::Buffer<std::int32_t> const device_tokens(said, "kept tokens"), device_counts(counts, "counts");
+  simt::streams(6);
+  auto const step = uploaded(twins);
+  ops::compact(step, 0, {.tokens = device_tokens.data(), .counts = device_counts.data(), .k = 30, .num_first = 11},
+               nullptr);
+  cudaDeviceSynchronize();
+  ops::compact(twins.host_batch(), 0, {done.data(), counts.data(), 30});
+  CHECK(twins.same_bytes());
 }

@@ -1,11 +1,14 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #include <cstring>
+#include <folio/eviction/lru.hpp>
 #include <folio/folio.hpp>
 #include <folio/ops/compact.hpp>
 #include <folio/ops/scores.hpp>
 #include <folio/ops/top_k.hpp>
+#include <folio/precision/demote.hpp>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -127,7 +130,7 @@ void check_group(Cache& cache, std::vector<Sequence> const& sequences, bool per_
   for (std::int32_t layer = 0; layer < shape.layers; ++layer)
     for (std::size_t i = 0; i < sequences.size(); ++i)
       expected.push_back(bytes_of<g>(view, static_cast<std::int32_t>(i), layer, list_of(layer, i)));
-  folio::ops::compact(view, g, arrays.lists(heads, layers), threads);
+  folio::ops::compact(batch, g, arrays.lists(heads, layers), threads);
   for (std::int32_t layer = 0; layer < shape.layers; ++layer)
     for (std::size_t i = 0; i < sequences.size(); ++i) {
       CAPTURE(g, layer, i, per_head, per_layer);
@@ -212,7 +215,7 @@ TEST_CASE("scored, chosen and compacted, a sequence stores exactly the kept rows
                     {.k = k, .max_tokens = length, .heads = 2, .layers = 2, .sinks = 2, .recent = 4}, kept.data(),
                     counts.data());
   std::vector<float> const old_scores = scores;
-  folio::ops::compact(prompt.view(), 0, {kept.data(), counts.data(), k, 2, 2});
+  folio::ops::compact(prompt, 0, {kept.data(), counts.data(), k, 2, 2});
   folio::ops::compact_elements(scores.data(), 4, length, kept.data(), counts.data(), k, 0.0F);
   a.keep({.num_tokens = k, .num_first = 2, .num_last = 4});
   CHECK(a.num_tokens() == length);
@@ -267,7 +270,7 @@ TEST_CASE("compacting needs no order of the blocks, and leaves others alone") {
         view.sequence(0, layer).value(head, t).store(row.data(), 16);
       }
   Arrays const arrays({{1, 2, 3, 8, 12, 13}}, 6);
-  folio::ops::compact(view, 0, arrays.lists(1, 1));
+  folio::ops::compact(batch, 0, arrays.lists(1, 1));
   for (std::int32_t j = 0; j < 6; ++j)
     for (std::int32_t head = 0; head < 2; ++head) {
       float const expected = static_cast<float>(arrays.tokens[static_cast<std::size_t>(j)] * 10 + head);
@@ -293,7 +296,7 @@ TEST_CASE("lists that do not fit are refused before anything is written") {
   std::vector<std::byte> const before(cache.pool(), cache.pool() + 11 * cache.block_bytes());
   auto const run = [&](Lists const& lists, std::int32_t k, std::int32_t heads = 1, std::int32_t layers = 1) {
     Arrays const arrays(lists, k);
-    folio::ops::compact(batch.view(), 0, arrays.lists(heads, layers));
+    folio::ops::compact(batch, 0, arrays.lists(heads, layers));
   };
   REQUIRE_THROWS_WITH(run({{2, 4, 4}}, 3), contains("sequence 0 has 4 at place 2"));
   REQUIRE_THROWS_WITH(run({{-1, 4}}, 2), contains("has -1 at place 0"));
@@ -305,10 +308,11 @@ TEST_CASE("lists that do not fit are refused before anything is written") {
   Arrays const ten({{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}}, 10), two({{5, 6}}, 2);
   REQUIRE_THROWS_WITH(run({{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}}, 10), contains("cannot keep 10 of its 9 tokens"));
   std::int32_t const three = 3;
-  REQUIRE_THROWS_WITH(folio::ops::compact(batch.view(), 0, {two.tokens.data(), &three, 2}),
+  REQUIRE_THROWS_WITH(folio::ops::compact(batch, 0, {two.tokens.data(), &three, 2}),
                       contains("folio: sequence 0 cannot keep 3 of its 9 tokens by lists of 2"));
-  REQUIRE_THROWS_WITH(folio::ops::compact(batch.view(), 0, {nullptr, nullptr, -1}), contains("k is -1"));
-  REQUIRE_THROWS_WITH(folio::ops::compact(batch.view(), 1, two.lists(1, 1)),
+  REQUIRE_THROWS_WITH(folio::ops::compact(batch, 0, {nullptr, nullptr, -1}), contains("k is -1"));
+  REQUIRE_THROWS_WITH(folio::ops::compact(batch, 0, {.num_first = -1}), contains("num_first is -1"));
+  REQUIRE_THROWS_WITH(folio::ops::compact(batch, 1, two.lists(1, 1)),
                       contains("folio: the model has 1 layer groups, so no group 1"));
   CHECK(std::memcmp(before.data(), cache.pool(), before.size()) == 0);
 }
@@ -321,6 +325,82 @@ TEST_CASE("a group with a window is not compacted, though it has all its tokens"
   auto const batch = cache.batch({&a});
   std::vector<std::byte> const before(cache.pool(), cache.pool() + 11 * cache.block_bytes());
   Arrays const two({{5, 6}}, 2);
-  REQUIRE_THROWS_WITH(folio::ops::compact(batch.view(), 0, two.lists(1, 1)), contains("a layer group with a window"));
+  REQUIRE_THROWS_WITH(folio::ops::compact(batch, 0, two.lists(1, 1)), contains("a layer group with a window"));
   CHECK(std::memcmp(before.data(), cache.pool(), before.size()) == 0);
+}
+
+TEST_CASE("no block is written that others have: the sequence is to own it before") {
+  PlainCache cache({.num_blocks = {20}});  // blocks of 4 tokens
+  scramble(cache);
+  Sequence a = cache.create(14), b = cache.create(14);
+  auto batch = cache.batch({&b, &a});
+  Sequence const fork = a.fork();
+  auto const bytes = [&] {
+    return std::vector<std::byte>(cache.pool(), cache.pool() + (cache.num_blocks() + 1) * cache.block_bytes());
+  };
+  auto const before = bytes();
+  auto const forks_bytes = [&] { return bytes_of<0>(cache.batch({{&fork, 0}}).view(), 0, 1, {first(14)}); };
+  auto const forks_before = forks_bytes();
+  auto const run = [&](Lists const& lists, std::int32_t heads = 1, std::int32_t layers = 1) {
+    folio::ops::compact(batch, 0, Arrays(lists, 14).lists(heads, layers));
+  };
+  auto const refusal = [](int blocks, std::int32_t first, std::int32_t end) {
+    return contains("compact would write " + std::to_string(blocks) +
+                    " blocks of sequence 1 of the batch that a fork or a prefix index has, too; call Sequence::own(" +
+                    std::to_string(first) + ", " + std::to_string(end) + ", 0)");
+  };
+  REQUIRE_THROWS_WITH(run({{3, 9}, {1, 2, 3, 4, 8}}), refusal(2, 0, 5));
+  REQUIRE_THROWS_WITH(run({{3, 9}, {0, 1, 2, 4}}), refusal(1, 3, 4));
+  REQUIRE_THROWS_WITH(run({{3, 9}, {3, 9}, {0, 1, 2, 3, 4, 8}, {0, 1, 2, 3, 5, 8}}, 2), refusal(1, 4, 6));
+  REQUIRE_THROWS_WITH(run({{3, 9}, {0, 1, 2, 3, 4, 5, 6, 7, 9}, {3, 9}, {0, 1, 2, 3, 4, 6, 7, 8, 9}}, 1, 2),
+                      refusal(2, 5, 9));
+  CHECK(bytes() == before);
+  run({{0}, first(14)});  // nothing moves
+  run({{0}, first(7)});
+  CHECK(bytes() == before);
+
+  a.own(4, 6);  // the second of its blocks
+#ifndef NDEBUG
+  REQUIRE_THROWS_WITH(run({{0}, {0}}), contains("this batch is stale"));
+#endif
+  batch = cache.batch({&b, &a});
+  REQUIRE_THROWS_WITH(run({{0}, {0, 1, 2, 3, 4, 6, 7, 8, 9}}), refusal(1, 5, 9));  // the third one, too
+  auto const wanted = bytes_of<0>(batch.view(), 1, 1, {{0, 1, 2, 3, 9, 13}});
+  run({{0}, {0, 1, 2, 3, 9, 13}});
+  CHECK(bytes_of<0>(batch.view(), 1, 1, {first(6)}) == wanted);
+  CHECK(forks_bytes() == forks_before);
+  CHECK(a.num_shared_blocks(0, 14) == 3);
+}
+
+TEST_CASE("blocks of a prefix index are not written, where they were inserted or found") {
+  folio::KvCache<folio::Model<plain>, folio::BlockSize<4>, folio::F32, folio::LruEviction> cache({.num_blocks = {20}});
+  scramble(cache);
+  std::vector<std::int32_t> const prompt(14, 7);
+  Sequence a = cache.create(14);
+  cache.insert(a, prompt);
+  Arrays const lists({{0, 1, 3, 4, 9, 13}}, 6);
+  REQUIRE_THROWS_WITH(folio::ops::compact(cache.batch({&a}), 0, lists.lists(1, 1)),
+                      contains("would write 2 blocks of sequence 0 of the batch that a fork or a prefix index has"));
+  a.own(2, 6);
+  folio::ops::compact(cache.batch({&a}), 0, lists.lists(1, 1));
+}
+
+TEST_CASE("of a cache that demotes, the tokens that are not demoted are compacted") {
+  folio::KvCache<folio::Model<plain>, folio::BlockSize<4>, folio::F32, folio::Demote<folio::Int8PerToken>> cache(
+      {.num_blocks = {20}, .demotion = {.sinks = 4, .recent_window = 4, .num_blocks = {20}}});
+  scramble(cache);
+  Sequence a = cache.create(40);
+  REQUIRE(cache.demote(a, 40) > 0);
+  std::int32_t const stored = a.num_stored_tokens();
+  REQUIRE(stored >= 8);
+  Arrays const lists({{0, 1, 2, 3, stored - 2, stored - 1}}, 6);
+  auto const batch = cache.batch({{&a, 0}});
+  auto const recent = batch.view().recent;
+  auto const wanted = bytes_of<0>(recent, 0, 1, {lists.tokens});
+  Sequence const fork = a.fork();
+  REQUIRE_THROWS_WITH(folio::ops::compact(batch, 0, lists.lists(1, 1)), contains("Sequence::own(4, 6, 0)"));
+  a.own(4, 6);
+  auto const own = cache.batch({{&a, 0}});
+  folio::ops::compact(own, 0, lists.lists(1, 1));
+  CHECK(bytes_of<0>(own.view().recent, 0, 1, {first(6)}) == wanted);
 }

@@ -21,7 +21,7 @@ struct Choosing {
     [[maybe_unused]] void (*volatile scores)(DeviceView<View> const&, std::int32_t, T const*, std::int32_t,
                                              float const*, float*, ops::ScoreOptions, cudaStream_t) =
         ops::accumulate_scores<View, T>;
-    [[maybe_unused]] void (*volatile compact)(DeviceView<View> const&, std::int32_t, ops::TokenLists const&,
+    [[maybe_unused]] void (*volatile compact)(DeviceBatch<View> const&, std::int32_t, ops::TokenLists const&,
                                               cudaStream_t) = ops::compact<View>;
     [[maybe_unused]] void (*volatile norms)(DeviceView<View> const&, std::int32_t, Tokens const&, float*, float,
                                             cudaStream_t) = ops::key_norms<View>;

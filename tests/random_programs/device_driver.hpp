@@ -162,8 +162,7 @@ class DeviceDriver {
     float* const memory = arena_.take(numbers.size());
     std::memcpy(memory, numbers.data(), numbers.size() * sizeof(float));
     auto const* const lists = reinterpret_cast<std::int32_t const*>(memory);
-    folio::ops::compact(folio::DeviceView(first_lists(static_cast<View const&>(batch_.view()))), group,
-                        {.tokens = lists + 6, .counts = lists, .k = numbers[0]}, stream_);
+    folio::ops::compact(batch_, group, {.tokens = lists + 6, .counts = lists, .k = numbers[0]}, stream_);
   }
 
   void before_resize() {

@@ -107,7 +107,7 @@ class HostDriver {
   void compact(folio::Sequence const& sequence, int group, std::vector<std::int32_t> const& kept) {
     auto const k = static_cast<std::int32_t>(kept.size());
     auto const batch = cache_.batch({{&sequence, 0}});
-    folio::ops::compact(first_lists(batch.view()), group, {.tokens = kept.data(), .counts = &k, .k = k});
+    folio::ops::compact(batch, group, {.tokens = kept.data(), .counts = &k, .k = k});
   }
 
  private:

@@ -118,7 +118,7 @@ class PrefixModelSequence {
     auto const count = static_cast<std::int32_t>(numbers.size());
     if (count > 0 && numbers.back() != count - 1) {
       auto const batch = cache_->batch({{&sequence_, 0}});
-      ops::compact(batch.view(), group, {.tokens = numbers.data(), .counts = &count, .k = count});
+      ops::compact(batch, group, {.tokens = numbers.data(), .counts = &count, .k = count});
     }
     StoredTokens& stored = stored_[group];
     stored.keep(numbers, size());

@@ -16,7 +16,7 @@ namespace folio::test {
 /// Blocks in the runner's global memory, between red zones.
 struct SimtAllocator {
   static constexpr char const* name = "simt";
-  static constexpr Accessibility accessibility = Accessibility::host;
+  static constexpr Accessibility accessibility = Accessibility::both;
   [[nodiscard]] std::byte* allocate(std::int64_t bytes, std::int64_t) {
     return simt::allocate(static_cast<std::size_t>(bytes), "the pool of blocks");
   }
@@ -98,6 +98,10 @@ class Twins {
     host_sequences_.push_back(host_sequences_[i].fork());
     device_sequences_.push_back(device_sequences_[i].fork());
   }
+  void own(std::size_t i, std::int32_t first, std::int32_t end) {
+    host_sequences_[i].own(first, end);
+    device_sequences_[i].own(first, end);
+  }
   void extend(std::size_t i, std::int32_t n) {
     host_sequences_[i].extend(n);
     device_sequences_[i].extend(n);
@@ -135,6 +139,8 @@ class Twins {
 
   [[nodiscard]] Host const& host() const { return host_; }
   [[nodiscard]] Device const& device() const { return device_; }
+  [[nodiscard]] Device& device() { return device_; }
+  [[nodiscard]] std::vector<folio::BatchItem> device_items() const { return items(device_sequences_); }
   [[nodiscard]] std::vector<folio::Sequence> const& host_sequences() const { return host_sequences_; }
 
  private:

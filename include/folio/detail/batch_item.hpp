@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/block.hpp>
+#include <folio/detail/block_lists.hpp>
 #include <folio/detail/sequence_checks.hpp>
 #include <folio/detail/sequence_state.hpp>
 #include <folio/error.hpp>
@@ -54,18 +55,13 @@ struct BatchItem {
 
 /// A step's queries of one sequence, and the sequence as it was. The item's arrays are read while tables are made.
 struct StepQueries {
-  /// Throws Error, with the reason, for queries that a sequence in this state cannot have. `Store`: the SequenceStore.
-  template <class Store>
-  StepQueries(Store const& store, SequenceState const& of, BatchItem const& item)
-      : state(&of),
-        generation(of.generation),
-        positions(item.positions),
-        limits(item.limits),
-        demotion(&store.demotion()) {
+  /// Throws Error, with the reason, for queries that a sequence in this state cannot have.
+  StepQueries(BlockLists const& store, SequenceState const& of, BatchItem const& item)
+      : lists(&store), state(&of), generation(of.generation), positions(item.positions), limits(item.limits) {
     if (has_limits())
-      check_given(store);
+      check_given();
     else
-      check_last(store, item.num_query_tokens == BatchItem::last_extension ? of.num_new_tokens : item.num_query_tokens);
+      check_last(item.num_query_tokens == BatchItem::last_extension ? of.num_new_tokens : item.num_query_tokens);
   }
 
   /// Whether they are others than the sequence's last tokens.
@@ -91,29 +87,28 @@ struct StepQueries {
                    block_size);
   }
 
+  BlockLists const* lists;     // of the store
   SequenceState const* state;  // lives as long as the store
   std::uint64_t generation;
   std::int32_t num_queries = 0;
   std::span<std::int32_t const> positions, limits;
-  DemotionRules const* demotion;  // of the store
 
  private:
   [[nodiscard]] DemotedTokens demoted(int g) const noexcept {
-    return g < demotion->num_groups ? demotion->tokens(state->num_demoted, g) : DemotedTokens{};
+    DemotionRules const& rules = lists->demotion();
+    return g < rules.num_groups ? rules.tokens(state->num_demoted, g) : DemotedTokens{};
   }
   [[nodiscard]] std::string name() const { return "sequence " + std::to_string(to_int(state->id)); }
 
-  template <class Store>
-  void check_last(Store const& store, std::int32_t n) {
+  void check_last(std::int32_t n) {
     if (n < 0 || n > state->num_tokens)
       throw Error("folio: " + name() + " has " + std::to_string(state->num_tokens) + " tokens, so it cannot have " +
                   std::to_string(n) + " query tokens");
-    for (int g = 0; n > 0 && g < store.num_groups(); ++g) check_queries(*state, g, store.shape(g), n, demoted(g));
+    for (int g = 0; n > 0 && g < lists->num_groups(); ++g) check_queries(*state, g, lists->shape(g), n, demoted(g));
     num_queries = n;
   }
 
-  template <class Store>
-  void check_given(Store const& store) {
+  void check_given() {
     std::span<std::int32_t const> const given = positions.empty() ? limits : positions;
     if (given.size() > std::size_t{std::numeric_limits<std::int32_t>::max()})
       throw Error("folio: a batch has at most 2147483647 query tokens, not " + std::to_string(given.size()));
@@ -127,10 +122,10 @@ struct StepQueries {
       if (p < 0 || p >= state->num_tokens)
         throw Error("folio: " + name() + " has " + std::to_string(state->num_tokens) + " tokens, so none at position " +
                     std::to_string(p) + " can be a query");
-    for (int g = 0; g < store.num_groups(); ++g) {
+    for (int g = 0; g < lists->num_groups(); ++g) {
       for (std::int32_t const p : positions) check_query_stored(*state, g, p, demoted(g));
       for (std::int32_t const limit : limits) check_limit(*state, g, limit, demoted(g));
-      GroupShape const& shape = store.shape(g);
+      GroupShape const& shape = lists->shape(g);
       for (std::int32_t q = 0; q < num_queries; ++q) {
         std::int32_t const number = limit(g, q) - 1;
         if (number >= 0 && number / shape.block_size >= blocks_for(shape.sinks, shape.block_size))

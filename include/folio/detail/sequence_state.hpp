@@ -88,8 +88,9 @@ struct BlockList {
 /// `num_last`, which are the sequence's last, and others between them, in their order.
 ///
 /// `num_first` and `num_last` are a promise that nobody can check. Give no more than stayed in every list, such as
-/// TopKOptions::sinks and recent; fewer, or 0, is always safe. If they are too large, a prefix with wrong keys may be
-/// inserted and found later, and a truncation may leave other tokens than it says.
+/// TopKOptions::sinks and recent; fewer, or 0, is always safe, but refused where others have blocks from there on. If
+/// they are too large, a prefix with wrong keys may be inserted and found later, and a truncation may leave other
+/// tokens than it says.
 struct KeptTokens {
   std::int32_t num_tokens = 0;  ///< all of them
   std::int32_t num_first = 0, num_last = 0;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <folio/device_batch.cuh>
 #include <folio/kernels/launch.cuh>
 #include <folio/ops/compact.hpp>
 
@@ -22,17 +23,18 @@ struct alignas(Bytes) Piece {
   std::uint32_t words[std::size_t{Bytes / 4}];
 };
 
-/// Moves one column of `num_columns` pieces, at most Width, of all rows of a list: row j takes row kept[j]. at(row,
-/// column) is a piece's address. All threads of the block call it.
+/// Moves one column of `num_columns` pieces, at most Width, of a list's rows from place `begin` on: row j takes row
+/// kept[j]. at(row, column) is a piece's address. All threads of the block call it.
 ///
 /// A tile of rows is read, then written. Nothing is written that is still to be read: what this tile writes lies before
 /// all rows that later tiles read, since kept[j] >= j, and what other threads of this tile read was read before the
 /// barrier.
 template <int Width, int Bytes, class At>
-__device__ void move_rows(std::int32_t const* kept, std::int32_t count, std::int32_t num_columns, At const& at) {
+__device__ void move_rows(std::int32_t const* kept, std::int32_t begin, std::int32_t count, std::int32_t num_columns,
+                          At const& at) {
   std::int32_t const rows = static_cast<std::int32_t>(blockDim.x) * compact_unroll / Width;
   std::int32_t const column = static_cast<std::int32_t>(threadIdx.x) % Width;
-  for (std::int32_t first = 0; first < count; first += rows) {
+  for (std::int32_t first = begin; first < count; first += rows) {
     Piece<Bytes> held[std::size_t{compact_unroll}];
     bool moves[std::size_t{compact_unroll}];
     for (int u = 0; u < compact_unroll; ++u) {
@@ -74,7 +76,7 @@ struct PlaneColumns {
   /// Moves column `column` of one head's rows.
   template <class Sequence>
   __device__ static void move(Sequence const& sequence, std::int32_t head, std::int32_t column,
-                              std::int32_t const* kept, std::int32_t num_kept) {
+                              std::int32_t const* kept, std::int32_t num_first, std::int32_t num_kept) {
     auto const row = [&](std::int32_t token) {
       if constexpr (keys)
         return sequence.key(head, token);
@@ -86,11 +88,11 @@ struct PlaneColumns {
     std::int32_t const rest = (is_code ? code_pieces : param_pieces) - first;
     std::int32_t const width = rest < compact_columns ? rest : compact_columns;
     if (is_code)
-      move_rows<compact_columns, piece>(kept, num_kept, width, [&](std::int32_t token, std::int32_t c) {
+      move_rows<compact_columns, piece>(kept, num_first, num_kept, width, [&](std::int32_t token, std::int32_t c) {
         return row(token).codes((first + c) * piece);
       });
     else if constexpr (param_pieces > 0)
-      move_rows<param_width, 4>(kept, num_kept, width, [&](std::int32_t token, std::int32_t c) {
+      move_rows<param_width, 4>(kept, num_first, num_kept, width, [&](std::int32_t token, std::int32_t c) {
         return row(token).param_bytes() + (first + c) * 4;
       });
   }
@@ -119,9 +121,10 @@ __global__ void compact_kernel(View view, TokenLists lists) {
     std::int64_t const list = lists.list(layer, i, head, view.num_sequences());
     auto const sequence = view.template sequence_in<Group>(i, layer);
     if (column < Keys::count)
-      Keys::move(sequence, head, column, lists.tokens + list * lists.k, lists.counts[list]);
+      Keys::move(sequence, head, column, lists.tokens + list * lists.k, lists.num_first, lists.counts[list]);
     else if constexpr (Values::exists)
-      Values::move(sequence, head, column - Keys::count, lists.tokens + list * lists.k, lists.counts[list]);
+      Values::move(sequence, head, column - Keys::count, lists.tokens + list * lists.k, lists.num_first,
+                   lists.counts[list]);
   }
 }
 
@@ -144,22 +147,29 @@ __global__ void compact_elements_kernel(T* rows, std::int64_t num_rows, std::int
   }
 }
 
-/// ops::compact on the device, on `stream`. Asynchronous; the lists are in device memory. Throws Error for a group that
-/// does not exist and for lists of other layers or heads than it has, CudaError when the launch fails. That tokens
-/// ascend, exist, and are as many for every head and layer of a sequence is the caller's promise, as is that nothing
-/// else works on these blocks meanwhile.
+/// ops::compact on the device, on `stream`. Asynchronous; the lists are in device memory. The host cannot read them, so
+/// it takes all places from TokenLists::num_first to k for written; none before that are. Throws Error, before anything
+/// is written, where blocks of these are shared, for a group that does not exist, for lists of other layers or heads
+/// than it has, and for a stale batch as DeviceBatch::view does; CudaError when the launch fails. That tokens ascend,
+/// exist, and are as many for every head and layer of a sequence is the caller's promise, as is that nothing else works
+/// on these blocks meanwhile; and, where a graph is replayed, that they are not shared then.
 template <class View>
-void compact(DeviceView<View> const& view, std::int32_t group, TokenLists const& lists, cudaStream_t stream) {
-  View const& plain = view;
-  detail::with_group_number<View>(group, [&](auto g) {
-    GroupShape const shape = LayerView<View, g()>(plain.group(g()), 0).shape();
+void compact(DeviceBatch<View> const& batch, std::int32_t group, TokenLists const& lists, cudaStream_t stream) {
+  View const all = batch.view();
+  auto const& view = detail::appended_lists(all);
+  using Appended = std::remove_cvref_t<decltype(view)>;
+  detail::with_group_number<Appended>(group, [&](auto g) {
+    GroupShape const shape = LayerView<Appended, g()>(view.group(g()), 0).shape();
     detail::check_token_lists(shape, lists);
-    if (plain.num_sequences() == 0 || lists.k == 0) return;
-    constexpr std::int64_t columns =
-        detail::PlaneColumns<View, g(), Plane::key>::count + detail::PlaneColumns<View, g(), Plane::value>::count;
-    std::int64_t const blocks = std::int64_t{shape.layers} * plain.num_sequences() * shape.kv_heads * columns;
-    launch(compact_kernel<View, g()>, static_cast<unsigned>(std::min<std::int64_t>(blocks, 65535)),
-           detail::compact_threads, 0, stream, plain, lists);
+    std::span<StepQueries const> const sources = batch.tables().sources();
+    for (std::size_t i = 0; i < sources.size(); ++i)
+      detail::check_own(sources[i], static_cast<std::int64_t>(i), group, lists.num_first, lists.k);
+    if (view.num_sequences() == 0 || lists.k == 0) return;
+    constexpr std::int64_t columns = detail::PlaneColumns<Appended, g(), Plane::key>::count +
+                                     detail::PlaneColumns<Appended, g(), Plane::value>::count;
+    std::int64_t const blocks = std::int64_t{shape.layers} * view.num_sequences() * shape.kv_heads * columns;
+    launch(compact_kernel<Appended, g()>, static_cast<unsigned>(std::min<std::int64_t>(blocks, 65535)),
+           detail::compact_threads, 0, stream, view, lists);
   });
 }
 

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <folio/device_view.hpp>
+#include <folio/batch.hpp>
+#include <folio/config.hpp>
+#include <folio/detail/sequence_checks.hpp>
 #include <folio/error.hpp>
 #include <folio/executor.hpp>
 #include <string>
@@ -22,6 +24,9 @@ struct TokenLists {
   std::int32_t k = 0;
   std::int32_t heads = 1;   ///< kv heads; 1: a list is for all kv heads
   std::int32_t layers = 1;  ///< layers of the group; 1: a list is for all layers
+  /// On a device, whose lists the host cannot read: the first ones of each list, which stay where they are, such as
+  /// TopKOptions::sinks. Their blocks may be shared.
+  std::int32_t num_first = 0;
 
   /// Which list tells of a layer of the group and a kv head of sequence `i`.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int64_t list(std::int32_t layer, std::int32_t i, std::int32_t head,
@@ -44,10 +49,21 @@ void with_group_number(std::int32_t group, F&& f) {
   (std::make_integer_sequence<int, View::num_groups>{});
 }
 
+/// What tokens are appended to: of a step's view that has demoted tokens, too, the part without them.
+template <class View>
+constexpr auto const& appended_lists(View const& view) {
+  if constexpr (requires { view.recent; })
+    return view.recent;
+  else
+    return view;
+}
+
 inline void check_token_lists(GroupShape const& shape, TokenLists const& lists) {
   if (shape.window != 0)
     throw Error("folio: compact moves no tokens of a layer group with a window, which is what it keeps");
   if (lists.k < 0) throw Error("folio: TokenLists::k is " + std::to_string(lists.k) + "; give at least 0");
+  if (lists.num_first < 0)
+    throw Error("folio: TokenLists::num_first is " + std::to_string(lists.num_first) + "; give at least 0");
   if (lists.heads != 1 && lists.heads != shape.kv_heads)
     throw Error("folio: lists for " + std::to_string(lists.heads) + " heads do not fit " +
                 std::to_string(shape.kv_heads) + " kv heads; give one for each, or 1 for all");
@@ -56,14 +72,31 @@ inline void check_token_lists(GroupShape const& shape, TokenLists const& lists) 
                 std::to_string(shape.layers) + "; give one for each, or 1 for all");
 }
 
-/// What is wrong with the lists of one sequence, thrown as Error.
+/// Throws Error where others have blocks of the stored tokens [first, end) of sequence `i` of a batch, which are to be
+/// written; no tokens are stored from `end` on where that is too far.
+inline void check_own(StepQueries const& source, std::int64_t i, std::int32_t group, std::int32_t first,
+                      std::int32_t end) {
+  BlockList const& list = source.state->lists[group];
+  end = std::min(end, list.num_tokens);
+  std::int32_t const shared =
+      num_shared_blocks(list, source.lists->shape(group), source.lists->pool(group), first, end);
+  if (shared > 0)
+    throw Error("folio: compact would write " + std::to_string(shared) + " blocks of sequence " + std::to_string(i) +
+                " of the batch that a fork or a prefix index has, too; call Sequence::own(" + std::to_string(first) +
+                ", " + std::to_string(end) + ", " + std::to_string(group) + "), and make the batch after it");
+}
+
+/// The first place of one sequence's lists that takes another token; where there is none, their length. Throws Error
+/// for lists that are wrong.
 template <class Sequence>
-void check_kept(Sequence const& sequence, std::int32_t i, std::int32_t num_sequences, TokenLists const& lists) {
+std::int32_t first_moved(Sequence const& sequence, std::int32_t i, std::int32_t num_sequences,
+                         TokenLists const& lists) {
   std::int32_t const count = lists.counts[lists.list(0, i, 0, num_sequences)];
   auto const refuse = [&](std::string const& what) { throw Error("folio: sequence " + std::to_string(i) + what); };
   if (count < 0 || count > std::min(lists.k, sequence.num_tokens()))
     refuse(" cannot keep " + std::to_string(count) + " of its " + std::to_string(sequence.num_tokens()) +
            " tokens by lists of " + std::to_string(lists.k));
+  std::int32_t first = count;
   for (std::int32_t layer = 0; layer < lists.layers; ++layer)
     for (std::int32_t head = 0; head < lists.heads; ++head) {
       std::int64_t const list = lists.list(layer, i, head, num_sequences);
@@ -73,8 +106,10 @@ void check_kept(Sequence const& sequence, std::int32_t i, std::int32_t num_seque
         if (kept[j] <= (j == 0 ? -1 : kept[j - 1]) || kept[j] >= sequence.num_tokens())
           refuse(" has " + std::to_string(kept[j]) + " at place " + std::to_string(j) +
                  " of a list; tokens ascend and are less than " + std::to_string(sequence.num_tokens()));
+        if (kept[j] != j) first = std::min(first, j);
       }
     }
+  return first;
 }
 
 /// Copies a row over another: padding too, so that host and device come to the same bytes.
@@ -106,38 +141,46 @@ void compact_rows(Sequence const& sequence, std::int32_t head, std::int32_t cons
 
 }  // namespace detail
 
-/// Compaction: moves the rows of the kept tokens to the front of each sequence of the view, in all layers of one group:
-/// place j takes token kept[j]. Codes and parameters move byte for byte, in place; nothing is quantized again.
+/// Compaction: moves the rows of the kept tokens to the front of each sequence of the batch, in all layers of one
+/// group: place j takes token kept[j]. Codes and parameters move byte for byte, in place; nothing is quantized again.
+/// What is demoted stays where it is: a list numbers the other tokens.
 ///
 /// `lists` names ascending tokens for every sequence: one list for all kv heads or one for each, one for all layers of
 /// the group or one for each, all of one sequence equally long. What lies after the kept tokens is left in any state:
 /// Sequence::keep with the list's length then gives its blocks back. A sequence is left as it is by a list of all its
-/// tokens, which top_k writes where k is not less than its length. On a device a view has as many sequences as its
-/// DeviceBatch has rows, so lists are for the padding, too: counts of 0. Keys keep the RoPE of the positions at which
+/// tokens, which top_k writes where k is not less than its length. A batch has as many sequences as its tables have
+/// rows, so lists are for the padding of a DeviceBatch, too: counts of 0. Keys keep the RoPE of the positions at which
 /// they were made, which the caller remembers; ops::reposition turns them to new ones. Sequence::num_tokens goes on
 /// with positions.
 ///
-/// The blocks are written, so nobody else may have them: no fork, and no prefix index in which they were found or
-/// inserted. That is not checked, for a view does not know who shares them: what others have is written over. So ask
-/// Sequence::num_shared_blocks before. A sequence that shares some must have its own first (a new sequence of the same
-/// length, and copy_blocks). Throws Error, before anything is written, for a group with a window and for lists that do
-/// not fit. Cost: one pass over the rows that move. Shared over `threads`.
+/// Own before writing: nobody else may have the blocks that are written, no fork, and no prefix index in which they
+/// were found or inserted. Those are the blocks from the first place that takes another token to the list's end:
+/// Sequence::own makes them the sequence's alone. Throws Error, before anything is written, where they are shared; for
+/// a group with a window; for lists that do not fit; and for a stale batch as Batch::view does. Called by the thread
+/// that owns the cache, or under a LockedCache's lock, for it looks who has the blocks. Cost: one pass over the rows
+/// that move, and O(blocks). Shared over `threads`.
 template <class View>
-void compact(View const& view, std::int32_t group, TokenLists const& lists,
-             Executor threads = {}) requires(!is_device_view<View>) {
-  detail::with_group_number<View>(group, [&](auto g) {
-    GroupShape const shape = LayerView<View, g()>(view.group(g()), 0).shape();
+void compact(Batch<View> const& batch, std::int32_t group, TokenLists const& lists, Executor threads = {}) {
+  View const all = batch.view();
+  auto const& view = detail::appended_lists(all);
+  using Appended = std::remove_cvref_t<decltype(view)>;
+  detail::with_group_number<Appended>(group, [&](auto g) {
+    GroupShape const shape = LayerView<Appended, g()>(view.group(g()), 0).shape();
     detail::check_token_lists(shape, lists);
-    for (std::int32_t i = 0; i < view.num_sequences(); ++i)
-      detail::check_kept(view.template sequence_in<g()>(i, 0), i, view.num_sequences(), lists);
+    for (std::int32_t i = 0; i < view.num_sequences(); ++i) {
+      std::int32_t const first =
+          detail::first_moved(view.template sequence_in<g()>(i, 0), i, view.num_sequences(), lists);
+      std::int32_t const count = lists.counts[lists.list(0, i, 0, view.num_sequences())];
+      if (first < count) detail::check_own(batch.sources()[static_cast<std::size_t>(i)], i, group, first, count);
+    }
     std::int64_t const heads = shape.kv_heads, sequences = view.num_sequences();
     parallel_for(threads, shape.layers * sequences * heads, [&](std::int64_t task) {
       auto const head = static_cast<std::int32_t>(task % heads);
       auto const i = static_cast<std::int32_t>(task / heads % sequences);
       auto const layer = static_cast<std::int32_t>(task / heads / sequences);
       std::int64_t const list = lists.list(layer, i, head, view.num_sequences());
-      detail::compact_rows<View>(view.template sequence_in<g()>(i, layer), head, lists.tokens + list * lists.k,
-                                 lists.counts[list]);
+      detail::compact_rows<Appended>(view.template sequence_in<g()>(i, layer), head, lists.tokens + list * lists.k,
+                                     lists.counts[list]);
     });
   });
 }

@@ -50,14 +50,14 @@ std::vector<float> run_step(Cache::View const& view, float seed) {
 
 // [keep]
 /// Keeps 64 tokens of each kv head in these layers, which are all of a group: [layer][kv head][k] of their numbers.
-/// Nothing, and nothing changed, where there are no more, or where others have a block that this would write.
+/// Nothing, and nothing changed, where there are no more, or too few blocks for copies of those that others have.
 template <class AnyCache>
 std::vector<std::int32_t> thin_out(AnyCache& cache, folio::Sequence& sequence, std::span<std::int32_t const> layers,
                                    std::int32_t group = 0) {
   std::int32_t const k = 64, sinks = 4, recent = 16;
   std::int32_t const num_layers = cache.shape(group).layers, heads = cache.shape(group).kv_heads;
   std::int32_t const stored = sequence.num_stored_tokens(group);
-  if (stored <= k || sequence.num_shared_blocks(sinks, k, group) > 0) return {};
+  if (stored <= k || !sequence.try_own(sinks, k, group)) return {};
 
   auto const batch = cache.batch({&sequence});
   auto const view = batch.view();
@@ -77,7 +77,7 @@ std::vector<std::int32_t> thin_out(AnyCache& cache, folio::Sequence& sequence, s
                                         .group = group};
   std::vector<std::int32_t> kept(num_lists * static_cast<std::size_t>(k)), counts(num_lists);
   folio::ops::top_k(view, scores.data(), options, kept.data(), counts.data());
-  folio::ops::compact(view, group, {kept.data(), counts.data(), k, heads, num_layers});
+  folio::ops::compact(batch, group, {kept.data(), counts.data(), k, heads, num_layers});
   sequence.keep({.num_tokens = k, .num_first = sinks, .num_last = recent}, group);
   return kept;
 }

@@ -181,6 +181,22 @@ TEST_CASE("a step of another shape is planned in the same workspace") {
   }
 }
 
+TEST_CASE("few tokens in another basis, of a format with the same kernels, are planned in the same workspace") {
+  AttentionWorkspace workspace;
+  HostExecution const execution{{}, &workspace};
+  Engine<Int4PerToken> straight({2});
+  Engine<Int4Rotated> rotated({2});
+  straight.step({1});
+  rotated.step({1});
+  for (int round = 0; round < 2; ++round) {
+    straight.run({}, execution);
+    rotated.run({}, execution);
+    auto const of_rotated = rotated.out;
+    rotated.run({}, {});
+    CHECK(of_rotated == rotated.out);
+  }
+}
+
 TEST_CASE("an executor with more threads than it says gets what it needs") {
   struct Crowd {  // a thread for each task, all at once
     [[nodiscard]] static int num_threads() { return 2; }

@@ -185,16 +185,19 @@ TEST_CASE("few tokens in another basis, of a format with the same kernels, are p
   AttentionWorkspace workspace;
   HostExecution const execution{{}, &workspace};
   Engine<Int4PerToken> straight({2});
-  Engine<Int4Rotated> rotated({2});
-  straight.step({1});
-  rotated.step({1});
-  for (int round = 0; round < 2; ++round) {
+  Engine<Keys<Int4Rotated>, Values<Int4PerToken>> keys_turn({2});
+  Engine<Keys<Int4PerToken>, Values<Int4Rotated>> values_turn({2});
+  auto const check = [&](auto& rotated) {
+    rotated.step({1});
     straight.run({}, execution);
     rotated.run({}, execution);
     auto const of_rotated = rotated.out;
     rotated.run({}, {});
     CHECK(of_rotated == rotated.out);
-  }
+  };
+  straight.step({1});
+  check(keys_turn);
+  check(values_turn);
 }
 
 TEST_CASE("an executor with more threads than it says gets what it needs") {

@@ -173,7 +173,8 @@ TEST_CASE("a config says what the model leaves open, for both lists") {
   };
   CHECK_THROWS_WITH(refused([](auto& c) { c.layers = 0; }), contains("leaves layers dynamic"));
   CHECK_THROWS_WITH(refused([](auto& c) { c.window = 0; }), contains("leaves window dynamic"));
-  CHECK_THROWS_WITH(refused([](auto& c) { c.layers = 2; }), contains("of 2 layers none is in group 0"));
+  CHECK_THROWS_WITH(refused([](auto& c) { c.layers = 2; }),
+                    contains("all layers of this model have a window, which bounds their memory"));
   CHECK_THROWS_WITH(refused([](auto& c) {
                       c.demotion.num_blocks = {8, 8};
                     }),

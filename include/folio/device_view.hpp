@@ -23,7 +23,7 @@ template <class View>
 inline constexpr bool is_device_view<DeviceView<View>> = true;
 
 /// What an operation of the host takes: one cache's view. For a DeviceView there is the operation in ops/*.cuh, which
-/// takes a stream; for the view of a MixedPrecisionCache that in precision/mixed_ops.hpp.
+/// takes a stream; for the view of a cache that demotes that in precision/mixed_ops.hpp.
 template <class View>
 concept HostReadableView = !is_device_view<View> && requires {
   typename View::KeyQuantizer;

@@ -114,12 +114,12 @@ class Sequence {
   }
 
   /// Keeps the first `num_tokens` tokens (speculative decoding: takes back what was not accepted). Always possible
-  /// without window groups, but inside a gap that cut or keep made. With them always down to the greatest length from
-  /// which the sequence was ever extended, less CacheConfig::tokens_in_flight: the tokens of the last extension, and so
-  /// many before them. A truncation moves that bound nowhere, for what has left the window does not come back. The
-  /// default queries (num_new_tokens) become fewer by as many. Throws Error, and changes nothing, when that is more
-  /// than there are, inside a gap, or when a window group no longer has what the next token would see. Cost: O(blocks
-  /// given up).
+  /// without window groups, but inside a gap that cut or keep made, or a unit of demoted tokens. With them always down
+  /// to the greatest length from which the sequence was ever extended, less CacheConfig::tokens_in_flight: the tokens
+  /// of the last extension, and so many before them. A truncation moves that bound nowhere, for what has left the
+  /// window does not come back. The default queries (num_new_tokens) become fewer by as many. Throws Error, and changes
+  /// nothing, when that is more than there are, inside a gap or a unit, or when a window group no longer has what the
+  /// next token would see. Cost: O(blocks given up).
   void truncate(std::int32_t num_tokens) {
     SequenceState& s = own_state();
     store_->truncate(s, num_tokens);

@@ -52,7 +52,7 @@ struct TokenTileFormat {
     static_assert(
         !std::is_same_v<Float, float>,
         "folio: this format encodes whole tiles of tokens: append to a cache in a float format, and demote from "
-        "there (MixedPrecisionCache, ops::demote)");
+        "there (Demote, ops::demote)");
   }
   template <class Byte>
   [[nodiscard]] FOLIO_HOST_DEVICE static Params load_params(Byte const*, std::int32_t) {

@@ -93,6 +93,13 @@ TEST_CASE("padded batches attend in both formats") {
   CHECK(out == expected);
   CHECK(planned == expected);
   CHECK(expected[0] != 7.0F);
+  std::vector<Half> halves(4 * 4 * 16, Half{7}), planned_halves(halves);  // which results are stored to afterwards
+  ops::attend(padded.view(), 1, AttentionIo{q.data(), 4, halves.data()});
+  ops::attend(ops::plan_attention(padded.view(), 4), 1, AttentionIo{q.data(), 4, planned_halves.data()});
+  for (std::size_t i = 0; i < halves.size(); ++i) {
+    std::uint16_t const wanted = i < 4 * 16 ? f32_to_f16(expected[i]) : std::uint16_t{7};
+    REQUIRE((halves[i].bits == wanted && planned_halves[i].bits == wanted));
+  }
 }
 
 TEMPLATE_TEST_CASE("a step that is planned gives the same bits, with and without demoted tokens", "", Int8Cache,

@@ -268,9 +268,10 @@ TEST_CASE("on the device no block is written that others have: those from num_fi
   simt::streams(5);
   auto const shared = uploaded(twins);
   auto const refusal = [](int blocks, std::int32_t first, std::int32_t end) {
-    return test::contains("compact would write " + std::to_string(blocks) +
-                    " blocks of sequence 1 of the batch that a fork or a prefix index has, too; call Sequence::own(" +
-                    std::to_string(first) + ", " + std::to_string(end) + ", 0)");
+    return test::contains(
+        "compact would write " + std::to_string(blocks) +
+        " blocks of sequence 1 of the batch that a fork or a prefix index has, too; call Sequence::own(" +
+        std::to_string(first) + ", " + std::to_string(end) + ", 0)");
   };
   CHECK_THROWS_WITH(ops::compact(shared, 0, lists(0), nullptr), refusal(3, 0, 40));
   CHECK_THROWS_WITH(ops::compact(shared, 0, lists(16), nullptr), refusal(2, 16, 40));

@@ -42,7 +42,7 @@ char const* problem(AttendBatch const& step, AttendShares const& shares) {
     if (work.count * step.heads > shares.most_rows) return "a work has more rows than said";
     for (std::int32_t t = work.first; t < work.first + work.count; ++t) {
       AttendSequence const& s = step.sequences[static_cast<std::size_t>(work.sequence)];
-      std::int32_t const end = std::min(step.causal ? s.first_query() + t + 1 : s.num_tokens, step.token_end);
+      std::int32_t const end = std::min(step.causal ? s.position(t) + 1 : s.num_tokens, step.token_end);
       if (work.sees_few != (step.few_apart && end <= folio::attention::few_tokens))
         return "a query is among those that see few tokens, or is not";
     }

@@ -48,7 +48,7 @@ inline std::uint64_t stream_id([[maybe_unused]] cudaStream_t stream) {
 struct BatchCapacity {
   std::int32_t num_sequences = 0;
   std::int32_t num_query_tokens = 0;  ///< of all sequences together
-  std::int32_t num_tokens = 0;        ///< that a layer group stores of the longest sequence; with a window, within that
+  std::int32_t num_tokens = 0;        ///< that a list stores of the longest sequence; with a window, within that
   /// Whether steps may have items with positions or limits. The view has limits then, which kernels read in every step,
   /// and rows of groups with a window are as long as others.
   bool has_limits = false;

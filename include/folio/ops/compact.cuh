@@ -8,6 +8,8 @@
 #include <folio/device_batch.cuh>
 #include <folio/kernels/launch.cuh>
 #include <folio/ops/compact.hpp>
+#include <span>
+#include <type_traits>
 
 namespace folio::ops {
 

@@ -69,7 +69,7 @@ class DeviceDriver {
   /// `seed` says which step runs on which stream, which are read, and when the host waits.
   DeviceDriver(std::vector<std::int64_t> const& num_blocks, Allocator allocator, std::uint64_t seed)
       : cache_(program_config<Cache>(num_blocks), std::move(allocator)),
-        batch_(cache_, {.num_sequences = 6, .num_query_tokens = 18, .num_tokens = 200, .has_limits = seed % 2 == 0}),
+        batch_(cache_, {.num_sequences = 6, .num_query_tokens = 24, .num_tokens = 400, .has_limits = seed % 2 == 0}),
         random_(seed) {}
   DeviceDriver(DeviceDriver const&) = delete;
   DeviceDriver& operator=(DeviceDriver const&) = delete;

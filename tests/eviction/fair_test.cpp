@@ -66,7 +66,7 @@ struct Judged : Fair {
       if (!above && kept[tenant] > quota(tenant)) FAIL_CHECK("tenant " << tenant << " is above its quota and keeps");
       if (!above && mine < share(loser) - 1e-9 && other > share(tenant) + 1e-9)
         FAIL_CHECK("tenant " << loser << " is below its share and loses, and " << tenant << " is above");
-      if (above == kept[tenant] > quota(tenant) && other / weight(tenant) > mine / weight(loser))
+      if (above == (kept[tenant] > quota(tenant)) && other / weight(tenant) > mine / weight(loser))
         FAIL_CHECK("tenant " << tenant << " has more for its weight than " << loser << ", which loses");
     }
   }

@@ -60,6 +60,15 @@ serve(window ${run} --model ${SCRATCH}/window --device cuda --batch-tokens 16)
 expect("${window}" device MATCHES "^cuda: ")
 expect("${window}" agreement EQUAL 1)
 
+# The same as those of a model that has it in some layers, which are a group of their own.
+file(COPY ${MODEL}/model.safetensors DESTINATION ${SCRATCH}/hybrid)
+string(REPLACE "\"hidden_act\"" "\"layer_types\": [\"sliding_attention\", \"full_attention\", \"sliding_attention\", \"sliding_attention\"],
+  \"hidden_act\"" config "${config}")
+file(WRITE ${SCRATCH}/hybrid/config.json "${config}")
+serve(hybrid ${run} --model ${SCRATCH}/hybrid --device cuda --batch-tokens 16)
+expect("${hybrid}" device MATCHES "^cuda: ")
+expect("${hybrid}" agreement EQUAL 1)
+
 # Prefixes: a prompt that is there already, found while it is computed and when all of it is kept, and copies of the
 # blocks in which the found part ends.
 set(twice ${SCRATCH}/twice.txt)

@@ -23,26 +23,24 @@
 
 namespace folio {
 
-/// Attention metadata: the block tables of a step, with its lengths, query starts and slots, all in one buffer, so that
-/// one copy takes them to a device.
+/// Attention metadata: a step's block tables, lengths, query starts and slots, in one buffer that is copied at once.
 ///
 /// The buffer holds the block table of each list, the end positions, the lengths of each list, the query starts, the
-/// limits of each group where the step has any, and the slots of each group. Lists: those of the groups, by the same
-/// numbers, and then those of what is demoted, whose tables tell the same of the second lists (KvCache::second_list).
-/// Where each begins follows from the numbers of sequences, query tokens and blocks of a row, and from whether there
-/// are limits: with a padding that fixes them, every step's buffer is alike. Then what a smaller step leaves of a
-/// larger one is made padding again, and nothing else of the padding is touched.
+/// limits of each group where the step has any, and the slots of each group. Lists: those of the groups, and then the
+/// second ones of what is demoted (KvCache::second_list). Where each begins follows from the numbers of sequences,
+/// query tokens and blocks of a row, and from whether there are limits: with a padding that fixes them, every step's
+/// buffer is alike. Then what a smaller step leaves of a larger one is made padding again, and nothing else of it is
+/// touched.
 ///
 /// Rows are kept from step to step: where a row is of the same sequence as before, only blocks that its list has got or
 /// exchanged since are written. So give each sequence the same place in every step.
 ///
 /// A row of a block table holds a sequence's blocks in their order; in a group with a window those of the sinks and
-/// those from the window of the step's first query on, without the hidden_blocks between them. Who asks for a layer
-/// group that there is not gets Error.
+/// those from the window of the step's first query on, without the hidden_blocks between them.
 class BatchTables {
  public:
-  /// Of sequences with a list for each layer group; or with so many lists, of which the groups' are the first.
   explicit BatchTables(int num_groups) : BatchTables(num_groups, num_groups) {}
+  /// Of sequences with so many lists, of which the groups' are the first.
   BatchTables(int num_lists, int num_groups) : num_lists_(num_lists), num_groups_(num_groups) {}
 
   /// Writes the tables of `items`. Throws Error, and changes nothing, for an empty handle, another cache's sequence,
@@ -72,28 +70,29 @@ class BatchTables {
   }
 
   /// Whether a sequence gave back, copied or exchanged a block since the tables were written: by extend, truncate, cut,
-  /// keep, demote, release or KvCache::insert. Somebody else may have that block now, so make the tables anew. Cost:
-  /// O(sequences).
+  /// keep, demote, release or KvCache::insert. Somebody else may have that block now. Cost: O(sequences).
   [[nodiscard]] bool is_stale() const noexcept {
     return std::any_of(sources_.begin(), sources_.end(),
                        [](StepQueries const& one) { return one.state->generation != one.generation; });
   }
 
-  /// Throws what `fill` would, and takes the memory that it needs, so that it cannot fail then: for tables that are
-  /// filled together or not at all. What was filled before stays, where it is.
-  void prepare(SequenceStore const& store, std::span<BatchItem const> items, BatchPadding const& padding = {}) {
+  /// Throws what `fill` would, and takes the memory that it needs, so that it cannot fail then.
+  template <class Store>
+  void prepare(Store const& store, std::span<BatchItem const> items, BatchPadding const& padding = {}) {
     static_cast<void>(prepared(store, items, padding));
   }
 
   /// The query tokens of `items` together. Throws as fill does.
-  [[nodiscard]] static std::int32_t count_queries(SequenceStore const& store, std::span<BatchItem const> items) {
+  template <class Store>
+  [[nodiscard]] static std::int32_t count_queries(Store const& store, std::span<BatchItem const> items) {
     std::int64_t total = 0;
     for (BatchItem const& item : items) total += queries_of(store, item).num_queries;
     return checked_total(total);
   }
 
   /// Which tokens of its sequence an item asks with. Throws as fill does.
-  [[nodiscard]] static StepQueries queries_of(SequenceStore const& store, BatchItem const& item) {
+  template <class Store>
+  [[nodiscard]] static StepQueries queries_of(Store const& store, BatchItem const& item) {
     if (item.sequence == nullptr || !*item.sequence) throw Error("folio: a batch item is an empty Sequence");
     Sequence const& s = *item.sequence;
     if (s.store() != &store)
@@ -186,7 +185,8 @@ class BatchTables {
     return static_cast<std::int32_t>(num_queries);
   }
   /// Checks all, and has memory for it. Leaves the step's sequences in next_sources_.
-  [[nodiscard]] TablePlaces prepared(SequenceStore const& store, std::span<BatchItem const> items,
+  template <class Store>
+  [[nodiscard]] TablePlaces prepared(Store const& store, std::span<BatchItem const> items,
                                      BatchPadding const& padding) {
     reserve(sources_, items.size());
     reserve(next_sources_, items.size());
@@ -200,7 +200,8 @@ class BatchTables {
   }
 
   /// Where the tables of next_sources_ are.
-  [[nodiscard]] TablePlaces place(SequenceStore const& store, BatchPadding const& padding) const {
+  template <class Store>
+  [[nodiscard]] TablePlaces place(Store const& store, BatchPadding const& padding) const {
     std::int64_t queries = 0;
     for (StepQueries const& source : next_sources_) queries += source.num_queries;
     std::int32_t const num_queries = std::max(padding.num_query_tokens, checked_total(queries));

@@ -48,7 +48,9 @@ struct CacheConfig {
 
 namespace detail {
 
-inline void fill_in(std::int32_t& of_model, std::int32_t given, char const* name) {
+/// Templates, for the compiler: sources that make no cache pay for no more than their declarations.
+template <class Number>
+void fill_in(Number& of_model, Number given, char const* name) {
   if (of_model == dynamic && given < 1)
     throw Error(std::string("folio: the model leaves ") + name + " dynamic: give CacheConfig::" + name +
                 ", at least 1");
@@ -59,8 +61,9 @@ inline void fill_in(std::int32_t& of_model, std::int32_t given, char const* name
 }
 
 /// The pattern of `model` and how many layers it is said to have, 0 if it is not.
-[[nodiscard]] inline std::int32_t fill_in_pattern(ModelConfig& model, CacheConfig const& config) {
-  std::vector<std::int32_t> const& groups = config.layer_groups;
+template <class Config>
+[[nodiscard]] std::int32_t fill_in_pattern(ModelConfig& model, Config const& config) {
+  auto const& groups = config.layer_groups;
   auto const layers = static_cast<std::int32_t>(groups.size());
   auto const say = [&](std::string const& what) { return Error("folio: CacheConfig::layer_groups " + what); };
   bool const is_open = model.pattern.period == dynamic;
@@ -99,7 +102,8 @@ inline void fill_in(std::int32_t& of_model, std::int32_t given, char const* name
 
 /// The model with its run-time numbers filled in; but for the windows of groups without layers. Throws Error when one
 /// is missing or contradicts the model.
-[[nodiscard]] inline ModelConfig resolve_model(ModelConfig model, CacheConfig const& config) {
+template <class Config = CacheConfig>
+[[nodiscard]] ModelConfig resolve_model(ModelConfig model, Config const& config) {
   detail::fill_in(model.layers, detail::fill_in_pattern(model, config), "layers");
   bool needs_kv_heads = false, open_window = false;
   for (int g = 0; g < model.num_groups(); ++g) needs_kv_heads = needs_kv_heads || model.groups[g].kv_heads == 0;

@@ -55,13 +55,15 @@ struct BatchItem {
 
 /// A step's queries of one sequence, and the sequence as it was. The item's arrays are read while tables are made.
 struct StepQueries {
-  /// Throws Error, with the reason, for queries that a sequence in this state cannot have.
-  StepQueries(BlockLists const& store, SequenceState const& of, BatchItem const& item)
+  /// Throws Error, with the reason, for queries that a sequence in this state, a SequenceState, cannot have. A
+  /// template, as the checks, for the compiler: sources that fill no tables do not pay for them.
+  template <class State>
+  StepQueries(BlockLists const& store, State const& of, BatchItem const& item)
       : lists(&store), state(&of), generation(of.generation), positions(item.positions), limits(item.limits) {
     if (has_limits())
-      check_given();
+      check_given(of);
     else
-      check_last(item.num_query_tokens == BatchItem::last_extension ? of.num_new_tokens : item.num_query_tokens);
+      check_last(of, item.num_query_tokens == BatchItem::last_extension ? of.num_new_tokens : item.num_query_tokens);
   }
 
   /// Whether they are others than the sequence's last tokens.
@@ -98,17 +100,22 @@ struct StepQueries {
     DemotionRules const& rules = lists->demotion();
     return g < rules.num_groups ? rules.tokens(state->num_demoted, g) : DemotedTokens{};
   }
-  [[nodiscard]] std::string name() const { return "sequence " + std::to_string(to_int(state->id)); }
+  template <class State>
+  [[nodiscard]] static std::string name(State const& of) {
+    return "sequence " + std::to_string(to_int(of.id));
+  }
 
-  void check_last(std::int32_t n) {
-    if (n < 0 || n > state->num_tokens)
-      throw Error("folio: " + name() + " has " + std::to_string(state->num_tokens) + " tokens, so it cannot have " +
+  template <class State>
+  void check_last(State const& of, std::int32_t n) {
+    if (n < 0 || n > of.num_tokens)
+      throw Error("folio: " + name(of) + " has " + std::to_string(of.num_tokens) + " tokens, so it cannot have " +
                   std::to_string(n) + " query tokens");
-    for (int g = 0; n > 0 && g < lists->num_groups(); ++g) check_queries(*state, g, lists->shape(g), n, demoted(g));
+    for (int g = 0; n > 0 && g < lists->num_groups(); ++g) check_queries(of, g, lists->shape(g), n, demoted(g));
     num_queries = n;
   }
 
-  void check_given() {
+  template <class State>
+  void check_given(State const& of) {
     std::span<std::int32_t const> const given = positions.empty() ? limits : positions;
     if (given.size() > std::size_t{std::numeric_limits<std::int32_t>::max()})
       throw Error("folio: a batch has at most 2147483647 query tokens, not " + std::to_string(given.size()));
@@ -116,20 +123,20 @@ struct StepQueries {
     for (std::size_t i = 1; i < given.size(); ++i)
       if (given[i] < given[i - 1] || (!positions.empty() && given[i] == given[i - 1]))
         throw Error("folio: the " + std::string(positions.empty() ? "limits" : "positions") + " of queries of " +
-                    name() + " ascend, but " + std::to_string(given[i]) + " comes after " +
+                    name(of) + " ascend, but " + std::to_string(given[i]) + " comes after " +
                     std::to_string(given[i - 1]));
     for (std::int32_t const p : positions)
-      if (p < 0 || p >= state->num_tokens)
-        throw Error("folio: " + name() + " has " + std::to_string(state->num_tokens) + " tokens, so none at position " +
+      if (p < 0 || p >= of.num_tokens)
+        throw Error("folio: " + name(of) + " has " + std::to_string(of.num_tokens) + " tokens, so none at position " +
                     std::to_string(p) + " can be a query");
     for (int g = 0; g < lists->num_groups(); ++g) {
-      for (std::int32_t const p : positions) check_query_stored(*state, g, p, demoted(g));
-      for (std::int32_t const limit : limits) check_limit(*state, g, limit, demoted(g));
+      for (std::int32_t const p : positions) check_query_stored(of, g, p, demoted(g));
+      for (std::int32_t const limit : limits) check_limit(of, g, limit, demoted(g));
       GroupShape const& shape = lists->shape(g);
       for (std::int32_t q = 0; q < num_queries; ++q) {
         std::int32_t const number = limit(g, q) - 1;
         if (number >= 0 && number / shape.block_size >= blocks_for(shape.sinks, shape.block_size))
-          check_seen(*state, g, shape, number);
+          check_seen(of, g, shape, number);
       }
     }
   }

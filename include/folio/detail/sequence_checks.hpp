@@ -94,7 +94,8 @@ inline void check_truncate(SequenceState const& state, int g, GroupShape const& 
 
 /// Throws Error where layer group `g` gave back what a query at `position` sees of its window, or what a later one does
 /// where it sees tokens of the sinks' blocks alone.
-inline void check_seen(SequenceState const& state, int g, GroupShape const& shape, std::int32_t position) {
+template <class State>
+void check_seen(State const& state, int g, GroupShape const& shape, std::int32_t position) {
   if (shape.window == 0) return;
   // Blocks are given back from the end of the sinks' on, so the first one after those tells.
   auto const block = static_cast<std::size_t>(
@@ -107,8 +108,8 @@ inline void check_seen(SequenceState const& state, int g, GroupShape const& shap
 }
 
 /// Throws Error where layer group `g` is not known to store the token at `position`, which is to be a query.
-inline void check_query_stored(SequenceState const& state, int g, std::int32_t position,
-                               DemotedTokens const& demoted = {}) {
+template <class State>
+void check_query_stored(State const& state, int g, std::int32_t position, DemotedTokens const& demoted = {}) {
   if (demoted.num_tokens > 0 && position < demoted.sinks + demoted.num_tokens)
     throw Error("folio: query token " + std::to_string(position) + " of sequence " + std::to_string(to_int(state.id)) +
                 " is before the end of what layer group " + std::to_string(g) + " has demoted, at " +
@@ -122,7 +123,8 @@ inline void check_query_stored(SequenceState const& state, int g, std::int32_t p
 }
 
 /// Throws Error where a query cannot see the first `limit` of its stored tokens, or with demoted ones not the sinks.
-inline void check_limit(SequenceState const& state, int g, std::int32_t limit, DemotedTokens const& demoted = {}) {
+template <class State>
+void check_limit(State const& state, int g, std::int32_t limit, DemotedTokens const& demoted = {}) {
   if (demoted.num_tokens > 0 && limit < demoted.sinks)
     throw Error("folio: a query of sequence " + std::to_string(to_int(state.id)) + " cannot see " +
                 std::to_string(limit) + " tokens: it sees what layer group " + std::to_string(g) +
@@ -136,8 +138,9 @@ inline void check_limit(SequenceState const& state, int g, std::int32_t limit, D
 
 /// Throws Error where layer group `g` no longer stores the last n tokens, which are to be a step's queries, or what the
 /// first of them sees.
-inline void check_queries(SequenceState const& state, int g, GroupShape const& shape, std::int32_t n,
-                          DemotedTokens const& demoted = {}) {
+template <class State>
+void check_queries(State const& state, int g, GroupShape const& shape, std::int32_t n,
+                   DemotedTokens const& demoted = {}) {
   BlockList const& list = state.lists[g];
   auto const first = [&] { return "folio: the first query token of sequence " + std::to_string(to_int(state.id)); };
   if (state.num_tokens - n < list.gap_end)

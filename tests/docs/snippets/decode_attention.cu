@@ -105,8 +105,8 @@ folio::DeviceView<View> view_of(EngineMemory const& memory) {
 void steps_of_two_formats(float const* keys, float const* values, float const* q, float* out,
                           std::span<std::byte> parts, cudaStream_t stream) {
   // [demote]
-  constexpr folio::ModelConfig model{.layers = 2, .kv_heads = 2, .head_dim = 128};
-  folio::KvCache<folio::Model<model>, folio::F16, folio::Demote<folio::Int4Rotated>, folio::DeviceAllocator> cache(
+  constexpr folio::ModelConfig config{.layers = 2, .kv_heads = 2, .head_dim = 128};
+  folio::KvCache<folio::Model<config>, folio::F16, folio::Demote<folio::Int4Rotated>, folio::DeviceAllocator> cache(
       {.memory_bytes = std::int64_t{1} << 30, .demotion = {.sinks = 16, .recent_window = 64}});
   folio::DeviceBatch batch(cache, {.num_sequences = 2, .num_query_tokens = 2, .num_tokens = 8192});
   auto plan = folio::ops::plan_attention(batch.view(), 8, {}, {.stream = stream});  // 8 query heads
@@ -117,7 +117,7 @@ void steps_of_two_formats(float const* keys, float const* values, float const* q
     a.extend(1);
     b.extend(1);
     batch.upload({&a, &b}, stream);
-    for (int layer = 0; layer < model.layers; ++layer) {
+    for (int layer = 0; layer < config.layers; ++layer) {
       folio::ops::append(batch.view(), layer, keys, values, stream);
       folio::ops::attend(plan, layer, folio::AttentionIo{q, 8, out});
     }

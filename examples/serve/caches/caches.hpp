@@ -16,7 +16,7 @@ namespace serve {
 /// The head dims that caches are compiled for: all that are supported on the host, and for a GPU those of most models,
 /// because nvcc compiles every kernel for every generation of GPUs.
 using HeadDims = folio::HeadDims<32, 64, 80, 96, 128, 256>;
-using DemotingHeadDims = folio::HeadDims<64, 128>;
+using DemotingHeadDims = folio::HeadDims<32, 64, 128>;
 using CudaHeadDims = folio::HeadDims<64, 128>;
 
 /// A cache for the model. Throws folio::NotBuilt when none is compiled for its head dim, BadInput when the memory is

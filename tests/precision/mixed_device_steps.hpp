@@ -54,6 +54,7 @@ class MixedTwins {
   explicit MixedTwins(folio::CacheConfig const& config, std::uint32_t seed = 1)
       : host_(config), device_(config), random_(seed) {
     for (int l = 0; l < Host::num_lists; ++l) {  // what is never written is the same in both
+      if (host_.num_blocks(l) == 0) continue;    // of a group without layers
       std::size_t const null_block = static_cast<std::size_t>(host_.block_bytes(l)), bytes = bytes_of(l) - null_block;
       std::memset(host_.pool(l) + null_block, 0xFF, bytes);
       folio::check_cuda(cudaMemset(device_.pool(l) + null_block, 0xFF, bytes), "a fill");

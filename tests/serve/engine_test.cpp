@@ -270,7 +270,7 @@ TEST_CASE("A hybrid model's older tokens are demoted, with prefixes, in short me
     CHECK(ample.preemptions == 0);
     CHECK(ample.demoted_tokens > 0);
     CHECK(ample.demoted_tokens % 16 == 0);
-    CHECK(ample.bits_per_element < before);
+    CHECK(ample.bits_per_element <= before);  // rows of 32 dims in 2 bits are padded to those in 4
     CHECK(ample.bytes_peak < exact.bytes_peak);
     before = ample.bits_per_element;
     options.memory_bytes = ample.memory_bytes / 3;

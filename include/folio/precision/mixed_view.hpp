@@ -83,6 +83,15 @@ struct MixedPrecisionView : ops::HasOperations {
     return g;
   }();
 
+  /// Bit g: group g has a second list. By the types, because a group without layers has no window at run time; a
+  /// number, because nvcc indexes no static member at run time.
+  static constexpr std::uint32_t demoting_groups = [] {
+    std::uint32_t groups = 0;
+    for (int g = 0; g < num_groups; ++g)
+      groups |= Recent::ModelType::config.groups[g].window == 0 ? std::uint32_t{1} << g : 0U;
+    return groups;
+  }();
+
   using Lists = GroupTable const (&)[std::size_t{num_lists}];
   struct FirstLists {
     FOLIO_HOST_DEVICE explicit constexpr FirstLists(Lists lists) {
@@ -95,7 +104,7 @@ struct MixedPrecisionView : ops::HasOperations {
     FOLIO_HOST_DEVICE explicit constexpr SecondLists(Lists lists) {
       int l = num_groups;
       for (int g = 0; g < num_groups; ++g)
-        if (lists[g].shape.window == 0) tables[g] = lists[l++];
+        if ((demoting_groups >> g & 1U) != 0) tables[g] = lists[l++];
     }
     GroupTable tables[std::size_t{num_groups}];
   };

@@ -172,7 +172,7 @@ TEST_CASE("tokens of both lists are gathered by their numbers, from whichever li
     bool const has_window = layer == 1;  // its older tokens were given back
     std::vector<Tokens> ranges{{0, has_window ? 20 : 0, has_window ? 5 : 25}, {1, 0, 3}, {2, 17, 6}};
     for (std::int32_t i = 0; !has_window && i < 80; ++i) ranges.push_back({i % 2 * 2, i % 20, 1 + i % 3});
-    GroupShape const& shape = host.view().recent.group(host.view().recent.place(layer).group).shape;
+    GroupShape const shape = host.view().recent.group(host.view().recent.place(layer).group).shape;
     std::size_t rows = 0;
     for (Tokens const& range : ranges) rows += static_cast<std::size_t>(range.count * shape.kv_heads);
     std::vector<float> keys(rows * static_cast<std::size_t>(shape.key_dim));

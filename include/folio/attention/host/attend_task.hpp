@@ -328,7 +328,7 @@ class AttendTask {
   std::int32_t rows_ = 0;  // query rows of a kv head
   bool decodes_ = false;   // keys and values, which reads the rows of tokens and no more
   AttendSequence const* sequence_ = nullptr;
-  VisibleTiles visible_;
+  VisibleTiles<> visible_;
   Attention attention_;
   std::vector<PackedQueries> queries_;  // of each kv head of the work
   std::vector<ScoreShapes> shapes_;     // the same, or empty

@@ -46,11 +46,13 @@ struct AttendSequence {
   }
 };
 
-/// What the queries of a work see, tile by tile. Their numbers among the stored tokens are computed once.
+/// What the queries of a work see, tile by tile. Their numbers among the stored tokens are computed once. A template,
+/// as tasks are, for the compiler.
+template <class Sequence = AttendSequence>
 class VisibleTiles {
  public:
   /// Of queries [first, first + count) of a sequence. A tree mask stays until the next work.
-  void begin(GroupShape const& shape, AttentionParams const& params, AttendSequence const& sequence, std::int32_t first,
+  void begin(GroupShape const& shape, AttentionParams const& params, Sequence const& sequence, std::int32_t first,
              std::int32_t count) {
     shape_ = shape;
     count_ = count;

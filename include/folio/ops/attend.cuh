@@ -32,7 +32,7 @@ void attend(DeviceAttentionPlan<View> const& plan, std::int32_t layer, Attention
   View const& view = plan.view();
   folio::detail::check_planned_heads(plan.num_query_heads(), io.num_query_heads);
   with_group(view, layer, [&](auto group, std::int32_t index) {
-    detail::attend_layer<View, group()>(view, index, io, params, plan.decode(group()), plan.execution());
+    detail::attend_layer<View, group()>(view, index, io, params, plan.partition(group()), plan.execution());
   });
 }
 template <class View, class T, class Out>

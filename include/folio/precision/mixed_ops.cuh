@@ -55,23 +55,32 @@ template <class View, int Group>
   return prefill_fits<View, Group> && is_prefill(view) ? 1 : static_cast<std::int32_t>(decode.grid.z);
 }
 
-template <class View, int Group>
-[[nodiscard]] MixedPartition partition_both(View const& view, std::int32_t num_query_heads,
-                                            AttentionParams const& params, DeviceExecution const& execution) {
-  using Recent = decltype(view.recent);
-  using Demoted = decltype(view.demoted);
-  MixedPartition both;
-  both.recent = partition_decode<Recent, Group>(view.recent, num_query_heads, params, execution);
-  both.workspace_bytes = both.recent.workspace_bytes;
-  if constexpr (View::template group_demotes<Group>) {
-    both.demoted = partition_decode<Demoted, Group>(view.demoted, num_query_heads, params, execution);
-    both.recent_parts = num_parts<Recent, Group>(view.recent, both.recent);
-    both.demoted_parts = num_parts<Demoted, Group>(view.demoted, both.demoted);
-    both.workspace_bytes = (both.recent_parts + both.demoted_parts) * both.recent.num_rows *
-                           (view.recent.group(Group).shape.value_dim + 1) * std::int64_t{sizeof(float)};
+/// How a plan splits the layers of a group that demotes, or of one that does not.
+template <class Recent, class Demoted>
+struct PlanSplit<MixedPrecisionView<Recent, Demoted>> {
+  using View = MixedPrecisionView<Recent, Demoted>;
+  using Partition = MixedPartition;
+
+  static void check(View const& view, AttentionParams const& params) {
+    check_mixed(params);
+    PlanSplit<Recent>::check(view.recent, params);
   }
-  return both;
-}
+  template <int Group>
+  [[nodiscard]] static Partition partition(View const& view, std::int32_t num_query_heads,
+                                           AttentionParams const& params, DeviceExecution const& execution) {
+    MixedPartition both;
+    both.recent = partition_decode<Recent, Group>(view.recent, num_query_heads, params, execution);
+    both.workspace_bytes = both.recent.workspace_bytes;
+    if constexpr (View::template group_demotes<Group>) {
+      both.demoted = partition_decode<Demoted, Group>(view.demoted, num_query_heads, params, execution);
+      both.recent_parts = num_parts<Recent, Group>(view.recent, both.recent);
+      both.demoted_parts = num_parts<Demoted, Group>(view.demoted, both.demoted);
+      both.workspace_bytes = (both.recent_parts + both.demoted_parts) * both.recent.num_rows *
+                             (view.recent.group(Group).shape.value_dim + 1) * std::int64_t{sizeof(float)};
+    }
+    return both;
+  }
+};
 
 /// Attention over one list, in parts: [parts][query tokens][num_query_heads][value_dim] results in io.out, and
 /// [parts][query tokens][num_query_heads] log-sum-exps in io.lse.
@@ -130,52 +139,6 @@ void attend_mixed(View const& view, std::int32_t index, AttentionIo<T, Out> cons
 
 }  // namespace detail
 
-/// Attention plan of a step of a cache that demotes, on the device. As that of one format, but its workspace holds the
-/// parts over both lists before they are merged, and is needed for every step: for the query tokens of the step's
-/// size, padding included, at least 2 * num_query_heads * (value_dim + 1) floats each.
-template <class Recent, class Demoted>
-class DeviceAttentionPlan<MixedPrecisionView<Recent, Demoted>> {
- public:
-  using View = MixedPrecisionView<Recent, Demoted>;
-
-  /// What ops::plan_attention does.
-  DeviceAttentionPlan(DeviceView<View> const& view, std::int32_t num_query_heads, AttentionParams const& params,
-                      DeviceExecution const& execution)
-      : view_(view), num_query_heads_(num_query_heads), params_(params), execution_(execution) {
-    detail::check_mixed(params);
-    folio::detail::check_params(params);
-    folio::detail::check_tree_limits(params, static_cast<View const&>(view).recent.group(0).limits != nullptr);
-    [&]<int... Group>(std::integer_sequence<int, Group...>) {
-      ((both_[Group] = detail::partition_both<View, Group>(view, num_query_heads, params, execution)), ...);
-    }
-    (std::make_integer_sequence<int, View::num_groups>{});
-  }
-
-  /// What a run needs as a workspace in any layer, in bytes.
-  [[nodiscard]] std::int64_t workspace_bytes() const noexcept {
-    std::int64_t bytes = 0;
-    for (detail::MixedPartition const& both : both_) bytes = std::max(bytes, both.workspace_bytes);
-    return bytes;
-  }
-  /// Gives it one after it has said how much.
-  void set_workspace(std::span<std::byte> workspace) noexcept { execution_.workspace = workspace; }
-  void set_stream(cudaStream_t stream) noexcept { execution_.stream = stream; }
-
-  [[nodiscard]] DeviceView<View> const& view() const noexcept { return view_; }
-  [[nodiscard]] std::int32_t num_query_heads() const noexcept { return num_query_heads_; }
-  [[nodiscard]] AttentionParams const& params() const noexcept { return params_; }
-  [[nodiscard]] DeviceExecution const& execution() const noexcept { return execution_; }
-  /// The split of a group of layers.
-  [[nodiscard]] detail::MixedPartition const& both(int group) const { return both_[group]; }
-
- private:
-  DeviceView<View> view_;
-  std::int32_t num_query_heads_;
-  AttentionParams params_;
-  DeviceExecution execution_;
-  detail::MixedPartition both_[std::size_t{View::num_groups}];
-};
-
 /// Runs a planned attention over both formats in one layer: see below.
 template <class Recent, class Demoted, class T, class Out>
 void attend(DeviceAttentionPlan<MixedPrecisionView<Recent, Demoted>> const& plan, std::int32_t layer,
@@ -186,7 +149,7 @@ void attend(DeviceAttentionPlan<MixedPrecisionView<Recent, Demoted>> const& plan
   folio::detail::check_planned_heads(plan.num_query_heads(), io.num_query_heads);
   View const& view = plan.view();
   with_group(view.recent, layer, [&](auto group, std::int32_t index) {
-    detail::attend_mixed<View, group()>(view, index, io, params, plan.both(group()), plan.execution());
+    detail::attend_mixed<View, group()>(view, index, io, params, plan.partition(group()), plan.execution());
   });
 }
 
@@ -196,7 +159,9 @@ void attend(DeviceAttentionPlan<MixedPrecisionView<Recent, Demoted>> const& plan
 /// Two partial attentions over disjoint tokens, whose parts one kernel merges by their log-sum-exp: over sinks and
 /// newest tokens, causal or by the tree mask, and over the demoted ones, which every query sees. Three launches,
 /// whatever the lengths, so a captured graph replays; in a layer with a window one attend. `execution.num_parts` is
-/// how many parts each of the two is split into. The workspace is what `plan_attention(..).workspace_bytes()` says.
+/// how many parts each of the two is split into. The workspace holds the parts of both before they are merged, and is
+/// needed for every step: `plan_attention(..).workspace_bytes()` bytes, at least 2 * num_query_heads * (value_dim + 1)
+/// floats for each query token of the step's size, padding included.
 ///
 /// Asynchronous on the stream; neither allocates nor waits. Throws as attend does, and Error for a range of tokens,
 /// which is for parts of one format, and for ALiBi: a token's place in one of them is not its position. Formats with
@@ -209,7 +174,8 @@ void attend(DeviceView<MixedPrecisionView<Recent, Demoted>> const& view, std::in
   detail::check_mixed(params);
   View const& plain = view;
   with_group(view.recent, layer, [&](auto group, std::int32_t index) {
-    auto const both = detail::partition_both<View, group()>(plain, io.num_query_heads, params, execution);
+    auto const both =
+        detail::PlanSplit<View>::template partition<group()>(plain, io.num_query_heads, params, execution);
     detail::attend_mixed<View, group()>(plain, index, io, params, both, execution);
   });
 }

@@ -99,6 +99,21 @@ template <class View>
   return view.num_query_tokens() > std::int64_t{8} * view.num_sequences();
 }
 
+/// How a plan splits the layers of each group. That of a view of both formats: precision/mixed_ops.cuh.
+template <class View>
+struct PlanSplit {
+  using Partition = DecodePartition;
+
+  static void check(View const& view, AttentionParams const& params) {
+    folio::detail::check_tree_limits(params, view.group(0).limits != nullptr);
+  }
+  template <int Group>
+  [[nodiscard]] static Partition partition(View const& view, std::int32_t num_query_heads,
+                                           AttentionParams const& params, DeviceExecution const& execution) {
+    return partition_decode<View, Group>(view, num_query_heads, params, execution);
+  }
+};
+
 }  // namespace detail
 
 /// Attention plan of a step, on the device: which kernels run, how contexts are split, and how much workspace that
@@ -108,23 +123,26 @@ template <class View>
 /// all its steps, and in a captured graph. Lengths may change: nothing depends on them. A value; host only.
 template <class View>
 class DeviceAttentionPlan {
+  using Split = detail::PlanSplit<View>;
+  using Partition = typename Split::Partition;
+
  public:
   /// What ops::plan_attention does.
   DeviceAttentionPlan(DeviceView<View> const& view, std::int32_t num_query_heads, AttentionParams const& params,
                       DeviceExecution const& execution)
       : view_(view), num_query_heads_(num_query_heads), params_(params), execution_(execution) {
     folio::detail::check_params(params);
-    folio::detail::check_tree_limits(params, static_cast<View const&>(view).group(0).limits != nullptr);
+    Split::check(view, params);
     [&]<int... Group>(std::integer_sequence<int, Group...>) {
-      ((decode_[Group] = detail::partition_decode<View, Group>(view, num_query_heads, params, execution)), ...);
+      ((partitions_[Group] = Split::template partition<Group>(view, num_query_heads, params, execution)), ...);
     }
     (std::make_integer_sequence<int, View::num_groups>{});
   }
 
-  /// What a run needs as a workspace in any layer: in bytes, 0 where nothing is split.
+  /// What a run needs as a workspace in any layer: in bytes, 0 where one format's contexts are not split.
   [[nodiscard]] std::int64_t workspace_bytes() const noexcept {
     std::int64_t bytes = 0;
-    for (detail::DecodePartition const& decode : decode_) bytes = std::max(bytes, decode.workspace_bytes);
+    for (Partition const& one : partitions_) bytes = std::max(bytes, one.workspace_bytes);
     return bytes;
   }
   /// Gives it one after it has said how much.
@@ -136,14 +154,14 @@ class DeviceAttentionPlan {
   [[nodiscard]] AttentionParams const& params() const noexcept { return params_; }
   [[nodiscard]] DeviceExecution const& execution() const noexcept { return execution_; }
   /// The split of a group of layers.
-  [[nodiscard]] detail::DecodePartition const& decode(int group) const { return decode_[group]; }
+  [[nodiscard]] Partition const& partition(int group) const { return partitions_[group]; }
 
  private:
   DeviceView<View> view_;
   std::int32_t num_query_heads_;
   AttentionParams params_;
   DeviceExecution execution_;
-  detail::DecodePartition decode_[std::size_t{View::num_groups}];
+  Partition partitions_[std::size_t{View::num_groups}];
 };
 
 /// Plans a step's attention on the device: see DeviceAttentionPlan. Costs a few divisions for each group of layers.

@@ -20,6 +20,7 @@
 #include <folio/precision/demote.hpp>
 #include <folio/precision/mixed_ops.hpp>
 #include <folio/quantizer/two_sided_tile.hpp>
+#include <folio/thread_pool.hpp>
 #include <limits>
 #include <optional>
 #include <string>

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <folio/folio.hpp>
+#include <folio/thread_pool.hpp>
 #include <random>
 #include <span>
 #include <vector>

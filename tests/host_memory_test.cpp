@@ -14,6 +14,7 @@
 #include <folio/prefix/batched_lookup.hpp>
 #include <folio/quantizer/channel_tile.hpp>
 #include <folio/reservation.hpp>
+#include <folio/thread_pool.hpp>
 #include <span>
 #include <type_traits>
 #include <vector>

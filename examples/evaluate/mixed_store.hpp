@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <folio/precision/demote.hpp>
 #include <folio/precision/mixed_ops.hpp>
+#include <folio/thread_pool.hpp>
 #include <span>
 #include <vector>
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <folio/thread_pool.hpp>
 #include <numbers>
 #include <numeric>
 #include <span>

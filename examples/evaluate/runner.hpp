@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <folio/thread_pool.hpp>
 #include <functional>
 #include <span>
 #include <vector>

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <folio/precision/bit_allocation.hpp>
+#include <folio/thread_pool.hpp>
 #include <functional>
 #include <span>
 #include <string_view>

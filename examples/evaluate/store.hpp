@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <folio/folio.hpp>
+#include <folio/thread_pool.hpp>
 #include <span>
 #include <vector>
 

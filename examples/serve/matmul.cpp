@@ -5,6 +5,7 @@
 #include "matmul.hpp"
 
 #include <algorithm>
+#include <folio/thread_pool.hpp>
 
 #include "element.hpp"
 

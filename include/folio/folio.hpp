@@ -31,7 +31,6 @@
 #include <folio/layout/nz.hpp>
 #include <folio/view.hpp>                 // what does a kernel read?
 #include <folio/batch.hpp>                // one step's tables
-#include <folio/thread_pool.hpp>          // whose threads work?
 #include <folio/ops/append.hpp>           // bulk work on blocks
 #include <folio/ops/gather.hpp>
 #include <folio/ops/copy_blocks.hpp>

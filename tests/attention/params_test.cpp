@@ -7,6 +7,7 @@
 #include <folio/folio.hpp>
 #include <folio/ops/demote.hpp>
 #include <folio/quantizer/channel_tile.hpp>
+#include <folio/thread_pool.hpp>
 #include <limits>
 #include <string>
 #include <type_traits>

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <folio/folio.hpp>
+#include <folio/thread_pool.hpp>
 #include <stdexcept>
 #include <string>
 #include <thread>

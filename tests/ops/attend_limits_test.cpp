@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <folio/folio.hpp>
+#include <folio/thread_pool.hpp>
 #include <vector>
 
 #include "support/catch.hpp"

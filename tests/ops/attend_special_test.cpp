@@ -8,6 +8,7 @@
 #include <folio/ops/demote.hpp>
 #include <folio/quantizer/channel_tile.hpp>
 #include <folio/quantizer/two_sided_tile.hpp>
+#include <folio/thread_pool.hpp>
 #include <limits>
 #include <vector>
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstring>
 #include <folio/folio.hpp>
+#include <folio/thread_pool.hpp>
 #include <vector>
 
 #include "support/catch.hpp"

@@ -7,6 +7,7 @@
 #include <folio/ops/scores.hpp>
 #include <folio/ops/top_k.hpp>
 #include <folio/precision/demote.hpp>
+#include <folio/thread_pool.hpp>
 #include <numeric>
 #include <string>
 #include <vector>

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #include <folio/folio.hpp>
+#include <folio/thread_pool.hpp>
 #include <limits>
 #include <vector>
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <folio/folio.hpp>
 #include <folio/ops/key_norms.hpp>
+#include <folio/thread_pool.hpp>
 #include <vector>
 
 #include "support/catch.hpp"

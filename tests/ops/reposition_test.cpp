@@ -3,6 +3,7 @@
 #include <cmath>
 #include <folio/folio.hpp>
 #include <folio/ops/reposition.hpp>
+#include <folio/thread_pool.hpp>
 #include <limits>
 #include <string>
 #include <utility>

@@ -3,6 +3,7 @@
 #include <folio/folio.hpp>
 #include <folio/ops/demote.hpp>
 #include <folio/ops/requantize.hpp>
+#include <folio/thread_pool.hpp>
 #include <limits>
 #include <vector>
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <folio/folio.hpp>
 #include <folio/ops/scores.hpp>
+#include <folio/thread_pool.hpp>
 #include <limits>
 #include <vector>
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <folio/folio.hpp>
 #include <folio/ops/top_k.hpp>
+#include <folio/thread_pool.hpp>
 #include <limits>
 #include <numeric>
 #include <vector>

@@ -3,6 +3,7 @@
 #include <folio/locked.hpp>
 #include <folio/precision/demote.hpp>
 #include <folio/reservation.hpp>
+#include <folio/thread_pool.hpp>
 
 #include "precision/demotion_programs.hpp"
 #include "precision/hybrid_models.hpp"

@@ -7,6 +7,7 @@
 #include <folio/folio.hpp>
 #include <folio/precision/demote.hpp>
 #include <folio/precision/mixed_ops.hpp>
+#include <folio/thread_pool.hpp>
 #include <string>
 #include <utility>
 #include <vector>

@@ -4,6 +4,7 @@
 #include <folio/folio.hpp>
 #include <folio/precision/demote.hpp>
 #include <folio/precision/precision_ladder.hpp>
+#include <folio/thread_pool.hpp>
 #include <limits>
 #include <span>
 #include <stdexcept>

@@ -8,6 +8,7 @@
 //
 #include <folio/precision/mixed_ops.hpp>
 #include <folio/precision/rotated_cache.hpp>
+#include <folio/thread_pool.hpp>
 #include <vector>
 
 #include "support/catch.hpp"

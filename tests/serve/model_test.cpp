@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <folio/thread_pool.hpp>
 #include <string>
 #include <vector>
 

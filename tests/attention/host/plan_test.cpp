@@ -8,6 +8,7 @@
 #include <folio/precision/rotated_cache.hpp>
 #include <folio/precision/rotated_ops.hpp>
 #include <folio/quantizer/channel_tile.hpp>
+#include <folio/thread_pool.hpp>
 #include <optional>
 #include <string>
 #include <thread>

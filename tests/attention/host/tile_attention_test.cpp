@@ -7,6 +7,7 @@
 #include <folio/folio.hpp>
 #include <folio/quantizer/channel_tile.hpp>
 #include <folio/quantizer/two_sided_tile.hpp>
+#include <folio/thread_pool.hpp>
 #include <string>
 #include <vector>
 

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <deque>
 #include <folio/folio.hpp>
+#include <folio/thread_pool.hpp>
 #include <functional>
 #include <future>
 #include <limits>

@@ -17,6 +17,7 @@ using Cache = folio::KvCache<folio::Model<model>, folio::BlockSize<16>, folio::I
 #include <folio/ops/reposition.hpp>
 #include <folio/ops/top_k.hpp>
 #include <folio/reservation.hpp>
+#include <folio/thread_pool.hpp>
 #include <span>
 #include <vector>
 

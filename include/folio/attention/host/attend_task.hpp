@@ -25,7 +25,7 @@ namespace folio::ops::detail {
 /// Works, one after another, with the memory that takes: for each, some kv heads of a few query tokens of one sequence.
 /// All query heads of a kv head are worked on at once, so that each key and value is read once for them; and kv heads
 /// tile by tile in turn, because they are neighbours in memory.
-template <class Attention = TileAttention>
+template <class Attention = TileAttention<>>
 class AttendTask {
  public:
   /// Takes from the heap what works of `shares` need, so that they take nothing.
@@ -35,7 +35,7 @@ class AttendTask {
       make_heads(shares.most_kv_heads);
       for (std::vector<AttentionAccumulator>* const sums : {&parts_, &total_})
         for (AttentionAccumulator& head : *sums) attention_.reserve(head);
-      for (PackedQueries& queries : queries_) attention_.begin(queries);
+      for (PackedQueries<>& queries : queries_) attention_.begin(queries);
     }
     for (TileTokens& tile : tiles_) {
       tile.visible.reserve(to_size(shares.most_queries));
@@ -180,7 +180,7 @@ class AttendTask {
     float const scale = folio::detail::score_scale(shape_, params_->scale);
     std::int32_t const dim = shape_.key_dim, tokens = visible_.end();
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
-      PackedQueries& queries = queries_[to_size(h)];
+      PackedQueries<>& queries = queries_[to_size(h)];
       attention_.begin(queries);
       std::int64_t at = (std::int64_t{sequence_->first_row} + work_->first) * io.q_stride +
                         std::int64_t{work_->first_head + h} * call_->heads * dim;
@@ -195,7 +195,7 @@ class AttendTask {
     }
   }
   /// The rows of a query token, which are at `at` of the operand.
-  void load_rows(PackedQueries& queries, std::int32_t row, std::int64_t at) const {
+  void load_rows(PackedQueries<>& queries, std::int32_t row, std::int64_t at) const {
     AttendOperands const& io = call_->io;
     if (io.load == nullptr) return queries.set_rows(row, call_->heads, static_cast<float const*>(io.q) + at);
     for (std::int32_t i = 0; i < call_->heads; ++i) {
@@ -330,8 +330,8 @@ class AttendTask {
   AttendSequence const* sequence_ = nullptr;
   VisibleTiles<> visible_;
   Attention attention_;
-  std::vector<PackedQueries> queries_;  // of each kv head of the work
-  std::vector<ScoreShapes> shapes_;     // the same, or empty
+  std::vector<PackedQueries<>> queries_;  // of each kv head of the work
+  std::vector<ScoreShapes> shapes_;       // the same, or empty
   std::vector<float> slopes_;
   std::vector<AttentionAccumulator> parts_, total_;  // of each kv head
   static constexpr int ahead = 2;

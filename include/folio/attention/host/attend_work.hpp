@@ -79,7 +79,8 @@ struct AttendBatch {
 /// By sequence, up to 128 rows or 32 query tokens of a kv head, and kv heads. Where rows are few, kv heads stay
 /// together as long as there is work for all threads: memory is read in long stretches then, twice as fast as in the
 /// pieces that a single head has in each block. A few long sequences are cut into parts of their tokens.
-inline void partition_work(AttendBatch const& step, AttendShares& to) {
+template <class = void>
+void partition_work(AttendBatch const& step, AttendShares& to) {
   std::int32_t const together = step.together();
   std::int32_t const enough = step.num_threads > 1 && !step.is_small() ? 4 * step.num_threads : 1;
   auto const num_sequences = static_cast<std::int32_t>(step.sequences.size());

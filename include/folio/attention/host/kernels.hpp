@@ -7,6 +7,9 @@
 // Written with the compilers' own vector types and chosen at run time: Debian's Highway has no dot products of bytes,
 // <immintrin.h> costs every user 0.3 s of compile time, and the core needs nothing but the standard library. The
 // kernels' sources, *.inl, are included once for each set, because a template cannot say what it is compiled for.
+//
+// What shuffles is a template, also where it has nothing to choose, as are the classes that call the kernels: sources
+// that do not attend do not pay for it.
 
 #include <algorithm>
 #include <cmath>

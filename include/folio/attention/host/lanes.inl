@@ -176,18 +176,22 @@ struct AddBits {
 };
 
 /// The sum, and the largest, of each of four vectors.
+template <class = void>
 [[nodiscard]] inline FourFloats sums(Floats const& a, Floats const& b, Floats const& c, Floats const& d) {
   return join(a, b, c, d, Add{});
 }
+template <class = void>
 [[nodiscard]] inline FourInts sums(Ints const (&v)[4]) {
   return as<FourInts>(join(as<Floats>(v[0]), as<Floats>(v[1]), as<Floats>(v[2]), as<Floats>(v[3]), AddBits{}));
 }
+template <class = void>
 [[nodiscard]] inline FourFloats largest(Floats const& a, Floats const& b, Floats const& c, Floats const& d) {
   return join(a, b, c, d, Larger{});
 }
 
 /// The largest of each of four vectors of floats that are not negative, by their bits: a NaN is larger than all
 /// numbers, whatever a compiler was told of them. At least 1e-30, whose reciprocal is finite.
+template <class = void>
 [[nodiscard]] inline FourFloats largest_bits(Ints const (&v)[4]) {
   FourFloats const least = FourFloats{} + 1e-30F;
   constexpr LargerBits larger_of;
@@ -214,6 +218,7 @@ template <int... I>
 [[nodiscard]] inline Words digits_first(Words w, std::integer_sequence<int, I...>) {
   return shuffle<std::int8_t, (I / 16 * 16 + I % 4 * 4 + I % 16 / 4)...>(w, w);
 }
+template <class = void>
 [[nodiscard]] inline Words digits_first(Words w) {
   return digits_first(w, std::make_integer_sequence<int, vector_bytes>{});
 }
@@ -286,6 +291,7 @@ template <int... I>
 [[nodiscard]] inline Words pairs_first(Ints v, std::integer_sequence<int, I...>) {
   return as<Words>(shuffle<std::int16_t, (I / 8 * 8 + I % 8 / 2 * 2 % 4 + I % 2 * 4)...>(v, v));
 }
+template <class = void>
 [[nodiscard]] inline Words pairs_first(Ints v) {
   return pairs_first(v, std::make_integer_sequence<int, vector_bytes / 2>{});
 }
@@ -327,6 +333,7 @@ template <int... I>
   Words const within = digits_first(w);
   return shuffle<std::int32_t, (I % quarters * 4 + I / quarters)...>(within, within);
 }
+template <class = void>
 [[nodiscard]] inline Words all_digits_first(Words w) {
   return all_digits_first(w, std::make_integer_sequence<int, lanes>{});
 }

@@ -28,6 +28,7 @@ template <class T>
 using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 
 /// The queries of a task, as the key format's kernels take them, in whole blocks of rows.
+template <class = void>
 class PackedQueries {
  public:
   /// Makes room for rows of `dim` elements. `dims`: whose code is at each column, where the kernels take integers;

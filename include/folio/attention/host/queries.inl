@@ -36,6 +36,7 @@ template <int... I>
   return as<Shorts>(shuffle<std::int16_t, (I / 8 * 8 + I % 4 * 2 + I / 4 % 2 * 2 * lanes)...>(a, b));
 #endif
 }
+template <class = void>
 [[nodiscard]] inline Shorts narrow(Ints a, Ints b) {
   return narrow(a, b, std::make_integer_sequence<int, 2 * lanes>{});
 }
@@ -73,6 +74,7 @@ inline void store_rows(Words const (&pairs)[2], std::int8_t* to, std::integer_se
 }
 
 /// Integers of 4 rows on their way to words.
+template <class = void>
 struct QueryWords {
   Ints totals[2] = {};  ///< in every 16 bytes the sums of two rows' words
 
@@ -108,6 +110,7 @@ struct QueryWords {
 };
 
 /// See RowKernels.
+template <class = void>
 [[nodiscard]] inline unsigned find_outliers(float const* q, std::int32_t stride) {
   Ints most[4] = {}, counts[4] = {};
   for (std::int32_t i = 0; i < stride; i += lanes) {
@@ -170,7 +173,7 @@ inline unsigned quantize_query_block(TokenTile const& tile, QueryFloats const& q
   }
   constexpr auto limit_of_small = static_cast<std::int16_t>(query_limit / 32);
   FourFloats const limit = largest_bits(most), inverse = query_limit / limit;
-  QueryWords words, rest_words;
+  QueryWords<> words, rest_words;
   Shorts small[2] = {}, narrowed[2];
   for (std::int32_t i = 0; i < q.columns; i += lanes) {
     Ints integers[4], left[4];

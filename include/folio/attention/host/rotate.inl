@@ -39,6 +39,7 @@ inline void rotate_vectors(float* row, float norm) {
 }
 
 /// A block of a rotation, at least a vector.
+template <class = void>
 inline void rotate_block(float* row, std::int32_t block) {
   constexpr int most = 8;  // what registers hold
   std::int32_t half = std::min(block, most * lanes);
@@ -71,6 +72,7 @@ inline void flip_signs(float* row, std::int32_t dim) {
   }
 }
 
+template <class = void>
 inline void change_basis(Basis basis, float* row, std::int32_t dim, std::int32_t row_dim) {
   std::int32_t const block = hadamard_block(row_dim);
   if (basis == Basis::model || block < lanes) return folio::change_basis(basis, row, dim, row_dim);

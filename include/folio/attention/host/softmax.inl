@@ -50,6 +50,7 @@ inline void load_grids(TokenTile const& tile) {
 }
 
 /// See ScoreShape. A score of the row says nothing of another token's, so what is hidden may be any.
+template <class = void>
 inline void shape_scores(TokenTile const& tile, ScoreShape const& shape, float* scores) {
   float const inverse = shape.soft_cap != 0 ? 1.0F / shape.soft_cap : 0.0F;
   Ints distance;
@@ -66,6 +67,7 @@ inline void shape_scores(TokenTile const& tile, ScoreShape const& shape, float* 
 /// those of hidden tokens are `hidden_score`, and leaves weights. `rescale`: what the rows' sums so far are multiplied
 /// by; 0 where there are none. A NaN among the scores that are seen makes the row's sum one, whichever of two a
 /// comparison takes.
+template <class = void>
 inline void online_softmax(TokenTile const& tile, float* scores, SoftmaxState* states, float* rescale) {
   std::int32_t const end = tile.rows_end();
   Floats most[4], weights[4] = {};
@@ -107,6 +109,7 @@ inline void scale_weights(TokenTile const& tile, float* weights, WeightIntegers&
 }
 
 /// The words of `lanes` weights.
+template <class = void>
 inline void store_words(Ints const& weights, std::uint8_t* to) {
   Words const words = dots_of_bytes ? all_digits_first(as<Words>(weights)) : pairs_first(weights);
   auto const* from = reinterpret_cast<std::byte const*>(&words);

@@ -84,6 +84,7 @@ struct TileAttentionSetup {
 };
 
 /// Runs tiles through the kernels, with the memory that takes. Not for several threads at once.
+template <class = void>
 class TileAttention {
  public:
   TileAttention() = default;
@@ -147,7 +148,7 @@ class TileAttention {
     value_kernels_ = values;
   }
 
-  void begin(PackedQueries& queries) const {
+  void begin(PackedQueries<>& queries) const {
     queries.begin(key_kernels_, key_dims_.data(), keys_in_order_, shape_.rows(), shape_.key_dim);
   }
   void reserve(AttentionAccumulator& sums) const { sums.reserve(padded_rows(), columns_); }
@@ -179,7 +180,7 @@ class TileAttention {
   /// Takes a tile into the sums; `next`, or null, is fetched into the caches meanwhile. `shapes`: null where scores
   /// stay as they are.
   void add(KernelScope const&, TileTokens const& tile, TilePlanes const& planes, TilePlanes const* next,
-           ScoreShapes const* shapes, PackedQueries& queries, AttentionAccumulator& sums) {
+           ScoreShapes const* shapes, PackedQueries<>& queries, AttentionAccumulator& sums) {
     keys_.tokens = values_.tokens = std::max(tile.all.sinks, tile.all.end);
     attention::PrefetchRows ahead;
     if (next != nullptr) ahead = {&next->keys, &next->values, row_bytes_[0], row_bytes_[1], next->seen_end};
@@ -231,7 +232,7 @@ class TileAttention {
     if (wide.used) to.rows = &wide.rows;
   }
 
-  void add_block(TileTokens const& tile, std::int32_t row, ScoreShapes const* shapes, PackedQueries& queries,
+  void add_block(TileTokens const& tile, std::int32_t row, ScoreShapes const* shapes, PackedQueries<>& queries,
                  AttentionAccumulator& sums) {
     std::int32_t const rows = std::min(attention::block_rows, shape_.rows() - row);
     keys_.tokens = 0;  // after the last token that one of these rows sees, scores are not needed

@@ -101,7 +101,7 @@ class BatchTables {
   }
 
   /// The sequences of the tables, in their places, without padding. What an item's arrays held is not to be read.
-  [[nodiscard]] std::span<StepQueries const> sources() const noexcept { return sources_; }
+  [[nodiscard]] std::span<StepQueries const> sources() const noexcept { return {sources_.data(), sources_.size()}; }
   /// Rows of the tables and, below, rows of q: padding included.
   [[nodiscard]] std::int32_t num_sequences() const noexcept { return places_.num_sequences; }
   [[nodiscard]] std::int32_t num_query_tokens() const noexcept { return places_.num_query_tokens; }

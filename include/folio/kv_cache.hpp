@@ -7,6 +7,7 @@
 #include <folio/batch.hpp>
 #include <folio/cache_config.hpp>
 #include <folio/capacity.hpp>
+#include <folio/containers/as_span.hpp>
 #include <folio/detail/block_memory.hpp>
 #include <folio/detail/cache_sizes.hpp>
 #include <folio/detail/cache_state.hpp>
@@ -306,7 +307,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
     template <class... Given>
     Core(CacheSizes sizes, CacheConfig const& config, Given&... given)
         : BlockMemory<Allocator>(detail::given_or_default<Allocator>(given...), sizes.pool_bytes, Map::block_alignment),
-          CacheState(std::move(sizes.shapes), sizes.num_blocks, std::move(sizes.block_bytes), sizes.slack,
+          CacheState(std::move(sizes.shapes), as_span(sizes.num_blocks), std::move(sizes.block_bytes), sizes.slack,
                      sizes.demotion) {
       pattern = sizes.pattern;
       recent_window = config.demotion.recent_window;

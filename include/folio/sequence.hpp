@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <folio/block.hpp>
+#include <folio/containers/as_span.hpp>
 #include <folio/detail/sequence_store.hpp>
 #include <folio/error.hpp>
 #include <memory>
@@ -189,7 +190,7 @@ class Sequence {
   [[nodiscard]] std::span<BlockId const> blocks(int group = 0) const {
     SequenceState const& s = state();
     check_group(group, store_->num_groups());
-    return s.lists[group].blocks;
+    return as_span(s.lists[group].blocks);
   }
   /// The tokens of the last extension alone that are still there: what a batch takes as queries by default. After two
   /// extensions before a step, give BatchItem the number of both together. A fork has its parent's number.

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <folio/block.hpp>
 #include <folio/block_pool.hpp>
+#include <folio/containers/as_span.hpp>
 #include <folio/detail/demotion_rules.hpp>
 #include <folio/detail/extension_plan.hpp>
 #include <folio/detail/group_pools.hpp>
@@ -71,14 +72,14 @@ class BlockLists {
     }
     std::size_t const before = l.blocks.size();
     l.blocks.resize(before + static_cast<std::size_t>(plan.new_blocks));
-    [[maybe_unused]] bool const all = pool.allocate(std::span(l.blocks).subspan(before));
+    [[maybe_unused]] bool const all = pool.allocate(as_span(l.blocks).subspan(before));
   }
 
   /// Lets go of the whole blocks of stored tokens [first, first + n).
   void take_out(SequenceState& state, int g, std::int32_t first, std::int32_t n) noexcept {
     BlockList& l = list(state, g);
     auto const begin = l.blocks.begin() + first / shape(g).block_size, end = begin + n / shape(g).block_size;
-    pool(g).release_live(std::span<BlockId const>(begin, end));
+    pool(g).release_live({&*begin, static_cast<std::size_t>(end - begin)});
     l.blocks.erase(begin, end);
     l.num_tokens -= n;
     state.note_change(g, static_cast<std::size_t>(first / shape(g).block_size));
@@ -100,7 +101,7 @@ class BlockLists {
   /// changed, when there are too few. May throw std::bad_alloc; nothing has changed then.
   [[nodiscard]] bool own_blocks(SequenceState& state, int l, std::int32_t begin, std::int32_t end) {
     BlockPool& pool = this->pool(l);
-    std::span<BlockId> const blocks(list(state, l).blocks);
+    std::span<BlockId> const blocks = as_span(list(state, l).blocks);
     auto const is_others = [&](BlockId block) { return block != null_block && pool.is_shared(block); };
     auto const num_shared = [&] {
       return std::count_if(blocks.begin() + begin, blocks.begin() + std::max(begin, end), is_others);

@@ -8,6 +8,7 @@
 #include <folio/block.hpp>
 #include <folio/cache_config.hpp>
 #include <folio/capacity.hpp>
+#include <folio/containers/as_span.hpp>
 #include <folio/detail/demotion_rules.hpp>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
@@ -64,9 +65,9 @@ struct CacheSizes {
     else
       sizes.demotion.num_groups = Cache::num_groups;
     if (config.num_blocks.empty())
-      sizes.num_blocks =
-          blocks_that_fit(sizes.held, sizes.block_bytes, config.memory_bytes, config.tokens_per_sequence, sizes.slack);
-    sizes.pool_bytes = pool_bytes_of(sizes.num_blocks, sizes.block_bytes);
+      sizes.num_blocks = blocks_that_fit(as_span(sizes.held), as_span(sizes.block_bytes), config.memory_bytes,
+                                         config.tokens_per_sequence, sizes.slack);
+    sizes.pool_bytes = pool_bytes_of(as_span(sizes.num_blocks), as_span(sizes.block_bytes));
     return sizes;
   }
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/block.hpp>
+#include <folio/containers/as_span.hpp>
 #include <folio/detail/demotion_rules.hpp>
 #include <folio/model.hpp>
 #include <folio/prefix/leases.hpp>
@@ -62,7 +63,7 @@ struct BlockList {
   }
   /// The blocks that the sequence holds: those of its sinks, and those from the window on.
   [[nodiscard]] std::array<std::span<BlockId const>, 2> held(GroupShape const& shape) const noexcept {
-    std::span<BlockId const> const all = blocks;
+    std::span<BlockId const> const all = as_span(blocks);
     auto const size = static_cast<std::int32_t>(all.size());
     std::int32_t const sinks = std::min(size, blocks_for(shape.sinks, shape.block_size));
     std::int32_t const window = std::max(sinks, std::min(size, first_resident_block));

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/block.hpp>
+#include <folio/containers/as_span.hpp>
 #include <folio/detail/sequence_state.hpp>
 #include <memory>
 #include <span>
@@ -24,7 +25,7 @@ void reserve_amortized(std::vector<T>& v, std::int64_t size) {
 /// The states of all sequences, live or unused. Host only, not thread-safe.
 class SequenceStates {
  public:
-  [[nodiscard]] std::span<std::unique_ptr<SequenceState> const> all() const noexcept { return states_; }
+  [[nodiscard]] std::span<std::unique_ptr<SequenceState> const> all() const noexcept { return as_span(states_); }
 
   /// An empty state, live now. Cost: O(1), amortized. May throw std::bad_alloc; nothing has changed then.
   SequenceState& take() {

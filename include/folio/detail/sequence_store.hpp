@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <folio/block.hpp>
 #include <folio/block_pool.hpp>
+#include <folio/containers/as_span.hpp>
 #include <folio/detail/block_lists.hpp>
 #include <folio/detail/demotion_rules.hpp>
 #include <folio/detail/extension_plan.hpp>
@@ -253,7 +254,7 @@ class SequenceStore : public BlockLists {
 
   [[nodiscard]] ExtensionSite<BlockPool> site(SequenceState const& state, int g) const {
     BlockList const& l = list(state, g);
-    return {shape(g), pool(g), l.blocks, l.first_resident_block, l.num_tokens, slack_, reclaimer_ != nullptr};
+    return {shape(g), pool(g), as_span(l.blocks), l.first_resident_block, l.num_tokens, slack_, reclaimer_ != nullptr};
   }
   [[nodiscard]] ExtensionPlan plan(SequenceState const& state, int g, std::int32_t n) const {
     return site(state, g).plan(n);

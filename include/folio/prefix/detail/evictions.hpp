@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <folio/containers/as_span.hpp>
 #include <folio/error.hpp>
 #include <folio/prefix/detail/shared_blocks.hpp>
 #include <folio/prefix/events.hpp>
@@ -167,7 +168,7 @@ class PrefixEvictions {
   void tell_stored(Node& leaf, [[maybe_unused]] std::span<std::int32_t const> symbols) noexcept {
     std::uint64_t before = 0;
     if constexpr (keeps_keys) before = nodes_.set_keys(leaf, symbols);
-    std::span<std::uint64_t const> const keys = leaf.keys, none;
+    std::span<std::uint64_t const> const keys = as_span(leaf.keys), none;
     if constexpr (hears<Eviction>(PrefixEvents::stored)) policy.stored(leaf, policy_wants_keys ? keys : none);
     if constexpr (sink_wants_keys) {
       auto const first = static_cast<std::size_t>(leaf.begin / nodes_.unit() * nodes_.unit());

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/block.hpp>
+#include <folio/containers/as_span.hpp>
 #include <folio/eviction/eviction.hpp>
 #include <folio/model.hpp>
 #include <folio/prefix/events.hpp>
@@ -193,7 +194,7 @@ class PrefixNodes {
       std::copy_n(at(i).keys.begin(), std::min(at(i).keys.size(), keys.size() - first),
                   keys.begin() + static_cast<std::ptrdiff_t>(first));
     }
-    return keys;
+    return as_span(keys);
   }
 
   /// Tells `sink` that there is nothing, and then everything that there is, in events that end with `number`.
@@ -211,10 +212,10 @@ class PrefixNodes {
       keys.resize(first + 1);
       if (node.begin == 0) keys[0] = scope_key(at(node.parent).first_symbol);
       if (node.units == 0) return;
-      std::span<std::int32_t const> const all = symbols;
+      std::span<std::int32_t const> const all = as_span(symbols);
       for (std::size_t i = first; i < first + static_cast<std::size_t>(node.units); ++i)
         keys.push_back(unit_key(keys[i], all.subspan(i * unit, unit)));
-      sink.stored({++number, keys[first], std::span<std::uint64_t const>(keys).subspan(first + 1),
+      sink.stored({++number, keys[first], as_span(keys).subspan(first + 1),
                    all.subspan(first * unit, static_cast<std::size_t>(node.units) * unit), unit_, node.tenant});
     });
   }

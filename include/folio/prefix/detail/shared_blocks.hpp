@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <folio/containers/as_span.hpp>
 #include <folio/detail/group_pools.hpp>
 #include <folio/detail/sequence_state.hpp>
 #include <folio/prefix/detail/nodes.hpp>
@@ -98,7 +99,7 @@ class PrefixBlocks {
       std::vector<BlockId>& list = state.lists[g].blocks;
       BlockPool& pool = pools_[g];
       if (shape.window == 0) {
-        pool.retain_live(std::span<BlockId const>(list));
+        pool.retain_live(as_span(list));
         continue;
       }
       std::int32_t const sinks = blocks_for(shape.sinks, shape.block_size);

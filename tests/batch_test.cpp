@@ -301,7 +301,7 @@ TEST_CASE("tables that no memory could hold are refused in a sentence, and those
   folio::NoCopies copies;
   folio::SequenceStore single({folio::group_shape({.layers = 1, .kv_heads = 1}, 0, 1)}, std::vector<std::int64_t>{4},
                               copies);
-  CHECK_THROWS_WITH(BatchTables(1).fill(single, {}, {.num_tokens = most, .row_blocks = most - 1}),
+  CHECK_THROWS_WITH(BatchTables(1, 1).fill(single, {}, {.num_tokens = most, .row_blocks = most - 1}),
                     contains("a row of a block table has at most 2147483647 blocks, not 4294967292"));
   // Groups are numbered alike everywhere.
   for (int const group : {-1, 2, most}) {
@@ -320,7 +320,8 @@ TEST_CASE("more query tokens than 32 bits count are refused") {
   s.extend(1 << 30);
   other.extend(1 << 30);
   BatchItem const items[] = {&s, &other};
-  REQUIRE_THROWS_WITH(BatchTables(1).fill(store, items), contains("at most 2147483647 query tokens, not 2147483648"));
+  REQUIRE_THROWS_WITH(BatchTables(1, 1).fill(store, items),
+                      contains("at most 2147483647 query tokens, not 2147483648"));
 }
 
 TEST_CASE("query tokens that see what a window gave back are refused, and so is writing where it was") {
@@ -427,7 +428,7 @@ TEST_CASE("of a group with a window a row holds the sinks' blocks and those that
 TEST_CASE("a copy of the tables to which each step's changes are made is the tables") {
   std::mt19937 random(5);
   WindowCache cache(folio::CacheConfig{.num_blocks = {600, 900}});
-  BatchTables tables(2);
+  BatchTables tables(2, 2);
   BatchPadding const padding{.num_sequences = 6, .num_query_tokens = 40, .num_tokens = 1000};
   tables.fill(cache.state()->store, {}, padding);
   std::vector<std::int32_t> copy(tables.bytes().size() / 4);
@@ -557,7 +558,7 @@ TEST_CASE("tables that were moved from can be filled again") {
   Cache cache({.num_blocks = {32}});
   Sequence const a = cache.create(6);
   for (std::vector<BatchItem> const& items : {std::vector<BatchItem>{&a}, std::vector<BatchItem>{}}) {
-    BatchTables tables(1);
+    BatchTables tables(1, 1);
     tables.fill(cache.state()->store, items);
     BatchTables const moved = std::move(tables);
     tables.fill(cache.state()->store, items);  // NOLINT(bugprone-use-after-move): which is meant

@@ -39,7 +39,6 @@ namespace folio {
 /// those from the window of the step's first query on, without the hidden_blocks between them.
 class BatchTables {
  public:
-  explicit BatchTables(int num_groups) : BatchTables(num_groups, num_groups) {}
   /// Of sequences with so many lists, of which the groups' are the first.
   BatchTables(int num_lists, int num_groups) : num_lists_(num_lists), num_groups_(num_groups) {}
 

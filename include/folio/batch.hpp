@@ -110,12 +110,12 @@ class BatchTables {
   }
   /// [num_sequences] tokens of each sequence in list `list`, in a group's list its queries included.
   [[nodiscard]] std::span<std::int32_t const> lengths(int list = 0) const {
-    return array<std::int32_t>(checked_list(list).lengths, num_sequences());
+    return array<std::int32_t>(checked(list, num_lists_).lengths, num_sequences());
   }
   /// [num_query_tokens] how many tokens that layer group `group` stores each query sees, its own included; 0 for
   /// padding. Empty where all queries are the last tokens of their sequences, and the padding asks for no limits.
   [[nodiscard]] std::span<std::int32_t const> limits(int group = 0) const {
-    return array<std::int32_t>(checked_list(group).limits, places_.has_limits ? num_query_tokens() : 0);
+    return array<std::int32_t>(checked(group, num_groups_).limits, places_.has_limits ? num_query_tokens() : 0);
   }
   /// [num_sequences + 1] where each sequence's query tokens begin among those of the batch.
   [[nodiscard]] std::span<std::int32_t const> query_starts() const noexcept {
@@ -124,34 +124,32 @@ class BatchTables {
   /// [num_sequences][table_width(group)] block ids of list `list`; 0, the null block, where there is none. With
   /// a window without the hidden ones: see above.
   [[nodiscard]] std::span<std::int32_t const> block_table(int list = 0) const {
-    List const& places = checked_list(list);
+    List const& places = checked(list, num_lists_);
     return array<std::int32_t>(places.blocks, std::int64_t{num_sequences()} * places.width);
   }
   /// Blocks in a row of block_table(list): those of its longest row, or what the padding asks for; at least 1.
-  [[nodiscard]] std::int32_t table_width(int list = 0) const { return checked_list(list).width; }
+  [[nodiscard]] std::int32_t table_width(int list = 0) const { return checked(list, num_lists_).width; }
   /// Slot mapping: [num_query_tokens] the slot of each query token in layer group `group`, block id * block size +
   /// offset in the block; -1 for padding, and for queries whose tokens are stored elsewhere.
   [[nodiscard]] std::span<std::int64_t const> slots(int group = 0) const {
-    check_group(group, num_groups_);
-    return array<std::int64_t>(checked_list(group).slots, num_query_tokens());
+    return array<std::int64_t>(checked(group, num_groups_).slots, num_query_tokens());
   }
 
   /// The whole buffer, aligned to 8 bytes.
   [[nodiscard]] std::span<std::byte const> bytes() const noexcept { return buffer_.bytes(); }
 
-  /// A view over a copy of the buffer that begins at `begin`, aligned to 8 bytes.
+  /// A view over a copy of the buffer that begins at `begin`, aligned to 8 bytes. Second lists have no slots or limits.
   template <class View>
   [[nodiscard]] View view_over(std::byte const* begin, CacheState const& cache) const {
     GroupTable tables[View::num_lists];
     for (std::size_t l = 0; l < std::size_t{View::num_lists}; ++l)
-      tables[l] = {
-          cache.pools[l],
-          at<std::int32_t>(begin, places_.lists[l].blocks),
-          at<std::int64_t>(begin, places_.lists[l].slots),
-          places_.lists[l].width,
-          cache.shapes[l],
-          at<std::int32_t>(begin, places_.lists[l].lengths),
-          places_.has_limits && l < index(num_groups_) ? at<std::int32_t>(begin, places_.lists[l].limits) : nullptr};
+      tables[l] = {cache.pools[l],
+                   at<std::int32_t>(begin, places_.lists[l].blocks),
+                   at<std::int64_t>(begin, places_.lists[l].slots),
+                   places_.lists[l].width,
+                   cache.shapes[l],
+                   at<std::int32_t>(begin, places_.lists[l].lengths),
+                   at<std::int32_t>(begin, places_.lists[l].limits)};
     return View(tables, at<std::int32_t>(begin, places_.end_positions), at<std::int32_t>(begin, places_.query_starts),
                 num_sequences(), num_query_tokens(), cache.pattern);
   }
@@ -159,8 +157,9 @@ class BatchTables {
  private:
   using List = TablePlaces::List;
 
-  [[nodiscard]] List const& checked_list(int list) const {
-    check_group(list, num_lists_);
+  /// The places of one of the first `count` lists: of all, or of those that tokens are appended to.
+  [[nodiscard]] List const& checked(int list, int count) const {
+    check_group(list, count);
     return places_.lists[index(list)];
   }
   /// What is in a row of a block table before its padding.
@@ -172,7 +171,7 @@ class BatchTables {
 
   template <class T>
   static T const* at(std::byte const* begin, std::int64_t offset) {
-    return aligned_cast<T const>(begin + offset);
+    return offset == TablePlaces::none ? nullptr : aligned_cast<T const>(begin + offset);
   }
   template <class T>
   [[nodiscard]] std::span<T const> array(std::int64_t offset, std::int64_t size) const {

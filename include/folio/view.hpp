@@ -18,8 +18,10 @@ struct GroupTable {
   /// [num_sequences][width] block ids, in the order of the tokens; after a sequence's end: the null block. With a
   /// window a row leaves out hidden_blocks of them after those of the sinks, and is as wide as the window at most.
   std::int32_t const* blocks = nullptr;
-  std::int64_t const* slots = nullptr;  ///< [num_query_tokens] where each new token goes; -1: nowhere
-  std::int32_t width = 0;               ///< blocks in a row of the table
+  /// [num_query_tokens] where each new token goes; -1: nowhere. Null: tokens are not appended to these blocks, such as
+  /// those of what is demoted.
+  std::int64_t const* slots = nullptr;
+  std::int32_t width = 0;  ///< blocks in a row of the table
   GroupShape shape;
   std::int32_t const* lengths = nullptr;  ///< [num_sequences] tokens stored in the group; null: all of each sequence's
   /// [num_query_tokens] how many of its sequence's stored tokens each query sees, its own included; in a sequence they

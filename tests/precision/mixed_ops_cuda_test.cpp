@@ -230,6 +230,8 @@ TEST_CASE("what attention over two formats cannot do is refused before a launch"
   CHECK_THROWS_WITH(ask(0, io, {}, {.stream = stream, .workspace = workspace.span().subspan(4), .num_parts = 1}),
                     contains("the workspace of attention must begin at a multiple of 16 bytes"));
   CHECK_THROWS_WITH(ops::gather(view, 0, {1, 0, 1}, q.data(), nullptr, stream), contains("no sequence 1"));
+  CHECK_THROWS_WITH(ops::append(DeviceView(view.demoted), 0, q.data(), q.data(), stream),
+                    contains("no slots for new tokens"));
   CHECK(simt::num_launches() == launches);
   ask(0, io, {}, execution);
   CHECK(simt::num_launches() == launches + 3);

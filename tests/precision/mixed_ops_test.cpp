@@ -75,6 +75,27 @@ TEST_CASE("what operations over both formats refuse, they say, and write nothing
   CHECK(out == std::vector<float>(64));
 }
 
+TEST_CASE("what is demoted has no slots and no limits: nothing is appended to it") {
+  Int8Cache cache(small(0));
+  Sequence s = cache.create(16);
+  cache.demote(s);
+  s.extend(4);
+  std::vector<std::int32_t> const at{17};
+  for (BatchItem const& item : {BatchItem(&s), BatchItem(&s, at)}) {
+    auto const batch = cache.batch({item});
+    auto const view = batch.view();
+    CHECK(view.demoted.group(0).slots == nullptr);
+    CHECK(view.demoted.group(0).limits == nullptr);
+    std::vector<float> const rows(4 * 2 * 16, 7);
+    CHECK_THROWS_WITH(ops::append(view.demoted, 0, rows.data(), rows.data()), contains("no slots for new tokens"));
+    CHECK_NOTHROW(ops::append(view.recent, 0, rows.data(), rows.data()));
+    std::string const sentence = "the model has no layer group 1; it has 1, counted from 0";
+    CHECK_THROWS_WITH(batch.limits(1), contains(sentence));
+    CHECK_THROWS_WITH(batch.slots(1), contains(sentence));
+    CHECK_NOTHROW(batch.lengths(1));
+  }
+}
+
 TEST_CASE("padded batches attend in both formats") {
   DemotingModelSequences<Int8Cache> stories(small(0));
   DemotingModelSequence story{stories.cache.create(20)};

@@ -49,10 +49,12 @@ struct BatchPadding {
 
 /// Where in the buffer each array begins, in bytes, and how large they are.
 struct TablePlaces {
+  static constexpr std::int64_t none = -1;  ///< of an array that is not there
+
   /// One list's arrays, and blocks in a row of its block table. Only those that tokens are appended to have slots, and
   /// limits.
   struct List {
-    std::int64_t blocks = 0, slots = 0, lengths = 0, limits = 0;
+    std::int64_t blocks = 0, slots = none, lengths = 0, limits = none;
     std::int32_t width = 0;
     friend bool operator==(List const&, List const&) = default;
   };

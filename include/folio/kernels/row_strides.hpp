@@ -25,8 +25,11 @@ inline std::int64_t checked_stride(std::int64_t stride, std::int64_t row, char c
   return stride != 0 ? stride : row;
 }
 
-/// Throws Error where the rows that append is to write are missing. A latent layer's values are in its keys.
-inline void check_new_rows(void const* keys, void const* values, bool values_in_keys) {
+/// Throws Error where the rows that append is to write are missing, or their slots. A latent layer's values are in its
+/// keys.
+inline void check_new_rows(void const* slots, void const* keys, void const* values, bool values_in_keys) {
+  if (slots == nullptr)
+    throw Error("folio: this view has no slots for new tokens: what is demoted is moved there by demote, not appended");
   if (keys == nullptr || (values == nullptr && !values_in_keys))
     throw Error("folio: append needs keys, and values unless the layer is latent");
 }

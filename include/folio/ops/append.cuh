@@ -61,14 +61,15 @@ __global__ void append_kernel(View view, std::int32_t index, T const* keys, T co
 
 /// ops::append on the device: launches append_kernel for `layer` of the model on `stream`. Asynchronous; all pointers
 /// are device memory; they and their rows begin at multiples of 16 bytes. Throws Error for others, for one that is
-/// missing, for strides that do not fit, and for a layer that does not exist, CudaError when the launch fails.
+/// missing, for strides that do not fit, for a layer that does not exist, and for a view without slots, CudaError when
+/// the launch fails.
 template <class View, class T>
 void append(DeviceView<View> const& view, std::int32_t layer, T const* keys, std::type_identity_t<T> const* values,
             cudaStream_t stream, RowStrides strides = {}) {
   with_group(static_cast<View const&>(view), layer, [&](auto group, std::int32_t index) {
     if (view.num_query_tokens() == 0) return;
     GroupShape const& shape = view.group(group()).shape;
-    folio::detail::check_new_rows(keys, values, shape.values_in_keys());
+    folio::detail::check_new_rows(view.group(group()).slots, keys, values, shape.values_in_keys());
     check_aligned(keys, "keys");
     if (!shape.values_in_keys()) check_aligned(values, "values");
     strides.keys = checked_device_stride<T>(strides.keys, std::int64_t{shape.kv_heads} * shape.key_dim, "keys");

@@ -33,16 +33,18 @@ void append_row(RowType const& row, T const* from, std::int32_t dim) {
 /// `keys`: [view.num_query_tokens()][kv_heads][key_dim], `values`: [..][kv_heads][value_dim], both of float, Half or
 /// BFloat16 in the model's basis, tokens in the batch's order and as far apart as `strides` says. Tokens whose slot is
 /// -1 are skipped. A latent layer has no values of its own: `keys` is [..][1][rank + rope dims] and `values` is null.
-/// Throws Error, before anything is written, for a layer that does not exist, a pointer that is missing or rows that
-/// overlap. Takes nothing from the heap. Cost: one pass over the rows. Threads: rows are shared over `threads`; nobody
-/// else may read or write these slots meanwhile. A step's tokens are written before attend reads them.
+/// Throws Error, before anything is written, for a layer that does not exist, a pointer that is missing, rows that
+/// overlap, or a view without slots, such as that of what is demoted. Takes nothing from the heap. Cost: one pass over
+/// the rows. Threads: rows are shared over `threads`; nobody else may read or write these slots meanwhile. A step's
+/// tokens are written before attend reads them.
 template <HostReadableView View, Activation T>
 void append(View const& view, std::int32_t layer, T const* keys, std::type_identity_t<T> const* values,
             Executor threads = {}, RowStrides const& strides = {}) {
   with_group(view, layer, [&](auto group, std::int32_t index) {
     LayerView<View, group()> const rows(view.group(group()), index);
     GroupShape const shape = rows.shape();
-    if (view.num_query_tokens() > 0) folio::detail::check_new_rows(keys, values, shape.values_in_keys());
+    if (view.num_query_tokens() > 0)
+      folio::detail::check_new_rows(rows.table().slots, keys, values, shape.values_in_keys());
     std::int64_t const key_stride =
         folio::detail::checked_stride(strides.keys, std::int64_t{shape.kv_heads} * shape.key_dim, "keys");
     std::int64_t const value_stride =

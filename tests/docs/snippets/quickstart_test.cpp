@@ -309,11 +309,15 @@ TEST_CASE("quickstart: a batch of sequences in different states") {
   // [/chunk]
   REQUIRE(last_eight.num_query_tokens() == 8);
   REQUIRE(last_eight.lengths()[0] == 100);
+  folio::Sequence const reused = prompt.fork();
   // [anywhere]
   std::vector<std::int32_t> const positions{3, 40, 41};
+  for (std::int32_t const position : positions) prompt.own(position, position + 1);  // append writes their blocks
   auto const anywhere = cache.batch({{&prompt, positions}});  // queries: these three, each with all before it
   // [/anywhere]
   REQUIRE(anywhere.limits()[1] == 41);
+  for (std::int64_t const slot : anywhere.slots())  // none is in a block of the other
+    for (folio::BlockId const block : reused.blocks()) CHECK(slot / 16 != to_int(block));
 
   // [two_extensions]
   prompt.extend(3);

@@ -131,10 +131,35 @@ TEST_CASE("limits count what a group stores, before and after its gap") {
                                                          " of sequence 0 is in the gap of layer group 0, which stores "
                                                          "some of tokens 4 to 12 no more"));
   }
-  Numbers const all{14}, more{15};
-  CHECK(cache.batch({BatchItem::seeing(&s, all)}).limits()[0] == 14);
-  CHECK_THROWS_WITH(cache.batch({BatchItem::seeing(&s, more)}),
-                    contains("a query of sequence 0 cannot see 15 tokens: layer group 0 stores 14"));
+  Numbers const below{0, 3, 4, 12, 13, 22};
+  auto const elsewhere = cache.batch({BatchItem::seeing(&s, below)});
+  CHECK(copy_of(elsewhere.limits()) == Numbers{0, 3, 4, 4, 5, 14});
+  for (std::int32_t const inside : {5, 11}) {
+    Numbers const one{inside};
+    CHECK_THROWS_WITH(cache.batch({BatchItem::seeing(&s, one)}),
+                      contains("a query of sequence 0 cannot see just the tokens below position " +
+                               std::to_string(inside) + ": layer group 0 stores some of tokens 4 to 12 no more"));
+  }
+}
+
+TEST_CASE("one limit is for all groups, whatever each of them stores: those with a gap and those with a window") {
+  Cache cache({.num_blocks = {16, 16}});
+  Sequence s = cache.create(22);
+  s.cut(4, 8, 0);
+  for (std::int32_t limit = 0; limit <= 22; ++limit) {
+    CAPTURE(limit);
+    Numbers const limits{limit}, own{limit - 1};
+    if (limit > 4 && limit < 12) {
+      CHECK_THROWS_WITH(cache.batch({BatchItem::seeing(&s, limits)}), contains("give limits before or after them"));
+      continue;
+    }
+    auto const batch = cache.batch({BatchItem::seeing(&s, limits)});
+    CHECK(batch.limits(0)[0] == (limit <= 4 ? limit : limit - 8));
+    CHECK(batch.limits(1)[0] == limit);
+    if (limit == 0 || limit == 12) continue;  // before the first token, or one that is in the gap
+    auto const at = cache.batch({{&s, own}});
+    for (int g = 0; g < 2; ++g) CHECK(batch.limits(g)[0] == at.limits(g)[0]);
+  }
 }
 
 TEST_CASE("positions and limits that are not ascending, or not there, are refused") {
@@ -147,8 +172,8 @@ TEST_CASE("positions and limits that are not ascending, or not there, are refuse
   CHECK_THROWS_WITH(at({-1}), contains("sequence 0 has 9 tokens, so none at position -1 can be a query"));
   CHECK_THROWS_WITH(at({8, 9}), contains("sequence 0 has 9 tokens, so none at position 9 can be a query"));
   CHECK_THROWS_WITH(seeing({4, 3}), contains("the limits of queries of sequence 0 ascend, but 3 comes after 4"));
-  CHECK_THROWS_WITH(seeing({-1}), contains("a query of sequence 0 cannot see -1 tokens: layer group 0 stores 9"));
-  CHECK_THROWS_WITH(seeing({10}), contains("a query of sequence 0 cannot see 10 tokens: layer group 0 stores 9"));
+  CHECK_THROWS_WITH(seeing({-1}), contains("sequence 0 has 9 tokens, so -1 cannot be a query's limit"));
+  CHECK_THROWS_WITH(seeing({10}), contains("sequence 0 has 9 tokens, so 10 cannot be a query's limit"));
   CHECK_NOTHROW(seeing({9, 9, 9}));
   Numbers const one{0};
   CHECK_THROWS_WITH(cache.batch({{nullptr, one}}), contains("a batch item is an empty Sequence"));

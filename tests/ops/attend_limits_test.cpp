@@ -112,7 +112,6 @@ void check_scattered(C& cache, Sequence const& s, Numbers const& at, AttentionPa
       for (std::int32_t const position : at)
         wanted.add(attend_truncated(cache, s, position + 1, position, layer, heads, params));
       for (BatchItem const& item : {BatchItem(&s, at), BatchItem::seeing(&s, limits)}) {
-        if (!item.limits.empty() && s.num_exact_tokens() != s.num_tokens()) continue;  // limits count what is stored
         std::vector<BatchItem> items = others;
         items.push_back(item);
         auto const batch = cache.batch(items);

@@ -14,6 +14,7 @@ using folio::test::contains;
 using folio::test::DemotingModelSequence;
 using folio::test::DemotingModelSequences;
 using folio::test::Int8Hybrid;
+using folio::test::small_hybrid;
 
 namespace {
 
@@ -73,6 +74,38 @@ TEST_CASE("what operations over both formats refuse, they say, and write nothing
   CHECK_THROWS_WITH(ops::attend(plan, 0, AttentionIo{q.data(), 2, out.data()}, {.token_begin = 2}),
                     contains("no range of tokens"));
   CHECK(out == std::vector<float>(64));
+}
+
+TEST_CASE("one limit is for layers that demote and those with a window: what is stored below it, all demoted ones") {
+  DemotingModelSequences<Int8Hybrid> stories(small_hybrid(4, 3));
+  auto& cache = stories.cache;
+  DemotingModelSequence story = stories.create();
+  REQUIRE(stories.take(story, 40));
+  stories.write({&story}, 40);
+  stories.demote(story, 40);
+  Sequence const& s = story.sequence;
+  REQUIRE(s.num_demoted_tokens() == 32);  // 36 with the sinks
+  for (std::int32_t limit = 0; limit <= 40; ++limit) {
+    CAPTURE(limit);
+    std::vector<std::int32_t> const limits{limit}, own{limit - 1};
+    if (limit < 36) {
+      CHECK_THROWS_WITH(cache.batch({BatchItem::seeing(&s, limits)}),
+                        contains("layer group 0 has demoted tokens up to 36, which every query sees"));
+      continue;
+    }
+    auto const batch = cache.batch({BatchItem::seeing(&s, limits)});
+    CHECK(batch.limits(0)[0] == limit - 32);
+    CHECK(batch.limits(1)[0] == limit);
+    if (limit == 36) continue;
+    auto const at = cache.batch({{&s, own}});
+    std::vector<float> const q(2 * 16, 0.5F);
+    for (std::int32_t layer = 0; layer < 3; ++layer) {
+      std::vector<float> out(q.size()), wanted(q.size());
+      ops::attend(batch.view(), layer, AttentionIo{q.data(), 2, out.data()});
+      ops::attend(at.view(), layer, AttentionIo{q.data(), 2, wanted.data()});
+      CHECK(out == wanted);
+    }
+  }
 }
 
 TEST_CASE("what is demoted has no slots and no limits: nothing is appended to it") {

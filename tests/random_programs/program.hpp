@@ -505,12 +505,11 @@ class ProgramRun {
     AskedAttention asked{.layer = layer};
     for (std::size_t i = 0; i < sequences_.size(); ++i) {
       std::int32_t const kind = static_cast<std::int32_t>(amount / 4 + i) % 4;
-      // Limits are numbers among what each group stores: the same in all where nothing was taken out or demoted.
-      bool const elsewhere = kind == 1 && !references_[i].has_gap() && sequences_[i].num_demoted_tokens() == 0;
-      for (std::int32_t position = 0; position < references_[i].length() && numbers[i].size() < 3; ++position)
-        if (can_ask(i, position) && (static_cast<std::uint32_t>(position) * 5 + amount) % 7 < 2)
-          numbers[i].push_back(elsewhere ? position + 1 : position);
-      if (elsewhere && numbers[i].size() < 3) numbers[i].insert(numbers[i].begin(), 0);
+      bool const elsewhere = kind == 1;  // numbers are limits then
+      for (std::int32_t n = 0; n < references_[i].length() + (elsewhere ? 1 : 0) && numbers[i].size() < 3; ++n)
+        if ((elsewhere ? can_see(i, n) : can_ask(i, n)) && (static_cast<std::uint32_t>(n) * 5 + amount) % 7 < 2)
+          numbers[i].push_back(n);
+      if (elsewhere && can_see(i, 0) && numbers[i].size() < 3) numbers[i].insert(numbers[i].begin(), 0);
       std::int32_t const last = std::min(sequences_[i].num_new_tokens(), 3);
       items.push_back(kind == 0   ? folio::BatchItem(&sequences_[i], last)
                       : elsewhere ? folio::BatchItem::seeing(&sequences_[i], numbers[i])
@@ -533,10 +532,22 @@ class ProgramRun {
       if (std::int32_t const demoted = references_[i].num_demoted(g);
           demoted > 0 && position < references_[i].sinks + demoted)
         return false;
+    }
+    return can_see(i, position + 1);
+  }
+  /// Whether every group knows what is stored below position `limit`, all that is demoted among it, and holds what a
+  /// query sees of that.
+  [[nodiscard]] bool can_see(std::size_t i, std::int32_t limit) const {
+    for (int g = 0; g < Cache::num_groups; ++g) {
+      StoredTokens const& stored = references_[i].stored[g];
+      if (limit > stored.gap_begin && limit < stored.gap_end) return false;
+      if (std::int32_t const demoted = references_[i].num_demoted(g);
+          demoted > 0 && limit < references_[i].sinks + demoted)
+        return false;
       folio::GroupShape const& shape = cache_.shape(g);
       auto const blocks = sequences_[i].blocks(g);
-      for (std::int32_t t = 0; shape.window != 0 && t <= position; ++t)
-        if (shape.visible(position, t) && blocks[static_cast<std::size_t>(t / shape.block_size)] == folio::null_block)
+      for (std::int32_t t = 0; shape.window != 0 && t < limit; ++t)
+        if (shape.visible(limit - 1, t) && blocks[static_cast<std::size_t>(t / shape.block_size)] == folio::null_block)
           return false;
     }
     return true;

@@ -32,14 +32,13 @@ struct BatchItem {
   /// The last `queries` tokens.
   BatchItem(Sequence const* s, std::int32_t queries = last_extension) : sequence(s), num_query_tokens(queries) {}
   /// The tokens at `at`: ascending positions, of tokens that every layer group stores, with all that they see, after
-  /// what is demoted. Their
-  /// slots are in the batch, so ops::append writes them anew, in blocks that others may share
+  /// what is demoted. Their slots are in the batch, so ops::append writes them anew, in blocks that others may share
   /// (Sequence::num_shared_blocks).
   BatchItem(Sequence const* s, std::span<std::int32_t const> at) : BatchItem(s, 0) { positions = at; }
   /// Queries whose tokens are stored elsewhere, or nowhere: one for each of `limits`, which do not descend. Query i
-  /// sees the first limits[i] of the tokens that a layer group stores, at most all of them; in a group with a window,
-  /// as one at position limits[i] - 1. Of a sequence that has demoted tokens it counts those that are not, and sees the
-  /// sinks and all that is demoted. Their slots are -1: ops::append writes nothing.
+  /// sees what is stored of the tokens at positions below limits[i], in every layer group: as the token at position
+  /// limits[i] - 1 does. So a limit is from 0 to Sequence::num_tokens, not inside a gap, and after what is demoted.
+  /// Their slots are -1: ops::append writes nothing.
   [[nodiscard]] static BatchItem seeing(Sequence const* s, std::span<std::int32_t const> limits) {
     BatchItem item(s, 0);
     item.limits = limits;
@@ -72,9 +71,8 @@ struct StepQueries {
   [[nodiscard]] std::int32_t limit(int g, std::int32_t q) const noexcept {
     auto const i = static_cast<std::size_t>(q);
     BlockList const& list = state->lists[g];
-    if (!positions.empty()) return list.num_stored_before(positions[i], state->num_tokens, demoted(g)) + 1;
-    if (!limits.empty()) return limits[i];
-    return list.num_tokens - num_queries + q + 1;
+    if (!has_limits()) return list.num_tokens - num_queries + q + 1;
+    return list.num_stored_before(positions.empty() ? limits[i] : positions[i] + 1, state->num_tokens, demoted(g));
   }
   /// The first query's number among the tokens that group `g` stores; where there is none, that of the next token.
   [[nodiscard]] std::int32_t first_query(int g) const noexcept {
@@ -129,6 +127,10 @@ struct StepQueries {
       if (p < 0 || p >= of.num_tokens)
         throw Error("folio: " + name(of) + " has " + std::to_string(of.num_tokens) + " tokens, so none at position " +
                     std::to_string(p) + " can be a query");
+    for (std::int32_t const limit : limits)
+      if (limit < 0 || limit > of.num_tokens)
+        throw Error("folio: " + name(of) + " has " + std::to_string(of.num_tokens) + " tokens, so " +
+                    std::to_string(limit) + " cannot be a query's limit");
     for (int g = 0; g < lists->num_groups(); ++g) {
       for (std::int32_t const p : positions) check_query_stored(of, g, p, demoted(g));
       for (std::int32_t const limit : limits) check_limit(of, g, limit, demoted(g));

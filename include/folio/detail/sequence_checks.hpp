@@ -122,18 +122,21 @@ void check_query_stored(State const& state, int g, std::int32_t position, Demote
                 " no more; take query tokens before or after them");
 }
 
-/// Throws Error where a query cannot see the first `limit` of its stored tokens, or with demoted ones not the sinks.
+/// Throws Error where layer group `g` does not know how many tokens it stores below position `limit`, or where a query
+/// that sees these does not see all that is demoted.
 template <class State>
 void check_limit(State const& state, int g, std::int32_t limit, DemotedTokens const& demoted = {}) {
-  if (demoted.num_tokens > 0 && limit < demoted.sinks)
-    throw Error("folio: a query of sequence " + std::to_string(to_int(state.id)) + " cannot see " +
-                std::to_string(limit) + " tokens: it sees what layer group " + std::to_string(g) +
-                " has demoted, and so the " + std::to_string(demoted.sinks) + " sinks before that");
-  std::int32_t const stored = state.lists[g].num_tokens;
-  if (limit < 0 || limit > stored)
-    throw Error("folio: a query of sequence " + std::to_string(to_int(state.id)) + " cannot see " +
-                std::to_string(limit) + " tokens: layer group " + std::to_string(g) + " stores " +
-                std::to_string(stored));
+  auto const refuse = [&](std::string const& why) {
+    throw Error("folio: a query of sequence " + std::to_string(to_int(state.id)) +
+                " cannot see just the tokens below position " + std::to_string(limit) + ": " + why);
+  };
+  if (demoted.num_tokens > 0 && limit < demoted.sinks + demoted.num_tokens)
+    refuse("layer group " + std::to_string(g) + " has demoted tokens up to " +
+           std::to_string(demoted.sinks + demoted.num_tokens) + ", which every query sees; give later limits");
+  BlockList const& list = state.lists[g];
+  if (limit > list.gap_begin && limit < list.gap_end)
+    refuse("layer group " + std::to_string(g) + " stores some of tokens " + std::to_string(list.gap_begin) + " to " +
+           std::to_string(list.gap_end) + " no more; give limits before or after them");
 }
 
 /// Throws Error where layer group `g` no longer stores the last n tokens, which are to be a step's queries, or what the

@@ -137,6 +137,7 @@ void is_attention(TwinCaches& twins, AttendCase const& c, Op const& op, folio::B
     folio::GroupShape const& shape = twins.host().shape(host.view().place(layer).group);
     if (c.num_query_heads % shape.kv_heads != 0) continue;
     CAPTURE(layer, c.num_query_heads, c.sink_logits);
+    bool const is_refused = !c.causal && shape.window != 0 && device.group(0).limits != nullptr;
     auto const key_dim = static_cast<std::size_t>(shape.key_dim), value_dim = static_cast<std::size_t>(shape.value_dim);
     std::size_t const q_row = heads * key_dim, out_row = heads * value_dim;
     Activations<T> q(padded_tokens * (q_row + gap), 9);
@@ -153,6 +154,11 @@ void is_attention(TwinCaches& twins, AttendCase const& c, Op const& op, folio::B
     folio::AttentionIo<T, Out> io{q.device.data(), c.num_query_heads, device_out.data(), device_lse.data()};
     if (gap != 0) io.q_stride = std::int64_t(q_row + gap), io.out_stride = std::int64_t(out_row + gap);
     simt::streams(11);  // threads and blocks take turns in an order drawn with this
+    if (is_refused) {
+      CHECK_THROWS_WITH(op(device, layer, io, params(nullptr, nullptr, nullptr)),
+                        contains("without causality a query sees what comes after its window"));
+      continue;
+    }
     op(device, layer, io, params(device_sinks.data(), device_slopes.data(), device_tree.data()));
     folio::check_cuda(cudaDeviceSynchronize(), "waiting for the device");
     CHECK(difference(wanted.out, written(device_out, tokens, out_row, gap)) < tolerance<Out>);

@@ -141,6 +141,9 @@ void every_group() {
   check_scattered(cache, s, every_third, {}, others);
 }
 
+/// What attention says of limits without causality in a layer with a window.
+auto const after_the_window = contains("without causality a query sees what comes after its window");
+
 /// For attention over a step: the formula in double, which knows limits.
 template <class C>
 void check_formula(C& cache, std::vector<BatchItem> const& items, AttentionParams const& params) {
@@ -149,6 +152,10 @@ void check_formula(C& cache, std::vector<BatchItem> const& items, AttentionParam
     CAPTURE(layer);
     GroupShape const& shape = cache.shape(C::model.pattern.place(layer).group);
     auto const q = random_floats(std::int64_t{batch.num_query_tokens()} * 4 * shape.key_dim, 3, 2.0F);
+    if (!params.causal && shape.window != 0) {
+      CHECK_THROWS_WITH(attend(batch.view(), layer, q, 4, params), after_the_window);
+      continue;
+    }
     Result const found = attend(batch.view(), layer, q, 4, params);
     auto const wanted = folio::test::naive_attention(batch.view(), layer, q.data(), 4, params);
     CHECK(folio::test::difference(wanted, found.out, found.lse) == "");
@@ -236,6 +243,26 @@ TEST_CASE("a query in the sinks and one after the window: what was given back be
   REQUIRE(s.blocks(1)[10] == folio::null_block);
   Numbers const at{1, 4, 7, 138, 139};
   check_formula(cache, {{&s, at}}, {});
+}
+
+TEST_CASE("without causality nothing that a window gave back is read: there queries are last tokens") {
+  constexpr ModelConfig windows{.layers = 1, .kv_heads = 1, .head_dim = 64, .groups = {folio::sliding_window(32, 16)}};
+  folio::KvCache<folio::Model<windows>, folio::BlockSize<16>, folio::F32> cache({.num_blocks = {20}});
+  std::vector<float> const ones(64, 1.0F), q(2 * 64, 0.1F);
+  Sequence s = cache.create();
+  for (int i = 0; i < 200; ++i) {
+    s.extend(1);
+    folio::ops::append(cache.batch({&s}).view(), 0, ones.data(), ones.data());
+  }
+  Numbers const first{0}, limits{0, 5};
+  AttentionParams const params{.causal = false};
+  for (BatchItem const& item : {BatchItem(&s, first), BatchItem::seeing(&s, limits)}) {
+    auto const batch = cache.batch({item});
+    CHECK_THROWS_WITH(attend(batch.view(), 0, q, 1, params), after_the_window);
+    CHECK_THROWS_WITH(folio::ops::plan_attention(batch.view(), 1, params), after_the_window);
+    CHECK_NOTHROW(attend(batch.view(), 0, q, 1));
+  }
+  CHECK(attend(cache.batch({{&s, 1}}).view(), 0, q, 1, params).out == ones);
 }
 
 TEST_CASE("a NaN that lies between what queries see is nobody's") {

@@ -45,12 +45,18 @@ inline void check_tree_tokens(AttentionParams const& params, std::int32_t num_qu
                 "; give the tree in several steps");
 }
 
-/// Throws Error for a tree mask in a step with limits, whose queries need not be the last tokens of their sequences.
-inline void check_tree_limits(AttentionParams const& params, bool has_limits) {
+/// Throws Error for masks that do not go with limits, whose queries need not be the last tokens of their sequences: a
+/// tree mask, and none in a layer with a window, which has not kept all that comes after it.
+inline void check_limits(AttentionParams const& params, GroupShape const& shape, bool has_limits) {
   if (params.tree_mask != nullptr && has_limits)
     throw Error(
         "folio: a tree mask says which of a sequence's last tokens see each other, so it does not go with a batch that "
         "has limits of its queries; give the draft tokens in a batch of their own");
+  if (!params.causal && shape.window != 0 && has_limits)
+    throw Error(
+        "folio: without causality a query sees what comes after its window, which layers with a window may have given "
+        "back; so it does not go with a batch that has limits of its queries; give last tokens in a batch of their "
+        "own");
 }
 
 /// Throws Error where a layer has other query heads than the plan.

@@ -17,8 +17,11 @@ namespace folio {
 /// - the causal mask, which ends at the query's limit (SequenceView::limit), or the tree mask where there is one;
 /// - [token_begin, token_end).
 struct AttentionParams {
-  float scale = 0;     ///< softmax scale; 0: 1 / sqrt(key dim), which a latent layer must not rely on
-  bool causal = true;  ///< false: a query sees what is after its limit, too; a window still counts back from it
+  float scale = 0;  ///< softmax scale; 0: 1 / sqrt(key dim), which a latent layer must not rely on
+  /// false: a query sees what is after its limit, too; a window still counts back from
+  /// the limit. Not in a layer with a window for a step with limits, else Error: what comes after a window may have
+  /// been given back.
+  bool causal = true;
   /// Scores become cap * tanh(score / cap), as in Gemma 2. Positive and finite, else Error; 0: they stay as they are.
   float logit_soft_cap = 0;
   /// Token range: a part of what is stored, to be merged by merge_attention. Numbers among the tokens that the layer's

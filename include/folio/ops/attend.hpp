@@ -157,10 +157,14 @@ template <class T, class Out>
   return operands;
 }
 
+/// For layers of groups [first, end).
 template <class View>
-void check_step(View const& view, AttentionParams const& params) {
+void check_step(View const& view, int first, int end, std::int32_t num_query_heads, AttentionParams const& params) {
+  for (int g = first; g < end; ++g) {
+    folio::detail::checked_query_heads(view.group(g).shape, num_query_heads);
+    folio::detail::check_limits(params, view.group(g).shape, view.group(g).limits != nullptr);
+  }
   folio::detail::check_params(params);
-  folio::detail::check_tree_limits(params, view.group(0).limits != nullptr);
   for (std::int32_t i = 0; i < view.num_sequences(); ++i)
     folio::detail::check_tree_tokens(params, view.query_start(i + 1) - view.query_start(i));
 }
@@ -193,14 +197,13 @@ void check_step(View const& view, AttentionParams const& params) {
 /// heads * tokens that they see * (key_dim + value_dim)), and for each call with a view a plan of its own. Thread-safe
 /// as far as its threads and workspace are one caller's. Memory: about 100 KiB for each thread, and for long contexts
 /// shared by threads the sums of each 1,024 tokens. Throws Error, before anything is written, for a layer, a head count
-/// or a stride that does not fit, a null q or out, a soft-cap that is negative, infinite or no number, and under a tree
-/// mask more than 64 query tokens of a sequence, or limits.
+/// or a stride that does not fit, a null q or out, a soft-cap that is negative, infinite or no number, under a tree
+/// mask more than 64 query tokens of a sequence, or limits, and for limits without causality in a layer with a window.
 template <HostReadableView View, class T, class Out>
 void attend(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io, AttentionParams const& params = {},
             HostExecution const& execution = {}) {
   with_group(view, layer, [&](auto group, std::int32_t index) {
-    folio::detail::checked_query_heads(view.group(group()).shape, io.num_query_heads);
-    detail::check_step(view, params);
+    detail::check_step(view, group(), group() + 1, io.num_query_heads, params);
     folio::detail::check_operands(io, view.num_query_tokens());
     auto const operands = detail::make_operands(io, view.group(group()).shape);
     AttentionPlan const plan(execution);  // from here on the workspace's last plan is gone
@@ -222,8 +225,7 @@ void attend(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
 template <HostReadableView View>
 [[nodiscard]] AttentionPlan plan_attention(View const& view, std::int32_t num_query_heads,
                                            AttentionParams const& params = {}, HostExecution const& execution = {}) {
-  for (int g = 0; g < View::num_groups; ++g) folio::detail::checked_query_heads(view.group(g).shape, num_query_heads);
-  detail::check_step(view, params);
+  detail::check_step(view, 0, View::num_groups, num_query_heads, params);
   AttentionPlan plan(execution);
   detail::StepPlan& step = plan.step();
   step.num_query_heads = num_query_heads;

@@ -21,7 +21,7 @@ template <class T, class Out>
   GroupShape const& shape = table.shape;
   folio::detail::checked_query_heads(shape, io.num_query_heads);
   folio::detail::check_params(params);
-  folio::detail::check_tree_limits(params, table.limits != nullptr);
+  folio::detail::check_limits(params, shape, table.limits != nullptr);
   folio::detail::check_operands(io, 1);
   check_aligned(io.q, "q");
   check_aligned(io.out, "out");

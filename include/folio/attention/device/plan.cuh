@@ -105,7 +105,8 @@ struct PlanSplit {
   using Partition = DecodePartition;
 
   static void check(View const& view, AttentionParams const& params) {
-    folio::detail::check_tree_limits(params, view.group(0).limits != nullptr);
+    for (int g = 0; g < View::num_groups; ++g)
+      folio::detail::check_limits(params, view.group(g).shape, view.group(g).limits != nullptr);
   }
   template <int Group>
   [[nodiscard]] static Partition partition(View const& view, std::int32_t num_query_heads,

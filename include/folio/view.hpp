@@ -30,7 +30,7 @@ struct GroupTable {
 };
 
 /// How many blocks of a sequence a step has no use for: those between the sinks and the window of its first query,
-/// which is at `first_query`, -1 where it sees nothing. A row of a block table leaves them out.
+/// which is at `first_query`, -1 before all tokens. A row of a block table leaves them out.
 [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t hidden_blocks(GroupShape const& shape,
                                                                      std::int32_t first_query) {
   if (shape.window == 0) return 0;
@@ -196,8 +196,8 @@ class SequenceView {
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_tokens() const { return num_tokens_; }
   /// This step's query tokens: the last ones of the sequence, unless the batch was given others (BatchItem).
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_query_tokens() const { return num_query_tokens_; }
-  /// How many stored tokens query `q` of them sees, its own included: tokens [0, limit(q)), of which a window hides
-  /// some. So its own number is limit(q) - 1, from which windows and ALiBi count; -1 where it sees nothing. Ascends
+  /// Where causality ends what query `q` of them sees, its own token included: tokens [0, limit(q)), of which a window
+  /// hides some. So its own number is limit(q) - 1, from which windows and ALiBi count; -1 before all tokens. Ascends
   /// with q.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t limit(std::int32_t q) const {
     std::int32_t seen = num_tokens_ - num_query_tokens_ + q + 1;

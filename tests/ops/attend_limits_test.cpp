@@ -265,6 +265,22 @@ TEST_CASE("without causality nothing that a window gave back is read: there quer
   CHECK(attend(cache.batch({{&s, 1}}).view(), 0, q, 1, params).out == ones);
 }
 
+TEST_CASE("without causality a limit of 0 hides nothing") {
+  Cache<folio::F32> cache({.num_blocks = {20, 40, 20}});
+  Sequence const s = filled(cache, 70, 5);
+  Numbers const limits{0, 70};
+  auto const batch = cache.batch({BatchItem::seeing(&s, limits)});
+  std::vector<float> const q(2 * 2 * 48, 0.25F);
+  for (std::int32_t const layer : {0, 2}) {
+    Result const found = attend(batch.view(), layer, q, 2, {.causal = false});
+    std::size_t const row = found.out.size() / 2;
+    CHECK(std::equal(found.out.begin(), found.out.begin() + static_cast<std::ptrdiff_t>(row),
+                     found.out.begin() + static_cast<std::ptrdiff_t>(row)));
+    CHECK(found.lse[0] == found.lse[2]);
+    CHECK(std::isfinite(found.lse[0]));
+  }
+}
+
 TEST_CASE("a NaN that lies between what queries see is nobody's") {
   Cache<folio::F32> cache({.num_blocks = {20, 40, 20}});
   Sequence const s = filled(cache, 64, 51);

@@ -18,7 +18,7 @@ namespace folio {
 /// - [token_begin, token_end).
 struct AttentionParams {
   float scale = 0;  ///< softmax scale; 0: 1 / sqrt(key dim), which a latent layer must not rely on
-  /// false: a query sees what is after its limit, too; a window still counts back from
+  /// false: a query sees what is after its limit, too, all of it where the limit is 0; a window still counts back from
   /// the limit. Not in a layer with a window for a step with limits, else Error: what comes after a window may have
   /// been given back.
   bool causal = true;

@@ -13,7 +13,7 @@
 #include "device_array.cuh"
 
 // [kernel]
-/// out = softmax(scale * q K^T) V for one query token of each sequence, in a layer without a window.
+/// out = softmax(scale * q K^T) V for the last token of each sequence, in a layer without a window.
 /// Grid (num_sequences, num_query_heads), one warp each. q, out: [sequence][query head][D]; D is 128, 256 or 512.
 template <int D, class View>
 __global__ void decode_attention(View view, int layer, float scale, float const* q, float* out) {

@@ -18,8 +18,9 @@ using Cache = folio::KvCache<folio::Model<model>, folio::BlockSize<16>, folio::F
 constexpr int num_query_heads = 8, heads_per_kv_head = num_query_heads / model.kv_heads, dim = model.head_dim;
 
 // [attention]
-/// out = softmax(q k / sqrt(dim)) v for one query head of one sequence, with a running maximum (arXiv:1805.02867).
-/// The same for every layout and every format that does not rotate: the view decodes. Layers without a window.
+/// out = softmax(q k / sqrt(dim)) v for one query head of a sequence's last token, with a running maximum
+/// (arXiv:1805.02867). The same for every layout and every format that does not rotate: the view decodes. Layers
+/// without a window.
 template <class View>
 void decode_attention(View const& view, int i, int layer, int kv_head, float const* q, float* out) {
   auto const sequence = view.sequence(i, layer);  // keep it: its blocks refer to it

@@ -225,9 +225,9 @@ class SequenceView {
         static_cast<std::int32_t>(static_cast<std::uint32_t>(token) / static_cast<std::uint32_t>(shape().block_size)));
   }
 
-  /// The blocks that hold what this step's queries see: all of them, or with a window the sinks' and the window's.
-  /// A block at an edge can hold tokens that one query or another must not see: ask shape().visible(query, token),
-  /// where query `i` of the sequence is number limit(i) - 1 among the stored tokens.
+  /// The sequence's blocks: all of them, or with a window the sinks' and those from the first query's window on. They
+  /// hold what queries see, and more, but for a last token in a layer without a window: ask shape().visible(query,
+  /// token), where query `i` of the sequence is number limit(i) - 1 among the stored tokens.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto blocks() const& { return Blocks{this}; }
   auto blocks() const&& = delete;  // the range points into the sequence: give that a name first
 

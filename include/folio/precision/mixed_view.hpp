@@ -17,9 +17,10 @@ struct HasOperations {};
 }  // namespace ops
 
 /// Mixed-precision view: a step of a cache that demotes. Two ordinary views whose sequence i is the same, with the same
-/// query tokens and the same layers. In `recent` these are the sequence's last tokens, as ever, after its sinks and
-/// newest tokens. In `demoted` they are none of its tokens: all of those come before every query, which sees them all
-/// (AttentionParams::causal = false). Layers with a window demote nothing: their tokens are all in `recent`.
+/// query tokens and the same layers. `recent` has the sequence's sinks and newest tokens, and slots and limits as ever.
+/// `demoted` has those in between, without slots and limits: none of them is a query's own, and all come before every
+/// query, which sees them all (AttentionParams::causal = false). Layers with a window demote nothing: their tokens are
+/// all in `recent`.
 ///
 /// Trivially copyable, host and device, as BlockTableView.
 template <class Recent, class Demoted>

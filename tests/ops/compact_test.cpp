@@ -405,3 +405,25 @@ TEST_CASE("of a cache that demotes, the tokens that are not demoted are compacte
   folio::ops::compact(own, 0, lists.lists(1, 1));
   CHECK(bytes_of<0>(own.view().recent, 0, 1, {first(6)}) == wanted);
 }
+
+TEST_CASE("of a cache that demotes, the sinks are not written: they stay, and keep refuses to take them out") {
+  folio::KvCache<folio::Model<plain>, folio::BlockSize<4>, folio::F32, folio::Demote<folio::Int8PerToken>> cache(
+      {.num_blocks = {20}, .demotion = {.sinks = 4, .recent_window = 4, .num_blocks = {20}}});
+  scramble(cache);
+  Sequence a = cache.create(12);
+  auto const batch = cache.batch({{&a, 0}});
+  auto const all = bytes_of<0>(batch.view().recent, 0, 1, {first(12)});
+  auto const refused = [&](std::vector<std::int32_t> const& kept, std::int32_t place) {
+    CAPTURE(place);
+    Arrays const lists({kept}, static_cast<std::int32_t>(kept.size()));
+    CHECK_THROWS_WITH(folio::ops::compact(batch, 0, lists.lists(1, 1)),
+                      contains("from token " + std::to_string(place) + " on, but the first 4 tokens of layer group 0"));
+    CHECK(bytes_of<0>(batch.view().recent, 0, 1, {first(12)}) == all);
+  };
+  refused({1, 3, 10, 11}, 0);
+  refused({0, 1, 2, 4, 5}, 3);
+  Arrays const lists({{0, 1, 2, 3, 5}}, 5), none({{0, 1}}, 2);
+  folio::ops::compact(batch, 0, lists.lists(1, 1));
+  CHECK_NOTHROW(folio::ops::compact(batch, 0, none.lists(1, 1)));  // moves nothing
+  CHECK_NOTHROW(a.keep({.num_tokens = 5, .num_first = 4, .num_last = 1}));
+}

@@ -3,6 +3,8 @@
 // Demotion on a stream, against KvCache::demote on the host: same books, same bytes.
 #include "precision/mixed_device_steps.hpp"
 //
+#include <folio/ops/compact.cuh>
+
 #include "support/fault_injection.hpp"
 
 namespace {
@@ -265,5 +267,23 @@ TEST_CASE("a group that demotes and has no layers is no launch") {
   CHECK(simt::num_launches() == launches + 2);
   twins.extend(0, 1);
   twins.step(batch, {0}, {1}, stream);
+  twins.settle();
+}
+
+TEST_CASE("where tokens are compacted, the sinks are among the first ones of a list, or it is refused") {
+  using Twins = FullTwins<F32, BlockSize<4>, Demote<Int8PerToken>>;
+  Twins twins({.num_blocks = {20}, .demotion = {.sinks = 4, .recent_window = 4, .num_blocks = {20}}});
+  CudaStream const stream;
+  DeviceBatch batch(twins.device(), {.num_sequences = 1, .num_query_tokens = 16, .num_tokens = 16});
+  twins.create(12);
+  write(twins, batch, {0}, {12}, stream);
+  std::vector<std::int32_t> const kept{0, 1, 2, 3, 5, 9}, counts{6};
+  simt::Buffer<std::int32_t> const tokens(kept, "kept tokens"), lengths(counts, "counts");
+  auto const compact = [&](std::int32_t num_first) {
+    ops::compact(batch, 0, {.tokens = tokens.data(), .counts = lengths.data(), .k = 6, .num_first = num_first}, stream);
+  };
+  CHECK_THROWS_WITH(compact(3), contains("from token 3 on, but the first 4 tokens of layer group 0 are sinks"));
+  compact(4);
+  ops::compact(twins.host().batch({{&twins.sequences()[0].host, 0}}), 0, {kept.data(), counts.data(), 6});
   twins.settle();
 }

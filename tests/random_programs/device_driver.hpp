@@ -162,7 +162,10 @@ class DeviceDriver {
     float* const memory = arena_.take(numbers.size());
     std::memcpy(memory, numbers.data(), numbers.size() * sizeof(float));
     auto const* const lists = reinterpret_cast<std::int32_t const*>(memory);
-    folio::ops::compact(batch_, group, {.tokens = lists + 6, .counts = lists, .k = numbers[0]}, stream_);
+    std::int32_t const sinks = sequence.store()->demotion().sinks_of(group);  // which stay where they are
+    folio::ops::compact(
+        batch_, group,
+        {.tokens = lists + 6, .counts = lists, .k = numbers[0], .num_first = std::min(sinks, numbers[0])}, stream_);
   }
 
   void before_resize() {

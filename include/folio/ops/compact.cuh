@@ -151,10 +151,11 @@ __global__ void compact_elements_kernel(T* rows, std::int64_t num_rows, std::int
 
 /// ops::compact on the device, on `stream`. Asynchronous; the lists are in device memory. The host cannot read them, so
 /// it takes all places from TokenLists::num_first to k for written; none before that are. Throws Error, before anything
-/// is written, where blocks of these are shared, for a group that does not exist, for lists of other layers or heads
-/// than it has, and for a stale batch as DeviceBatch::view does; CudaError when the launch fails. That tokens ascend,
-/// exist, and are as many for every head and layer of a sequence is the caller's promise, as is that nothing else works
-/// on these blocks meanwhile; and, where a graph is replayed, that they are not shared then.
+/// is written, where blocks of these are shared or sinks of a cache that demotes are among them, for a group that does
+/// not exist, for lists of other layers or heads than it has, and for a stale batch as DeviceBatch::view does;
+/// CudaError when the launch fails. That tokens ascend, exist, and are as many for every head and layer of a sequence
+/// is the caller's promise, as is that nothing else works on these blocks meanwhile; and, where a graph is replayed,
+/// that they are not shared then.
 template <class View>
 void compact(DeviceBatch<View> const& batch, std::int32_t group, TokenLists const& lists, cudaStream_t stream) {
   View const all = batch.view();
@@ -165,7 +166,7 @@ void compact(DeviceBatch<View> const& batch, std::int32_t group, TokenLists cons
     detail::check_token_lists(shape, lists);
     std::span<StepQueries const> const sources = batch.tables().sources();
     for (std::size_t i = 0; i < sources.size(); ++i)
-      detail::check_own(sources[i], static_cast<std::int64_t>(i), group, lists.num_first, lists.k);
+      detail::check_written(sources[i], static_cast<std::int64_t>(i), group, lists.num_first, lists.k);
     if (view.num_sequences() == 0 || lists.k == 0) return;
     constexpr std::int64_t columns = detail::PlaneColumns<Appended, g(), Plane::key>::count +
                                      detail::PlaneColumns<Appended, g(), Plane::value>::count;

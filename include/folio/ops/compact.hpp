@@ -72,12 +72,19 @@ inline void check_token_lists(GroupShape const& shape, TokenLists const& lists) 
                 std::to_string(shape.layers) + "; give one for each, or 1 for all");
 }
 
-/// Throws Error where others have blocks of the stored tokens [first, end) of sequence `i` of a batch, which are to be
-/// written; no tokens are stored from `end` on where that is too far.
-inline void check_own(StepQueries const& source, std::int64_t i, std::int32_t group, std::int32_t first,
-                      std::int32_t end) {
+/// Throws Error where the stored tokens [first, end) of sequence `i` of a batch cannot be written: sinks of a cache
+/// that demotes, and what others have blocks of. No tokens are stored from `end` on where that is too far.
+inline void check_written(StepQueries const& source, std::int64_t i, std::int32_t group, std::int32_t first,
+                          std::int32_t end) {
   BlockList const& list = source.state->lists[group];
   end = std::min(end, list.num_tokens);
+  std::int32_t const sinks = source.lists->demotion().sinks_of(group);
+  if (first < end && first < sinks)
+    throw Error("folio: compact would write sequence " + std::to_string(i) + " of the batch from token " +
+                std::to_string(first) + " on, but the first " + std::to_string(sinks) + " tokens of layer group " +
+                std::to_string(group) +
+                " are sinks, which stay: begin its lists with these, and on a device give them as "
+                "TokenLists::num_first");
   std::int32_t const shared =
       num_shared_blocks(list, source.lists->shape(group), source.lists->pool(group), first, end);
   if (shared > 0)
@@ -143,7 +150,8 @@ void compact_rows(Sequence const& sequence, std::int32_t head, std::int32_t cons
 
 /// Compaction: moves the rows of the kept tokens to the front of each sequence of the batch, in all layers of one
 /// group: place j takes token kept[j]. Codes and parameters move byte for byte, in place; nothing is quantized again.
-/// What is demoted stays where it is: a list numbers the other tokens.
+/// In a cache that demotes, what is demoted stays where it is, and so do the sinks: a list numbers the tokens that are
+/// not demoted, and begins with all the sinks.
 ///
 /// `lists` names ascending tokens for every sequence: one list for all kv heads or one for each, one for all layers of
 /// the group or one for each, all of one sequence equally long. What lies after the kept tokens is left in any state:
@@ -155,10 +163,10 @@ void compact_rows(Sequence const& sequence, std::int32_t head, std::int32_t cons
 ///
 /// Own before writing: nobody else may have the blocks that are written, no fork, and no prefix index in which they
 /// were found or inserted. Those are the blocks from the first place that takes another token to the list's end:
-/// Sequence::own makes them the sequence's alone. Throws Error, before anything is written, where they are shared; for
-/// a group with a window; for lists that do not fit; and for a stale batch as Batch::view does. Called by the thread
-/// that owns the cache, or under a LockedCache's lock, for it looks who has the blocks. Cost: one pass over the rows
-/// that move, and O(blocks). Shared over `threads`.
+/// Sequence::own makes them the sequence's alone. Throws Error, before anything is written, where they are shared or
+/// have sinks of a cache that demotes; for a group with a window; for lists that do not fit; and for a stale batch as
+/// Batch::view does. Called by the thread that owns the cache, or under a LockedCache's lock, for it looks who has the
+/// blocks. Cost: one pass over the rows that move, and O(blocks). Shared over `threads`.
 template <class View>
 void compact(Batch<View> const& batch, std::int32_t group, TokenLists const& lists, Executor threads = {}) {
   View const all = batch.view();
@@ -171,7 +179,7 @@ void compact(Batch<View> const& batch, std::int32_t group, TokenLists const& lis
       std::int32_t const first =
           detail::first_moved(view.template sequence_in<g()>(i, 0), i, view.num_sequences(), lists);
       std::int32_t const count = lists.counts[lists.list(0, i, 0, view.num_sequences())];
-      if (first < count) detail::check_own(batch.sources()[static_cast<std::size_t>(i)], i, group, first, count);
+      if (first < count) detail::check_written(batch.sources()[static_cast<std::size_t>(i)], i, group, first, count);
     }
     std::int64_t const heads = shape.kv_heads, sequences = view.num_sequences();
     parallel_for(threads, shape.layers * sequences * heads, [&](std::int64_t task) {

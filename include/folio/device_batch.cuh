@@ -96,9 +96,7 @@ class DeviceBatch {
   /// Makes `items` the step: see above. Throws Error, and changes nothing, as BatchTables::fill does, for a step that
   /// is larger than `size()`, or for a stream that is being captured into a graph; CudaError.
   void upload(std::span<BatchItem const> items, cudaStream_t stream) {
-    detail::refuse_capture(stream, "a step is uploaded before a graph is launched, not while it is captured");
-    check(items);
-    tables_.prepare(cache_->store, items, padding());
+    prepare(items, stream);
     Staging& staging = staging_[next_];
     if (staging.used && !staging.applied.done()) staging.applied.wait();
     bool const is_known = std::exchange(is_known_, false);
@@ -124,6 +122,14 @@ class DeviceBatch {
   }
   void upload(std::initializer_list<BatchItem> items, cudaStream_t stream) {
     upload(std::span(items.begin(), items.size()), stream);
+  }
+
+  /// Throws Error and std::bad_alloc where `upload` would, for a step whose longest list will have `num_tokens` tokens
+  /// by then, or more; and takes the host memory that it needs.
+  void prepare(std::span<BatchItem const> items, cudaStream_t stream, std::int32_t num_tokens = 0) {
+    detail::refuse_capture(stream, "a step is uploaded before a graph is launched, not while it is captured");
+    check(items, num_tokens);
+    tables_.prepare(cache_->store, items, padding());
   }
 
   /// Call this before `stream` is destroyed, if it may be the last upload's: the next upload, of any DeviceBatch of the
@@ -226,8 +232,9 @@ class DeviceBatch {
   }
 
   /// Whether a step fits, before the tables are written anew.
-  void check(std::span<BatchItem const> items) const {
-    BatchCapacity step{static_cast<std::int32_t>(items.size()), BatchTables::count_queries(cache_->store, items), 0};
+  void check(std::span<BatchItem const> items, std::int32_t num_tokens) const {
+    BatchCapacity step{static_cast<std::int32_t>(items.size()), BatchTables::count_queries(cache_->store, items),
+                       num_tokens};
     for (BatchItem const& item : items) {
       StepQueries const queries = BatchTables::queries_of(cache_->store, item);
       if (queries.has_limits() && !size_.has_limits)

@@ -104,12 +104,16 @@ class SequenceStore : public BlockLists {
     return true;
   }
 
-  /// Blocks of each second list for n more demoted tokens, whole units, with n tokens more in it; then
-  /// end_demotion, when they are written, or cancel_demotion. There are enough: list_short_of_demotion(n) is -1. May
-  /// throw std::bad_alloc; nothing has changed then. Cost: O(new blocks).
-  void begin_demotion(SequenceState& state, std::int32_t n) {
+  /// Takes the host memory that begin_demotion needs. Throws std::bad_alloc.
+  void prepare_demotion(SequenceState& state, std::int32_t n) const {
     for (int l = num_groups(); l < num_lists(); ++l)
       reserve_amortized(list(state, l).blocks, blocks_for(list(state, l).num_tokens + n, shape(l).block_size));
+  }
+  /// Blocks of each second list for n more demoted tokens, whole units, with n tokens more in it; then
+  /// end_demotion, when they are written, or cancel_demotion. There are enough: list_short_of_demotion(n) is -1. May
+  /// throw std::bad_alloc, but not after prepare_demotion; nothing has changed then. Cost: O(new blocks).
+  void begin_demotion(SequenceState& state, std::int32_t n) {
+    prepare_demotion(state, n);
     for (int l = num_groups(); l < num_lists(); ++l)
       while (shape(l).layers != 0 && blocks_for(n, shape(l).block_size) > pool(l).num_free())
         if (!reclaimer_->reclaim(l, null_block)) break;

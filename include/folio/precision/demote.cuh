@@ -106,10 +106,12 @@ void launch_demote(View const& view, std::span<DueTokens::Range const> ranges, c
 /// 2. Before the sequences are extended or inserted for the next step, and before its upload.
 /// 3. No other thread and no BlockHold is needed: whoever gets the blocks writes them in a later step of the stream.
 ///
-/// Throws Error for an empty handle, another cache's sequence, one that is given twice, a step that the batch has no
-/// room for, or a stream that is being captured into a graph; OutOfBlocks when a second list has too few blocks for
-/// all; std::bad_alloc, CudaError. No sequence is changed then. Formats with tiles do not compile. Cost: an upload and
-/// the kernels; where nothing is due, a few comparisons for each sequence.
+/// Throws Error for an empty handle or another cache's sequence, and, where anything is due, for a sequence that is
+/// given twice, a step that the batch has no room for, or a stream that is being captured into a graph; OutOfBlocks
+/// when a second list has too few blocks for all; std::bad_alloc. Nothing is changed then. And CudaError: no sequence
+/// is changed then, but batches of these sequences are stale, and prefixes may have been evicted for the blocks.
+/// Formats with tiles do not compile. Cost: an upload and the kernels; where nothing is due, a few comparisons for each
+/// sequence.
 template <class... Policies>
 std::int64_t demote(KvCache<Policies...>& cache, std::span<DemotionItem const> items,
                     DeviceBatch<typename KvCache<Policies...>::View>& batch, cudaStream_t stream) {
@@ -122,23 +124,29 @@ std::int64_t demote(KvCache<Policies...>& cache, std::span<DemotionItem const> i
     total += cache.num_due(*item.sequence, item.num_accepted);
   }
   if (total == 0) return 0;
-  cache.check_can_demote(total);
 
   std::vector<BatchItem> step;
   std::vector<DueTokens::Range> due;
   step.reserve(items.size());
   due.reserve(items.size());
+  std::int32_t longest = 0;  // second list
+  for (DemotionItem const& item : items) {
+    std::int32_t const num_demoted = item.sequence->num_demoted_tokens();
+    auto const i = static_cast<std::int32_t>(step.size());
+    due.push_back({i, num_demoted, cache.prepare_demotion(*item.sequence, item.num_accepted)});
+    step.emplace_back(item.sequence, 0);
+    longest = std::max(longest, num_demoted + due.back().num_tokens);
+  }
+  batch.prepare(step, stream, longest);
+  cache.check_can_demote(total);
   try {
-    for (DemotionItem const& item : items) {
-      std::int32_t const num_demoted = item.sequence->num_demoted_tokens();
-      auto const i = static_cast<std::int32_t>(step.size());
-      due.push_back({i, num_demoted, cache.begin_demotion(*item.sequence, item.num_accepted)});
-      step.emplace_back(item.sequence, 0);
-    }
+    for (DemotionItem const& item : items) cache.begin_demotion(*item.sequence, item.num_accepted);
     batch.upload(step, stream);
     detail::launch_demote<View>(batch.view(), due, stream);
   } catch (...) {
-    for (std::size_t i = 0; i < due.size(); ++i) cache.cancel_demotion(*items[i].sequence);
+    // Kernels that were launched may still write these blocks. Whoever gets them writes them after a later upload,
+    // which waits for this stream.
+    for (DemotionItem const& item : items) cache.cancel_demotion(*item.sequence);
     throw;
   }
   for (DueTokens::Range const& range : due)

@@ -50,19 +50,23 @@ class DemotionOperations {
   /// be taken back (speculative decoding) and stay. The keys and values of the tokens must be written. Returns how many
   /// tokens moved. Call it after each step, before insert; a step's batch is made after it.
   ///
-  /// Throws OutOfBlocks when a second list has too few blocks, Error for another cache's sequence, std::bad_alloc, and
-  /// what a format throws; nothing is changed then. Cost: num_due() tokens decoded and encoded in each of these layers,
-  /// shared over `threads`; a few comparisons where nothing is due.
+  /// Throws OutOfBlocks when a second list has too few blocks, Error for another cache's sequence, std::bad_alloc;
+  /// nothing is changed then. And what a format throws: the sequence is as it was then, but batches of it that were
+  /// made before are stale, and prefixes may have been evicted for the blocks. Cost: num_due() tokens decoded and
+  /// encoded in each of these layers, shared over `threads`; a few comparisons where nothing is due.
   std::int32_t demote(Sequence& sequence, std::int32_t num_accepted = all_tokens, Executor threads = {}) {
     static_assert(host_can_read<typename Cache::Allocator>,
                   "folio: the blocks of this cache are in memory that the host cannot read: demote on a stream, by "
                   "ops::demote of folio/precision/demote.cuh");
-    std::int32_t const due = begin_demotion(sequence, num_accepted), before = sequence.num_demoted_tokens();
+    std::int32_t const due = num_due(sequence, num_accepted), before = sequence.num_demoted_tokens();
     if (due == 0) return 0;
+    if (tables_ == nullptr) tables_ = std::make_unique<BatchTables>(Cache::num_lists, Cache::num_groups);
+    BatchItem const without_queries(&sequence, 0);
+    BatchPadding const with_due{.num_tokens = before + due};  // the memory for what is due, before blocks are taken
+    tables_->prepare(core().store, {&without_queries, 1}, with_due);
+    begin_demotion(sequence, num_accepted);
     try {
-      if (tables_ == nullptr) tables_ = std::make_unique<BatchTables>(Cache::num_lists, Cache::num_groups);
-      BatchItem const without_queries(&sequence, 0);
-      tables_->fill(core().store, {&without_queries, 1});
+      tables_->fill(core().store, {&without_queries, 1}, with_due);
       core().flush_pending();
       encode(tables_->template view_over<typename Cache::View>(tables_->bytes().data(), core()), before, due, threads);
     } catch (...) {
@@ -75,13 +79,22 @@ class DemotionOperations {
 
   /// The parts of a demotion, for who moves the rows by himself: blocks in the second lists for what is due, with that
   /// many tokens more in them, which are not the sequence's yet. Then, when their rows are written or launched to be,
-  /// end_demotion: the first lists give their blocks back; or cancel_demotion. Nothing else is done to the sequence in
-  /// between. Returns what is due. Throws as demote does.
+  /// end_demotion: the first lists give their blocks back; or cancel_demotion, after which batches of the sequence that
+  /// were made before are stale, and prefixes that were evicted for the blocks are gone. Nothing else is done to the
+  /// sequence in between. Returns what is due. Throws OutOfBlocks, Error and std::bad_alloc as demote does, and changes
+  /// nothing.
   std::int32_t begin_demotion(Sequence& sequence, std::int32_t num_accepted = all_tokens) {
     std::int32_t const due = num_due(sequence, num_accepted);
     if (due == 0) return 0;
     check_can_demote(due);
     core().store.begin_demotion(sequence.own_state(), due);
+    return due;
+  }
+  /// Takes the host memory that begin_demotion needs, so that it cannot fail for want of it. Returns what is due.
+  /// Throws Error for another cache's sequence; std::bad_alloc.
+  std::int32_t prepare_demotion(Sequence& sequence, std::int32_t num_accepted = all_tokens) {
+    std::int32_t const due = num_due(sequence, num_accepted);
+    core().store.prepare_demotion(sequence.own_state(), due);
     return due;
   }
   /// Throws OutOfBlocks unless the second lists have blocks for `num_tokens` more tokens, of one sequence or several:

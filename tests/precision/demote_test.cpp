@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
+#include <folio/eviction/lru.hpp>
 #include <folio/locked.hpp>
 #include <folio/precision/demote.hpp>
 #include <folio/reservation.hpp>
@@ -26,6 +27,11 @@ constexpr ModelConfig hybrid{
     .head_dim = 16,
     .groups = {full_attention(), LayerGroup{.kind = AttentionKind::full, .kv_heads = 1, .head_dim = 24}},
     .pattern = repeat_groups({0, 1})};
+constexpr ModelConfig full_and_window{.layers = 2,
+                                      .kv_heads = 1,
+                                      .head_dim = 8,
+                                      .groups = {full_attention(), sliding_window(8)},
+                                      .pattern = repeat_groups({0, 1})};
 
 template <ModelConfig const& Config, class... Policies>
 using CacheOf = KvCache<Model<Config>, Policies...>;
@@ -357,6 +363,10 @@ TEST_CASE("a config that does not fit the model is refused, and says what does")
                     contains("CacheConfig::demotion.num_blocks has 1 entries"));
   using LargeUnits = CacheOf<plain<16>, F16, BlockSize<32768>, Demote<Int8PerToken, BlockSize<32769>>>;
   CHECK_THROWS_WITH(LargeUnits(small(0, 0)), contains("there is none of at most 2^30 tokens"));
+  using WindowLast =
+      CacheOf<full_and_window, F16, BlockSizes<16, 65537>, Demote<F16, BlockSizes<32769, 1>>, LruEviction>;
+  CHECK_THROWS_WITH(WindowLast::sizes({.num_blocks = {4, 4}, .demotion = {.num_blocks = {4}}}),
+                    contains("there is none of at most 2^30 tokens"));
   CHECK(Int8Cache(small(5, 0)).sinks() == 8);  // whole blocks
   CHECK(TwoGroups({.num_blocks = {1, 1}, .demotion = {.sinks = 5, .num_blocks = {1, 1}}}).sinks() == 8);
 }

@@ -90,13 +90,14 @@ struct CacheSizes {
     if (config.tokens_in_flight < 0 || config.tokens_in_flight > (1 << 30))
       throw Error("folio: CacheConfig::tokens_in_flight is " + std::to_string(config.tokens_in_flight) +
                   "; give a number from 0 to 2^30");
+    if (!has_prefixes) return config.tokens_in_flight;
     std::int64_t unit = 1;
     for (GroupShape const& shape : shapes)
-      if (unit = std::lcm(unit, std::int64_t{shape.block_size}); has_prefixes && unit > (1 << 30))
+      if (unit = std::lcm(unit, std::int64_t{shape.block_size}); unit > (1 << 30))
         throw Error(
             "folio: prefixes are kept in units that fill whole blocks of every layer group, and there is none of "
             "at most 2^30 tokens; give block sizes with a smaller common multiple");
-    return has_prefixes ? std::max(static_cast<std::int32_t>(unit), config.tokens_in_flight) : config.tokens_in_flight;
+    return std::max(static_cast<std::int32_t>(unit), config.tokens_in_flight);
   }
 };
 

@@ -223,19 +223,22 @@ struct Demote {
     std::int64_t unit = 1, first_blocks = 1;  // whole blocks of all lists, and of the first ones
     std::int32_t layers = 0;                  // that demote
     std::size_t const num_groups = sizes.shapes.size();
-    for (int g = 0; g < Cache::num_groups; ++g) {
-      GroupShape shape = sizes.shapes[static_cast<std::size_t>(g)];
-      bool const has_second = Cache::model.groups[g].window == 0;
-      if (has_second || Cache::has_prefixes) unit = std::lcm(unit, std::int64_t{shape.block_size});
-      if (!has_second) continue;
-      layers += shape.layers;
-      first_blocks = std::lcm(first_blocks, std::int64_t{shape.block_size});
-      shape.block_size = Second::block_size(g);
-      unit = std::lcm(unit, std::int64_t{shape.block_size});
+    auto const widen = [&](std::int64_t block_size) {
+      unit = std::lcm(unit, block_size);
       if (unit > 1 << 30)
         throw Error(
             "folio: tokens are demoted in units that fill whole blocks of every list, and there is none of at most "
             "2^30 tokens; give block sizes with a smaller common multiple");
+    };
+    for (int g = 0; g < Cache::num_groups; ++g) {
+      GroupShape shape = sizes.shapes[static_cast<std::size_t>(g)];
+      bool const has_second = Cache::model.groups[g].window == 0;
+      if (has_second || Cache::has_prefixes) widen(shape.block_size);
+      if (!has_second) continue;
+      layers += shape.layers;
+      first_blocks = std::lcm(first_blocks, std::int64_t{shape.block_size});
+      shape.block_size = Second::block_size(g);
+      widen(shape.block_size);
       sizes.shapes.push_back(shape);
     }
     if (layers == 0)

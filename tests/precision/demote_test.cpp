@@ -5,6 +5,7 @@
 #include <folio/precision/demote.hpp>
 #include <folio/reservation.hpp>
 #include <folio/thread_pool.hpp>
+#include <limits>
 
 #include "precision/demotion_programs.hpp"
 #include "precision/hybrid_models.hpp"
@@ -368,6 +369,9 @@ TEST_CASE("a config that does not fit the model is refused, and says what does")
   CHECK_THROWS_WITH(WindowLast::sizes({.num_blocks = {4, 4}, .demotion = {.num_blocks = {4}}}),
                     contains("there is none of at most 2^30 tokens"));
   CHECK(Int8Cache(small(5, 0)).sinks() == 8);  // whole blocks
+  using ThreeTokens = CacheOf<plain<16>, F16, BlockSize<3>, Demote<Int8PerToken>>;
+  CHECK_THROWS_WITH(ThreeTokens(small(1 << 30, 0)),
+                    contains("demotion.sinks, in whole blocks, has 0 to 1073741824 tokens, not 1073741826"));
   CHECK(TwoGroups({.num_blocks = {1, 1}, .demotion = {.sinks = 5, .num_blocks = {1, 1}}}).sinks() == 8);
 }
 
@@ -432,6 +436,19 @@ struct Roomy {
 };
 
 }  // namespace
+
+TEST_CASE("a recent window and a unit of 2^30 tokens are counted") {
+  using OneBlock = CacheOf<plain<16>, F16, BlockSize<(1 << 30)>, Demote<Int8PerToken>>;
+  CacheConfig const config{.memory_bytes = std::int64_t{1} << 45,
+                           .tokens_per_sequence = 1000,
+                           .demotion = {.sinks = 0, .recent_window = 1 << 30}};
+  CHECK(OneBlock::sizes(config).held[0].window == 0x7fffffff);
+  CHECK(OneBlock::sizes(config).num_blocks[0] > 0);
+  Int8Cache cache(small(4, 0));
+  Sequence const s = cache.create(30);
+  CHECK(cache.num_due(s, -5) == 0);
+  CHECK(cache.num_due(s, std::numeric_limits<std::int32_t>::min()) == 0);
+}
 
 TEST_CASE("a second list is made larger and smaller like a first one") {
   CacheOf<plain<16>, F32, BlockSize<4>, Demote<Int8PerToken, BlockSize<8>>, Roomy> cache(small(0, 0, 2));

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/model.hpp>
+#include <limits>
 
 namespace folio {
 
@@ -50,7 +51,9 @@ struct DemotionRules {
   /// For planning: what a sequence holds of a first list that demotes is bounded as by a window.
   [[nodiscard]] GroupShape shape_held(GroupShape shape, int list, std::int32_t recent_window) const noexcept {
     if (list >= num_groups || !demotes(list)) return shape;
-    shape.window = recent_window + unit;
+    shape.window = recent_window > std::numeric_limits<std::int32_t>::max() - unit  // which has all of a sequence
+                       ? std::numeric_limits<std::int32_t>::max()
+                       : recent_window + unit;
     shape.sinks = sinks;
     return shape;
   }

@@ -28,7 +28,8 @@ inline void check_extension(SequenceState const& state, std::int32_t n) {
 /// it stores of them. Of tokens in a gap nobody knows where they are: they stay.
 [[nodiscard]] inline std::int32_t num_due(DemotionRules const& rules, SequenceState const& state,
                                           std::int32_t limit) noexcept {
-  std::int32_t due = std::max(0, limit);
+  limit = std::max(0, limit);
+  std::int32_t due = limit;
   for (int g = 0; g < rules.num_groups; ++g) {
     if (!rules.demotes(g)) continue;
     BlockList const& list = state.lists[g];

@@ -247,8 +247,9 @@ struct Demote {
           "demote: make a cache without Demote<>");
     checked("CacheConfig::demotion.recent_window", given.recent_window);
     std::int64_t const whole = Cache::has_prefixes ? unit : first_blocks;
-    auto const sinks =
+    auto const rounded =
         static_cast<std::int32_t>((checked("CacheConfig::demotion.sinks", given.sinks) + whole - 1) / whole * whole);
+    std::int32_t const sinks = checked("CacheConfig::demotion.sinks, in whole blocks,", rounded);
     for (std::size_t l = num_groups; l < sizes.shapes.size(); ++l) sizes.shapes[l].sinks = sinks;
     sizes.demotion = DemotionRules::of(Cache::model, sinks, static_cast<std::int32_t>(unit));
     sizes.template add_bytes<Map>(num_groups);

@@ -255,6 +255,7 @@ TEST_CASE("cut and keep take tokens out of what is not demoted, after the sinks"
   CHECK(cache.demote(s, 20) == 16);  // tokens 4 to 20
   CHECK(s.num_stored_tokens() == 28);
   CHECK_THROWS_WITH(s.cut(0, 4), contains("the first 4 tokens of layer group 0 are sinks, which stay"));
+  CHECK_NOTHROW(s.cut(0, 0));  // none of them
   CHECK_THROWS_WITH(s.keep({.num_tokens = 6, .num_first = 3}), contains("are sinks, which stay"));
   CHECK_THROWS_WITH(s.keep({.num_tokens = 2}), contains("are sinks, which stay"));
   s.cut(8, 4);  // tokens 24 to 28

@@ -187,7 +187,7 @@ inline void check_stored(SequenceState const& state, int g, std::int32_t first, 
 inline void check_cut(SequenceState const& state, int g, GroupShape const& shape, std::int32_t first, std::int32_t n,
                       std::int32_t sinks = 0) {
   detail::check_no_window(g, shape);
-  detail::check_sinks(g, first, sinks);
+  if (n > 0) detail::check_sinks(g, first, sinks);
   std::int32_t const stored = state.lists[g].num_tokens;
   if (first < 0 || n < 0 || first > stored - n)
     throw Error("folio: cannot cut " + std::to_string(n) + " tokens from " + std::to_string(first) +

@@ -68,17 +68,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
                 "static_assert the one you mean to see what is missing");
   static_assert(Set::has_model, "folio::KvCache: which model is cached? Add folio::Model<config>");
   static_assert(Set::template count<PolicyKind::model> <= 1, "folio::KvCache: two models are given; keep one");
-  static_assert(
-      Set::template count<PolicyKind::block_size> <= 1,
-      "folio::KvCache: two block sizes are given; keep one, or write BlockSizes<a, b> for one per layer group");
-  static_assert(Set::template count<PolicyKind::quantizer> <= 1,
-                "folio::KvCache: two quantizers are given; keep one, or write Keys<A> and Values<B>");
-  static_assert(Set::template count<PolicyKind::keys> <= 1 && Set::template count<PolicyKind::values> <= 1,
-                "folio::KvCache: Keys<> or Values<> is given twice; keep one of each");
-  static_assert(
-      !Set::has_idle_quantizer,
-      "folio::KvCache: a quantizer is given beside Keys<> and Values<>, which leave it nothing to store; remove it");
-  static_assert(Set::template count<PolicyKind::layout> <= 1, "folio::KvCache: two layouts are given; keep one");
+  static_assert(sizeof(detail::CheckFormat<Set>) > 0);
   static_assert(Set::template count<PolicyKind::allocator> <= 1, "folio::KvCache: two allocators are given; keep one");
   static_assert(Set::template count<PolicyKind::eviction> <= 1,
                 "folio::KvCache: two eviction policies are given; keep one");

@@ -201,4 +201,22 @@ struct PolicySet {
       count<PolicyKind::quantizer> > 0 && count<PolicyKind::keys> > 0 && count<PolicyKind::values> > 0;
 };
 
+namespace detail {
+
+/// What is said once of the format and the blocks of a cache, or of what it demotes to.
+template <class Set>
+struct CheckFormat {
+  static_assert(Set::template count<PolicyKind::block_size> <= 1,
+                "folio: two block sizes are given; keep one, or write BlockSizes<a, b> for one per layer group");
+  static_assert(Set::template count<PolicyKind::quantizer> <= 1,
+                "folio: two quantizers are given; keep one, or write Keys<A> and Values<B>");
+  static_assert(Set::template count<PolicyKind::keys> <= 1 && Set::template count<PolicyKind::values> <= 1,
+                "folio: Keys<> or Values<> is given twice; keep one of each");
+  static_assert(!Set::has_idle_quantizer,
+                "folio: a quantizer is given beside Keys<> and Values<>, which leave it nothing to store; remove it");
+  static_assert(Set::template count<PolicyKind::layout> <= 1, "folio: two layouts are given; keep one");
+};
+
+}  // namespace detail
+
 }  // namespace folio

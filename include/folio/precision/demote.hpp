@@ -169,8 +169,10 @@ struct Demote {
   using Operations = DemotionOperations<Cache>;
 
   using Set = PolicySet<Policies...>;
-  static_assert(Set::template count<PolicyKind::quantizer> + Set::template count<PolicyKind::keys> > 0,
+  static_assert(Set::template count<PolicyKind::quantizer> > 0 ||
+                    (Set::template count<PolicyKind::keys> > 0 && Set::template count<PolicyKind::values> > 0),
                 "folio::Demote: which format are tokens demoted to? Give a quantizer, or Keys<> and Values<>");
+  static_assert(sizeof(detail::CheckFormat<Set>) > 0);
   static_assert(Set::template count<PolicyKind::quantizer> + Set::template count<PolicyKind::keys> +
                         Set::template count<PolicyKind::values> + Set::template count<PolicyKind::layout> +
                         Set::template count<PolicyKind::block_size> ==

@@ -1,0 +1,13 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#include <folio/kv_cache.hpp>
+#include <folio/precision/demote.hpp>
+#include <folio/quantizer/int_formats.hpp>
+
+#ifdef FOLIO_EXPECT_OK
+using Second = folio::Demote<folio::Keys<folio::Int8PerToken>, folio::Int4Rotated>;
+#else
+// expected-error: which format are tokens demoted to
+using Second = folio::Demote<folio::Keys<folio::Int8PerToken>>;
+#endif
+static_assert(Second::demotes);

@@ -1,0 +1,14 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#include <folio/kv_cache.hpp>
+#include <folio/precision/demote.hpp>
+#include <folio/quantizer/int_formats.hpp>
+
+#ifdef FOLIO_EXPECT_OK
+using Second = folio::Demote<folio::Keys<folio::Int8PerToken>, folio::Values<folio::Int4Rotated>>;
+#else
+// expected-error: Keys<> or Values<> is given twice
+using Second =
+    folio::Demote<folio::Keys<folio::Int8PerToken>, folio::Keys<folio::F16>, folio::Values<folio::Int4Rotated>>;
+#endif
+static_assert(Second::demotes);

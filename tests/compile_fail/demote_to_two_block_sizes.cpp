@@ -1,0 +1,13 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#include <folio/kv_cache.hpp>
+#include <folio/precision/demote.hpp>
+#include <folio/quantizer/int_formats.hpp>
+
+#ifdef FOLIO_EXPECT_OK
+using Second = folio::Demote<folio::Int4Rotated, folio::BlockSize<32>>;
+#else
+// expected-error: two block sizes are given
+using Second = folio::Demote<folio::Int4Rotated, folio::BlockSize<16>, folio::BlockSize<32>>;
+#endif
+static_assert(Second::demotes);

@@ -371,6 +371,16 @@ TEST_CASE("lists of layers that are missing, or contradict the model, are refuse
   CHECK(OneGroup(config).shape().layers == 2);
 }
 
+TEST_CASE("what is to be demoted is refused by a cache that demotes nothing") {
+  using Plain = KvCache<Model<ModelConfig{.layers = 1, .kv_heads = 1, .head_dim = 8}>>;
+  auto const refusal =
+      contains("CacheConfig::demotion is of a cache with the policy Demote<...>, and this one has none");
+  CHECK_THROWS_WITH(Plain({.num_blocks = {4}, .demotion = {.sinks = 16}}), refusal);
+  CHECK_THROWS_WITH(Plain({.memory_bytes = 1 << 20, .demotion = {.recent_window = 64}}), refusal);
+  CHECK_THROWS_WITH(Plain({.num_blocks = {4}, .demotion = {.num_blocks = {4}}}), refusal);
+  CHECK_NOTHROW(Plain({.num_blocks = {4}, .demotion = {}}));
+}
+
 TEST_CASE("a group without a window demotes, if it has layers") {
   using Cache = CacheOf<open_model, Demote<Int8PerToken>>;
   auto const demote = [](Groups groups) {

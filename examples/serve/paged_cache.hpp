@@ -162,7 +162,8 @@ class PagedCacheOf : public PagedCache {
                                         std::vector<std::int64_t> const& num_blocks) {
     auto const second = num_blocks.begin() + Cache::num_groups;
     config.num_blocks.assign(num_blocks.begin(), second);
-    config.demotion = {request.options.sinks, request.options.recent_window, {second, num_blocks.end()}};
+    if constexpr (Cache::has_demotion)
+      config.demotion = {request.options.sinks, request.options.recent_window, {second, num_blocks.end()}};
     return config;
   }
 };

@@ -19,9 +19,9 @@ namespace folio {
 /// Demotion configuration: of a cache with the policy Demote.
 struct DemotionConfig {
   /// Attention sinks: the first tokens of a sequence, which are never demoted; rounded up to whole blocks, in a cache
-  /// that keeps prefixes to whole units.
-  std::int32_t sinks = 16;
-  std::int32_t recent_window = 64;            ///< the newest tokens of a sequence, which are not demoted
+  /// that keeps prefixes to whole units. Not given: 16.
+  std::optional<std::int32_t> sinks = {};
+  std::optional<std::int32_t> recent_window = {};  ///< the newest tokens of a sequence, not demoted; not given: 64
   std::vector<std::int64_t> num_blocks = {};  ///< of each second list, in the order of their groups; with the groups'
 };
 
@@ -43,7 +43,7 @@ struct CacheConfig {
   /// Of the hash by which prefixes are found. Not given: another one for each cache, so that nobody can choose prompts
   /// that are slow to find. It changes no result.
   std::optional<HashSecret> hash_secret = {};
-  DemotionConfig demotion = {};  ///< where the cache demotes
+  DemotionConfig demotion = {};  ///< where the cache demotes; else nothing is given
 };
 
 namespace detail {

@@ -300,7 +300,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
           CacheState(std::move(sizes.shapes), as_span(sizes.num_blocks), std::move(sizes.block_bytes), sizes.slack,
                      sizes.demotion) {
       pattern = sizes.pattern;
-      recent_window = config.demotion.recent_window;
+      recent_window = sizes.recent_window;
       pools = this->begins;
       defers_copies = device_can_read<Allocator>;
       if (!defers_copies) flush_pending();

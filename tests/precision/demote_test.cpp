@@ -369,6 +369,8 @@ TEST_CASE("a config that does not fit the model is refused, and says what does")
       CacheOf<full_and_window, F16, BlockSizes<16, 65537>, Demote<F16, BlockSizes<32769, 1>>, LruEviction>;
   CHECK_THROWS_WITH(WindowLast::sizes({.num_blocks = {4, 4}, .demotion = {.num_blocks = {4}}}),
                     contains("there is none of at most 2^30 tokens"));
+  Int8Cache const by_default({.num_blocks = {4}, .demotion = {.num_blocks = {4}}});
+  CHECK((by_default.sinks() == 16 && by_default.recent_window() == 64));
   CHECK(Int8Cache(small(5, 0)).sinks() == 8);  // whole blocks
   using ThreeTokens = CacheOf<plain<16>, F16, BlockSize<3>, Demote<Int8PerToken>>;
   CHECK_THROWS_WITH(ThreeTokens(small(1 << 30, 0)),

@@ -41,8 +41,10 @@ using ProgramCache = typename ProgramCacheOf<Layout, Allocator, Quantizers>::typ
 template <class Cache>
 folio::CacheConfig program_config(std::vector<std::int64_t> const& num_blocks) {
   auto const end = num_blocks.begin() + Cache::num_groups;
-  return {.num_blocks = {num_blocks.begin(), end},
-          .demotion = {.sinks = 3, .recent_window = 2, .num_blocks = {end, num_blocks.end()}}};
+  folio::CacheConfig config{.num_blocks = {num_blocks.begin(), end}};
+  if constexpr (Cache::has_demotion)
+    config.demotion = {.sinks = 3, .recent_window = 2, .num_blocks = {end, num_blocks.end()}};
+  return config;
 }
 
 /// What tokens are appended to.

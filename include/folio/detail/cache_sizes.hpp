@@ -41,6 +41,7 @@ struct CacheSizes {
   std::int32_t slack = 0;
   LayerPattern pattern;
   DemotionRules demotion;
+  std::int32_t recent_window = 0;  // that a cache which demotes begins with
 
   /// Of a KvCache. Throws Error for what does not fit the model, or is too much.
   template <class Cache>
@@ -63,7 +64,7 @@ struct CacheSizes {
     if constexpr (Cache::has_demotion)
       Cache::Demotion::template add_lists<Cache>(config, sizes);
     else
-      sizes.demotion.num_groups = Cache::num_groups;
+      sizes.without_demotion(config, Cache::num_groups);
     if (config.num_blocks.empty())
       sizes.num_blocks = blocks_that_fit(as_span(sizes.held), as_span(sizes.block_bytes), config.memory_bytes,
                                          config.tokens_per_sequence, sizes.slack);
@@ -83,6 +84,12 @@ struct CacheSizes {
   }
 
  private:
+  void without_demotion(CacheConfig const& config, int num_groups) {
+    DemotionConfig const& given = config.demotion;
+    if (given.sinks || given.recent_window || !given.num_blocks.empty())
+      throw Error("folio: CacheConfig::demotion is of a cache with the policy Demote<...>, and this one has none");
+    demotion.num_groups = num_groups;
+  }
   /// Tokens that groups with a window keep besides those that the next query sees: a prefix is found at whole units,
   /// the last of which may end a unit before what was computed.
   [[nodiscard]] static std::int32_t slack_of(std::vector<GroupShape> const& shapes, CacheConfig const& config,

@@ -247,10 +247,10 @@ struct Demote {
       throw Error(
           "folio: all layers of this model have a window, which bounds their memory, so that no token is left to "
           "demote: make a cache without Demote<>");
-    checked("CacheConfig::demotion.recent_window", given.recent_window);
+    sizes.recent_window = checked("CacheConfig::demotion.recent_window", given.recent_window.value_or(64));
     std::int64_t const whole = Cache::has_prefixes ? unit : first_blocks;
-    auto const rounded =
-        static_cast<std::int32_t>((checked("CacheConfig::demotion.sinks", given.sinks) + whole - 1) / whole * whole);
+    auto const rounded = static_cast<std::int32_t>(
+        (checked("CacheConfig::demotion.sinks", given.sinks.value_or(16)) + whole - 1) / whole * whole);
     std::int32_t const sinks = checked("CacheConfig::demotion.sinks, in whole blocks,", rounded);
     for (std::size_t l = num_groups; l < sizes.shapes.size(); ++l) sizes.shapes[l].sinks = sinks;
     sizes.demotion = DemotionRules::of(Cache::model, sinks, static_cast<std::int32_t>(unit));
@@ -267,7 +267,7 @@ struct Demote {
     sizes.held.clear();
     for (int l = 0; l < static_cast<int>(sizes.shapes.size()); ++l)
       sizes.held.push_back(
-          sizes.demotion.shape_held(sizes.shapes[static_cast<std::size_t>(l)], l, given.recent_window));
+          sizes.demotion.shape_held(sizes.shapes[static_cast<std::size_t>(l)], l, sizes.recent_window));
   }
 };
 

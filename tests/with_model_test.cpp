@@ -72,6 +72,9 @@ TEST_CASE("what a program was not built for is said in one sentence, with what i
   own.kv_heads = 1;
   CHECK_THAT(problem({16, 2, {own}, "f32"}), contains("layers of full_attention(), kv_heads 1, but for"));
   CHECK_THROWS_WITH(run({16, 1, {}, "f32"}), contains("this has none"));
+  for (std::int32_t const window : {0, -1, -7})
+    CHECK_THROWS_WITH(run({16, 1, {sliding_window(window), sliding_window(9)}, "f32"}),
+                      contains("sliding_window(" + std::to_string(window) + "); a sliding window must be at least 1"));
 }
 
 TEST_CASE("kinds may name their windows, and a program may list no formats") {

@@ -127,6 +127,10 @@ struct BuiltPlace {
                                            std::vector<LayerGroups> const& kinds,
                                            std::vector<std::string_view> const& formats) {
   if (shape.layers.empty()) throw Error("folio: a ModelShape says how each layer of its model attends; this has none");
+  for (LayerGroup const& layer : shape.layers)
+    if (layer.kind == AttentionKind::sliding_window && layer.window < 1)
+      throw Error("folio: a ModelShape has layers of sliding_window(" + std::to_string(layer.window) +
+                  "); a sliding window must be at least 1 token long");
   BuiltPlace place;
   std::string lacking;
   auto const check = [&](bool is_built, std::string const& what, auto const& built, auto const& words) {
@@ -197,7 +201,7 @@ decltype(auto) with_model(HeadDims<Dims...>, GroupKinds<Groups...>, Formats<Each
 ///   });
 ///
 /// `f` is compiled for each combination, so list few. Throws NotBuilt, which says in a sentence what the program was
-/// not built for and what it was, and Error for a shape without layers.
+/// not built for and what it was, and Error for a shape without layers, or with a window of less than a token.
 template <class Dims, class Kinds, class FormatList = Formats<>, class F>
 decltype(auto) with_model(ModelShape const& shape, F&& f) {
   return detail::with_model(Dims(), Kinds(), FormatList(), shape, std::forward<F>(f));

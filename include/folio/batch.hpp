@@ -121,8 +121,7 @@ class BatchTables {
   [[nodiscard]] std::span<std::int32_t const> query_starts() const noexcept {
     return array<std::int32_t>(places_.query_starts, std::int64_t{num_sequences()} + 1);
   }
-  /// [num_sequences][table_width(group)] block ids of list `list`; 0, the null block, where there is none. With
-  /// a window without the hidden ones: see above.
+  /// [num_sequences][table_width(list)] block ids of list `list`, but for hidden ones; null blocks where there is none.
   [[nodiscard]] std::span<std::int32_t const> block_table(int list = 0) const {
     List const& places = checked(list, num_lists_);
     return array<std::int32_t>(places.blocks, std::int64_t{num_sequences()} * places.width);
@@ -159,7 +158,7 @@ class BatchTables {
 
   /// The places of one of the first `count` lists: of all, or of those that tokens are appended to.
   [[nodiscard]] List const& checked(int list, int count) const {
-    check_group(list, count);
+    check_list(list, count, num_groups_);
     return places_.lists[index(list)];
   }
   /// What is in a row of a block table before its padding.
@@ -361,7 +360,7 @@ class BatchTables {
   std::vector<StepQueries> sources_, next_sources_;  // by item: of the last step, and of the one that is being made
   TableBuffer buffer_;
   std::size_t num_live_queries_ = 0;  // of the last step: slots that are no padding
-  std::vector<Row> rows_;             // [sequence][group]
+  std::vector<Row> rows_;             // [sequence][list]
   std::vector<std::uint32_t> met_;    // by sequence: the round in which it was met last
   std::uint32_t round_ = 0;
 };

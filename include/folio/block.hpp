@@ -10,7 +10,7 @@
 
 namespace folio {
 
-/// Block id: a physical block of one layer group's pool. 0 is the null block; usable ids are 1 to num_blocks.
+/// Block id: a physical block of one list's pool. 0 is the null block; usable ids are 1 to num_blocks.
 enum class BlockId : std::int32_t {};
 
 /// Sequence id, for logs: names a live sequence of one cache. A handle (folio::Sequence) owns; an id only names. After

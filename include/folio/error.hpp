@@ -19,8 +19,8 @@ class Error : public std::runtime_error {
 /// instead.
 class OutOfBlocks : public Error {
  public:
-  /// `asked` new blocks of layer group `group`, of which only `free` were left, and `evictable` held prefixes that
-  /// could have been evicted. `what`: "layer group", or "second list", of what a group demotes.
+  /// `asked` new blocks of list `group`, of which only `free` were left, and `evictable` held prefixes that could have
+  /// been evicted. `what`: "layer group", whose number its list has, or "second list", of what a group demotes.
   OutOfBlocks(int group, std::int64_t asked, std::int64_t free, std::int64_t evictable = 0,
               char const* what = "layer group")
       : Error(std::string("folio: out of blocks in ") + what + " " + std::to_string(group) + ": asked for " +
@@ -32,7 +32,7 @@ class OutOfBlocks : public Error {
         free_(free),
         evictable_(evictable) {}
 
-  /// The layer group; where a demotion found too few, KvCache::second_list.
+  /// The list that is short: a layer group's has its number, and what it demotes KvCache::second_list.
   [[nodiscard]] int group() const noexcept { return group_; }
   [[nodiscard]] std::int64_t asked() const noexcept { return asked_; }
   [[nodiscard]] std::int64_t free() const noexcept { return free_; }
@@ -67,6 +67,15 @@ inline void check_group(int group, int num_groups) {
   if (group < 0 || group >= num_groups)
     throw Error("folio: the model has no layer group " + std::to_string(group) + "; it has " +
                 std::to_string(num_groups) + ", counted from 0");
+}
+
+/// Throws Error unless `list` is the number of one of `num_lists` lists: of layer groups, and then of what they demote.
+inline void check_list(int list, int num_lists, int num_groups) {
+  if (num_lists == num_groups) return check_group(list, num_groups);
+  if (list < 0 || list >= num_lists)
+    throw Error("folio: the cache has no list " + std::to_string(list) + "; it has " + std::to_string(num_lists) +
+                ", counted from 0: those of its " + std::to_string(num_groups) +
+                " layer groups, and then those of what they demote");
 }
 
 }  // namespace folio

@@ -222,7 +222,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
     static_assert(ResizableAllocator<Allocator>,
                   "folio: this cache's allocator cannot resize its memory in place; use VirtualAllocator, or give one "
                   "`void resize(std::byte* pointer, std::int64_t old_bytes, std::int64_t new_bytes)`");
-    check_group(list, num_lists);
+    check_list(list, num_lists, num_groups);
     core_->resize(list, num_blocks);
   }
 
@@ -247,7 +247,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
     return core_->store.num_obtainable(static_cast<int>(checked(list)));
   }
   [[nodiscard]] std::int64_t block_bytes(int list = 0) const { return core_->block_bytes[checked(list)]; }
-  /// Bytes of all blocks of all groups, the null blocks included.
+  /// Bytes of all blocks of all lists, the null blocks included.
   [[nodiscard]] std::int64_t memory_bytes() const {
     std::int64_t sum = 0;
     for (std::int64_t const bytes : core_->pool_bytes) sum += bytes;
@@ -312,22 +312,22 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
       }
     }
 
-    [[nodiscard]] std::int64_t bytes_for(int g, std::int64_t num_blocks) const {
-      return bytes_of(num_blocks + 1, block_bytes[static_cast<std::size_t>(g)]);  // the null block besides
+    [[nodiscard]] std::int64_t bytes_for(int l, std::int64_t num_blocks) const {
+      return bytes_of(num_blocks + 1, block_bytes[static_cast<std::size_t>(l)]);  // the null block besides
     }
 
-    void resize(int g, std::int64_t num_blocks) requires ResizableAllocator<Allocator> {
-      std::int64_t const before = store.pool(g).num_blocks();
-      std::int64_t& bytes = this->pool_bytes[static_cast<std::size_t>(g)];
-      check_no_copy_after(g, num_blocks);
-      store.pool(g).resize(num_blocks);  // throws when blocks are in use: before memory goes
+    void resize(int l, std::int64_t num_blocks) requires ResizableAllocator<Allocator> {
+      std::int64_t const before = store.pool(l).num_blocks();
+      std::int64_t& bytes = this->pool_bytes[static_cast<std::size_t>(l)];
+      check_no_copy_after(l, num_blocks);
+      store.pool(l).resize(num_blocks);  // throws when blocks are in use: before memory goes
       try {
-        this->allocator.resize(pools[static_cast<std::size_t>(g)], bytes, bytes_for(g, num_blocks));
+        this->allocator.resize(pools[static_cast<std::size_t>(l)], bytes, bytes_for(l, num_blocks));
       } catch (...) {
-        store.pool(g).resize(before);
+        store.pool(l).resize(before);
         throw;
       }
-      bytes = bytes_for(g, num_blocks);
+      bytes = bytes_for(l, num_blocks);
     }
 
     using Index = typename detail::PrefixIndexOf<has_prefixes, Eviction, Events>::type;
@@ -335,13 +335,13 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
     std::unique_ptr<Index> index;  // null without prefixes
   };
 
-  static std::size_t checked(int group) {
-    check_group(group, num_lists);
-    return static_cast<std::size_t>(group);
+  static std::size_t checked(int list) {
+    check_list(list, num_lists, num_groups);
+    return static_cast<std::size_t>(list);
   }
-  [[nodiscard]] BlockPool const& block_pool(int group) const {
-    check_group(group, num_lists);
-    return core_->store.pool(group);
+  [[nodiscard]] BlockPool const& block_pool(int list) const {
+    check_list(list, num_lists, num_groups);
+    return core_->store.pool(list);
   }
 
   template <class AnyCore>

@@ -186,6 +186,18 @@ TEST_CASE("a config says what the model leaves open, for both lists") {
   }));
 }
 
+TEST_CASE("a list that there is not is called one, with how many there are") {
+  Int8Hybrid cache(small_hybrid(4, 0));
+  Sequence s = cache.create(5);
+  auto const batch = cache.batch({&s});
+  auto const is_said = contains("the cache has no list 3; it has 3, counted from 0: those of its 2 layer groups");
+  CHECK_THROWS_WITH(cache.num_free_blocks(3), is_said);
+  CHECK_THROWS_WITH(cache.shape(3), is_said);
+  CHECK_THROWS_WITH(batch.lengths(3), is_said);
+  CHECK_THROWS_WITH(batch.slots(2), contains("no layer group 2; it has 2"));
+  CHECK_THROWS_WITH(batch.limits(2), contains("no layer group 2; it has 2"));
+}
+
 TEST_CASE("matrices go with hybrid models as well") {
   std::vector<LayerMatrices> none(3, LayerMatrices{2, 16, 16, {}, {}});
   RotatedCache<Int8Hybrid> turned(Int8Hybrid(small_hybrid(4, 0)), RotationMatrices(none));

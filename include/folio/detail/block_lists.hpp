@@ -33,9 +33,9 @@ class BlockLists {
   [[nodiscard]] GroupShape const& shape(int list) const { return pools_.shape(list); }
   /// Who evicts what is cached and not protected when blocks are short. Null: nobody can.
   void set_reclaimer(BlockReclaimer* reclaimer) noexcept { reclaimer_ = reclaimer; }
-  /// Blocks of group `g` that can be had now: those that are free, and those of prefixes that nobody needs. O(1).
-  [[nodiscard]] std::int64_t num_obtainable(int g) const {
-    return std::int64_t{pool(g).num_free()} + (reclaimer_ != nullptr ? pool(g).num_evictable() : 0);
+  /// Blocks of list `l` that can be had now: those that are free, and those of prefixes that nobody needs. O(1).
+  [[nodiscard]] std::int64_t num_obtainable(int l) const {
+    return std::int64_t{pool(l).num_free()} + (reclaimer_ != nullptr ? pool(l).num_evictable() : 0);
   }
 
   [[nodiscard]] SequenceCounters const& counters() const noexcept { return counters_; }

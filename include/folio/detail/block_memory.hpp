@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The memory of a cache's blocks: one allocation for each layer group. Host only.
+// The memory of a cache's blocks: one allocation for each list. Host only.
 
 #include <cstddef>
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace folio {
 /// Pool memory: the pools' bytes, from an allocator that it owns; given back when it goes. Neither copied nor moved.
 template <class Allocator>
 struct BlockMemory {
-  /// Allocates bytes[g] bytes for each group g, aligned to `alignment`; of 0 bytes nothing. Throws what the allocator
+  /// Allocates bytes[l] bytes for each list l, aligned to `alignment`; of 0 bytes nothing. Throws what the allocator
   /// throws, and keeps nothing then.
   BlockMemory(Allocator a, std::vector<std::int64_t> const& bytes, std::int64_t alignment) : allocator(std::move(a)) {
     begins.reserve(bytes.size());  // so that nothing can fail between an allocation and its entry
@@ -33,13 +33,13 @@ struct BlockMemory {
   ~BlockMemory() { free_all(); }
 
   void free_all() noexcept {
-    for (std::size_t g = 0; g < begins.size(); ++g)
-      if (begins[g] != nullptr) allocator.deallocate(begins[g], pool_bytes[g]);
+    for (std::size_t l = 0; l < begins.size(); ++l)
+      if (begins[l] != nullptr) allocator.deallocate(begins[l], pool_bytes[l]);
   }
 
   Allocator allocator;
-  std::vector<std::byte*> begins;        // by group
-  std::vector<std::int64_t> pool_bytes;  // by group
+  std::vector<std::byte*> begins;        // by list
+  std::vector<std::int64_t> pool_bytes;  // by list
 };
 
 }  // namespace folio

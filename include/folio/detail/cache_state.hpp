@@ -48,9 +48,9 @@ struct CacheState : private BlockCopier {
   bool defers_copies = false;
   PendingBlockWork pending;
 
-  /// Throws Error when a block of group `g` after the first `num_blocks` is still to be copied.
-  void check_no_copy_after(int g, std::int64_t num_blocks) const {
-    for (BlockCopy const& copy : pending.copies[static_cast<std::size_t>(g)])
+  /// Throws Error when a block of list `l` after the first `num_blocks` is still to be copied.
+  void check_no_copy_after(int l, std::int64_t num_blocks) const {
+    for (BlockCopy const& copy : pending.copies[static_cast<std::size_t>(l)])
       for (BlockId const block : {copy.from, copy.to})
         if (to_int(block) > num_blocks)
           throw Error("folio: cannot make a pool one of " + std::to_string(num_blocks) + " blocks: block " +

@@ -1,5 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
+#include <folio/ops/compact.hpp>
+#include <folio/precision/demote.hpp>
+#include <folio/precision/mixed_ops.hpp>
 #include <optional>
 #include <thread>
 #include <type_traits>
@@ -35,7 +38,7 @@ TEST_CASE("a locked cache does what the cache does, and every call takes the loc
   using Counted = LockedCache<SharedCache, CountingMutex>;
   Counted cache(CacheConfig{.num_blocks = {8}});
   std::vector<std::int32_t> const tokens{1, 2, 3, 4, 5, 6, 7, 8, 9};
-  int expected = 0;
+  int expected = CountingMutex::count;
   auto const once = [&] { return CountingMutex::count == ++expected && !CountingMutex::held; };
   auto a = cache.create();
   CHECK(once());
@@ -60,6 +63,14 @@ TEST_CASE("a locked cache does what the cache does, and every call takes the loc
   CHECK(thinned.num_stored_tokens() == 12);
   CHECK(thinned.num_exact_tokens() == 4);
   CHECK(thinned.num_shared_blocks(0, 12) == 1);
+  CHECK(once());
+  thinned.own(0, 4);
+  CHECK(once());
+  CHECK(thinned.num_shared_blocks(0, 12) == 0);
+  CHECK(once());
+  CHECK(thinned.try_own(0, 12));
+  CHECK(once());
+  CHECK_THROWS_WITH(thinned.own(0, 13), contains("stores 12"));
   CHECK(once());
   thinned.keep({.num_tokens = 7, .num_first = 4, .num_last = 3});
   CHECK(once());
@@ -104,10 +115,43 @@ TEST_CASE("a locked cache does what the cache does, and every call takes the loc
   CHECK_THROWS_WITH(b.extend(1), contains("this Sequence is empty"));
   CHECK_THROWS_WITH(b.cut(0, 4), contains("this Sequence is empty"));
   CHECK_THROWS_WITH(b.keep({}), contains("this Sequence is empty"));
+  CHECK_THROWS_WITH(b.own(0, 0), contains("this Sequence is empty"));
   CHECK_THROWS_WITH(b.num_shared_blocks(0, 0), contains("this Sequence is empty"));
   CHECK_THROWS_WITH(b.fork(), contains("this Sequence is empty"));
   CHECK(CountingMutex::count == expected);
   CHECK_FALSE(CountingMutex::held);
+}
+
+TEST_CASE("a sequence demotes under the lock, and owns what it shares before it is compacted") {
+  using Demoting = KvCache<Model<folio::test::locked_model>, BlockSize<4>, F32, Demote<F16>>;
+  LockedCache<Demoting, CountingMutex> cache(
+      CacheConfig{.num_blocks = {20}, .demotion = {.sinks = 4, .recent_window = 12, .num_blocks = {20}}});
+  int expected = CountingMutex::count;
+  auto const once = [&] { return CountingMutex::count == ++expected && !CountingMutex::held; };
+  auto sequence = cache.create(40);
+  CHECK(once());
+  auto const fork = sequence.fork();
+  CHECK(once());
+  CHECK(cache.num_due(sequence) == 24);
+  CHECK(once());
+  CHECK(cache.demote(sequence) == 24);
+  CHECK(once());
+  CHECK(sequence.num_stored_tokens() == 16);
+  sequence.own(4, 16);
+  CHECK(once());
+  CHECK(sequence.num_shared_blocks(4, 16) == 0);
+  CHECK(once());
+  std::vector<std::int32_t> const kept{0, 1, 2, 3, 9, 15};
+  std::int32_t const count = 6;
+  LockedCache<Demoting, CountingMutex>::Item const items[] = {{&sequence, 0}};
+  auto const batch = cache.batch(items);
+  CHECK(once());
+  cache.with([&](Demoting&) { ops::compact(batch, 0, {.tokens = kept.data(), .counts = &count, .k = count}); });
+  CHECK(once());
+  sequence.keep({.num_tokens = count, .num_first = 4, .num_last = 1});
+  CHECK(once());
+  CHECK((sequence.num_tokens() == 40 && sequence.num_stored_tokens() == 6 && sequence.num_demoted_tokens() == 24));
+  CHECK((fork.num_stored_tokens() == 40 && fork.num_demoted_tokens() == 0));
 }
 
 namespace {

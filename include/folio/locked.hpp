@@ -65,6 +65,12 @@ class LockedSequence {
   void keep(KeptTokens const& kept, int group = 0) {
     locked([&] { sequence_.keep(kept, group); });
   }
+  void own(std::int32_t first, std::int32_t end, int group = 0) {
+    locked([&] { sequence_.own(first, end, group); });
+  }
+  [[nodiscard]] bool try_own(std::int32_t first, std::int32_t end, int group = 0) {
+    return locked([&] { return sequence_.try_own(first, end, group); });
+  }
   [[nodiscard]] std::int32_t num_shared_blocks(std::int32_t first, std::int32_t end, int group = 0) const {
     return locked([&] { return sequence_.num_shared_blocks(first, end, group); });
   }
@@ -102,8 +108,9 @@ class LockedSequence {
 };
 
 /// Cache under a lock, for many threads: `LockedCache<Cache> cache(config)`. One mutex is held while a sequence is
-/// made, extended, forked, truncated or released, while tokens are taken out of it or demoted, while a prefix is
-/// inserted, and while a step's tables are written; `with` does anything else under it.
+/// made, extended, forked, truncated or released, while its blocks are copied for it alone, while tokens are taken out
+/// of it or demoted, while a prefix is inserted, and while a step's tables are written; `with` does anything else under
+/// it.
 ///
 /// What it does not do: views are read, and keys and values written, outside the lock, by whoever owns the step. As
 /// long as a step runs, its sequences are not extended, truncated, cut, demoted, or released; what a thread inserts or

@@ -20,8 +20,9 @@ enum class SequenceId : std::int32_t {};
 /// Slot: a place for one token in one layer group's pool: block id * block size + offset in the block.
 enum class Slot : std::int64_t {};
 
-/// Token range: tokens [first, first + count) of sequence `sequence` of a batch, as the layer's group numbers those
-/// that it stores. These are their positions, but where Sequence::cut or keep took tokens out.
+/// Token range: tokens [first, first + count) of sequence `sequence` of a batch, as the view numbers those that the
+/// layer stores. These are their positions, but where Sequence::cut or keep took tokens out, and in the views of one
+/// format of a cache that demotes, each of which numbers its own.
 struct Tokens {
   std::int32_t sequence = 0, first = 0, count = 0;
 };

@@ -254,6 +254,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
     return sum;
   }
   /// Bytes that a token takes in all layers, padding of blocks included; an average where blocks do not divide evenly.
+  /// Of a token that is not demoted.
   [[nodiscard]] double bytes_per_token() const {
     double sum = 0;
     for (int g = 0; g < num_groups; ++g) sum += static_cast<double>(block_bytes(g)) / shape(g).block_size;

@@ -47,8 +47,8 @@ class Sequence {
   /// Length: tokens that were found, forked or extended, less those that were truncated. The position of the
   /// next one. What cut and keep took out still counts.
   [[nodiscard]] std::int32_t num_tokens() const { return state().num_tokens; }
-  /// How many of them layer group `group` stores: all, but for what cut and keep took out. With a window it counts what
-  /// was given back, too.
+  /// How many of them layer group `group` stores in its own list: all, but for what cut and keep took out, and what it
+  /// has demoted (num_demoted_tokens). With a window it counts what was given back, too.
   [[nodiscard]] std::int32_t num_stored_tokens(int group = 0) const {
     SequenceState const& s = state();
     check_group(group, store_->num_groups());
@@ -132,7 +132,7 @@ class Sequence {
   /// within the cache, and here they go on. Shared blocks can go as others. Afterwards a truncation is possible up to
   /// the first token that is gone, and from the last one on; prefixes are kept up to the first one; and a step's
   /// queries are after the last one. Batches made before are stale. Throws Error, and changes nothing, for tokens that
-  /// are not stored, parts of blocks, and groups with a window. Cost: O(blocks).
+  /// are not stored, parts of blocks, groups with a window, and sinks of a group that demotes. Cost: O(blocks).
   void cut(std::int32_t first, std::int32_t num_tokens, int group = 0) {
     SequenceState& s = own_state();
     check_group(group, store_->num_groups());
@@ -144,7 +144,8 @@ class Sequence {
   /// are taken out, as by cut: the gap goes from `kept.num_first` to `kept.num_last` tokens before the end. Both are a
   /// promise that is not checked: no more than stayed, see KeptTokens. What others share must not have been written,
   /// and ops::compact does not write it: see own. Throws Error, and changes nothing, for more tokens than are stored,
-  /// for num_first + num_last above num_tokens, for groups with a window, and for such blocks. Cost: O(blocks).
+  /// for num_first + num_last above num_tokens, for groups with a window, for such blocks, and, in a group that
+  /// demotes, for a num_first that is less than the sinks. Cost: O(blocks).
   void keep(KeptTokens const& kept, int group = 0) {
     SequenceState& s = own_state();
     check_group(group, store_->num_groups());

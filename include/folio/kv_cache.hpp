@@ -285,7 +285,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   /// The shapes of all groups with the run-time numbers filled in. Throws Error when one is missing or contradicts the
   /// model. For planning without a cache.
   [[nodiscard]] static std::vector<GroupShape> resolve(CacheConfig const& config) {
-    return resolved_shapes<Blocks>(model, config);
+    return resolved_shapes<Blocks>(resolve_model(model, config));
   }
 
  private:

@@ -18,14 +18,13 @@
 
 namespace folio {
 
-/// The shapes of all groups of a model with the run-time numbers filled in. A group without layers has no window: it
-/// keeps nothing. Throws Error when one is missing or contradicts the model.
+/// The shapes of all groups of a model whose run-time numbers are filled in, by resolve_model. A group without layers
+/// has no window: it keeps nothing.
 template <class Blocks>
-[[nodiscard]] std::vector<GroupShape> resolved_shapes(ModelConfig const& model, CacheConfig const& config) {
-  ModelConfig const whole = resolve_model(model, config);
+[[nodiscard]] std::vector<GroupShape> resolved_shapes(ModelConfig const& model) {
   std::vector<GroupShape> shapes;
   for (int g = 0; g < model.num_groups(); ++g) {
-    shapes.push_back(group_shape(whole, g, Blocks::block_size(g)));
+    shapes.push_back(group_shape(model, g, Blocks::block_size(g)));
     if (shapes.back().layers == 0) shapes.back().window = shapes.back().sinks = 0;
   }
   return shapes;
@@ -47,8 +46,9 @@ struct CacheSizes {
   template <class Cache>
   [[nodiscard]] static CacheSizes of(CacheConfig const& config) {
     CacheSizes sizes;
-    sizes.shapes = resolved_shapes<typename Cache::Blocks>(Cache::model, config);
-    sizes.pattern = resolve_model(Cache::model, config).pattern;
+    ModelConfig const model = resolve_model(Cache::model, config);
+    sizes.shapes = resolved_shapes<typename Cache::Blocks>(model);
+    sizes.pattern = model.pattern;
     sizes.slack = slack_of(sizes.shapes, config, Cache::has_prefixes);
     if ((config.memory_bytes != 0) == !config.num_blocks.empty())
       throw Error("folio: CacheConfig needs either memory_bytes or num_blocks, and not both");

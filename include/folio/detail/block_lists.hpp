@@ -4,6 +4,7 @@
 // The pools of all lists, and what is done to the block list of one sequence. Host only, knows no bytes.
 
 #include <algorithm>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <folio/block.hpp>
@@ -59,6 +60,7 @@ class BlockLists {
     l.first_resident_block = end;
   }
 
+  /// As planned: there are enough blocks.
   void grow(SequenceState& state, int g, ExtensionPlan const& plan) noexcept {
     BlockList& l = list(state, g);
     BlockPool& pool = this->pool(g);
@@ -73,6 +75,7 @@ class BlockLists {
     std::size_t const before = l.blocks.size();
     l.blocks.resize(before + static_cast<std::size_t>(plan.new_blocks));
     [[maybe_unused]] bool const all = pool.allocate(as_span(l.blocks).subspan(before));
+    assert(all);
   }
 
   /// Lets go of the whole blocks of stored tokens [first, first + n).

@@ -3,6 +3,7 @@
 #pragma once
 // What does a kernel read of a cache that demotes? A step's view over both formats. Host and device.
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <folio/config.hpp>
@@ -26,14 +27,17 @@ struct HasOperations {};
 template <class Recent, class Demoted>
 struct MixedPrecisionView : ops::HasOperations {
   static constexpr int num_groups = Recent::num_groups;
-  static constexpr int num_demoting = [] {
-    int count = 0;
-    for (int g = 0; g < num_groups; ++g) count += Recent::ModelType::config.groups[g].window == 0 ? 1 : 0;
-    return count;
+  /// Bit g: group g has a second list. By the types, because a group without layers has no window at run time; a
+  /// number, because nvcc indexes no static member at run time.
+  static constexpr std::uint32_t demoting_groups = [] {
+    std::uint32_t groups = 0;
+    for (int g = 0; g < num_groups; ++g)
+      groups |= Recent::ModelType::config.groups[g].window == 0 ? std::uint32_t{1} << g : 0U;
+    return groups;
   }();
-  static constexpr int num_lists = num_groups + num_demoting;
+  static constexpr int num_demoting = std::popcount(demoting_groups), num_lists = num_groups + num_demoting;
   template <int Group>
-  static constexpr bool group_demotes = Recent::ModelType::config.groups[Group].window == 0;
+  static constexpr bool group_demotes = (demoting_groups >> Group & 1U) != 0;
 
   /// Of the tables of all lists: those of the groups, and those of what is demoted.
   FOLIO_HOST_DEVICE constexpr MixedPrecisionView(GroupTable const (&lists)[std::size_t{num_lists}],
@@ -58,6 +62,7 @@ struct MixedPrecisionView : ops::HasOperations {
   }
   /// Demoted tokens of sequence `i`: the same in every layer group that demotes.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::int32_t num_demoted(std::int32_t i) const {
+    constexpr int first_demoting = std::countr_zero(demoting_groups);
     return demoted.group(first_demoting).lengths[i];
   }
   /// Whether a sequence of the step has any. Cost: O(sequences).
@@ -78,21 +83,6 @@ struct MixedPrecisionView : ops::HasOperations {
   }
 
  private:
-  static constexpr int first_demoting = [] {
-    int g = 0;
-    while (Recent::ModelType::config.groups[g].window != 0) ++g;
-    return g;
-  }();
-
-  /// Bit g: group g has a second list. By the types, because a group without layers has no window at run time; a
-  /// number, because nvcc indexes no static member at run time.
-  static constexpr std::uint32_t demoting_groups = [] {
-    std::uint32_t groups = 0;
-    for (int g = 0; g < num_groups; ++g)
-      groups |= Recent::ModelType::config.groups[g].window == 0 ? std::uint32_t{1} << g : 0U;
-    return groups;
-  }();
-
   using Lists = GroupTable const (&)[std::size_t{num_lists}];
   struct FirstLists {
     FOLIO_HOST_DEVICE explicit constexpr FirstLists(Lists lists) {

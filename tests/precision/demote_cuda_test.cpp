@@ -187,6 +187,12 @@ TEST_CASE("a demotion that fails changes no sequence, and what was begun is take
     CHECK_THROWS_WITH(ops::demote(device, {&b, &c}, small, stream), contains("this step has 2 sequences"));
     CHECK_THROWS_WITH(ops::demote(device, {&a}, short_rows, stream), contains("and 12 tokens"));
     CHECK(unchanged());
+    CHECK_FALSE(batch.is_stale());
+    CHECK(ops::demote(device, {&b}, short_rows, stream) == 8);
+    b.extend(4);
+    auto const before = b.state().generation;
+    CHECK_THROWS_WITH(ops::demote(device, {&b}, short_rows, stream), contains("and 12 tokens"));  // demoted ones
+    CHECK((b.num_demoted_tokens() == 8 && device.num_free_blocks(1) == 3 && b.state().generation == before));
   }
   SECTION("a sequence twice, an empty one, another cache's") {
     CHECK_THROWS_WITH(ops::demote(device, {&b, &c, &b}, batch, stream), contains("is in the batch twice"));
@@ -199,6 +205,7 @@ TEST_CASE("a demotion that fails changes no sequence, and what was begun is take
     CHECK_THROWS_WITH(ops::demote(device, {&b, &other.create(1).device}, batch, stream),
                       contains("needs a sequence of this cache"));
     CHECK(unchanged());
+    CHECK_FALSE(batch.is_stale());
   }
   SECTION("a stream that is captured") {
     stream.wait();

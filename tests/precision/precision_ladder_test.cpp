@@ -105,6 +105,36 @@ TEST_CASE("the layer group that has the least free blocks decides") {
   }
 }
 
+TEST_CASE("prefixes that can be evicted are no pressure") {
+  using Keeping = KvCache<Model<tiny>, F16, BlockSize<4>, Demote<Int4Rotated, BlockSize<8>>, LruEviction>;
+  Keeping cache(config_of(20, 20));
+  std::vector<std::int32_t> const prompt(64, 7);
+  Sequence first = cache.create(64);
+  cache.insert(first, {prompt});
+  PrecisionLadder ladder(40, {{0.5, 16}});
+  CHECK(PrecisionLadder::free_share(cache) == 0.2);  // a sequence has them
+  first.release();
+  CHECK(cache.num_free_blocks() == 4);
+  CHECK(PrecisionLadder::free_share(cache) == 1);
+  ladder.update(cache);
+  CHECK(ladder.stats().step == 0);
+}
+
+TEST_CASE("a layer group without layers has no share") {
+  static constexpr ModelConfig open{
+      .layers = 2,
+      .kv_heads = 1,
+      .head_dim = 16,
+      .groups = {full_attention(), LayerGroup{.kind = AttentionKind::full, .head_dim = 8}},
+      .pattern = dynamic_pattern};
+  KvCache<Model<open>, F16, BlockSize<4>, Demote<Int8PerToken>> cache(
+      {.num_blocks = {20, 20}, .layer_groups = {0, 0}, .demotion = {.recent_window = 40, .num_blocks = {20, 20}}});
+  CHECK(cache.num_blocks(1) == 0);
+  CHECK(PrecisionLadder::free_share(cache) == 1);
+  Sequence const a = cache.create(40);
+  CHECK(PrecisionLadder::free_share(cache) == 0.5);
+}
+
 TEST_CASE("a step further is taken where the first is not enough") {
   Cache cache = cache_of(20, 20);
   PrecisionLadder ladder(40, {{0.6, 16}, {0.2, 8}, {0.1, 0}});

@@ -15,7 +15,7 @@
 
 namespace folio {
 
-/// While less than `free_below` of the hot blocks are free, only the last `recent_window` tokens of a sequence stay
+/// While less than `free_below` of the hot blocks can be had, only the last `recent_window` tokens of a sequence stay
 /// hot.
 struct LadderStep {
   double free_below;  ///< share of the blocks, above 0 and at most 1; of the group without a window that has the least
@@ -31,7 +31,8 @@ struct LadderStats {
 };
 
 /// Precision under memory pressure: the rule by which the recent window of a cache that demotes shrinks with the free
-/// blocks of its own format, the hot ones, and grows again.
+/// blocks of its own format, the hot ones, and grows again. What can be evicted counts as free: memory is not short
+/// because prefixes that nobody needs fill it.
 ///
 /// Steps go down at once to the last one whose `free_below` the free share is below, and up again only when the share
 /// is at least `hysteresis` above the step's threshold, so that a step's own effect does not undo it. What was demoted
@@ -109,14 +110,15 @@ class PrecisionLadder {
   [[nodiscard]] std::int32_t recent_window() const { return recent_window(stats_.step); }
   [[nodiscard]] LadderStats const& stats() const noexcept { return stats_; }
 
-  /// The share of hot blocks that are free, in the layer group without a window that has the least.
+  /// The share of hot blocks that are free, or are of prefixes that can be evicted, in the layer group without a window
+  /// that has the least.
   template <class Cache>
   [[nodiscard]] static double free_share(Cache const& cache) {
     double share = 1;
     for (int g = 0; g < Cache::num_groups; ++g)
-      if (cache.shape(g).window == 0)
-        share =
-            std::min(share, static_cast<double>(cache.num_free_blocks(g)) / static_cast<double>(cache.num_blocks(g)));
+      if (cache.shape(g).window == 0 && cache.num_blocks(g) > 0)  // a group without layers has none
+        share = std::min(
+            share, static_cast<double>(cache.num_obtainable_blocks(g)) / static_cast<double>(cache.num_blocks(g)));
     return share;
   }
 

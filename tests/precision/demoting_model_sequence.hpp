@@ -278,7 +278,7 @@ class DemotingModelSequences {
       expect(cache.second_list(of_list.group) == l, "a second list is of another group");
       expect(of_list.slots_empty == 0, "a demoted block is not full");
       GroupShape const& first = cache.shape(of_list.group);
-      saved += live * cache.shape(l).block_size / first.block_size * cache.block_bytes(of_list.group) -
+      saved += live * cache.shape(l).block_size * cache.block_bytes(of_list.group) / first.block_size -
                live * cache.block_bytes(l);
     }
     expect(stats.bytes_saved == saved, "bytes_saved does not add up");

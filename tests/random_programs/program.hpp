@@ -643,7 +643,7 @@ class ProgramRun {
       }
       folio::GroupStats const& s = stats.groups[static_cast<std::size_t>(l)];
       if (l >= Cache::num_groups)
-        saved += s.live * block_size / cache_.shape(s.group).block_size * cache_.block_bytes(s.group) -
+        saved += s.live * block_size * cache_.block_bytes(s.group) / cache_.shape(s.group).block_size -
                  s.live * cache_.block_bytes(l);
       expect(s.free + s.live == s.total, "free + live is not all");
       expect(s.live == static_cast<std::int64_t>(live.size()), "live blocks are not those that sequences hold");

@@ -128,7 +128,7 @@ template <class Store>
     s.stored = count_stored_tokens(store, l);
     if (s.demoted) {
       auto const first = static_cast<std::size_t>(s.group);
-      all.bytes_saved += s.slots_held / store.shape(s.group).block_size * block_bytes[first] - s.live * bytes;
+      all.bytes_saved += s.slots_held * block_bytes[first] / store.shape(s.group).block_size - s.live * bytes;
     }
     all.groups.push_back(s);
     all.total += s.total;

@@ -1,0 +1,43 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// Prefixes of a cache that demotes, case by case.
+
+#include <folio/folio.hpp>
+#include <folio/precision/demote.hpp>
+#include <vector>
+
+#include "support/catch.hpp"
+
+using namespace folio;
+
+namespace {
+
+constexpr ModelConfig tiny{.layers = 1, .kv_heads = 1, .head_dim = 8};
+template <std::int32_t First, std::int32_t Second>
+using CacheOf = KvCache<Model<tiny>, BlockSize<First>, F32, Demote<F16, BlockSize<Second>>, LruEviction>;
+using Symbols = std::vector<std::int32_t>;
+
+// Units of 8 that part after 5 tokens.
+Symbols const one{0, 1, 2, 3, 4, 5, 6, 7}, other{0, 1, 2, 3, 4, 50, 60, 70};
+
+CacheConfig config_of(std::int64_t num_blocks) {
+  return {.num_blocks = {num_blocks}, .demotion = {.sinks = 0, .recent_window = 0, .num_blocks = {40}}};
+}
+/// A sequence of so many tokens, which are demoted.
+template <class Cache>
+Sequence demoted(Cache& cache, std::int32_t num_tokens) {
+  Sequence s = cache.create(num_tokens);
+  CHECK(cache.demote(s) == num_tokens);
+  return s;
+}
+
+}  // namespace
+
+TEST_CASE("a part of a first block that demoted prefixes share is saved, too") {
+  CacheOf<8, 2> cache(config_of(20));
+  Sequence a = demoted(cache, 8), b = demoted(cache, 8);
+  CHECK(cache.insert(a, {one}) == 8);
+  CHECK(cache.insert(b, {other}) == 8);
+  CHECK(cache.num_live_blocks(1) == 6);  // 12 tokens, a block and a half
+  CHECK(cache.stats().bytes_saved == cache.block_bytes() * 3 / 2 - 6 * cache.block_bytes(1));
+}

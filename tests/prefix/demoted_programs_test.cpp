@@ -56,6 +56,7 @@ class Program {
         index_(store_.pools(), std::vector<std::int64_t>(groups.shapes.size(), 64)),
         unit_(groups.rules.unit),
         sinks_(groups.rules.sinks),
+        has_strangers_(seed % 2 == 0),
         seed_(seed),
         random_(seed) {
     store_.set_reclaimer(&index_);
@@ -92,6 +93,10 @@ class Program {
                              what);
   }
   std::int32_t any(std::int32_t n) { return below(random_, n); }
+  template <class T>
+  T& any_of(std::vector<T>& all) {
+    return all[static_cast<std::size_t>(any(static_cast<std::int32_t>(all.size())))];
+  }
   std::int32_t whole(std::int32_t n) const { return n / unit_ * unit_; }
   static std::int32_t size(Symbols const& symbols) { return static_cast<std::int32_t>(symbols.size()); }
 
@@ -111,19 +116,23 @@ class Program {
   void act(Counts& counts) {
     std::int32_t const dice = any(100);
     if (dice < 22 || running_.empty()) return create(counts);
-    Running& one = running_[static_cast<std::size_t>(any(static_cast<std::int32_t>(running_.size())))];
+    Running& one = any_of(running_);
     if (dice < 42) return extend(one, 1 + any(2 * unit_));
     if (dice < 56) return demote(one, counts);
     if (dice < 70) return insert(one, any(4) == 0 ? any(size(one.symbols) + 1) : size(one.symbols), one.scope, counts);
-    if (dice < 72) return insert(one, size(one.symbols), 1 - one.scope, counts);  // the same rows under two scopes
+    if (dice < 72 && has_strangers_) return insert(one, size(one.symbols), 1 - one.scope, counts);
     if (dice < 77) return fork(one);
     if (dice < 84) return truncate(one, counts);
     if (dice < 86) return cut(one, counts);
     if (dice < 88) {
       what_ = "evict";
       static_cast<void>(index_.evict_unit());
+    } else if (dice < 90) {
+      what_ = "let go";
+      one.state->prefix.release_lease();
+      if (any(2) == 0) return come_again(one, counts);
     } else {
-      if (dice < 94) insert(one, size(one.symbols), one.scope, counts);
+      if (dice < 95) insert(one, size(one.symbols), one.scope, counts);
       what_ = "release";
       store_.release(*one.state);
       std::swap(one, running_.back());
@@ -133,11 +142,29 @@ class Program {
 
   void create(Counts& counts) {
     what_ = "create";
-    if (running_.size() >= 5) return;
-    Symbols symbols = prompts_[static_cast<std::size_t>(any(static_cast<std::int32_t>(prompts_.size())))];
+    Symbols symbols = any_of(prompts_);
     symbols.resize(static_cast<std::size_t>(1 + any(size(symbols))));
     for (int n = any(2 * unit_); n > 0; --n) symbols.push_back(any(3));
-    std::int32_t const scope = any(2);
+    if (!begin(symbols, any(2), counts)) return;
+    if (prompts_.size() < 10)
+      prompts_.push_back(std::move(symbols));
+    else
+      any_of(prompts_) = std::move(symbols);
+  }
+  /// What a sequence has was evicted, but for what others lease, and another one computes it anew.
+  void come_again(Running const& before, Counts& counts) {
+    index_.evict_all();
+    SequenceState* const state = before.state;
+    if (before.symbols.empty() || !begin(Symbols(before.symbols), before.scope, counts)) return;
+    insert(running_.back(), size(running_.back().symbols), running_.back().scope, counts);
+    check();
+    for (Running& one : running_)  // which may have moved
+      if (one.state == state) insert(one, size(one.symbols), one.scope, counts);
+  }
+
+  /// A sequence of these symbols, if there is room.
+  bool begin(Symbols const& symbols, std::int32_t scope, Counts& counts) {
+    if (running_.size() >= 5) return false;
     SequenceState& state = store_.create();
     state.prefix = index_.lease();
     PrefixMatch const match = index_.find(scope, symbols, size(symbols) - 1);
@@ -158,12 +185,9 @@ class Program {
     if (!grow(running_.back(), rest)) {
       store_.release(*running_.back().state);
       running_.pop_back();
-      return;
+      return false;
     }
-    if (prompts_.size() < 10)
-      prompts_.push_back(std::move(symbols));
-    else
-      prompts_[static_cast<std::size_t>(any(10))] = std::move(symbols);
+    return true;
   }
 
   bool grow(Running& one, Symbols const& more) {
@@ -216,7 +240,9 @@ class Program {
     std::int64_t const cached = num_cached_in_second_lists();
     Symbols const symbols(one.symbols.begin(), one.symbols.begin() + n);
     std::int32_t const kept = index_.insert(*one.state, scope, symbols);
-    expect(kept % unit_ == 0 && kept <= n, "an insertion kept what it cannot");
+    std::int32_t const most = whole(std::min(n, one.state->num_exact_tokens(store_.num_groups())));
+    expect(kept % unit_ == 0 && kept <= most, "an insertion kept what it cannot");
+    expect(kept == most || has_strangers_, "an insertion ended where no other prefix has a block");
     expect(index_.find(scope, symbols, n).num_symbols >= kept, "what is kept is not found");
     counts.upgrades += num_cached_in_second_lists() > cached ? 1 : 0;
     counts.other_scopes += scope != one.scope && kept > 0 ? 1 : 0;
@@ -335,6 +361,7 @@ class Program {
   SequenceStore store_;
   PrefixIndex<> index_;
   std::int32_t unit_, sinks_;
+  bool has_strangers_;  // the same rows are inserted under two scopes: else a block is of one prefix
   unsigned seed_;
   std::mt19937 random_;
   int step_ = 0;

@@ -41,3 +41,18 @@ TEST_CASE("a part of a first block that demoted prefixes share is saved, too") {
   CHECK(cache.num_live_blocks(1) == 6);  // 12 tokens, a block and a half
   CHECK(cache.stats().bytes_saved == cache.block_bytes() * 3 / 2 - 6 * cache.block_bytes(1));
 }
+
+TEST_CASE("a sequence is inserted again whose demoted blocks are on its own path") {
+  CacheOf<8, 2> cache(config_of(20));
+  Sequence a = demoted(cache, 8), b = demoted(cache, 8), c = cache.create(8);
+  cache.insert(a, {other});
+  cache.insert(b, {one});  // takes two blocks of a's
+  cache.release_lease(b);
+  CHECK(cache.prefixes().evict_unit());
+  CHECK(cache.insert(c, {one}) == 8);  // below the same two blocks, in the first list
+  CHECK(cache.insert(b, {one}) == 8);  // and demoted again
+  c.release();
+  CHECK(cache.create({one, 0}).num_tokens() == 0);  // of a demoted unit nobody has a part
+  CHECK(cache.num_live_blocks() == 0);
+  CHECK(cache.num_cached_blocks() == 0);
+}

@@ -173,7 +173,7 @@ class PrefixBlocks {
     if (state.num_demoted == 0 || match.node == no_node) return;
     std::int32_t const whole = nodes_.whole_units(match.num_symbols), sinks = pools_.demotion().sinks;
     std::int32_t const begin = units_.demoted_end(match.node, whole);
-    std::int32_t const end = upgradable_end(state, begin, std::min(whole, sinks + state.num_demoted));
+    std::int32_t const end = upgradable_end(match.node, state, begin, std::min(whole, sinks + state.num_demoted));
     for (std::int32_t index = match.node; !is_root(at(index)) && at(index).end() > begin; index = at(index).parent) {
       Node& node = at(index);
       // Of a unit that ends below, other nodes may have the rest as it was.
@@ -213,7 +213,8 @@ class PrefixBlocks {
       std::int32_t const whole = nodes_.whole_units(match.num_symbols);
       std::int32_t const demoted = std::min(whole, pools_.demotion().sinks + state.num_demoted);
       std::int32_t const begin = units_.demoted_end(match.node, whole);
-      if (std::int32_t const most = upgradable_end(state, begin, demoted); begin < demoted && most < demoted)
+      if (std::int32_t const most = upgradable_end(match.node, state, begin, demoted);
+          begin < demoted && most < demoted)
         return most;
       if (lacks_part(match, state)) return whole;
     }
@@ -283,12 +284,21 @@ class PrefixBlocks {
   }
 
  private:
-  /// Where the first of a sequence's demoted units between two tokens begins of which another prefix has a block.
-  [[nodiscard]] std::int32_t upgradable_end(SequenceState const& state, std::int32_t begin,
-                                            std::int32_t end) const noexcept {
-    for (int l = pools_.num_groups(); l < pools_.size(); ++l)
-      for (std::int32_t i = begin / block_size(l); i < end / block_size(l); ++i)
-        if (pools_[l].is_cached(units_.block_of(state, l, i))) end = nodes_.whole_units(i * block_size(l));
+  /// Whether block i of a prefix, as a sequence has it, is in the tree, but not on the path to `index`, which has none
+  /// in its place: as nodes_.block_at.
+  [[nodiscard]] bool is_elsewhere(std::int32_t& index, int l, std::int32_t i, SequenceState const& state) const {
+    BlockId const block = units_.block_of(state, l, i);
+    return block != null_block && pools_[l].is_cached(block) && nodes_.block_at(index, l, i) == null_block;
+  }
+  /// Where the first of a sequence's demoted units between two tokens of the path to a node begins of which only
+  /// another prefix has a block.
+  [[nodiscard]] std::int32_t upgradable_end(std::int32_t node, SequenceState const& state, std::int32_t begin,
+                                            std::int32_t end) const {
+    for (int l = pools_.num_groups(); l < pools_.size(); ++l) {
+      std::int32_t index = node;
+      for (std::int32_t i = end / block_size(l) - 1; i >= begin / block_size(l); --i)
+        if (is_elsewhere(index, l, i, state)) end = nodes_.whole_units(i * block_size(l));
+    }
     return end;
   }
   /// Whether the tree has not all blocks of the part of a unit with which `match` ends, as the sequence has them, and
@@ -298,11 +308,8 @@ class PrefixBlocks {
     for (int l = 0; l < pools_.size(); ++l) {
       if (pools_.shape(l).window != 0) continue;
       std::int32_t index = match.node;
-      for (std::int32_t i = match.num_symbols / block_size(l) - 1; i >= whole / block_size(l); --i) {
-        BlockId const block = units_.block_of(state, l, i);
-        if (nodes_.block_at(index, l, i) == null_block && block != null_block && pools_[l].is_cached(block))
-          return true;
-      }
+      for (std::int32_t i = match.num_symbols / block_size(l) - 1; i >= whole / block_size(l); --i)
+        if (is_elsewhere(index, l, i, state)) return true;
     }
     return false;
   }

@@ -11,6 +11,7 @@
 #include <folio/prefix/prefix_index.hpp>
 #include <map>
 #include <random>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -40,6 +41,33 @@ struct Contents final : BlockCopier {
 struct Counts {
   std::int64_t demotions = 0, upgrades = 0, demoted_hits = 0, kept_own = 0, rounded = 0, evictions = 0, gaps = 0;
   std::int64_t refusals = 0, other_scopes = 0;
+};
+
+/// The longest prefixes of an index, by the key of their last unit: whole units, below scope 0 or 1.
+struct LongestPrefixes {
+  static constexpr PrefixEvents hears = PrefixEvents::stored | PrefixEvents::cleared;
+  struct Path {
+    Symbols symbols;
+    std::int32_t scope;
+    bool goes_on = false;
+  };
+  void cleared(PrefixCleared const&) noexcept {
+    all.clear();
+    for (std::int32_t const scope : {0, 1}) all[scope_key(scope)] = {{}, scope, true};
+  }
+  void stored(PrefixStored const& e) noexcept {
+    std::uint64_t before = e.parent;
+    for (std::size_t i = 0; i < e.keys.size(); before = e.keys[i++]) {
+      Path longer = all.at(before);
+      all.at(before).goes_on = true;
+      auto const unit = static_cast<std::size_t>(e.unit_tokens);
+      longer.symbols.insert(longer.symbols.end(), e.symbols.begin() + static_cast<std::ptrdiff_t>(i * unit),
+                            e.symbols.begin() + static_cast<std::ptrdiff_t>((i + 1) * unit));
+      longer.goes_on = false;
+      all[e.keys[i]] = std::move(longer);
+    }
+  }
+  std::map<std::uint64_t, Path> all;
 };
 
 struct Groups {
@@ -319,6 +347,30 @@ class Program {
              "free + live + cached is not all");
     }
     for (Running const& one : running_) check_sequence(one);
+    if (step_ % 8 == 0) check_kept();
+  }
+
+  /// Every block that is kept is of a prefix that can be taken, but for those that left windows.
+  void check_kept() {
+    LongestPrefixes prefixes;
+    index_.tell(prefixes);
+    std::vector<std::set<BlockId>> taken(static_cast<std::size_t>(store_.num_lists()));
+    for (auto const& [key, path] : prefixes.all) {
+      if (path.goes_on) continue;
+      PrefixMatch const match = index_.find(path.scope, path.symbols, size(path.symbols));
+      if (match.num_tokens < size(path.symbols)) return;  // by a window
+      SequenceState& state = store_.create();
+      state.prefix = index_.lease();
+      index_.take(match, state, {path.symbols, path.scope});
+      for (int l = 0; l < store_.num_lists(); ++l)
+        taken[static_cast<std::size_t>(l)].insert(state.lists[l].blocks.begin(), state.lists[l].blocks.end());
+      store_.release(state);
+    }
+    for (int l = 0; l < store_.num_lists(); ++l)
+      for (std::int32_t id = 1; id <= store_.pool(l).num_blocks(); ++id)
+        expect(store_.shape(l).window != 0 || !store_.pool(l).is_cached(BlockId{id}) ||
+                   taken[static_cast<std::size_t>(l)].contains(BlockId{id}),
+               "a block of list " + std::to_string(l) + " is kept for nobody");
   }
 
   void check_sequence(Running const& one) {

@@ -56,3 +56,35 @@ TEST_CASE("a sequence is inserted again whose demoted blocks are on its own path
   CHECK(cache.num_live_blocks() == 0);
   CHECK(cache.num_cached_blocks() == 0);
 }
+
+TEST_CASE("when all prefixes below have demoted a unit, its blocks of the first list come back") {
+  CacheOf<2, 8> cache(config_of(8));
+  Sequence a = cache.create(8);
+  cache.insert(a, {one});
+  Sequence b = cache.create({other, 0});
+  CHECK(b.num_tokens() == 5);
+  b.extend(3);
+  cache.insert(b, {other});
+  cache.demote(a);
+  CHECK(cache.num_free_blocks() == 4);
+  SECTION("both are demoted") { cache.demote(b); }
+  SECTION("the one that is not is evicted") {
+    b.release();
+    CHECK(cache.num_free_blocks() == 4);
+    cache.prefixes().evict_all();  // a is leased
+  }
+  CHECK(cache.num_free_blocks() == 8);
+  CHECK(cache.prefixes().find(0, one, 8).num_tokens == 8);
+}
+
+TEST_CASE("when no prefix below has demoted a unit any more, its demoted blocks come back") {
+  CacheOf<8, 2> cache(config_of(8));
+  Sequence a = demoted(cache, 8), b = cache.create(8);
+  cache.insert(a, {one});
+  cache.insert(b, {other});
+  CHECK(cache.num_free_blocks(1) == 36);
+  a.release();
+  cache.prefixes().evict_all();  // b is leased
+  CHECK(cache.num_free_blocks(1) == 40);
+  CHECK(cache.prefixes().find(0, other, 8).num_tokens == 8);
+}

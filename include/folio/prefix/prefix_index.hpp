@@ -147,7 +147,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     std::int32_t const root = nodes_.tree.root_of(scope);
     PrefixMatch match = find(scope, symbols.first(static_cast<std::size_t>(wanted)), wanted);
     std::int32_t const insertable = blocks_.insertable_end(match, state, wanted);
-    if (insertable < nodes_.whole_units(match.num_symbols))  // the rest cannot be kept as the sequence has it
+    if (insertable < match.num_symbols)  // the rest cannot be kept as the sequence has it
       match = find(scope, symbols.first(static_cast<std::size_t>(insertable)), insertable);
     bool const is_new = insertable > match.num_symbols;
     std::int32_t const end = is_new ? insertable : nodes_.whole_units(match.num_symbols);

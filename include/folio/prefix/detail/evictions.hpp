@@ -286,7 +286,7 @@ class PrefixEvictions {
       nodes_.tree.free_node(node);
       Node& above = at(parent);
       if (is_root(above)) return nodes_.tree.drop_if_empty(parent);
-      if (above.first_child != no_node) return;
+      if (above.first_child != no_node) return drop_parts(parent);
       std::int32_t const end = above.end() / nodes_.unit() * nodes_.unit();
       if (end > above.begin) {
         above.symbols.resize(static_cast<std::size_t>(end - above.begin));
@@ -297,6 +297,13 @@ class PrefixEvictions {
       trim(above, above.begin, true);
       index = parent;
     }
+  }
+
+  /// What went below a node may have been the last that needed the parts of a unit on the way there as they are.
+  void drop_parts(std::int32_t index) noexcept {
+    std::int32_t const whole = nodes_.whole_units(at(index).end());
+    for (; !is_root(at(index)) && at(index).end() > whole; index = at(index).parent)
+      counters_.evicted_blocks += blocks_.drop_part(at(index));
   }
 
   [[nodiscard]] Node& at(std::int32_t node) { return nodes_.at(node); }

@@ -154,6 +154,7 @@ class PrefixBlocks {
   /// out of a window, it takes the sequence's. What the sequence has demoted, and the tree not yet, the tree takes.
   void share(PrefixMatch const& match, SequenceState& state) noexcept {
     bool const has_parts = units_.has_second_lists();
+    std::int32_t const whole = nodes_.whole_units(match.num_symbols);
     if (has_parts) upgrade(match, state);
     for (std::int32_t index = match.node; index != no_node && !is_root(at(index)); index = at(index).parent) {
       Node& node = at(index);
@@ -162,7 +163,7 @@ class PrefixBlocks {
         std::int32_t const first = node.begin / block_size(l);
         for (std::int32_t i = first; i < end / block_size(l); ++i)
           if (std::int32_t const at = has_parts ? units_.index_of(state, l, i) : i; at >= 0)
-            share_block(node, l, i, node.blocks[l][static_cast<std::size_t>(i - first)], state,
+            share_block(node, l, i * block_size(l) < whole, node.blocks[l][static_cast<std::size_t>(i - first)], state,
                         static_cast<std::size_t>(at));
       }
     }
@@ -176,7 +177,7 @@ class PrefixBlocks {
     std::int32_t const end = upgradable_end(match.node, state, begin, std::min(whole, sinks + state.num_demoted));
     for (std::int32_t index = match.node; !is_root(at(index)) && at(index).end() > begin; index = at(index).parent) {
       Node& node = at(index);
-      // Of a unit that ends below, other nodes may have the rest as it was.
+      // Of a unit that ends below, other nodes may have the rest as it was: drop_part.
       std::int32_t const own_end = std::min(end, nodes_.whole_units(node.end()));
       for (int l = 0; l < pools_.size(); ++l) {
         bool const is_second = l >= pools_.num_groups();
@@ -190,7 +191,28 @@ class PrefixBlocks {
             pools_[l].uncache(std::exchange(block, null_block));
         }
       }
+      if (nodes_.whole_units(node.end()) < end) drop_part(node);
     }
+  }
+
+  /// A node that ends inside a unit, where groups demote, has its part of that in the lists in which prefixes below
+  /// have the unit. Lets go of what it has in others; returns how many blocks.
+  std::int64_t drop_part(Node& node) noexcept {
+    std::int32_t const whole = nodes_.whole_units(node.end());
+    if (!units_.has_second_lists() || whole == node.end()) return 0;
+    bool const has_first = units_.any_below(node.index, false), has_second = units_.any_below(node.index, true);
+    std::int64_t dropped = 0;
+    for (int l = 0; l < pools_.size(); ++l) {
+      bool const is_second = l >= pools_.num_groups();
+      if (is_second ? has_second : has_first || !pools_.demotion().demotes(l)) continue;
+      std::int32_t const first = node.begin / block_size(l);
+      for (std::int32_t i = std::max(first, whole / block_size(l)); i < node.end() / block_size(l); ++i)
+        if (BlockId& block = node.blocks[l][static_cast<std::size_t>(i - first)]; block != null_block) {
+          pools_[l].uncache(std::exchange(block, null_block));
+          ++dropped;
+        }
+    }
+    return dropped;
   }
 
   /// Whether blocks of a group in a node are kept from eviction. Out of a window, blocks of a prefix that is only
@@ -331,15 +353,14 @@ class PrefixBlocks {
     return i * block_size(g);
   }
 
-  /// Block i of a prefix, which a node and, in place `at`, a sequence may have.
-  void share_block(Node const& node, int l, std::int32_t i, BlockId& of_tree, SequenceState& state,
+  /// A block of a prefix, which a node and, in place `at`, a sequence may have: of a unit that the path has whole?
+  void share_block(Node const& node, int l, bool unit_is_whole, BlockId& of_tree, SequenceState& state,
                    std::size_t at) noexcept {
     BlockPool& pool = pools_[l];
     BlockId& of_sequence = state.lists[l].blocks[at];
     if (of_tree == of_sequence || of_sequence == null_block) return;
     if (of_tree == null_block) {
-      if (pool.is_cached(of_sequence)) return;  // it is another prefix's
-      bool const unit_is_whole = i * block_size(l) < nodes_.whole_units(node.end());
+      if (pool.is_cached(of_sequence)) return;                   // it is another prefix's
       if (unit_is_whole && pools_.shape(l).window == 0) return;  // the tree has it in another list, and keeps that
       keep_block(node, l, of_tree = of_sequence);
       return;

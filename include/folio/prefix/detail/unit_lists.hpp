@@ -39,6 +39,17 @@ class UnitLists {
     return std::max(end, sinks);
   }
 
+  /// Whether a prefix below a node has the unit inside which the node ends in second lists, or else in first ones.
+  /// Cost: O(nodes below in that unit).
+  [[nodiscard]] bool any_below(std::int32_t index, bool demoted) const {
+    std::int32_t const whole = nodes_.whole_units(nodes_.at(index).end());
+    for (std::int32_t i = nodes_.at(index).first_child; i != Nodes::no_node; i = nodes_.at(i).next) {
+      bool const has_end = nodes_.at(i).end() >= whole + nodes_.unit();
+      if (has_end ? is_demoted(i, whole) == demoted : any_below(i, demoted)) return true;
+    }
+    return false;
+  }
+
   /// Block i of a prefix, in list `l` of a sequence: null where the sequence has its tokens in another list, or gave
   /// them back.
   [[nodiscard]] BlockId block_of(SequenceState const& state, int l, std::int32_t i) const noexcept {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Prefixes of a cache that demotes, case by case.
 
+#include <folio/eviction/cost_aware.hpp>
 #include <folio/folio.hpp>
 #include <folio/precision/demote.hpp>
 #include <vector>
@@ -13,8 +14,8 @@ using namespace folio;
 namespace {
 
 constexpr ModelConfig tiny{.layers = 1, .kv_heads = 1, .head_dim = 8};
-template <std::int32_t First, std::int32_t Second>
-using CacheOf = KvCache<Model<tiny>, BlockSize<First>, F32, Demote<F16, BlockSize<Second>>, LruEviction>;
+template <std::int32_t First, std::int32_t Second, class Eviction = LruEviction>
+using CacheOf = KvCache<Model<tiny>, BlockSize<First>, F32, Demote<F16, BlockSize<Second>>, Eviction>;
 using Symbols = std::vector<std::int32_t>;
 
 // Units of 8 that part after 5 tokens.
@@ -87,4 +88,35 @@ TEST_CASE("when no prefix below has demoted a unit any more, its demoted blocks 
   cache.prefixes().evict_all();  // b is leased
   CHECK(cache.num_free_blocks(1) == 40);
   CHECK(cache.prefixes().find(0, other, 8).num_tokens == 8);
+}
+
+TEST_CASE("a policy is told the bytes that a unit has, demoted or not") {
+  CacheOf<4, 4, CostAwareEviction> cache(config_of(20));
+  Symbols const first(16, 1), second(16, 2);
+  auto const left = [&](Symbols const& symbols) { return cache.prefixes().find(0, symbols, 16).num_tokens; };
+  Sequence a = cache.create(16), b = cache.create(16);
+  SECTION("demoted before it is inserted") {
+    cache.demote(a);
+    cache.insert(a, {first});
+  }
+  SECTION("demoted after it is inserted") {
+    cache.insert(a, {first});
+    cache.demote(a);
+  }
+  SECTION("by another one") {
+    Sequence earlier = cache.create(16);
+    cache.insert(earlier, {first});
+    earlier.release();
+    cache.demote(a);
+    cache.insert(a, {first});
+  }
+  cache.insert(b, {second});
+  a.release();
+  b.release();
+  for (std::int32_t n = 16; n > 0; n -= 4) {  // which has twice the bytes goes first, though it was used later
+    CHECK(left(first) == 16);
+    CHECK(left(second) == n);
+    cache.prefixes().evict_unit();
+  }
+  CHECK(left(second) == 0);
 }

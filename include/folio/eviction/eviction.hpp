@@ -24,7 +24,7 @@ struct EvictionEntry {
   std::int32_t hit_depth = 0;  ///< units that the request which used it last had found
   std::int32_t units = 0;      ///< units that the leaf itself holds
   std::int32_t unit_tokens = 0;
-  std::int64_t unit_bytes = 0;
+  std::int64_t unit_bytes = 0;                               ///< of the leaf's last unit, which may be demoted
   std::int32_t priority = 35;                                ///< retention: 0 goes first, 100 last
   double expires = std::numeric_limits<double>::infinity();  ///< when `priority` falls back to the default
   std::int32_t tenant = 0;

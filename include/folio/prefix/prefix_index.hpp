@@ -52,7 +52,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   explicit PrefixIndex(GroupPools& pools, std::vector<std::int64_t> const& block_bytes, Eviction eviction = Eviction(),
                        Sink sink = Sink(), ChildHash hash = ChildHash())
       : pools_(pools),
-        nodes_(pools.block_sizes(), block_bytes, hash, pools.num_groups()),
+        nodes_(pools.block_sizes(), block_bytes, hash, pools.demotion()),
         blocks_(nodes_, pools_, counters_),
         evictions_(nodes_, blocks_, counters_, std::move(eviction), std::move(sink)),
         self_(std::make_shared<PrefixHolder*>(static_cast<PrefixHolder*>(this))) {}
@@ -60,7 +60,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   PrefixIndex& operator=(PrefixIndex const&) = delete;
   ~PrefixIndex() { *self_ = nullptr; }
 
-  /// Tokens in a unit, and bytes of its blocks in all groups.
+  /// Tokens in a unit, and bytes of its blocks in all groups, where it is not demoted.
   [[nodiscard]] std::int32_t unit() const noexcept { return nodes_.unit(); }
   [[nodiscard]] std::int64_t unit_bytes() const noexcept { return nodes_.unit_bytes(); }
   [[nodiscard]] PrefixCounters const& counters() const noexcept { return counters_; }
@@ -170,6 +170,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     if (end > 0) {
       evictions_.move(state.prefix, last);
       state.prefix.num_tokens = end;
+      if (pools_.has_second_lists()) evictions_.measure_above(last);
       evictions_.touch(last);
       evictions_.join_above(last);
     }
@@ -309,7 +310,9 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
 
   void demoted(PrefixLease const& lease, SequenceState& state) noexcept override {
     std::int32_t const node = evictions_.node_of(lease);
-    if (node != no_node) blocks_.upgrade({node, nodes_.whole_units(std::min(lease.num_tokens, at(node).end()))}, state);
+    if (node == no_node) return;
+    blocks_.upgrade({node, nodes_.whole_units(std::min(lease.num_tokens, at(node).end()))}, state);
+    evictions_.measure_above(node);
   }
 
   /// The request that was looked up is served from now on, unless a fork of its sequence is already. What it found ends

@@ -55,8 +55,9 @@ struct MissingPrompt {
 ///
 /// A pinned prompt is never evicted, from when its blocks are in the tree: at once, or as soon as somebody inserts
 /// them. What is pinned has a budget in bytes, which no number of prompts can exceed; openings that prompts share count
-/// once, blocks that left windows as if they were kept. A prompt that is not pinned, or whose time to live is over, is
-/// as any other. At start, and whenever memory allows, compute what `missing` lists.
+/// once, blocks that left windows as if they were kept, and what is demoted as if it were not. A prompt that is not
+/// pinned, or whose time to live is over, is as any other. At start, and whenever memory allows, compute what `missing`
+/// lists.
 ///
 /// The clock is the tree's. Host only, not thread-safe: belongs to the tree's owner thread, and goes before the tree
 /// does; a sink of that, attached while it lives. Cost: of `put` and `pin` O(prompts), each compared until it differs;
@@ -177,7 +178,7 @@ class PromptRegistry {
   }
 
   [[nodiscard]] std::int64_t budget_bytes() const noexcept { return budget_bytes_; }
-  /// What all pinned prompts take when they are there, of the budget.
+  /// What all pinned prompts take when they are there, of the budget, and nothing of them is demoted.
   [[nodiscard]] std::int64_t pinned_bytes() const noexcept { return pinned_units_ * tree_.unit_bytes(); }
 
   // As a sink that is attached to the index.

@@ -126,6 +126,10 @@ class PrefixEvictions {
     std::int32_t const node = nodes_.tree.above(index, num_tokens);
     return is_root(at(node)) ? node : split(node, num_tokens);
   }
+  /// Of the way to a node, which is held, units have been demoted.
+  void measure_above(std::int32_t index) noexcept {
+    for (; !is_root(at(index)); index = at(index).parent) nodes_.measure(at(index));
+  }
   /// The way to a node is used now: by a request that found its first `units` units, or one that goes on or ends.
   void touch(std::int32_t index) noexcept {
     for (; index != no_node && !is_root(at(index)); index = at(index).parent)

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <folio/block.hpp>
 #include <folio/containers/as_span.hpp>
+#include <folio/detail/demotion_rules.hpp>
 #include <folio/eviction/eviction.hpp>
 #include <folio/model.hpp>
 #include <folio/prefix/events.hpp>
@@ -45,13 +46,17 @@ class PrefixNodes {
   using Node = RadixNode<Payload>;
   static constexpr std::int32_t no_node = Tree::no_node;
 
-  /// Sizes by list; the first `num_groups` are the groups' own.
+  /// Sizes by list.
   PrefixNodes(std::vector<std::int32_t> block_sizes, std::vector<std::int64_t> const& block_bytes, ChildHash hash,
-              int num_groups)
-      : tree(hash), block_sizes_(std::move(block_sizes)) {
+              DemotionRules const& rules)
+      : tree(hash), block_sizes_(std::move(block_sizes)), num_groups_(rules.num_groups) {
     for (std::int32_t const size : block_sizes_) unit_ = std::lcm(unit_, size);
-    for (std::size_t g = 0; g < static_cast<std::size_t>(num_groups); ++g)
-      unit_bytes_ += unit_ / block_sizes_[g] * block_bytes[g];
+    for (int l = 0; l < num_lists(); ++l) {
+      std::int64_t const bytes = unit_ / block_size(l) * block_bytes[static_cast<std::size_t>(l)];
+      bool const is_second = l >= num_groups_;
+      if (!is_second) unit_bytes_ += bytes;
+      if (is_second || !rules.demotes(l)) demoted_unit_bytes_ += bytes;
+    }
   }
 
   /// How the nodes hang together. What changes edges goes by the functions below, so that blocks go with them.
@@ -143,12 +148,16 @@ class PrefixNodes {
     measure(node);
   }
 
-  /// Says of a node what its edge makes of it.
+  /// Says of a node what its edge, and the lists that have its last unit, make of it.
   void measure(Node& node) const {
     node.units = node.end() / unit_ - node.begin / unit_;
     node.depth = node.end() / unit_ - 1;
     node.unit_tokens = unit_;
     node.unit_bytes = unit_bytes_;
+    for (int l = num_groups_; l < num_lists(); ++l)
+      if (std::int32_t const size = node.end() / block_size(l) - node.begin / block_size(l);
+          size > 0 && node.blocks[l][static_cast<std::size_t>(size - 1)] != null_block)
+        node.unit_bytes = demoted_unit_bytes_;
   }
 
   /// The node on the way to, or below, `node` that has the block of token num_tokens - 1 in every group.
@@ -233,8 +242,9 @@ class PrefixNodes {
   }
 
   std::vector<std::int32_t> block_sizes_;  // by list
+  int num_groups_;                         // the lists after these are second ones
   std::int32_t unit_ = 1;                  // the least common multiple
-  std::int64_t unit_bytes_ = 0;
+  std::int64_t unit_bytes_ = 0, demoted_unit_bytes_ = 0;
 };
 
 }  // namespace folio

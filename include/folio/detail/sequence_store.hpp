@@ -70,7 +70,7 @@ class SequenceStore : public BlockLists {
   /// short, what can be evicted spares a copy, leaves the window free, or is given up by the tree.
   [[nodiscard]] std::int64_t fewest_to_extend(SequenceState const& state, int g, std::int32_t n) const {
     check_extension(state, n);
-    std::int64_t gain[max_lists] = {};
+    std::int64_t gain[max_groups] = {};
     would_gain(state, n, gain);
     return plan(state, g, n).asked_at_least() - gain[g];
   }
@@ -300,7 +300,7 @@ class SequenceStore : public BlockLists {
   template <class Wanted>
   [[nodiscard]] Shortage short_of(SequenceState const& state, std::int32_t n, Wanted wanted) const {
     check_extension(state, n);
-    std::int64_t gain[max_lists] = {};
+    std::int64_t gain[max_groups] = {};
     auto const first_short = [&] {
       for (int g = 0; g < num_groups(); ++g)
         if (wanted(g, plan(state, g, n).asked_at_least() - gain[g]) > num_obtainable(g)) return g;
@@ -312,7 +312,7 @@ class SequenceStore : public BlockLists {
   /// Fills in what would be gained if the tree gave up the unit of which the sequence has a part; false when nothing.
   bool would_gain(SequenceState const& state, std::int32_t n, std::int64_t* gain) const {
     if (n > 0) state.prefix.count_gain(state, gain);
-    return std::any_of(gain, gain + num_lists(), [](std::int64_t more) { return more > 0; });
+    return std::any_of(gain, gain + num_groups(), [](std::int64_t more) { return more > 0; });
   }
 
   /// Evicts until there are the blocks that are wanted for n more tokens. Planned anew each time: evicting may leave

@@ -253,7 +253,7 @@ class PrefixBlocks {
   /// the way to `node`, and is the sequence's alone, goes: added to by_group.
   void count_gain(std::int32_t node, std::int32_t from, SequenceState const& state,
                   std::int64_t* by_group) const noexcept {
-    for (int g = 0; g < pools_.size(); ++g) {
+    for (int g = 0; g < pools_.num_groups(); ++g) {
       if (pools_.shape(g).window != 0) continue;  // what is only leased counts as evictable as it is
       std::vector<BlockId> const& own = state.lists[g].blocks;
       bool const may_copy =

@@ -14,7 +14,7 @@
 namespace folio {
 
 /// Eviction candidate: what a policy knows of a leaf of the prefix tree: blocks that can be evicted, the last unit
-/// first. A unit is the smallest number of tokens that fills whole blocks of every layer group.
+/// first. A unit is the smallest number of tokens that fills whole blocks of every list.
 struct EvictionEntry {
   double last_use = 0;         ///< seconds of the cache's clock, which the caller sets
   double created = 0;          ///< likewise

@@ -25,8 +25,8 @@
 namespace folio {
 
 /// A prefix is an array of symbols, one for each token, below a scope (prefix/key_table.hpp). The index keeps blocks
-/// that hold whole units of prefixes; a unit is the smallest number of tokens that fills whole blocks in every layer
-/// group. Edges split at any symbol; a block belongs to the node whose edge has its last token. Symbols are compared
+/// that hold whole units of prefixes; a unit is the smallest number of tokens that fills whole blocks in every list.
+/// Edges split at any symbol; a block belongs to the node whose edge has its last token. Symbols are compared
 /// exactly: a hash finds a child, and never decides.
 ///
 /// The index marks its blocks in the pool as cached. Blocks that nobody holds besides are evicted, the last unit of a
@@ -37,7 +37,8 @@ namespace folio {
 /// Host only, not thread-safe: one owner thread. Looking up allocates nothing and changes nothing. Every operation
 /// happens whole, or throws std::bad_alloc and changes nothing that anybody could see. Cost: looking up compares each
 /// symbol once, and finds one child for each node on the way; inserting copies the new symbols and block ids and visits
-/// the nodes on the way, as releasing does; an eviction is O(log leaves).
+/// the nodes on the way, as releasing does; an eviction is O(log leaves), and where groups demote O(nodes in a unit in
+/// which prefixes part) besides.
 template <EvictionPolicy Eviction = LruEviction, EventSink Sink = NoEvents>
 class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   using Evictions = PrefixEvictions<Eviction, Sink>;
@@ -60,7 +61,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   PrefixIndex& operator=(PrefixIndex const&) = delete;
   ~PrefixIndex() { *self_ = nullptr; }
 
-  /// Tokens in a unit, and bytes of its blocks in all groups, where it is not demoted.
+  /// Tokens in a unit, and bytes of its blocks in all first lists: where it is not demoted.
   [[nodiscard]] std::int32_t unit() const noexcept { return nodes_.unit(); }
   [[nodiscard]] std::int64_t unit_bytes() const noexcept { return nodes_.unit_bytes(); }
   [[nodiscard]] PrefixCounters const& counters() const noexcept { return counters_; }
@@ -109,9 +110,9 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   /// A lease for a new sequence, of nothing yet.
   [[nodiscard]] PrefixLease lease() noexcept { return {*this, epoch()}; }
 
-  /// Lets the empty sequence `state`, which has a lease() of nothing, begin with the tokens that were found of `prompt`,
-  /// and holds them. To be called before the index changes again. The use and the look-up count when the sequence gets
-  /// its first slots.
+  /// Lets the empty sequence `state`, which has a lease() of nothing, begin with the tokens that were found of
+  /// `prompt`, and holds them. To be called before the index changes again. The use and the look-up count when the
+  /// sequence gets its first slots.
   void take(PrefixMatch const& match, SequenceState& state, Prefix const& prompt) {
     std::int32_t node = no_node;
     if (match.num_tokens > 0) {

@@ -70,6 +70,16 @@ struct LongestPrefixes {
   std::map<std::uint64_t, Path> all;
 };
 
+/// Remembers how many bytes it was told that a victim has.
+struct Weighing : LruEviction {
+  std::int64_t bytes = 0;
+  [[nodiscard]] EvictionEntry* victim(double now) noexcept {
+    EvictionEntry* const entry = LruEviction::victim(now);
+    if (entry != nullptr) bytes = entry->unit_bytes;
+    return entry;
+  }
+};
+
 struct Groups {
   std::vector<GroupShape> shapes;
   std::vector<std::int64_t> num_blocks;
@@ -81,7 +91,7 @@ class Program {
   Program(Groups const& groups, unsigned seed)
       : shapes_(groups.shapes),
         store_(groups.shapes, groups.num_blocks, contents_, groups.rules.unit, groups.rules),
-        index_(store_.pools(), std::vector<std::int64_t>(groups.shapes.size(), 64)),
+        index_(store_.pools(), block_bytes(groups)),
         unit_(groups.rules.unit),
         sinks_(groups.rules.sinks),
         has_strangers_(seed % 2 == 0),
@@ -115,6 +125,12 @@ class Program {
     std::vector<std::vector<std::int32_t>> lists;  // by list: the positions of what it stores
   };
 
+  /// Of a demoted unit fewer than of one that is not.
+  static std::vector<std::int64_t> block_bytes(Groups const& groups) {
+    std::vector<std::int64_t> bytes(groups.shapes.size(), 8);
+    std::fill_n(bytes.begin(), groups.rules.num_groups, 64);
+    return bytes;
+  }
   void expect(bool ok, std::string const& what) const {
     if (!ok)
       throw std::logic_error("seed " + std::to_string(seed_) + ", step " + std::to_string(step_) + ", " + what_ + ": " +
@@ -153,8 +169,7 @@ class Program {
     if (dice < 84) return truncate(one, counts);
     if (dice < 86) return cut(one, counts);
     if (dice < 88) {
-      what_ = "evict";
-      static_cast<void>(index_.evict_unit());
+      evict();
     } else if (dice < 90) {
       what_ = "let go";
       one.state->prefix.release_lease();
@@ -280,6 +295,14 @@ class Program {
     for (int l = store_.num_groups(); l < store_.num_lists(); ++l)
       for (std::int32_t id = 1; id <= store_.pool(l).num_blocks(); ++id) n += store_.pool(l).is_cached(BlockId{id});
     return n;
+  }
+
+  void evict() {
+    what_ = "evict";
+    std::int64_t const cached = num_cached_in_second_lists();
+    if (!index_.evict_unit()) return;
+    bool const was_demoted = num_cached_in_second_lists() < cached;
+    expect((index_.eviction().bytes < index_.unit_bytes()) == was_demoted, "a unit has other bytes than was told");
   }
 
   void fork(Running& one) {
@@ -411,7 +434,7 @@ class Program {
   std::vector<GroupShape> shapes_;
   Contents contents_;
   SequenceStore store_;
-  PrefixIndex<> index_;
+  PrefixIndex<Weighing> index_;
   std::int32_t unit_, sinks_;
   bool has_strangers_;  // the same rows are inserted under two scopes: else a block is of one prefix
   unsigned seed_;

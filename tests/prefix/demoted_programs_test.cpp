@@ -276,6 +276,13 @@ class Program {
     }
     store_.end_demotion(state, due);
     ++counts.demotions;
+    if (has_strangers_ || state.prefix.node == PrefixLease::none) return;
+    std::int32_t const leased = whole(state.prefix.num_tokens);
+    PrefixMatch const match = index_.find(one.scope, one.symbols, leased);
+    probe(match, {one.symbols, one.scope}, [&](SequenceState const& found) {
+      expect(found.num_demoted >= std::min(state.num_demoted, whole(found.num_tokens) - sinks_),
+             "what a sequence leases is not demoted in the index with it");
+    });
   }
 
   void insert(Running& one, std::int32_t n, std::int32_t scope, Counts& counts) {
@@ -373,6 +380,16 @@ class Program {
     if (step_ % 8 == 0) check_kept();
   }
 
+  /// look(state) of a sequence that begins with what was found.
+  template <class Look>
+  void probe(PrefixMatch const& match, Prefix const& prefix, Look look) {
+    SequenceState& state = store_.create();
+    state.prefix = index_.lease();
+    index_.take(match, state, prefix);
+    look(std::as_const(state));
+    store_.release(state);
+  }
+
   /// Every block that is kept is of a prefix that can be taken, but for those that left windows.
   void check_kept() {
     LongestPrefixes prefixes;
@@ -382,12 +399,10 @@ class Program {
       if (path.goes_on) continue;
       PrefixMatch const match = index_.find(path.scope, path.symbols, size(path.symbols));
       if (match.num_tokens < size(path.symbols)) return;  // by a window
-      SequenceState& state = store_.create();
-      state.prefix = index_.lease();
-      index_.take(match, state, {path.symbols, path.scope});
-      for (int l = 0; l < store_.num_lists(); ++l)
-        taken[static_cast<std::size_t>(l)].insert(state.lists[l].blocks.begin(), state.lists[l].blocks.end());
-      store_.release(state);
+      probe(match, {path.symbols, path.scope}, [&](SequenceState const& state) {
+        for (int l = 0; l < store_.num_lists(); ++l)
+          taken[static_cast<std::size_t>(l)].insert(state.lists[l].blocks.begin(), state.lists[l].blocks.end());
+      });
     }
     for (int l = 0; l < store_.num_lists(); ++l)
       for (std::int32_t id = 1; id <= store_.pool(l).num_blocks(); ++id)

@@ -962,6 +962,8 @@ TEST_CASE("a sequence owns what it is to write: blocks that others have are copi
   CHECK(ledger.copies.empty());
   CHECK(s.state().generation == generation);
   s.own(5, 9);
+  CHECK(s.state().generation > generation);  // tables that were made before are stale from the second block on
+  CHECK(s.state().num_unchanged_since(generation, 0) <= 1);
   auto const after = tables();
   CHECK(ledger.copies == std::vector<Ledger::Copy>{{0, before[1], after[1]}, {0, before[2], after[2]}});
   CHECK(after[0] == before[0]);

@@ -200,14 +200,16 @@ class PrefixBlocks {
   std::int64_t drop_part(Node& node) noexcept {
     std::int32_t const whole = nodes_.whole_units(node.end());
     if (!units_.has_second_lists() || whole == node.end()) return 0;
-    bool const has_first = units_.any_below(node.index, false), has_second = units_.any_below(node.index, true);
     std::int64_t dropped = 0;
     for (int l = 0; l < pools_.size(); ++l) {
       bool const is_second = l >= pools_.num_groups();
-      if (is_second ? has_second : has_first || !pools_.demotion().demotes(l)) continue;
-      std::int32_t const first = node.begin / block_size(l);
-      for (std::int32_t i = std::max(first, whole / block_size(l)); i < node.end() / block_size(l); ++i)
-        if (BlockId& block = node.blocks[l][static_cast<std::size_t>(i - first)]; block != null_block) {
+      if (!is_second && !pools_.demotion().demotes(l)) continue;
+      std::int32_t const first = node.begin / block_size(l), skipped = std::max(0, whole / block_size(l) - first);
+      std::span<BlockId> const part = std::span(node.blocks[l]).subspan(static_cast<std::size_t>(skipped));
+      if (all_null(part.data(), static_cast<std::int32_t>(part.size())) || units_.any_below(node.index, is_second))
+        continue;
+      for (BlockId& block : part)
+        if (block != null_block) {
           pools_[l].uncache(std::exchange(block, null_block));
           ++dropped;
         }

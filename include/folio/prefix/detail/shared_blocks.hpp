@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <folio/containers/as_span.hpp>
 #include <folio/detail/group_pools.hpp>
 #include <folio/detail/sequence_state.hpp>
 #include <folio/prefix/detail/nodes.hpp>
@@ -205,7 +204,7 @@ class PrefixBlocks {
       bool const is_second = l >= pools_.num_groups();
       if (!is_second && !pools_.demotion().demotes(l)) continue;
       std::int32_t const first = node.begin / block_size(l), skipped = std::max(0, whole / block_size(l) - first);
-      std::span<BlockId> const part = std::span(node.blocks[l]).subspan(static_cast<std::size_t>(skipped));
+      std::span<BlockId> const part = as_span(node.blocks[l]).subspan(static_cast<std::size_t>(skipped));
       if (all_null(part.data(), static_cast<std::int32_t>(part.size())) || units_.any_below(node.index, is_second))
         continue;
       for (BlockId& block : part)

@@ -23,8 +23,8 @@ using folio::test::machine_sets;
 using folio::test::random_floats;
 using folio::test::UseIsa;
 using ops::detail::AttentionAccumulator;
-using ops::detail::PackedQueries;
-using ops::detail::TileAttention;
+using PackedQueries = ops::detail::PackedQueries<>;
+using TileAttention = ops::detail::TileAttention<>;
 using ops::detail::TilePlanes;
 using ops::detail::TileTokens;
 

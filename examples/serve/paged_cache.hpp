@@ -44,7 +44,8 @@ class PagedCache {
   [[nodiscard]] virtual std::int64_t num_kept_blocks_of(std::int32_t tenant) const = 0;
 
   /// Demotes what is due of a sequence whose tokens are computed, where the cache does that and has blocks for it.
-  virtual void demote(folio::Sequence& sequence) = 0;
+  /// Whether anything was demoted.
+  virtual bool demote(folio::Sequence& sequence) = 0;
   /// Of the tokens that sequences store now.
   [[nodiscard]] virtual double bits_per_element() const = 0;
 
@@ -106,13 +107,14 @@ class PagedCacheOf : public PagedCache {
     return kept;
   }
 
-  void demote(folio::Sequence& sequence) override {
+  bool demote(folio::Sequence& sequence) override {
     if constexpr (Cache::has_demotion) {
       try {
-        cache_.demote(sequence, Cache::all_tokens, threads_);
-      } catch (folio::OutOfBlocks const&) {  // NOLINT(bugprone-empty-catch): it stays as it is, until the next step
+        return cache_.demote(sequence, Cache::all_tokens, threads_) > 0;
+      } catch (folio::OutOfBlocks const&) {  // NOLINT(bugprone-empty-catch): it stays as it is until it is asked again
       }
     }
+    return false;
   }
   [[nodiscard]] double bits_per_element() const override {
     double bits = 0, elements = 0;

@@ -178,13 +178,15 @@ class PagedEngine final : public Engine {
     }
   }
 
-  /// Takes blocks for n tokens of running_[i]: those that it holds ahead, free ones, or else those of younger
-  /// generations, what they hold ahead before what they use. The youngest itself takes from nobody: it keeps what it
-  /// has and tries again in the next step.
+  /// Takes blocks for n tokens of running_[i]: those that it holds ahead, free ones, those of its own tokens that are
+  /// due to be demoted, or else those of younger generations, what they hold ahead before what they use. The youngest
+  /// itself takes from nobody: it keeps what it has and tries again in the next step.
   bool append_or_preempt(std::size_t i, std::int32_t n) {
     while (!running_[i]->ahead.try_extend(running_[i]->sequence, n)) {
+      // There were no blocks for that when it was due. Now there may be, and once nobody else runs there are.
+      if (cache_->demote(running_[i]->sequence)) continue;
       crowded_ = true;
-      if (running_.size() == 1) throw std::logic_error("serve: one request alone does not fit its budget");
+      if (running_.size() == 1) throw std::logic_error("One request alone does not fit its budget.");
       if (i + 1 == running_.size()) return false;
       if (!release_youngest_ahead(i)) preempt_youngest();
     }

@@ -286,6 +286,32 @@ TEST_CASE("A hybrid model's older tokens are demoted, with prefixes, in short me
   }
 }
 
+TEST_CASE("Where tokens are demoted every request gets on, from the least memory on", "[serve]") {
+  ModelFolder const folder(GENERATE(Kind{}, hybrid()));
+  serve::Llama const model(folder.path());
+  serve::EngineOptions options = some_options();
+  options.prefix = GENERATE(false, true);
+  options.samples = GENERATE(1, 2);
+  options.sinks = options.recent_window = 0;  // so that most of a sequence is demoted
+  std::vector<Tokens> prompts;
+  for (std::int32_t const size : {100, 110, 95, 120, 100, 105}) {
+    Tokens& prompt = prompts.emplace_back();
+    for (std::int32_t i = 0; i < size; ++i) prompt.push_back((i * i + 7 * size) % vocab);
+  }
+  std::int64_t const least = least_memory(model, prompts, options, "f16+int4");
+  std::int64_t preemptions = 0;
+  for (std::int64_t memory = least; memory < 3 * least; memory += least / 7) {
+    INFO(memory << " of " << least);
+    options.memory_bytes = memory;
+    Silent observer;
+    serve::RunResult const result = serve::make_engine("f16+int4", model, prompts, options)->run(observer);
+    CHECK(result.generated_tokens == 6 * 40 * options.samples);
+    CHECK(result.demoted_tokens > 0);
+    preemptions += result.preemptions;
+  }
+  CHECK(preemptions > 0);
+}
+
 TEST_CASE("Stop tokens end a sample early", "[serve]") {
   ModelFolder const folder({.config = R"("eos_token_id": [1, 2, 3, 4, 5, 6, 7], )"});
   serve::Llama const model(folder.path());

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -159,10 +160,11 @@ struct Silent final : Observer {
 };
 
 /// The least memory in which these requests run: that of the longest, and the null block.
-inline std::int64_t least_memory(Llama const& model, std::vector<Tokens> const& prompts, EngineOptions options) {
+inline std::int64_t least_memory(Llama const& model, std::vector<Tokens> const& prompts, EngineOptions options,
+                                 std::string_view quantizer = "f32") {
   options.memory_bytes = 1;
   try {
-    (void)make_engine("f32", model, prompts, options);
+    (void)make_engine(quantizer, model, prompts, options);
   } catch (BadInput const& error) {
     std::string const text = error.what();
     std::string const before = "alone needs ";

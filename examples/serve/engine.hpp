@@ -80,7 +80,7 @@ struct RunResult {
   }
 
   double bytes_per_token = 0;       ///< in the first format
-  double bits_per_element = 0;      ///< at the peak: of the sequences' stored tokens, scales included
+  double bits_per_element = 0;      ///< at the peak: of the tokens that sequences store, shared ones once; with scales
   std::int64_t demoted_tokens = 0;  ///< in all
   std::int64_t memory_bytes = 0;    ///< of the whole cache
   std::int64_t bytes_peak = 0;      ///< in blocks that sequences had at the step when they had most

@@ -46,7 +46,7 @@ class PagedCache {
   /// Demotes what is due of a sequence whose tokens are computed, where the cache does that and has blocks for it.
   /// Whether anything was demoted.
   virtual bool demote(folio::Sequence& sequence) = 0;
-  /// Of the tokens that sequences store now.
+  /// Of the tokens that sequences store now; one that several share counts once.
   [[nodiscard]] virtual double bits_per_element() const = 0;
 
   // As of folio::KvCache.
@@ -121,9 +121,9 @@ class PagedCacheOf : public PagedCache {
     folio::Stats const stats = cache_.stats();
     for (std::size_t l = 0; l < stats.groups.size(); ++l) {
       folio::GroupShape const& shape = cache_.shape(static_cast<int>(l));
-      auto const stored = static_cast<double>(stats.groups[l].stored);
-      bits += 8.0 * stored * static_cast<double>(stats.groups[l].block_bytes) / shape.block_size;
-      elements += stored * shape.layers * shape.kv_heads * (shape.key_dim + shape.value_dim);
+      auto const filled = static_cast<double>(stats.groups[l].slots_held - stats.groups[l].slots_empty);
+      bits += 8.0 * filled * static_cast<double>(stats.groups[l].block_bytes) / shape.block_size;
+      elements += filled * shape.layers * shape.kv_heads * (shape.key_dim + shape.value_dim);
     }
     return elements > 0 ? bits / elements : 0.0;
   }

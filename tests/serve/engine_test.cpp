@@ -3,6 +3,7 @@
 // The engine on small random models of every supported kind, against each request alone on a contiguous cache.
 
 #include <folio/thread_pool.hpp>
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -310,6 +311,36 @@ TEST_CASE("Where tokens are demoted every request gets on, from the least memory
     preemptions += result.preemptions;
   }
   CHECK(preemptions > 0);
+}
+
+TEST_CASE("Bits per element count a token once, however many sequences share it", "[serve]") {
+  ModelFolder const folder({});
+  serve::Llama const model(folder.path());
+  std::vector<Tokens> const prompts(4, Tokens(112, 1));
+  serve::EngineOptions options = some_options();
+  options.recent_window = 16;
+  auto const maker = std::find_if(serve::host_caches().begin(), serve::host_caches().end(),
+                                  [](serve::CacheMaker const& one) { return one.quantizer == "f16+int4"; });
+  auto const cache = maker->make({model.config(), prompts, options});
+  auto const grow = [&](folio::Sequence& sequence, std::int32_t num_tokens) {
+    sequence.extend(num_tokens);
+    folio::BatchItem const item(&sequence, num_tokens);
+    cache->begin_step({&item, 1});
+    auto const size = static_cast<std::size_t>(num_tokens) * 4 * 32;  // of q; keys and values have fewer heads
+    std::vector<float> const rows(size, 1.0F);
+    std::vector<float> out(size);
+    for (std::int32_t l = 0; l < layers; ++l) cache->attend(l, rows.data(), rows.data(), rows.data(), out.data());
+  };
+  folio::Sequence parent = cache->create();
+  grow(parent, 112);
+  CHECK(cache->demote(parent));  // all but 16 at the front and the newest 16
+  CHECK_FALSE(cache->demote(parent));
+  double const small = 8.0 * static_cast<double>(cache->stats().groups.back().block_bytes) /
+                       (16 * layers * kv_heads * 2 * 32);  // bits of an element
+  CHECK(cache->bits_per_element() == Approx((32 * 16 + 80 * small) / 112));
+  std::vector<folio::Sequence> children;
+  for (int i = 0; i < 3; ++i) grow(children.emplace_back(parent.fork()), 8);
+  CHECK(cache->bits_per_element() == Approx(((32 + 3 * 8) * 16 + 80 * small) / (112 + 3 * 8)));
 }
 
 TEST_CASE("Stop tokens end a sample early", "[serve]") {

@@ -27,8 +27,8 @@ struct GroupStats {
   std::int64_t slots_empty = 0;  ///< of them, those that hold no sequence's token; a shared slot counts once
   std::int64_t block_bytes = 0;
   std::int64_t reserved = 0;  ///< live blocks that are held ahead for sequences to grow into, and empty
-  /// Tokens that sequences store, without what a window gave back and what cut and keep took out; those that a fork
-  /// shares count for each.
+  /// Tokens that sequences store, without what a window gave back and what cut and keep took out. A token that several
+  /// share, by a fork or a prefix, counts for each; in slots_held - slots_empty it counts once.
   std::int64_t stored = 0;
   int group = 0;         ///< of the model
   bool demoted = false;  ///< whether it is the pool of what the group demotes

@@ -226,3 +226,15 @@ TEST_CASE("most_blocks_held does not overflow at the ends of 32 bits") {
   CHECK(folio::most_blocks_held(windowed(1, last, last), last, last) == last);
   CHECK(folio::most_blocks_held(full(1), last) == last);
 }
+
+TEST_CASE("what is beyond everybody's least is shared by weight, up to the most of each") {
+  std::int64_t const bytes[] = {10, 0, 100};
+  folio::BlockClaim const claims[] = {{2, 5, 3}, {}, {1, 100, 3}};
+  using Blocks = std::vector<std::int64_t>;
+  CHECK(folio::share_blocks(claims, bytes, 0) == Blocks{2, 0, 1});
+  CHECK(folio::share_blocks(claims, bytes, 9) == Blocks{2, 0, 1});
+  CHECK(folio::share_blocks(claims, bytes, 25) == Blocks{4, 0, 1});   // rounding left all of it over
+  CHECK(folio::share_blocks(claims, bytes, 220) == Blocks{4, 0, 3});  // as many of each
+  CHECK(folio::share_blocks(claims, bytes, 1000) == Blocks{5, 0, 10});
+  CHECK(folio::share_blocks(claims, bytes, 1 << 30) == Blocks{5, 0, 100});
+}

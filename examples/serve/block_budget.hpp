@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/folio.hpp>
-#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,7 +29,6 @@ struct BlockBudget {
               std::vector<Tokens> const& prompts, EngineOptions const& options, std::size_t of_groups = 0)
       : shapes(std::move(of_lists)),
         block_bytes(std::move(bytes)),
-        num_blocks(shapes.size()),
         num_groups(of_groups == 0 ? shapes.size() : of_groups),
         batch_tokens(options.batch_tokens) {
     std::vector<std::int64_t> longest(shapes.size()), all(shapes.size());
@@ -48,26 +46,14 @@ struct BlockBudget {
     std::int64_t needed = 0;
     for (std::size_t g = 0; g < shapes.size(); ++g)
       needed = folio::add_bytes(needed, folio::bytes_of(longest[g] + 1, block_bytes[g]));
-    std::int64_t left = (options.memory_bytes == 0 ? default_bytes : options.memory_bytes) - needed;
+    std::int64_t const left = (options.memory_bytes == 0 ? default_bytes : options.memory_bytes) - needed;
     if (left < 0) refuse(longest, needed, options.memory_bytes);
     // Each group gets what the longest request needs, and of the rest as large a part of what it still lacks.
-    double lacking = 0;
+    std::vector<folio::BlockClaim> claims;
     for (std::size_t g = 0; g < shapes.size(); ++g)
-      lacking += static_cast<double>(all[g] - longest[g]) * static_cast<double>(block_bytes[g]);
-    double const part = lacking > 0 ? std::min(1.0, static_cast<double>(left) / lacking) : 0.0;
-    for (std::size_t g = 0; g < shapes.size(); ++g) {
-      auto const more = static_cast<std::int64_t>(part * static_cast<double>(all[g] - longest[g]));
-      num_blocks[g] = longest[g] + more;
-      left -= more * block_bytes[g];
-    }
-    for (std::size_t g = 0; g < shapes.size(); ++g) {  // what rounding left over, or took too much
-      if (shapes[g].layers == 0) continue;
-      constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max() - 1;
-      std::int64_t const more = std::clamp((left - (left < 0 ? block_bytes[g] - 1 : 0)) / block_bytes[g],
-                                           longest[g] - num_blocks[g], std::min(all[g], most) - num_blocks[g]);
-      num_blocks[g] += more;
-      left -= more * block_bytes[g];
-    }
+      claims.push_back({longest[g], std::min(all[g], std::int64_t{folio::BlockPool::max_blocks}),
+                        static_cast<double>(all[g] - longest[g])});
+    num_blocks = folio::share_blocks(claims, block_bytes, left);
   }
 
   /// Tokens of a block, the same in every group.

@@ -78,6 +78,40 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) {
   return std::min(all, in_window + blocks_for(shape.sinks, shape.block_size));
 }
 
+/// What a list of blocks may get: no fewer than `least`, no more than `most`, and of what there is beyond everybody's
+/// least as many as its weight says. All 0 for a group without layers.
+struct BlockClaim {
+  std::int64_t least = 0, most = 0;
+  double weight = 0;
+};
+
+/// Blocks for each list from one budget: the least for each and `spare` bytes more, shared by the weights and then, as
+/// far as rounding or `most` left some over, in the lists' order. `block_bytes`: 0 for a list without a block.
+[[nodiscard]] inline std::vector<std::int64_t> share_blocks(std::span<BlockClaim const> claims,
+                                                            std::span<std::int64_t const> block_bytes,
+                                                            std::int64_t spare) {
+  double weight_bytes = 0;
+  for (std::size_t l = 0; l < claims.size(); ++l)
+    weight_bytes += claims[l].weight * static_cast<double>(block_bytes[l]);
+  double const part = weight_bytes > 0 ? static_cast<double>(spare) / weight_bytes : 0.0;
+  std::vector<std::int64_t> num_blocks;
+  std::int64_t left = spare;
+  for (std::size_t l = 0; l < claims.size(); ++l) {
+    BlockClaim const& claim = claims[l];
+    double const more = std::min(part * claim.weight, static_cast<double>(claim.most - claim.least));
+    num_blocks.push_back(claim.least + static_cast<std::int64_t>(more));
+    left -= (num_blocks[l] - claim.least) * block_bytes[l];
+  }
+  for (std::size_t l = 0; l < claims.size(); ++l) {  // what rounding left over, or took too much
+    if (claims[l].most == 0) continue;
+    std::int64_t const more = std::clamp((left - (left < 0 ? block_bytes[l] - 1 : 0)) / block_bytes[l],
+                                         claims[l].least - num_blocks[l], claims[l].most - num_blocks[l]);
+    num_blocks[l] += more;
+    left -= more * block_bytes[l];
+  }
+  return num_blocks;
+}
+
 /// Blocks for each group from one budget: as many as let every group serve the same number of sequences of
 /// `tokens_per_sequence` tokens (0: very long ones), of which a window keeps `slack` more than it shows. Each group's
 /// pool has one block more, the null block; none has more blocks than ids. A group without layers gets none.
@@ -89,45 +123,29 @@ constexpr std::int64_t operator""_GiB(unsigned long long n) {
                                                                std::int64_t memory_bytes,
                                                                std::int32_t tokens_per_sequence = 0,
                                                                std::int32_t slack = 0) {
-  constexpr std::int64_t max_blocks = BlockPool::max_blocks, max_bytes = std::int64_t{1} << 57;
+  constexpr std::int64_t max_bytes = std::int64_t{1} << 57;
   if (memory_bytes > max_bytes)
     throw Error("folio: a budget of " + std::to_string(memory_bytes) + " bytes is more than a process can address, " +
                 std::to_string(max_bytes) + "; give what the cache may take");
   if (tokens_per_sequence < 0)
     throw Error("folio: a sequence has at least 0 tokens, not " + std::to_string(tokens_per_sequence));
   std::int64_t minimum = 0;
-  double bytes_per_sequence = 0;
-  std::vector<double> need(shapes.size());
-  auto const has_layers = [&](std::size_t g) { return shapes[g].layers != 0; };
+  std::vector<BlockClaim> claims(shapes.size());
   for (std::size_t g = 0; g < shapes.size(); ++g) {
-    if (!has_layers(g)) continue;
+    if (shapes[g].layers == 0) continue;
     if (block_bytes[g] < 1) throw Error("folio: a block has at least 1 byte, not " + std::to_string(block_bytes[g]));
     minimum = add_bytes(minimum, bytes_of(2, block_bytes[g]));
     // Without a hint, tokens weigh alike in every group, as if no window ever gave a block back.
-    need[g] = tokens_per_sequence > 0
-                  ? static_cast<double>(most_blocks_held(shapes[g], tokens_per_sequence, std::int64_t{1} + slack))
-                  : 1.0 / shapes[g].block_size;
-    bytes_per_sequence += need[g] * static_cast<double>(block_bytes[g]);
+    double const need =
+        tokens_per_sequence > 0
+            ? static_cast<double>(most_blocks_held(shapes[g], tokens_per_sequence, std::int64_t{1} + slack))
+            : 1.0 / shapes[g].block_size;
+    claims[g] = {1, BlockPool::max_blocks, need};
   }
   if (memory_bytes < minimum)
     throw Error("folio: a budget of " + std::to_string(memory_bytes) + " bytes is too small: one block and the null " +
                 "block of every layer group take " + std::to_string(minimum) + " bytes");
-  auto const spare = static_cast<double>(memory_bytes - minimum);
-  std::vector<std::int64_t> num_blocks(shapes.size());
-  std::int64_t left = memory_bytes;
-  for (std::size_t g = 0; g < shapes.size(); ++g) {
-    if (!has_layers(g)) continue;
-    num_blocks[g] = std::min(max_blocks, 1 + static_cast<std::int64_t>(spare / bytes_per_sequence * need[g]));
-    left -= (num_blocks[g] + 1) * block_bytes[g];
-  }
-  for (std::size_t g = 0; g < shapes.size(); ++g) {  // what rounding left over, or took too much
-    if (!has_layers(g)) continue;
-    std::int64_t const more = std::clamp((left - (left < 0 ? block_bytes[g] - 1 : 0)) / block_bytes[g],
-                                         1 - num_blocks[g], max_blocks - num_blocks[g]);
-    num_blocks[g] += more;
-    left -= more * block_bytes[g];
-  }
-  return num_blocks;
+  return share_blocks(claims, block_bytes, memory_bytes - minimum);
 }
 
 }  // namespace folio

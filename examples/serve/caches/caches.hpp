@@ -13,8 +13,9 @@
 
 namespace serve {
 
-/// The head dims that caches are compiled for: all that are supported on the host, and for a GPU those of most models,
-/// because nvcc compiles every kernel for every generation of GPUs.
+/// The head dims that caches are compiled for: all that are supported on the host, those of most models for caches that
+/// demote, because their operations are those of two formats, and for a GPU, because nvcc compiles every kernel for
+/// every generation of GPUs.
 using HeadDims = folio::HeadDims<32, 64, 80, 96, 128, 256>;
 using DemotingHeadDims = folio::HeadDims<32, 64, 128>;
 using CudaHeadDims = folio::HeadDims<64, 128>;

@@ -10,17 +10,9 @@
 
 namespace serve {
 
-template <class... Quantizers>
+template <class Dims, class... Policies>
 std::unique_ptr<PagedCache> make_host_cache(CacheRequest const& request) {
-  return make_paged_cache<HeadDims>(request, [&]<class Built>(Built, folio::CacheConfig const& config) {
-    return std::make_unique<HostCache<PrefixCache<Built, Quantizers...>>>(request, config);
-  });
-}
-
-/// The same for a cache that demotes: for fewer head dims, because its operations are those of two formats.
-template <class... Policies>
-std::unique_ptr<PagedCache> make_demoting_cache(CacheRequest const& request) {
-  return make_paged_cache<DemotingHeadDims>(request, [&]<class Built>(Built, folio::CacheConfig const& config) {
+  return make_paged_cache<Dims>(request, [&]<class Built>(Built, folio::CacheConfig const& config) {
     return std::make_unique<HostCache<PrefixCache<Built, Policies...>>>(request, config);
   });
 }

@@ -56,16 +56,16 @@ TEST_CASE("a model gets the first type that has its head dim, its layers and its
 
 TEST_CASE("what a program was not built for is said in one sentence, with what it was built for") {
   std::vector<LayerGroup> const plain(3, full_attention());
-  CHECK(problem({80, 1, plain, "f32"}) == "folio: this program was not built for head_dim 80, but for 16, or 32");
+  CHECK(problem({80, 1, plain, "f32"}) == "folio: this program was not built for head_dim 80, but for 16 or 32");
   CHECK(problem({16, 1, plain, "int3"}) ==
-        "folio: this program was not built for the format int3, but for f32, or k8v4");
+        "folio: this program was not built for the format int3, but for f32 or k8v4");
   CHECK(problem({16, 1, {full_attention(), latent(64, 8), full_attention()}, "f32"}) ==
-        "folio: this program was not built for layers of full_attention() and latent(64, 8), but for full_attention(), "
+        "folio: this program was not built for layers of full_attention() and latent(64, 8), but for full_attention() "
         "or full_attention() and sliding_window(dynamic)");
   CHECK(problem({80, 1, {sliding_window(4, 2)}, "int3"}) ==
-        "folio: this program was not built for head_dim 80, but for 16, or 32; nor for layers of sliding_window(4, 2), "
-        "but for full_attention(), or full_attention() and sliding_window(dynamic); nor for the format int3, but for "
-        "f32, or k8v4");
+        "folio: this program was not built for head_dim 80, but for 16 or 32; nor for layers of sliding_window(4, 2), "
+        "but for full_attention() or full_attention() and sliding_window(dynamic); nor for the format int3, but for "
+        "f32 or k8v4");
   CHECK_THAT(problem({16, 1, {sliding_window(4), sliding_window(5)}, "f32"}),
              contains("layers of sliding_window(4) and sliding_window(5), but for"));
   LayerGroup own = full_attention();

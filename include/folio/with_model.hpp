@@ -136,7 +136,8 @@ struct BuiltPlace {
   auto const check = [&](bool is_built, std::string const& what, auto const& built, auto const& words) {
     if (is_built) return;
     std::string all;
-    for (auto const& one : built) all += (all.empty() ? "" : ", or ") + std::string(words(one));
+    for (std::size_t i = 0; i < built.size(); ++i)
+      all += (i == 0 ? "" : i + 1 < built.size() ? ", " : " or ") + std::string(words(built[i]));
     lacking += (lacking.empty() ? " " : "; nor for ") + what + ", but for " + all;
   };
   auto const index_of = [](auto const& list, auto const& value) {

@@ -159,5 +159,5 @@ string(REPLACE "\"num_attention_heads\": 4" "\"num_attention_heads\": 8" config 
 string(REPLACE "\"num_key_value_heads\": 2" "\"num_key_value_heads\": 4" config "${config}")
 file(COPY ${MODEL}/model.safetensors DESTINATION ${SCRATCH}/model)
 file(WRITE ${SCRATCH}/model/config.json "${config}")
-refuse("this program was not built for head_dim 32, but for 64, " --model ${SCRATCH}/model --text ${MODEL}/held-out.txt)
+refuse("this program was not built for head_dim 32, but for 64 or 128" --model ${SCRATCH}/model --text ${MODEL}/held-out.txt)
 message(STATUS "evaluate: all as expected")

@@ -368,7 +368,7 @@ TEST_CASE("Engines refuse what they cannot do", "[serve]") {
     ModelFolder const folder({.head_dim = 48});
     serve::Llama const model(folder.path());
     CHECK_THROWS_WITH(serve::make_engine("f32", model, some_prompts(), options),
-                      contains("not built for head_dim 48, but for 32, or 64, or 80, or 96, or 128, or 256"));
+                      contains("not built for head_dim 48, but for 32, 64, 80, 96, 128 or 256"));
   }
   ModelFolder const folder({});
   serve::Llama const model(folder.path());

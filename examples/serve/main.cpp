@@ -51,8 +51,8 @@ EngineOptions engine_options(Options const& options, folio::ThreadPool& threads)
   out.samples = options.samples;
   out.prefix = options.prefix;
   out.tenants = options.tenants;
-  out.sinks = options.sinks;
-  out.recent_window = options.recent_window;
+  out.sinks = options.sinks.value_or(out.sinks);
+  out.recent_window = options.recent_window.value_or(out.recent_window);
   out.sampling = options.sampling;
   out.threads = &threads;
   return out;

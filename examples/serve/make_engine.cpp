@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the names of a quantizer and a device to the cache that was compiled for them, and the engine over it.
 
+#include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "bad_input.hpp"
@@ -25,11 +27,27 @@ std::string names_of(std::span<CacheMaker const> caches) {
   return names;
 }
 
+/// A cache that demotes.
+std::unique_ptr<PagedCache> make_demoting_cache(MakeCache* make, CacheRequest const& request) {
+  std::int32_t layer = 0;
+  while (layer < request.model.layers && request.model.has_window(layer)) ++layer;
+  if (layer == request.model.layers)
+    throw BadInput(
+        "--demote is not possible: all layers of this model have a window, so that no token is left to demote; take "
+        "--demote off.");
+  try {
+    return make(request);
+  } catch (folio::NotBuilt const& error) {
+    throw BadInput(std::string(error.what()) + " with --demote; take --demote off.");
+  }
+}
+
 std::unique_ptr<PagedCache> make_cache_on_host(std::string_view quantizer, CacheRequest const& request) {
   MakeCache* const make = find(host_caches(), quantizer);
   if (!make)
     throw BadInput("There is no quantizer " + std::string(quantizer) + "; known are " + names_of(host_caches()) + ".");
-  return make(request);
+  bool const demotes = quantizer.find('+') != std::string_view::npos;
+  return demotes ? make_demoting_cache(make, request) : make(request);
 }
 
 /// A cache on a GPU, or in `why_not` why there cannot be one, as a clause.

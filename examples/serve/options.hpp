@@ -33,7 +33,7 @@ struct Options {
   std::string model, prompts;  ///< where the files are; the caller fills in the defaults
   std::string quantizer = "f32";
   std::string demote = "off";  ///< the format of older tokens
-  std::int32_t sinks = 16, recent_window = 64;
+  std::optional<std::int32_t> sinks, recent_window;
   Device device = Device::automatic;
   std::string output;             ///< file for the completions; empty: none
   std::int32_t max_tokens = 128;  ///< generated per sample
@@ -93,6 +93,14 @@ inline bool on_or_off(std::string_view name, std::string_view text) {
   throw BadOption(std::string(name) + " " + std::string(text) + " is not possible: it is on or off.");
 }
 
+/// One of `words`, which have ", " between them.
+inline std::string word(std::string_view name, std::string_view text, std::string_view words) {
+  std::string const one = ", " + std::string(text) + ", ", all = ", " + std::string(words) + ", ";
+  if (text.find(',') == std::string_view::npos && all.find(one) != std::string::npos) return std::string(text);
+  throw BadOption(std::string(name) + " " + std::string(text) + " is not possible: it is one of " + std::string(words) +
+                  ".");
+}
+
 inline Device device(std::string_view name, std::string_view text) {
   if (text == "auto") return Device::automatic;
   if (text == "host") return Device::host;
@@ -126,11 +134,12 @@ struct Option {
        [](Options& o, std::string_view s) { o.samples = v::integer("--samples", s, 1, 65536); }},
       {"--quantizer", "NAME",
        "how the cache stores keys and values: " FOLIO_SERVE_FORMATS "; default f32; k8v4: int8 keys, int4 values",
-       [](Options& o, std::string_view s) { o.quantizer = s; }},
+       [](Options& o, std::string_view s) { o.quantizer = v::word("--quantizer", s, FOLIO_SERVE_FORMATS); }},
       {"--demote", "NAME",
        "what tokens become that are neither among the first nor among the newest, in layers without a window: "
-       "off (default), or " FOLIO_SERVE_DEMOTED_FORMATS ", which go with --quantizer f16 and a cache on the host",
-       [](Options& o, std::string_view s) { o.demote = s; }},
+       "off (default), or " FOLIO_SERVE_DEMOTED_FORMATS
+       ", which go with --quantizer f16, a cache on the host, and the head dims 32, 64 and 128",
+       [](Options& o, std::string_view s) { o.demote = v::word("--demote", s, "off, " FOLIO_SERVE_DEMOTED_FORMATS); }},
       {"--sinks", "N", "with --demote: the first tokens, which stay as they are (default 16)",
        [](Options& o, std::string_view s) { o.sinks = v::integer("--sinks", s, 0, 1 << 20); }},
       {"--recent", "N", "with --demote: the newest tokens, which stay as they are (default 64)",
@@ -206,6 +215,21 @@ struct Option {
   return out;
 }
 
+/// Throws BadOption for options that do not go together.
+inline void check_demotion(Options const& options) {
+  auto const refuse = [](std::string const& what, std::string const& why) {
+    throw BadOption(what + " is not possible " + why + ".");
+  };
+  std::string const demote = "--demote " + options.demote;
+  if (options.demote == "off") {
+    if (options.sinks) refuse("--sinks", "without --demote: all tokens stay as they are");
+    if (options.recent_window) refuse("--recent", "without --demote: all tokens stay as they are");
+  } else {
+    if (options.quantizer != "f16") refuse(demote, "with --quantizer " + options.quantizer + ": it takes f16");
+    if (options.device == Device::cuda) refuse(demote, "with --device cuda: such a cache is on the host");
+  }
+}
+
 /// Reads a command line (without the program's name): `--name value` or `--name=value`. Throws BadOption.
 [[nodiscard]] inline Options parse_options(std::span<char const* const> arguments) {
   Options options;
@@ -228,6 +252,7 @@ struct Option {
       option->set(options, has_value ? argument.substr(equals + 1) : std::string_view(arguments[++i]));
     }
   }
+  check_demotion(options);
   return options;
 }
 

@@ -370,6 +370,12 @@ TEST_CASE("Engines refuse what they cannot do", "[serve]") {
     CHECK_THROWS_WITH(serve::make_engine("f32", model, some_prompts(), options),
                       contains("not built for head_dim 48, but for 32, 64, 80, 96, 128 or 256"));
   }
+  {
+    ModelFolder const folder({.head_dim = 80});
+    serve::Llama const model(folder.path());
+    CHECK_THROWS_WITH(serve::make_engine("f16+int4", model, some_prompts(), options),
+                      contains("not built for head_dim 80, but for 32, 64 or 128 with --demote; take --demote off."));
+  }
   ModelFolder const folder({});
   serve::Llama const model(folder.path());
   CHECK_THROWS_WITH(serve::make_engine("f64", model, some_prompts(), options),

@@ -123,6 +123,20 @@ TEST_CASE("Bad options are refused with a sentence", "[serve]") {
   }
 }
 
+TEST_CASE("Options of demotion that do not go together are refused with a sentence", "[serve]") {
+  auto const options = parse({"--demote", "int4", "--sinks", "3", "--quantizer", "f16", "--device", "host"});
+  CHECK(options.demote == "int4");
+  CHECK(options.sinks == 3);
+  CHECK_FALSE(options.recent_window);
+  CHECK_THROWS_WITH(parse({"--demote", "int5"}), contains("--demote int5 is not possible: it is one of off, int8, "));
+  for (char const* const name : {"f16+int4", "f32, f16", "", "F16", "f3"})
+    CHECK_THROWS_WITH(parse({"--quantizer", name}), contains(" is not possible: it is one of f32, f16, "));
+  CHECK_THROWS_WITH(parse({"--demote", "int4"}), contains("--demote int4 is not possible with --quantizer f32"));
+  CHECK_THROWS_WITH(parse({"--demote", "int4", "--quantizer", "f16", "--device", "cuda"}), contains("--device cuda"));
+  CHECK_THROWS_WITH(parse({"--sinks", "0"}), contains("--sinks is not possible without --demote"));
+  CHECK_THROWS_WITH(parse({"--recent", "9", "--demote", "off"}), contains("--recent is not possible without --demote"));
+}
+
 TEST_CASE("Help explains every option", "[serve]") {
   std::string const help = serve::help_text();
   for (serve::Option const& option : serve::all_options())

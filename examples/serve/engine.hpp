@@ -79,7 +79,7 @@ struct RunResult {
     return looked_up_tokens == 0 ? 0.0 : static_cast<double>(cached_tokens) / static_cast<double>(looked_up_tokens);
   }
 
-  double bytes_per_token = 0;       ///< in the first format
+  double bytes_per_token = 0;       ///< in the first format, until it is demoted
   double bits_per_element = 0;      ///< at the peak: of the tokens that sequences store, shared ones once; with scales
   std::int64_t demoted_tokens = 0;  ///< in all
   std::int64_t memory_bytes = 0;    ///< of the whole cache

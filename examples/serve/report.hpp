@@ -109,8 +109,9 @@ struct Report {
   auto const percent = [](double share) { return spell_number(100 * share, 2) + " %"; };
   std::vector<std::pair<std::string, std::string>> rows = {
       {"model", report.model},
-      {"quantizer", report.quantizer + ", " + spell_bytes(run.bytes_per_token) + " per token" +
-                        (run.demoted_tokens > 0 ? "; " + count(run.demoted_tokens) + " demoted" : "")},
+      {"quantizer",
+       report.quantizer + ", " + spell_bytes(run.bytes_per_token) + " per token" +
+           (run.demoted_tokens > 0 ? " until it is demoted, as " + count(run.demoted_tokens) + " were" : "")},
       {"bits per element", spell_number(run.bits_per_element, 2) + " at the peak"},
       {"device", run.device},
       {"requests",

@@ -163,3 +163,12 @@ TEST_CASE("A report is one JSON object", "[serve]") {
   json = serve::JsonReader::read(serve::to_json(report), "the report");
   CHECK(*json.find("checked")->get<bool>());
 }
+
+TEST_CASE("A table says of which tokens the bytes are", "[serve]") {
+  serve::Report report;
+  report.quantizer = "f16+int4";
+  report.run.bytes_per_token = 2048;
+  CHECK_THAT(serve::to_table(report), contains("f16+int4, 2048 bytes per token\n"));
+  report.run.demoted_tokens = 16;
+  CHECK_THAT(serve::to_table(report), contains("f16+int4, 2048 bytes per token until it is demoted, as 16 were\n"));
+}

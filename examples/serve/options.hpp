@@ -168,7 +168,7 @@ struct Option {
        [](Options& o, std::string_view s) { o.threads = v::integer("--threads", s, 1, 1024); }},
       {"--seed", "N",
        "seed of the random choices (default 1); on the host the same seed gives the same text, whatever the memory, "
-       "batch, threads and prefixes",
+       "batch, threads and prefixes; with --demote whatever the threads, because the steps say what is demoted when",
        [](Options& o, std::string_view s) {
          o.sampling.seed = v::integer("--seed", s, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max());
        }},

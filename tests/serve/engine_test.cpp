@@ -275,6 +275,10 @@ TEST_CASE("A hybrid model's older tokens are demoted, with prefixes, in short me
     CHECK(ample.bits_per_element <= before);  // rows of 32 dims in 2 bits are padded to those in 4
     CHECK(ample.bytes_peak < exact.bytes_peak);
     before = ample.bits_per_element;
+    folio::ThreadPool threads(3);
+    options.threads = &threads;
+    CHECK(serve::make_engine(format, model, prompts, options)->run(observer).completions == ample.completions);
+    options.threads = nullptr;
     options.memory_bytes = ample.memory_bytes / 3;
     serve::RunResult const shorter = serve::make_engine(format, model, prompts, options)->run(observer);
     CHECK(shorter.preemptions > 0);

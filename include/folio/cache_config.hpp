@@ -36,7 +36,11 @@ struct CacheConfig {
   /// The group of each layer, where the model's pattern is dynamic: as many as there are layers, which it says, too.
   /// A group may have none. More than 128 layers must repeat after 128 or fewer.
   std::vector<std::int32_t> layer_groups = {};
-  std::int32_t tokens_per_sequence = 0;  ///< a hint: splits the budget between groups, and between their lists
+  /// A hint: splits the budget between groups, and between their lists. Where the cache demotes, a first list gets what
+  /// sequences hold that grow token by token, with a demotion after each: a longer prompt than the recent window comes
+  /// in chunks with demotions between, or the first lists run out of blocks. Where prompts come whole, give
+  /// `num_blocks`.
+  std::int32_t tokens_per_sequence = 0;
   /// Tokens of earlier extensions that `truncate` may take back in groups with a window, besides the last extension's:
   /// those that are in flight when steps are scheduled ahead. A cache that keeps prefixes keeps at least a unit.
   std::int32_t tokens_in_flight = 0;

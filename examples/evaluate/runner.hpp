@@ -21,7 +21,8 @@ using Tokens = std::vector<std::int32_t>;
 using Disturb = std::function<void(std::int32_t layer, float* keys, float* values, std::int64_t num_rows)>;
 
 /// Runs tokens through the model and keeps their keys and values in the store. One owner thread; the work is shared
-/// over the store's threads, and no number depends on how many there are, nor on the cut into steps.
+/// over the store's threads, and no number depends on how many there are; nor on the cut into steps, but for a store
+/// that demotes, which does so between them.
 class Runner {
  public:
   Runner(serve::Llama const& model, Store& store, folio::ThreadPool* threads, Disturb disturb = nullptr)

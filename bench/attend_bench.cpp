@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // ops::attend by two threads, 8 kv heads of 128 with 4 query heads for each: decode steps, and a prompt's prefill.
 //
+// Each step is planned once, as an engine does, and the time is that of a layer.
+//
 // Decode. Baseline: F16, run in turn with each format, iteration by iteration; `speedup_over_f16` is the ratio of the
 // medians. Limit: a step reads every key and value once; `read_bandwidth_fraction` is the share of what the same
 // threads reach when they only read, measured before and after each benchmark. Another baseline is the same mathematics
@@ -130,19 +132,13 @@ class Steps {
       ops::append(prompt.view(), 0, rows, rows);
     copy_first_layer_to_all(cache_, prompt.view());
     batch_.emplace(cache_.batch(last));
+    plan_.emplace(ops::plan_attention(batch_->view(), query_heads, {}, {&threads(), &workspace_}));
   }
 
-  /// Plans the step, once for all layers.
-  void plan() { plan_.emplace(ops::plan_attention(batch_->view(), query_heads, {}, {&threads(), &workspace_})); }
-
-  /// One step; returns its seconds.
+  /// One layer of a step; returns its seconds.
   double run() {
     auto const start = Clock::now();
-    AttentionIo const io{q_.data(), query_heads, out_.data()};
-    if (plan_.has_value())
-      ops::attend(*plan_, layer_, io);
-    else
-      ops::attend(batch_->view(), layer_, io, {}, {.threads = &threads()});
+    ops::attend(*plan_, layer_, AttentionIo{q_.data(), query_heads, out_.data()});
     benchmark::DoNotOptimize(out_.data());
     double const seconds = seconds_since(start);
     layer_ = (layer_ + 1) % layers_;
@@ -264,12 +260,11 @@ class MixedSteps {
   std::optional<ops::MixedAttentionPlan> plan_;
 };
 
-/// In turn with the same step of a cache that stores all in the format of what is demoted, planned as well.
+/// In turn with the same step of a cache that stores all in the format of what is demoted.
 template <class Quantizer>
 void decode_mixed(benchmark::State& state, std::int32_t context) {
   MixedSteps<Quantizer> mixed(context, 16, 64);
   Steps<Quantizer, Quantizer> plain(1, context, 1);
-  plain.plan();
   std::vector<double> seconds, plain_seconds;
   run_beside_f16(state, 1, context, mixed.step_bytes(), [&] {
     plain_seconds.push_back(plain.run());

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <folio/block.hpp>
 #include <folio/block_pool.hpp>
+#include <folio/containers/as_span.hpp>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
 #include <limits>
@@ -145,7 +146,7 @@ struct BlockClaim {
   if (memory_bytes < minimum)
     throw Error("folio: a budget of " + std::to_string(memory_bytes) + " bytes is too small: one block and the null " +
                 "block of every layer group take " + std::to_string(minimum) + " bytes");
-  return share_blocks(claims, block_bytes, memory_bytes - minimum);
+  return share_blocks(as_span(claims), block_bytes, memory_bytes - minimum);
 }
 
 }  // namespace folio

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine on small random models of every supported kind, against each request alone on a contiguous cache.
 
-#include <folio/thread_pool.hpp>
 #include <algorithm>
+#include <folio/thread_pool.hpp>
 #include <string>
 #include <string_view>
 #include <vector>

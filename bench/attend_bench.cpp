@@ -221,7 +221,7 @@ class MixedSteps {
       auto const batch = cache_.batch({&first});
       float const* const rows = token_rows(context).data();
       for (std::int32_t layer = 0; layer < layers_; ++layer) ops::append(batch.view(), layer, rows, rows, &threads());
-      cache_.demote(first, Cache::all_tokens, &threads());
+      cache_.demote(first, folio::all_tokens, &threads());
       cache_.insert(first, prompt);
     }
     sequence_ = cache_.create(Prefix(prompt));

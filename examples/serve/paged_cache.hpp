@@ -110,7 +110,7 @@ class PagedCacheOf : public PagedCache {
   bool demote(folio::Sequence& sequence) override {
     if constexpr (Cache::has_demotion) {
       try {
-        return cache_.demote(sequence, Cache::all_tokens, threads_) > 0;
+        return cache_.demote(sequence, folio::all_tokens, threads_) > 0;
       } catch (folio::OutOfBlocks const&) {  // NOLINT(bugprone-empty-catch): it stays as it is until it is asked again
       }
     }

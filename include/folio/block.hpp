@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstdint>
 #include <folio/config.hpp>
+#include <limits>
 #include <type_traits>
 
 namespace folio {
@@ -26,6 +27,9 @@ enum class Slot : std::int64_t {};
 struct Tokens {
   std::int32_t sequence = 0, first = 0, count = 0;
 };
+
+/// As a number of tokens: every one that there is.
+inline constexpr std::int32_t all_tokens = std::numeric_limits<std::int32_t>::max();
 
 /// Null block: what tables are padded with. It is never handed out, and it is zero, so reading it is harmless.
 inline constexpr BlockId null_block{0};

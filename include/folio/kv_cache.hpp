@@ -136,17 +136,18 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   }
 
   /// A sequence that begins with the tokens of `prompt` that the cache has: num_tokens() of them need no computing, at
-  /// most all but the last one. What was found is held from here on. Append the rest: the use counts when that
-  /// succeeds, once, however often a request must wait. Cost: comparing the tokens, O(1) for each turn that the prompt
-  /// shares with others, and a copy of the block ids. What the sequence and its forks leave in the cache counts for
-  /// `tenant`.
-  [[nodiscard]] Sequence create(Prefix const& prompt, std::int32_t tenant = 0) {
+  /// most all but the last one, and at most `most`: what every rank of a group has, for example. What was found is held
+  /// from here on. Append the rest: the use counts when that succeeds, once, however often a request must wait. Cost:
+  /// comparing the tokens, O(1) for each turn that the prompt shares with others, and a copy of the block ids. What the
+  /// sequence and its forks leave in the cache counts for `tenant`. Throws Error for a `most` below 0.
+  [[nodiscard]] Sequence create(Prefix const& prompt, std::int32_t tenant = 0, std::int32_t most = all_tokens) {
     auto& index = prefixes();
+    std::int32_t const limit = most_of(prompt, most);
     SequenceState& state = core_->store.create();
     try {
       state.prefix = index.lease();
       state.prefix.tenant = tenant;
-      index.take(index.find(prompt.scope, prompt.symbols, prompt.size() - 1), state, prompt);
+      index.take(index.find(prompt.scope, prompt.symbols, limit), state, prompt);
     } catch (...) {
       core_->store.discard(state);
       throw;
@@ -178,8 +179,8 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
 
   /// How many tokens of `prompt` create() would find now. Changes nothing, and counts as no use: for a request that
   /// waits.
-  [[nodiscard]] std::int32_t num_cached_tokens(Prefix const& prompt) const {
-    return prefixes().find(prompt.scope, prompt.symbols, prompt.size() - 1).num_tokens;
+  [[nodiscard]] std::int32_t num_cached_tokens(Prefix const& prompt, std::int32_t most = all_tokens) const {
+    return prefixes().find(prompt.scope, prompt.symbols, most_of(prompt, most)).num_tokens;
   }
 
   /// What tenants have in the index of prefixes and in their sequences. Cost: O(blocks of both).
@@ -289,6 +290,13 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   }
 
  private:
+  /// Tokens of a prompt that may be found: not its last one, whose logits somebody wants.
+  [[nodiscard]] static std::int32_t most_of(Prefix const& prompt, std::int32_t most) {
+    if (most < 0)
+      throw Error("folio: at most " + std::to_string(most) + " tokens of a prompt are to be found; give 0 or more");
+    return std::min(most, prompt.size() - 1);
+  }
+
   template <class>
   friend class DeviceBatch;  // device_batch.cuh: does the block copies that wait for a step
   friend typename Set::Demotion::template Operations<KvCache>;

@@ -157,8 +157,8 @@ class LockedCache {
   std::int32_t insert(SequenceType& sequence, Prefix const& tokens) {
     return with([&](Cache& cache) { return cache.insert(sequence.sequence_, tokens); });
   }
-  [[nodiscard]] std::int32_t num_cached_tokens(Prefix const& prompt) const {
-    return with([&](Cache const& cache) { return cache.num_cached_tokens(prompt); });
+  [[nodiscard]] std::int32_t num_cached_tokens(Prefix const& prompt, std::int32_t most = all_tokens) const {
+    return with([&](Cache const& cache) { return cache.num_cached_tokens(prompt, most); });
   }
   /// As DemotionOperations::demote and num_due, of a cache that demotes. The lock is held while tokens are encoded.
   template <class... Args>

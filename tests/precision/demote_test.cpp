@@ -501,7 +501,7 @@ TEST_CASE("a cache under a lock demotes") {
   CHECK(cache.demote(s, 19) == 8);
   CHECK(cache.num_due(s, 27) == 8);
   ThreadPool threads(2);
-  CHECK(cache.demote(s, Int8Cache::all_tokens, &threads) == 8);
+  CHECK(cache.demote(s, folio::all_tokens, &threads) == 8);
   CHECK(s.num_demoted_tokens() == 16);
   CHECK(s.num_stored_tokens() == 14);
   auto f = s.fork();

@@ -104,6 +104,25 @@ TEST_CASE("num_cached_tokens says what create would find, and changes nothing") 
   CHECK(cache.prefixes().num_nodes() == nodes);
 }
 
+TEST_CASE(
+    "create takes at most as many tokens as it is told, and what it computes anew is given back at its insertion") {
+  Cache cache({.num_blocks = {20}});
+  serve(cache, count_from(1, 12));
+  Symbols const symbols = count_from(1, 12);
+  Prefix const prompt(symbols);
+  for (std::int32_t const most : {0, 3, 4, 6, 8, 11, 12, all_tokens}) {
+    INFO(most);
+    CHECK(cache.num_cached_tokens(prompt, most) == std::min(most, 11));
+    Sequence sequence = cache.create(prompt, 0, most);
+    REQUIRE(sequence.num_tokens() == std::min(most, 11));
+    sequence.extend(12 - sequence.num_tokens());
+    CHECK(cache.insert(sequence, prompt) == 12);
+    CHECK(cache.stats().live + cache.stats().cached == 3);  // one of each block
+  }
+  CHECK_THROWS_WITH(cache.create(prompt, 0, -1), contains("at most -1 tokens of a prompt are to be found"));
+  CHECK_THROWS_AS(cache.num_cached_tokens(prompt, -1), folio::Error);
+}
+
 TEST_CASE("the whole blocks of a running sequence serve others while it goes on") {
   Cache cache({.num_blocks = {20}});
   auto first = run(cache, count_from(1, 6));

@@ -119,7 +119,7 @@ class ProgramRun {
     ProgramReference& reference = references_[i];
     std::int32_t const length = s.num_tokens();
     std::int32_t const accepted =
-        amount % 2 == 0 ? Cache::all_tokens : static_cast<std::int32_t>(amount / 2) % (length + 1);
+        amount % 2 == 0 ? folio::all_tokens : static_cast<std::int32_t>(amount / 2) % (length + 1);
     std::int32_t const limit = std::min(accepted, length - cache_.recent_window());
     std::int32_t due = std::max(0, limit);
     for (int g = 0; g < Cache::num_groups; ++g) {

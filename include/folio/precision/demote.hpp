@@ -35,9 +35,6 @@ namespace folio {
 template <class Cache>
 class DemotionOperations {
  public:
-  /// As a number of accepted tokens: every one.
-  static constexpr std::int32_t all_tokens = std::numeric_limits<std::int32_t>::max();
-
   /// How many tokens demote() would demote: whole units of those that are accepted and have left the recent window.
   /// Throws Error for another cache's sequence.
   [[nodiscard]] std::int32_t num_due(Sequence const& sequence, std::int32_t num_accepted = all_tokens) const {

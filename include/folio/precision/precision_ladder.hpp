@@ -149,8 +149,7 @@ class PrecisionLadder {
     std::int64_t const before = stats_.num_demoted_tokens;
     for (std::size_t i = 0; i < sequences.size(); ++i) {
       try {
-        stats_.num_demoted_tokens +=
-            cache.demote(*sequences[i], accepted.empty() ? Cache::all_tokens : accepted[i], threads);
+        stats_.num_demoted_tokens += cache.demote(*sequences[i], accepted.empty() ? all_tokens : accepted[i], threads);
       } catch (OutOfBlocks const&) {
         ++stats_.num_refused;
       }

@@ -36,7 +36,6 @@ class World : private BlockCopier {
   /// A sequence that begins with what the tree has of `symbols`, at most all but one.
   SequenceState& create(std::int32_t scope, Symbols const& symbols) {
     SequenceState& state = store_.create();
-    state.prefix = tree_.lease();
     auto const size = static_cast<std::int32_t>(symbols.size());
     tree_.take(tree_.find(scope, symbols, size - 1), state, {symbols, scope});
     check(scope, symbols, state);

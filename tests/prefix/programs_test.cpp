@@ -61,7 +61,6 @@ double seconds_to_evict(std::int32_t tokens, unsigned seed) {
   PrefixLedger<PrefixIndex<>> ledger({group_of(block_size), group_of(block_size, 1024)}, {num_blocks, num_blocks});
   Symbols symbols;
   SequenceState& sequence = ledger.store.create();
-  sequence.prefix = ledger.tree.lease();
   for (std::int32_t t = 0; t < tokens; t += chunk) {
     for (std::int32_t i = 0; i < chunk; ++i) symbols.push_back(below(random, 1000));
     REQUIRE(ledger.store.try_extend(sequence, chunk));

@@ -86,6 +86,13 @@ class PrefixLease {
   }
   ~PrefixLease() { release_lease(); }
 
+  /// Makes it of an index, and of nothing in it yet, where it is of none.
+  void bind(PrefixHolder& of, std::int64_t at_epoch) noexcept {
+    if (holder_ != nullptr) return;
+    holder_ = &of;
+    epoch = at_epoch;
+  }
+
   void release_lease() noexcept {
     if (holder_ != nullptr) holder_->release_lease(*this);
   }

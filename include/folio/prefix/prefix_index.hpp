@@ -110,9 +110,8 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   /// A lease for a new sequence, of nothing yet.
   [[nodiscard]] PrefixLease lease() noexcept { return {*this, epoch()}; }
 
-  /// Lets the empty sequence `state`, which has a lease() of nothing, begin with the tokens that were found of
-  /// `prompt`, and holds them. To be called before the index changes again. The use and the look-up count when the
-  /// sequence gets its first slots.
+  /// Lets the empty sequence `state` begin with the tokens that were found of `prompt`, and holds them. To be called
+  /// before the index changes again. The use and the look-up count when the sequence gets its first slots.
   void take(PrefixMatch const& match, SequenceState& state, Prefix const& prompt) {
     std::int32_t node = no_node;
     if (match.num_tokens > 0) {
@@ -126,6 +125,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
       pending->symbols.assign(prompt.symbols.begin(), prompt.symbols.end());
       pending->scope = prompt.scope;
     }
+    state.prefix.bind(*this, epoch());
     if (node != no_node) blocks_.fill_lists(node, match.num_tokens, state);
     evictions_.move(state.prefix, node);
     state.prefix.num_tokens = match.num_tokens;
@@ -139,6 +139,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   std::int32_t insert(SequenceState& state, std::int32_t scope, std::span<std::int32_t const> symbols) {
     symbols = symbols.first(std::min(symbols.size(), static_cast<std::size_t>(state.num_exact_tokens(pools_.size()))));
     std::int32_t const wanted = nodes_.whole_units(static_cast<std::int32_t>(symbols.size()));
+    state.prefix.bind(*this, epoch());
     if (wanted == 0 || state.prefix.epoch != epoch()) return 0;
     constexpr std::int64_t most_new = 4;  // a root, the upper parts of two, a leaf
     evictions_.reserve_nodes(most_new);

@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
 #include <folio/eviction/lru.hpp>
 #include <folio/locked.hpp>
 #include <folio/precision/demote.hpp>
@@ -493,6 +494,57 @@ concept Demotes = requires(Cache& cache, decltype(cache.create())& sequence) {
 };
 
 }  // namespace
+
+TEST_CASE("the error gauge is what a token in 64 of each layer has lost, whatever is demoted at once") {
+  using Cache = CacheOf<plain<128>, F32, Demote<Keys<Int4Rotated>, Values<Int8PerToken>>>;
+  std::int32_t const num_tokens = 256, row = 2 * 128;
+  for (bool const with_nan : {false, true}) {
+    Cache cache({.num_blocks = {20}, .demotion = {.sinks = 16, .recent_window = 0, .num_blocks = {20}}});
+    CHECK(cache.demotion_error().of_keys() == 0);
+    std::vector<float> keys, values;
+    auto const numbers = test::random_floats(4 * num_tokens * row, 5);
+    for (std::int32_t i = 0; i < 2 * num_tokens * row; ++i) {
+      keys.push_back(numbers[static_cast<std::size_t>(2 * i)]);
+      values.push_back(3 * numbers[static_cast<std::size_t>(2 * i + 1)]);
+    }
+    // Layer 0 samples demoted tokens 0, 64, 128 and 192, layer 1 those 29 further.
+    if (with_nan) values[static_cast<std::size_t>((num_tokens + 16 + 93) * row + 7)] = std::nanf("");
+    Sequence s = cache.create();
+    for (std::int32_t done = 0; done < num_tokens; done += 32) {
+      s.extend(32);
+      auto const batch = cache.batch({&s});
+      for (std::int32_t layer = 0; layer < 2; ++layer) {
+        std::int64_t const at = (std::int64_t{layer} * num_tokens + done) * row;
+        ops::append(batch.view(), layer, keys.data() + at, values.data() + at);
+      }
+      if (done != 64) cache.demote(s);
+    }
+    REQUIRE(s.num_demoted_tokens() == 240);
+    auto const batch = cache.batch({{&s, 0}});
+    double lost[2] = {}, all[2] = {};
+    for (std::int32_t layer = 0; layer < 2; ++layer)
+      for (std::int32_t t = 29 * layer; t < 240; t += 64) {
+        std::vector<float> now[2];
+        for (auto& floats : now) floats.resize(std::size_t{256});
+        ops::gather(batch.view().demoted, layer, Tokens{0, t, 1}, now[0].data(), now[1].data());
+        for (int plane : {0, 1}) {
+          if (with_nan && plane == 1 && layer == 1 && t == 93) continue;
+          for (std::int32_t i = 0; i < row; ++i) {
+            std::int32_t const at = (layer * num_tokens + 16 + t) * row + i;
+            double const x = (plane == 0 ? keys : values)[static_cast<std::size_t>(at)];
+            lost[plane] += std::pow(double{now[plane][static_cast<std::size_t>(i)]} - x, 2);
+            all[plane] += x * x;
+          }
+        }
+      }
+    DemotionError const& error = cache.demotion_error();
+    CHECK(error.num_tokens == 8);
+    CHECK(error.of_keys() == Approx(lost[0] / all[0]));
+    CHECK(error.of_values() == Approx(lost[1] / all[1]));
+    CHECK((error.of_keys() > 0.002 && error.of_keys() < 0.02));
+    CHECK((error.of_values() > 1e-6 && error.of_values() < 1e-4));
+  }
+}
 
 TEST_CASE("a cache under a lock demotes") {
   LockedCache<Int8Cache> cache(small(4, 5));

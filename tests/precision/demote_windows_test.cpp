@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Caches of hybrid models that demote: layers with a window are as in a plain cache, the others as encoded once.
 
-#include <folio/precision/precision_ladder.hpp>
 #include <folio/precision/rotated_cache.hpp>
 #include <folio/precision/rotated_ops.hpp>
+#include <folio/pressure_ladder.hpp>
 #include <folio/quantizer/channel_tile.hpp>
 
 #include "precision/demotion_programs.hpp"
@@ -120,14 +120,15 @@ TEST_CASE("a list that has too few blocks is named: a group as in the model, or 
 
 TEST_CASE("the ladder looks at the groups that demoting helps") {
   Int8Hybrid cache({.num_blocks = {20, 20}, .demotion = {.sinks = 0, .recent_window = 40, .num_blocks = {20}}});
-  PrecisionLadder ladder(40, {{0.5, 4}, {0.2, 0}});
   Sequence s = cache.create(40);
-  Sequence* const sequences[] = {&s};
+  auto const demote = [&] { return std::int64_t{cache.demote(s)}; };
+  PressureLadder ladder({demotion_rung(cache, 0.5, 4, demote), demotion_rung(cache, 0.2, 0, demote)});
   CHECK(cache.num_free_blocks(1) == 0);
-  CHECK(ladder.relieve(cache, sequences) == 0);  // half of the blocks of the full layers are free
-  CHECK(ladder.stats().step == 0);
+  CHECK(ladder.relieve(free_share(cache)) == 0);  // half of the blocks of the full layers are free
+  CHECK(ladder.num_on() == 0);
   s.extend(1);
-  CHECK(ladder.relieve(cache, sequences) == 32);
+  CHECK(ladder.relieve(free_share(cache)) == 1);
+  CHECK(s.num_demoted_tokens() == 32);
   CHECK(cache.recent_window() == 4);  // less than the window, which has what it had
   CHECK(s.num_stored_tokens(1) == 41);
 }

@@ -19,17 +19,35 @@
 #include <folio/layout/block_map.hpp>
 #include <folio/model.hpp>
 #include <folio/ops/demote.hpp>
+#include <folio/ops/gather.hpp>
 #include <folio/precision/mixed_view.hpp>
 #include <folio/sequence.hpp>
 #include <folio/view.hpp>
 #include <limits>
 #include <memory>
 #include <numeric>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 namespace folio {
+
+/// Demotion error: what sampled keys and values have lost by demotion: the mean squared error of their rows, in the
+/// model's basis, in shares of these rows' mean square, which is the variance where the mean is 0. 0 before the first.
+struct DemotionError {
+  std::int64_t num_tokens = 0;                                  ///< samples: a token in one layer, with all its heads
+  double lost_keys = 0, keys = 0, lost_values = 0, values = 0;  ///< sums of squares
+
+  [[nodiscard]] double of_keys() const noexcept { return keys > 0 ? lost_keys / keys : 0; }
+  [[nodiscard]] double of_values() const noexcept { return values > 0 ? lost_values / values : 0; }
+};
+
+/// What demote_all did.
+struct DemotionCounts {
+  std::int64_t num_tokens = 0;   ///< that moved
+  std::int64_t num_refused = 0;  ///< sequences for which a second list had too few blocks: they stay as they are
+};
 
 /// Demotion: what a KvCache with the policy Demote has besides. Used by the thread that owns the cache.
 template <class Cache>
@@ -58,6 +76,7 @@ class DemotionOperations {
     std::int32_t const due = num_due(sequence, num_accepted), before = sequence.num_demoted_tokens();
     if (due == 0) return 0;
     if (tables_ == nullptr) tables_ = std::make_unique<BatchTables>(Cache::num_lists, Cache::num_groups);
+    if (rows_.empty()) prepare_samples();
     BatchItem const without_queries(&sequence, 0);
     BatchPadding const with_due{.num_tokens = before + due};  // the memory for what is due, before blocks are taken
     tables_->prepare(core().store, {&without_queries, 1}, with_due);
@@ -73,6 +92,31 @@ class DemotionOperations {
     end_demotion(sequence, due);
     return due;
   }
+
+  /// demote for each of `sequences`, in this order; missing blocks are counted. `accepted[i]`: as for demote, or empty
+  /// for all. Throws Error, before anything changes, for numbers of accepted tokens that are not one for each sequence,
+  /// or a sequence that is null or empty. Where a demotion throws anything else, those before it are done.
+  DemotionCounts demote_all(std::span<Sequence* const> sequences, std::span<std::int32_t const> accepted = {},
+                            Executor threads = {}) {
+    if (!accepted.empty() && accepted.size() != sequences.size())
+      throw Error("folio: demote_all needs a number of accepted tokens for each of " +
+                  std::to_string(sequences.size()) + " sequences, or none, not " + std::to_string(accepted.size()));
+    for (Sequence const* const sequence : sequences)
+      if (sequence == nullptr || !*sequence) throw Error("folio: demote_all was given an empty Sequence");
+    DemotionCounts done;
+    for (std::size_t i = 0; i < sequences.size(); ++i) {
+      try {
+        done.num_tokens += demote(*sequences[i], accepted.empty() ? all_tokens : accepted[i], threads);
+      } catch (OutOfBlocks const&) {
+        ++done.num_refused;
+      }
+    }
+    return done;
+  }
+
+  /// What the host's demotions have lost: of one token in 64, other ones in each layer. Rows that have lost no finite
+  /// number are left out, such as those with a NaN.
+  [[nodiscard]] DemotionError const& demotion_error() const noexcept { return error_; }
 
   /// The parts of a demotion, for who moves the rows by himself: blocks in the second lists for what is due, with that
   /// many tokens more in them, which are not the sequence's yet. Then, when their rows are written or launched to be,
@@ -131,11 +175,56 @@ class DemotionOperations {
  private:
   /// Moves `num_tokens` tokens after the sinks, of the one sequence of `view`, to the end of its demoted tokens.
   template <class View>
-  static void encode(View const& view, std::int32_t num_demoted, std::int32_t num_tokens, Executor threads) {
-    for (std::int32_t layer = 0; layer < view.num_layers(); ++layer)
-      if (view.demotes(layer))
-        ops::demote(view.recent, layer, Tokens{0, view.sinks, num_tokens}, view.demoted,
-                    Tokens{0, num_demoted, num_tokens}, threads);
+  void encode(View const& view, std::int32_t num_demoted, std::int32_t num_tokens, Executor threads) {
+    for (std::int32_t layer = 0; layer < view.num_layers(); ++layer) {
+      if (!view.demotes(layer)) continue;
+      ops::demote(view.recent, layer, Tokens{0, view.sinks, num_tokens}, view.demoted,
+                  Tokens{0, num_demoted, num_tokens}, threads);
+      constexpr std::int32_t every = 64, apart = 29;  // which has no factor with it: each layer begins elsewhere
+      std::int32_t const first = (layer % every * apart + every - num_demoted % every) % every;
+      for (std::int32_t t = first; t < num_tokens; t += every) sample(view, layer, view.sinks + t, num_demoted + t);
+    }
+  }
+  /// Adds up what a token has lost in a layer. There is memory for it.
+  template <class View>
+  void sample(View const& view, std::int32_t layer, std::int32_t from, std::int32_t to) {
+    float* const before = rows_.data();
+    std::size_t keys = 0, both = 0;
+    ops::with_group(view.recent, layer, [&](auto group, std::int32_t index) {
+      auto const sequence = view.recent.template sequence_in<group()>(0, index);
+      GroupShape const shape = sequence.shape();
+      keys = row_floats(shape.kv_heads, shape.key_dim);
+      both = keys + row_floats(shape.kv_heads, shape.value_dim);
+      ops::detail::gather_token<decltype(view.recent)>(sequence, from, before, before + keys);
+    });
+    float* const after = before + both;
+    ops::with_group(view.demoted, layer, [&](auto group, std::int32_t index) {
+      ops::detail::gather_token<decltype(view.demoted)>(view.demoted.template sequence_in<group()>(0, index), to, after,
+                                                        after + keys);
+    });
+    auto const add = [&](std::size_t begin, std::size_t end, double& lost, double& all) {
+      double squares = 0, errors = 0;
+      for (std::size_t i = begin; i < end; ++i) {
+        squares += double{before[i]} * before[i];
+        errors += (double{after[i]} - before[i]) * (double{after[i]} - before[i]);
+      }
+      if ((to_bits(static_cast<float>(squares + errors)) & 0x7F800000U) == 0x7F800000U) return;  // not finite
+      lost += errors;
+      all += squares;
+    };
+    add(0, keys, error_.lost_keys, error_.keys);
+    add(keys, both, error_.lost_values, error_.values);
+    ++error_.num_tokens;
+  }
+  static std::size_t row_floats(std::int32_t heads, std::int32_t dim) {
+    return static_cast<std::size_t>(heads) * static_cast<std::size_t>(dim);
+  }
+  /// Takes the memory for samples.
+  void prepare_samples() {
+    std::size_t most = 0;
+    for (GroupShape const& shape : core().shapes)
+      most = std::max(most, 2 * row_floats(shape.kv_heads, shape.key_dim + shape.value_dim));
+    rows_.resize(most);
   }
 
   [[nodiscard]] auto& core() noexcept { return *static_cast<Cache&>(*this).core_; }
@@ -143,6 +232,8 @@ class DemotionOperations {
   [[nodiscard]] DemotionRules const& rules() const noexcept { return core().store.demotion(); }
 
   std::unique_ptr<BatchTables> tables_;  // of one sequence; null before anything was demoted
+  DemotionError error_;
+  std::vector<float> rows_;  // of a sample, before and after
 };
 
 /// Demotion policy: mixed precision. Sinks and the newest tokens of a sequence are in the cache's own format; older

@@ -81,11 +81,13 @@ class BlockLists {
   /// Lets go of the whole blocks of stored tokens [first, first + n).
   void take_out(SequenceState& state, int g, std::int32_t first, std::int32_t n) noexcept {
     BlockList& l = list(state, g);
-    auto const begin = l.blocks.begin() + first / shape(g).block_size, end = begin + n / shape(g).block_size;
-    pool(g).release_live({&*begin, static_cast<std::size_t>(end - begin)});
-    l.blocks.erase(begin, end);
+    auto const begin = static_cast<std::size_t>(first / shape(g).block_size);
+    auto const count = static_cast<std::size_t>(n / shape(g).block_size);
+    pool(g).release_live(as_span(l.blocks).subspan(begin, count));
+    auto const from = l.blocks.begin() + static_cast<std::ptrdiff_t>(begin);
+    l.blocks.erase(from, from + static_cast<std::ptrdiff_t>(count));
     l.num_tokens -= n;
-    state.note_change(g, static_cast<std::size_t>(first / shape(g).block_size));
+    state.note_change(g, begin);
   }
 
   /// Leaves n stored tokens.

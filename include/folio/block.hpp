@@ -6,7 +6,6 @@
 #include <concepts>
 #include <cstdint>
 #include <folio/config.hpp>
-#include <limits>
 #include <type_traits>
 
 namespace folio {
@@ -29,7 +28,7 @@ struct Tokens {
 };
 
 /// As a number of tokens: every one that there is.
-inline constexpr std::int32_t all_tokens = std::numeric_limits<std::int32_t>::max();
+inline constexpr std::int32_t all_tokens = 0x7FFFFFFF;
 
 /// Null block: what tables are padded with. It is never handed out, and it is zero, so reading it is harmless.
 inline constexpr BlockId null_block{0};

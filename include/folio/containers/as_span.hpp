@@ -9,7 +9,7 @@
 namespace folio {
 
 /// The elements of a vector. std::span's own constructor from a range does the same, but makes the compiler look at the
-/// whole library of ranges: a tenth of what folio.hpp costs.
+/// whole library of ranges, for each type of element.
 template <class T>
 [[nodiscard]] std::span<T> as_span(std::vector<T>& v) noexcept {
   return {v.data(), v.size()};

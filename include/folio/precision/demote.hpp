@@ -23,7 +23,6 @@
 #include <folio/precision/mixed_view.hpp>
 #include <folio/sequence.hpp>
 #include <folio/view.hpp>
-#include <limits>
 #include <memory>
 #include <numeric>
 #include <span>

@@ -16,7 +16,7 @@ using folio::test::contains;
 
 using SmallDims = HeadDims<16, 32>;
 using Kinds = GroupKinds<full_only, full_and_sliding>;
-using FormatList = Formats<Format<"f32", F32>, Format<"k8v4", Keys<Int8PerToken>, Values<Int4Rotated>>>;
+using FormatList = FormatKinds<Format<"f32", F32>, Format<"k8v4", Keys<Int8PerToken>, Values<Int4Rotated>>>;
 
 /// The name of what is called, and what its cache is like.
 std::string run(ModelShape const& shape) {
@@ -114,7 +114,7 @@ TEST_CASE("what the documents show of a model from a config.json") {
   // [with_model]
   using Dims = folio::HeadDims<64, 128>;
   using Layers = folio::GroupKinds<folio::full_and_sliding>;
-  using Stored = folio::Formats<folio::Format<"f16", folio::F16>, folio::Format<"int8", folio::Int8PerToken>>;
+  using Stored = folio::FormatKinds<folio::Format<"f16", folio::F16>, folio::Format<"int8", folio::Int8PerToken>>;
 
   folio::ModelShape shape{.head_dim = head_dim, .kv_heads = kv_heads};
   for (std::string const& type : layer_types)

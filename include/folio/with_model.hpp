@@ -23,7 +23,7 @@ struct ModelShape {
   std::int32_t head_dim = 0;
   std::int32_t kv_heads = 0;
   std::vector<LayerGroup> layers = {};  ///< how each attends: full_attention(), sliding_window(1024), ...
-  std::string_view format = {};         ///< one of the names of Formats, where the program lists any
+  std::string_view format = {};         ///< one of the names of FormatKinds, where the program lists any
 };
 
 /// The head dims that a program is built for.
@@ -61,7 +61,7 @@ struct Format {
 };
 /// The formats that a program is built for.
 template <class... Each>
-struct Formats {};
+struct FormatKinds {};
 
 /// A model that a program was not built for. The message says what for it was.
 class NotBuilt : public Error {
@@ -173,7 +173,8 @@ inline constexpr ModelConfig built_config{
     .pattern = ModelConfig{.groups = Groups}.num_groups() > 1 ? dynamic_pattern : LayerPattern{}};
 
 template <std::int32_t... Dims, LayerGroups... Groups, class... Each, class F>
-decltype(auto) with_model(HeadDims<Dims...>, GroupKinds<Groups...>, Formats<Each...>, ModelShape const& shape, F&& f) {
+decltype(auto) with_model(HeadDims<Dims...>, GroupKinds<Groups...>, FormatKinds<Each...>, ModelShape const& shape,
+                          F&& f) {
   BuiltPlace const place = find_built(shape, {Dims...}, {Groups...}, {Each::name...});
   return at_index<std::integral_constant<std::int32_t, Dims>...>(place.dim, [&]<class Dim>(Dim) -> decltype(auto) {
     return at_index<GroupKinds<Groups>...>(place.kind, [&]<LayerGroups Kind>(GroupKinds<Kind>) -> decltype(auto) {
@@ -195,7 +196,8 @@ decltype(auto) with_model(HeadDims<Dims...>, GroupKinds<Groups...>, Formats<Each
 /// lists no formats, `built` has no policies but the model.
 ///
 ///   with_model<HeadDims<64, 128>, GroupKinds<full_only, full_and_sliding>,
-///              Formats<Format<"f16", F16>, Format<"int8", Int8PerToken>>>(shape, [](auto built, CacheConfig config) {
+///              FormatKinds<Format<"f16", F16>, Format<"int8", Int8PerToken>>>(shape, [](auto built, CacheConfig
+///              config) {
 ///     config.memory_bytes = 1 << 30;
 ///     typename decltype(built)::template Cache<LruEviction> cache(config);
 ///     ...
@@ -203,7 +205,7 @@ decltype(auto) with_model(HeadDims<Dims...>, GroupKinds<Groups...>, Formats<Each
 ///
 /// `f` is compiled for each combination, so list few. Throws NotBuilt, which says in a sentence what the program was
 /// not built for and what it was, and Error for a shape without layers, or with a window of less than a token.
-template <class Dims, class Kinds, class FormatList = Formats<>, class F>
+template <class Dims, class Kinds, class FormatList = FormatKinds<>, class F>
 decltype(auto) with_model(ModelShape const& shape, F&& f) {
   return detail::with_model(Dims(), Kinds(), FormatList(), shape, std::forward<F>(f));
 }

@@ -16,7 +16,7 @@ if(NOT INCLUDE_DIR)
   set(INCLUDE_DIR ${CMAKE_CURRENT_LIST_DIR}/../../include)
 endif()
 set(max_depth 10)
-set(device_world "^folio/((config|block|model|row|view)\\.hpp|(quantizer|layout)/.*)$")
+set(device_world "^folio/((config|block|model|group_table|row|view)\\.hpp|(quantizer|layout)/.*)$")
 set(policy "^folio/(allocator|eviction|quantizer|layout)/")
 # The vocabulary and the containers, the rooms' contracts and detail/, and what a format or a rule of one's own is made of.
 set(policy_may_include "^folio/((config|block|model|error)\\.hpp|cuda_runtime\\.cuh|containers/.*|[a-z]+/detail/.*\

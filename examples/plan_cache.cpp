@@ -18,7 +18,7 @@ using folio::models::llama3_1_8b;
 template <std::int32_t Tokens>
 std::int64_t bytes_of_a_block() {
   using Cache = folio::KvCache<folio::Model<llama3_1_8b>, folio::BlockSize<Tokens>, folio::Int8PerToken>;
-  return typename Cache::Map{Cache::resolve({}).front()}.block_bytes();
+  return typename Cache::template Map<0>{Cache::resolve({}).front()}.block_bytes();
 }
 
 int main() {

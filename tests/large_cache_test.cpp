@@ -66,7 +66,7 @@ TEST_CASE("blocks beyond 2^32 bytes and elements are their own, and no low block
 
   auto const batch = cache.batch({&high});
   auto const view = batch.view();
-  typename Cache::Map const map{cache.shape()};
+  typename Cache::template Map<0> const map{cache.shape()};
   auto const sequence = view.sequence(0, 31);
   CHECK(sequence.value(7, 19).codes(127) - cache.pool() ==
         map.offset(num_blocks, 31, folio::Plane::value, folio::RowPart::code, 7, 3, 127));

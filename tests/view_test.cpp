@@ -139,7 +139,7 @@ void check_formats() {
   Sequence s = cache.create(7);
   auto const batch = cache.batch({&s});
   auto const view = batch.view();
-  typename Cache::Map const map{cache.shape()};
+  typename Cache::template Map<0> const map{cache.shape()};
   auto const content = [&](std::int32_t layer, std::int32_t head, std::int32_t token, std::int32_t plane) {
     return folio::test::random_floats(Dim, static_cast<std::uint32_t>(((layer * 2 + head) * 7 + token) * 2 + plane), 3);
   };

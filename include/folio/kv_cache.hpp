@@ -47,7 +47,8 @@ struct PrefixIndexOf<true, Eviction, Events> {
 ///
 ///   Model<config>    what is cached                     no default
 ///   BlockSize<n>     tokens in a block                  BlockSize<16>   (BlockSizes<16, 64>: one for each layer group)
-///   a quantizer      how an element is stored           F16             (Keys<Q>, Values<Q>: each its own)
+///   a quantizer      how an element is stored           F16             (Keys<Q>, Values<Q>: each its own;
+///                                                                        Formats<Q, R>: one for each layer group)
 ///   a layout         where in a block an element is     LayoutHnd
 ///   an allocator     where a block's bytes come from    HostAllocator
 ///   an eviction      which prefix goes when memory is   none: prefixes are not kept
@@ -94,7 +95,9 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   using View =
       typename Demotion::template ViewOf<BlockTableView<ModelType, Blocks, KeyQuantizer, ValueQuantizer, Layout>,
                                          Blocks>;
-  using Map = BlockMap<KeyQuantizer, ValueQuantizer, Layout>;
+  /// The bytes of a block of layer group `Group`: Map<0>{cache.shape(0)}.
+  template <int Group>
+  using Map = BlockMap<FormatIn<KeyQuantizer, Group>, FormatIn<ValueQuantizer, Group>, Layout>;
 
   static constexpr ModelConfig model = ModelType::config;
   static constexpr int num_groups = model.num_groups(), num_lists = View::num_lists;
@@ -103,7 +106,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   static_assert(Blocks::num_sizes == 1 || Blocks::num_sizes == num_groups,
                 "folio::KvCache: BlockSizes<...> needs one size, or one for each layer group of the model");
   static_assert(
-      latent_fits_rotation<KeyQuantizer>(model),
+      latent_fits_rotation<KeyQuantizer, model>(),
       "folio::KvCache: the values of a latent layer are the beginning of its keys, and this quantizer rotates "
       "both in blocks that cross their border; take one that does not rotate");
 
@@ -305,7 +308,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   struct Core final : BlockMemory<Allocator>, CacheState {
     template <class... Given>
     Core(CacheSizes sizes, CacheConfig const& config, Given&... given)
-        : BlockMemory<Allocator>(detail::given_or_default<Allocator>(given...), sizes.pool_bytes, Map::block_alignment),
+        : BlockMemory<Allocator>(detail::given_or_default<Allocator>(given...), sizes.pool_bytes, block_alignment),
           CacheState(std::move(sizes.shapes), as_span(sizes.num_blocks), std::move(sizes.block_bytes), sizes.slack,
                      sizes.demotion) {
       pattern = sizes.pattern;

@@ -59,7 +59,7 @@ class Sequence {
     SequenceState const& s = state();
     return s.num_exact_tokens(store_->num_groups());
   }
-  /// Demoted tokens: so many after the first KvCache::sinks() are in the second lists of the groups without a window.
+  /// Demoted tokens: so many after the first KvCache::sinks() are in the second lists of the groups that demote.
   [[nodiscard]] std::int32_t num_demoted_tokens() const { return state().num_demoted; }
   /// Cached tokens: so many of its first tokens the cache had when it was created, and they are still there; they need
   /// no computing. A truncation to fewer tokens lowers it for good; cut and keep do not.

@@ -9,6 +9,7 @@
 #include <folio/layout/block_map.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace folio {
 
@@ -115,8 +116,15 @@ template <QuantizerPolicy KeyQuantizer, QuantizerPolicy ValueQuantizer, LayoutPo
 template <class View>
 [[nodiscard]] TensorMapShape tensor_map_shape(View const& view, int group, Plane plane, std::int64_t num_blocks) {
   check_group(group, View::num_groups);
-  using Map = BlockMap<typename View::KeyQuantizer, typename View::ValueQuantizer, typename View::Layout>;
-  return tensor_map_shape(Map{view.group(group).shape}, plane, num_blocks);
+  return [&]<int... Group>(std::integer_sequence<int, Group...>) {
+    TensorMapShape found;
+    ((Group == group
+          ? void(found = tensor_map_shape(LayerView<View, Group>(view.group(Group), 0).map(), plane, num_blocks))
+          : void()),
+     ...);
+    return found;
+  }
+  (std::make_integer_sequence<int, View::num_groups>());
 }
 
 }  // namespace folio

@@ -9,6 +9,7 @@
 #include <folio/block.hpp>
 #include <folio/group_table.hpp>
 #include <folio/layout/block_map.hpp>
+#include <folio/quantizer/formats.hpp>
 #include <folio/row.hpp>
 
 namespace folio {
@@ -32,12 +33,14 @@ template <ModelPolicy M, BlockSizePolicy Blocks>
   return shape;
 }
 
-/// Whether the blocks of every group are tiles of Q, if it has tiles.
-template <ModelPolicy M, BlockSizePolicy Blocks, QuantizerPolicy Q>
+/// Whether the blocks of every group from `Group` on are tiles of its format, if that has tiles.
+template <ModelPolicy M, BlockSizePolicy Blocks, FormatPolicy F, int Group = 0>
 [[nodiscard]] constexpr bool tiles_fit() {
-  if constexpr (is_tile_format<Q>)
-    for (int g = 0; g < M::config.num_groups(); ++g)
-      if (Blocks::block_size(g) != Q::tile_tokens) return false;
+  if constexpr (Group < M::config.num_groups()) {
+    if constexpr (is_tile_format<FormatIn<F, Group>>)
+      if (Blocks::block_size(Group) != FormatIn<F, Group>::tile_tokens) return false;
+    return tiles_fit<M, Blocks, F, Group + 1>();
+  }
   return true;
 }
 
@@ -48,10 +51,14 @@ inline constexpr int any_group = -1;
 template <class View, int Group>
 class LayerView {
  public:
-  using KeyRow = Row<typename View::KeyQuantizer, typename View::Layout, Plane::key>;
-  using ValueRow = Row<typename View::ValueQuantizer, typename View::Layout, Plane::value>;
   /// What the types tell of the shape.
   static constexpr GroupShape known = View::template static_shape<Group>();
+  using KeyQuantizer = typename View::template KeyQuantizerIn<Group>;
+  /// In a latent layer, whose values are the beginning of its keys, theirs.
+  using ValueQuantizer =
+      std::conditional_t<known.values_in_keys(), KeyQuantizer, typename View::template ValueQuantizerIn<Group>>;
+  using KeyRow = Row<KeyQuantizer, typename View::Layout, Plane::key>;
+  using ValueRow = Row<ValueQuantizer, typename View::Layout, Plane::value>;
 
   FOLIO_HOST_DEVICE constexpr LayerView(GroupTable const& table, std::int32_t index_in_group)
       : table_(table), layer_begin_(table.pool + index_in_group * map().layer_bytes()) {}
@@ -101,7 +108,7 @@ class LayerView {
 
   /// The byte offsets inside a block, for those who address by themselves.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr auto map() const {
-    return BlockMap<typename View::KeyQuantizer, typename View::ValueQuantizer, typename View::Layout>{shape()};
+    return BlockMap<KeyQuantizer, ValueQuantizer, typename View::Layout>{shape()};
   }
   /// The layer's bytes in block 0; block b is block_bytes() * b further.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr std::byte* base() const { return layer_begin_; }
@@ -122,6 +129,10 @@ class LayerView {
   GroupTable table_;
   std::byte* layer_begin_;
 };
+
+/// Whether a layer's rows have 16 bits or more for each element, so that encoding them in fewer is the first time.
+template <class Layer>
+inline constexpr bool has_exact_rows = Layer::KeyQuantizer::bits >= 16 && Layer::ValueQuantizer::bits >= 16;
 
 /// Block view: a block of a sequence, as one layer sees it: slots [0, size()) hold tokens [first_token(), first_token()
 /// + size()).
@@ -264,14 +275,25 @@ class SequenceView {
 
 /// Block-table view: one step's block tables over the memory of the blocks. Made by Batch::view(), and good as long as
 /// that batch is: until it is filled again, goes or is stale. May be copied and read by any number of threads.
-template <ModelPolicy M, BlockSizePolicy Blocks, QuantizerPolicy KeyQ, QuantizerPolicy ValueQ, LayoutPolicy L>
+///
+/// KeyQuantizer is a quantizer, or Formats where groups have their own; then a layer's is LayerView::KeyQuantizer.
+/// ValueQuantizer likewise.
+template <ModelPolicy M, BlockSizePolicy Blocks, FormatPolicy KeyQ, FormatPolicy ValueQ, LayoutPolicy L>
 class BlockTableView {
  public:
   using ModelType = M;
   using KeyQuantizer = KeyQ;
   using ValueQuantizer = ValueQ;
+  template <int Group>
+  using KeyQuantizerIn = FormatIn<KeyQ, Group>;
+  template <int Group>
+  using ValueQuantizerIn = FormatIn<ValueQ, Group>;
   using Layout = L;
   static constexpr int num_groups = M::config.num_groups(), num_lists = num_groups;
+  static_assert((detail::num_formats<KeyQ> == 1 || detail::num_formats<KeyQ> == num_groups) &&
+                    (detail::num_formats<ValueQ> == 1 || detail::num_formats<ValueQ> == num_groups),
+                "folio: Formats<...>, Keys<...> and Values<...> need one format, or one for each layer group of the "
+                "model");
   static_assert(tiles_fit<M, Blocks, KeyQ>() && tiles_fit<M, Blocks, ValueQ>(),
                 "folio: a tile format's tile is one block: give BlockSize<Q::tile_tokens> to the caches that have it");
 
@@ -309,6 +331,9 @@ class BlockTableView {
     static_assert(group == 0 || static_shape<any_group>().kind != AttentionKind::none || !has_latent(),
                   "folio: this model mixes latent and other layers, whose rows have different types: "
                   "ask for a group of layers by sequence_in<Group>(i, index_in_group)");
+    static_assert(!std::is_void_v<KeyQuantizerIn<group>> && !std::is_void_v<ValueQuantizerIn<group>>,
+                  "folio: this cache has a format for each group of layers, whose rows have different types: ask for "
+                  "a group of layers by sequence_in<Group>(i, index_in_group)");
     LayerPlace const at = place(layer);
     return make_sequence<group>(i, groups_[at.group], at.index);
   }

@@ -44,9 +44,9 @@ template <class Map>
 void check_map(GroupShape const& shape) {
   Map const map{shape};
   constexpr std::int32_t num_blocks = 3;
-  REQUIRE(map.block_bytes() % Map::block_alignment == 0);
+  REQUIRE(map.block_bytes() % folio::block_alignment == 0);
   REQUIRE(map.block_bytes() >= shape.layers * map.layer_bytes());
-  REQUIRE(map.block_bytes() < shape.layers * map.layer_bytes() + Map::block_alignment);
+  REQUIRE(map.block_bytes() < shape.layers * map.layer_bytes() + folio::block_alignment);
   folio::test::Ticks ticks(num_blocks * map.block_bytes());
   bool one_to_one = true, in_its_layer = true;
   for (std::int32_t block = 0; block < num_blocks; ++block)

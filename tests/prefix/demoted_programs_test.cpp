@@ -465,15 +465,19 @@ unsigned number_from(char const* variable, unsigned otherwise) {
   return text != nullptr ? static_cast<unsigned>(std::atoi(text)) : otherwise;
 }
 
-/// Groups, then second lists of those without a window, with so many blocks each.
+/// Groups, then second lists, with so many blocks each: of each group without a window, whose second blocks have so
+/// many tokens; none where that is 0.
 Groups groups_of(std::vector<GroupShape> shapes, std::vector<std::int32_t> const& second_sizes, std::int32_t unit,
                  std::int32_t sinks, std::int64_t first_blocks, std::int64_t second_blocks) {
   Groups groups;
   auto const num_groups = static_cast<int>(shapes.size());
-  for (std::int32_t const block_size : second_sizes) shapes.push_back(group_of(block_size));
   groups.rules = {num_groups, sinks, unit};
-  for (int g = 0, l = num_groups; g < num_groups; ++g)
-    if (shapes[static_cast<std::size_t>(g)].window == 0) groups.rules.second_lists[static_cast<std::size_t>(g)] = l++;
+  auto second = second_sizes.begin();
+  for (int g = 0, l = num_groups; g < num_groups; ++g) {
+    if (shapes[static_cast<std::size_t>(g)].window != 0 || *second++ == 0) continue;
+    groups.rules.second_lists[static_cast<std::size_t>(g)] = l++;
+    shapes.push_back(group_of(second[-1]));
+  }
   for (std::size_t l = 0; l < shapes.size(); ++l)
     groups.num_blocks.push_back((l < static_cast<std::size_t>(num_groups) ? first_blocks : second_blocks) * unit /
                                 shapes[l].block_size);
@@ -508,6 +512,11 @@ TEST_CASE("random programs with demoted prefixes: blocks of one size") {
 TEST_CASE("random programs with demoted prefixes: a second block is several first ones, and the reverse") {
   run_programs(groups_of({group_of(2)}, {4}, 4, 4, 16, 14), groups_of({group_of(2)}, {4}, 4, 0, 200, 200), 2500);
   run_programs(groups_of({group_of(4)}, {2}, 4, 4, 16, 14), groups_of({group_of(4)}, {2}, 4, 8, 200, 200), 2500);
+}
+TEST_CASE("random programs with demoted prefixes: beside a group that demotes nothing, and a window") {
+  std::vector<GroupShape> const groups{group_of(4), group_of(2, 7, 3), group_of(6)};
+  run_programs(groups_of(groups, {0, 4}, 12, 12, 10, 8), groups_of(groups, {0, 4}, 12, 12, 90, 90), 1000);
+  run_programs(groups_of(groups, {3, 0}, 12, 12, 10, 8), groups_of(groups, {3, 0}, 12, 12, 90, 90), 1000);
 }
 TEST_CASE("random programs with demoted prefixes: beside a window, and two groups") {
   std::vector<GroupShape> const groups{group_of(4), group_of(2, 7, 3), group_of(6)};

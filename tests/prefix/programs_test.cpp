@@ -87,6 +87,10 @@ TEST_CASE("random programs with prefixes: full, window with sinks and latent gro
 TEST_CASE("random programs with prefixes: a group is much shorter of blocks than the others") {
   run_programs<HybridPrefixCache<F32>>({60, 18, 40}, {16, 90, 50}, 500);
 }
+TEST_CASE("random programs with prefixes: a format for each layer group") {
+  run_programs<HybridPrefixCache<Keys<F16, Int4Rotated, Int8PerToken>, Values<Int8PerToken, F32, F16>>>(
+      {20, 24, 14}, {50, 60, 32}, 300);
+}
 TEST_CASE("random programs with prefixes: int8, and somebody listens") {
   run_programs<FullPrefixCache<Int8PerToken, IdealHitRate>>({14}, {40}, 300);
   run_programs<HybridPrefixCache<Int8PerToken>>({20, 24, 14}, {50, 60, 32}, 200);

@@ -22,6 +22,7 @@
 #include <memory>
 
 #include "random_programs/driver.hpp"
+#include "support/layer_types.hpp"
 #include "support/sanitizers.hpp"
 
 namespace folio::test {
@@ -306,7 +307,14 @@ class DeviceDriver {
   }
 
   void compare(Read const& read) const {
-    folio::GroupShape const& shape = cache_.shape(program_model.pattern.place(read.layer).group);
+    int const group = program_model.pattern.place(read.layer).group;
+    folio::GroupShape const& shape = cache_.shape(group);
+    folio::Basis key_basis = folio::Basis::model, value_basis = folio::Basis::model;
+    if (!read.in_model_basis)
+      with_layer_type<FirstView>(group, [&]<class Layer>() {
+        key_basis = Layer::KeyQuantizer::basis;
+        value_basis = Layer::ValueQuantizer::basis;
+      });
     float const *keys = read.keys, *values = read.values;
     for (std::size_t t = 0; t < read.wanted.size(); ++t) {
       LayerRows const& rows = (*read.wanted[t])[static_cast<std::size_t>(read.layer)];
@@ -314,11 +322,11 @@ class DeviceDriver {
       for (std::int32_t head = 0; head < shape.kv_heads; ++head, keys += shape.key_dim, values += shape.value_dim) {
         float wanted[64];  // gather turns what is stored to the model's basis
         std::copy_n(rows.keys.data() + head * shape.key_dim, shape.key_dim, wanted);
-        if (!read.in_model_basis) folio::change_basis(Cache::KeyQuantizer::basis, wanted, shape.key_dim, shape.key_dim);
+        folio::change_basis(key_basis, wanted, shape.key_dim, shape.key_dim);
         expect_row(keys, wanted, shape.key_dim, read.i, read.layer, token);
         std::copy_n(shape.values_in_keys() ? rows.keys.data() : rows.values.data() + head * shape.value_dim,
                     shape.value_dim, wanted);
-        if (!read.in_model_basis) folio::ops::change_value_basis<FirstView>(shape, wanted);
+        folio::ops::change_value_basis(value_basis, shape, wanted);
         expect_row(values, wanted, shape.value_dim, read.i, read.layer, token);
       }
     }

@@ -12,6 +12,7 @@
 #include "random_programs/driver.hpp"
 #include "random_programs/operation.hpp"
 #include "random_programs/reference.hpp"
+#include "support/layer_types.hpp"
 
 namespace folio::test {
 
@@ -109,7 +110,7 @@ class ProgramRun {
     if constexpr (Cache::has_demotion) reference.sinks = cache_.sinks();
     return reference;
   }
-  [[nodiscard]] static bool demotes(int g) { return Cache::has_demotion && Cache::model.groups[g].window == 0; }
+  [[nodiscard]] static bool demotes(int g) { return group_demotes<Cache>(g); }
   /// Tokens at the front of a group's first list that nobody takes out.
   [[nodiscard]] std::int32_t sinks(std::size_t i, int g) const { return demotes(g) ? references_[i].sinks : 0; }
 
@@ -445,15 +446,18 @@ class ProgramRun {
   TokenRows write(std::uint32_t token, std::int32_t position) {
     auto rows = std::make_shared<std::vector<LayerRows>>(program_model.layers);
     for (std::int32_t layer = 0; layer < program_model.layers; ++layer) {
-      folio::GroupShape const& shape = cache_.shape(program_model.pattern.place(layer).group);
+      int const group = program_model.pattern.place(layer).group;
+      folio::GroupShape const& shape = cache_.shape(group);
       LayerRows& out = (*rows)[static_cast<std::size_t>(layer)];
       ProgramInput& in = inputs_[layer];
-      for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
-        add_row<typename Cache::KeyQuantizer>(token, position, layer, head, 0, shape.key_dim, in.keys, out.keys);
-        if (!shape.values_in_keys())
-          add_row<typename Cache::ValueQuantizer>(token, position, layer, head, 1, shape.value_dim, in.values,
-                                                  out.values);
-      }
+      with_layer_type<FirstViewOf<Cache>>(group, [&]<class Layer>() {
+        for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
+          add_row<typename Layer::KeyQuantizer>(token, position, layer, head, 0, shape.key_dim, in.keys, out.keys);
+          if (!shape.values_in_keys())
+            add_row<typename Layer::ValueQuantizer>(token, position, layer, head, 1, shape.value_dim, in.values,
+                                                    out.values);
+        }
+      });
     }
     return rows;
   }
@@ -491,10 +495,6 @@ class ProgramRun {
       for (std::int32_t layer = 0; layer < program_model.layers; ++layer) check_layer(i, layer);
     }
   }
-
-  /// The view of the first lists.
-  using OwnView = folio::BlockTableView<typename Cache::ModelType, typename Cache::Blocks, typename Cache::KeyQuantizer,
-                                        typename Cache::ValueQuantizer, typename Cache::Layout>;
 
   /// Attention of queries anywhere in their sequences, or elsewhere, in one layer: what the formula says of what was
   /// written.
@@ -558,22 +558,28 @@ class ProgramRun {
     int const group = program_model.pattern.place(asked.layer).group;
     folio::GroupShape const& shape = cache_.shape(group);
     std::vector<std::int32_t> const& stored = references_[i].stored[group].positions;
+    folio::Basis key_basis{}, value_basis{};
+    bool in_integers = false;
+    with_layer_type<FirstViewOf<Cache>>(group, [&]<class Layer>() {
+      key_basis = Layer::KeyQuantizer::basis;
+      value_basis = Layer::ValueQuantizer::basis;
+      in_integers = layer_in_integers<Layer, typename Cache::Layout>();
+    });
     std::vector<float> keys, values;  // as the model has them
     for (TokenRows const& of_token : references_[i].in_both_lists(group)) {
       LayerRows const& rows = (*of_token)[static_cast<std::size_t>(asked.layer)];
       for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
         float row[64];
         std::copy_n(rows.keys.data() + head * shape.key_dim, shape.key_dim, row);
-        folio::change_basis(Cache::KeyQuantizer::basis, row, shape.key_dim, shape.key_dim);
+        folio::change_basis(key_basis, row, shape.key_dim, shape.key_dim);
         keys.insert(keys.end(), row, row + shape.key_dim);
         std::copy_n(shape.values_in_keys() ? rows.keys.data() : rows.values.data() + head * shape.value_dim,
                     shape.values_in_keys() ? shape.key_dim : shape.value_dim, row);
-        folio::ops::change_value_basis<OwnView>(shape, row);
+        folio::ops::change_value_basis(value_basis, shape, row);
         values.insert(values.end(), row, row + shape.value_dim);
       }
     }
-    if (Cache::has_demotion || attends_in_integers<OwnView>())
-      asked.wanted.unit = 5e-4;  // of rows whose products cancel
+    if (Cache::has_demotion || in_integers) asked.wanted.unit = 5e-4;  // of rows whose products cancel
     for (std::int32_t const position : positions) {
       std::vector<std::int32_t> seen;
       std::int32_t number = -1;

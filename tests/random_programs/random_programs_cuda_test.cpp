@@ -84,6 +84,7 @@ TEST_CASE("random programs on the device: k8v4") {
   run_programs<std::tuple<Keys<Int8PerToken>, Values<Int4Rotated>>, LayoutNhd, VirtualAllocator>("k8v4", 1);
 }
 TEST_CASE("random programs on the device: demoted to k8v4") {  // not moved to the host: one append would bring it back
-  run_programs<std::tuple<F16, Demote<Keys<Int8PerToken>, Values<Int4Rotated>, BlockSizes<2, 1, 4>>>, LayoutNhd,
-               DeviceAllocator>("demoted", 0);
+  run_programs<std::tuple<Formats<F16, Int8PerToken, BF16>,
+                          Demote<Keys<Int8PerToken>, Values<Int4Rotated>, BlockSizes<2, 1, 4>>>,
+               LayoutNhd, DeviceAllocator>("demoted", 0);
 }

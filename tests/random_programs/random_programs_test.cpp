@@ -54,6 +54,12 @@ TEST_CASE("random programs: int2") { run_programs<std::tuple<Int2Rotated>>("int2
 TEST_CASE("random programs: k8v4") {
   run_programs<std::tuple<Keys<Int8PerToken>, Values<Int4Rotated>>, NhdOrNz>("k8v4");
 }
+TEST_CASE("random programs: a format for each layer group") {
+  run_programs<std::tuple<Keys<Int4Rotated, BF16, Int8PerToken>, Values<Int8PerToken, Int2Rotated, F16>>>("formats");
+}
+TEST_CASE("random programs: a format for each layer group, the exact ones demoted") {
+  run_programs<std::tuple<Formats<Int8PerToken, Int4Rotated, F16>, Demote<Int8PerToken, BlockSizes<2, 1, 4>>>>("mixed");
+}
 TEST_CASE("random programs: demoted to k8v4") {
   run_programs<std::tuple<F16, Demote<Keys<Int8PerToken>, Values<Int4Rotated>, BlockSizes<2, 1, 4>>>>("demoted");
 }

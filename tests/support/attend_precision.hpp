@@ -4,6 +4,8 @@
 // How precise is the host's attention over a view?
 
 #include <folio/attention/host/reads_in_place.hpp>
+#include <folio/view.hpp>
+#include <utility>
 
 namespace folio::test {
 
@@ -13,11 +15,19 @@ constexpr bool in_integers(Plane plane) {
   return attention::reads_in_place<Quantizer, Layout>(plane) && Quantizer::row_format.elements >= Elements::s8;
 }
 
-/// The same of a view's keys or values.
+/// The same of a layer's keys or values.
+template <class Layer, class Layout>
+constexpr bool layer_in_integers() {
+  return in_integers<typename Layer::KeyQuantizer, Layout>(Plane::key) ||
+         in_integers<typename Layer::ValueQuantizer, Layout>(Plane::value);
+}
+/// Of any layer of a view.
 template <class View>
 constexpr bool attends_in_integers() {
-  return in_integers<typename View::KeyQuantizer, typename View::Layout>(Plane::key) ||
-         in_integers<typename View::ValueQuantizer, typename View::Layout>(Plane::value);
+  return []<int... Group>(std::integer_sequence<int, Group...>) {
+    return (layer_in_integers<LayerView<View, Group>, typename View::Layout>() || ...);
+  }
+  (std::make_integer_sequence<int, View::num_groups>());
 }
 
 }  // namespace folio::test

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/layer_types.hpp"
 #include "support/prefix_ledger.hpp"
 #include "support/reference_cache.hpp"
 #include "support/stored_tokens.hpp"
@@ -163,14 +164,16 @@ class PrefixModelSequence {
         return where + " has no block";
       wanted_[0].clear();
       wanted_[1].clear();
-      for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
-        add_expected<typename Cache::KeyQuantizer>(shape, 0, layer, token, head);
-        if (shape.values_in_keys())
-          wanted_[1].insert(wanted_[1].end(), wanted_[0].end() - shape.key_dim,
-                            wanted_[0].end() - shape.key_dim + shape.value_dim);
-        else
-          add_expected<typename Cache::ValueQuantizer>(shape, 1, layer, token, head);
-      }
+      with_layer_type<FirstViewOf<Cache>>(group, [&]<class Layer>() {
+        for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
+          add_expected<typename Layer::KeyQuantizer>(shape, 0, layer, token, head);
+          if (shape.values_in_keys())
+            wanted_[1].insert(wanted_[1].end(), wanted_[0].end() - shape.key_dim,
+                              wanted_[0].end() - shape.key_dim + shape.value_dim);
+          else
+            add_expected<typename Layer::ValueQuantizer>(shape, 1, layer, token, head);
+        }
+      });
       found_[0].assign(wanted_[0].size(), -1.0F);
       found_[1].assign(wanted_[1].size(), -1.0F);
       ops::gather(view, layer, {i, number, 1}, found_[0].data(), found_[1].data());

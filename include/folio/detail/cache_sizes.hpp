@@ -14,6 +14,7 @@
 #include <folio/model.hpp>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace folio {
@@ -52,7 +53,10 @@ struct CacheSizes {
     sizes.slack = slack_of(sizes.shapes, config, Cache::has_prefixes);
     if ((config.memory_bytes != 0) == !config.num_blocks.empty())
       throw Error("folio: CacheConfig needs either memory_bytes or num_blocks, and not both");
-    sizes.add_bytes<typename Cache::Map>(0);
+    [&]<int... Group>(std::integer_sequence<int, Group...>) {
+      (sizes.add_bytes<typename Cache::template Map<Group>>(), ...);
+    }
+    (std::make_integer_sequence<int, Cache::num_groups>());
     if (!config.num_blocks.empty() && config.num_blocks.size() != sizes.shapes.size())
       throw Error("folio: CacheConfig::num_blocks has " + std::to_string(config.num_blocks.size()) +
                   " entries; the model has " + std::to_string(sizes.shapes.size()) +
@@ -72,15 +76,14 @@ struct CacheSizes {
     return sizes;
   }
 
-  /// The block bytes of the shapes from `first` on.
+  /// The block bytes of one more list, of a group of that map.
   template <class Map>
-  void add_bytes(std::size_t first) {
-    for (std::size_t l = first; l < shapes.size(); ++l) {
-      if (!Map{shapes[l]}.fits_64_bits())
-        throw Error("folio: a block of " + std::to_string(shapes[l].layers) + " layers with " +
-                    std::to_string(shapes[l].kv_heads) + " kv heads has 2^62 bytes or more; give fewer in CacheConfig");
-      block_bytes.push_back(Map{shapes[l]}.block_bytes());
-    }
+  void add_bytes() {
+    Map const map{shapes[block_bytes.size()]};
+    if (!map.fits_64_bits())
+      throw Error("folio: a block of " + std::to_string(map.shape.layers) + " layers with " +
+                  std::to_string(map.shape.kv_heads) + " kv heads has 2^62 bytes or more; give fewer in CacheConfig");
+    block_bytes.push_back(map.block_bytes());
   }
 
  private:

@@ -27,19 +27,19 @@ struct DemotedTokens {
 /// lists those are.
 ///
 /// The groups' first lists come first, by the groups' numbers. After them come the second lists of the groups that
-/// demote, which are those without a window, in their order.
+/// demote, in their order.
 struct DemotionRules {
   int num_groups = 0;      ///< first lists
   std::int32_t sinks = 0;  ///< tokens at the front that never are: whole blocks; with prefixes whole units
   std::int32_t unit = 1;   ///< as many as this at a time: whole blocks in both lists of each group
   std::array<int, max_groups> second_lists{};  ///< by group; 0: it does not demote
 
-  /// Of a model some of whose groups have no window: each of those has a second list.
-  static DemotionRules of(ModelConfig const& model, std::int32_t sinks, std::int32_t unit) {
-    DemotionRules rules{model.num_groups(), sinks, unit};
-    int list = model.num_groups();
-    for (int g = 0; g < model.num_groups(); ++g)
-      if (model.groups[g].window == 0) rules.second_lists[static_cast<std::size_t>(g)] = list++;
+  /// Bit g of `demoting_groups`: group g has a second list.
+  static DemotionRules of(int num_groups, std::uint32_t demoting_groups, std::int32_t sinks, std::int32_t unit) {
+    DemotionRules rules{num_groups, sinks, unit};
+    int list = num_groups;
+    for (int g = 0; g < num_groups; ++g)
+      if ((demoting_groups >> g & 1U) != 0) rules.second_lists[static_cast<std::size_t>(g)] = list++;
     return rules;
   }
 

@@ -10,6 +10,7 @@
 #include <folio/model.hpp>
 #include <folio/prefix/events.hpp>
 #include <folio/quantizer/f16.hpp>
+#include <folio/quantizer/formats.hpp>
 #include <folio/quantizer/hadamard.hpp>
 #include <type_traits>
 #include <utility>
@@ -17,16 +18,16 @@
 namespace folio {
 
 /// Key format: stores keys with `Q`, whatever values are stored with. `KvCache<Keys<Int8PerToken>, Values<Int4Rotated>,
-/// ...>`.
-template <QuantizerPolicy Q>
+/// ...>`. One for all layer groups, or one for each.
+template <QuantizerPolicy... Q>
 struct Keys {
-  using KeyQuantizer = Q;
+  using KeyQuantizer = typename detail::OneOrFormats<Q...>::type;
 };
 
-/// Value format: stores values with `Q`.
-template <QuantizerPolicy Q>
+/// Value format: stores values with `Q`, likewise.
+template <QuantizerPolicy... Q>
 struct Values {
-  using ValueQuantizer = Q;
+  using ValueQuantizer = typename detail::OneOrFormats<Q...>::type;
 };
 
 template <class P>
@@ -73,7 +74,7 @@ template <class P>
     return PolicyKind::model;
   else if constexpr (BlockSizePolicy<P>)
     return PolicyKind::block_size;
-  else if constexpr (QuantizerPolicy<P>)
+  else if constexpr (FormatPolicy<P>)
     return PolicyKind::quantizer;
   else if constexpr (LayoutPolicy<P>)
     return PolicyKind::layout;
@@ -156,13 +157,29 @@ using Pick = typename decltype(pick<kind, Default, Policies...>())::type;
 
 }  // namespace detail
 
-/// Whether the values of latent layers, the beginning of their keys, are whole blocks of the quantizer's rotation.
-template <QuantizerPolicy Q>
-[[nodiscard]] constexpr bool latent_fits_rotation(ModelConfig const& config) {
-  for (int g = 0; Q::basis != Basis::model && g < config.num_groups(); ++g) {
-    LayerGroup const& group = config.groups[g];
-    if (group.kind != AttentionKind::latent) continue;
-    if (group.latent_rank % hadamard_block(group.latent_rank + group.rope_dims) != 0) return false;
+namespace detail {
+
+/// `Q` for keys and for values, or each of Formats.
+template <class Q>
+struct BothFormats {
+  using KeyQuantizer = Q;
+  using ValueQuantizer = Q;
+};
+template <class... Each>
+struct BothFormats<Formats<Each...>> : Keys<Each...>, Values<Each...> {};
+
+}  // namespace detail
+
+/// Whether the values of latent layers, the beginning of their keys, are whole blocks of their format's rotation, in
+/// the groups from `Group` on.
+template <FormatPolicy F, ModelConfig Config, int Group = 0>
+[[nodiscard]] constexpr bool latent_fits_rotation() {
+  if constexpr (Group < Config.num_groups()) {
+    constexpr LayerGroup group = Config.groups[Group];
+    if (FormatIn<F, Group>::basis != Basis::model && group.kind == AttentionKind::latent &&
+        group.latent_rank % hadamard_block(group.latent_rank + group.rope_dims) != 0)
+      return false;
+    return latent_fits_rotation<F, Config, Group + 1>();
   }
   return true;
 }
@@ -180,8 +197,10 @@ struct PolicySet {
   using ModelType = detail::Pick<PolicyKind::model, Model<ModelConfig{}>, Policies...>;
   using Blocks = detail::Pick<PolicyKind::block_size, BlockSize<16>, Policies...>;
   using Quantizer = detail::Pick<PolicyKind::quantizer, F16, Policies...>;
-  using KeyQuantizer = typename detail::Pick<PolicyKind::keys, Keys<Quantizer>, Policies...>::KeyQuantizer;
-  using ValueQuantizer = typename detail::Pick<PolicyKind::values, Values<Quantizer>, Policies...>::ValueQuantizer;
+  using KeyQuantizer =
+      typename detail::Pick<PolicyKind::keys, detail::BothFormats<Quantizer>, Policies...>::KeyQuantizer;
+  using ValueQuantizer =
+      typename detail::Pick<PolicyKind::values, detail::BothFormats<Quantizer>, Policies...>::ValueQuantizer;
   using Layout = detail::Pick<PolicyKind::layout, LayoutHnd, Policies...>;
   using Allocator = detail::Pick<PolicyKind::allocator, HostAllocator, Policies...>;
 
@@ -209,7 +228,8 @@ struct CheckFormat {
   static_assert(Set::template count<PolicyKind::block_size> <= 1,
                 "folio: two block sizes are given; keep one, or write BlockSizes<a, b> for one per layer group");
   static_assert(Set::template count<PolicyKind::quantizer> <= 1,
-                "folio: two quantizers are given; keep one, or write Keys<A> and Values<B>");
+                "folio: two quantizers are given; keep one, or write Keys<A> and Values<B>, or Formats<A, B> for one "
+                "per layer group");
   static_assert(Set::template count<PolicyKind::keys> <= 1 && Set::template count<PolicyKind::values> <= 1,
                 "folio: Keys<> or Values<> is given twice; keep one of each");
   static_assert(!Set::has_idle_quantizer,

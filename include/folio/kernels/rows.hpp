@@ -55,10 +55,6 @@ void load_row(RowType const& row, std::int32_t dim, float* out) {
 inline void change_value_basis(Basis basis, GroupShape const& shape, float* row) {
   change_basis(basis, row, shape.value_dim, shape.values_in_keys() ? shape.key_dim : shape.value_dim);
 }
-template <class View>
-void change_value_basis(GroupShape const& shape, float* row) {
-  change_value_basis(shape.values_in_keys() ? View::KeyQuantizer::basis : View::ValueQuantizer::basis, shape, row);
-}
 
 namespace detail {
 

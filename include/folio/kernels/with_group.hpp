@@ -41,31 +41,40 @@ template <class From, class To>
 }
 
 /// Calls f(from_group, from_index, to_group, to_index) with the groups of `layer` in both views as integral constants.
-/// Throws Error for a layer that one of them lacks, or whose rows differ. Refuses lossy sources at compile time.
+/// Throws Error for a layer that one of them lacks, or whose rows differ. Refuses lossy sources, at compile time where
+/// no group of `from` has others.
 template <class From, class To, class F>
 void with_groups(From const& from, To const& to, std::int32_t layer, F&& f) {
+  static_assert(
+      []<int... Group>(std::integer_sequence<int, Group...>) {
+        return (has_exact_rows<LayerView<From, Group>> || ...);
+      }(std::make_integer_sequence<int, From::num_groups>()),
+      "folio: what is stored in less than 16 bits would be quantized a second time, and the errors add up: "
+      "keep tokens in a float format (F16, BF16, F32) until they are demoted, or move their blocks as they "
+      "are by copy_blocks");
   with_group(from, layer, [&](auto from_group, std::int32_t from_index) {
-    constexpr GroupShape source = From::template static_shape<from_group()>();
-    static_assert(From::KeyQuantizer::bits >= 16 && (source.values_in_keys() || From::ValueQuantizer::bits >= 16),
-                  "folio: what is stored in less than 16 bits would be quantized a second time, and the errors add up: "
-                  "keep tokens in a float format (F16, BF16, F32) until they are demoted, or move their blocks as they "
-                  "are by copy_blocks");
-    with_group(to, layer, [&](auto to_group, std::int32_t to_index) {
-      // Not `source`: nvcc 13 takes no constant of the lambda around this one.
-      if constexpr (groups_fit<From, To>(from_group(), to_group(), From::template static_shape<from_group()>(),
-                                         To::template static_shape<to_group()>())) {
-        if (from.group(from_group()).shape.kv_heads == to.group(to_group()).shape.kv_heads)
-          return f(from_group, from_index, to_group, to_index);
-      }
-      GroupShape const& a = from.group(from_group()).shape;
-      GroupShape const& b = to.group(to_group()).shape;
-      auto const words = [](GroupShape const& s) {
-        return std::to_string(s.kv_heads) + (s.values_in_keys() ? " latent" : "") + " kv heads of " +
-               std::to_string(s.key_dim) + " and " + std::to_string(s.value_dim) + " dims";
-      };
-      throw Error("folio: tokens are moved between caches of one model, but layer " + std::to_string(layer) + " has " +
-                  words(a) + " here and " + words(b) + " there");
-    });
+    if constexpr (!has_exact_rows<LayerView<From, from_group()>>) {
+      throw Error("folio: layer " + std::to_string(layer) +
+                  " is stored in less than 16 bits and would be quantized a second time: move its blocks as they are, "
+                  "by copy_blocks");
+    } else {
+      with_group(to, layer, [&](auto to_group, std::int32_t to_index) {
+        // Not `source`: nvcc 13 takes no constant of the lambda around this one.
+        if constexpr (groups_fit<From, To>(from_group(), to_group(), From::template static_shape<from_group()>(),
+                                           To::template static_shape<to_group()>())) {
+          if (from.group(from_group()).shape.kv_heads == to.group(to_group()).shape.kv_heads)
+            return f(from_group, from_index, to_group, to_index);
+        }
+        GroupShape const& a = from.group(from_group()).shape;
+        GroupShape const& b = to.group(to_group()).shape;
+        auto const words = [](GroupShape const& s) {
+          return std::to_string(s.kv_heads) + (s.values_in_keys() ? " latent" : "") + " kv heads of " +
+                 std::to_string(s.key_dim) + " and " + std::to_string(s.value_dim) + " dims";
+        };
+        throw Error("folio: tokens are moved between caches of one model, but layer " + std::to_string(layer) +
+                    " has " + words(a) + " here and " + words(b) + " there");
+      });
+    }
   });
 }
 

@@ -23,12 +23,14 @@ struct HeadTile {
   bool contiguous = false;     ///< whether the tile is [begin, begin + bytes)
 };
 
+/// Bytes: a cache line, so that blocks never share one.
+inline constexpr std::int64_t block_alignment = 64;
+
 /// Block map: the byte offsets of everything in a block, for one group of layers. All 64-bit; folds to constants where
 /// the shape does.
 template <QuantizerPolicy KeyQuantizer, QuantizerPolicy ValueQuantizer, LayoutPolicy Layout>
 struct BlockMap {
   static constexpr std::int64_t plane_alignment = 16;  ///< bytes: one vector load
-  static constexpr std::int64_t block_alignment = 64;  ///< bytes: a cache line, so that blocks never share one
 
   GroupShape shape;
 

@@ -33,8 +33,8 @@ __global__ void append_kernel(View view, std::int32_t index, T const* keys, T co
   using Layer = LayerView<View, Group>;
   constexpr std::int32_t key_dim = Layer::known.key_dim, value_dim = Layer::known.value_dim;
   constexpr bool has_values = !Layer::known.values_in_keys();
-  using KeyLanes = RowLanes<typename View::KeyQuantizer, key_dim>;
-  using ValueLanes = RowLanes<typename View::ValueQuantizer, value_dim>;
+  using KeyLanes = RowLanes<typename Layer::KeyQuantizer, key_dim>;
+  using ValueLanes = RowLanes<typename Layer::ValueQuantizer, value_dim>;
   constexpr int lanes = KeyLanes::count > ValueLanes::count ? KeyLanes::count : ValueLanes::count;
   Layer const layer(view.group(Group), index);
   GroupShape const shape = layer.shape();

@@ -31,9 +31,14 @@ namespace folio::ops {
 /// Whether attend reads this view's rows in place, by kernels of their formats. Else a plane whose format has none, or
 /// whose rows the layout cuts into runs, is decoded to floats tile by tile first, which takes several times as long.
 template <class View>
-inline constexpr bool has_fast_attend =
-    attention::reads_in_place<typename View::KeyQuantizer, typename View::Layout>(Plane::key) &&
-    attention::reads_in_place<typename View::ValueQuantizer, typename View::Layout>(Plane::value);
+inline constexpr bool has_fast_attend = []<int... Group>(std::integer_sequence<int, Group...>) {
+  return (
+      (attention::reads_in_place<typename LayerView<View, Group>::KeyQuantizer, typename View::Layout>(Plane::key) &&
+       attention::reads_in_place<typename LayerView<View, Group>::ValueQuantizer, typename View::Layout>(
+           LayerView<View, Group>::known.values_in_keys() ? Plane::key : Plane::value)) &&
+      ...);
+}
+(std::make_integer_sequence<int, View::num_groups>());
 
 namespace detail {
 
@@ -51,7 +56,7 @@ template <bool of_keys, class View, int Group>
 void make_plane(LayerView<View, Group> const& layer, AttendPlane& plane) {
   using Layer = LayerView<View, Group>;
   constexpr bool in_keys = of_keys || Layer::known.values_in_keys();
-  using Quantizer = std::conditional_t<in_keys, typename View::KeyQuantizer, typename View::ValueQuantizer>;
+  using Quantizer = std::conditional_t<of_keys, typename Layer::KeyQuantizer, typename Layer::ValueQuantizer>;
   constexpr bool in_place =
       attention::reads_in_place<Quantizer, typename View::Layout>(in_keys ? Plane::key : Plane::value);
   constexpr RowFormat format = in_place ? Quantizer::row_format : attention::float_rows;
@@ -88,8 +93,9 @@ void make_plane(LayerView<View, Group> const& layer, AttendPlane& plane) {
 /// The kernels of a plane on the instructions in use.
 template <bool of_keys, class View, int Group>
 void choose_kernels(AttendPlane& plane) {
-  constexpr bool in_keys = of_keys || LayerView<View, Group>::known.values_in_keys();
-  using Quantizer = std::conditional_t<in_keys, typename View::KeyQuantizer, typename View::ValueQuantizer>;
+  using Layer = LayerView<View, Group>;
+  constexpr bool in_keys = of_keys || Layer::known.values_in_keys();
+  using Quantizer = std::conditional_t<of_keys, typename Layer::KeyQuantizer, typename Layer::ValueQuantizer>;
   constexpr bool in_place =
       attention::reads_in_place<Quantizer, typename View::Layout>(in_keys ? Plane::key : Plane::value);
   constexpr RowFormat format = in_place ? Quantizer::row_format : attention::float_rows;

@@ -61,7 +61,7 @@ struct PlaneColumns {
   using Layer = LayerView<View, Group>;
   using Layout = typename View::Layout;
   static constexpr bool keys = plane == Plane::key;
-  using Quantizer = std::conditional_t<keys, typename View::KeyQuantizer, typename View::ValueQuantizer>;
+  using Quantizer = std::conditional_t<keys, typename Layer::KeyQuantizer, typename Layer::ValueQuantizer>;
   static_assert(!is_tile_format<Quantizer>,
                 "folio: tokens of a tile share their parameters and cannot be moved apart: choose tokens before they "
                 "are demoted, or take a format that stores each row by itself");

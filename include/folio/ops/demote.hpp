@@ -82,6 +82,32 @@ void check_tiles(Tokens const& tokens) {
                   std::to_string(tokens.first) + " on");
 }
 
+/// Demotes `tokens` in a layer of a group of `from` to one of `to`. Shared over `threads` by kv heads and tiles.
+template <int FromGroup, int ToGroup, class From, class To>
+void demote_layer(From const& from, std::int32_t from_index, Tokens const& tokens, To const& to, std::int32_t to_index,
+                  Tokens const& to_tokens, Executor threads) {
+  using Source = LayerView<From, FromGroup>;
+  using Target = LayerView<To, ToGroup>;
+  constexpr bool values = !Source::known.values_in_keys();
+  check_tiles<typename Target::KeyQuantizer>(to_tokens);
+  if constexpr (values) check_tiles<typename Target::ValueQuantizer>(to_tokens);
+  auto const source = from.template sequence_in<FromGroup>(tokens.sequence, from_index);
+  auto const target = to.template sequence_in<ToGroup>(to_tokens.sequence, to_index);
+  check_tokens(source, tokens);
+  check_tokens(target, to_tokens);
+  std::int32_t const heads = source.shape().kv_heads, step = std::max(1, target.shape().block_size);
+  std::int32_t const steps = blocks_for(tokens.count, step);
+  parallel_for(threads, std::int64_t{heads} * steps, [&](std::int64_t task) {
+    auto const head = static_cast<std::int32_t>(task % heads), begin = static_cast<std::int32_t>(task / heads) * step;
+    std::int32_t const n = std::min(step, tokens.count - begin);
+    demote_plane<typename Source::KeyQuantizer, typename Target::KeyQuantizer, typename To::Layout, Plane::key>(
+        source, tokens.first + begin, target, to_tokens.first + begin, n, head);
+    if constexpr (values)
+      demote_plane<typename Source::ValueQuantizer, typename Target::ValueQuantizer, typename To::Layout, Plane::value>(
+          source, tokens.first + begin, target, to_tokens.first + begin, n, head);
+  });
+}
+
 }  // namespace detail
 
 /// Demotion to another format, those with tiles too: decodes `tokens` of `from` in one layer, and encodes them once
@@ -96,32 +122,11 @@ template <class From, class To>
 requires(!is_device_view<From> && !is_device_view<To>)  //
     void demote(From const& from, std::int32_t layer, Tokens const& tokens, To const& to, Tokens const& to_tokens,
                 Executor threads = {}) {
-  using KeyFrom = typename From::KeyQuantizer;
-  using ValueFrom = typename From::ValueQuantizer;
-  using KeyTo = typename To::KeyQuantizer;
-  using ValueTo = typename To::ValueQuantizer;
   check_sequence(from, tokens);
   check_sequence(to, to_tokens);
   check_as_many(tokens, to_tokens);
-  detail::check_tiles<KeyTo>(to_tokens);
   detail::with_groups(from, to, layer, [&](auto from_group, std::int32_t from_index, auto to_group, auto to_index) {
-    constexpr bool values = !From::template static_shape<from_group()>().values_in_keys();
-    if constexpr (values) detail::check_tiles<ValueTo>(to_tokens);
-    auto const source = from.template sequence_in<from_group()>(tokens.sequence, from_index);
-    auto const target = to.template sequence_in<to_group()>(to_tokens.sequence, to_index);
-    check_tokens(source, tokens);
-    check_tokens(target, to_tokens);
-    std::int32_t const heads = source.shape().kv_heads, step = std::max(1, target.shape().block_size);
-    std::int32_t const steps = blocks_for(tokens.count, step);
-    parallel_for(threads, std::int64_t{heads} * steps, [&](std::int64_t task) {
-      auto const head = static_cast<std::int32_t>(task % heads), begin = static_cast<std::int32_t>(task / heads) * step;
-      std::int32_t const n = std::min(step, tokens.count - begin);
-      detail::demote_plane<KeyFrom, KeyTo, typename To::Layout, Plane::key>(source, tokens.first + begin, target,
-                                                                            to_tokens.first + begin, n, head);
-      if constexpr (values)
-        detail::demote_plane<ValueFrom, ValueTo, typename To::Layout, Plane::value>(
-            source, tokens.first + begin, target, to_tokens.first + begin, n, head);
-    });
+    detail::demote_layer<from_group(), to_group()>(from, from_index, tokens, to, to_index, to_tokens, threads);
   });
 }
 

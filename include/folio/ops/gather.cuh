@@ -34,8 +34,8 @@ struct GatherLanes {
   using Layer = LayerView<View, Group>;
   static constexpr std::int32_t key_dim = Layer::known.key_dim, value_dim = Layer::known.value_dim;
   static constexpr bool latent = Layer::known.values_in_keys();
-  using KeyQuantizer = typename View::KeyQuantizer;
-  using ValueQuantizer = std::conditional_t<latent, KeyQuantizer, typename View::ValueQuantizer>;
+  using KeyQuantizer = typename Layer::KeyQuantizer;
+  using ValueQuantizer = typename Layer::ValueQuantizer;
   static constexpr int key_lanes = RowLanes<KeyQuantizer, key_dim>::count;
   static constexpr int value_lanes = RowLanes<ValueQuantizer, value_dim>::count;
   static constexpr int lanes = key_lanes > value_lanes ? key_lanes : value_lanes;

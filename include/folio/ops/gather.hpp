@@ -16,19 +16,20 @@ namespace folio::ops {
 
 namespace detail {
 
-template <class View, class Sequence>
-void gather_token(Sequence const& sequence, std::int32_t token, float* keys, float* values) {
+template <class View, int Group>
+void gather_token(SequenceView<View, Group> const& sequence, std::int32_t token, float* keys, float* values) {
+  using Layer = LayerView<View, Group>;
   GroupShape const shape = sequence.shape();
   for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
     if (keys != nullptr) {
       float* const out = keys + std::int64_t{head} * shape.key_dim;
       load_row(sequence.key(head, token), shape.key_dim, out);
-      change_basis(View::KeyQuantizer::basis, out, shape.key_dim, shape.key_dim);
+      change_basis(Layer::KeyQuantizer::basis, out, shape.key_dim, shape.key_dim);
     }
     if (values != nullptr) {
       float* const out = values + std::int64_t{head} * shape.value_dim;
       load_row(sequence.value(head, token), shape.value_dim, out);
-      change_value_basis<View>(shape, out);
+      change_value_basis(Layer::ValueQuantizer::basis, shape, out);
     }
   }
 }
@@ -70,8 +71,8 @@ void gather(View const& view, std::int32_t layer, std::span<Tokens const> ranges
       std::int64_t const key_floats = std::int64_t{shape.kv_heads} * shape.key_dim;
       std::int64_t const value_floats = std::int64_t{shape.kv_heads} * shape.value_dim;
       for (std::int32_t t = 0; t < range.count; ++t)
-        detail::gather_token<View>(sequence, range.first + t, keys != nullptr ? keys + (row + t) * key_floats : nullptr,
-                                   values != nullptr ? values + (row + t) * value_floats : nullptr);
+        detail::gather_token(sequence, range.first + t, keys != nullptr ? keys + (row + t) * key_floats : nullptr,
+                             values != nullptr ? values + (row + t) * value_floats : nullptr);
     });
   });
 }

@@ -16,8 +16,9 @@ namespace folio::ops {
 /// order, so results repeat bit by bit. The tokens must not lie before a window.
 template <class View, int Group>
 __global__ void key_norms_kernel(View view, std::int32_t index, Tokens tokens, float factor, float* norms) {
-  using Quantizer = typename View::KeyQuantizer;
-  constexpr std::int32_t key_dim = LayerView<View, Group>::known.key_dim;
+  using Layer = LayerView<View, Group>;
+  using Quantizer = typename Layer::KeyQuantizer;
+  constexpr std::int32_t key_dim = Layer::known.key_dim;
   using KeyLanes = RowLanes<Quantizer, key_dim>;
   constexpr int n = KeyLanes::per_lane, lanes = KeyLanes::count;
   KeyLanes const mine;

@@ -79,9 +79,8 @@ __global__ void reposition_kernel(View view, std::int32_t index, Tokens tokens, 
 template <class View>
 void reposition(DeviceView<View> const& view, std::int32_t layer, Tokens const& tokens, RopeTurn const* table,
                 std::int32_t num_pairs, RopePairs pairs, cudaStream_t stream) {
-  detail::require_keys_that_turn<typename View::KeyQuantizer>();
   check_range(view, tokens);
-  with_group(static_cast<View const&>(view), layer, [&](auto group, std::int32_t index) {
+  detail::with_group_that_turns(static_cast<View const&>(view), layer, [&](auto group, std::int32_t index) {
     GroupShape const& shape = view.group(group()).shape;
     static_cast<void>(detail::rope_begin(shape, num_pairs));
     if (tokens.count == 0) return;

@@ -12,6 +12,8 @@
 #include <folio/kernels/token_range.hpp>
 #include <folio/kernels/with_group.hpp>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace folio::ops {
@@ -63,15 +65,28 @@ inline constexpr bool is_plain_float = Q::bits >= 16 && Q::bits % 8 == 0 &&
 
 namespace detail {
 
-/// Refuses at compile time to reposition what reposition must not.
+/// Whether keys in this format can be repositioned. A rotation mixes the dims that RoPE turns.
 template <QuantizerPolicy KeyQuantizer>
-constexpr void require_keys_that_turn() {
-  static_assert(KeyQuantizer::basis == Basis::model,
-                "folio: RoPE turns pairs of the model's dims, which this format has mixed by its rotation: store keys "
-                "before RoPE and turn them when they are read, or keep them in a float format, as in Keys<F16>");
-  static_assert(KeyQuantizer::basis != Basis::model || is_plain_float<KeyQuantizer>,
-                "folio: turning quantized keys would quantize them a second time: store keys before RoPE and turn them "
-                "when they are read, or keep them in a float format, as in Keys<F16>");
+inline constexpr bool keys_turn = KeyQuantizer::basis == Basis::model&& is_plain_float<KeyQuantizer>;
+
+/// Calls f(group, index) with the group of `layer`, whose keys turn. Throws Error for another layer; does not compile
+/// where no layer's do.
+template <class View, class F>
+void with_group_that_turns(View const& view, std::int32_t layer, F const& f) {
+  static_assert(
+      []<int... Group>(std::integer_sequence<int, Group...>) {
+        return (keys_turn<typename LayerView<View, Group>::KeyQuantizer> || ...);
+      }(std::make_integer_sequence<int, View::num_groups>()),
+      "folio: turning quantized keys would quantize them a second time, and a rotated format has mixed the "
+      "pairs of dims that RoPE turns: store keys before RoPE and turn them when they are read, or keep them "
+      "in a float format, as in Keys<F16>");
+  with_group(view, layer, [&](auto group, std::int32_t index) {
+    if constexpr (keys_turn<typename LayerView<View, group()>::KeyQuantizer>)
+      f(group, index);
+    else
+      throw Error("folio: the keys of layer " + std::to_string(layer) +
+                  " are quantized, and turning them would quantize them a second time");
+  });
 }
 
 /// The first of the dims that `num_turns` turns apply to. Throws Error when the layer's keys have others.
@@ -124,9 +139,8 @@ inline void turn_row(float* x, std::span<RopeTurn const> table, RopePairs pairs)
 template <class View>
 void reposition(View const& view, std::int32_t layer, Tokens const& tokens, std::span<RopeTurn const> table,
                 RopePairs pairs = RopePairs::half_split, Executor threads = {}) {
-  detail::require_keys_that_turn<typename View::KeyQuantizer>();
   check_sequence(view, tokens);
-  with_group(view, layer, [&](auto group, std::int32_t index) {
+  detail::with_group_that_turns(view, layer, [&](auto group, std::int32_t index) {
     auto const sequence = view.template sequence_in<group()>(tokens.sequence, index);
     GroupShape const shape = sequence.shape();
     check_tokens(sequence, tokens);

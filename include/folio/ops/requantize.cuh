@@ -34,10 +34,11 @@ __device__ void requantize_tokens(From const& from, std::int32_t from_index, Tok
                                   std::int32_t to_index, Tokens const& to_tokens) {
   using Layer = LayerView<From, FromGroup>;
   constexpr std::int32_t key_dim = Layer::known.key_dim, value_dim = Layer::known.value_dim;
+  using Target = LayerView<To, ToGroup>;
   using KeyLanes =
-      FewerLanes<RowLanes<typename From::KeyQuantizer, key_dim>, RowLanes<typename To::KeyQuantizer, key_dim>>;
-  using ValueLanes =
-      FewerLanes<RowLanes<typename From::ValueQuantizer, value_dim>, RowLanes<typename To::ValueQuantizer, value_dim>>;
+      FewerLanes<RowLanes<typename Layer::KeyQuantizer, key_dim>, RowLanes<typename Target::KeyQuantizer, key_dim>>;
+  using ValueLanes = FewerLanes<RowLanes<typename Layer::ValueQuantizer, value_dim>,
+                                RowLanes<typename Target::ValueQuantizer, value_dim>>;
   constexpr int lanes = KeyLanes::count > ValueLanes::count ? KeyLanes::count : ValueLanes::count;
   auto const source = from.template sequence_in<FromGroup>(tokens.sequence, from_index);
   auto const target = to.template sequence_in<ToGroup>(to_tokens.sequence, to_index);
@@ -49,12 +50,12 @@ __device__ void requantize_tokens(From const& from, std::int32_t from_index, Tok
     std::int32_t const read = tokens.first + token, write = to_tokens.first + token;
     if (source.block_id(read) == null_block || target.block_id(write) == null_block) continue;
     if (threadIdx.x % lanes < KeyLanes::count)
-      requantize_row_by_lanes<typename From::KeyQuantizer, key_dim, KeyLanes>(source.key(head, read),
-                                                                              target.key(head, write));
+      requantize_row_by_lanes<typename Layer::KeyQuantizer, key_dim, KeyLanes>(source.key(head, read),
+                                                                               target.key(head, write));
     if constexpr (!Layer::known.values_in_keys())
       if (threadIdx.x % lanes < ValueLanes::count)
-        requantize_row_by_lanes<typename From::ValueQuantizer, value_dim, ValueLanes>(source.value(head, read),
-                                                                                      target.value(head, write));
+        requantize_row_by_lanes<typename Layer::ValueQuantizer, value_dim, ValueLanes>(source.value(head, read),
+                                                                                       target.value(head, write));
   }
 }
 

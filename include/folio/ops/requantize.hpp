@@ -12,6 +12,23 @@
 
 namespace folio::ops {
 
+namespace detail {
+
+template <class From, int FromGroup, class Target>
+void requantize_token(SequenceView<From, FromGroup> const& source, std::int32_t read, Target const& target,
+                      std::int32_t write) {
+  using Layer = LayerView<From, FromGroup>;
+  GroupShape const shape = source.shape();
+  for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
+    requantize_row<typename Layer::KeyQuantizer>(source.key(head, read), target.key(head, write), shape.key_dim);
+    if constexpr (!Layer::known.values_in_keys())
+      requantize_row<typename Layer::ValueQuantizer>(source.value(head, read), target.value(head, write),
+                                                     shape.value_dim);
+  }
+}
+
+}  // namespace detail
+
 /// Requantization: decodes `tokens` of `from` in one layer, and encodes them into `to_tokens`, which are as many, of
 /// `to`, a batch of another cache or the same. The caches are of the same model; formats, layouts and block sizes may
 /// differ. Both ranges are numbers among the tokens that the layer's group stores.
@@ -33,17 +50,9 @@ requires(!is_device_view<From> && !is_device_view<To>)  // a stream that is null
     auto const target = to.template sequence_in<to_group()>(to_tokens.sequence, to_index);
     check_tokens(source, tokens);
     check_tokens(target, to_tokens);
-    GroupShape const shape = source.shape();
     parallel_for(threads, tokens.count, [&](std::int64_t t) {
-      auto const read = static_cast<std::int32_t>(tokens.first + t);
-      auto const write = static_cast<std::int32_t>(to_tokens.first + t);
-      for (std::int32_t head = 0; head < shape.kv_heads; ++head) {
-        detail::requantize_row<typename From::KeyQuantizer>(source.key(head, read), target.key(head, write),
-                                                            shape.key_dim);
-        if constexpr (!From::template static_shape<from_group()>().values_in_keys())
-          detail::requantize_row<typename From::ValueQuantizer>(source.value(head, read), target.value(head, write),
-                                                                shape.value_dim);
-      }
+      detail::requantize_token(source, static_cast<std::int32_t>(tokens.first + t), target,
+                               static_cast<std::int32_t>(to_tokens.first + t));
     });
   });
 }

@@ -24,7 +24,7 @@ template <class View, int Group>
 struct ScoreShape {
   using Layer = LayerView<View, Group>;
   static constexpr std::int32_t key_dim = Layer::known.key_dim;
-  static constexpr Basis key_basis = View::KeyQuantizer::basis;
+  static constexpr Basis key_basis = Layer::KeyQuantizer::basis;
   using KeyLanes = Lanes<key_dim, RowSharing<key_dim, key_dim % 16 == 0 ? 16 : 8>::lanes>;
   static constexpr int lanes = KeyLanes::count, per_lane = KeyLanes::per_lane;
   static constexpr int groups = score_threads / lanes;

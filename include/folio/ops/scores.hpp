@@ -108,14 +108,14 @@ void add_weights(Sequence const& sequence, std::int32_t kv_head, ScoreQueries co
 }
 
 /// The queries of a step, scaled and rotated to the basis of the stored keys: once, not for every key.
-template <class View>
+template <class Layer>
 std::vector<float> rotated_queries(GroupShape const& shape, float const* q, std::int64_t num_rows, float scale,
                                    Executor threads) {
   std::vector<float> rows(static_cast<std::size_t>(num_rows * shape.key_dim));
   parallel_for(threads, num_rows, [&](std::int64_t row) {
     float* const to = rows.data() + row * shape.key_dim;
     for (std::int32_t d = 0; d < shape.key_dim; ++d) to[d] = q[row * shape.key_dim + d] * scale;
-    change_basis(View::KeyQuantizer::basis, to, shape.key_dim, shape.key_dim);
+    change_basis(Layer::KeyQuantizer::basis, to, shape.key_dim, shape.key_dim);
   });
   return rows;
 }
@@ -151,9 +151,9 @@ void accumulate_scores(View const& view, std::int32_t layer, float const* q, std
     if (longest > options.max_tokens)
       throw Error("folio: a sequence of " + std::to_string(longest) + " tokens does not fit into rows of " +
                   std::to_string(options.max_tokens) + " scores");
-    std::vector<float> const rows =
-        detail::rotated_queries<View>(shape, q, std::int64_t{view.query_start(view.num_sequences())} * num_query_heads,
-                                      folio::detail::score_scale(shape, options.scale), threads);
+    std::vector<float> const rows = detail::rotated_queries<LayerView<View, group()>>(
+        shape, q, std::int64_t{view.query_start(view.num_sequences())} * num_query_heads,
+        folio::detail::score_scale(shape, options.scale), threads);
     std::int64_t const tasks = blocks_for(longest, tokens_per_task);
     std::int32_t const score_heads = options.per_head ? shape.kv_heads : 1;
     parallel_for(threads, tasks * view.num_sequences() * score_heads, [&](std::int64_t task) {

@@ -60,7 +60,7 @@ class DemotionOperations {
     return folio::num_due(rules(), state, std::min(num_accepted, state.num_tokens - recent_window()));
   }
 
-  /// Demotes what is due, once for good, in all layers without a window. `num_accepted`: tokens from there on may yet
+  /// Demotes what is due, once for good, in all layers that demote. `num_accepted`: tokens from there on may yet
   /// be taken back (speculative decoding) and stay. The keys and values of the tokens must be written. Returns how many
   /// tokens moved. Call it after each step, before insert; a step's batch is made after it.
   ///
@@ -167,7 +167,8 @@ class DemotionOperations {
   [[nodiscard]] int second_list(int group = 0) const {
     check_group(group, Cache::num_groups);
     if (!rules().demotes(group))
-      throw Error("folio: layer group " + std::to_string(group) + " has a window, so it demotes nothing");
+      throw Error("folio: layer group " + std::to_string(group) +
+                  +" demotes nothing: it has a window, or a format of less than 16 bits");
     return rules().second_list(group);
   }
 
@@ -177,8 +178,11 @@ class DemotionOperations {
   void encode(View const& view, std::int32_t num_demoted, std::int32_t num_tokens, Executor threads) {
     for (std::int32_t layer = 0; layer < view.num_layers(); ++layer) {
       if (!view.demotes(layer)) continue;
-      ops::demote(view.recent, layer, Tokens{0, view.sinks, num_tokens}, view.demoted,
-                  Tokens{0, num_demoted, num_tokens}, threads);
+      ops::with_group(view.recent, layer, [&](auto group, std::int32_t index) {
+        if constexpr (View::template group_demotes<group()>)
+          ops::detail::demote_layer<group(), group()>(view.recent, index, {0, view.sinks, num_tokens}, view.demoted,
+                                                      index, {0, num_demoted, num_tokens}, threads);
+      });
       constexpr std::int32_t every = 64, apart = 29;  // which has no factor with it: each layer begins elsewhere
       std::int32_t const first = (layer % every * apart + every - num_demoted % every) % every;
       for (std::int32_t t = first; t < num_tokens; t += every) sample(view, layer, view.sinks + t, num_demoted + t);
@@ -194,12 +198,11 @@ class DemotionOperations {
       GroupShape const shape = sequence.shape();
       keys = row_floats(shape.kv_heads, shape.key_dim);
       both = keys + row_floats(shape.kv_heads, shape.value_dim);
-      ops::detail::gather_token<decltype(view.recent)>(sequence, from, before, before + keys);
+      ops::detail::gather_token(sequence, from, before, before + keys);
     });
     float* const after = before + both;
     ops::with_group(view.demoted, layer, [&](auto group, std::int32_t index) {
-      ops::detail::gather_token<decltype(view.demoted)>(view.demoted.template sequence_in<group()>(0, index), to, after,
-                                                        after + keys);
+      ops::detail::gather_token(view.demoted.template sequence_in<group()>(0, index), to, after, after + keys);
     });
     auto const add = [&](std::size_t begin, std::size_t end, double& lost, double& all) {
       double squares = 0, errors = 0;
@@ -243,10 +246,11 @@ class DemotionOperations {
 ///   KvCache<Model<m>, F16, Demote<Keys<Int8PerToken>, Values<Int4Rotated>, BlockSize<64>, LayoutNhd>>
 ///
 /// `Policies`: a quantizer, or Keys<> and Values<>; a block size, by default the cache's, or a tile where the format
-/// has tiles; a layout, by default LayoutHnd. The cache's own format has 16 bits or more.
+/// has tiles; a layout, by default LayoutHnd.
 ///
-/// Each layer group without a window has a second list of blocks, in a pool of its own, for what it has demoted. Layers
-/// with a window are never demoted, because windows bound their memory already. New tokens go to the first list;
+/// Each layer group without a window, whose own format has 16 bits or more, has a second list of blocks, in a pool of
+/// its own, for what it has demoted. At least one group does. Layers with a window are never demoted, because windows
+/// bound their memory already. New tokens go to the first list;
 /// demote() moves whole units that have left the recent window. All else is as in any cache: forks, truncation (of
 /// demoted tokens in whole units), prefixes, reservations, statistics. CacheConfig::demotion has the numbers.
 template <class... Policies>
@@ -276,6 +280,9 @@ struct Demote {
     else
       return std::int32_t{0};
   }();
+  static_assert(detail::num_formats<typename Set::KeyQuantizer> == 1 &&
+                    detail::num_formats<typename Set::ValueQuantizer> == 1,
+                "folio::Demote: all layer groups demote to one format; keep one");
   /// The cache's blocks, or those that were given, or tiles.
   template <class OfCache>
   using BlocksOf =
@@ -294,18 +301,25 @@ struct Demote {
     return num_tokens;
   }
 
+  template <class Cache>
+  [[nodiscard]] static constexpr bool has_full_group() {
+    for (int g = 0; g < Cache::num_groups; ++g)
+      if (Cache::model.groups[g].window == 0) return true;
+    return false;
+  }
   /// Adds the second lists to a cache's sizes, and says what a sequence holds at the most of each list.
   template <class Cache>
   static void add_lists(CacheConfig const& config, CacheSizes& sizes) {
-    static_assert(Cache::View::num_demoting > 0,
+    static_assert(has_full_group<Cache>(),
                   "folio::Demote: all layers of this model have a window, which bounds their memory, so that no token "
                   "is left to demote: take Demote<> out");
-    static_assert(Cache::KeyQuantizer::bits >= 16 && Cache::ValueQuantizer::bits >= 16,
-                  "folio::Demote: what is demoted was exact: the cache's own format has 16 bits or more");
+    static_assert(!has_full_group<Cache>() || Cache::View::num_demoting > 0,
+                  "folio::Demote: what is demoted was exact: the cache's own format has 16 bits or more, in a layer "
+                  "group without a window at least");
     using Second = BlocksOf<typename Cache::Blocks>;
     static_assert(Second::num_sizes == 1 || Second::num_sizes == Cache::num_groups,
                   "folio::Demote: BlockSizes<...> needs one size, or one for each layer group of the model");
-    static_assert(latent_fits_rotation<typename Set::KeyQuantizer>(Cache::model),
+    static_assert(latent_fits_rotation<typename Set::KeyQuantizer, Cache::model>(),
                   "folio::Demote: the values of a latent layer are the beginning of its keys, and this quantizer "
                   "rotates both in blocks that cross their border; take one that does not rotate");
     DemotionConfig const& given = config.demotion;
@@ -321,7 +335,7 @@ struct Demote {
     };
     for (int g = 0; g < Cache::num_groups; ++g) {
       GroupShape shape = sizes.shapes[static_cast<std::size_t>(g)];
-      bool const has_second = Cache::model.groups[g].window == 0;
+      bool const has_second = (Cache::View::demoting_groups >> g & 1U) != 0;
       if (has_second || Cache::has_prefixes) widen(shape.block_size);
       if (!has_second) continue;
       layers += shape.layers;
@@ -332,23 +346,23 @@ struct Demote {
     }
     if (layers == 0)
       throw Error(
-          "folio: all layers of this model have a window, which bounds their memory, so that no token is left to "
-          "demote: make a cache without Demote<>");
+          "folio: all layers of this model have a window, which bounds their memory, or a format of less than 16 bits, "
+          "so that no token is left to demote: make a cache without Demote<>");
     sizes.recent_window = checked("CacheConfig::demotion.recent_window", given.recent_window.value_or(64));
     std::int64_t const whole = Cache::has_prefixes ? unit : first_blocks;
     auto const rounded = static_cast<std::int32_t>(
         (checked("CacheConfig::demotion.sinks", given.sinks.value_or(16)) + whole - 1) / whole * whole);
     std::int32_t const sinks = checked("CacheConfig::demotion.sinks, in whole blocks,", rounded);
     for (std::size_t l = num_groups; l < sizes.shapes.size(); ++l) sizes.shapes[l].sinks = sinks;
-    sizes.demotion = DemotionRules::of(Cache::model, sinks, static_cast<std::int32_t>(unit));
-    sizes.template add_bytes<Map>(num_groups);
+    sizes.demotion =
+        DemotionRules::of(Cache::num_groups, Cache::View::demoting_groups, sinks, static_cast<std::int32_t>(unit));
+    while (sizes.block_bytes.size() < sizes.shapes.size()) sizes.template add_bytes<Map>();
     std::size_t const num_second = sizes.shapes.size() - num_groups;
     if (given.num_blocks.size() != (config.num_blocks.empty() ? 0 : num_second))
-      throw Error(
-          "folio: CacheConfig::demotion.num_blocks has " + std::to_string(given.num_blocks.size()) +
-          " entries; the model has " + std::to_string(num_second) +
-          " layer groups without a window, which need one each where CacheConfig::num_blocks is given, and none "
-          "where memory_bytes is");
+      throw Error("folio: CacheConfig::demotion.num_blocks has " + std::to_string(given.num_blocks.size()) +
+                  " entries; the model has " + std::to_string(num_second) +
+                  " layer groups that demote, which need one each where CacheConfig::num_blocks is given, and none "
+                  "where memory_bytes is");
     for (std::size_t i = 0; i < given.num_blocks.size(); ++i)
       sizes.num_blocks.push_back(sizes.shapes[num_groups + i].layers == 0 ? 0 : given.num_blocks[i]);
     sizes.held.clear();

@@ -43,6 +43,7 @@ struct MixedAttentionPlan {
   AttentionPlan recent;
   std::optional<AttentionPlan> demoted;  ///< none where no sequence of the step has demoted tokens
   std::int32_t num_tokens;               ///< query tokens without padding
+  std::uint32_t demoting_groups;         ///< bit g: layer group g demotes
 
   [[nodiscard]] AttentionParams const& params() const { return recent.params(); }
   [[nodiscard]] std::int32_t num_query_heads() const { return recent.num_query_heads(); }
@@ -86,7 +87,7 @@ requires is_mixed_view<View>
                                                 HostExecution const& execution = {}) {
   detail::check_mixed(params);
   MixedAttentionPlan plan{plan_attention(view.recent, num_query_heads, params, execution), std::nullopt,
-                          view.query_start(view.num_sequences())};
+                          view.query_start(view.num_sequences()), View::demoting_groups};
   if (!view.any_demoted()) return plan;
   HostExecution second = execution;
   if (execution.workspace != nullptr) second.workspace = &execution.workspace->second();
@@ -120,7 +121,8 @@ void attend(MixedAttentionPlan const& plan, std::int32_t layer, AttentionIo<T, O
   detail::StepPlan& step = plan.recent.step();
   LayerPlace const at = layer >= 0 ? step.pattern.place(layer) : LayerPlace{};
   GroupShape const& shape = step.groups[at.group].layers.shape;
-  if (!plan.demoted.has_value() || shape.window != 0 || layer < 0 || at.index >= shape.layers)
+  bool const demotes = (plan.demoting_groups >> at.group & 1U) != 0;
+  if (!plan.demoted.has_value() || !demotes || layer < 0 || at.index >= shape.layers)
     return attend(plan.recent, layer, io, params);  // which says what is wrong with the layer
   folio::detail::check_planned_heads(step.num_query_heads, io.num_query_heads);
   detail::attend_both(

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <folio/config.hpp>
 #include <folio/view.hpp>
+#include <utility>
 
 namespace folio {
 
@@ -20,8 +21,8 @@ struct HasOperations {};
 /// Mixed-precision view: a step of a cache that demotes. Two ordinary views whose sequence i is the same, with the same
 /// query tokens and the same layers. `recent` has the sequence's sinks and newest tokens, and slots and limits as ever.
 /// `demoted` has those in between, without slots and limits: none of them is a query's own, and all come before every
-/// query, which sees them all (AttentionParams::causal = false). Layers with a window demote nothing: their tokens are
-/// all in `recent`.
+/// query, which sees them all (AttentionParams::causal = false). Layers with a window, and those whose own format has
+/// less than 16 bits, demote nothing: their tokens are all in `recent`.
 ///
 /// Trivially copyable, host and device, as BlockTableView.
 template <class Recent, class Demoted>
@@ -29,12 +30,12 @@ struct MixedPrecisionView : ops::HasOperations {
   static constexpr int num_groups = Recent::num_groups;
   /// Bit g: group g has a second list. By the types, because a group without layers has no window at run time; a
   /// number, because nvcc indexes no static member at run time.
-  static constexpr std::uint32_t demoting_groups = [] {
-    std::uint32_t groups = 0;
-    for (int g = 0; g < num_groups; ++g)
-      groups |= Recent::ModelType::config.groups[g].window == 0 ? std::uint32_t{1} << g : 0U;
-    return groups;
-  }();
+  static constexpr std::uint32_t demoting_groups = []<int... Group>(std::integer_sequence<int, Group...>) {
+    return (
+        0U | ... |
+        (LayerView<Recent, Group>::known.window == 0 && has_exact_rows<LayerView<Recent, Group>> ? 1U << Group : 0U));
+  }
+  (std::make_integer_sequence<int, num_groups>());
   static constexpr int num_demoting = std::popcount(demoting_groups), num_lists = num_groups + num_demoting;
   template <int Group>
   static constexpr bool group_demotes = (demoting_groups >> Group & 1U) != 0;
@@ -79,7 +80,7 @@ struct MixedPrecisionView : ops::HasOperations {
   }
   /// Whether `layer` is of a group that demotes.
   [[nodiscard]] FOLIO_HOST_DEVICE constexpr bool demotes(std::int32_t layer) const {
-    return num_demoting == num_groups || recent.group(recent.place(layer).group).shape.window == 0;
+    return num_demoting == num_groups || (demoting_groups >> recent.place(layer).group & 1U) != 0;
   }
 
  private:

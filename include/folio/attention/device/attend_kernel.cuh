@@ -48,7 +48,7 @@ struct AttendShape {
   /// registers are the queries and results of all heads, and the stored rows of a step; latent rows stay decoded until
   /// their values are added, and keys and values that lie differently need addresses of their own.
   static constexpr bool same_places =
-      latent || (std::is_same_v<typename View::KeyQuantizer, typename View::ValueQuantizer> && key_dim == value_dim &&
+      latent || (std::is_same_v<typename Layer::KeyQuantizer, typename Layer::ValueQuantizer> && key_dim == value_dim &&
                  View::Layout::run_bytes(Plane::key) == View::Layout::run_bytes(Plane::value));
   static constexpr int registers = Heads * (key_part + value_part) +
                                    tokens * (Key::registers + (latent ? value_part : Value::registers)) +
@@ -79,7 +79,7 @@ __device__ void share_queries(T const* q, std::int32_t num_heads, float scale, t
     Vec<n> part{};
     if (head < num_heads) part = load_part<n>(lanes, q + std::int64_t{head} * Shape::key_dim);
     for (int d = 0; d < n; ++d) part[d] *= scale;
-    change_basis_by<View::KeyQuantizer::basis>(lanes, part, Shape::key_dim);
+    change_basis_by<Shape::Layer::KeyQuantizer::basis>(lanes, part, Shape::key_dim);
     store_part<n>(lanes, part, shared.queries[head]);
   }
   __syncthreads();
@@ -251,8 +251,7 @@ __device__ float join_groups(RowLanes const& lanes, int head, float sink, typena
   }
   if (sum == 0) return -INFINITY;
   for (int d = 0; d < N; ++d) row[d] /= sum;
-  using Quantizer = std::conditional_t<Shape::latent, typename View::KeyQuantizer, typename View::ValueQuantizer>;
-  change_basis_by<Quantizer::basis>(lanes, row, Shape::latent ? Shape::key_dim : Shape::value_dim);
+  change_basis_by<Shape::Layer::ValueQuantizer::basis>(lanes, row, Shape::latent ? Shape::key_dim : Shape::value_dim);
   return (max + log2f(sum)) * ln_of_2;
 }
 

@@ -252,7 +252,6 @@ __global__ void __launch_bounds__(detail::prefill_threads, 3)
   using Layer = LayerView<View, Group>;
   constexpr std::int32_t key_dim = Layer::known.key_dim, value_dim = Layer::known.value_dim;
   constexpr bool latent = Layer::known.values_in_keys();
-  using ValueQuantizer = std::conditional_t<latent, typename View::KeyQuantizer, typename View::ValueQuantizer>;
   using Tile = detail::PrefillTile<key_dim, value_dim>;
   __shared__ Tile tile;
   detail::PrefillRows const rows(view, view.group(Group).shape.kv_heads, arguments.io.num_query_heads, Tile::rows);
@@ -268,7 +267,7 @@ __global__ void __launch_bounds__(detail::prefill_threads, 3)
     if (rows.has(row))
       part = load_part<n>(lanes, io.q + rows.query(row) * io.q_stride + std::int64_t{rows.head(row)} * key_dim);
     for (int d = 0; d < n; ++d) part[d] *= params.scale * detail::log2_of_e;
-    change_basis_by<View::KeyQuantizer::basis>(lanes, part, key_dim);
+    change_basis_by<Layer::KeyQuantizer::basis>(lanes, part, key_dim);
     store_part<n>(lanes, part, tile.queries[row]->v);
   });
 
@@ -307,7 +306,7 @@ __global__ void __launch_bounds__(detail::prefill_threads, 3)
   detail::for_each_row<value_dim, Tile::rows>([&]<class RowLanes>(int row, RowLanes const& lanes) {
     constexpr int n = RowLanes::per_lane;
     auto part = load_part<n>(lanes, tile.queries[row]->v);
-    change_basis_by<ValueQuantizer::basis>(lanes, part, latent ? key_dim : value_dim);
+    change_basis_by<Layer::ValueQuantizer::basis>(lanes, part, latent ? key_dim : value_dim);
     if (rows.has(row))
       store_part<n>(lanes, part, io.out + rows.query(row) * io.out_stride + std::int64_t{rows.head(row)} * value_dim);
   });

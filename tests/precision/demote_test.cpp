@@ -361,7 +361,7 @@ TEST_CASE("a config that does not fit the model is refused, and says what does")
                     contains("CacheConfig::demotion.num_blocks has 0 entries; the model has 1 layer groups without a "
                              "window, which need one each"));
   CHECK_THROWS_WITH(test::Int8Hybrid({.num_blocks = {50, 50}, .demotion = {.num_blocks = {50, 50}}}),
-                    contains("has 2 entries; the model has 1 layer groups without a window"));
+                    contains("has 2 entries; the model has 1 layer groups that demote"));
   CHECK_THROWS_WITH(Int8Cache({.memory_bytes = 1 << 20, .demotion = {.num_blocks = {50}}}),
                     contains("CacheConfig::demotion.num_blocks has 1 entries"));
   using LargeUnits = CacheOf<plain<16>, F16, BlockSize<32768>, Demote<Int8PerToken, BlockSize<32769>>>;

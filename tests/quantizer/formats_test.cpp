@@ -50,6 +50,10 @@ Rows rows_of(Cache& cache, std::int32_t layer) {
              std::vector<float>(std::size_t{5} * num_query_heads), std::vector<float>(2 * num_tokens)};
   ops::gather(batch.view(), layer, {0, 0, num_tokens}, found.keys.data(), found.values.data());
   ops::attend(batch.view(), layer, AttentionIo{q.data(), num_query_heads, found.out.data(), found.lse.data()});
+  std::vector<float> planned(found.out.size());
+  ops::attend(ops::plan_attention(batch.view(), num_query_heads), layer,
+              AttentionIo{q.data(), num_query_heads, planned.data()});
+  CHECK(planned == found.out);
   if constexpr (!Cache::has_demotion)
     ops::accumulate_scores(batch.view(), layer, q.data(), num_query_heads, found.lse.data(), found.scores.data(),
                            {.max_tokens = num_tokens});
@@ -77,6 +81,9 @@ TEST_CASE("a format for each layer group: every layer is as in a cache of its fo
 TEST_CASE("formats of keys and of values by layer group") {
   KvCache<Model<alike>, Keys<F32, Int8PerToken, Int8PerToken>, Values<Int4Rotated, F16, Int2Rotated>, LayoutNhd> cache(
       {.num_blocks = {20, 20, 20}, .layer_groups = groups});
+  CHECK(cache.block_bytes(0) == 2 * 2 * 16 * (128 + 16 + 4));
+  CHECK(cache.block_bytes(1) == 2 * 2 * 16 * (32 + 4 + 64));
+  CHECK(cache.block_bytes(2) == 1 * 2 * 16 * (32 + 4 + 16 + 4));  // 8 bytes of codes take 16
   CHECK(rows_of(cache, 0) == rows_alone<Keys<Int8PerToken>, Values<F16>, LayoutNhd>(0));
   CHECK(rows_of(cache, 1) == rows_alone<Keys<F32>, Values<Int4Rotated>, LayoutNhd>(1));
   CHECK(rows_of(cache, 2) == rows_alone<Keys<Int8PerToken>, Values<Int2Rotated>, LayoutNhd>(2));

@@ -387,7 +387,10 @@ class Batch : public BatchTables {
           "folio: this batch is stale: one of its sequences gave back, copied or exchanged a block since; make "
           "the batch after extend, truncate, cut, keep, demote, release and insert");
 #endif
-    return view_over<View>(bytes().data(), *cache_);
+    if constexpr (requires { typename View::StoredView; })
+      return View{view_over<typename View::StoredView>(bytes().data(), *cache_), cache_->rotation};
+    else
+      return view_over<View>(bytes().data(), *cache_);
   }
 
  private:

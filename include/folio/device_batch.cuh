@@ -86,6 +86,9 @@ class DeviceBatch {
     static_assert(device_can_read<typename KvCache<Policies...>::Allocator>,
                   "folio: the blocks of this cache are in memory that no kernel can read: give the cache "
                   "DeviceAllocator, VirtualAllocator, ManagedAllocator or PinnedAllocator");
+    static_assert(!KvCache<Policies...>::BasisOfRows::rotates,
+                  "folio: RotationMatrices are applied by the host's operations alone: for the device make the cache "
+                  "without them, and rotate keys, values, queries and results beside its kernels");
     tables_.fill(cache_->store, {}, padding());
     auto const bytes = static_cast<std::int64_t>(tables_.bytes().size());
     on_device_ = Memory<TableAllocator>(TableAllocator(), bytes);

@@ -56,6 +56,7 @@ struct PrefixIndexOf<true, Eviction, Events> {
 ///                    kept, and found by later prompts
 ///   an event sink    who hears what is kept and evicted NoEvents
 ///   a demotion       what older tokens are demoted to   NoDemotion     (Demote<Int4Rotated>: folio/precision/demote.hpp)
+///   a basis          which basis all rows are in        ModelBasis     (RotationMatrices: folio/precision/rotated_ops.hpp)
 ///
 /// Host only, not thread-safe: one owner thread; the ops share their own work over threads. All blocks are allocated at
 /// once by the constructor. Movable; sequences and batches keep the memory alive and may outlive this object.
@@ -65,7 +66,8 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   using Set = PolicySet<Policies...>;
   static_assert(Set::template count<PolicyKind::unknown> == 0,
                 "folio::KvCache: a template argument is no policy: it meets none of ModelPolicy, BlockSizePolicy, "
-                "QuantizerPolicy, LayoutPolicy, AllocatorPolicy, EvictionPolicy, EventSink and DemotionPolicy; "
+                "QuantizerPolicy, LayoutPolicy, AllocatorPolicy, EvictionPolicy, EventSink, DemotionPolicy and "
+                "BasisPolicy; "
                 "static_assert the one you mean to see what is missing");
   static_assert(Set::has_model, "folio::KvCache: which model is cached? Add folio::Model<config>");
   static_assert(Set::template count<PolicyKind::model> <= 1, "folio::KvCache: two models are given; keep one");
@@ -75,6 +77,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
                 "folio::KvCache: two eviction policies are given; keep one");
   static_assert(Set::template count<PolicyKind::events> <= 1, "folio::KvCache: two event sinks are given; keep one");
   static_assert(Set::template count<PolicyKind::demotion> <= 1, "folio::KvCache: Demote<> is given twice; keep one");
+  static_assert(Set::template count<PolicyKind::basis> <= 1, "folio::KvCache: two bases are given; keep one");
   static_assert(Set::has_prefixes || Set::template count<PolicyKind::events> == 0,
                 "folio::KvCache: an event sink is given and no eviction policy, so no prefixes are kept and it would "
                 "hear nothing; add a policy, such as folio::LruEviction");
@@ -91,10 +94,13 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   static constexpr bool has_prefixes = Set::has_prefixes;
   using Demotion = typename Set::Demotion;
   static constexpr bool has_demotion = Demotion::demotes;
-  /// What a step's batch gives: a BlockTableView; where tokens are demoted, a MixedPrecisionView of two of them.
+  using BasisOfRows = typename Set::BasisOfRows;
+  /// The view of a step: a BlockTableView; where tokens are demoted, a MixedPrecisionView of two of them.
   using View =
       typename Demotion::template ViewOf<BlockTableView<ModelType, Blocks, KeyQuantizer, ValueQuantizer, Layout>,
                                          Blocks>;
+  /// What a step's batch gives: View; where matrices rotate the rows, a RotatedView of it.
+  using StepView = typename BasisOfRows::template ViewOf<View>;
   /// The bytes of a block of layer group `Group`: Map<0>{cache.shape(0)}.
   template <int Group>
   using Map = BlockMap<FormatIn<KeyQuantizer, Group>, FormatIn<ValueQuantizer, Group>, Layout>;
@@ -196,16 +202,16 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
 
   /// The tables of a step over these sequences, in this order, and the block copies that wait for a step. Throws Error
   /// as BatchTables::fill does.
-  [[nodiscard]] Batch<View> batch(std::span<BatchItem const> items, BatchPadding const& padding = {}) {
-    Batch<View> tables(core_);
+  [[nodiscard]] Batch<StepView> batch(std::span<BatchItem const> items, BatchPadding const& padding = {}) {
+    Batch<StepView> tables(core_);
     batch(items, tables, padding);
     return tables;
   }
-  [[nodiscard]] Batch<View> batch(std::initializer_list<BatchItem> items, BatchPadding const& padding = {}) {
+  [[nodiscard]] Batch<StepView> batch(std::initializer_list<BatchItem> items, BatchPadding const& padding = {}) {
     return batch(std::span(items.begin(), items.size()), padding);
   }
   /// The same into an existing batch of this cache, whose memory is used again.
-  void batch(std::span<BatchItem const> items, Batch<View>& tables, BatchPadding const& padding = {}) {
+  void batch(std::span<BatchItem const> items, Batch<StepView>& tables, BatchPadding const& padding = {}) {
     static_assert(host_can_read<Allocator>,
                   "folio: the blocks of this cache are in memory that the host cannot read: make a DeviceBatch "
                   "(folio/device_batch.cuh) and upload it");
@@ -213,7 +219,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
     tables.fill(core_->store, items, padding);
     core_->flush_pending();
   }
-  void batch(std::initializer_list<BatchItem> items, Batch<View>& tables, BatchPadding const& padding = {}) {
+  void batch(std::initializer_list<BatchItem> items, Batch<StepView>& tables, BatchPadding const& padding = {}) {
     batch(std::span(items.begin(), items.size()), tables, padding);
   }
 
@@ -310,10 +316,18 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
     Core(CacheSizes sizes, CacheConfig const& config, Given&... given)
         : BlockMemory<Allocator>(detail::given_or_default<Allocator>(given...), sizes.pool_bytes, block_alignment),
           CacheState(std::move(sizes.shapes), as_span(sizes.num_blocks), std::move(sizes.block_bytes), sizes.slack,
-                     sizes.demotion) {
+                     sizes.demotion),
+          basis(detail::given_or_default<BasisOfRows>(given...)) {
       pattern = sizes.pattern;
       recent_window = sizes.recent_window;
       pools = this->begins;
+      if constexpr (BasisOfRows::rotates) {
+        static_assert(BasisOfRows::fits(model),
+                      "folio::RotationMatrices: the values of a latent layer are the beginning of its keys, which a "
+                      "matrix mixes");
+        basis.check_fits(as_span(shapes), pattern);
+        rotation = &basis;
+      }
       defers_copies = device_can_read<Allocator>;
       if (!defers_copies) flush_pending();
       if constexpr (has_prefixes) {
@@ -344,6 +358,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
 
     using Index = typename detail::PrefixIndexOf<has_prefixes, Eviction, Events>::type;
 
+    [[no_unique_address]] BasisOfRows basis;
     std::unique_ptr<Index> index;  // null without prefixes
   };
 

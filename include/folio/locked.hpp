@@ -121,7 +121,7 @@ template <class Cache, class Mutex = std::mutex>
 class LockedCache {
  public:
   using SequenceType = LockedSequence<Cache, Mutex>;
-  using Tables = Batch<typename Cache::View>;
+  using Tables = Batch<typename Cache::StepView>;
 
   /// A sequence of a step, and how many of its last tokens are queries.
   struct Item {

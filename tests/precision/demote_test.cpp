@@ -143,7 +143,7 @@ TEST_CASE("statistics tell a group's second list from its first one") {
   CHECK(stats.bytes_total == 50 * cache.block_bytes(0) + 60 * cache.block_bytes(1) + 50 * cache.block_bytes(2));
   CHECK(stats.num_tokens == 20);
   CHECK(cache.second_list(0) == 2);
-  CHECK_THROWS_WITH(cache.second_list(1), contains("layer group 1 has a window, so it demotes nothing"));
+  CHECK_THROWS_WITH(cache.second_list(1), contains("layer group 1 demotes nothing: it has a window"));
   CHECK_THROWS_AS(cache.second_list(2), Error);
   CHECK(cache.memory_bytes() == stats.bytes_total + cache.block_bytes(0) + cache.block_bytes(1) + cache.block_bytes(2));
 }
@@ -358,8 +358,8 @@ TEST_CASE("a config that does not fit the model is refused, and says what does")
   CHECK_THROWS_WITH(Int8Cache(small(-1, 0)), contains("CacheConfig::demotion.sinks has 0 to 1073741824 tokens"));
   CHECK_THROWS_WITH(Int8Cache(small(0, -1)), contains("CacheConfig::demotion.recent_window has 0 to 1073741824"));
   CHECK_THROWS_WITH(Int8Cache({.num_blocks = {50}}),
-                    contains("CacheConfig::demotion.num_blocks has 0 entries; the model has 1 layer groups without a "
-                             "window, which need one each"));
+                    contains("CacheConfig::demotion.num_blocks has 0 entries; the model has 1 layer groups that "
+                             "demote, which need one each"));
   CHECK_THROWS_WITH(test::Int8Hybrid({.num_blocks = {50, 50}, .demotion = {.num_blocks = {50, 50}}}),
                     contains("has 2 entries; the model has 1 layer groups that demote"));
   CHECK_THROWS_WITH(Int8Cache({.memory_bytes = 1 << 20, .demotion = {.num_blocks = {50}}}),

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Caches of hybrid models that demote: layers with a window are as in a plain cache, the others as encoded once.
 
-#include <folio/precision/rotated_cache.hpp>
 #include <folio/precision/rotated_ops.hpp>
 #include <folio/pressure_ladder.hpp>
 #include <folio/quantizer/channel_tile.hpp>
@@ -179,8 +178,8 @@ TEST_CASE("a config says what the model leaves open, for both lists") {
   CHECK_THROWS_WITH(refused([](auto& c) {
                       c.demotion.num_blocks = {8, 8};
                     }),
-                    contains("CacheConfig::demotion.num_blocks has 2 entries; the model has 1 layer groups without a "
-                             "window"));
+                    contains("CacheConfig::demotion.num_blocks has 2 entries; the model has 1 layer groups that "
+                             "demote"));
   CHECK_NOTHROW(refused([](auto& c) {
     c.num_blocks = c.demotion.num_blocks = {};
     c.memory_bytes = 1000000;
@@ -201,7 +200,8 @@ TEST_CASE("a list that there is not is called one, with how many there are") {
 
 TEST_CASE("matrices go with hybrid models as well") {
   std::vector<LayerMatrices> none(3, LayerMatrices{2, 16, 16, {}, {}});
-  RotatedCache<Int8Hybrid> turned(Int8Hybrid(small_hybrid(4, 0)), RotationMatrices(none));
+  CacheOf<full_first, F32, BlockSizes<4, 2>, Demote<Int8PerToken, BlockSizes<8, 16>>, RotationMatrices> turned(
+      small_hybrid(4, 0), RotationMatrices(none));
   Int8Hybrid cache(small_hybrid(4, 0));
   Sequence a = cache.create(20), b = turned.create(20);
   auto const batch_a = cache.batch({{&a}});

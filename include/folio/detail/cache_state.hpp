@@ -28,6 +28,8 @@ struct PendingBlockWork {
   std::shared_ptr<void> retired;               ///< an event in its place, which its user is about to destroy
 };
 
+class RotationMatrices;
+
 /// The block lists and the addresses of the blocks. Owned by a KvCache, its sequences and its batches together.
 struct CacheState : private BlockCopier {
   CacheState(std::vector<GroupShape> s, std::span<std::int64_t const> num_blocks, std::vector<std::int64_t> bytes,
@@ -43,7 +45,8 @@ struct CacheState : private BlockCopier {
   std::vector<std::byte*> pools;          // where block 0, the null block, begins
   SequenceStore store;
   LayerPattern pattern;
-  std::int32_t recent_window = 0;  // the newest tokens of a sequence, which are not demoted
+  std::int32_t recent_window = 0;              // the newest tokens of a sequence, which are not demoted
+  RotationMatrices const* rotation = nullptr;  // of all rows, where the cache has matrices; its own
   /// Whether copies wait in `pending` for a batch, or are made at once.
   bool defers_copies = false;
   PendingBlockWork pending;

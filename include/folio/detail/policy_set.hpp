@@ -51,7 +51,8 @@ enum class PolicyKind {
   allocator,
   eviction,
   events,
-  demotion
+  demotion,
+  basis
 };
 
 /// Demotion policy: what older tokens are demoted to; folio/precision/demote.hpp has it.
@@ -66,6 +67,19 @@ struct NoDemotion {
   using ViewOf = View;
   template <class Cache>
   struct Operations {};
+};
+
+/// Basis policy: the basis that all rows are stored in, whatever a format rotates besides;
+/// folio/precision/rotation_matrices.hpp has it.
+template <class P>
+concept BasisPolicy = requires {
+  requires std::same_as<decltype(P::rotates), bool const>;
+};
+/// Without one: rows are as the model gives them.
+struct ModelBasis {
+  static constexpr bool rotates = false;
+  template <class View>
+  using ViewOf = View;
 };
 
 template <class P>
@@ -100,6 +114,8 @@ template <class P>
     return PolicyKind::events;
   } else if constexpr (DemotionPolicy<P>)
     return PolicyKind::demotion;
+  else if constexpr (BasisPolicy<P>)
+    return PolicyKind::basis;
   else if constexpr (KeysPolicy<P>)
     return PolicyKind::keys;
   else if constexpr (ValuesPolicy<P>)
@@ -209,10 +225,11 @@ struct PolicySet {
   using Eviction = detail::Pick<PolicyKind::eviction, void, Policies...>;
   using Events = detail::Pick<PolicyKind::events, NoEvents, Policies...>;
   using Demotion = detail::Pick<PolicyKind::demotion, NoDemotion, Policies...>;
+  using BasisOfRows = detail::Pick<PolicyKind::basis, ModelBasis, Policies...>;
 
   /// Whether an object of type P can be given to the cache's constructor.
   template <class P>
-  static constexpr bool has_object = std::is_same_v<P, Allocator> ||
+  static constexpr bool has_object = std::is_same_v<P, Allocator> || std::is_same_v<P, BasisOfRows> ||
                                      (has_prefixes && (std::is_same_v<P, Eviction> || std::is_same_v<P, Events>));
 
   /// Whether a bare quantizer is given although keys and values both have one of their own.

@@ -119,7 +119,7 @@ void attend(RotatedView<View> const& view, std::int32_t layer, AttentionIo<T, Ou
                          io, [&](auto const& stored) { attend(view.stored, layer, stored, params, execution); });
 }
 
-/// Attention plan of a step of a RotatedCache. It refers to the cache's matrices as well. `Stored`: the plan of the
+/// Attention plan of a step of a cache with RotationMatrices, to which it refers as well. `Stored`: the plan of the
 /// rows as they are stored.
 template <class Stored>
 struct RotatedAttentionPlan {

@@ -7,7 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/error.hpp>
+#include <folio/model.hpp>
 #include <folio/quantizer/float_formats.hpp>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,11 +23,22 @@ struct LayerMatrices {
   std::vector<float> keys = {}, values = {};
 };
 
-/// Rotation matrices: a basis for every kv head of every layer, computed outside from a model's activations: OSCAR's
+template <class View>
+struct RotatedView;
+
+/// Rotation matrices, a basis policy: `KvCache<Model<m>, Int4PerToken, RotationMatrices>(config, matrices)` stores all
+/// rows in their basis, from the first one on; those that it demotes, too. Where a format rotates, that comes after the
+/// matrices. They are fixed when the cache is made and go wherever its views go. Latent layers, whose values are a part
+/// of their keys, are refused. Host only.
+///
+/// A basis for every kv head of every layer, computed outside from a model's activations: OSCAR's
 /// (github.com/FutureMLS-Lab/OSCAR), SpinQuant's (arXiv 2405.16406), a principal basis. One for each kv head: one
-/// shared by a layer is much worse. Checked once, immutable, shared by threads.
+/// shared by a layer is much worse. Checked once, immutable, read by any number of threads.
 class RotationMatrices {
  public:
+  static constexpr bool rotates = true;
+  template <class View>
+  using ViewOf = RotatedView<View>;
   static constexpr double tolerance = 1e-4;
 
   /// By layer of the model. Throws Error for a matrix of the wrong size, or one that is not orthonormal: an element of
@@ -34,6 +47,31 @@ class RotationMatrices {
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       check(l, "keys", layers_[l].keys, layers_[l].kv_heads, layers_[l].key_dim);
       check(l, "values", layers_[l].values, layers_[l].kv_heads, layers_[l].value_dim);
+    }
+  }
+
+  /// Whether they can be for a model.
+  [[nodiscard]] static constexpr bool fits(ModelConfig const& model) {
+    for (int g = 0; g < model.num_groups(); ++g)
+      if (model.groups[g].kind == AttentionKind::latent) return false;
+    return true;
+  }
+  /// Throws Error when they are not for a cache's layers, kv heads and dims. `shapes`: by layer group, or more.
+  void check_fits(std::span<GroupShape const> shapes, LayerPattern const& pattern) const {
+    std::int32_t all = 0;
+    for (int g = 0; g < max_groups; ++g)
+      if (pattern.count(g, pattern.period) > 0) all += shapes[static_cast<std::size_t>(g)].layers;
+    if (all != num_layers())
+      throw Error("folio: matrices for " + std::to_string(num_layers()) + " layers do not fit a cache of " +
+                  std::to_string(all));
+    for (std::int32_t l = 0; l < all; ++l) {
+      GroupShape const& shape = shapes[static_cast<std::size_t>(pattern.place(l).group)];
+      LayerMatrices const& m = layer(l);
+      if (m.kv_heads != shape.kv_heads || m.key_dim != shape.key_dim || m.value_dim != shape.value_dim)
+        throw Error("folio: the matrices of layer " + std::to_string(l) + " are for " + std::to_string(m.kv_heads) +
+                    " kv heads of " + std::to_string(m.key_dim) + " and " + std::to_string(m.value_dim) +
+                    " dims, but the cache has " + std::to_string(shape.kv_heads) + " of " +
+                    std::to_string(shape.key_dim) + " and " + std::to_string(shape.value_dim));
     }
   }
 
@@ -67,11 +105,14 @@ class RotationMatrices {
   std::vector<LayerMatrices> layers_;
 };
 
-/// A step of a RotatedCache. Its operations rotate rows into the cache's basis and back by themselves; so a query in
-/// another basis than its keys cannot be written. `stored` is the view of the rows as they are stored, for kernels that
-/// rotate queries and outputs themselves.
+/// Rotated view: a step of a cache with RotationMatrices. Its operations (folio/precision/rotated_ops.hpp) rotate rows
+/// into the cache's basis and back by themselves; so a query in another basis than its keys cannot be written. `stored`
+/// is the view of the rows as they are stored, for kernels that rotate queries and outputs themselves.
 template <class View>
 struct RotatedView {
+  static constexpr int num_groups = View::num_groups, num_lists = View::num_lists;
+  using StoredView = View;
+
   View stored;
   RotationMatrices const* matrices;
 

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstring>
 #include <folio/folio.hpp>
-#include <folio/precision/rotated_cache.hpp>
 #include <folio/precision/rotated_ops.hpp>
 #include <folio/quantizer/channel_tile.hpp>
 #include <folio/thread_pool.hpp>
@@ -293,10 +292,9 @@ std::vector<float> permutation(std::int32_t dim) {
 
 TEMPLATE_TEST_CASE("a step of a cache with matrices is planned: the same bits, and nothing from the heap", "", F16,
                    Int8PerToken, Int6Rotated) {
-  using Cache = KvCache<Model<small>, BlockSize<16>, TestType>;
-  RotatedCache<Cache> cache(
-      Cache({.num_blocks = {40}}),
-      RotationMatrices({{2, 32, 64, permutation(32), permutation(64)}, {2, 32, 64, {}, permutation(64)}}));
+  using Cache = KvCache<Model<small>, BlockSize<16>, TestType, RotationMatrices>;
+  Cache cache({.num_blocks = {40}},
+              RotationMatrices({{2, 32, 64, permutation(32), permutation(64)}, {2, 32, 64, {}, permutation(64)}}));
   auto first = cache.create(70), second = cache.create(20);
   constexpr std::int32_t query_heads = 8, padded = 6;
   auto const rows = random_floats(90 * 2 * 64, 1), q = random_floats(padded * query_heads * 32, 2, 2.0F);

@@ -1,14 +1,16 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
+#include <folio/eviction/lru.hpp>
 #include <folio/folio.hpp>
+#include <folio/locked.hpp>
 #include <folio/precision/demote.hpp>
 // Before the operations that it finds: those of mixed_ops.hpp.
 #include <folio/precision/rotated_ops.hpp>
 //
 #include <folio/precision/mixed_ops.hpp>
-#include <folio/precision/rotated_cache.hpp>
 #include <folio/thread_pool.hpp>
+#include <numeric>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -24,6 +26,9 @@ constexpr std::int32_t key_dim = 16, value_dim = 24, kv_heads = 2;
 constexpr ModelConfig tiny{.layers = 2, .kv_heads = kv_heads, .head_dim = key_dim, .value_head_dim = value_dim};
 using Plain = KvCache<Model<tiny>, F32, BlockSize<4>>;
 using Demoting = KvCache<Model<tiny>, F32, BlockSize<4>, Demote<Int8PerToken, BlockSize<8>>>;
+
+using Turned = KvCache<Model<tiny>, F32, BlockSize<4>, RotationMatrices>;
+using DemotingTurned = KvCache<Model<tiny>, F32, BlockSize<4>, Demote<Int8PerToken, BlockSize<8>>, RotationMatrices>;
 
 /// Orthonormal rows, by Gram and Schmidt.
 std::vector<float> orthonormal(std::int32_t heads, std::int32_t dim, std::uint32_t seed) {
@@ -67,8 +72,8 @@ Rows rows_of(std::int32_t layer, std::int32_t tokens, std::int32_t query_heads) 
 }
 
 /// The same steps in a cache and in one with matrices: contents and attention are alike.
-template <class Cache>
-void check_alike(Cache plain, RotatedCache<Cache> turned, double tolerance) {
+template <class Cache, class Turned>
+void check_alike(Cache plain, Turned turned, double tolerance) {
   constexpr std::int32_t query_heads = 6;
   ThreadPool threads(2);
   auto a = plain.create();
@@ -126,26 +131,36 @@ void check_alike(Cache plain, RotatedCache<Cache> turned, double tolerance) {
 }  // namespace
 
 TEST_CASE("a cache with matrices answers as one without, in other numbers") {
-  check_alike(Plain({.num_blocks = {20}}), RotatedCache<Plain>(Plain({.num_blocks = {20}}), some_matrices()), 1e-5);
+  check_alike(Plain({.num_blocks = {20}}), Turned({.num_blocks = {20}}, some_matrices()), 1e-5);
 }
 
 TEST_CASE("a cache with matrices that demotes does") {
   CacheConfig const config{.num_blocks = {20}, .demotion = {.sinks = 4, .recent_window = 5, .num_blocks = {20}}};
-  check_alike(Demoting(config), RotatedCache<Demoting>(Demoting(config), some_matrices()), 0.03);  // int8
+  check_alike(Demoting(config), DemotingTurned(config, some_matrices()), 0.03);  // int8
 }
 
-namespace {
-
-template <class Cache>
-concept MakesBatches = requires(Cache& cache, std::span<BatchItem const> items) {
-  cache.batch(items);
-};
-
-}  // namespace
-
-TEST_CASE("a cache with matrices that is const makes no batches") {
-  STATIC_REQUIRE(MakesBatches<RotatedCache<Plain>>);
-  STATIC_REQUIRE_FALSE(MakesBatches<RotatedCache<Plain> const>);
+TEST_CASE("a cache with matrices shares prefixes, fills batches again, and lends them to threads") {
+  using Cache = KvCache<Model<tiny>, F16, BlockSize<4>, LruEviction, RotationMatrices>;
+  Cache cache({.num_blocks = {20}}, some_matrices());
+  std::vector<std::int32_t> tokens(17);
+  std::iota(tokens.begin(), tokens.end(), 0);
+  Sequence first = cache.create(tokens);
+  first.extend(17);
+  auto batch = cache.batch({{&first, 17}});
+  Rows const rows = rows_of(0, 17, 2);
+  ops::append(batch.view(), 0, rows.keys.data(), rows.values.data());
+  cache.insert(first, tokens);
+  Sequence second = cache.create(tokens);
+  CHECK(second.num_cached_tokens() == 16);
+  second.extend(1);
+  cache.batch({{&second, 1}}, batch);
+  std::vector<float> keys(16 * kv_heads * key_dim),
+      given(rows.keys.begin(), rows.keys.begin() + 16 * kv_heads * key_dim);
+  ops::gather(batch.view(), 0, {0, 0, 16}, keys.data(), nullptr);
+  CHECK(largest_difference(keys, given) < 2e-3);
+  LockedCache<Cache> locked(std::move(cache));
+  auto const sequence = locked.create();
+  CHECK(locked.batch({{{&sequence, 0}}}).view().num_sequences() == 1);
 }
 
 TEST_CASE("a matrix is applied to rows, and its transpose takes them back") {
@@ -175,7 +190,7 @@ TEST_CASE("matrices that would change dot products, or are for another model, ar
         twice[static_cast<std::size_t>((key_dim + 2) * key_dim + i)];
   CHECK_THROWS_WITH(with(twice), contains("kv head 1, is not orthonormal: rows 2 and 5"));
   CHECK_THROWS_WITH(with(std::vector<float>(7)), contains("have 7 elements, not 2 x 16 x 16"));
-  auto const make = [&](RotationMatrices m) { return RotatedCache<Plain>(Plain({.num_blocks = {4}}), std::move(m)); };
+  auto const make = [&](RotationMatrices m) { return Turned({.num_blocks = {4}}, std::move(m)); };
   CHECK_THROWS_WITH(make(RotationMatrices({{kv_heads, key_dim, value_dim}})),
                     contains("1 layers do not fit a cache of 2"));
   CHECK_THROWS_WITH(make(RotationMatrices({{kv_heads, key_dim, value_dim}, {1, key_dim, value_dim}})),

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // Did paging, batching, forking and preemption change anything? Runs each request again, alone, on a plain contiguous
-// f32 cache.
+// cache: of f32, or of what the formats of the run's cache leave of each row.
 
 #include <algorithm>
 #include <cstdint>
@@ -53,10 +53,11 @@ struct Comparison {
 /// sample starts again after it and goes on to its end, or to its first difference that is no tie.
 [[nodiscard]] inline std::vector<Comparison> compare_alone(Llama const& model, Tokens const& prompt,
                                                            std::int32_t request, EngineOptions const& options,
-                                                           std::vector<Tokens> const& completions) {
-  constexpr std::size_t chunk = 256;
+                                                           std::vector<Tokens> const& completions,
+                                                           StoredRows const& rows) {
+  auto const chunk = static_cast<std::size_t>(rows.unit > 0 ? options.batch_tokens : 256);  // tokens between demotions
   auto const prompt_size = static_cast<std::int32_t>(prompt.size());
-  ContiguousCache cache(model.config(), prompt_size + options.max_tokens);
+  ContiguousCache with_prompt(model.config(), prompt_size + options.max_tokens, rows);
   Activations a;
   Sampler sampler(options.sampling);
   std::vector<float> after_prompt, logits;
@@ -66,14 +67,14 @@ struct Comparison {
   };
   for (std::size_t begin = 0; begin < prompt.size(); begin += chunk) {
     auto const part = std::span(prompt).subspan(begin, std::min(chunk, prompt.size() - begin));
-    cache.run(model, part, a);
+    with_prompt.run(model, part, a);
     if (begin + part.size() == prompt.size()) logits_of_last(part.size(), after_prompt);
   }
   std::vector<Comparison> comparisons;
   for (std::size_t sample = 0; sample < completions.size(); ++sample) {
     Comparison& c = comparisons.emplace_back();
     logits = after_prompt;
-    cache.truncate(prompt_size);
+    ContiguousCache cache(with_prompt);
     for (std::int32_t const& token : completions[sample]) {
       if (&token != completions[sample].data()) {
         cache.run(model, {&token - 1, 1}, a);
@@ -105,15 +106,16 @@ struct Comparison {
   return static_cast<std::int64_t>(tokens.size()) == max_tokens;
 }
 
-/// Compares a run's completions, token by token, with those of each request alone. Requests run side by side on the
-/// threads of `options`.
+/// Compares a run's completions, token by token, with those of each request alone, whose rows are f32, or in the
+/// formats of `rows`. Requests run side by side on the threads of `options`.
 [[nodiscard]] inline CheckResult check(Llama const& model, std::vector<Tokens> const& prompts,
-                                       EngineOptions const& options, RunResult const& run) {
+                                       EngineOptions const& options, RunResult const& run,
+                                       StoredRows const& rows = {}) {
   std::vector<std::vector<Comparison>> all(prompts.size());
   folio::parallel_for(options.threads, static_cast<std::int64_t>(prompts.size()), [&](std::int64_t i) {
     auto const request = static_cast<std::size_t>(i);
     all[request] =
-        compare_alone(model, prompts[request], static_cast<std::int32_t>(i), options, run.completions[request]);
+        compare_alone(model, prompts[request], static_cast<std::int32_t>(i), options, run.completions[request], rows);
   });
 
   CheckResult result;
@@ -138,7 +140,7 @@ struct Comparison {
               ? which + " has " + std::to_string(tokens.size()) + " tokens, which is not where it should end."
               : which + ": token " + std::to_string(c.differs_at + 1) + " is " +
                     std::to_string(tokens[static_cast<std::size_t>(c.differs_at)]) +
-                    ", but alone on a contiguous f32 cache it is " + std::to_string(c.alone_token) +
+                    ", but alone on a contiguous cache it is " + std::to_string(c.alone_token) +
                     (c.explained ? "; the draw fell on the border between both, so rounding decided." : ".");
     }
   result.agreement = total == 0 ? 1.0 : static_cast<double>(same) / static_cast<double>(total);

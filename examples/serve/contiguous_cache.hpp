@@ -12,20 +12,21 @@
 #include <vector>
 
 #include "llama.hpp"
+#include "stored_rows.hpp"
 
 namespace serve {
 
-/// Keys and values of one sequence, [layer][kv_head][token][dim], and the attention over them.
+/// Keys and values of one sequence, [layer][kv_head][token][dim], and the attention over them. Rows are floats; with
+/// `rows` those that are left once they were stored in a cache's formats.
 class ContiguousCache {
  public:
-  ContiguousCache(LlamaConfig const& config, std::int32_t max_tokens)
-      : config_(config), max_tokens_(max_tokens), keys_(size()), values_(size()) {}
+  ContiguousCache(LlamaConfig const& config, std::int32_t max_tokens, StoredRows const& rows = {})
+      : config_(config), rows_(rows), max_tokens_(max_tokens), keys_(size()), values_(size()) {}
 
   [[nodiscard]] std::int32_t num_tokens() const { return num_tokens_; }
-  /// Forgets the tokens from `n` on.
-  void truncate(std::int32_t n) { num_tokens_ = std::min(num_tokens_, n); }
 
-  /// Runs `tokens` after those that are here. Afterwards a.hidden holds their last layer's output.
+  /// Runs `tokens` after those that are here. Afterwards a.hidden holds their last layer's output, and what is due by
+  /// then is demoted.
   void run(Llama const& model, std::span<std::int32_t const> tokens, Activations& a) {
     std::vector<std::int32_t> positions;
     for (std::size_t i = 0; i < tokens.size(); ++i) positions.push_back(num_tokens_ + static_cast<std::int32_t>(i));
@@ -40,6 +41,7 @@ class ContiguousCache {
     };
     model.forward(tokens, positions, attention, a, nullptr);
     num_tokens_ += num_new;
+    demote();
   }
 
  private:
@@ -56,7 +58,22 @@ class ContiguousCache {
       std::int64_t const to = row(layer, kv_head, num_tokens_ + i);
       std::copy_n(k + from, config_.head_dim, keys_.begin() + to);
       std::copy_n(v + from, config_.head_dim, values_.begin() + to);
+      round(rows_.own, to);
     }
+  }
+  void round(RoundRows const& format, std::int64_t row) {
+    if (format.keys == nullptr) return;
+    format.keys(keys_.data() + row, config_.head_dim);
+    format.values(values_.data() + row, config_.head_dim);
+  }
+  /// Layers with a window demote nothing.
+  void demote() {
+    std::int32_t const end = rows_.demoted_end(num_tokens_);
+    for (std::int32_t token = std::max(demoted_end_, rows_.sinks); token < end; ++token)
+      for (std::int32_t layer = 0; layer < config_.layers; ++layer)
+        for (std::int32_t kv_head = 0; kv_head < config_.kv_heads && !config_.has_window(layer); ++kv_head)
+          round(rows_.demoted, row(layer, kv_head, token));
+    demoted_end_ = std::max(demoted_end_, end);
   }
 
   /// Softmax of the scaled scores, largest score first subtracted, then the weighted sum of the values.
@@ -82,8 +99,9 @@ class ContiguousCache {
   }
 
   LlamaConfig const& config_;
+  StoredRows rows_;
   std::int32_t max_tokens_;
-  std::int32_t num_tokens_ = 0;
+  std::int32_t num_tokens_ = 0, demoted_end_ = 0;
   std::vector<float> keys_, values_;
   std::vector<float> weights_;
 };

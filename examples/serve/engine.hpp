@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sampler.hpp"
+#include "stored_rows.hpp"
 
 namespace serve {
 
@@ -100,6 +101,8 @@ class Engine {
   /// Runs all of them to their end. To be called once. Deterministic: the same model, prompts, options and seed give
   /// the same tokens on the same device.
   virtual RunResult run(Observer& observer) = 0;
+  /// What the cache's formats make of rows.
+  [[nodiscard]] virtual StoredRows stored_rows() const = 0;
 };
 
 /// An engine over a cache with the quantizer called `quantizer`. `model` and `prompts` must outlive it. Throws BadInput

@@ -87,6 +87,10 @@ int run(Options const& options) {
   if (options.check) {
     std::cerr << "[checking: each request alone on a contiguous f32 cache]" << std::endl;
     report.check = check(model, prompts, how, report.run);
+    if (quantizer != "f32") {
+      std::cerr << "[checking: each request alone on a contiguous cache of the same formats]" << std::endl;
+      report.format_check = check(model, prompts, how, report.run, engine->stored_rows());
+    }
   }
   if (options.json) {
     std::cout << to_json(report) << std::endl;

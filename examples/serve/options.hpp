@@ -184,8 +184,7 @@ struct Option {
        [](Options& o, std::string_view) { o.json = true; }},
       {"--check", "",
        "run each request again, alone on a plain contiguous f32 cache, and compare the tokens; a difference with the "
-       "f32 "
-       "quantizer is an error",
+       "f32 quantizer is an error; with others once more on one of the same formats",
        [](Options& o, std::string_view) { o.check = true; }},
       {"--help", "", "print this", [](Options& o, std::string_view) { o.help = true; }},
   };

@@ -17,6 +17,7 @@
 #include "caches/host_steps.hpp"
 #include "engine.hpp"
 #include "llama_config.hpp"
+#include "stored_rows.hpp"
 
 namespace serve {
 
@@ -46,6 +47,8 @@ class PagedCache {
   /// Demotes what is due of a sequence whose tokens are computed, where the cache does that and has blocks for it.
   /// Whether anything was demoted.
   virtual bool demote(folio::Sequence& sequence) = 0;
+  /// What its formats make of rows.
+  [[nodiscard]] virtual StoredRows stored_rows() const = 0;
   /// Of the tokens that sequences store now; one that several share counts once.
   [[nodiscard]] virtual double bits_per_element() const = 0;
 
@@ -116,6 +119,7 @@ class PagedCacheOf : public PagedCache {
     }
     return false;
   }
+  [[nodiscard]] StoredRows stored_rows() const override { return serve::stored_rows(cache_); }
   [[nodiscard]] double bits_per_element() const override {
     double bits = 0, elements = 0;
     folio::Stats const stats = cache_.stats();

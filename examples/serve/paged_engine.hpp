@@ -72,6 +72,8 @@ class PagedEngine final : public Engine {
               std::unique_ptr<PagedCache> cache)
       : model_(model), prompts_(prompts), options_(options), cache_(std::move(cache)), sampler_(options.sampling) {}
 
+  [[nodiscard]] StoredRows stored_rows() const override { return cache_->stored_rows(); }
+
   RunResult run(Observer& observer) override {
     begin();
     while (!running_.empty() || !waiting_.empty()) {

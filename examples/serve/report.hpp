@@ -24,7 +24,8 @@ struct Report {
   std::int64_t requests = 0, samples = 0;
   double seconds = 0;  ///< of the run; loading and checking not included
   RunResult run;
-  std::optional<CheckResult> check;
+  std::optional<CheckResult> check;         ///< against a contiguous cache of f32
+  std::optional<CheckResult> format_check;  ///< of the same formats, where they are others
 
   [[nodiscard]] double tokens_per_second() const {
     return seconds > 0 ? static_cast<double>(run.generated_tokens) / seconds : 0.0;
@@ -84,6 +85,7 @@ struct Report {
   add("checked", report.check ? (report.check->identical ? "true" : "false") : "null");
   add("rounding_ties", report.check ? std::to_string(report.check->ties) : "null");
   add("agreement", report.check ? json_number(report.check->agreement) : "null");
+  add("format_agreement", report.format_check ? json_number(report.format_check->agreement) : "null");
   return out + "}";
 }
 
@@ -147,6 +149,13 @@ struct Report {
   if (report.check && !report.check->identical)
     rows.emplace_back("check", percent(report.check->agreement) +
                                    " of the tokens come before a first difference to a contiguous f32 cache");
+  if (report.format_check)
+    rows.emplace_back(
+        "check, same formats",
+        report.format_check->identical
+            ? "every token is the same as alone on a contiguous cache of the same formats"
+            : percent(report.format_check->agreement) +
+                  " of the tokens come before a first difference to a contiguous cache of the same formats");
   if (report.check && report.check->ties > 0) rows.emplace_back("rounding ties", count(report.check->ties));
   std::string out;
   for (auto const& [name, value] : rows) out += name + std::string(24 - name.size(), ' ') + value + "\n";

@@ -243,13 +243,20 @@ TEST_CASE("In every format a hybrid model's tokens are the same with prefixes an
     auto const ample = serve::make_engine(format.quantizer, model, prompts, options)->run(observer);
     options.prefix = true;
     options.memory_bytes = ample.memory_bytes / 4;
-    auto const shorter = serve::make_engine(format.quantizer, model, prompts, options)->run(observer);
+    auto const engine = serve::make_engine(format.quantizer, model, prompts, options);
+    auto const shorter = engine->run(observer);
     CHECK(shorter.completions == ample.completions);
     CHECK(shorter.preemptions > 0);
     CHECK(shorter.cached_tokens > 0);
     CHECK(shorter.evictions > 0);
     CHECK(shorter.waste_beyond_last_blocks == 0);
-    CHECK(serve::check(model, prompts, options, shorter).agreement > 0);
+    auto const checked = serve::check(model, prompts, options, shorter, engine->stored_rows());
+    INFO(checked.first_difference);
+    // Of integers the last bits of a sum, which differ here and there, decide now and then which code a row gets.
+    if (format.quantizer.find("int") == std::string_view::npos && format.quantizer != "k8v4")
+      CHECK(checked.explained);
+    else
+      CHECK(checked.agreement > 0.5);
   }
 }
 
@@ -287,7 +294,15 @@ TEST_CASE("A hybrid model's older tokens are demoted, with prefixes, in short me
     CHECK(shorter.demoted_tokens > 0);
     CHECK(shorter.waste_beyond_last_blocks == 0);
     CHECK(shorter.generated_tokens == ample.generated_tokens);
-    CHECK(serve::check(model, prompts, options, shorter).agreement > 0);
+    // Alone, and so demoted after the same steps.
+    std::vector<Tokens> const one{prompts.back()};
+    options.memory_bytes = 0;
+    auto const engine = serve::make_engine(format, model, one, options);
+    serve::RunResult const alone = engine->run(observer);
+    CHECK(alone.demoted_tokens > 0);
+    auto const checked = serve::check(model, one, options, alone, engine->stored_rows());
+    INFO(checked.first_difference);
+    CHECK(checked.explained);
   }
 }
 

@@ -1,0 +1,63 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What a cache's formats make of rows, as functions: so that --check can keep the same numbers in plain arrays.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <folio/quantizer/basis.hpp>
+#include <folio/quantizer/quantizer.hpp>
+#include <vector>
+
+namespace serve {
+
+/// What is left of rows once they were stored and read again, in place: of `dim` elements.
+using RoundRow = void (*)(float* row, std::int32_t dim);
+
+struct RoundRows {
+  RoundRow keys = nullptr, values = nullptr;  ///< null: rows are stored as they are
+};
+
+/// The formats of a cache, and when tokens get the second one.
+struct StoredRows {
+  RoundRows own = {}, demoted = {};
+  std::int32_t sinks = 0, unit = 0, recent_window = 0;  ///< whole units after the sinks are demoted; 0: none are
+
+  /// Tokens that are demoted when a sequence of so many has run its step.
+  [[nodiscard]] std::int32_t demoted_end(std::int32_t num_tokens) const {
+    if (unit == 0) return 0;
+    return sinks + std::max(0, num_tokens - recent_window - sinks) / unit * unit;
+  }
+};
+
+/// Stores a row and reads it again.
+template <folio::QuantizerPolicy Q>
+void round_row(float* row, std::int32_t dim) {
+  alignas(16) std::byte codes[folio::max_row_dim * 4] = {}, params[folio::max_row_dim] = {};
+  float decoded[folio::max_row_dim];
+  Q::encode(row, dim, codes, params);
+  folio::decode_row<Q>(codes, params, dim, decoded);
+  folio::change_basis(Q::basis, decoded, dim, dim);
+  std::copy_n(decoded, dim, row);
+}
+
+template <class Formats>
+[[nodiscard]] RoundRows round_rows() {
+  return {round_row<typename Formats::KeyQuantizer>, round_row<typename Formats::ValueQuantizer>};
+}
+
+/// Those of a folio::KvCache.
+template <class Cache>
+[[nodiscard]] StoredRows stored_rows(Cache const& cache) {
+  StoredRows rows{.own = round_rows<Cache>()};
+  if constexpr (Cache::has_demotion) {
+    rows.demoted = round_rows<typename Cache::Demotion::Set>();
+    rows.sinks = cache.sinks();
+    rows.unit = cache.demotion_unit();
+    rows.recent_window = cache.recent_window();
+  }
+  return rows;
+}
+
+}  // namespace serve

@@ -208,7 +208,7 @@ class BatchTables {
       std::int64_t longest = 0;
       for (StepQueries const& source : next_sources_)
         longest = std::max(longest, static_cast<std::int64_t>(source.state->lists[l].blocks.size()) -
-                                        hidden_blocks(shape, source.first_query(l)));
+                                        source.num_hidden_blocks(shape, l));
       widths[index(l)] = row_width(shape, padding, num_queries, longest);
     }
     std::int64_t const rows =
@@ -279,7 +279,7 @@ class BatchTables {
     StepQueries const& source = next_sources_[i];
     if (shape.layers == 0) return {};
     std::vector<BlockId> const& blocks = source.state->lists[l].blocks;
-    std::int32_t const hidden = hidden_blocks(shape, source.first_query(l));
+    std::int32_t const hidden = source.num_hidden_blocks(shape, l);
     std::int32_t const sinks = hidden > 0 ? blocks_for(shape.sinks, shape.block_size) : 0;
     Row const now{static_cast<std::int32_t>(blocks.size()) - hidden, hidden};
     Row const& before = row(i, l);

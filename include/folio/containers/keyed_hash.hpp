@@ -13,23 +13,26 @@
 
 namespace folio {
 
+/// 64 of the system's random bits.
+[[nodiscard]] inline std::uint64_t random_word() {
+#if defined(__linux__)
+  std::uint64_t word = 0;
+  static_cast<void>(::getentropy(&word, sizeof word));  // never fails for so few bytes
+  return word;
+#else
+  std::random_device device;
+  std::uint64_t const high = device();
+  return high << 32 | device();
+#endif
+}
+
 /// What a keyed hash depends on. Given, runs are the same to the last table; random() is another one for each call.
 /// Which it is changes no result, only which keys take longer to find.
 struct HashSecret {
   std::uint64_t high = 0x9E3779B97F4A7C15U, low = 0xBF58476D1CE4E5B9U, offset = 0x94D049BB133111EBU;
 
   /// Of the system's random bits.
-  [[nodiscard]] static HashSecret random() {
-    HashSecret secret;
-#if defined(__linux__)
-    static_cast<void>(::getentropy(&secret, sizeof secret));  // never fails for so few bytes
-#else
-    std::random_device device;
-    for (std::uint64_t* const word : {&secret.high, &secret.low, &secret.offset})
-      *word = std::uint64_t{device()} << 32 | device();
-#endif
-    return secret;
-  }
+  [[nodiscard]] static HashSecret random() { return {random_word(), random_word(), random_word()}; }
   [[nodiscard]] bool operator==(HashSecret const&) const = default;
 };
 

@@ -23,7 +23,14 @@ constexpr std::int32_t block_size = 16, prompt_tokens = 65'536, prompt_blocks = 
 
 GroupShape shape() { return group_shape(ModelConfig{.layers = 1, .kv_heads = 1}, 0, block_size); }
 
+/// Hears of every unit that is stored, so that keys are computed.
+struct Listener {
+  static constexpr PrefixEvents hears = PrefixEvents::stored;
+  void stored(PrefixStored const&) noexcept {}
+};
+
 /// Block lists and a tree, without the blocks' memory: bookkeeping alone.
+template <class Tree = PrefixIndex<>>
 struct Ledger {
   explicit Ledger(std::int64_t num_blocks) : Ledger({shape()}, num_blocks) {}
   Ledger(std::vector<GroupShape> const& shapes, std::int64_t num_blocks)
@@ -43,7 +50,7 @@ struct Ledger {
   std::vector<std::int64_t> blocks;
   NoCopies copies;
   SequenceStore store;
-  PrefixIndex<> tree;
+  Tree tree;
 };
 
 std::vector<std::int32_t> random_tokens(std::int64_t n, unsigned seed) {
@@ -59,7 +66,7 @@ void per_block(benchmark::State& state, double seconds, double blocks) {
 
 /// A cached prompt of 65,536 tokens: found, compared exactly, its blocks listed and held; then given back, untimed.
 void match(benchmark::State& state) {
-  Ledger ledger(prompt_blocks + 16);
+  Ledger<> ledger(prompt_blocks + 16);
   auto const prompt = random_tokens(prompt_tokens + 1, 1), again = prompt;
   SequenceState& first = ledger.create(prompt);
   ledger.tree.insert(first, 0, std::span(prompt).first(prompt_tokens));
@@ -86,6 +93,15 @@ void match_memcmp(benchmark::State& state) {
   per_block(state, seconds_since(start), prompt_blocks);
 }
 
+/// Of symbols after those of another hash: fast, and no secret in it.
+std::uint64_t chained_hash(std::uint64_t before, std::span<std::int32_t const> symbols) {
+  for (std::int32_t const symbol : symbols) {
+    before = (before ^ static_cast<std::uint32_t>(symbol)) * 0x9FB21C651E98DF25U;
+    before ^= before >> 32;
+  }
+  return before;
+}
+
 /// A hash map from each block's chained hash to its id, found one by one; nothing is compared.
 void match_hash_map(benchmark::State& state) {
   auto const prompt = random_tokens(prompt_tokens, 1);
@@ -93,7 +109,7 @@ void match_hash_map(benchmark::State& state) {
   auto const walk = [&](auto const& visit) {
     std::uint64_t key = 0;
     for (std::int32_t b = 0; b < prompt_blocks; ++b) {
-      key = unit_key(key, std::span(prompt).subspan(to_size(b) * block_size, block_size));
+      key = chained_hash(key, std::span(prompt).subspan(to_size(b) * block_size, block_size));
       visit(key, b);
     }
   };
@@ -108,10 +124,25 @@ void match_hash_map(benchmark::State& state) {
   per_block(state, seconds_since(start), prompt_blocks);
 }
 
+/// The keys of a prompt's units, one after the other.
+void keys(benchmark::State& state) {
+  auto const prompt = random_tokens(prompt_tokens, 1);
+  PrefixKeys const make(KeySecret::random(), block_size);
+  auto const start = Clock::now();
+  for (auto _ : state) {
+    PrefixKey key = make.scope(0);
+    for (std::int32_t b = 0; b < prompt_blocks; ++b)
+      key = make.unit(key, std::span(prompt).subspan(to_size(b) * block_size, block_size));
+    benchmark::DoNotOptimize(key);
+  }
+  per_block(state, seconds_since(start), prompt_blocks);
+}
+
 /// New prompts of 2,048 tokens, kept one after the other; what was kept is evicted, untimed, when memory is full.
+template <class Tree = PrefixIndex<>>
 void insert(benchmark::State& state) {
   constexpr std::int32_t tokens = 2048, blocks = tokens / block_size;
-  Ledger ledger(64 * blocks);
+  Ledger<Tree> ledger(64 * blocks);
   auto prompt = random_tokens(tokens, 2);
   double seconds = 0;
   for (auto _ : state) {
@@ -131,7 +162,7 @@ void insert(benchmark::State& state) {
 void many_live(benchmark::State& state) {
   constexpr std::int32_t num_sequences = 100'000, tokens = 512;
   for (auto _ : state) {
-    Ledger ledger(std::int64_t{num_sequences + 60'000} * (tokens / block_size));
+    Ledger<> ledger(std::int64_t{num_sequences + 60'000} * (tokens / block_size));
     std::vector<std::vector<std::int32_t>> openings;
     for (unsigned i = 0; i < 300; ++i) openings.push_back(random_tokens(tokens / 2, i + 10));
     std::mt19937 random(3);
@@ -178,7 +209,7 @@ void evict_window(benchmark::State& state) {
   std::vector<double> times;
   for (auto _ : state) {
     state.PauseTiming();
-    Ledger ledger({shape(), windowed}, tokens / block_size + 16);
+    Ledger<> ledger({shape(), windowed}, tokens / block_size + 16);
     SequenceState& sequence = ledger.store.create();
     for (std::int32_t t = 0; t < tokens; t += 4096) {
       if (!ledger.store.try_extend(sequence, 4096)) throw Error("the benchmark's pool is too small");
@@ -206,7 +237,9 @@ void baseline(benchmark::internal::Benchmark* b) { b->Unit(benchmark::kMicroseco
 BENCHMARK(match)->Name("prefix/match")->Apply(settings);
 BENCHMARK(match_memcmp)->Name("prefix/match/limit_memcmp")->Apply(baseline);
 BENCHMARK(match_hash_map)->Name("prefix/match/baseline_hash_map")->Apply(baseline);
-BENCHMARK(insert)->Name("prefix/insert")->Apply(settings);
+BENCHMARK(keys)->Name("prefix/keys")->Apply(baseline);
+BENCHMARK(insert<>)->Name("prefix/insert")->Apply(settings);
+BENCHMARK(insert<PrefixIndex<LruEviction, Listener>>)->Name("prefix/insert/with_keys")->Apply(settings);
 void evictions(benchmark::internal::Benchmark* b) { b->Unit(benchmark::kMicrosecond)->UseManualTime()->Iterations(15); }
 BENCHMARK(evict_window)->Name("prefix/evict/window1k/ctx16k")->Args({1 << 14, 0})->Apply(evictions);
 BENCHMARK(evict_window)->Name("prefix/evict/window1k/ctx1M")->Args({1 << 20, 0})->Apply(evictions);

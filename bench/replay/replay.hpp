@@ -40,7 +40,8 @@ class Replay {
         block_size_(block_size),
         blocks_{capacity_blocks + longest},
         store_({shape(block_size)}, blocks_, copies_),
-        tree_(store_.pools(), std::vector<std::int64_t>{std::int64_t{block_size} * 2048}) {
+        tree_(store_.pools(), std::vector<std::int64_t>{std::int64_t{block_size} * 2048},
+              KeySecret()) {  // so that a policy that samples keys does the same in each run
     if (Tree::evicts) store_.set_reclaimer(&tree_);
   }
   Replay(Replay const&) = delete;

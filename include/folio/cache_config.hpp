@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <folio/containers/keyed_hash.hpp>
+#include <folio/containers/sip_hash.hpp>
 #include <folio/error.hpp>
 #include <folio/model.hpp>
 #include <optional>
@@ -44,9 +44,11 @@ struct CacheConfig {
   /// Tokens of earlier extensions that `truncate` may take back in groups with a window, besides the last extension's:
   /// those that are in flight when steps are scheduled ahead. A cache that keeps prefixes keeps at least a unit.
   std::int32_t tokens_in_flight = 0;
-  /// Of the hash by which prefixes are found. Not given: another one for each cache, so that nobody can choose prompts
-  /// that are slow to find. It changes no result.
-  std::optional<HashSecret> hash_secret = {};
+  /// Of the keys of prefixes (prefix/prefix_key.hpp), and of the hash by which they are found. Not given: another one
+  /// for each cache. Give one where ranks, runs or other processes are to have the same keys, and keep it: who has it
+  /// can choose prompts that collide in tables of keys, or that are slow to find. It changes no result, but what a
+  /// policy that samples keys evicts.
+  std::optional<KeySecret> key_secret = {};
   DemotionConfig demotion = {};  ///< where the cache demotes; else nothing is given
 };
 

@@ -331,9 +331,9 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
       defers_copies = device_can_read<Allocator>;
       if (!defers_copies) flush_pending();
       if constexpr (has_prefixes) {
-        index = std::make_unique<Index>(store.pools(), block_bytes, detail::given_or_default<Eviction>(given...),
-                                        detail::given_or_default<Events>(given...),
-                                        ChildHash{config.hash_secret.value_or(HashSecret::random())});
+        index = std::make_unique<Index>(store.pools(), block_bytes, config.key_secret.value_or(KeySecret::random()),
+                                        detail::given_or_default<Eviction>(given...),
+                                        detail::given_or_default<Events>(given...));
         if (Index::evicts) store.set_reclaimer(index.get());
       }
     }

@@ -9,7 +9,7 @@ struct Mine : folio::LruEviction {
 #ifdef FOLIO_EXPECT_OK
   static constexpr folio::PrefixEvents hears = folio::PrefixEvents::removed;
 #endif
-  void removed(folio::EvictionEntry const&, std::uint64_t) noexcept {}
+  void removed(folio::EvictionEntry const&, folio::PrefixKey const&) noexcept {}
 };
 // expected-error: `hears` must name each event of which it has the member, and no other
 static_assert(folio::KvCache<folio::Model<tiny>, Mine>::has_prefixes);

@@ -8,9 +8,9 @@ struct Mine : folio::LruEviction {
   static constexpr bool wants_keys = false;
   static constexpr folio::PrefixEvents hears = folio::PrefixEvents::removed;
 #ifdef FOLIO_EXPECT_OK
-  void removed(folio::EvictionEntry const&, std::uint64_t) noexcept {}
+  void removed(folio::EvictionEntry const&, folio::PrefixKey const&) noexcept {}
 #else
-  void removde(folio::EvictionEntry const&, std::uint64_t) noexcept {}
+  void removde(folio::EvictionEntry const&, folio::PrefixKey const&) noexcept {}
 #endif
 };
 // expected-error: `hears` must name each event of which it has the member, and no other

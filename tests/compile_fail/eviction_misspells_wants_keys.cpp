@@ -11,7 +11,7 @@ struct Mine : folio::LruEviction {
 #else
   static constexpr bool want_keys = true;
 #endif
-  void stored(folio::EvictionEntry&, std::span<std::uint64_t const>) noexcept {}
+  void stored(folio::EvictionEntry&, std::span<folio::PrefixKey const>) noexcept {}
 };
 // expected-error: says in `wants_keys` whether it wants keys
 static_assert(folio::KvCache<folio::Model<tiny>, Mine>::has_prefixes);

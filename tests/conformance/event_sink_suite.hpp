@@ -31,9 +31,9 @@ class EventProtocol {
     if (e.keys.empty() || e.symbols.size() != e.keys.size() * static_cast<std::size_t>(e.unit_tokens))
       return fail("units without keys, or symbols of other units");
     if (!is_scope(e.parent) && !units_.contains(e.parent)) fail("units below what is not there");
-    std::uint64_t key = e.parent;
+    PrefixKey key = e.parent;
     for (std::size_t i = 0; i < e.keys.size(); ++i) {
-      std::uint64_t const parent = std::exchange(key, unit_key(key, unit_of(e.symbols, i)));
+      PrefixKey const parent = std::exchange(key, keys().unit(key, unit_of(e.symbols, i)));
       if (key != e.keys[i]) fail("a key that is not of its symbols");
       if (!units_.emplace(key, Unit{parent, e.tenant}).second) fail("a unit is stored that is there");
       ++children_[parent];
@@ -62,9 +62,9 @@ class EventProtocol {
   }
   void inserted(PrefixInserted const& e) {
     if (e.symbols.empty() || e.symbols.size() % static_cast<std::size_t>(unit_) != 0) return fail("parts of units");
-    std::uint64_t key = scope_key(e.scope);
+    PrefixKey key = keys().scope(e.scope);
     for (std::size_t i = 0; i < e.symbols.size() / static_cast<std::size_t>(unit_); ++i)
-      if (!units_.contains(key = unit_key(key, unit_of(e.symbols, i)))) fail("inserted, and not stored before");
+      if (!units_.contains(key = keys().unit(key, unit_of(e.symbols, i)))) fail("inserted, and not stored before");
     if (e.tenant != units_[key].tenant) fail("inserted for another tenant than its last unit's");
     if (e.told < 0 || e.found < 0 || e.order < last_order_) fail("numbers that go back");
     last_order_ = e.order;
@@ -86,7 +86,7 @@ class EventProtocol {
 
  private:
   struct Unit {
-    std::uint64_t parent;
+    PrefixKey parent;
     std::int32_t tenant;
   };
 
@@ -104,10 +104,13 @@ class EventProtocol {
   [[nodiscard]] std::span<std::int32_t const> unit_of(std::span<std::int32_t const> symbols, std::size_t i) const {
     return symbols.subspan(i * static_cast<std::size_t>(unit_), static_cast<std::size_t>(unit_));
   }
-  static bool is_scope(std::uint64_t key) { return key == scope_key(0) || key == scope_key(1); }  // RandomRequests'
+  /// RandomRequests' scopes.
+  [[nodiscard]] bool is_scope(PrefixKey const& key) const { return key == keys().scope(0) || key == keys().scope(1); }
 
-  std::map<std::uint64_t, Unit> units_;
-  std::map<std::uint64_t, std::int64_t> children_;
+  [[nodiscard]] PrefixKeys keys() const { return PrefixKeys(test_secret, unit_); }
+
+  std::map<PrefixKey, Unit> units_;
+  std::map<PrefixKey, std::int64_t> children_;
   std::string problem_;
   double now_ = 0;
   std::int64_t last_number_ = 0, last_order_ = 0;
@@ -165,13 +168,13 @@ class EventConductor {
 
   void stored(PrefixStored const& e) noexcept {
     protocol.stored(e);
-    std::vector<std::uint64_t> keys(e.keys.begin(), e.keys.end());
+    std::vector<PrefixKey> keys(e.keys.begin(), e.keys.end());
     Symbols symbols(e.symbols.begin(), e.symbols.end());
     PrefixStored lent = e;
     lent.keys = keys;
     lent.symbols = symbols;
     call([&] { sink->stored(lent); });
-    keys.assign(keys.size(), ~std::uint64_t{0});
+    keys.assign(keys.size(), {~std::uint64_t{0}, 0});
     symbols.assign(symbols.size(), -1);
   }
   void removed(PrefixRemoved const& e) noexcept {

@@ -87,7 +87,7 @@ class EvictionProgram {
   struct Leaf : EvictionEntry {
     std::int64_t number = 0;
     bool lives = false, queued = false;
-    std::vector<std::uint64_t> keys;
+    std::vector<PrefixKey> keys;
   };
 
   [[nodiscard]] Leaf& leaf(std::size_t i) { return leaves_[turned_ ? num_leaves - 1 - i : i]; }
@@ -152,7 +152,7 @@ class EvictionProgram {
     e.created = e.last_use = now_;
     e.order = ++order_;
     e.tenant = below(random_, 3);
-    for (std::int32_t u = 0; u < e.units; ++u) e.keys.push_back(static_cast<std::uint64_t>(below(random_, 2000)));
+    for (std::int32_t u = 0; u < e.units; ++u) e.keys.push_back({static_cast<std::uint64_t>(below(random_, 2000)), 0});
     num_units_ += e.units;
     prepare(++num_living_, e.tenant, e.units);
     tell(e, [&] { tell_stored(e); });
@@ -164,7 +164,7 @@ class EvictionProgram {
     enforce_quotas();
   }
   void tell_stored(Leaf& e) {
-    std::span<std::uint64_t const> const keys = wants_keys ? e.keys : std::span<std::uint64_t const>();
+    std::span<PrefixKey const> const keys = wants_keys ? e.keys : std::span<PrefixKey const>();
     if constexpr (hears<P>(PrefixEvents::stored)) policy_.stored(e, keys);
   }
   /// The units of `e` alone, or after those that were inserted before it: by the same sequence when it was shorter, so
@@ -175,7 +175,7 @@ class EvictionProgram {
     inserted_keys_.insert(inserted_keys_.end(), e.keys.begin(), e.keys.end());
     bool const is_longer = before > 0 && below(random_, 2) == 0;
     num_told_ += is_longer ? 1 : 0;
-    return {.keys = wants_keys ? inserted_keys_ : std::span<std::uint64_t const>(),
+    return {.keys = wants_keys ? inserted_keys_ : std::span<PrefixKey const>(),
             .told = is_longer ? before : 0,
             .found = is_longer ? 0 : before,
             .order = order_,
@@ -249,9 +249,9 @@ class EvictionProgram {
     drop_unit(*e);
   }
   void drop_unit(Leaf& e) {
-    std::uint64_t const key = e.keys.back();
+    PrefixKey const key = e.keys.back();
     e.keys.pop_back();
-    if constexpr (hears<P>(PrefixEvents::removed)) tell(e, [&] { policy_.removed(e, wants_keys ? key : 0); });
+    if constexpr (hears<P>(PrefixEvents::removed)) tell(e, [&] { policy_.removed(e, wants_keys ? key : PrefixKey()); });
     --num_units_;
     if (e.units == 1) return end(e);
     --e.units;
@@ -281,7 +281,7 @@ class EvictionProgram {
   bool evicts_, turned_, short_of_memory_;
   std::vector<Leaf> leaves_;
   std::vector<std::int64_t> victims_;
-  std::vector<std::uint64_t> inserted_keys_;  // of the sequence that was inserted last
+  std::vector<PrefixKey> inserted_keys_;  // of the sequence that was inserted last
   std::int64_t order_ = 0, num_living_ = 0, num_queued_ = 0, num_units_ = 0, num_refusals_ = 0;
   std::int64_t num_over_quota_ = 0, num_told_ = 0;
   double now_ = 0;

@@ -50,7 +50,8 @@ double ghost_hits(Trace const& trace, std::int64_t capacity, RewardRule rule, Ke
   ghost.reserve(static_cast<std::size_t>(capacity + longest(trace)));
   double hits = 0;
   for (std::size_t i = 0; i < trace.size(); ++i) {
-    std::vector<std::uint64_t> const keys(trace[i].ids.begin(), trace[i].ids.end());
+    std::vector<PrefixKey> keys;
+    for (auto const id : trace[i].ids) keys.push_back({static_cast<std::uint64_t>(id), 0});
     hits += static_cast<double>(ghost.serve({keys, 0, 0, static_cast<std::int64_t>(i), 0}, sample));
     ghost.trim(static_cast<std::size_t>(static_cast<double>(capacity) * sample.share()), [](EvictionEntry const&) {});
   }
@@ -68,7 +69,7 @@ struct Told : LruEviction {
   static constexpr PrefixEvents hears = PrefixEvents::inserted;
   static constexpr bool wants_keys = true;
   struct Request {
-    std::vector<std::uint64_t> keys;
+    std::vector<PrefixKey> keys;
     std::int32_t told, found, tenant;
   };
   void inserted(PrefixInserted const& request) noexcept {
@@ -197,7 +198,7 @@ TEST_CASE("a ghost cache finds what a tree would find") {
 TEST_CASE("a ghost counts its hits no further than rewards tell them apart") {
   GhostCache ghost;
   ghost.reserve(2);
-  std::vector<std::uint64_t> const keys = {7, 8};
+  std::vector<PrefixKey> const keys = {{7, 0}, {8, 0}};
   for (std::int64_t i = 0; i < 10; ++i) CHECK(ghost.serve({keys, 0, 0, i, 0}, {}) == (i == 0 ? 0 : 2));
   int count = 0;
   ghost.trim(0, [&](EvictionEntry const& entry) {
@@ -262,12 +263,13 @@ TEST_CASE("a request ranks few leaves anew, and forgets few ghosts, however many
   std::vector<EvictionEntry> leaves(capacity);
   std::vector<double> ranks(capacity);
   std::int64_t order = 0, changed = 0;
-  auto const serve = [&](std::uint64_t key) {
+  auto const serve = [&](std::uint64_t number) {
     std::size_t const ghosts = policy.num_ghosts();
-    std::span<std::uint64_t const> const keys(&key, 1);
+    PrefixKey const key{number, 0};
+    std::span<PrefixKey const> const keys(&key, 1);
     policy.prepare(0, 1);
     policy.stored({}, keys);
-    if (order >= static_cast<std::int64_t>(capacity)) policy.removed({}, 0);
+    if (order >= static_cast<std::int64_t>(capacity)) policy.removed({}, {});
     policy.inserted({.keys = keys, .order = ++order});
     CHECK(ghosts <= policy.num_ghosts() + AdaptiveEviction::num_rules * (most + 2));
     std::int64_t now_changed = 0;
@@ -345,9 +347,9 @@ TEST_CASE("a policy that learns is told of each unit of a sequence once, with ke
   CHECK((told[3].told == 0 && told[3].found == 5));
   CHECK(told[3].keys == told[1].keys);
   CHECK(std::equal(told[0].keys.begin(), told[0].keys.end(), told[1].keys.begin()));
-  std::uint64_t key = scope_key(0);
+  PrefixKey key = ledger.tree.keys().scope(0);
   for (std::size_t i = 0; i < 5; ++i) {
-    key = unit_key(key, std::span(prompt).subspan(4 * i, 4));
+    key = ledger.tree.keys().unit(key, std::span(prompt).subspan(4 * i, 4));
     CHECK(told[3].keys[i] == key);
   }
   for (SequenceState* const state : {&first, &child, &second}) ledger.store.release(*state);

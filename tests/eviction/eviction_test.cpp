@@ -88,7 +88,7 @@ struct Forgets : LruEviction {
   void inserted(PrefixInserted const& event) noexcept {
     if (event.told > 0) told.assign(event.keys.begin(), event.keys.end());
   }
-  std::vector<std::uint64_t> told;
+  std::vector<PrefixKey> told;
 };
 
 }  // namespace

@@ -43,11 +43,11 @@ struct Judged : Fair {
     candidates[e.tenant].erase(&e);
     Fair::remove(e);
   }
-  void stored(EvictionEntry& e, std::span<std::uint64_t const> keys) noexcept {
+  void stored(EvictionEntry& e, std::span<PrefixKey const> keys) noexcept {
     kept[e.tenant] += e.units;
     Fair::stored(e, keys);
   }
-  void removed(EvictionEntry const& e, std::uint64_t key) noexcept {
+  void removed(EvictionEntry const& e, PrefixKey const& key) noexcept {
     --kept[e.tenant];
     ++num_lost;
     Fair::removed(e, key);
@@ -105,11 +105,11 @@ struct Curious : LruEviction {
   static constexpr PrefixEvents hears = PrefixEvents::hit | PrefixEvents::stored | PrefixEvents::removed;
   static constexpr bool wants_keys = true;
   void hit(EvictionEntry const& e, std::int32_t, double) noexcept { note(e, "hit"); }
-  void stored(EvictionEntry const& e, std::span<std::uint64_t const> keys) noexcept {
+  void stored(EvictionEntry const& e, std::span<PrefixKey const> keys) noexcept {
     ++num_stored;
     note(e, "stored " + std::to_string(keys.size()));
   }
-  void removed(EvictionEntry const& e, std::uint64_t) noexcept {
+  void removed(EvictionEntry const& e, PrefixKey const&) noexcept {
     note(e, "removed, heard " + std::to_string(num_stored) + " before");
   }
   void note(EvictionEntry const& e, std::string const& what) {
@@ -303,14 +303,14 @@ TEST_CASE("the inner policy hears what it wants to hear, each tenant's of its ow
   EvictionEntry a, b;
   a.tenant = 1;
   b.tenant = 2;
-  std::vector<std::uint64_t> const keys{5, 6, 7};
+  std::vector<PrefixKey> const keys{{5, 0}, {6, 0}, {7, 0}};
   for (EvictionEntry* const e : {&a, &b}) {
     e->units = 3;
     policy.prepare(e->tenant, e->units);
     policy.stored(*e, keys);
   }
   policy.hit(b, 3, 0.0);
-  policy.removed(a, std::uint64_t{7});
+  policy.removed(a, PrefixKey{7, 0});
   CHECK(heard == std::vector<std::string>{"1 stored 3", "2 stored 3", "2 hit", "1 removed, heard 1 before"});
   PrefixLedger<PrefixIndex<FairEviction<Curious>>> ledger(10);  // and a tree finds all of them
   REQUIRE(ledger.serve(count_from(1, 9), 1));
@@ -328,7 +328,7 @@ TEMPLATE_TEST_CASE("tenants that come once leave nothing, a million of them", ""
   for (std::int32_t tenant = 0; tenant < count; ++tenant) {
     EvictionEntry& e = kept[static_cast<std::size_t>(tenant) % kept.size()];
     if (e.units > 0) {
-      policy.removed(e, 0);
+      policy.removed(e, {});
       policy.remove(e);
     }
     e = EvictionEntry();
@@ -342,7 +342,7 @@ TEMPLATE_TEST_CASE("tenants that come once leave nothing, a million of them", ""
   }
   CHECK(most == kept.size() + 1);
   for (EvictionEntry& e : kept) {
-    policy.removed(e, 0);
+    policy.removed(e, {});
     policy.remove(e);
   }
   CHECK(policy.num_tenants() == 1);

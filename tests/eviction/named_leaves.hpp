@@ -19,7 +19,7 @@ template <class P>
 struct NamedLeaves {
   struct Named : EvictionEntry {
     std::string name;
-    std::uint64_t key = 0;
+    PrefixKey key;
   };
 
   explicit NamedLeaves(P p = P()) : policy(std::move(p)) {}
@@ -28,13 +28,13 @@ struct NamedLeaves {
     all.push_back(std::make_unique<Named>());
     Named& e = *all.back();
     e.name = name;
-    e.key = std::hash<std::string>()(name);
+    e.key = {std::hash<std::string>()(name), 0};
     e.units = 1;
     e.depth = depth;
     e.unit_tokens = 512;
     e.unit_bytes = 1024;
     e.order = ++order;
-    std::span<std::uint64_t const> const keys(&e.key, 1);
+    std::span<PrefixKey const> const keys(&e.key, 1);
     policy.reserve(all.size());
     if constexpr (hears<P>(PrefixEvents::prepare)) policy.prepare(0, 1);
     if constexpr (hears<P>(PrefixEvents::stored)) policy.stored(e, keys);

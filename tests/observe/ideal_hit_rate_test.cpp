@@ -105,20 +105,21 @@ TEST_CASE("reuse after eviction remembers so many ghosts, the latest, as an obvi
   std::mt19937 random(1);
   Symbols const symbols{1, 2};
   for (std::int64_t number = 1; number <= 20'000; ++number) {
-    auto const key = static_cast<std::uint64_t>(below(random, 12));
+    auto const low = static_cast<std::uint64_t>(below(random, 12));
+    PrefixKey const key{low, 0};
     if (below(random, 3) == 0) {
-      reuse.stored({number, 0, {&key, 1}, symbols, 2, 0});
+      reuse.stored({number, {}, {&key, 1}, symbols, 2, 0});
       bool found = false;
       for (std::uint64_t& ghost : model) {
-        found = found || ghost == key;
-        if (ghost == key) ghost = 1000;  // it was stored again: only its place is taken
+        found = found || ghost == low;
+        if (ghost == low) ghost = 1000;  // it was stored again: only its place is taken
       }
       reused += found ? 1 : 0;
     } else {
       reuse.removed({number, key, 0});
       for (std::uint64_t& ghost : model)
-        if (ghost == key) ghost = 1000;
-      model.push_back(key);
+        if (ghost == low) ghost = 1000;
+      model.push_back(low);
       if (model.size() > 5) model.erase(model.begin());
     }
     REQUIRE(reuse.num_reused() == reused);

@@ -19,6 +19,7 @@ using folio::test::group_of;
 using folio::test::PrefixLedger;
 using folio::test::RandomRequests;
 using folio::test::Symbols;
+using folio::test::test_secret;
 
 namespace {
 
@@ -76,7 +77,7 @@ TEST_CASE("a recorder is a sink of events, and keeps each") {
 }
 
 TEST_CASE("a mirror is a sink of events, and as large as the index") {
-  folio::test::event_sink_suite([](auto&) { return std::make_unique<PrefixMirror>(); },
+  folio::test::event_sink_suite([](auto&) { return std::make_unique<PrefixMirror>(test_secret); },
                                 [](auto& ledger, PrefixMirror const& mirror) {
                                   REQUIRE(mirror.in_step());
                                   REQUIRE(mirror.num_units() == ledger.gauges().all.units);
@@ -86,11 +87,12 @@ TEST_CASE("a mirror is a sink of events, and as large as the index") {
 
 TEST_CASE("several sinks are a sink of events") {
   using Sinks = EventSinks<NoEvents, PrefixMirror, IdealHitRate>;
-  folio::test::event_sink_suite([](auto&) { return std::make_unique<Sinks>(); },
-                                [](auto& ledger, Sinks& sinks) {
-                                  REQUIRE(sinks.template get<PrefixMirror>().num_units() == ledger.gauges().all.units);
-                                },
-                                true);
+  folio::test::event_sink_suite(
+      [](auto&) { return std::make_unique<Sinks>(NoEvents(), PrefixMirror(test_secret), IdealHitRate()); },
+      [](auto& ledger, Sinks& sinks) {
+        REQUIRE(sinks.template get<PrefixMirror>().num_units() == ledger.gauges().all.units);
+      },
+      true);
 }
 
 TEST_CASE("events say what was stored below what, and what went") {
@@ -107,7 +109,7 @@ TEST_CASE("events say what was stored below what, and what went") {
   REQUIRE(events.size() == 8);
   for (std::size_t i = 0; i < events.size(); ++i) CHECK(events[i].number == static_cast<std::int64_t>(i) + 1);
   CHECK(events[0].kind == PrefixEvent::Kind::stored);
-  CHECK(events[0].parent == scope_key(3));
+  CHECK(events[0].parent == ledger.tree.keys().scope(3));
   CHECK(events[0].symbols == first);
   CHECK(events[0].keys.size() == 3);
   CHECK(events[0].unit_tokens == 4);
@@ -155,7 +157,7 @@ TEST_CASE("a lease whose edge lost its last unit to another prefix ends without 
   CHECK(ledger.gauges().all.units == 3);
   ledger.tree.evict_all();
   CHECK(ledger.tree.num_nodes() == 0);
-  PrefixMirror mirror;
+  PrefixMirror mirror(test_secret);
   for (PrefixEvent const& event : ledger.tree.sink().take()) tell(event, mirror);
   CHECK(mirror.in_step());
   CHECK(mirror.num_units() == 0);
@@ -170,7 +172,7 @@ TEST_CASE("a mirror that hears everything is always like the tree: one group, se
     for (unsigned seed = 1; seed <= 20; ++seed) {
       PrefixLedger<Tree> ledger(shapes, num_blocks);
       RandomRequests requests(ledger, seed);
-      PrefixMirror mirror;
+      PrefixMirror mirror(test_secret);
       for (int step = 0; step < 300; ++step) {
         requests.step();
         if (step % 100 == 99) ledger.tree.evict_all();
@@ -186,7 +188,7 @@ TEST_CASE("a mirror knows that it lost an event, and is like the tree again when
   for (unsigned seed = 1; seed <= 30; ++seed) {
     PrefixLedger<Tree> ledger(40);
     RandomRequests requests(ledger, seed);
-    PrefixMirror mirror;
+    PrefixMirror mirror(test_secret);
     std::int64_t last = 0;  // event of the tree
     bool lost = false;      // one since they were last alike
     for (int step = 0; step < 300; ++step) {
@@ -226,7 +228,7 @@ TEST_CASE("a tree without listeners can tell what it has, and events go on from 
   RandomRequests requests(silent, 1);
   for (int step = 0; step < 300; ++step) {
     requests.step();
-    PrefixMirror mirror;
+    PrefixMirror mirror(test_secret);
     silent.tree.tell(mirror);
     require_alike(silent, mirror, requests);
   }
@@ -234,7 +236,7 @@ TEST_CASE("a tree without listeners can tell what it has, and events go on from 
   PrefixLedger<Tree> ledger(40);
   REQUIRE(ledger.serve(count_from(1, 40)));
   REQUIRE(ledger.serve(count_from(50, 40)));
-  PrefixMirror late;
+  PrefixMirror late(test_secret);
   ledger.tree.tell(late);  // it came when there was something already
   CHECK(late.last_event() == ledger.tree.sink().take().back().number);
   REQUIRE(ledger.serve(count_from(100, 100)));
@@ -249,11 +251,10 @@ TEST_CASE("a tree without listeners can tell what it has, and events go on from 
 
 TEST_CASE("a recorder that nobody empties loses the oldest, which shows") {
   PrefixRecorder recorder(3);
-  PrefixMirror mirror;
-  std::uint64_t const key = 7;
+  PrefixMirror mirror(test_secret);
+  PrefixKey const key{7, 8};
   Symbols const symbols{1, 2};
-  for (std::int64_t number = 1; number <= 5; ++number)
-    recorder.stored({number, scope_key(0), {&key, 1}, symbols, 2, 0});
+  for (std::int64_t number = 1; number <= 5; ++number) recorder.stored({number, {}, {&key, 1}, symbols, 2, 0});
   CHECK(recorder.events().size() == 3);
   for (PrefixEvent const& event : recorder.take()) tell(event, mirror);
   CHECK_FALSE(mirror.in_step());
@@ -261,12 +262,13 @@ TEST_CASE("a recorder that nobody empties loses the oldest, which shows") {
 }
 
 TEST_CASE("a mirror knows in which tier a unit is") {
-  PrefixMirror mirror;
+  PrefixMirror mirror(test_secret);
   Symbols const symbols{1, 2, 3, 4};
-  std::uint64_t const first = unit_key(scope_key(0), std::span(symbols).first(2));
-  std::uint64_t const second = unit_key(first, std::span(symbols).subspan(2));
-  std::vector<std::uint64_t> const keys{first, second};
-  mirror.stored({1, scope_key(0), keys, symbols, 2, 0, 0});
+  PrefixKeys const make(test_secret, 2);
+  PrefixKey const first = make.unit(make.scope(0), std::span(symbols).first(2));
+  PrefixKey const second = make.unit(first, std::span(symbols).subspan(2));
+  std::vector<PrefixKey> const keys{first, second};
+  mirror.stored({1, make.scope(0), keys, symbols, 2, 0, 0});
   mirror.stored({2, first, {&second, 1}, std::span(symbols).subspan(2), 2, 0, 2});
   mirror.removed({3, second, 0, 0});
   CHECK(mirror.num_tokens(symbols) == 2);
@@ -279,11 +281,12 @@ TEST_CASE("a mirror knows in which tier a unit is") {
 }
 
 TEST_CASE("two units of one key are there until both are gone") {
-  PrefixMirror mirror;
+  PrefixMirror mirror(test_secret);
   Symbols const symbols{1, 2};
-  std::uint64_t const key = unit_key(scope_key(0), symbols);
-  mirror.stored({1, scope_key(0), {&key, 1}, symbols, 2, 0});
-  mirror.stored({2, scope_key(0), {&key, 1}, symbols, 2, 0});
+  PrefixKeys const make(test_secret, 2);
+  PrefixKey const scope = make.scope(0), key = make.unit(scope, symbols);
+  mirror.stored({1, scope, {&key, 1}, symbols, 2, 0});
+  mirror.stored({2, scope, {&key, 1}, symbols, 2, 0});
   mirror.removed({3, key, 0});
   CHECK(mirror.num_tokens(symbols) == 2);
   mirror.removed({4, key, 0});
@@ -295,7 +298,8 @@ TEST_CASE("several sinks hear the same, look-ups too, and a cache takes them as 
   using Sinks = EventSinks<PrefixMirror, IdealHitRate>;
   static_assert(wants_keys<Sinks> && !wants_keys<EventSinks<IdealHitRate, NoEvents>>);
   using Cache = KvCache<Model<model>, BlockSize<4>, LruEviction, Sinks>;
-  Cache cache(CacheConfig{.num_blocks = {16}});
+  Cache cache(CacheConfig{.num_blocks = {16}, .key_secret = test_secret},
+              Sinks(PrefixMirror(test_secret), IdealHitRate()));
   auto const prompt = count_from(1, 18);
   for (std::int32_t const cached : {0, 16}) {
     auto sequence = cache.create(prompt);
@@ -314,18 +318,18 @@ TEST_CASE("keys that were chosen to collide cost a mirror what any keys cost") {
   constexpr std::size_t count = 10'000;
   std::unordered_map<std::uint64_t, std::int32_t> usual;  // of whose buckets all know which keys are in them
   usual.reserve(count);
-  std::vector<std::uint64_t> chosen, any;
+  std::vector<PrefixKey> chosen, any;
   for (std::uint64_t i = 0; i < count; ++i) {
-    chosen.push_back(i * usual.bucket_count());
-    any.push_back(i * 0x9E3779B97F4A7C15U);
+    chosen.push_back({i * usual.bucket_count(), 0});
+    any.push_back({i * 0x9E3779B97F4A7C15U, 0});
   }
-  auto const seconds = [&](std::vector<std::uint64_t> const& keys) {
-    folio::PrefixMirror mirror;
+  auto const seconds = [&](std::vector<PrefixKey> const& keys) {
+    PrefixMirror mirror(test_secret);
     std::vector<std::int32_t> const symbols(keys.size());
     std::clock_t const begin = std::clock();
-    mirror.stored({1, 0, keys, symbols, 1, 0});
+    mirror.stored({1, {}, keys, symbols, 1, 0});
     std::int64_t number = 1;
-    for (std::uint64_t const key : keys) mirror.removed({++number, key, 0});
+    for (PrefixKey const& key : keys) mirror.removed({++number, key, 0});
     if (mirror.num_units() != 0) FAIL("a key is lost");
     return std::clock() - begin;
   };

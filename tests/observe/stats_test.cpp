@@ -299,7 +299,7 @@ TEST_CASE("the JSON is one object with every gauge and counter, and a list of gr
   add("out_of_blocks", stats.counters.out_of_blocks);
   add("demotions", 0), add("demoted_tokens", 0), add("bytes_saved", 0);  // it demotes nothing
   for (char const* name : {"lookups", "hit_tokens", "missed_tokens", "hit_rate", "stored_units", "evicted_units",
-                           "evicted_blocks", "mean_evicted_age", "merged_blocks"})
+                           "evicted_blocks", "mean_evicted_age", "merged_blocks", "local_units"})
     add(name, 0);  // it keeps no prefixes
   for (std::size_t g = 0; g < 2; ++g) {
     std::string const path = "groups[" + std::to_string(g) + "].";
@@ -335,7 +335,8 @@ TEST_CASE("what a cache found, kept and evicted, and how long that was unused, i
   std::map<std::string, double> const expected{
       {"lookups", 2},          {"hit_tokens", 8},      {"missed_tokens", 10},
       {"hit_rate", 8.0 / 18},  {"stored_units", 2},    {"evicted_units", 2},
-      {"evicted_blocks", 6.0}, {"merged_blocks", 0.0}, {"mean_evicted_age", 3.5}};
+      {"evicted_blocks", 6.0}, {"merged_blocks", 0.0}, {"mean_evicted_age", 3.5},
+      {"local_units", 0}};
   for (auto const& [name, value] : expected) {
     INFO(name);
     CHECK(numbers.at(name) == Approx(value));

@@ -53,10 +53,10 @@ struct LongestPrefixes {
   };
   void cleared(PrefixCleared const&) noexcept {
     all.clear();
-    for (std::int32_t const scope : {0, 1}) all[scope_key(scope)] = {{}, scope, true};
+    for (std::int32_t const scope : {0, 1}) all[PrefixKeys(test_secret, unit).scope(scope)] = {{}, scope, true};
   }
   void stored(PrefixStored const& e) noexcept {
-    std::uint64_t before = e.parent;
+    PrefixKey before = e.parent;
     for (std::size_t i = 0; i < e.keys.size(); before = e.keys[i++]) {
       Path longer = all.at(before);
       all.at(before).goes_on = true;
@@ -67,7 +67,8 @@ struct LongestPrefixes {
       all[e.keys[i]] = std::move(longer);
     }
   }
-  std::map<std::uint64_t, Path> all;
+  std::int32_t unit;  // of the index
+  std::map<PrefixKey, Path> all = {};
 };
 
 /// Remembers how many bytes it was told that a victim has.
@@ -91,7 +92,7 @@ class Program {
   Program(Groups const& groups, unsigned seed)
       : shapes_(groups.shapes),
         store_(groups.shapes, groups.num_blocks, contents_, groups.rules.unit, groups.rules),
-        index_(store_.pools(), block_bytes(groups)),
+        index_(store_.pools(), block_bytes(groups), test_secret),
         unit_(groups.rules.unit),
         sinks_(groups.rules.sinks),
         has_strangers_(seed % 2 == 0),
@@ -392,7 +393,7 @@ class Program {
 
   /// Every block that is kept is of a prefix that can be taken, but for those that left windows.
   void check_kept() {
-    LongestPrefixes prefixes;
+    LongestPrefixes prefixes{unit_};
     index_.tell(prefixes);
     std::vector<std::set<BlockId>> taken(static_cast<std::size_t>(store_.num_lists()));
     for (auto const& [key, path] : prefixes.all) {

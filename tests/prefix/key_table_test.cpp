@@ -2,10 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <folio/prefix/key_table.hpp>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/failing_new.hpp"
 
 using folio::KeyTable;
 using folio::PrefixAttribute;
@@ -104,6 +106,40 @@ TEST_CASE("numbers are never given twice, and what is forgotten gets a new one")
   }
   CHECK(numbers.count(table.scope({.salt = "0"})) == 0);
   CHECK(table.scope({.salt = "99"}) == 100);
+}
+
+TEST_CASE("the bytes of a name say what it is, and are there until its number is forgotten") {
+  KeyTable table(8);
+  std::int32_t const scope = table.scope({.model = "m", .salt = "salt"});
+  Symbols const symbols = with(table, {{Kind::media, "pixels", 1, 2}});
+  auto const field = [](std::string const& bytes) {
+    return static_cast<char>(bytes.size()) + std::string(7, '\0') + bytes;
+  };
+  std::string const number = std::string(1, '\5') + std::string(3, '\0'),
+                    two = std::string(1, '\2') + std::string(3, '\0');
+  CHECK(table.name_of(scope) == "s" + field("m") + field("") + field("") + field("salt"));
+  CHECK(table.name_of(-symbols[1]) == "a" + number + field("\1" + two + field("pixels")));
+  CHECK(table.name_of(0).empty());
+  CHECK(table.name_of(3).empty());
+  CHECK(table.name_of(-1).empty());
+  CHECK(table.name_of(std::int64_t{1} << 40).empty());
+  for (int i = 0; i < 3; ++i) static_cast<void>(table.scope({.salt = std::to_string(i)}));
+  CHECK(table.scope({.model = "m", .salt = "salt"}) == scope);  // asked for again
+  for (int i = 3; i < 6; ++i) static_cast<void>(table.scope({.salt = std::to_string(i)}));
+  CHECK(table.name_of(scope).substr(0, 1) == "s");
+  CHECK(table.name_of(-symbols[1]).empty());  // it was not
+}
+
+TEST_CASE("a name for which there is no memory is not given") {
+  KeyTable table(64);
+  std::int64_t const failures = folio::test::for_every_failure(
+      [&] { static_cast<void>(table.scope({.salt = "a name that is too long to be kept without an allocation"})); },
+      [&](std::int64_t) {
+        if (table.size() != 0 || !table.name_of(1).empty()) throw std::logic_error("half of a name is there");
+      });
+  CHECK(failures > 2);
+  CHECK(table.size() == 1);
+  CHECK_FALSE(table.name_of(1).empty());
 }
 
 TEST_CASE("bad attributes and tokens are refused in a sentence") {

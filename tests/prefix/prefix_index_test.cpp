@@ -8,12 +8,15 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/content_digest.hpp"
 #include "support/random.hpp"
 
 namespace {
 
 using namespace folio;
 using folio::test::below;
+using folio::test::content_digest;
+using folio::test::scope_digest;
 
 using Symbols = std::vector<std::int32_t>;
 
@@ -48,7 +51,7 @@ class World : private BlockCopier {
     if (!store_.try_extend(state, size - before)) return false;
     std::uint64_t digest = digest_of(scope, symbols, before);
     for (std::int32_t t = before; t < size; ++t) {
-      digest = unit_key(digest, std::span(symbols).subspan(static_cast<std::size_t>(t), 1));
+      digest = content_digest(digest, std::span(symbols).subspan(static_cast<std::size_t>(t), 1));
       for (int g = 0; g < store_.num_groups(); ++g) {
         BlockId const block = state.lists[g].blocks[static_cast<std::size_t>(t / store_.shape(g).block_size)];
         if (block != null_block) slot(g, block, t) = digest;
@@ -62,9 +65,9 @@ class World : private BlockCopier {
     for (int g = 0; g < store_.num_groups(); ++g) {
       GroupShape const& shape = store_.shape(g);
       std::int32_t const window = shape.window == 0 ? 0 : shape.window_begin(state.num_tokens);
-      std::uint64_t digest = scope_key(scope);
+      std::uint64_t digest = scope_digest(scope);
       for (std::int32_t t = 0; t < state.num_tokens; ++t) {
-        digest = unit_key(digest, std::span(symbols).subspan(static_cast<std::size_t>(t), 1));
+        digest = content_digest(digest, std::span(symbols).subspan(static_cast<std::size_t>(t), 1));
         if (t >= shape.sinks && t < window) continue;
         BlockId const block = state.lists[g].blocks[static_cast<std::size_t>(t / shape.block_size)];
         if (block == null_block) FAIL("group " << g << " has no block for token " << t);
@@ -98,7 +101,7 @@ class World : private BlockCopier {
 
  private:
   static std::uint64_t digest_of(std::int32_t scope, Symbols const& symbols, std::int32_t size) {
-    return unit_key(scope_key(scope), std::span(symbols).first(static_cast<std::size_t>(size)));
+    return content_digest(scope_digest(scope), std::span(symbols).first(static_cast<std::size_t>(size)));
   }
   std::uint64_t& slot(int g, BlockId block, std::int32_t t) {
     return contents_[static_cast<std::size_t>(g)][static_cast<std::size_t>(to_int(block))]
@@ -111,6 +114,7 @@ class World : private BlockCopier {
   }
 
   std::vector<std::vector<std::vector<std::uint64_t>>> contents_;  // group, block, slot
+  std::map<PrefixKey, std::uint64_t> digests_;                     // of what is stored, where somebody listens
   SequenceStore store_;
   Tree tree_;
 };
@@ -221,6 +225,26 @@ TEST_CASE(
   for (unsigned seed = 1; seed <= 40; ++seed)
     random_requests<PrefixIndex<>>({full(4), windowed(2, 7, 3), full(8), windowed(4, 5, 0)}, {60, 60, 30, 40}, seed,
                                    400);
+}
+
+TEST_CASE("names are set before anything is inserted, or after all was cleared") {
+  struct Nameless final : PrefixNames {
+    [[nodiscard]] std::string_view name_of(std::int64_t) const noexcept override { return {}; }
+  } names;
+  World<PrefixIndex<>> world({full(4)}, {40});
+  world.tree().set_names(names);
+  Symbols const symbols = count_from(1, 9);
+  SequenceState& state = world.create(0, symbols);
+  REQUIRE(world.extend(0, symbols, 9, state));
+  REQUIRE(world.tree().insert(state, 0, symbols) == 8);
+  KeySecret const secret = world.tree().keys().secret();
+  CHECK_THROWS_WITH(world.tree().set_names(names),
+                    folio::test::contains("folio: names are set before the first insertion"));
+  world.tree().clear();
+  world.tree().set_names(names);
+  CHECK(world.tree().keys().secret() == secret);
+  CHECK(world.tree().keys().unit_tokens() == 4);
+  world.store().release(state);
 }
 
 TEST_CASE("an edge splits at every symbol, and both ways are found to their ends") {

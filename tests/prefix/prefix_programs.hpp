@@ -85,7 +85,11 @@ class PrefixProgram {
 
   /// `ample`: nothing is ever evicted, and so it is known exactly what must be found.
   PrefixProgram(std::vector<std::int64_t> const& num_blocks, unsigned seed, bool ample, int check_every = 1)
-      : cache_({.num_blocks = num_blocks}), seed_(seed), ample_(ample), check_every_(check_every), random_(seed) {
+      : cache_({.num_blocks = num_blocks, .key_secret = KeySecret()}),
+        seed_(seed),
+        ample_(ample),
+        check_every_(check_every),
+        random_(seed) {
     prompts_ = {count_from(1, 9), count_from(1, 40)};
     unit_ = cache_.prefixes().unit();
     if constexpr (has_shares) {

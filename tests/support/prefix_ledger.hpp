@@ -18,6 +18,9 @@ namespace folio::test {
 
 using Symbols = std::vector<std::int32_t>;
 
+/// Of all ledgers, so that equal programs evict alike.
+inline constexpr KeySecret test_secret{3, 14};
+
 inline GroupShape group_of(std::int32_t block_size, std::int32_t window = 0, std::int32_t sinks = 0) {
   GroupShape shape;
   shape.kind = window == 0 ? AttentionKind::full : AttentionKind::sliding_window;
@@ -39,7 +42,8 @@ struct PrefixLedger {
   static constexpr std::int64_t block_bytes = 64;
 
   PrefixLedger(std::vector<GroupShape> const& shapes, std::vector<std::int64_t> const& num_blocks)
-      : store(shapes, num_blocks, copies), tree(store.pools(), std::vector<std::int64_t>(shapes.size(), block_bytes)) {
+      : store(shapes, num_blocks, copies),
+        tree(store.pools(), std::vector<std::int64_t>(shapes.size(), block_bytes), test_secret) {
     if (Tree::evicts) store.set_reclaimer(&tree);
   }
   PrefixLedger(PrefixLedger const&) = delete;

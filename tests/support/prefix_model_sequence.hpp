@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "support/layer_types.hpp"
+#include "support/content_digest.hpp"
 #include "support/prefix_ledger.hpp"
 #include "support/reference_cache.hpp"
 #include "support/stored_tokens.hpp"
@@ -190,7 +191,7 @@ class PrefixModelSequence {
   void note(std::span<std::int32_t const> more) {
     for (StoredTokens& group : stored_) group.extend(size(), static_cast<std::int32_t>(more.size()));
     for (std::size_t i = 0; i < more.size(); ++i) {
-      digests_.push_back(unit_key(digests_.empty() ? scope_key(scope_) : digests_.back(), more.subspan(i, 1)));
+      digests_.push_back(content_digest(digests_.empty() ? scope_digest(scope_) : digests_.back(), more.subspan(i, 1)));
       symbols_.push_back(more[i]);
     }
   }

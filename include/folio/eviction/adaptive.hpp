@@ -34,7 +34,8 @@ namespace folio {
 /// Host only, not thread-safe. Entries: O(log leaves). A request: O(log) for each unit in the sample and each rule. A
 /// change of rule, or of what was learned by a tenth, ranks all leaves and ghosts anew, 32 of each cache with each
 /// request, and the sample shrinks as slowly: no request pays for all. Memory: about 4 MiB at most, whatever the
-/// cache's size. Takes the keys of units, a digest of each new token. Deterministic.
+/// cache's size. Takes the keys of units, a digest of each new token. Deterministic where the
+/// keys are: for one CacheConfig::key_secret.
 ///
 /// Take it where memory is short, or traffic changes. Where everything fits, it is lru, and costs more.
 ///
@@ -78,17 +79,17 @@ class AdaptiveEviction {
     auto const gap = static_cast<double>(std::max<std::int64_t>(1, now_ + 1 - entry.order));
     gap_ += (gap - gap_) * std::min(1.0, units / static_cast<double>(num_units_));
   }
-  void stored(EvictionEntry const&, std::span<std::uint64_t const> keys) noexcept {
+  void stored(EvictionEntry const&, std::span<PrefixKey const> keys) noexcept {
     num_units_ += static_cast<std::int64_t>(keys.size());
   }
-  void removed(EvictionEntry const&, std::uint64_t) noexcept { units_when_full_ = --num_units_; }
+  void removed(EvictionEntry const&, PrefixKey const&) noexcept { units_when_full_ = --num_units_; }
 
   void inserted(PrefixInserted const& request) noexcept {
     now_ = request.order;
     learn_sizes(static_cast<double>(request.keys.size()) - std::max(request.told, request.found));
     auto const new_keys = request.keys.subspan(static_cast<std::size_t>(request.told));
     double const asked = static_cast<double>(
-        std::count_if(new_keys.begin(), new_keys.end(), [this](std::uint64_t key) { return sample_.has(key); }));
+        std::count_if(new_keys.begin(), new_keys.end(), [this](PrefixKey const& key) { return sample_.has(key.low); }));
     Hits hits;
     for (std::size_t r = 0; r < num_rules; ++r) hits[r] = static_cast<double>(caches_[r].serve(request, sample_));
     double const turnover = capacity_ > 0 ? sampled_capacity() : most_sampled;

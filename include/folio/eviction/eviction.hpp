@@ -3,6 +3,7 @@
 #pragma once
 // Which block goes when none is free? The contract of eviction policies. Host only.
 
+#include <compare>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -68,10 +69,25 @@ template <class Listener>
   return (Listener::hears & events) != PrefixEvents::none;
 }
 
+/// Key of a prefix: a 128-bit digest of it up to the end of a unit, under a secret (prefix/prefix_key.hpp). Two
+/// prefixes of one key are the same, but for a chance of 2^-127 that nobody without the secret can improve. Which is
+/// before which means nothing; {} stands for no key. As bytes: `low` first, each word little-endian.
+struct PrefixKey {
+  std::uint64_t low = 0, high = 0;  ///< either is 64 random bits, but for the topmost one of `high`
+
+  /// Whether it is of this process alone, where another prefix may have the same in another one: never to be sent, nor
+  /// kept for later. It depends on a number for which there was no name.
+  [[nodiscard]] constexpr bool is_local() const noexcept { return (high & local_bit) != 0; }
+  static constexpr std::uint64_t local_bit = std::uint64_t{1} << 63;
+
+  [[nodiscard]] constexpr bool operator==(PrefixKey const&) const = default;
+  [[nodiscard]] constexpr auto operator<=>(PrefixKey const&) const = default;
+};
+
 /// A sequence that is in the index, whether any of it is new or not.
 struct PrefixInserted {
   /// Of its whole units in the order of the prefix, for policies that want keys; good during the call.
-  std::span<std::uint64_t const> keys = {};
+  std::span<PrefixKey const> keys = {};
   std::int32_t told = 0;    ///< units of which was told before, when the same sequence was shorter
   std::int32_t found = 0;   ///< so many units were there when it began
   std::int64_t order = 0;   ///< counts uses of the index
@@ -97,13 +113,13 @@ consteval bool has(PrefixEvents event, bool is_member, bool fits) {
 template <class P>
 consteval bool hears_what_it_says() {
   using Entry = EvictionEntry;
-  using Keys = std::span<std::uint64_t const>;
+  using Keys = std::span<PrefixKey const>;
   if constexpr (!requires { requires std::same_as<decltype(P::hears), PrefixEvents const>; }) {
     return false;
   } else {
     constexpr bool hit = requires(P & p, Entry & e) { p.hit(e, e.units, 0.0); };
     constexpr bool stored = requires(P & p, Entry & e, Keys const& keys) { p.stored(e, keys); };
-    constexpr bool removed = requires(P & p, Entry & e) { p.removed(e, std::uint64_t{}); };
+    constexpr bool removed = requires(P & p, Entry & e) { p.removed(e, PrefixKey{}); };
     constexpr bool inserted = requires(P & p, PrefixInserted const& event) { p.inserted(event); };
     constexpr bool prepare = requires(P & p, std::int32_t number) { p.prepare(number, number); };
     constexpr bool over_quota = requires(P & p) { p.over_quota(0.0); };
@@ -115,7 +131,7 @@ consteval bool hears_what_it_says() {
                    requires(P & p, Entry & e, Keys const& keys) { requires noexcept(p.stored(e, keys)); });
     ok = ok && has<P>(
                    PrefixEvents::removed, removed,
-                   requires(P & p, Entry & e) { requires noexcept(p.removed(e, std::uint64_t{})); });
+                   requires(P & p, Entry & e) { requires noexcept(p.removed(e, PrefixKey{})); });
     ok = ok && has<P>(
                    PrefixEvents::inserted, inserted,
                    requires(P & p, PrefixInserted const& event) { requires noexcept(p.inserted(event)); });
@@ -162,8 +178,8 @@ consteval bool says_whether_it_wants_keys() {
 ///   memory that stored and inserted may need, and may throw as reserve.
 /// - `over_quota(now)`: what goes although memory is not short, or null.
 ///
-/// `wants_keys`, true or false, of a policy that hears stored, removed or inserted: whether it is given keys, 64-bit
-/// digests of whole prefixes, one for each unit. Else there are none, and `key` is 0.
+/// `wants_keys`, true or false, of a policy that hears stored, removed or inserted: whether it is given keys, digests
+/// of whole prefixes, one for each unit; `low` where 64 bits do. Else there are none, and `key` is {}.
 ///
 /// A policy whose `victim` returns std::nullptr_t, as NoEviction's, never evicts: then what is cached does not count as
 /// evictable.

@@ -110,12 +110,12 @@ class FairEviction {
   [[nodiscard]] EvictionEntry* over_quota(double now) noexcept { return above_quota_.empty() ? nullptr : victim(now); }
 
   /// The units of `entry` are new; one of them is going.
-  void stored(EvictionEntry& entry, std::span<std::uint64_t const> keys) noexcept {
+  void stored(EvictionEntry& entry, std::span<PrefixKey const> keys) noexcept {
     Tenant& t = *find(entry.tenant);
     change(t, [&] { t.kept += entry.units; });
     if constexpr (folio::hears<Inner>(PrefixEvents::stored)) t.policy.stored(entry, keys);
   }
-  void removed(EvictionEntry const& entry, std::uint64_t key) noexcept {
+  void removed(EvictionEntry const& entry, PrefixKey const& key) noexcept {
     Tenant& t = *find(entry.tenant);
     if constexpr (folio::hears<Inner>(PrefixEvents::removed)) t.policy.removed(entry, key);
     change(t, [&] { --t.kept; });

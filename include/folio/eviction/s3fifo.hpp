@@ -64,16 +64,16 @@ class S3FifoEviction {
     }
   }
 
-  void stored(EvictionEntry& entry, std::span<std::uint64_t const> keys) noexcept {
+  void stored(EvictionEntry& entry, std::span<PrefixKey const> keys) noexcept {
     kept_ += keys.size();
     std::size_t known = 0;
-    for (std::uint64_t const key : keys)
-      if (ghosts_.take(key)) ++known;
+    for (PrefixKey const& key : keys)
+      if (ghosts_.take(key.low)) ++known;
     if (2 * known >= keys.size() && known > 0) entry.queue = main;
   }
-  void removed(EvictionEntry const& entry, std::uint64_t key) noexcept {
+  void removed(EvictionEntry const& entry, PrefixKey const& key) noexcept {
     kept_ -= std::min<std::size_t>(kept_, 1);
-    if (entry.queue == small) ghosts_.put(key);
+    if (entry.queue == small) ghosts_.put(key.low);
     ghosts_.trim(kept_);
   }
 

@@ -26,8 +26,8 @@ struct PrefixEvent {
   Kind kind = Kind::cleared;
   std::int32_t tenant = 0, tier = 0, unit_tokens = 0;
   std::int64_t number = 0;
-  std::uint64_t parent = 0;
-  std::vector<std::uint64_t> keys;    ///< of a removed one: one
+  PrefixKey parent;
+  std::vector<PrefixKey> keys;        ///< of a removed one: one
   std::vector<std::int32_t> symbols;  ///< [keys][unit_tokens]
 };
 
@@ -58,10 +58,10 @@ class PrefixRecorder {
     });
   }
   void removed(PrefixRemoved const& e) noexcept {
-    add([&] { return PrefixEvent{PrefixEvent::Kind::removed, e.tenant, e.tier, 0, e.number, 0, {e.key}, {}}; });
+    add([&] { return PrefixEvent{PrefixEvent::Kind::removed, e.tenant, e.tier, 0, e.number, {}, {e.key}, {}}; });
   }
   void cleared(PrefixCleared const& e) noexcept {
-    add([&] { return PrefixEvent{PrefixEvent::Kind::cleared, 0, 0, 0, e.number, 0, {}, {}}; });
+    add([&] { return PrefixEvent{PrefixEvent::Kind::cleared, 0, 0, 0, e.number, {}, {}, {}}; });
   }
 
   [[nodiscard]] std::deque<PrefixEvent> const& events() const noexcept { return events_; }
@@ -95,11 +95,15 @@ class PrefixRecorder {
 /// then it answers by what it knew last. A stored or removed one that comes twice is heard once; a
 /// cleared one that comes again empties the mirror until it hears what there is.
 ///
-/// Answers are by 64-bit keys, in whole units, and in groups with windows an upper limit. Numbers of scopes and of
-/// symbols below 0 are those of the cache's KeyTable; plain tokens of scope 0 are the same everywhere. Not thread-safe.
-/// Cost: O(units) of an event or a question; 16 bytes and a hash table's node for each unit.
+/// Answers are by keys, in whole units, and in groups with windows an upper limit. So a mirror has the secret of the
+/// cache, and names of its own for scopes and symbols below 0, where the cache has names, too; without names numbers
+/// are those of the cache. Plain tokens of scope 0 need none. Not thread-safe. Cost: O(units) of an event or a
+/// question; 24 bytes and a hash table's node for each unit.
 class PrefixMirror {
  public:
+  /// Of a cache with this CacheConfig::key_secret, or whose prefixes().keys().secret() it is. `names` outlive it.
+  explicit PrefixMirror(KeySecret const& secret, PrefixNames const* names = nullptr) : secret_(secret), names_(names) {}
+
   static constexpr PrefixEvents hears = PrefixEvents::stored | PrefixEvents::removed | PrefixEvents::cleared;
 
   void stored(PrefixStored const& e) noexcept {
@@ -108,7 +112,7 @@ class PrefixMirror {
     auto const tier = static_cast<std::size_t>(e.tier);
     try {
       if (tier >= tiers_.size()) tiers_.resize(tier + 1);
-      for (std::uint64_t const key : e.keys) ++tiers_[tier][key];
+      for (PrefixKey const& key : e.keys) ++tiers_[tier][key];
     } catch (std::bad_alloc const&) {
       in_step_ = false;  // as if the event were lost
     }
@@ -139,11 +143,12 @@ class PrefixMirror {
 
   /// How many tokens of `prompt` the cache has in its tiers up to `last_tier`, in whole units.
   [[nodiscard]] std::int32_t num_tokens(Prefix const& prompt, std::int32_t last_tier = 0) const {
-    std::uint64_t key = scope_key(prompt.scope);
+    PrefixKeys const keys(secret_, unit_tokens_, names_);
+    PrefixKey key = keys.scope(prompt.scope);
     std::int32_t found = 0;
     while (unit_tokens_ > 0 && prompt.size() - found >= unit_tokens_) {
-      key = unit_key(key,
-                     prompt.symbols.subspan(static_cast<std::size_t>(found), static_cast<std::size_t>(unit_tokens_)));
+      key = keys.unit(key,
+                      prompt.symbols.subspan(static_cast<std::size_t>(found), static_cast<std::size_t>(unit_tokens_)));
       if (!has(key, last_tier)) break;
       found += unit_tokens_;
     }
@@ -158,14 +163,21 @@ class PrefixMirror {
     last_ = number;
     return true;
   }
-  [[nodiscard]] bool has(std::uint64_t key, std::int32_t last_tier) const {
+  [[nodiscard]] bool has(PrefixKey const& key, std::int32_t last_tier) const {
     for (std::size_t tier = 0; tier < tiers_.size() && tier <= static_cast<std::size_t>(last_tier); ++tier)
       if (tiers_[tier].contains(key)) return true;
     return false;
   }
 
-  /// How often each key is there: twice by chance. Whoever chooses prompts chooses keys, but not what collides.
-  std::vector<std::unordered_map<std::uint64_t, std::int32_t, KeyedHash>> tiers_;
+  struct HashOfKey : KeyedHash {
+    [[nodiscard]] std::size_t operator()(PrefixKey const& key) const noexcept { return KeyedHash::operator()(key.low); }
+  };
+
+  KeySecret secret_;
+  PrefixNames const* names_;
+  /// How often each key is there: once, unless events come from several caches. Whoever chooses keys chooses nothing
+  /// that collides.
+  std::vector<std::unordered_map<PrefixKey, std::int32_t, HashOfKey>> tiers_;
   std::int64_t last_ = 0;
   std::int32_t unit_tokens_ = 0;
   bool in_step_ = true;

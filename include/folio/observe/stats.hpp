@@ -201,7 +201,7 @@ class JsonObject {
   o.add("hit_rate", looked_up > 0 ? double(p.hit_tokens) / double(looked_up) : 0.0);
   o.add("stored_units", p.stored_units).add("evicted_units", p.evicted_units).add("evicted_blocks", p.evicted_blocks);
   o.add("mean_evicted_age", p.evicted_units > 0 ? p.evicted_age / double(p.evicted_units) : 0.0);
-  o.add("merged_blocks", p.merged_blocks).raw("groups", groups + "]");
+  o.add("local_units", p.local_units).add("merged_blocks", p.merged_blocks).raw("groups", groups + "]");
   return o.text();
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <folio/eviction/eviction.hpp>
 #include <folio/prefix/prefix.hpp>
+#include <folio/prefix/prefix_key.hpp>
 #include <span>
 
 namespace folio {
@@ -14,8 +15,8 @@ namespace folio {
 /// Units that are new in a tree, one after the other below the unit with key `parent`.
 struct PrefixStored {
   std::int64_t number;  ///< the event's: one more than the last one's
-  std::uint64_t parent;
-  std::span<std::uint64_t const> keys;    ///< of each unit
+  PrefixKey parent;
+  std::span<PrefixKey const> keys;        ///< of each unit
   std::span<std::int32_t const> symbols;  ///< [units][unit_tokens], good during the call
   std::int32_t unit_tokens;
   std::int32_t tenant;
@@ -25,7 +26,7 @@ struct PrefixStored {
 /// A unit that is in the tree no more. Those below it went before.
 struct PrefixRemoved {
   std::int64_t number;
-  std::uint64_t key;
+  PrefixKey key;
   std::int32_t tenant;
   std::int32_t tier = 0;
 };
@@ -95,8 +96,10 @@ consteval bool sink_hears_what_it_says() {
 /// - `inserted(PrefixInserted)`: whenever a sequence is inserted, what was new of it or not.
 /// - `time_set(now)`: the clock, in seconds.
 ///
-/// A key is a 64-bit digest of a prefix and its scope; it finds, and decides nothing. The first three are numbered one
-/// by one, so that whoever gets them over a wire knows that some were lost; PrefixIndex::tell says again what is there.
+/// A key is a digest of a prefix and its scope under the cache's secret, the same in every process that has the secret
+/// and the names (prefix/prefix_key.hpp); who sends keys away sends none that is local. The first three are numbered
+/// one by one, so that whoever gets them over a wire knows that some were lost; PrefixIndex::tell says again what is
+/// there.
 ///
 /// Nothing of a sink throws: an index tells of what has happened, and cannot take it back. A sink that has no memory
 /// for an event loses it, which its number shows.
@@ -112,21 +115,5 @@ struct NoEvents {
   static constexpr PrefixEvents hears = PrefixEvents::none;
 };
 static_assert(EventSink<NoEvents>);
-
-/// The key of a scope: what the keys of its first units build on.
-[[nodiscard]] inline std::uint64_t scope_key(std::int32_t scope) {
-  std::uint64_t const mixed = (static_cast<std::uint32_t>(scope) + 0x9E3779B97F4A7C15U) * 0xBF58476D1CE4E5B9U;
-  return mixed ^ mixed >> 31;
-}
-
-/// The key of a unit of symbols after the unit with key `before`.
-[[nodiscard]] inline std::uint64_t unit_key(std::uint64_t before, std::span<std::int32_t const> symbols) {
-  std::uint64_t key = before;
-  for (std::int32_t const symbol : symbols) {
-    key = (key ^ static_cast<std::uint32_t>(symbol)) * 0x9FB21C651E98DF25U;
-    key ^= key >> 32;
-  }
-  return key;
-}
 
 }  // namespace folio

@@ -7,12 +7,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/error.hpp>
-#include <folio/prefix/prefix.hpp>
+#include <folio/prefix/prefix_key.hpp>
 #include <limits>
 #include <map>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -47,11 +48,21 @@ struct PrefixAttribute {
 /// Every field is written with its length and a tag, so no two different things have the same bytes: a salt is never an
 /// adapter, and "ab" + "c" is not "a" + "bc". Numbers are never given twice. When there are more than `max_entries`,
 /// those not asked for in a long time are forgotten: asked for again they get another number, which costs a miss and
-/// never finds the wrong thing. Host only, not thread-safe. Cost: O(log entries) for each scope and attribute.
-class KeyTable {
+/// never finds the wrong thing. As the names of an index (PrefixIndex::set_names) it outlives that, and what changes it
+/// comes from that one's thread. Host only, not thread-safe. Cost: O(log entries) for each scope and attribute.
+///
+/// The bytes of a name, which prefix keys depend on: `number` is 4 bytes, `field` its length in 8 bytes and then its
+/// bytes, both little-endian.
+///
+///   a scope      's', field(model), field(adapter), field(position_scheme), field(salt)
+///   a symbol     'a', number(token), field(part) for each attribute that begins at the token, in the order of bytes
+///   a part       the kind as one byte, number(num_tokens), field(bytes)
+class KeyTable final : public PrefixNames {
  public:
   explicit KeyTable(std::int64_t max_entries = std::int64_t{1} << 20)
       : max_generation_(static_cast<std::size_t>(max_entries < 2 ? 1 : max_entries / 2)) {}
+  KeyTable(KeyTable const&) = delete;
+  KeyTable& operator=(KeyTable const&) = delete;
 
   /// The number of a scope, from 1 on; of the empty one 0.
   [[nodiscard]] std::int32_t scope(PrefixScope const& scope) {
@@ -89,7 +100,15 @@ class KeyTable {
     return all;
   }
 
-  [[nodiscard]] std::int64_t size() const noexcept { return static_cast<std::int64_t>(recent_.size() + older_.size()); }
+  [[nodiscard]] std::int64_t size() const noexcept {
+    return static_cast<std::int64_t>(recent_.numbers.size() + older_.numbers.size());
+  }
+
+  [[nodiscard]] std::string_view name_of(std::int64_t number) const noexcept override {
+    for (Generation const* const generation : {&recent_, &older_})
+      if (auto const found = generation->names.find(number); found != generation->names.end()) return *found->second;
+    return {};
+  }
 
  private:
   static void write(std::string& to, std::int32_t number) {
@@ -109,27 +128,36 @@ class KeyTable {
                   " of a prefix of " + std::to_string(num_tokens) + "; it must cover at least one, and none beyond");
   }
 
+  struct Generation {
+    std::map<std::string, std::int32_t> numbers;
+    std::unordered_map<std::int64_t, std::string const*> names;  // of the same, whose nodes stay where they are
+  };
+
   /// The number of these bytes, from 1 on.
   [[nodiscard]] std::int32_t intern(std::string const& bytes) {
-    if (auto const found = recent_.find(bytes); found != recent_.end()) return found->second;
-    if (recent_.size() >= max_generation_) {
-      older_ = std::move(recent_);
-      recent_.clear();
-    }
+    if (auto const found = recent_.numbers.find(bytes); found != recent_.numbers.end()) return found->second;
+    if (recent_.numbers.size() >= max_generation_) older_ = std::exchange(recent_, {});
     std::int32_t number = 0;
-    if (auto const found = older_.find(bytes); found != older_.end()) {
+    if (auto const found = older_.numbers.find(bytes); found != older_.numbers.end()) {
       number = found->second;
     } else {
       if (last_ == std::numeric_limits<std::int32_t>::max())
         throw Error("folio: a KeyTable has given out all of its 2147483647 numbers; make a new one and clear the tree");
-      number = ++last_;
+      number = last_ + 1;
     }
-    recent_.emplace(bytes, number);
+    auto const entry = recent_.numbers.emplace(bytes, number).first;
+    try {
+      recent_.names.emplace(number, &entry->first);
+    } catch (...) {
+      recent_.numbers.erase(entry);
+      throw;
+    }
+    last_ = std::max(last_, number);
     return number;
   }
 
   std::size_t max_generation_;
-  std::map<std::string, std::int32_t> recent_, older_;  // of two generations, the older one is forgotten as a whole
+  Generation recent_, older_;  // the older one is forgotten as a whole
   std::int32_t last_ = 0;
 };
 

@@ -57,6 +57,7 @@ struct PrefixCounters {
   std::int64_t lookups = 0;
   std::int64_t hit_tokens = 0, missed_tokens = 0;
   std::int64_t stored_units = 0, evicted_units = 0, evicted_blocks = 0;
+  std::int64_t local_units = 0;    ///< of the stored ones, those whose keys mean nothing elsewhere; 0 without keys
   std::int64_t merged_blocks = 0;  ///< duplicates that sequences had computed and gave back
   double evicted_age = 0;          ///< seconds since the last use, summed over evicted units
 };

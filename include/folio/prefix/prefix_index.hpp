@@ -50,10 +50,11 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   static constexpr bool evicts = folio::evicts<Eviction>;
 
   /// Over pools that outlive it, whose blocks have so many bytes.
-  explicit PrefixIndex(GroupPools& pools, std::vector<std::int64_t> const& block_bytes, Eviction eviction = Eviction(),
-                       Sink sink = Sink(), ChildHash hash = ChildHash())
+  explicit PrefixIndex(GroupPools& pools, std::vector<std::int64_t> const& block_bytes,
+                       KeySecret const& secret = KeySecret::random(), Eviction eviction = Eviction(),
+                       Sink sink = Sink())
       : pools_(pools),
-        nodes_(pools.block_sizes(), block_bytes, hash, pools.demotion()),
+        nodes_(pools.block_sizes(), block_bytes, secret, pools.demotion()),
         blocks_(nodes_, pools_, counters_),
         evictions_(nodes_, blocks_, counters_, std::move(eviction), std::move(sink)),
         self_(std::make_shared<PrefixHolder*>(static_cast<PrefixHolder*>(this))) {}
@@ -69,6 +70,11 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   [[nodiscard]] Eviction const& eviction() const noexcept { return evictions_.policy; }
   [[nodiscard]] Sink& sink() noexcept { return evictions_.sink; }
   [[nodiscard]] Sink const& sink() const noexcept { return evictions_.sink; }
+  /// What the keys of its units are made with, for whoever asks elsewhere what it has.
+  [[nodiscard]] PrefixKeys const& keys() const noexcept { return nodes_.keys; }
+  /// From here on the keys of scopes and of symbols below 0 are those of their names, so that they mean the same in
+  /// other processes; without names they are local. `names` outlive the index. Throws Error when anything is in it.
+  void set_names(PrefixNames const& names) { nodes_.set_names(names); }
   /// Nodes, the root of each scope included.
   [[nodiscard]] std::int64_t num_nodes() const noexcept { return nodes_.tree.size(); }
   /// How often it was cleared. What was inserted, leased or pinned before is forgotten.
@@ -143,8 +149,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     if (wanted == 0 || state.prefix.epoch != epoch()) return 0;
     constexpr std::int64_t most_new = 4;  // a root, the upper parts of two, a leaf
     evictions_.reserve_nodes(most_new);
-    if constexpr (policy_learns && Evictions::policy_wants_keys)
-      served_keys_.reserve(static_cast<std::size_t>(wanted / unit()));
+    evictions_.reserve_served(wanted / unit());
     std::int32_t const root = nodes_.tree.root_of(scope);
     PrefixMatch match = find(scope, symbols.first(static_cast<std::size_t>(wanted)), wanted);
     std::int32_t const insertable = blocks_.insertable_end(match, state, wanted);
@@ -154,6 +159,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     std::int32_t const end = is_new ? insertable : nodes_.whole_units(match.num_symbols);
     std::int32_t last = root;
     try {
+      if constexpr (Evictions::keeps_keys) nodes_.set_scope_key(at(root));
       if constexpr (hears<Eviction>(PrefixEvents::prepare))
         evictions_.policy.prepare(state.prefix.tenant, is_new ? insertable / unit() - match.num_symbols / unit() : 0);
       last = is_new ? evictions_.split(match.node, match.num_symbols) : evictions_.node_ending_at(match.node, end);
@@ -227,7 +233,6 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
 
  private:
   static constexpr bool hears_lookups = hears<Sink>(PrefixEvents::looked_up);
-  static constexpr bool policy_learns = hears<Eviction>(PrefixEvents::inserted);
 
   [[nodiscard]] Node& at(std::int32_t node) { return nodes_.at(node); }
   [[nodiscard]] Node const& at(std::int32_t node) const { return nodes_.at(node); }
@@ -377,13 +382,7 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
     lease.num_reported_units = std::max(told, units);
     PrefixInserted event{{},    told,   state.num_cached_tokens / unit(), evictions_.order(), at(lease.node).tenant,
                          scope, symbols};
-    if constexpr (policy_learns)
-      if (units > told) {
-        if constexpr (Evictions::policy_wants_keys)  // there is memory for them
-          event.keys = nodes_.copy_keys(lease.node, units, served_keys_);
-        evictions_.policy.inserted(event);
-      }
-    if constexpr (hears<Sink>(PrefixEvents::inserted)) evictions_.sink.inserted(event);
+    evictions_.tell_inserted(event, lease.node, units);
     attached_.inserted(event);
   }
 
@@ -394,7 +393,6 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   Evictions evictions_;
   std::shared_ptr<PrefixHolder*> self_;  // for pins, which may outlive it
   AttachedSinks attached_;
-  std::vector<std::uint64_t> served_keys_;
 };
 
 }  // namespace folio

@@ -9,6 +9,8 @@ constexpr folio::ModelConfig model{.layers = 2, .kv_heads = 2, .head_dim = 64};
 using Cache = folio::KvCache<folio::Model<model>, folio::Int8PerToken, folio::LruEviction>;
 // [/cache]
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <folio/eviction/fair.hpp>
 #include <folio/observe/ideal_hit_rate.hpp>
@@ -157,6 +159,30 @@ TEST_CASE("reuse_prefixes: keys") {
   folio::Sequence of_tenant = cache.create(prompt, 7);                               // counts for tenant 7
   // [/tenant]
   CHECK(of_tenant.num_tokens() == 0);
+}
+
+TEST_CASE("reuse_prefixes: keys that mean the same elsewhere") {
+  std::vector<std::int32_t> const tokens = tokens_from(1, 40);
+  std::array<std::byte, 16> const shared_bytes{std::byte{7}};
+  // [outside]
+  folio::KeySecret const secret = folio::KeySecret::of(shared_bytes);  // the 16 bytes that all have
+  folio::KeyTable names;                                               // goes after the cache
+  folio::KvCache<folio::Model<model>, folio::LruEviction, folio::PrefixRecorder> cache(
+      {.num_blocks = {100}, .key_secret = secret});
+  cache.prefixes().set_names(names);  // before the first insertion
+  std::int32_t const scope = names.scope({.adapter = "sql-lora"});
+
+  folio::KeyTable router_names;  // in another process, where the adapter has another number
+  folio::PrefixMirror router(secret, &router_names);
+  // [/outside]
+  static_cast<void>(router_names.scope({.adapter = "another"}));
+  folio::Sequence sequence = cache.create(folio::Prefix(tokens, scope));
+  sequence.extend(40);
+  cache.insert(sequence, {tokens, scope});
+  for (folio::PrefixEvent const& event : cache.prefixes().sink().take()) tell(event, router);
+  CHECK(router.num_tokens({tokens, router_names.scope({.adapter = "sql-lora"})}) == 32);
+  CHECK(router.num_tokens(tokens) == 0);
+  CHECK(cache.prefixes().counters().local_units == 0);
 }
 
 TEST_CASE("reuse_prefixes: names, pins and retention") {

@@ -29,7 +29,7 @@ Gone trim(GhostCache& ghosts, std::size_t capacity) {
 TEST_CASE("a ghost cache finds what a request shares with those before, from its beginning on") {
   GhostCache ghosts;
   ghosts.reserve(100);
-  std::vector<std::uint64_t> const first{1, 2, 3}, second{1, 2, 9, 3};
+  std::vector<PrefixKey> const first{{1, 0}, {2, 0}, {3, 0}}, second{{1, 0}, {2, 0}, {9, 0}, {3, 0}};
   CHECK(ghosts.serve({.keys = first, .order = 1}, {}) == 0);
   CHECK(ghosts.serve({.keys = second, .order = 2}, {}) == 2);  // the 3 comes after one that is missing
   CHECK(ghosts.size() == 4);
@@ -39,7 +39,7 @@ TEST_CASE("a ghost cache finds what a request shares with those before, from its
 TEST_CASE("units that were told of when the sequence was shorter are not served again") {
   GhostCache ghosts;
   ghosts.reserve(100);
-  std::vector<std::uint64_t> const keys{1, 2, 3, 4};
+  std::vector<PrefixKey> const keys{{1, 0}, {2, 0}, {3, 0}, {4, 0}};
   CHECK(ghosts.serve({.keys = std::span(keys).first(2), .order = 1}, {}) == 0);
   CHECK(ghosts.serve({.keys = keys, .told = 2, .order = 2}, {}) == 0);
   CHECK(ghosts.size() == 4);
@@ -50,7 +50,7 @@ TEST_CASE("units that were told of when the sequence was shorter are not served 
 
 TEST_CASE("a ghost cache without memory drops the first to go, and forgets what leaves the sample") {
   GhostCache ghosts;
-  std::vector<std::uint64_t> const keys{1, 2, 3, 4};
+  std::vector<PrefixKey> const keys{{1, 0}, {2, 0}, {3, 0}, {4, 0}};
   CHECK(ghosts.serve({.keys = keys, .order = 1}, {}) == 0);
   CHECK(ghosts.size() == 0);
   ghosts.reserve(100);

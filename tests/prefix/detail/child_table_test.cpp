@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <folio/prefix/detail/child_table.hpp>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -68,6 +69,14 @@ TEST_CASE("a child's hash is the keyed hash of its parent and its symbol, under 
   HashSecret const secret{1, 2, 3};
   CHECK(ChildHash{secret}(3, -2) == folio::keyed_hash(secret, 0x3FFFFFFFEU));
   CHECK(ChildHash().secret != ChildHash().secret);
+}
+
+TEST_CASE("the hash of a secret of keys: the same each time, and none of its numbers is another's") {
+  HashSecret const first = ChildHash::of({1, 2}).secret, other = ChildHash::of({1, 3}).secret;
+  CHECK(first == ChildHash::of({1, 2}).secret);
+  std::set<std::uint64_t> numbers{1, 2, 3};
+  for (HashSecret const& secret : {first, other}) numbers.insert({secret.high, secret.low, secret.offset});
+  CHECK(numbers.size() == 9);
 }
 
 TEST_CASE("a table that has room asks for nothing, and one that is refused is as it was") {

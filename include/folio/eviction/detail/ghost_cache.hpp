@@ -20,7 +20,7 @@ struct KeySample {
   std::uint32_t last = std::numeric_limits<std::uint32_t>::max();
 
   [[nodiscard]] static std::uint32_t digest(std::uint64_t key) noexcept {
-    return static_cast<std::uint32_t>((key * 0x9E3779B97F4A7C15U) >> 32);  // keys of one prefix are not independent
+    return static_cast<std::uint32_t>((key * 0x9E3779B97F4A7C15U) >> 32);  // also of keys that are no digests
   }
   [[nodiscard]] bool has(std::uint64_t key) const noexcept { return digest(key) <= last; }
   [[nodiscard]] double share() const noexcept { return (last + 1.0) / 0x1p32; }
@@ -116,7 +116,7 @@ class GhostCache {
     return static_cast<std::int32_t>(request.keys.size());
   }
   static std::uint64_t key_of(PrefixInserted const& request, std::int32_t i) noexcept {
-    return request.keys[static_cast<std::size_t>(i)];
+    return request.keys[static_cast<std::size_t>(i)].low;
   }
   [[nodiscard]] Ghost& at(std::int32_t place) noexcept { return ghosts_[static_cast<std::size_t>(place)]; }
   static Ghost& as_ghost(EvictionEntry& entry) noexcept { return static_cast<Ghost&>(entry); }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <folio/containers/keyed_hash.hpp>
 #include <folio/containers/linear_table.hpp>
+#include <folio/containers/sip_hash.hpp>
 #include <utility>
 
 namespace folio {
@@ -15,6 +16,17 @@ namespace folio {
 /// choose such as lie in one chain, and everybody's look-ups would go through it.
 struct ChildHash {
   HashSecret secret = HashSecret::random();
+
+  /// A hash whose secret follows from that of keys, and tells nothing of it.
+  [[nodiscard]] static ChildHash of(KeySecret const& secret) noexcept {
+    auto const word = [&](std::uint64_t number) {
+      SipHash hash(secret);
+      hash.add(number, 1);
+      hash.add('h', 1);
+      return hash.digest()[0];
+    };
+    return {{word(0), word(1), word(2)}};
+  }
 
   [[nodiscard]] std::uint32_t operator()(std::int32_t parent, std::int32_t symbol) const noexcept {
     return keyed_hash(secret, std::uint64_t{static_cast<std::uint32_t>(parent)} << 32 |

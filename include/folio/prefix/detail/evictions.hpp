@@ -30,6 +30,7 @@ class PrefixEvictions {
   static constexpr bool policy_wants_keys = folio::policy_wants_keys<Eviction>();
   static constexpr bool sink_wants_keys = wants_keys<Sink>;
   static constexpr bool keeps_keys = policy_wants_keys || sink_wants_keys;
+  static constexpr bool tells_served_keys = policy_wants_keys && hears<Eviction>(PrefixEvents::inserted);
 
   /// Of nodes and blocks that it does not own.
   PrefixEvictions(PrefixNodes<>& nodes, PrefixBlocks<>& blocks, PrefixCounters& counters, Eviction eviction,
@@ -52,6 +53,11 @@ class PrefixEvictions {
   void reserve_nodes(std::int64_t count) {
     nodes_.tree.reserve_nodes(count);
     policy.reserve(static_cast<std::size_t>(nodes_.tree.size() + count));
+  }
+
+  /// Room for the keys of a sequence of so many units, where tell_inserted needs them. May throw std::bad_alloc.
+  void reserve_served([[maybe_unused]] std::int32_t num_units) {
+    if constexpr (tells_served_keys) served_keys_.reserve(static_cast<std::size_t>(num_units));
   }
 
   /// The node that ends after the first `position` symbols of the path to a node, which is split there if need be;
@@ -168,11 +174,25 @@ class PrefixEvictions {
       });
   }
 
+  /// Tells of a sequence of so many units, the last of which `node` has; the policy of what is new to it.
+  void tell_inserted(PrefixInserted& event, [[maybe_unused]] std::int32_t node,
+                     [[maybe_unused]] std::int32_t units) noexcept {
+    if constexpr (hears<Eviction>(PrefixEvents::inserted))
+      if (units > event.told) {
+        if constexpr (tells_served_keys) event.keys = nodes_.copy_keys(node, units, served_keys_);  // there is memory
+        policy.inserted(event);
+      }
+    if constexpr (hears<Sink>(PrefixEvents::inserted)) sink.inserted(event);
+  }
+
   /// Tells of a new leaf's units, whose keys are noted where anybody wants them.
   void tell_stored(Node& leaf, [[maybe_unused]] std::span<std::int32_t const> symbols) noexcept {
-    std::uint64_t before = 0;
-    if constexpr (keeps_keys) before = nodes_.set_keys(leaf, symbols);
-    std::span<std::uint64_t const> const keys = as_span(leaf.keys), none;
+    PrefixKey before;
+    if constexpr (keeps_keys) {
+      before = nodes_.set_keys(leaf, symbols);
+      for (PrefixKey const& key : leaf.keys) counters_.local_units += key.is_local() ? 1 : 0;
+    }
+    std::span<PrefixKey const> const keys = as_span(leaf.keys), none;
     if constexpr (hears<Eviction>(PrefixEvents::stored)) policy.stored(leaf, policy_wants_keys ? keys : none);
     if constexpr (sink_wants_keys) {
       auto const first = static_cast<std::size_t>(leaf.begin / nodes_.unit() * nodes_.unit());
@@ -246,12 +266,12 @@ class PrefixEvictions {
   /// Evicts the last unit of a leaf; true when the leaf is gone.
   bool drop_last_unit(Node& leaf) noexcept {
     std::int32_t const end = (leaf.end() - 1) / nodes_.unit() * nodes_.unit();
-    std::uint64_t key = 0;
+    PrefixKey key;
     if constexpr (keeps_keys) {
       key = leaf.keys.back();
       leaf.keys.pop_back();
     }
-    if constexpr (hears<Eviction>(PrefixEvents::removed)) policy.removed(leaf, policy_wants_keys ? key : 0);
+    if constexpr (hears<Eviction>(PrefixEvents::removed)) policy.removed(leaf, policy_wants_keys ? key : PrefixKey());
     if constexpr (sink_wants_keys) {
       [[maybe_unused]] PrefixRemoved const event{next_event(), key, leaf.tenant};
       if constexpr (hears<Sink>(PrefixEvents::removed)) sink.removed(event);
@@ -318,6 +338,7 @@ class PrefixEvictions {
   PrefixCounters& counters_;
   double now_ = 0;
   std::int64_t order_ = 0, num_events_ = 0, epoch_ = 0;
+  std::vector<PrefixKey> served_keys_;
 };
 
 }  // namespace folio

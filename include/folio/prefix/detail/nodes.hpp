@@ -10,6 +10,7 @@
 #include <folio/block.hpp>
 #include <folio/containers/as_span.hpp>
 #include <folio/detail/demotion_rules.hpp>
+#include <folio/error.hpp>
 #include <folio/eviction/eviction.hpp>
 #include <folio/model.hpp>
 #include <folio/prefix/events.hpp>
@@ -30,7 +31,7 @@ struct PrefixPayload : EvictionEntry {
   /// By list. Where a group demotes, a unit has its blocks in the list that the node with its last token says: in the
   /// second one where that has the unit's last block. What else there is of it belongs to other nodes below.
   std::vector<BlockId> blocks[max_lists];
-  std::vector<std::uint64_t> keys;  // of the units that end in the edge; empty where nobody wants them
+  std::vector<PrefixKey> keys;  // of the units that end in the edge; a root's, of its scope; empty if nobody wants them
 
   [[nodiscard]] bool held() const { return leases > 0 || pins > 0; }
 };
@@ -47,10 +48,11 @@ class PrefixNodes {
   static constexpr std::int32_t no_node = Tree::no_node;
 
   /// Sizes by list.
-  PrefixNodes(std::vector<std::int32_t> block_sizes, std::vector<std::int64_t> const& block_bytes, ChildHash hash,
-              DemotionRules const& rules)
-      : tree(hash), block_sizes_(std::move(block_sizes)), num_groups_(rules.num_groups) {
+  PrefixNodes(std::vector<std::int32_t> block_sizes, std::vector<std::int64_t> const& block_bytes,
+              KeySecret const& secret, DemotionRules const& rules)
+      : tree(ChildHash::of(secret)), block_sizes_(std::move(block_sizes)), num_groups_(rules.num_groups) {
     for (std::int32_t const size : block_sizes_) unit_ = std::lcm(unit_, size);
+    keys = PrefixKeys(secret, unit_);
     for (int l = 0; l < num_lists(); ++l) {
       std::int64_t const bytes = unit_ / block_size(l) * block_bytes[static_cast<std::size_t>(l)];
       bool const is_second = l >= num_groups_;
@@ -61,6 +63,15 @@ class PrefixNodes {
 
   /// How the nodes hang together. What changes edges goes by the functions below, so that blocks go with them.
   Tree tree;
+  /// What keys of units are made with.
+  PrefixKeys keys{{}, 1};
+
+  /// Throws Error when there are nodes, which have keys without these names.
+  void set_names(PrefixNames const& names) {
+    if (tree.size() != 0)
+      throw Error("folio: names are set before the first insertion: clear the index, or set them earlier");
+    keys = PrefixKeys(keys.secret(), unit_, &names);
+  }
 
   [[nodiscard]] Node& at(std::int32_t node) { return tree.at(node); }
   [[nodiscard]] Node const& at(std::int32_t node) const { return tree.at(node); }
@@ -177,33 +188,35 @@ class PrefixNodes {
   }
 
   /// The key of unit i on the way to `node`; of the unit before the first one, the scope's.
-  [[nodiscard]] std::uint64_t key_at(std::int32_t index, std::int32_t i) const {
+  [[nodiscard]] PrefixKey key_at(std::int32_t index, std::int32_t i) const {
     while (!is_root(at(index)) && at(index).begin / unit_ > i) index = at(index).parent;
     Node const& node = at(index);
-    if (is_root(node)) return scope_key(node.first_symbol);
-    return node.keys[static_cast<std::size_t>(i - node.begin / unit_)];
+    return is_root(node) ? node.keys.front() : node.keys[static_cast<std::size_t>(i - node.begin / unit_)];
   }
 
+  /// The key of a root's scope, which is kept: the scope's name may be forgotten. May throw std::bad_alloc.
+  void set_scope_key(Node& root) const {
+    if (root.keys.empty()) root.keys.push_back(keys.scope(root.first_symbol));
+  }
   /// The keys of a new leaf's units, each a digest of the whole prefix up to its end. Returns that of the unit before.
-  std::uint64_t set_keys(Node& leaf, std::span<std::int32_t const> symbols) const noexcept {
+  PrefixKey set_keys(Node& leaf, std::span<std::int32_t const> symbols) const noexcept {
     auto const first = static_cast<std::size_t>(leaf.begin / unit_), size = static_cast<std::size_t>(unit_);
-    std::uint64_t const before = key_at(leaf.parent, leaf.begin / unit_ - 1);
-    std::uint64_t key = before;
+    PrefixKey const before = key_at(leaf.parent, leaf.begin / unit_ - 1);
+    PrefixKey key = before;
     for (std::size_t i = 0; i < leaf.keys.size(); ++i)
-      leaf.keys[i] = key = unit_key(key, symbols.subspan((first + i) * size, size));
+      leaf.keys[i] = key = keys.unit(key, symbols.subspan((first + i) * size, size));
     return before;
   }
 
-  /// The keys of the first `num_units` units on the way to `node`, in `keys`.
-  std::span<std::uint64_t const> copy_keys(std::int32_t node, std::int32_t num_units,
-                                           std::vector<std::uint64_t>& keys) const {
-    keys.resize(static_cast<std::size_t>(num_units));
+  /// The keys of the first `num_units` units on the way to `node`, in `all`.
+  std::span<PrefixKey const> copy_keys(std::int32_t node, std::int32_t num_units, std::vector<PrefixKey>& all) const {
+    all.resize(static_cast<std::size_t>(num_units));
     for (std::int32_t i = node; !is_root(at(i)); i = at(i).parent) {
       auto const first = static_cast<std::size_t>(at(i).begin / unit_);
-      std::copy_n(at(i).keys.begin(), std::min(at(i).keys.size(), keys.size() - first),
-                  keys.begin() + static_cast<std::ptrdiff_t>(first));
+      std::copy_n(at(i).keys.begin(), std::min(at(i).keys.size(), all.size() - first),
+                  all.begin() + static_cast<std::ptrdiff_t>(first));
     }
-    return as_span(keys);
+    return as_span(all);
   }
 
   /// Tells `sink` that there is nothing, and then everything that there is, in events that end with `number`.
@@ -213,18 +226,20 @@ class PrefixNodes {
     tree.for_each_node([&](Node const& node) { number -= node.units > 0 ? 1 : 0; });
     sink.cleared({number});
     std::vector<std::int32_t> symbols;  // of the path to a node
-    std::vector<std::uint64_t> keys;    // likewise, that of the scope first
+    std::vector<PrefixKey> path;        // likewise its keys, that of the scope first
     tree.for_each_node([&](Node const& node) {
       auto const first = static_cast<std::size_t>(node.begin / unit_), unit = static_cast<std::size_t>(unit_);
       symbols.resize(static_cast<std::size_t>(node.begin));
       symbols.insert(symbols.end(), node.symbols.begin(), node.symbols.end());
-      keys.resize(first + 1);
-      if (node.begin == 0) keys[0] = scope_key(at(node.parent).first_symbol);
+      path.resize(first + 1);
+      Node const& root = at(node.parent);
+      if (node.begin == 0) path[0] = root.keys.empty() ? keys.scope(root.first_symbol) : root.keys.front();
       if (node.units == 0) return;
       std::span<std::int32_t const> const all = as_span(symbols);
-      for (std::size_t i = first; i < first + static_cast<std::size_t>(node.units); ++i)
-        keys.push_back(unit_key(keys[i], all.subspan(i * unit, unit)));
-      sink.stored({++number, keys[first], as_span(keys).subspan(first + 1),
+      path.insert(path.end(), node.keys.begin(), node.keys.end());
+      while (path.size() <= first + static_cast<std::size_t>(node.units))  // where nobody wanted them so far
+        path.push_back(keys.unit(path.back(), all.subspan((path.size() - 1) * unit, unit)));
+      sink.stored({++number, path[first], as_span(path).subspan(first + 1),
                    all.subspan(first * unit, static_cast<std::size_t>(node.units) * unit), unit_, node.tenant});
     });
   }

@@ -42,6 +42,8 @@ class EventProtocol {
   }
   void removed(PrefixRemoved const& e) {
     number(e.number);
+    if (is_evicting_ && e.key != evicting_) fail("another unit goes than was said");
+    is_evicting_ = false;
     auto const found = units_.find(e.key);
     if (found == units_.end()) return fail("a unit goes that is not there");
     if (children_[e.key] != 0) fail("a unit goes before those below it");
@@ -49,6 +51,22 @@ class EventProtocol {
     --children_[found->second.parent];
     units_.erase(found);
     ++num_removed;
+  }
+  void evicting(PrefixEvicting const& e) {
+    if (is_evicting_) fail("a unit is evicted, and did not go");
+    auto const found = units_.find(e.key);
+    if (found == units_.end()) return fail("a unit is evicted that is not there");
+    if (found->second.parent != e.parent || found->second.tenant != e.tenant) fail("another unit's parent or tenant");
+    unit(static_cast<std::int32_t>(e.symbols.size()));
+    if (keys().unit(e.parent, e.symbols) != e.key) fail("a unit is evicted with another one's symbols");
+    if (e.blocks.empty() || e.hits < 0 || e.priority < 0 || e.priority > 100) fail("a unit is evicted with no blocks");
+    std::int32_t num_blocks = 0;
+    for (auto const& list : e.blocks)
+      for (BlockId const block : list) num_blocks += block != null_block ? 1 : 0;
+    if (num_blocks == 0) fail("a unit is evicted that holds nothing");
+    evicting_ = e.key;
+    is_evicting_ = true;
+    ++num_evicting;
   }
   void cleared(PrefixCleared const& e) {
     number(e.number);
@@ -82,7 +100,7 @@ class EventProtocol {
   [[nodiscard]] std::int64_t num_units() const { return static_cast<std::int64_t>(units_.size()); }
 
   std::int64_t num_stored = 0, num_removed = 0, num_cleared = 0, num_looked_up = 0, num_inserted = 0, num_told = 0,
-               num_time_set = 0;
+               num_time_set = 0, num_evicting = 0;
 
  private:
   struct Unit {
@@ -109,6 +127,8 @@ class EventProtocol {
 
   [[nodiscard]] PrefixKeys keys() const { return PrefixKeys(test_secret, unit_); }
 
+  PrefixKey evicting_;
+  bool is_evicting_ = false;
   std::map<PrefixKey, Unit> units_;
   std::map<PrefixKey, std::int64_t> children_;
   std::string problem_;
@@ -129,6 +149,7 @@ class TestedSink {
   virtual void cleared(PrefixCleared const&) noexcept {}
   virtual void looked_up(PrefixLookup const&) noexcept {}
   virtual void inserted(PrefixInserted const&) noexcept {}
+  virtual void evicting(PrefixEvicting const&) noexcept {}
   virtual void time_set(double) noexcept {}
 };
 
@@ -151,6 +172,9 @@ class TestedSinkOf final : public TestedSink {
   void inserted([[maybe_unused]] PrefixInserted const& e) noexcept override {
     if constexpr (hears<Sink>(PrefixEvents::inserted)) sink_.inserted(e);
   }
+  void evicting([[maybe_unused]] PrefixEvicting const& e) noexcept override {
+    if constexpr (hears<Sink>(PrefixEvents::evicting)) sink_.evicting(e);
+  }
   void time_set([[maybe_unused]] double now) noexcept override {
     if constexpr (hears<Sink>(PrefixEvents::time_set)) sink_.time_set(now);
   }
@@ -164,7 +188,8 @@ class TestedSinkOf final : public TestedSink {
 class EventConductor {
  public:
   static constexpr PrefixEvents hears = PrefixEvents::stored | PrefixEvents::removed | PrefixEvents::cleared |
-                                        PrefixEvents::looked_up | PrefixEvents::inserted | PrefixEvents::time_set;
+                                        PrefixEvents::looked_up | PrefixEvents::inserted | PrefixEvents::time_set |
+                                        PrefixEvents::evicting;
 
   void stored(PrefixStored const& e) noexcept {
     protocol.stored(e);
@@ -199,6 +224,19 @@ class EventConductor {
     lent.symbols = symbols;
     call([&] { sink->inserted(lent); });
     symbols.assign(symbols.size(), -1);
+  }
+  void evicting(PrefixEvicting const& e) noexcept {
+    protocol.evicting(e);
+    Symbols symbols(e.symbols.begin(), e.symbols.end());
+    std::vector<std::vector<BlockId>> blocks;
+    for (auto const& list : e.blocks) blocks.emplace_back(list.begin(), list.end());
+    std::vector<std::span<BlockId const>> const lists(blocks.begin(), blocks.end());
+    PrefixEvicting lent = e;
+    lent.symbols = symbols;
+    lent.blocks = lists;
+    call([&] { sink->evicting(lent); });
+    symbols.assign(symbols.size(), -1);
+    for (auto& list : blocks) list.assign(list.size(), null_block);
   }
   void time_set(double now) noexcept {
     protocol.time_set(now);
@@ -262,7 +300,7 @@ void event_sink_suite(Make const& make, Check const& check, bool allocates) {
       }
       EventProtocol const& heard = conductor.protocol;
       REQUIRE((heard.num_stored > 0 && heard.num_removed > 0 && heard.num_looked_up > 0 && heard.num_inserted > 0 &&
-               heard.num_time_set > 0));
+               heard.num_time_set > 0 && heard.num_evicting > 0));
       num_refusals += conductor.num_refusals;
       num_cleared += heard.num_cleared;
       num_told += heard.num_told;

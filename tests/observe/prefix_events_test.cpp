@@ -52,12 +52,14 @@ struct Misspelt {
   void clear(PrefixCleared const&) noexcept {}
   void lookup(PrefixLookup const&) noexcept {}
   void insert(PrefixInserted const&) noexcept {}
+  void evict(PrefixEvicting const&) noexcept {}
   void set_time(double) noexcept {}
 };
 static_assert(EventSink<Misspelt<PrefixEvents::none>>);
 static_assert(!EventSink<Misspelt<PrefixEvents::stored>> && !EventSink<Misspelt<PrefixEvents::removed>>);
 static_assert(!EventSink<Misspelt<PrefixEvents::cleared>> && !EventSink<Misspelt<PrefixEvents::looked_up>>);
 static_assert(!EventSink<Misspelt<PrefixEvents::inserted>> && !EventSink<Misspelt<PrefixEvents::time_set>>);
+static_assert(!EventSink<Misspelt<PrefixEvents::evicting>>);
 // What only policies hear.
 static_assert(!EventSink<Misspelt<PrefixEvents::hit>> && !EventSink<Misspelt<PrefixEvents::prepare>>);
 static_assert(!EventSink<Misspelt<PrefixEvents::over_quota>>);

@@ -9,6 +9,7 @@
 #include <folio/detail/sequence_store.hpp>
 #include <folio/eviction/lru.hpp>
 #include <folio/prefix/prefix_index.hpp>
+#include <functional>
 #include <map>
 #include <random>
 #include <set>
@@ -40,7 +41,7 @@ struct Contents final : BlockCopier {
 
 struct Counts {
   std::int64_t demotions = 0, upgrades = 0, demoted_hits = 0, kept_own = 0, rounded = 0, evictions = 0, gaps = 0;
-  std::int64_t refusals = 0, other_scopes = 0;
+  std::int64_t refusals = 0, other_scopes = 0, told_demoted = 0;
 };
 
 /// The longest prefixes of an index, by the key of their last unit: whole units, below scope 0 or 1.
@@ -81,6 +82,15 @@ struct Weighing : LruEviction {
   }
 };
 
+/// Passes on what it hears.
+struct Listener {
+  static constexpr PrefixEvents hears = PrefixEvents::stored | PrefixEvents::evicting;
+  std::function<void(PrefixStored const&)> on_stored = {};
+  std::function<void(PrefixEvicting const&)> on_evicting = {};
+  void stored(PrefixStored const& e) noexcept { on_stored(e); }
+  void evicting(PrefixEvicting const& e) noexcept { on_evicting(e); }
+};
+
 struct Groups {
   std::vector<GroupShape> shapes;
   std::vector<std::int64_t> num_blocks;
@@ -100,6 +110,9 @@ class Program {
         random_(seed) {
     store_.set_reclaimer(&index_);
     prompts_.push_back(count_from(1, 60));
+    for (std::int32_t const scope : {0, 1}) stored_[index_.keys().scope(scope)] = {};
+    index_.sink().on_stored = [this](PrefixStored const& e) { note(e); };
+    index_.sink().on_evicting = [this](PrefixEvicting const& e) { check(e); };
   }
   Program(Program const&) = delete;
   Program& operator=(Program const&) = delete;
@@ -116,6 +129,9 @@ class Program {
     for (int l = 0; l < store_.num_lists(); ++l)
       expect(store_.pool(l).num_free() == store_.pool(l).num_blocks(), "blocks leaked");
     counts.evictions += index_.counters().evicted_units;
+    expect(told_wrong_.empty(), "of what is evicted was told wrongly: " + told_wrong_);
+    expect(num_told_ == index_.counters().evicted_units, "an eviction was not told");
+    counts.told_demoted += num_told_demoted_;
   }
 
  private:
@@ -151,6 +167,45 @@ class Program {
     for (std::int32_t i = 0; i <= position; ++i)
       h = (h ^ static_cast<std::uint64_t>(symbols[static_cast<std::size_t>(i)] + 7)) * 1099511628211U;
     return h;
+  }
+  void note(PrefixStored const& e) {
+    Symbols path = stored_.at(e.parent);
+    for (std::size_t i = 0; i < e.keys.size(); ++i) {
+      auto const unit = e.symbols.subspan(i * static_cast<std::size_t>(unit_), static_cast<std::size_t>(unit_));
+      path.insert(path.end(), unit.begin(), unit.end());
+      stored_[e.keys[i]] = path;
+    }
+  }
+  /// What is evicted is in its blocks still, of each group whole in one of its lists.
+  void check(PrefixEvicting const& e) {
+    Symbols const& path = stored_.at(e.key);
+    std::int32_t const begin = size(path) - unit_;
+    if (!std::equal(e.symbols.begin(), e.symbols.end(), path.begin() + begin, path.end())) told_wrong_ = "symbols";
+    bool demoted = false;
+    std::vector<std::int32_t> num_blocks;
+    for (int l = 0; l < store_.num_lists(); ++l) {
+      std::int32_t const block_size = shapes_[static_cast<std::size_t>(l)].block_size;
+      num_blocks.push_back(0);
+      for (std::int32_t i = 0; i < unit_ / block_size; ++i) {
+        BlockId const block = e.blocks[static_cast<std::size_t>(l)][static_cast<std::size_t>(i)];
+        if (block == null_block) continue;
+        ++num_blocks.back();
+        for (std::int32_t slot = 0; slot < block_size; ++slot)
+          if (contents_.at(l, block)[static_cast<std::size_t>(slot)] != hash(path, begin + i * block_size + slot))
+            told_wrong_ = "what a block holds";
+      }
+    }
+    for (int g = 0; g < store_.num_groups(); ++g) {
+      auto const is_whole = [&](int l) {
+        return num_blocks[static_cast<std::size_t>(l)] == unit_ / shapes_[static_cast<std::size_t>(l)].block_size;
+      };
+      bool const in_second = store_.demotion().demotes(g) && is_whole(store_.demotion().second_list(g));
+      demoted = demoted || in_second;
+      if (!in_second && !is_whole(g) && shapes_[static_cast<std::size_t>(g)].window == 0)
+        told_wrong_ = "the blocks of a group";
+    }
+    ++num_told_;
+    num_told_demoted_ += demoted ? 1 : 0;
   }
   std::uint64_t& slot(SequenceState const& state, int l, std::int32_t stored) {
     std::int32_t const block_size = shapes_[static_cast<std::size_t>(l)].block_size;
@@ -450,7 +505,7 @@ class Program {
   std::vector<GroupShape> shapes_;
   Contents contents_;
   SequenceStore store_;
-  PrefixIndex<Weighing> index_;
+  PrefixIndex<Weighing, Listener> index_;
   std::int32_t unit_, sinks_;
   bool has_strangers_;  // the same rows are inserted under two scopes: else a block is of one prefix
   unsigned seed_;
@@ -459,6 +514,9 @@ class Program {
   char const* what_ = "";
   std::vector<Running> running_;
   std::vector<Symbols> prompts_;
+  std::map<PrefixKey, Symbols> stored_;  // the prefix of each key
+  std::string told_wrong_;               // of what was evicted
+  std::int64_t num_told_ = 0, num_told_demoted_ = 0;
 };
 
 unsigned number_from(char const* variable, unsigned otherwise) {
@@ -503,6 +561,7 @@ void run_programs(Groups const& scarce, Groups const& ample, unsigned count) {
   CHECK(counts.gaps > 0);
   CHECK(counts.refusals > 0);
   CHECK(counts.other_scopes > 0);
+  CHECK(counts.told_demoted > 0);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <folio/detail/sequence_store.hpp>
 #include <folio/prefix/prefix_index.hpp>
+#include <functional>
 #include <map>
 #include <random>
 #include <vector>
@@ -20,6 +21,15 @@ using folio::test::scope_digest;
 
 using Symbols = std::vector<std::int32_t>;
 
+/// Passes on what it hears.
+struct Listener {
+  static constexpr PrefixEvents hears = PrefixEvents::stored | PrefixEvents::evicting;
+  std::function<void(PrefixStored const&)> on_stored = {};
+  std::function<void(PrefixEvicting const&)> on_evicting = {};
+  void stored(PrefixStored const& e) noexcept { on_stored(e); }
+  void evicting(PrefixEvicting const& e) noexcept { on_evicting(e); }
+};
+
 /// A store of sequences whose blocks hold, for each slot, a digest of the whole prefix up to it: what a key or value
 /// is. So a slot of a wrong prefix shows, whatever the tokens are.
 template <class Tree>
@@ -31,6 +41,11 @@ class World : private BlockCopier {
       contents_.emplace_back(static_cast<std::size_t>(num_blocks[g] + 1),
                              std::vector<std::uint64_t>(static_cast<std::size_t>(shapes[g].block_size)));
     store_.set_reclaimer(&tree_);
+    if constexpr (requires { tree_.sink().on_evicting; }) {
+      for (std::int32_t const scope : {0, 1, 3}) digests_[tree_.keys().scope(scope)] = scope_digest(scope);
+      tree_.sink().on_stored = [this](PrefixStored const& e) { note(e); };
+      tree_.sink().on_evicting = [this](PrefixEvicting const& e) { check(e); };
+    }
   }
   World(World const&) = delete;
   World& operator=(World const&) = delete;
@@ -98,8 +113,38 @@ class World : private BlockCopier {
 
   SequenceStore& store() { return store_; }
   Tree& tree() { return tree_; }
+  /// Evicted units, and blocks of them that were not there.
+  std::int64_t num_evicted = 0, num_missing = 0;
 
  private:
+  void note(PrefixStored const& e) {
+    std::uint64_t digest = digests_.at(e.parent);
+    for (std::size_t i = 0; i < e.keys.size(); ++i) {
+      auto const unit = static_cast<std::size_t>(e.unit_tokens);
+      digests_[e.keys[i]] = digest = content_digest(digest, e.symbols.subspan(i * unit, unit));
+    }
+  }
+  /// What is evicted is in its blocks still.
+  void check(PrefixEvicting const& e) {
+    ++num_evicted;
+    REQUIRE(static_cast<std::int32_t>(e.symbols.size()) == tree_.unit());
+    REQUIRE(static_cast<int>(e.blocks.size()) == store_.num_groups());
+    REQUIRE(content_digest(digests_.at(e.parent), e.symbols) == digests_.at(e.key));
+    for (int g = 0; g < store_.num_groups(); ++g) {
+      std::int32_t const size = store_.shape(g).block_size;
+      REQUIRE(static_cast<std::int32_t>(e.blocks[static_cast<std::size_t>(g)].size()) == tree_.unit() / size);
+      std::uint64_t digest = digests_.at(e.parent);
+      for (std::int32_t t = 0; t < tree_.unit(); ++t) {
+        digest = content_digest(digest, e.symbols.subspan(static_cast<std::size_t>(t), 1));
+        BlockId const block = e.blocks[static_cast<std::size_t>(g)][static_cast<std::size_t>(t / size)];
+        if (block == null_block && store_.shape(g).window == 0) FAIL("group " << g << " has no block");
+        num_missing += block == null_block ? 1 : 0;
+        if (block == null_block) continue;
+        if (!store_.pool(g).is_cached(block)) FAIL("a block of group " << g << " is not the index's");
+        if (slot(g, block, t) != digest) FAIL("group " << g << " has another token in what is evicted");
+      }
+    }
+  }
   static std::uint64_t digest_of(std::int32_t scope, Symbols const& symbols, std::int32_t size) {
     return content_digest(scope_digest(scope), std::span(symbols).first(static_cast<std::size_t>(size)));
   }
@@ -209,6 +254,10 @@ void random_requests(std::vector<GroupShape> const& shapes, std::vector<std::int
   REQUIRE(world.tree().counters().evicted_units > 0);
   for (Running const& one : running) world.store().release(*one.state);
   world.tree().evict_all();
+  if constexpr (requires { world.tree().sink().on_evicting; }) {
+    CHECK(world.num_evicted == world.tree().counters().evicted_units);
+    CHECK((world.num_missing > 0) == (shapes.size() > 1));
+  }
   for (int g = 0; g < world.store().num_groups(); ++g)
     CHECK(world.store().pool(g).num_free() == num_blocks[static_cast<std::size_t>(g)]);
   CHECK(world.tree().num_nodes() == 0);
@@ -225,6 +274,14 @@ TEST_CASE(
   for (unsigned seed = 1; seed <= 40; ++seed)
     random_requests<PrefixIndex<>>({full(4), windowed(2, 7, 3), full(8), windowed(4, 5, 0)}, {60, 60, 30, 40}, seed,
                                    400);
+}
+
+TEST_CASE("what is evicted is told while its blocks hold it: one group, and groups with windows") {
+  using Heard = PrefixIndex<LruEviction, Listener>;
+  for (unsigned seed = 1; seed <= 20; ++seed) {
+    random_requests<Heard>({full(4)}, {40}, seed, 400);
+    random_requests<Heard>({full(4), windowed(2, 7, 3), full(8), windowed(4, 5, 0)}, {60, 60, 30, 40}, seed, 400);
+  }
 }
 
 TEST_CASE("names are set before anything is inserted, or after all was cleared") {
@@ -245,6 +302,20 @@ TEST_CASE("names are set before anything is inserted, or after all was cleared")
   CHECK(world.tree().keys().secret() == secret);
   CHECK(world.tree().keys().unit_tokens() == 4);
   world.store().release(state);
+}
+
+TEST_CASE("what is cleared is not told as evicted") {
+  World<PrefixIndex<LruEviction, Listener>> world({full(4)}, {40});
+  Symbols const symbols = count_from(1, 12);
+  SequenceState& state = world.create(3, symbols);
+  REQUIRE(world.extend(3, symbols, 12, state));
+  REQUIRE(world.tree().insert(state, 3, symbols) == 12);
+  world.store().release(state);
+  REQUIRE(world.tree().evict_unit());
+  CHECK(world.num_evicted == 1);
+  world.tree().clear();
+  CHECK(world.tree().counters().evicted_units == 3);
+  CHECK(world.num_evicted == 1);
 }
 
 TEST_CASE("an edge splits at every symbol, and both ways are found to their ends") {

@@ -56,6 +56,7 @@ enum class PrefixEvents : std::uint32_t {
   time_set = 64,     ///< the clock moved: sinks
   prepare = 128,     ///< units may be stored: policies
   over_quota = 256,  ///< memory is not short, and does anything go all the same? Policies
+  evicting = 512,    ///< a unit is going, and its blocks still hold it: sinks
 };
 [[nodiscard]] constexpr PrefixEvents operator|(PrefixEvents a, PrefixEvents b) noexcept {
   return PrefixEvents{static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b)};
@@ -123,7 +124,8 @@ consteval bool hears_what_it_says() {
     constexpr bool inserted = requires(P & p, PrefixInserted const& event) { p.inserted(event); };
     constexpr bool prepare = requires(P & p, std::int32_t number) { p.prepare(number, number); };
     constexpr bool over_quota = requires(P & p) { p.over_quota(0.0); };
-    bool ok = !hears<P>(PrefixEvents::cleared | PrefixEvents::looked_up | PrefixEvents::time_set);
+    bool ok =
+        !hears<P>(PrefixEvents::cleared | PrefixEvents::looked_up | PrefixEvents::time_set | PrefixEvents::evicting);
     ok = ok && has<P>(
                    PrefixEvents::hit, hit, requires(P & p, Entry & e) { requires noexcept(p.hit(e, e.units, 0.0)); });
     ok = ok && has<P>(

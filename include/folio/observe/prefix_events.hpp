@@ -212,6 +212,9 @@ class EventSinks {
   void inserted(PrefixInserted const& e) noexcept requires((hears & PrefixEvents::inserted) != PrefixEvents::none) {
     each<PrefixEvents::inserted>([&](auto& sink) { sink.inserted(e); });
   }
+  void evicting(PrefixEvicting const& e) noexcept requires((hears & PrefixEvents::evicting) != PrefixEvents::none) {
+    each<PrefixEvents::evicting>([&](auto& sink) { sink.evicting(e); });
+  }
   void time_set(double e) noexcept requires((hears & PrefixEvents::time_set) != PrefixEvents::none) {
     each<PrefixEvents::time_set>([&](auto& sink) { sink.time_set(e); });
   }

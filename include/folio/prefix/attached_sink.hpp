@@ -57,10 +57,10 @@ class SinkAttachment final : private AttachedSink {
  public:
   SinkAttachment(AttachedSinks& all, Sink& sink) noexcept : all_(all), sink_(sink) {
     static_assert(EventSink<Sink>);
-    static_assert(
-        !hears<Sink>(PrefixEvents::stored | PrefixEvents::removed | PrefixEvents::cleared | PrefixEvents::looked_up),
-        "folio: a sink that is attached while an index runs hears `inserted` and `time_set`; give one that "
-        "hears more to the cache, as a policy");
+    static_assert(!hears<Sink>(PrefixEvents::stored | PrefixEvents::removed | PrefixEvents::cleared |
+                               PrefixEvents::looked_up | PrefixEvents::evicting),
+                  "folio: a sink that is attached while an index runs hears `inserted` and `time_set`; give one that "
+                  "hears more to the cache, as a policy");
     all_.attach(*this);
   }
   ~SinkAttachment() { all_.detach(*this); }

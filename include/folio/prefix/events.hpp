@@ -5,6 +5,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <folio/block.hpp>
 #include <folio/eviction/eviction.hpp>
 #include <folio/prefix/prefix.hpp>
 #include <folio/prefix/prefix_key.hpp>
@@ -29,6 +30,21 @@ struct PrefixRemoved {
   PrefixKey key;
   std::int32_t tenant;
   std::int32_t tier = 0;
+};
+
+/// A unit that is evicted next: its blocks still hold it. The spans are good during the call, the blocks' contents
+/// until other tokens are written there: steps that follow on the stream.
+struct PrefixEvicting {
+  PrefixKey key;
+  PrefixKey parent;                       ///< the key of the unit before, or of the scope
+  std::span<std::int32_t const> symbols;  ///< of the unit
+  /// By list, as many as hold a unit; null where a window has given them back, or the tokens are in a group's other
+  /// list. Of a group that demotes one list has all of them.
+  std::span<std::span<BlockId const> const> blocks;
+  std::int32_t tenant;
+  std::int32_t hits;      ///< how many requests found it
+  std::int32_t priority;  ///< of its retention (Retention)
+  double expires;
 };
 
 /// Nothing is in the tree. Whoever missed events knows again what there is.
@@ -64,6 +80,7 @@ consteval bool sink_hears_what_it_says() {
     constexpr bool cleared = requires(S & s, PrefixCleared const& e) { s.cleared(e); };
     constexpr bool looked_up = requires(S & s, PrefixLookup const& e) { s.looked_up(e); };
     constexpr bool inserted = requires(S & s, PrefixInserted const& e) { s.inserted(e); };
+    constexpr bool evicting = requires(S & s, PrefixEvicting const& e) { s.evicting(e); };
     constexpr bool time_set = requires(S & s) { s.time_set(0.0); };
     return !hears<S>(PrefixEvents::hit | PrefixEvents::prepare | PrefixEvents::over_quota) &&
            has<S>(
@@ -82,6 +99,9 @@ consteval bool sink_hears_what_it_says() {
                PrefixEvents::inserted, inserted,
                requires(S & s, PrefixInserted const& e) { requires noexcept(s.inserted(e)); }) &&
            has<S>(
+               PrefixEvents::evicting, evicting,
+               requires(S & s, PrefixEvicting const& e) { requires noexcept(s.evicting(e)); }) &&
+           has<S>(
                PrefixEvents::time_set, time_set, requires(S & s) { requires noexcept(s.time_set(0.0)); });
   }
 }
@@ -92,6 +112,8 @@ consteval bool sink_hears_what_it_says() {
 /// for each that it names it has the member, and for no other: what is misspelt does not compile.
 /// - `stored(PrefixStored)`, `removed(PrefixRemoved)`: every change. Who hears these makes the index compute keys.
 /// - `cleared(PrefixCleared)`: nothing is there any more.
+/// - `evicting(PrefixEvicting)`: before each unit that is evicted; not when all is cleared, of which nothing is worth
+///   keeping. Needs keys, too.
 /// - `looked_up(PrefixLookup)`: once for each request that is served.
 /// - `inserted(PrefixInserted)`: whenever a sequence is inserted, what was new of it or not.
 /// - `time_set(now)`: the clock, in seconds.
@@ -108,7 +130,7 @@ concept EventSink = std::destructible<S> && detail::sink_hears_what_it_says<S>()
 
 /// Whether a sink's events need the keys of units.
 template <EventSink S>
-inline constexpr bool wants_keys = hears<S>(PrefixEvents::stored | PrefixEvents::removed);
+inline constexpr bool wants_keys = hears<S>(PrefixEvents::stored | PrefixEvents::removed | PrefixEvents::evicting);
 
 /// Nobody listens, and nothing is computed.
 struct NoEvents {

@@ -8,10 +8,12 @@
 #include <folio/containers/as_span.hpp>
 #include <folio/error.hpp>
 #include <folio/prefix/detail/shared_blocks.hpp>
+#include <folio/prefix/detail/unit_contents.hpp>
 #include <folio/prefix/events.hpp>
 #include <folio/prefix/leases.hpp>
 #include <limits>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -35,7 +37,12 @@ class PrefixEvictions {
   /// Of nodes and blocks that it does not own.
   PrefixEvictions(PrefixNodes<>& nodes, PrefixBlocks<>& blocks, PrefixCounters& counters, Eviction eviction,
                   Sink listener)
-      : policy(std::move(eviction)), sink(std::move(listener)), nodes_(nodes), blocks_(blocks), counters_(counters) {}
+      : policy(std::move(eviction)),
+        sink(std::move(listener)),
+        nodes_(nodes),
+        blocks_(blocks),
+        counters_(counters),
+        contents_(nodes) {}
 
   Eviction policy;
   Sink sink;
@@ -221,9 +228,9 @@ class PrefixEvictions {
       while (EvictionEntry* const entry = policy.over_quota(now_)) drop_last_unit(static_cast<Node&>(*entry));
   }
 
-  /// Evicts all that a leaf has, and the leaf.
-  void drop_node(Node& leaf) noexcept {
-    while (!drop_last_unit(leaf)) {
+  /// Evicts all that a leaf has, and the leaf. What goes because it is `worthless`, nobody is asked to keep.
+  void drop_node(Node& leaf, bool worthless = false) noexcept {
+    while (!drop_last_unit(leaf, worthless)) {
     }
   }
 
@@ -240,7 +247,7 @@ class PrefixEvictions {
         for (auto index = static_cast<std::int32_t>(i); !is_root(at(index)) && at(index).first_child == no_node;) {
           std::int32_t const parent = at(index).parent;
           update_candidate(index);
-          drop_node(at(index));
+          drop_node(at(index), true);
           index = parent;
         }
   }
@@ -263,9 +270,21 @@ class PrefixEvictions {
     if (queued) set_candidate(node, true);
   }
 
+  /// Tells who hears it of the unit of a leaf that begins with token `begin`, and is the last.
+  void tell_evicting([[maybe_unused]] Node const& leaf, [[maybe_unused]] std::int32_t begin) noexcept {
+    if constexpr (hears<Sink>(PrefixEvents::evicting)) {
+      contents_.read(leaf.index, begin);
+      PrefixKey const parent = nodes_.key_at(leaf.index, begin / nodes_.unit() - 1);
+      PrefixEvicting const event{leaf.keys.back(), parent,    contents_.symbols(), contents_.blocks(),
+                                 leaf.tenant,      leaf.hits, leaf.priority,       leaf.expires};
+      sink.evicting(event);
+    }
+  }
+
   /// Evicts the last unit of a leaf; true when the leaf is gone.
-  bool drop_last_unit(Node& leaf) noexcept {
+  bool drop_last_unit(Node& leaf, bool worthless = false) noexcept {
     std::int32_t const end = (leaf.end() - 1) / nodes_.unit() * nodes_.unit();
+    if (!worthless) tell_evicting(leaf, end);
     PrefixKey key;
     if constexpr (keeps_keys) {
       key = leaf.keys.back();
@@ -339,6 +358,12 @@ class PrefixEvictions {
   double now_ = 0;
   std::int64_t order_ = 0, num_events_ = 0, epoch_ = 0;
   std::vector<PrefixKey> served_keys_;
+
+  struct NoContents {
+    explicit NoContents(PrefixNodes<> const&) {}
+  };
+  [[no_unique_address]] std::conditional_t<hears<Sink>(PrefixEvents::evicting), UnitContents<PrefixNodes<>>, NoContents>
+      contents_;
 };
 
 }  // namespace folio

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <folio/folio.hpp>
+#include <folio/prefix/key_table.hpp>
 #include <folio/reservation.hpp>
 #include <limits>
 #include <memory>
@@ -19,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "prefix/key_watch.hpp"
 #include "support/kept_batch.hpp"
 #include "support/prefix_model_sequence.hpp"
 #include "support/random.hpp"
@@ -85,7 +87,7 @@ class PrefixProgram {
 
   /// `ample`: nothing is ever evicted, and so it is known exactly what must be found.
   PrefixProgram(std::vector<std::int64_t> const& num_blocks, unsigned seed, bool ample, int check_every = 1)
-      : cache_({.num_blocks = num_blocks, .key_secret = KeySecret()}),
+      : cache_({.num_blocks = num_blocks, .key_secret = secret_of(seed)}),
         seed_(seed),
         ample_(ample),
         check_every_(check_every),
@@ -97,6 +99,7 @@ class PrefixProgram {
       cache_.prefixes().eviction().set_share(1, {.weight = 3.0});
       cache_.prefixes().eviction().set_share(2, {.quota_units = 4});
     }
+    if constexpr (watches_keys) name_things();
   }
 
   void run(int steps, PrefixProgramCounts& counts) {
@@ -124,6 +127,9 @@ class PrefixProgram {
       if (Cache::model.groups[g].window != 0) return true;
     return false;
   }();
+
+  static constexpr bool watches_keys = std::is_same_v<typename Cache::Events, KeyWatch>;
+  static KeySecret secret_of(unsigned seed) { return {7, seed % 8 == 5 ? 1U : 0U}; }
 
   static constexpr bool has_shares = requires(Cache & cache) { cache.prefixes().eviction().num_tenants(); };
 
@@ -222,7 +228,7 @@ class PrefixProgram {
       all.insert(all.end(), {one.tenant, one.units, one.pinned_units, one.kept_blocks, one.pinned_blocks,
                              one.reclaimable_blocks, one.live_blocks});
     for (Symbols const& prompt : prompts_)
-      for (std::int32_t const scope : {0, 1}) all.push_back(cache_.num_cached_tokens({prompt, scope}));
+      for (std::int32_t const scope : scopes_) all.push_back(cache_.num_cached_tokens({prompt, scope}));
   }
 
   /// A known opening, cut somewhere, and something of its own after it: of few symbols, so that prefixes meet by
@@ -234,14 +240,54 @@ class PrefixProgram {
       for (int n = any(20); n > 0; --n) symbols.push_back(some_symbol());
     return symbols;
   }
-  std::int32_t some_symbol() { return any(4) - 1; }  // -1: an image, say
+  std::int32_t some_symbol() {  // an image, or a token
+    std::int32_t const symbol = any(4) - 1;
+    return symbol < 0 ? image_ : symbol;
+  }
+
+  /// A scope and an image have names, in one half of the programs. Their numbers come after those of others.
+  void name_things() {
+    KeyWatch& watch = cache_.prefixes().sink();
+    watch.secret = secret_of(seed_);
+    watch.unit_tokens = unit_;
+    for (unsigned i = 0; i < seed_ % 5; ++i) static_cast<void>(names_.scope({.salt = "before " + std::to_string(i)}));
+    scopes_[1] = names_.scope({.salt = "one"});
+    image_ =
+        names_.symbols(Symbols{5}, std::vector<PrefixAttribute>{{PrefixAttribute::Kind::media, "pixels", 0, 1}})[0];
+    watch.scopes = {{0, "none"}, {scopes_[1], "one"}};
+    watch.symbols = {{image_, "image"}};
+    if (has_names()) cache_.prefixes().set_names(names_);
+    hear_scopes();
+  }
+  [[nodiscard]] bool has_names() const { return seed_ % 2 == 1; }
+  void hear_scopes() {
+    for (std::int32_t const scope : scopes_)
+      cache_.prefixes().sink().scope(scope, cache_.prefixes().keys().scope(scope));
+  }
+  /// Names are forgotten in some programs, while units that have keys by them are there.
+  void check_keys() {
+    auto& index = cache_.prefixes();
+    if (seed_ % 4 == 3 && step_ == 30)
+      for (int i = 0; i < 20; ++i) static_cast<void>(names_.scope({.salt = "after " + std::to_string(i)}));
+    hear_scopes();
+    KeyWatch told = index.sink();  // has the same names
+    told.is_clearing = true;
+    expect(index.sink().problem().empty(), index.sink().problem().c_str());
+    std::map<PrefixKey, PrefixKey> const live = told.live();
+    for (auto const& [key, parent] : live) told.removed({0, key, 0});
+    index.tell(told);
+    expect(told.problem().empty(), told.problem().c_str());
+    expect(told.live() == live, "what is told is not what was stored");
+    expect(index.counters().local_units == index.sink().num_local, "local units are not counted");
+    expect(!has_names() || seed_ % 4 == 3 || index.sink().num_local == 0, "a unit is local, and all have names");
+  }
 
   void create() {
     what_ = "create";
     if (running_.size() >= 6) return;
     Symbols const symbols = prompt();
     auto const size = static_cast<std::int32_t>(symbols.size());
-    Prefix const prefix(symbols, any(2));
+    Prefix const prefix(symbols, scopes_[any(2)]);
     std::int32_t const most = any(4) == 0 ? any(size + 4) : all_tokens;
     std::int32_t const promised = cache_.num_cached_tokens(prefix, most);
     Sequence sequence;
@@ -486,7 +532,9 @@ class PrefixProgram {
   void clear() {
     what_ = "clear";
     std::int64_t const evicted = cache_.prefixes().counters().evicted_units;
+    if constexpr (watches_keys) cache_.prefixes().sink().is_clearing = true;
     cache_.prefixes().clear();
+    if constexpr (watches_keys) cache_.prefixes().sink().is_clearing = false;
     num_cleared_units_ += cache_.prefixes().counters().evicted_units - evicted;
     for (Running& one : running_) one.kept = 0, one.is_forgotten = true;
     for (Pinned& pinned : pins_) pinned.pin.release();
@@ -495,7 +543,7 @@ class PrefixProgram {
     ++num_clearings_;
     expect(cache_.prefixes().num_nodes() == 0, "something is in a tree that was cleared");
     for (Symbols const& prompt : prompts_)
-      for (std::int32_t const scope : {0, 1})
+      for (std::int32_t const scope : scopes_)
         expect(cache_.num_cached_tokens({prompt, scope}) == 0, "something was found after a clearing");
   }
 
@@ -607,7 +655,7 @@ class PrefixProgram {
     if (pins_.size() >= 2) return;
     Symbols const symbols = prompt();
     auto const size = static_cast<std::int32_t>(symbols.size());
-    std::int32_t const scope = any(2);
+    std::int32_t const scope = scopes_[any(2)];
     auto& tree = cache_.prefixes();
     PrefixMatch const match = tree.find(scope, symbols, size);
     std::int32_t const end = whole(any(match.num_symbols + 1));
@@ -622,7 +670,8 @@ class PrefixProgram {
   void retain() {
     what_ = "retain";
     Symbols const symbols = prompt();
-    PrefixMatch const match = cache_.prefixes().find(any(2), symbols, static_cast<std::int32_t>(symbols.size()));
+    PrefixMatch const match =
+        cache_.prefixes().find(scopes_[any(2)], symbols, static_cast<std::int32_t>(symbols.size()));
     std::int32_t const end = any(match.num_symbols + 1);
     std::int32_t const begin = any(end + 1);
     Retention const retention{any(101), step_ + any(20) * 1.0};
@@ -656,6 +705,7 @@ class PrefixProgram {
     check_kept_batch();
     check_rows();
     check_policy();
+    if constexpr (watches_keys) check_keys();
     for (Running const& one : running_)
       if (one.kept > 0)
         expect(
@@ -809,6 +859,8 @@ class PrefixProgram {
     expect(cache_.prefixes().num_nodes() == 0, "nodes leaked");
   }
 
+  KeyTable names_{16};
+  std::int32_t scopes_[2] = {0, 1}, image_ = -1;
   Cache cache_;
   KeptBatch<Cache> kept_batch_{cache_};
   unsigned seed_;

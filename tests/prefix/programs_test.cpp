@@ -99,6 +99,11 @@ TEST_CASE("random programs with prefixes: copies wait for the next step") {
   run_programs<FullPrefixCache<F32, SharedHostMemory>>({14}, {40}, 500, 3);
   run_programs<HybridPrefixCache<F32, SharedHostMemory>>({20, 24, 14}, {50, 60, 32}, 300, 3);
 }
+TEST_CASE("random programs with prefixes: keys mean the same in every cache that has the secret and the names") {
+  run_programs<FullPrefixCache<F32, KeyWatch>>({14}, {40}, 400);
+  run_programs<HybridPrefixCache<F32, KeyWatch>>({20, 24, 14}, {50, 60, 32}, 300);
+  CHECK(KeyWatch::num_agreed > 10'000);
+}
 TEST_CASE("random programs with prefixes: tenants with weights and a quota") {
   run_programs<EvictingPrefixCache<FairEviction<WornLruEviction>>>({14}, {40}, 1000);
 }

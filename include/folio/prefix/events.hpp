@@ -119,9 +119,9 @@ consteval bool sink_hears_what_it_says() {
 /// - `time_set(now)`: the clock, in seconds.
 ///
 /// A key is a digest of a prefix and its scope under the cache's secret, the same in every process that has the secret
-/// and the names (prefix/prefix_key.hpp); who sends keys away sends none that is local. The first three are numbered
-/// one by one, so that whoever gets them over a wire knows that some were lost; PrefixIndex::tell says again what is
-/// there.
+/// and the names (prefix/prefix_key.hpp); who sends events away leaves local keys out, and the event's number in. The
+/// first three are numbered one by one, so that whoever gets them over a wire knows that some were lost;
+/// PrefixIndex::tell says again what is there.
 ///
 /// Nothing of a sink throws: an index tells of what has happened, and cannot take it back. A sink that has no memory
 /// for an event loses it, which its number shows.

@@ -89,7 +89,7 @@ std::string slow_sip_hash(std::string message) {
     v[0] ^= word(message, at);
   }
   std::string digest;
-  for (std::uint64_t const end : {0xEE, 0xDD}) {
+  for (std::uint64_t const end : {std::uint64_t{0xEE}, std::uint64_t{0xDD}}) {
     v[end == 0xEE ? 2 : 1] ^= end;
     rounds(4);
     digest += le(v[0] ^ v[1] ^ v[2] ^ v[3], 8);

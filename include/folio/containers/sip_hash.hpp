@@ -33,7 +33,7 @@ struct KeySecret {
 
 /// SipHash-2-4 with 128 bits of output, of bytes that are given piece by piece: for whoever does not know the secret,
 /// the digests of different bytes are independent random numbers. The same on every host, whatever its byte order.
-/// Cost: about 0.3 ns a byte, and 10 ns.
+/// Cost: about 0.4 ns a byte that is aligned, 0.7 else, and 10 ns.
 ///
 /// Source: SipHash (Aumasson and Bernstein, INDOCRYPT 2012), and its authors' reference for 128 bits.
 class SipHash {
@@ -59,7 +59,13 @@ class SipHash {
     rest_ = filled == 0 ? 0 : value >> 8 * (8 - filled);
   }
   constexpr void add(std::string_view bytes) noexcept {
-    for (char const byte : bytes) add(static_cast<std::uint8_t>(byte), 1);
+    auto const word = [](std::string_view all, std::size_t n) {
+      std::uint64_t value = 0;
+      for (std::size_t i = 0; i < n; ++i) value |= std::uint64_t{static_cast<std::uint8_t>(all[i])} << 8 * i;
+      return value;
+    };
+    for (; bytes.size() >= 8; bytes.remove_prefix(8)) add(word(bytes, 8), 8);
+    if (!bytes.empty()) add(word(bytes, bytes.size()), static_cast<std::uint32_t>(bytes.size()));
   }
 
   /// The digest of all bytes so far: its first eight, and its last eight, little-endian.

@@ -18,8 +18,8 @@
 #include <utility>
 #include <vector>
 
-#include "support/layer_types.hpp"
 #include "support/content_digest.hpp"
+#include "support/layer_types.hpp"
 #include "support/prefix_ledger.hpp"
 #include "support/reference_cache.hpp"
 #include "support/stored_tokens.hpp"

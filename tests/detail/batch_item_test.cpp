@@ -142,6 +142,17 @@ TEST_CASE("limits count what a group stores, before and after its gap") {
   }
 }
 
+TEST_CASE("last tokens are queries as far back as the end of a gap, in a group without a window") {
+  PlainCache cache({.num_blocks = {16}});
+  Sequence s = cache.create(20);
+  s.cut(4, 8);  // positions 4 to 12
+  CHECK(cache.batch({{&s, 8}}).num_query_tokens() == 8);
+  CHECK_THROWS_WITH(cache.batch({{&s, 9}}), contains("is 11 of 20, before the end of the gap in layer group 0 at 12"));
+  CHECK_THROWS_WITH(cache.batch({{&s, 21}}), contains("has 20 tokens, so it cannot have 21 query tokens"));
+  CHECK_THROWS_WITH(cache.batch({{&s, -2}}), contains("cannot have -2 query tokens"));
+  CHECK(cache.batch({{&s, 0}}).num_query_tokens() == 0);
+}
+
 TEST_CASE("one limit is for all groups, whatever each of them stores: those with a gap and those with a window") {
   Cache cache({.num_blocks = {16, 16}});
   Sequence s = cache.create(22);

@@ -121,6 +121,18 @@ TEST_CASE("what a rung throws leaves those before it on") {
   CHECK(begun == 0);
 }
 
+TEST_CASE("where all blocks are free every rung ends, however large its share and the hysteresis") {
+  std::string log;
+  int left = 0;
+  PressureLadder ladder({Noted{&log, 'a', &left}.rung(1.0), Noted{&log, 'b', &left}.rung(0.95)});
+  ladder.update(0.9);
+  CHECK(ladder.num_on() == 2);
+  ladder.update(0.99);
+  CHECK(ladder.num_on() == 2);
+  ladder.update(1);
+  CHECK(log == "+a+b-b-a");
+}
+
 TEST_CASE("pressure demotes more, until an append fits") {
   Cache cache = cache_of(20, 20);
   Sequence a = cache.create(32), b = cache.create(40);

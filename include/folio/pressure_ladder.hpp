@@ -50,8 +50,8 @@ struct RungStats {
 /// given, folio::free_share(cache) or another.
 ///
 /// Rungs begin at once when the share is below theirs, in their order, and end, the last one first, only when it is at
-/// least `hysteresis` above: so what a rung frees does not end it. Whatever a rung throws goes to the caller; rungs
-/// before it are done, and counted, and the one that threw is not begun, or is on and not counted.
+/// least `hysteresis` above, or all blocks are free: so what a rung frees does not end it. Whatever a rung throws goes
+/// to the caller; rungs before it are done, and counted, and the one that threw is not begun, or is on and not counted.
 ///
 /// Host only, not thread-safe, used by the thread that owns the cache.
 class PressureLadder {
@@ -75,7 +75,7 @@ class PressureLadder {
   /// Begins and ends the rungs that `free_share` asks for. Nothing is freed yet.
   void update(double free_share) {
     int rung = num_on_;
-    while (rung > 0 && free_share >= at(rung).free_below + hysteresis_) --rung;
+    while (rung > 0 && free_share >= std::min(1.0, at(rung).free_below + hysteresis_)) --rung;
     while (rung < num_rungs() && free_share < at(rung + 1).free_below) ++rung;
     go_to(rung);
   }

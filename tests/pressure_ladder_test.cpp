@@ -121,6 +121,31 @@ TEST_CASE("what a rung throws leaves those before it on") {
   CHECK(begun == 0);
 }
 
+TEST_CASE("a rung that throws as it ends, or as it relieves, is on, not counted, and asked again") {
+  bool fails = true;
+  auto const relieve = [&]() -> std::int64_t {
+    if (fails) throw std::runtime_error("cannot relieve");
+    return 3;
+  };
+  auto const set = [&](bool is_on) {
+    if (fails && !is_on) throw std::runtime_error("cannot end");
+  };
+  PressureLadder ladder({{"only", 0.5, relieve, set}});
+  CHECK_THROWS_WITH(ladder.relieve(0.1), "cannot relieve");
+  CHECK(ladder.num_on() == 1);
+  CHECK(ladder.stats()[0].num_calls == 0);
+  CHECK_THROWS_WITH(ladder.update(1), "cannot end");
+  CHECK(ladder.num_on() == 1);
+  CHECK(ladder.stats()[0].is_on);
+  CHECK(ladder.stats()[0].num_ended == 0);
+  fails = false;
+  CHECK(ladder.relieve(0.1) == 1);
+  CHECK(ladder.stats()[0].num_calls == 1);
+  ladder.update(1);
+  CHECK(ladder.num_on() == 0);
+  CHECK(ladder.stats()[0].num_ended == 1);
+}
+
 TEST_CASE("where all blocks are free every rung ends, however large its share and the hysteresis") {
   std::string log;
   int left = 0;

@@ -125,16 +125,16 @@ class PressureLadder {
     num_on_ = rung;
   }
   void end(int rung) {
+    if (at(rung).set != nullptr) at(rung).set(false);
     RungStats& stats = stats_[static_cast<std::size_t>(rung - 1)];
     stats.is_on = false;
     ++stats.num_ended;
     num_on_ = rung - 1;
-    if (at(rung).set != nullptr) at(rung).set(false);
   }
   std::int64_t call(int rung) {
+    std::int64_t const freed = at(rung).relieve();
     RungStats& stats = stats_[static_cast<std::size_t>(rung - 1)];
     ++stats.num_calls;
-    std::int64_t const freed = at(rung).relieve();
     stats.relieved += freed;
     return freed;
   }

@@ -171,7 +171,7 @@ inline unsigned quantize_query_block(TokenTile const& tile, QueryFloats const& q
       most[r] = larger(as<Ints>(x) & 0x7FFFFFFF, most[r]);
     }
   }
-  constexpr auto limit_of_small = static_cast<std::int16_t>(query_limit / 32);
+  constexpr auto limit_of_small = static_cast<std::uint16_t>(query_limit / 32);
   FourFloats const limit = largest_bits(most), inverse = query_limit / limit;
   QueryWords<> words, rest_words;
   Shorts small[2] = {}, narrowed[2];
@@ -190,7 +190,7 @@ inline unsigned quantize_query_block(TokenTile const& tile, QueryFloats const& q
     FOLIO_UNROLL
     for (int p = 0; p < 2 && !WithRest; ++p)
       small[p] =
-          as<UShorts>(narrowed[p] + limit_of_small) <= std::uint16_t{2 * limit_of_small} ? small[p] + 1 : small[p];
+          as<UShorts>(narrowed[p]) + limit_of_small <= std::uint16_t{2 * limit_of_small} ? small[p] + 1 : small[p];
   }
   FourInts const is_number = as<FourInts>(limit) < 0x7F800000, not_a_number = FourInts{} + 0x7FC00000;
   FourFloats const unit = limit * (q.scale / query_limit);

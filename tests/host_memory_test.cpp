@@ -15,6 +15,7 @@
 #include <folio/quantizer/channel_tile.hpp>
 #include <folio/reservation.hpp>
 #include <folio/thread_pool.hpp>
+#include <memory>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -374,33 +375,45 @@ TEMPLATE_TEST_CASE(
   CHECK(cache.stats().live == 0);
 }
 
-TEST_CASE("a demotion that runs out of host memory evicts no prefix, and leaves batches as good as they were") {
-  using Demoting =
-      folio::test::CacheOf<full_only, folio::F32, folio::BlockSize<4>, folio::Demote<folio::F16>, folio::LruEviction>;
-  Demoting cache({.num_blocks = {100}, .demotion = {.sinks = 4, .recent_window = 4, .num_blocks = {30}}});
-  std::vector<std::int32_t> const prompt(28, 7);
-  {
-    folio::Sequence first = cache.create(28);
-    cache.demote(first);  // the demotion's tables are there, and too small
-    static_cast<void>(cache.insert(first, prompt));
-  }
-  folio::Sequence sequence = cache.create(124);
-  auto const batch = cache.batch({{&sequence, 4}});
-  REQUIRE(cache.num_due(sequence) / 4 > cache.num_free_blocks(1));
-  std::int32_t const cached = cache.num_cached_tokens(prompt);
-  REQUIRE(cached > 0);
-  auto const failures = for_every_failure([&] { cache.demote(sequence); },
-                                          [&](std::int64_t k) {
-                                            CAPTURE(k);
-                                            CHECK(cache.num_cached_tokens(prompt) == cached);
-                                            CHECK(cache.stats().prefixes.evicted_units == 0);
-                                            CHECK_FALSE(batch.is_stale());
-                                            CHECK(sequence.num_demoted_tokens() == 0);
-                                          });
+TEMPLATE_TEST_CASE("a demotion that runs out of host memory evicts no prefix, and leaves batches as good as they were",
+                   "", folio::F16) {
+  using Demoting = folio::test::CacheOf<full_only, folio::F32, folio::BlockSize<4>,
+                                        folio::Demote<TestType, folio::BlockSize<8>>, folio::LruEviction>;
+  static std::vector<std::int32_t> const prompt(28, 7);
+  struct Trial {
+    Demoting cache{{.num_blocks = {100}, .demotion = {.sinks = 8, .recent_window = 4, .num_blocks = {15}}}};
+    folio::Sequence sequence;
+    folio::Batch<typename Demoting::View> batch{cache.state()};
+    std::int32_t cached = 0;
+  };
+  auto const make = [] {
+    auto trial = std::make_unique<Trial>();
+    Demoting& cache = trial->cache;
+    {
+      folio::Sequence first = cache.create(28);
+      cache.demote(first);  // the demotion's tables are there, and too small
+      static_cast<void>(cache.insert(first, prompt));
+    }
+    trial->sequence = cache.create(124);
+    cache.batch({{&trial->sequence, 4}}, trial->batch);
+    trial->cached = cache.num_cached_tokens(prompt);
+    REQUIRE(cache.num_due(trial->sequence) / 8 > cache.num_free_blocks(1));
+    REQUIRE(trial->cached > 0);
+    return trial;
+  };
+  auto const demote = [](Trial& trial) { trial.cache.demote(trial.sequence); };
+  auto const failures = folio::test::for_every_failure_anew(make, demote, [](Trial& trial, std::int64_t k) {
+    CAPTURE(k);
+    CHECK(trial.cache.num_cached_tokens(prompt) == trial.cached);
+    CHECK(trial.cache.stats().prefixes.evicted_units == 0);
+    CHECK_FALSE(trial.batch.is_stale());
+    CHECK(trial.sequence.num_demoted_tokens() == 0);
+  });
   CHECK(failures > 1);  // the tables, and the second list
-  CHECK(sequence.num_demoted_tokens() == 116);
-  CHECK(cache.stats().prefixes.evicted_units > 0);
-  CHECK(batch.is_stale());
+  auto const trial = make();
+  demote(*trial);
+  CHECK(trial->cache.stats().prefixes.evicted_units > 0);
+  CHECK(trial->batch.is_stale());
 }
 
 TEST_CASE(

@@ -59,6 +59,24 @@ std::int64_t for_every_failure(Operation&& operation, Check&& check) {
   throw std::runtime_error("an operation failed 100,000 times for want of memory: it leaks, or starts again");
 }
 
+/// The same, each time of what `make()` gives anew, a pointer: operation(it), check(it, k). For operations that keep
+/// memory when they fail: then the next attempt asks for less, and for_every_failure passes over allocations that come
+/// after what was kept.
+template <class Make, class Operation, class Check>
+std::int64_t for_every_failure_anew(Make&& make, Operation&& operation, Check&& check) {
+  for (std::int64_t k = 1; k < 100'000; ++k) {
+    auto const made = make();
+    try {
+      RefuseAllocation const refusal(k);
+      operation(*made);
+      return k - 1;
+    } catch (std::bad_alloc const&) {
+    }
+    check(*made, k);
+  }
+  throw std::runtime_error("an operation failed 100,000 times for want of memory");
+}
+
 inline void* allocate_or_null(std::size_t size, std::size_t alignment) noexcept {
   ++HostHeap::of_this_thread().num_allocations;
   std::size_t const rounded = (size + alignment) / alignment * alignment;  // never 0

@@ -21,7 +21,8 @@ struct HasOperations {};
 /// Mixed-precision view: a step of a cache that demotes. Two ordinary views whose sequence i is the same, with the same
 /// query tokens and the same layers. `recent` has the sequence's sinks and newest tokens, and slots and limits as ever.
 /// `demoted` has those in between, without slots and limits: none of them is a query's own, and all come before every
-/// query, which sees them all (AttentionParams::causal = false). Layers with a window, and those whose own format has
+/// query, which sees them all (AttentionParams::causal = false): nobody asks `limit` or `first_query` of its sequences,
+/// which count as if the queries were the last of their tokens. Layers with a window, and those whose own format has
 /// less than 16 bits, demote nothing: their tokens are all in `recent`.
 ///
 /// Trivially copyable, host and device, as BlockTableView.

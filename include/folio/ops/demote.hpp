@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <folio/block.hpp>
 #include <folio/executor.hpp>
 #include <folio/kernels/rows.hpp>
 #include <folio/kernels/token_range.hpp>
@@ -16,6 +17,46 @@
 #include <vector>
 
 namespace folio::ops {
+
+/// Demotion workspace: memory that tiles are encoded in, kept from call to call. For one call at a time.
+class DemotionWorkspace {
+ public:
+  /// Memory for tiles of rows of up to `dim` elements, in each of these formats, on so many threads: so that demote
+  /// takes none. Nothing for formats without tiles. Throws std::bad_alloc.
+  template <QuantizerPolicy... Formats>
+  void prepare(std::int32_t dim, int num_threads) {
+    std::size_t const needed = std::max({std::size_t{0}, bytes_of<Formats>(dim)...});
+    bytes_ = std::max(bytes_, (needed + 15) / 16 * 16);
+    if (std::size_t const all = bytes_ * static_cast<std::size_t>(num_threads); memory_.size() < all)
+      memory_.resize(all);
+  }
+
+  /// A tile's rows as floats, its codes and its parameters, for thread `i` of those.
+  template <QuantizerPolicy Format>
+  [[nodiscard]] auto tile(std::int64_t i, std::int32_t dim) {
+    struct Tile {
+      float* rows;
+      std::byte *codes, *params;
+    };
+    std::byte* const begin = memory_.data() + static_cast<std::size_t>(i) * bytes_;
+    std::byte* const codes = begin + std::int64_t{Format::tile_tokens} * dim * 4;
+    return Tile{aligned_cast<float>(begin), codes, codes + std::int64_t{Format::tile_tokens} * code_bytes<Format>(dim)};
+  }
+
+ private:
+  template <QuantizerPolicy Format>
+  static std::size_t bytes_of(std::int32_t dim) {
+    if constexpr (is_tile_format<Format>)
+      return static_cast<std::size_t>(std::int64_t{Format::tile_tokens} *
+                                          (std::int64_t{dim} * 4 + code_bytes<Format>(dim)) +
+                                      Format::tile_param_bytes(dim));
+    else
+      return 0;
+  }
+
+  std::size_t bytes_ = 0;  // of each thread
+  std::vector<std::byte> memory_;
+};
 
 namespace detail {
 
@@ -41,10 +82,11 @@ void store_tile(Layer const& layer, BlockId block, std::int32_t head, std::int32
   }
 }
 
-/// Demotes `num_tokens` tokens of one plane and one head: tile by tile, or row by row where the format has no tiles.
+/// Demotes `num_tokens` tokens of one plane and one head: tile by tile, in the memory of `thread`, or row by row where
+/// the format has no tiles.
 template <QuantizerPolicy From, QuantizerPolicy To, class Layout, Plane plane, class Source, class Target>
 void demote_plane(Source const& source, std::int32_t first_token, Target const& target, std::int32_t to_token,
-                  std::int32_t num_tokens, std::int32_t head) {
+                  std::int32_t num_tokens, std::int32_t head, DemotionWorkspace& workspace, std::int64_t thread) {
   std::int32_t const dim = plane == Plane::key ? source.shape().key_dim : source.shape().value_dim;
   auto const row_of = [head](auto const& sequence, std::int32_t token) {
     if constexpr (plane == Plane::key)
@@ -56,18 +98,16 @@ void demote_plane(Source const& source, std::int32_t first_token, Target const& 
     for (std::int32_t t = 0; t < num_tokens; ++t)
       requantize_row<From>(row_of(source, first_token + t), row_of(target, to_token + t), dim);
   } else {
-    std::vector<float> rows(std::size_t{To::tile_tokens} * static_cast<std::size_t>(dim));
-    std::vector<std::byte> codes(std::size_t{To::tile_tokens} * static_cast<std::size_t>(code_bytes<To>(dim)));
-    std::vector<std::byte> params(static_cast<std::size_t>(To::tile_param_bytes(dim)));
+    auto const tile = workspace.tile<To>(thread, dim);
     for (std::int32_t begin = 0; begin < num_tokens; begin += To::tile_tokens) {
       for (std::int32_t t = 0; t < To::tile_tokens; ++t) {
-        float* const row = rows.data() + std::int64_t{t} * dim;
+        float* const row = tile.rows + std::int64_t{t} * dim;
         load_row(row_of(source, first_token + begin + t), dim, row);
         change_basis(From::basis, row, dim, dim);
       }
-      To::encode_tile(rows.data(), dim, codes.data(), params.data());
-      store_tile<To, Layout, plane>(target.layer(), target.block_id(to_token + begin), head, dim, codes.data(),
-                                    params.data());
+      To::encode_tile(tile.rows, dim, tile.codes, tile.params);
+      store_tile<To, Layout, plane>(target.layer(), target.block_id(to_token + begin), head, dim, tile.codes,
+                                    tile.params);
     }
   }
 }
@@ -85,7 +125,7 @@ void check_tiles(Tokens const& tokens) {
 /// Demotes `tokens` in a layer of a group of `from` to one of `to`. Shared over `threads` by kv heads and tiles.
 template <int FromGroup, int ToGroup, class From, class To>
 void demote_layer(From const& from, std::int32_t from_index, Tokens const& tokens, To const& to, std::int32_t to_index,
-                  Tokens const& to_tokens, Executor threads) {
+                  Tokens const& to_tokens, Executor threads, DemotionWorkspace& memory) {
   using Source = LayerView<From, FromGroup>;
   using Target = LayerView<To, ToGroup>;
   constexpr bool values = !Source::known.values_in_keys();
@@ -96,15 +136,23 @@ void demote_layer(From const& from, std::int32_t from_index, Tokens const& token
   check_tokens(source, tokens);
   check_tokens(target, to_tokens);
   std::int32_t const heads = source.shape().kv_heads, step = std::max(1, target.shape().block_size);
-  std::int32_t const steps = blocks_for(tokens.count, step);
-  parallel_for(threads, std::int64_t{heads} * steps, [&](std::int64_t task) {
-    auto const head = static_cast<std::int32_t>(task % heads), begin = static_cast<std::int32_t>(task / heads) * step;
-    std::int32_t const n = std::min(step, tokens.count - begin);
-    demote_plane<typename Source::KeyQuantizer, typename Target::KeyQuantizer, typename To::Layout, Plane::key>(
-        source, tokens.first + begin, target, to_tokens.first + begin, n, head);
-    if constexpr (values)
-      demote_plane<typename Source::ValueQuantizer, typename Target::ValueQuantizer, typename To::Layout, Plane::value>(
-          source, tokens.first + begin, target, to_tokens.first + begin, n, head);
+  memory.prepare<typename Target::KeyQuantizer, typename Target::ValueQuantizer>(
+      std::max(source.shape().key_dim, source.shape().value_dim), threads.num_threads());
+  std::int64_t const tasks = std::int64_t{heads} * blocks_for(tokens.count, step);
+  bool const has_tiles =
+      is_tile_format<typename Target::KeyQuantizer> || is_tile_format<typename Target::ValueQuantizer>;
+  std::int64_t const apart = has_tiles ? std::min<std::int64_t>(tasks, threads.num_threads()) : tasks;
+  parallel_for(threads, apart, [&](std::int64_t first) {
+    for (std::int64_t task = first; task < tasks; task += apart) {
+      auto const head = static_cast<std::int32_t>(task % heads), begin = static_cast<std::int32_t>(task / heads) * step;
+      std::int32_t const n = std::min(step, tokens.count - begin);
+      demote_plane<typename Source::KeyQuantizer, typename Target::KeyQuantizer, typename To::Layout, Plane::key>(
+          source, tokens.first + begin, target, to_tokens.first + begin, n, head, memory, first);
+      if constexpr (values)
+        demote_plane<typename Source::ValueQuantizer, typename Target::ValueQuantizer, typename To::Layout,
+                     Plane::value>(source, tokens.first + begin, target, to_tokens.first + begin, n, head, memory,
+                                   first);
+    }
   });
 }
 
@@ -115,18 +163,21 @@ void demote_layer(From const& from, std::int32_t from_index, Tokens const& token
 /// from the decoded floats; a tile is a pure function of its tokens, its unused bytes included.
 ///
 /// Keys and values may have different formats. Where one has tiles, the first of `to_tokens` and their number are
-/// multiples of `tile_tokens`. Throws Error, before anything is written, as requantize does, and for parts of tiles.
-/// Cost: one pass over the rows, and what encode_tile states. Shared over `threads` by kv heads and tiles; nobody else
-/// may read or write the target's slots meanwhile.
+/// multiples of `tile_tokens`. Throws Error, before anything is written, as requantize does, and for parts of tiles;
+/// std::bad_alloc likewise, for tiles whose memory is not in `workspace`. Cost: one pass over the rows, and what
+/// encode_tile states. Shared over `threads` by kv heads and tiles; nobody else may read or write the target's slots
+/// meanwhile.
 template <class From, class To>
 requires(!is_device_view<From> && !is_device_view<To>)  //
     void demote(From const& from, std::int32_t layer, Tokens const& tokens, To const& to, Tokens const& to_tokens,
-                Executor threads = {}) {
+                Executor threads = {}, DemotionWorkspace* workspace = nullptr) {
   check_sequence(from, tokens);
   check_sequence(to, to_tokens);
   check_as_many(tokens, to_tokens);
   detail::with_groups(from, to, layer, [&](auto from_group, std::int32_t from_index, auto to_group, auto to_index) {
-    detail::demote_layer<from_group(), to_group()>(from, from_index, tokens, to, to_index, to_tokens, threads);
+    DemotionWorkspace own;
+    detail::demote_layer<from_group(), to_group()>(from, from_index, tokens, to, to_index, to_tokens, threads,
+                                                   workspace != nullptr ? *workspace : own);
   });
 }
 

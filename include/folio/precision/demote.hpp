@@ -65,9 +65,9 @@ class DemotionOperations {
   /// tokens moved. Call it after each step, before insert; a step's batch is made after it.
   ///
   /// Throws OutOfBlocks when a second list has too few blocks, Error for another cache's sequence, std::bad_alloc;
-  /// nothing is changed then. And what a format throws: the sequence is as it was then, but batches of it that were
-  /// made before are stale, and prefixes may have been evicted for the blocks. Cost: num_due() tokens decoded and
-  /// encoded in each of these layers, shared over `threads`; a few comparisons where nothing is due.
+  /// nothing is changed then. And what a format or `threads` throw: the sequence is as it was then, but batches of it
+  /// that were made before are stale, and prefixes may have been evicted for the blocks. Cost: num_due() tokens decoded
+  /// and encoded in each of these layers, shared over `threads`; a few comparisons where nothing is due.
   std::int32_t demote(Sequence& sequence, std::int32_t num_accepted = all_tokens, Executor threads = {}) {
     static_assert(host_can_read<typename Cache::Allocator>,
                   "folio: the blocks of this cache are in memory that the host cannot read: demote on a stream, by "
@@ -75,7 +75,7 @@ class DemotionOperations {
     std::int32_t const due = num_due(sequence, num_accepted), before = sequence.num_demoted_tokens();
     if (due == 0) return 0;
     if (tables_ == nullptr) tables_ = std::make_unique<BatchTables>(Cache::num_lists, Cache::num_groups);
-    if (rows_.empty()) prepare_samples();
+    prepare_rows(threads);
     BatchItem const without_queries(&sequence, 0);
     BatchPadding const with_due{.num_tokens = before + due};  // the memory for what is due, before blocks are taken
     tables_->prepare(core().store, {&without_queries, 1}, with_due);
@@ -181,7 +181,7 @@ class DemotionOperations {
       ops::with_group(view.recent, layer, [&](auto group, std::int32_t index) {
         if constexpr (View::template group_demotes<group()>)
           ops::detail::demote_layer<group(), group()>(view.recent, index, {0, view.sinks, num_tokens}, view.demoted,
-                                                      index, {0, num_demoted, num_tokens}, threads);
+                                                      index, {0, num_demoted, num_tokens}, threads, workspace_);
       });
       constexpr std::int32_t every = 64, apart = 29;  // which has no factor with it: each layer begins elsewhere
       std::int32_t const first = (layer % every * apart + every - num_demoted % every) % every;
@@ -221,12 +221,17 @@ class DemotionOperations {
   static std::size_t row_floats(std::int32_t heads, std::int32_t dim) {
     return static_cast<std::size_t>(heads) * static_cast<std::size_t>(dim);
   }
-  /// Takes the memory for samples.
-  void prepare_samples() {
+  /// Takes the memory for samples, and for tiles.
+  void prepare_rows(Executor threads) {
+    using Second = typename Cache::Demotion::Set;
     std::size_t most = 0;
-    for (GroupShape const& shape : core().shapes)
+    std::int32_t dim = 0;
+    for (GroupShape const& shape : core().shapes) {
       most = std::max(most, 2 * row_floats(shape.kv_heads, shape.key_dim + shape.value_dim));
+      dim = std::max({dim, shape.key_dim, shape.value_dim});
+    }
     rows_.resize(most);
+    workspace_.prepare<typename Second::KeyQuantizer, typename Second::ValueQuantizer>(dim, threads.num_threads());
   }
 
   [[nodiscard]] auto& core() noexcept { return *static_cast<Cache&>(*this).core_; }
@@ -236,6 +241,7 @@ class DemotionOperations {
   std::unique_ptr<BatchTables> tables_;  // of one sequence; null before anything was demoted
   DemotionError error_;
   std::vector<float> rows_;  // of a sample, before and after
+  ops::DemotionWorkspace workspace_;
 };
 
 /// Demotion policy: mixed precision. Sinks and the newest tokens of a sequence are in the cache's own format; older

@@ -21,7 +21,7 @@ inline constexpr int compact_columns = 8;  ///< pieces side by side that one thr
 
 /// What a thread moves at once.
 template <int Bytes>
-struct alignas(Bytes) Piece {
+struct alignas(Bytes) AlignedBytes {
   std::uint32_t words[std::size_t{Bytes / 4}];
 };
 
@@ -37,20 +37,20 @@ __device__ void move_rows(std::int32_t const* kept, std::int32_t begin, std::int
   std::int32_t const rows = static_cast<std::int32_t>(blockDim.x) * compact_unroll / Width;
   std::int32_t const column = static_cast<std::int32_t>(threadIdx.x) % Width;
   for (std::int32_t first = begin; first < count; first += rows) {
-    Piece<Bytes> held[std::size_t{compact_unroll}];
+    AlignedBytes<Bytes> held[std::size_t{compact_unroll}];
     bool moves[std::size_t{compact_unroll}];
     for (int u = 0; u < compact_unroll; ++u) {
       std::int32_t const j =
           first + static_cast<std::int32_t>(static_cast<unsigned>(u) * blockDim.x + threadIdx.x) / Width;
       std::int32_t const source = j < count && column < num_columns ? kept[j] : j;
       moves[u] = source != j;
-      if (moves[u]) held[u] = *aligned_cast<Piece<Bytes> const>(at(source, column));
+      if (moves[u]) held[u] = *aligned_cast<AlignedBytes<Bytes> const>(at(source, column));
     }
     __syncthreads();
     for (int u = 0; u < compact_unroll; ++u) {
       std::int32_t const j =
           first + static_cast<std::int32_t>(static_cast<unsigned>(u) * blockDim.x + threadIdx.x) / Width;
-      if (moves[u]) *aligned_cast<Piece<Bytes>>(at(j, column)) = held[u];
+      if (moves[u]) *aligned_cast<AlignedBytes<Bytes>>(at(j, column)) = held[u];
     }
   }
 }

@@ -16,6 +16,7 @@
 #include <folio/ops/append.cuh>           // bulk work on blocks
 #include <folio/ops/gather.cuh>
 #include <folio/ops/copy_blocks.cuh>
+#include <folio/ops/copy_pieces.cuh>
 #include <folio/ops/swap.cuh>
 #include <folio/ops/attend.cuh>
 #include <folio/ops/prefill.cuh>

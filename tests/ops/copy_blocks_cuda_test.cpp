@@ -1,28 +1,46 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-#include "simt/runner.hpp"
+// Blocks that are copied on the device: the same as one memcpy after another.
+#include "ops/move_pools.hpp"
 //
-#include <cstring>
 #include <folio/ops/copy_blocks.cuh>
-#include <span>
-#include <vector>
 
-#include "support/catch.hpp"
+namespace {
 
-using namespace folio;
+using folio::BlockCopy;
+using folio::test::copy;
+using folio::test::copy_in_order;
+using folio::test::CudaStream;
+using folio::test::Memory;
+using folio::test::Pool;
+using folio::test::random_copies;
 
-TEST_CASE("blocks are copied on the device byte by byte") {
-  constexpr std::int64_t block_bytes = 64 * 21;
-  simt::Buffer<std::byte> const from(7 * block_bytes, "from"), to(9 * block_bytes, "to");
-  for (std::size_t i = 0; i < from.size(); ++i) from[i] = static_cast<std::byte>(i * 7 / 3);
-  ops::BlockCopies copies{.size = 3,
-                          .copies = {{BlockId{1}, BlockId{8}}, {BlockId{6}, BlockId{2}}, {BlockId{3}, BlockId{5}}}};
-  auto const grid_y = GENERATE(1U, 2U, 5U);
-  simt::launch({.grid = dim3(2, grid_y), .block = 32, .name = "copy_blocks_kernel", .seed = 5},
-               ops::copy_blocks_kernel<>, from.data(), to.data(), block_bytes, copies);
-  std::vector<std::byte> expected(to.size(), std::byte{0xFF});
-  for (BlockCopy const& copy : std::span(copies.copies).first(3))
-    std::memcpy(expected.data() + to_int(copy.to) * block_bytes, from.data() + to_int(copy.from) * block_bytes,
-                block_bytes);
-  REQUIRE(to.to_vector() == expected);
+constexpr std::int64_t small = 64 * 3;
+
+}  // namespace
+
+TEST_CASE("blocks are copied on the device in the list's order, by as many launches as that needs", "[stand_in]") {
+  CudaStream const s;
+  Pool const pool(Memory::device, 200, small, 0);
+  std::mt19937 random(2);
+  simt::streams(11);
+  std::vector<int> expected = pool.numbers();
+  for (std::int32_t const n : {0, 1, 3, 10, 300}) {
+    auto const copies = random_copies(random, n, 200);
+    for (BlockCopy const& c : copies) copy_in_order(expected, expected, {&c, 1});
+    folio::ops::copy_blocks(pool.data(), pool.data(), small, copies, s);
+    REQUIRE(pool.numbers() == expected);
+  }
+  Pool const other(Memory::device, 500, small, 0);
+  std::vector<BlockCopy> spread;
+  for (std::int32_t i = 0; i < 500; ++i) spread.push_back(copy(i % 200, i));
+  std::vector<int> copied(500);
+  copy_in_order(expected, copied, spread);
+  auto const before = simt::num_launches();
+  folio::ops::copy_blocks(pool.data(), other.data(), small, spread, s);
+  CHECK(simt::num_launches() - before == 4);
+  CHECK(other.numbers() == copied);
+  for (std::int64_t const bytes : {std::int64_t{0}, std::int64_t{-64}, std::int64_t{24}})
+    REQUIRE_THROWS_WITH(folio::ops::copy_blocks(pool.data(), other.data(), bytes, spread, s),
+                        folio::test::contains("a positive multiple of 16 bytes, not " + std::to_string(bytes)));
 }

@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // The kernels that change rows where they are or on their way to another cache, and those that move blocks, compiled by
-// nvcc through their launchers: rotate, requantize, copy_blocks, swap.
+// nvcc through their launchers: rotate, requantize, copy_blocks, copy_pieces, swap.
 #include <folio/folio.hpp>
 #include <folio/ops/copy_blocks.cuh>
+#include <folio/ops/copy_pieces.cuh>
 #include <folio/ops/reposition.cuh>
 #include <folio/ops/requantize.cuh>
 #include <folio/ops/swap.cuh>
@@ -44,6 +45,7 @@ void compile_moves() {
   compile_requantize<models::deepseek_v3, BF16, Int8PerToken>();
   [[maybe_unused]] void (*volatile copy)(std::byte const*, std::byte*, std::int64_t, std::span<BlockCopy const>,
                                          cudaStream_t) = ops::copy_blocks;
+  [[maybe_unused]] void (*volatile pieces)(std::span<ops::Piece const>, cudaStream_t) = ops::copy_pieces;
   [[maybe_unused]] void (*volatile out)(std::byte const*, std::byte*, std::int64_t, std::span<BlockCopy const>,
                                         cudaStream_t) = ops::swap_out;
   [[maybe_unused]] void (*volatile in)(std::byte*, std::byte const*, std::int64_t, std::span<BlockCopy const>,

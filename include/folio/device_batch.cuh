@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <deque>
-#include <folio/allocator/pinned.cuh>
 #include <folio/batch.hpp>
+#include <folio/detail/staged_upload.cuh>
 #include <folio/detail/table_patch.cuh>
 #include <folio/device_view.hpp>
 #include <folio/kv_cache.hpp>
@@ -82,42 +82,33 @@ class DeviceBatch {
   /// without sequences, query tokens or tokens, CudaError, OutOfMemory.
   template <class... Policies>
   DeviceBatch(KvCache<Policies...>& cache, BatchCapacity const& size)
-      : cache_(cache.core_), size_(checked(size)), tables_(View::num_lists, View::num_groups) {
+      : cache_(cache.core_),
+        size_(checked(size)),
+        tables_(tables_for(*cache_, size)),
+        on_device_(num_bytes()),
+        staging_(TablePatch::bytes_for(num_bytes() / 4)) {
     static_assert(device_can_read<typename KvCache<Policies...>::Allocator>,
                   "folio: the blocks of this cache are in memory that no kernel can read: give the cache "
                   "DeviceAllocator, VirtualAllocator, ManagedAllocator or PinnedAllocator");
     static_assert(!KvCache<Policies...>::BasisOfRows::rotates,
                   "folio: RotationMatrices are applied by the host's operations alone: for the device make the cache "
                   "without them, and rotate keys, values, queries and results beside its kernels");
-    tables_.fill(cache_->store, {}, padding());
-    auto const bytes = static_cast<std::int64_t>(tables_.bytes().size());
-    on_device_ = Memory<TableAllocator>(TableAllocator(), bytes);
-    for (Staging& staging : staging_)
-      staging.memory = Memory<PinnedAllocator>(PinnedAllocator(), TablePatch::bytes_for(bytes / 4));
   }
 
   /// Makes `items` the step: see above. Throws Error, and changes nothing, as BatchTables::fill does, for a step that
   /// is larger than `size()`, or for a stream that is being captured into a graph; CudaError.
   void upload(std::span<BatchItem const> items, cudaStream_t stream) {
     prepare(items, stream);
-    Staging& staging = staging_[next_];
-    if (staging.used && !staging.applied.done()) staging.applied.wait();
+    std::span<std::byte> const staging = staging_.begin();
     bool const is_known = std::exchange(is_known_, false);
     has_failed_ = true;
     if (!is_known) tables_.fill(cache_->store, {}, padding());
-    TablePatch patch(staging.memory.begin(), staging.memory.bytes());
+    TablePatch patch(staging.data(), static_cast<std::int64_t>(staging.size()));
     tables_.fill(cache_->store, items, padding(), patch);
     follow_earlier_steps(stream);
     if (!is_known) clear_tables(stream);
     patch.apply(on_device_.begin(), stream);
-    try {
-      staging.applied.record(stream);
-    } catch (...) {
-      cudaStreamSynchronize(stream);  // nothing else tells when the pinned memory may be written again
-      throw;
-    }
-    staging.used = true;
-    next_ = 1 - next_;
+    staging_.end(stream);
     is_known_ = true;
     upload_bytes_ = patch.bytes();
     flush_pending(stream);
@@ -170,53 +161,13 @@ class DeviceBatch {
   [[nodiscard]] std::int64_t upload_bytes() const noexcept { return upload_bytes_; }
 
  private:
-  /// Device memory that no stream has a part in, so that it can be freed when all streams are gone. Small pieces share
-  /// what cudaMalloc takes from the device.
-  struct TableAllocator {
-    static std::byte* allocate(std::int64_t bytes, std::int64_t) {
-      void* pointer = nullptr;
-      cudaError_t const code = cudaMalloc(&pointer, static_cast<std::size_t>(bytes));
-      if (code == cudaErrorMemoryAllocation) {
-        static_cast<void>(cudaGetLastError());
-        throw OutOfMemory("device", bytes, "the GPU has not that much free memory");
-      }
-      check_cuda(code, "allocating device memory");
-      return static_cast<std::byte*>(pointer);
-    }
-    static void deallocate(std::byte* pointer, std::int64_t) noexcept { cudaFree(pointer); }
-  };
-
-  /// Memory that goes with its owner.
-  template <class Allocator>
-  class Memory {
-   public:
-    Memory() = default;
-    Memory(Allocator allocator, std::int64_t bytes) : bytes_(bytes) {
-      std::byte* const begin = allocator.allocate(bytes, 64);
-      memory_ = std::shared_ptr<std::byte>(begin, Free{std::move(allocator), bytes});
-    }
-    [[nodiscard]] std::byte* begin() const noexcept { return memory_.get(); }
-    [[nodiscard]] std::int64_t bytes() const noexcept { return bytes_; }
-
-   private:
-    struct Free {
-      /// Steps that are still running use the memory, on streams that may be gone.
-      void operator()(std::byte* pointer) noexcept {
-        if (cudaDeviceSynchronize() != cudaSuccess) static_cast<void>(cudaGetLastError());  // the device is lost
-        allocator.deallocate(pointer, bytes);
-      }
-      Allocator allocator;
-      std::int64_t bytes;
-    };
-    std::shared_ptr<std::byte> memory_;
-    std::int64_t bytes_ = 0;
-  };
-
-  struct Staging {
-    Memory<PinnedAllocator> memory;
-    CudaEvent applied;
-    bool used = false;
-  };
+  /// Tables of a step without sequences.
+  static BatchTables tables_for(CacheState const& cache, BatchCapacity const& size) {
+    BatchTables tables(View::num_lists, View::num_groups);
+    tables.fill(cache.store, {}, padding(size));
+    return tables;
+  }
+  [[nodiscard]] std::int64_t num_bytes() const noexcept { return static_cast<std::int64_t>(tables_.bytes().size()); }
 
   static BatchCapacity checked(BatchCapacity const& size) {
     if (size.num_sequences < 1 || size.num_query_tokens < 1 || size.num_tokens < 1)
@@ -227,11 +178,12 @@ class DeviceBatch {
     return std::to_string(s.num_sequences) + " sequences, " + std::to_string(s.num_query_tokens) +
            " query tokens and " + std::to_string(s.num_tokens) + " tokens";
   }
-  [[nodiscard]] BatchPadding padding() const {
-    return {.num_sequences = size_.num_sequences,
-            .num_query_tokens = size_.num_query_tokens,
-            .num_tokens = size_.num_tokens,
-            .has_limits = size_.has_limits};
+  [[nodiscard]] BatchPadding padding() const { return padding(size_); }
+  static BatchPadding padding(BatchCapacity const& size) {
+    return {.num_sequences = size.num_sequences,
+            .num_query_tokens = size.num_query_tokens,
+            .num_tokens = size.num_tokens,
+            .has_limits = size.has_limits};
   }
 
   /// Whether a step fits, before the tables are written anew.
@@ -280,8 +232,8 @@ class DeviceBatch {
 
   /// Makes the tables those of a step without sequences.
   void clear_tables(cudaStream_t stream) {
-    auto const bytes = static_cast<std::int64_t>(tables_.bytes().size());
-    std::int64_t const slots = bytes - std::int64_t{8} * size_.num_query_tokens * View::num_groups;  // these come last
+    std::int64_t const bytes = num_bytes(),
+                       slots = bytes - std::int64_t{8} * size_.num_query_tokens * View::num_groups;  // these come last
     auto const set = [&](std::int64_t begin, std::int64_t end, int value) {
       check_cuda(cudaMemsetAsync(on_device_.begin() + begin, value, static_cast<std::size_t>(end - begin), stream),
                  "clearing a step's tables");
@@ -307,9 +259,8 @@ class DeviceBatch {
   std::shared_ptr<CacheState> cache_;
   BatchCapacity size_;
   BatchTables tables_;
-  Memory<TableAllocator> on_device_;
-  Staging staging_[2];
-  int next_ = 0;
+  detail::KernelMemory<detail::StreamlessAllocator> on_device_;
+  detail::StagedUpload staging_;
   bool is_known_ = false;  // the device has what `tables_` has; not before the first upload, nor after one that failed
   bool has_failed_ = false;  // the last upload: the device has not what the host's tables say
   std::int64_t upload_bytes_ = 0;

@@ -62,7 +62,7 @@ class Ledger : private folio::BlockCopier {
   SequenceStore store;
 
  private:
-  void prepare(int, std::int64_t) override {}
+  void prepare(std::int64_t) override {}
   void copy(int g, BlockId from, BlockId to) noexcept override { copies.push_back({g, from, to}); }
 };
 

@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <deque>
 #include <folio/batch.hpp>
+#include <folio/detail/due_moves.cuh>
 #include <folio/detail/staged_upload.cuh>
 #include <folio/detail/table_patch.cuh>
 #include <folio/device_view.hpp>
 #include <folio/kv_cache.hpp>
-#include <folio/ops/copy_blocks.cuh>
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -70,11 +70,12 @@ struct BatchCapacity {
 ///    block is written by its next owner after the last kernel that reads it, and copies on write see earlier steps.
 /// 4. Reads beside the steps, such as a copy to the host on another stream: hold the blocks with a BlockHold.
 /// 5. Writes beside the steps, such as swap_in: after an upload that followed the extension which gave the blocks, and
-///    before the kernels that read them. Uploads make the copies on write, and earlier steps may still read.
+///    before the kernels that read them. Uploads make the block moves that are due, and earlier steps may still read.
 ///
 /// Host only, one owner thread. Movable. Keeps the cache's memory alive. Made and destroyed outside of graph captures:
 /// it takes device memory, and waits for the device when it goes. Cost of an upload: that of BatchTables::fill, a
-/// memcpy of what changed, and a kernel that reads it; one more kernel for each group with blocks to copy.
+/// memcpy of what changed, and a kernel that reads it; for block moves that are due (KvCache::moves) one more kernel,
+/// and where some go out an event.
 template <class View>
 class DeviceBatch {
  public:
@@ -93,6 +94,7 @@ class DeviceBatch {
     static_assert(!KvCache<Policies...>::BasisOfRows::rotates,
                   "folio: RotationMatrices are applied by the host's operations alone: for the device make the cache "
                   "without them, and rotate keys, values, queries and results beside its kernels");
+    detail::prepare_due_moves(*cache_);
   }
 
   /// Makes `items` the step: see above. Throws Error, and changes nothing, as BatchTables::fill does, for a step that
@@ -111,11 +113,21 @@ class DeviceBatch {
     staging_.end(stream);
     is_known_ = true;
     upload_bytes_ = patch.bytes();
-    flush_pending(stream);
+    detail::do_due_moves(*cache_, stream);
     has_failed_ = false;
   }
   void upload(std::initializer_list<BatchItem> items, cudaStream_t stream) {
     upload(std::span(items.begin(), items.size()), stream);
+  }
+
+  /// Makes the block moves that are due (BlockMoves), as an upload does, and leaves the step as it is: for an engine
+  /// that is idle. Counts as an upload in the rules for streams. Where nothing is due, nothing is done. Throws Error
+  /// for a stream that is being captured into a graph, CudaError; moves that were not launched are still due then.
+  void flush(cudaStream_t stream) {
+    detail::refuse_capture(stream, "moves that are due are made before a graph is launched, not while it is captured");
+    if (!cache_->has_due()) return;
+    follow_earlier_steps(stream);
+    detail::do_due_moves(*cache_, stream);
   }
 
   /// Throws Error and std::bad_alloc where `upload` would, for a step whose longest list will have `num_tokens` tokens
@@ -129,12 +141,12 @@ class DeviceBatch {
   /// Call this before `stream` is destroyed, if it may be the last upload's: the next upload, of any DeviceBatch of the
   /// cache, then comes after what was launched on it so far. Cost: an event. Throws CudaError.
   void retire(cudaStream_t stream) {
-    PendingBlockWork& pending = cache_->pending;
-    if (!pending.has_stream || pending.stream != stream) return;
+    EarlierSteps& earlier = cache_->earlier_steps;
+    if (!earlier.has_stream || earlier.stream != stream) return;
     auto const end = std::make_shared<CudaEvent>();
     end->record(stream);
-    pending.retired = end;
-    pending.has_stream = false;
+    earlier.retired = end;
+    earlier.has_stream = false;
   }
 
   /// What kernels read. The same from step to step: a graph that was captured with it replays with later uploads. Where
@@ -213,21 +225,21 @@ class DeviceBatch {
 
   /// Orders what is launched on `stream` from now on after the earlier steps of the cache.
   void follow_earlier_steps(cudaStream_t stream) {
-    PendingBlockWork& pending = cache_->pending;
+    EarlierSteps& earlier = cache_->earlier_steps;
     std::uint64_t const id = detail::stream_id(stream);
-    if (pending.retired != nullptr) {
-      static_cast<CudaEvent const*>(pending.retired.get())->make_wait(stream);
-      pending.retired.reset();
+    if (earlier.retired != nullptr) {
+      static_cast<CudaEvent const*>(earlier.retired.get())->make_wait(stream);
+      earlier.retired.reset();
     }
-    if (pending.has_stream && pending.stream != stream) {
-      earlier_steps_.record(static_cast<cudaStream_t>(pending.stream));
+    if (earlier.has_stream && earlier.stream != stream) {
+      earlier_steps_.record(static_cast<cudaStream_t>(earlier.stream));
       earlier_steps_.make_wait(stream);
-    } else if (pending.has_stream && pending.stream_id != id) {  // of a stream that is gone only the handle is left
+    } else if (earlier.has_stream && earlier.stream_id != id) {  // of a stream that is gone only the handle is left
       check_cuda(cudaDeviceSynchronize(), "waiting for the steps on a stream that was destroyed");
     }
-    pending.has_stream = true;
-    pending.stream = stream;
-    pending.stream_id = id;
+    earlier.has_stream = true;
+    earlier.stream = stream;
+    earlier.stream_id = id;
   }
 
   /// Makes the tables those of a step without sequences.
@@ -240,20 +252,6 @@ class DeviceBatch {
     };
     set(0, slots, 0);
     set(slots, bytes, 0xFF);
-  }
-
-  void flush_pending(cudaStream_t stream) {
-    PendingBlockWork& pending = cache_->pending;
-    for (std::size_t g = 0; g < cache_->pools.size(); ++g) {
-      std::byte* const pool = cache_->pools[g];
-      std::int64_t const block_bytes = cache_->block_bytes[g];
-      if (pool == nullptr) continue;  // without layers
-      if (pending.clear_null_blocks)
-        check_cuda(cudaMemsetAsync(pool, 0, static_cast<std::size_t>(block_bytes), stream), "clearing the null block");
-      ops::copy_blocks(pool, pool, block_bytes, pending.copies[g], stream);
-      pending.copies[g].clear();
-    }
-    pending.clear_null_blocks = false;
   }
 
   std::shared_ptr<CacheState> cache_;

@@ -217,7 +217,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
                   "(folio/device_batch.cuh) and upload it");
     if (!tables.is_of(*core_)) throw Error("folio: this batch is of another cache; make one with KvCache::batch");
     tables.fill(core_->store, items, padding);
-    core_->flush_pending();
+    core_->flush();
   }
   void batch(std::initializer_list<BatchItem> items, Batch<StepView>& tables, BatchPadding const& padding = {}) {
     batch(std::span(items.begin(), items.size()), tables, padding);
@@ -286,6 +286,8 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   /// The address of block 0 of a list's pool, the null block; block b is block_bytes(list) * b further.
   [[nodiscard]] std::byte* pool(int list = 0) const { return core_->pools[checked(list)]; }
   [[nodiscard]] Allocator const& allocator() const { return core_->allocator; }
+  /// The block copies that wait for a step, to which a lower tier adds moves out. As long-lived as the cache's memory.
+  [[nodiscard]] BlockMoves& moves() { return *core_; }
   /// The block lists and addresses that batches are made from, to be read.
   [[nodiscard]] std::shared_ptr<CacheState const> state() const { return core_; }
 
@@ -329,7 +331,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
         rotation = &basis;
       }
       defers_copies = device_can_read<Allocator>;
-      if (!defers_copies) flush_pending();
+      if (!defers_copies) flush();
       if constexpr (has_prefixes) {
         index = std::make_unique<Index>(store.pools(), block_bytes, config.key_secret.value_or(KeySecret::random()),
                                         detail::given_or_default<Eviction>(given...),
@@ -345,7 +347,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
     void resize(int l, std::int64_t num_blocks) requires ResizableAllocator<Allocator> {
       std::int64_t const before = store.pool(l).num_blocks();
       std::int64_t& bytes = this->pool_bytes[static_cast<std::size_t>(l)];
-      check_no_copy_after(l, num_blocks);
+      check_no_move_after(l, num_blocks);
       store.pool(l).resize(num_blocks);  // throws when blocks are in use: before memory goes
       try {
         this->allocator.resize(pools[static_cast<std::size_t>(l)], bytes, bytes_for(l, num_blocks));

@@ -29,7 +29,7 @@ using namespace folio::test;
 
 /// What each slot of each list holds, and what waits for no step: copies are made at once.
 struct Contents final : BlockCopier {
-  void prepare(int, std::int64_t) override {}
+  void prepare(std::int64_t) override {}
   void copy(int list, BlockId from, BlockId to) noexcept override { at(list, to) = at(list, from); }
   std::vector<std::uint64_t>& at(int list, BlockId block) {
     auto& slots = all[{list, to_int(block)}];

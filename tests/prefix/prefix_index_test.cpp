@@ -152,7 +152,7 @@ class World : private BlockCopier {
     return contents_[static_cast<std::size_t>(g)][static_cast<std::size_t>(to_int(block))]
                     [static_cast<std::size_t>(t % store_.shape(g).block_size)];
   }
-  void prepare(int, std::int64_t) override {}
+  void prepare(std::int64_t) override {}
   void copy(int g, BlockId from, BlockId to) noexcept override {
     auto& contents = contents_[static_cast<std::size_t>(g)];
     contents[static_cast<std::size_t>(to_int(to))] = contents[static_cast<std::size_t>(to_int(from))];

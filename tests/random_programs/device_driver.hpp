@@ -71,7 +71,9 @@ class DeviceDriver {
   DeviceDriver(std::vector<std::int64_t> const& num_blocks, Allocator allocator, std::uint64_t seed)
       : cache_(program_config<Cache>(num_blocks), std::move(allocator)),
         batch_(cache_, {.num_sequences = 6, .num_query_tokens = 24, .num_tokens = 400, .has_limits = seed % 2 == 0}),
-        random_(seed) {}
+        random_(seed) {
+    cache_.moves().reserve_out(10'000);
+  }
   DeviceDriver(DeviceDriver const&) = delete;
   DeviceDriver& operator=(DeviceDriver const&) = delete;
   ~DeviceDriver() {
@@ -174,23 +176,34 @@ class DeviceDriver {
     settle();
   }
 
-  /// Copies a sequence's blocks to pinned memory, on a stream of its own, and holds them until that is done.
+  /// Copies a sequence's blocks to pinned memory: the next upload does; or on a stream of its own, and holds them until
+  /// that is done.
   int swap_out(folio::Sequence const& sequence) {
-    begin_step({});  // copies that are due
-    end_step();
-    order(stream_, swaps_);
+    bool const by_upload = draw(2) == 0;
+    if (!by_upload) {
+      begin_step({});  // copies that are due
+      end_step();
+      order(stream_, swaps_);
+    }
     Host host;
     HeldBlocks held{{}, sequence.num_tokens()};
     for (int g = 0; g < Cache::num_groups; ++g) {
       auto const blocks = sequence.blocks(g);
       held.blocks.emplace_back(blocks.begin(), blocks.end());
       std::int64_t const bytes = (static_cast<std::int64_t>(blocks.size()) + 1) * cache_.block_bytes(g);
-      host.blocks.emplace_back(folio::PinnedAllocator().allocate(bytes, 64), bytes);
-      folio::ops::swap_out(cache_.pool(g), host.blocks.back().first, cache_.block_bytes(g), copies(blocks, true),
-                           swaps_);
+      std::byte* const memory = folio::PinnedAllocator().allocate(bytes, 64);
+      host.blocks.emplace_back(memory, bytes);
+      auto const all = copies(blocks, true);
+      if (!by_upload) folio::ops::swap_out(cache_.pool(g), memory, cache_.block_bytes(g), all, swaps_);
+      for (std::size_t i = 0; i < all.size() && by_upload; ++i)
+        expect(cache_.moves().move_out(g, all[i].from, memory + to_int(all[i].to) * cache_.block_bytes(g)) ==
+                   cache_.moves().issued() + 1,
+               "a move out is not of the next tick");
     }
-    hold_.hold(sequence, swaps_);
-    held_.push_back(std::move(held));
+    if (!by_upload) {
+      hold_.hold(sequence, swaps_);
+      held_.push_back(std::move(held));
+    }
     hosts_.push_back(std::move(host));
     return static_cast<int>(hosts_.size() - 1);
   }

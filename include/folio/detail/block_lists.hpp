@@ -115,7 +115,7 @@ class BlockLists {
       ++counters_.out_of_blocks;
       return false;
     }
-    copier_.prepare(l, num_shared());
+    copier_.prepare(num_shared());
     while (num_shared() > pool.num_free())  // evicting may leave the sequence alone with some
       if (!reclaimer_->reclaim(l, null_block)) break;
     for (std::int32_t i = begin; i < end; ++i) {

@@ -21,8 +21,8 @@ namespace folio {
 /// Copies blocks: the owner of their memory.
 class BlockCopier {
  public:
-  /// Comes before every `copy`, of `count` blocks, and may throw std::bad_alloc, when nothing has changed yet.
-  virtual void prepare(int list, std::int64_t count) = 0;
+  /// Comes before up to `count` calls of `copy`, and may throw std::bad_alloc, when nothing has changed yet.
+  virtual void prepare(std::int64_t count) = 0;
   /// Copies all bytes of block `from` to block `to` of a list's pool.
   virtual void copy(int list, BlockId from, BlockId to) noexcept = 0;
 
@@ -32,7 +32,7 @@ class BlockCopier {
 
 /// Of blocks without memory: bookkeeping alone.
 struct NoCopies final : BlockCopier {
-  void prepare(int, std::int64_t) override {}
+  void prepare(std::int64_t) override {}
   void copy(int, BlockId, BlockId) noexcept override {}
 };
 

@@ -270,11 +270,13 @@ class SequenceStore : public BlockLists {
   }
   /// Takes the host memory that an extension of n tokens needs, before anything changes.
   void prepare(SequenceState& state, std::int32_t n) {
+    std::int64_t num_copies = 0;  // at the most
     for (int g = 0; g < num_groups(); ++g) {
       BlockList& l = list(state, g);
       reserve_amortized(l.blocks, blocks_for(l.num_tokens + n, shape(g).block_size));
-      if (l.num_tokens % shape(g).block_size != 0) copier_.prepare(g, 1);
+      if (l.num_tokens % shape(g).block_size != 0) ++num_copies;
     }
+    if (num_copies > 0) copier_.prepare(num_copies);
     prepare_tree(state, n);
   }
   void prepare_tree(SequenceState& state, std::int32_t n) {

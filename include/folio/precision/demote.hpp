@@ -82,7 +82,7 @@ class DemotionOperations {
     begin_demotion(sequence, num_accepted);
     try {
       tables_->fill(core().store, {&without_queries, 1}, with_due);
-      core().flush_pending();
+      core().flush();
       encode(tables_->template view_over<typename Cache::View>(tables_->bytes().data(), core()), before, due, threads);
     } catch (...) {
       cancel_demotion(sequence);

@@ -78,6 +78,21 @@ void copy_out(Cache const& cache, folio::Sequence const& sequence, std::byte* ho
 template void copy_out(folio::KvCache<folio::Model<folio::models::llama3_1_8b>, folio::DeviceAllocator> const&,
                        folio::Sequence const&, std::byte*, cudaStream_t, cudaStream_t, folio::BlockHold&);
 
+/// Gives a sequence's blocks back, whose contents go to `places`. Returns the tick at which they are there.
+template <class Cache>
+std::int64_t park(Cache& cache, folio::Sequence& sequence, std::vector<std::byte*> const& places) {
+  std::int64_t tick = 0;
+  std::size_t next = 0;
+  // [move_out]
+  for (folio::BlockId const block : sequence.blocks())
+    tick = cache.moves().move_out(0, block, places[next++]);  // only noted: it takes no memory, and nothing waits
+  sequence.release();                                         // the blocks are free at once
+  // [/move_out]
+  return tick;
+}
+template std::int64_t park(folio::KvCache<folio::Model<folio::models::llama3_1_8b>, folio::DeviceAllocator>&,
+                           folio::Sequence&, std::vector<std::byte*> const&);
+
 // [own_memory]
 constexpr folio::ModelConfig model{.layers = 2, .kv_heads = 2, .head_dim = 128};
 using View = folio::BlockTableView<folio::Model<model>, folio::BlockSize<16>, folio::Int8PerToken, folio::Int8PerToken,

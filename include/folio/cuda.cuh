@@ -17,6 +17,7 @@
 #include <folio/ops/gather.cuh>
 #include <folio/ops/copy_blocks.cuh>
 #include <folio/ops/copy_pieces.cuh>
+#include <folio/ops/copy_rows.cuh>
 #include <folio/ops/swap.cuh>
 #include <folio/ops/attend.cuh>
 #include <folio/ops/prefill.cuh>

@@ -27,6 +27,7 @@ void step(Cache const& cache, folio::DeviceView<Cache::View> const& view, folio:
   folio::ops::compact(batch, 0, {}, stream);
   folio::ops::compact_elements(out, 1, 1, nullptr, nullptr, 1, 0.0F, stream);
   folio::ops::requantize(plain, 0, folio::Tokens{0, 0, 1}, view, folio::Tokens{0, 0, 1}, stream);
+  folio::ops::copy_rows(plain, 0, folio::Tokens{0, 0, 1}, plain, folio::Tokens{0, 0, 1}, stream);
   folio::ops::reposition(plain, 0, folio::Tokens{0, 0, 1}, nullptr, 1, {}, stream);
   folio::ops::merge_attention(rows, rows, 2, 1, 128, out, nullptr, stream);
   folio::ops::copy_blocks(nullptr, nullptr, 16, {}, stream);

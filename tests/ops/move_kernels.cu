@@ -1,10 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 // The kernels that change rows where they are or on their way to another cache, and those that move blocks, compiled by
-// nvcc through their launchers: rotate, requantize, copy_blocks, copy_pieces, swap.
+// nvcc through their launchers: rotate, requantize, copy_blocks, copy_pieces, copy_rows,
+// swap.
 #include <folio/folio.hpp>
 #include <folio/ops/copy_blocks.cuh>
 #include <folio/ops/copy_pieces.cuh>
+#include <folio/ops/copy_rows.cuh>
 #include <folio/ops/reposition.cuh>
 #include <folio/ops/requantize.cuh>
 #include <folio/ops/swap.cuh>
@@ -30,9 +32,19 @@ void compile_requantize() {
       ops::requantize<From, To>;
 }
 
+template <ModelConfig config, class... Policies>
+void compile_copy_rows() {
+  using View = typename KvCache<Model<config>, Policies...>::View;
+  [[maybe_unused]] void (*volatile copy)(DeviceView<View> const&, std::int32_t, Tokens const&, DeviceView<View> const&,
+                                         Tokens const&, cudaStream_t) = ops::copy_rows<View, View>;
+}
+
 }  // namespace
 
 void compile_moves() {
+  compile_copy_rows<models::llama3_1_8b, Keys<Int8PerToken>, Values<Int4Rotated>, LayoutNhd>();
+  compile_copy_rows<models::gemma3_27b, BF16, LayoutInterleaved>();
+  compile_copy_rows<models::deepseek_v3, BF16>();
   compile_rotate<models::llama3_1_8b, F16>();
   compile_rotate<models::llama3_1_8b, F32, LayoutInterleaved>();
   compile_rotate<models::llama3_1_8b, Keys<BF16>, Values<Int4Rotated>, LayoutInterleaved>();

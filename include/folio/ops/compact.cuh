@@ -8,6 +8,7 @@
 #include <folio/device_batch.cuh>
 #include <folio/kernels/launch.cuh>
 #include <folio/ops/compact.hpp>
+#include <folio/ops/copy_rows.cuh>
 #include <span>
 #include <type_traits>
 
@@ -18,12 +19,6 @@ namespace detail {
 inline constexpr int compact_threads = 256;
 inline constexpr int compact_unroll = 4;   ///< pieces that a thread has in flight
 inline constexpr int compact_columns = 8;  ///< pieces side by side that one thread block moves
-
-/// What a thread moves at once.
-template <int Bytes>
-struct alignas(Bytes) AlignedBytes {
-  std::uint32_t words[std::size_t{Bytes / 4}];
-};
 
 /// Moves one column of `num_columns` pieces, at most Width, of a list's rows from place `begin` on: row j takes row
 /// kept[j]. at(row, column) is a piece's address. All threads of the block call it.

@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <folio/batch.hpp>
 #include <folio/config.hpp>
 #include <folio/detail/sequence_checks.hpp>
 #include <folio/error.hpp>
 #include <folio/executor.hpp>
+#include <folio/ops/copy_rows.hpp>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -117,20 +117,6 @@ std::int32_t first_moved(Sequence const& sequence, std::int32_t i, std::int32_t 
       }
     }
   return first;
-}
-
-/// Copies a row over another: padding too, so that host and device come to the same bytes.
-template <class Layout, Plane plane, class Map, class RowType>
-void copy_row(Map const& map, RowType const& from, RowType const& to) {
-  static_assert(!RowType::params_of_tile,
-                "folio: tokens of a tile share their parameters and cannot be moved apart: choose tokens before they "
-                "are demoted, or take a format that stores each row by itself");
-  std::int32_t const bytes = map.extent(plane, RowPart::code).row_bytes;
-  std::int32_t const piece = std::min(bytes, Layout::run_bytes(plane));
-  for (std::int32_t byte = 0; byte < bytes; byte += piece)
-    std::memcpy(to.codes(byte), from.codes(byte), static_cast<std::size_t>(piece));
-  std::int32_t const params = map.extent(plane, RowPart::param).row_bytes;
-  if (params > 0) std::memcpy(to.param_bytes(), from.param_bytes(), static_cast<std::size_t>(params));
 }
 
 /// One list. Ascending, so no row is written over before it was read: place j takes token kept[j] >= j.

@@ -17,7 +17,7 @@ namespace folio::ops {
 /// From this size on a piece is moved by the GPU's copy engines, which leave its cores to others; below, by a kernel
 /// that reads or writes the host's memory, because each copy costs the engines some microseconds. An estimate, to be
 /// tuned on a GPU.
-inline constexpr std::int64_t copy_engine_bytes = 64 * 1024;
+inline constexpr std::int64_t copy_engine_bytes = 65536;
 
 /// Pieces that go in one launch or one call at the most.
 inline constexpr std::size_t max_pieces = 160;

@@ -319,6 +319,10 @@ concept Evicts = requires(Cache& cache) {
   cache.prefixes().evict_unit();
 };
 template <class Cache>
+concept MovesBlocks = requires(Cache& cache) {
+  cache.moves();
+};
+template <class Cache>
 concept Reads = requires(Cache& cache, folio::Prefix const& tokens) {
   cache.stats();
   cache.num_cached_tokens(tokens);
@@ -327,10 +331,10 @@ concept Reads = requires(Cache& cache, folio::Prefix const& tokens) {
 
 template <class Cache>
 concept Changes = MakesBatches<Cache> || FillsBatches<Cache> || CreatesSequences<Cache> || Inserts<Cache> ||
-    ReleasesLeases<Cache> || Resizes<Cache> || Evicts<Cache>;
+    ReleasesLeases<Cache> || Resizes<Cache> || Evicts<Cache> || MovesBlocks<Cache>;
 template <class Cache>
 concept ChangesEach = MakesBatches<Cache> && FillsBatches<Cache> && CreatesSequences<Cache> && Inserts<Cache> &&
-    ReleasesLeases<Cache> && Resizes<Cache> && Evicts<Cache>;
+    ReleasesLeases<Cache> && Resizes<Cache> && Evicts<Cache> && MovesBlocks<Cache>;
 
 }  // namespace
 

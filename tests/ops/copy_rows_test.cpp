@@ -29,8 +29,10 @@ struct Filled {
       : cache({.num_blocks = {24, 24, 24}}), sequence(cache.create(num_tokens)), batch(cache.batch({&sequence})) {
     for (std::int32_t layer = 0; layer < model.layers; ++layer) {
       GroupShape const& shape = batch.view().group(layer).shape;
-      auto const keys = random_floats(std::int64_t{num_tokens} * shape.kv_heads * shape.key_dim, seed + layer);
-      auto const values = random_floats(std::int64_t{num_tokens} * shape.kv_heads * shape.value_dim, seed + layer + 9);
+      auto const keys = random_floats(std::int64_t{num_tokens} * shape.kv_heads * shape.key_dim,
+                                      seed + static_cast<std::uint32_t>(layer));
+      auto const values = random_floats(std::int64_t{num_tokens} * shape.kv_heads * shape.value_dim,
+                                        seed + 9 + static_cast<std::uint32_t>(layer));
       ops::append(batch.view(), layer, keys.data(), shape.values_in_keys() ? nullptr : values.data());
     }
   }

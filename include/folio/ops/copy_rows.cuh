@@ -8,6 +8,7 @@
 #include <folio/kernels/launch.cuh>
 #include <folio/ops/copy_rows.hpp>
 #include <folio/quantizer/quantizer.hpp>
+#include <folio/row.hpp>
 #include <folio/view.hpp>
 
 namespace folio::ops {
@@ -23,9 +24,10 @@ struct alignas(Bytes) AlignedBytes {
 inline constexpr int copy_rows_lanes = 8;  ///< threads that share a row
 
 /// One row, padding too: each lane takes a piece of codes at a time, and a word of parameters.
-template <class Quantizer, class Layout, Plane plane, std::int32_t Dim, class Row, class ToRow>
-__device__ void copy_row_by_lanes(Row const& from, ToRow const& to, int lane) {
-  static_assert(!Row::params_of_tile,
+template <std::int32_t Dim, class Quantizer, class Layout, Plane plane>
+__device__ void copy_row_by_lanes(Row<Quantizer, Layout, plane> const& from, Row<Quantizer, Layout, plane> const& to,
+                                  int lane) {
+  static_assert(!Row<Quantizer, Layout, plane>::params_of_tile,
                 "folio: tokens of a tile share their parameters and cannot be moved apart: choose tokens before they "
                 "are demoted, or take a format that stores each row by itself");
   constexpr std::int32_t piece = Layout::run_bytes(plane) < 16 ? Layout::run_bytes(plane) : 16;
@@ -51,7 +53,6 @@ __device__ void copy_row_by_lanes(Row const& from, ToRow const& to, int lane) {
 template <class From, class To, int Group>
 __global__ void copy_rows_kernel(From from, std::int32_t index, Tokens tokens, To to, Tokens to_tokens) {
   using Layer = LayerView<From, Group>;
-  using Layout = typename From::Layout;
   constexpr int lanes = detail::copy_rows_lanes;
   auto const source = from.template sequence_in<Group>(tokens.sequence, index);
   auto const target = to.template sequence_in<Group>(to_tokens.sequence, index);
@@ -63,11 +64,9 @@ __global__ void copy_rows_kernel(From from, std::int32_t index, Tokens tokens, T
     auto const token = static_cast<std::int32_t>(row / kv_heads), head = static_cast<std::int32_t>(row % kv_heads);
     std::int32_t const read = tokens.first + token, write = to_tokens.first + token;
     if (source.block_id(read) == null_block || target.block_id(write) == null_block) continue;
-    detail::copy_row_by_lanes<typename From::KeyQuantizer, Layout, Plane::key, Layer::known.key_dim>(
-        source.key(head, read), target.key(head, write), lane);
+    detail::copy_row_by_lanes<Layer::known.key_dim>(source.key(head, read), target.key(head, write), lane);
     if constexpr (!Layer::known.values_in_keys())
-      detail::copy_row_by_lanes<typename From::ValueQuantizer, Layout, Plane::value, Layer::known.value_dim>(
-          source.value(head, read), target.value(head, write), lane);
+      detail::copy_row_by_lanes<Layer::known.value_dim>(source.value(head, read), target.value(head, write), lane);
   }
 }
 

@@ -79,4 +79,6 @@ TEST_CASE(
   copy_everywhere<TwinsOf<BF16, LayoutInterleaved>, TwinsOf<BF16, LayoutInterleaved, BlockSize<4>>>(2);
   copy_everywhere<TwinsOf<Int8PerToken, LayoutNhd>, TwinsOf<Int8PerToken, LayoutNhd, BlockSizes<2, 6, 16>>>(3);
   copy_everywhere<TwinsOf<Keys<Int8PerToken>, Values<F16>>, TwinsOf<Keys<Int8PerToken>, Values<F16>>>(4);
+  using Mixed = Keys<F16, Int8PerToken, BF16>;
+  copy_everywhere<TwinsOf<Mixed, Values<F32>>, TwinsOf<Mixed, Values<F32>, BlockSize<4>>>(5);
 }

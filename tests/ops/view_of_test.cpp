@@ -5,6 +5,9 @@
 #include <folio/ops/demote.hpp>
 #include <folio/ops/view_of.hpp>
 #include <folio/precision/demote.hpp>
+// Before the operations that it finds: those of mixed_ops.hpp.
+#include <folio/precision/rotated_ops.hpp>
+//
 #include <folio/precision/mixed_ops.hpp>
 #include <vector>
 
@@ -101,6 +104,21 @@ TEST_CASE("of a cache that demotes both lists are given") {
   CHECK(blocks.view().demoted.group(0).blocks[1] == 7);
   CHECK(blocks.view().num_query_tokens() == 3);
   CHECK(blocks.view().end_position(0) == 19);
+}
+
+TEST_CASE("of a cache with matrices the view rotates, and what it stores does not") {
+  std::vector<float> turned(2 * 16 * 16);  // each row becomes its negative
+  for (std::size_t i = 0; i < 2 * 16; ++i) turned[i * 16 + i % 16] = -1;
+  KvCache<Model<ModelConfig{.layers = 1, .kv_heads = 2, .head_dim = 16}>, F32, BlockSize<4>, RotationMatrices> cache(
+      {.num_blocks = {8}}, RotationMatrices({{2, 16, 16, turned, turned}}));
+  std::vector<BlockId> const first{BlockId{3}, BlockId{2}};
+  auto const blocks = view_of(cache, {{first, 5}});
+  auto const keys = numbers(5, 1);
+  ops::append(blocks.view(), 0, keys.data(), keys.data());
+  CHECK(keys_of(blocks.view(), 0, 0, 5) == keys);
+  auto negative = keys;
+  for (float& x : negative) x = -x;
+  CHECK(keys_of(blocks.view().stored, 0, 0, 5) == negative);
 }
 
 TEST_CASE("blocks, tokens and lists that there cannot be are refused") {

@@ -38,7 +38,8 @@ class BlocksView {
  public:
   /// Throws Error for another number of lists than the cache has, blocks that it has not, or tokens that do not fit.
   template <class Cache>
-  BlocksView(Cache const& cache, std::span<ListBlocks const> lists) : pattern_(cache.pattern()) {
+  BlocksView(Cache const& cache, std::span<ListBlocks const> lists)
+      : pattern_(cache.pattern()), rotation_(cache.state()->rotation) {
     if (lists.size() != std::size_t{View::num_lists})
       throw Error("folio: this cache has " + std::to_string(View::num_lists) + " lists of blocks, not " +
                   std::to_string(lists.size()));
@@ -66,7 +67,13 @@ class BlocksView {
   ~BlocksView() = default;
 
   [[nodiscard]] View view() const {
-    return View(tables_, numbers_.data(), numbers_.data() + 1, 1, num_queries_, pattern_);
+    auto const made = [&]<class Tables>(Tables*) {
+      return Tables(tables_, numbers_.data(), numbers_.data() + 1, 1, num_queries_, pattern_);
+    };
+    if constexpr (requires { typename View::StoredView; })  // of a cache with RotationMatrices
+      return View{made(static_cast<typename View::StoredView*>(nullptr)), rotation_};
+    else
+      return made(static_cast<View*>(nullptr));
   }
 
  private:
@@ -109,21 +116,22 @@ class BlocksView {
   GroupTable tables_[std::size_t{View::num_lists}];
   std::int32_t num_queries_ = 0;  // what the longest first list stores
   LayerPattern pattern_;
+  RotationMatrices const* rotation_;
 };
 
 /// View of blocks: sequence 0 of the view has the given blocks, list by list (second lists last), as BlocksView says.
 /// Reads and writes only; nothing is copied or held. Throws Error and std::bad_alloc. Cost: O(blocks + tokens).
 template <class... Policies>
-[[nodiscard]] BlocksView<typename KvCache<Policies...>::View> view_of(KvCache<Policies...> const& cache,
-                                                                      std::span<ListBlocks const> lists) {
+[[nodiscard]] BlocksView<typename KvCache<Policies...>::StepView> view_of(KvCache<Policies...> const& cache,
+                                                                          std::span<ListBlocks const> lists) {
   static_assert(host_can_read<typename KvCache<Policies...>::Allocator>,
                 "folio: the blocks of this cache are in memory that the host cannot read: make a DeviceBatch "
                 "(folio/device_batch.cuh) and upload it");
   return {cache, lists};
 }
 template <class... Policies>
-[[nodiscard]] BlocksView<typename KvCache<Policies...>::View> view_of(KvCache<Policies...> const& cache,
-                                                                      std::initializer_list<ListBlocks> lists) {
+[[nodiscard]] BlocksView<typename KvCache<Policies...>::StepView> view_of(KvCache<Policies...> const& cache,
+                                                                          std::initializer_list<ListBlocks> lists) {
   return view_of(cache, std::span<ListBlocks const>(lists.begin(), lists.size()));
 }
 

@@ -17,11 +17,18 @@
 
 namespace folio {
 
+namespace detail {
+
+[[nodiscard]] inline Error no_extension(SequenceState const& state, std::int32_t n) {
+  return Error("folio: cannot append " + std::to_string(n) + " tokens to a sequence of " +
+               std::to_string(state.num_tokens) + "; a sequence has at most 2147483647");
+}
+
+}  // namespace detail
+
 /// Throws Error where no sequence can have n tokens more than this one.
 inline void check_extension(SequenceState const& state, std::int32_t n) {
-  if (n < 0 || n > std::numeric_limits<std::int32_t>::max() - state.num_tokens)
-    throw Error("folio: cannot append " + std::to_string(n) + " tokens to a sequence of " +
-                std::to_string(state.num_tokens) + "; a sequence has at most 2147483647");
+  if (n < 0 || n > std::numeric_limits<std::int32_t>::max() - state.num_tokens) throw detail::no_extension(state, n);
 }
 
 /// How many more tokens of a sequence can be demoted: whole units of those before position `limit`, in each group what

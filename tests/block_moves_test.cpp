@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Blocks that are due to be copied, and how they get to another tier. The device makes them in
 // detail/due_moves_cuda_test.cpp.
+#include <algorithm>
 #include <folio/allocator/functions.hpp>
 #include <folio/eviction/lru.hpp>
 #include <folio/folio.hpp>
@@ -268,6 +269,61 @@ TEST_CASE("an extension that evicts, hears its sink fill all the room, and then 
   CHECK_FALSE(cache.moves().due().back().is_out());
   static_cast<void>(cache.batch({&b}));
   CHECK(cache.moves().passed() == 1);
+}
+
+namespace {
+
+/// A lower tier in small: moves each unit that is evicted out to places of its own.
+struct TierSink {
+  static constexpr PrefixEvents hears = PrefixEvents::evicting;
+  void evicting(PrefixEvicting const& e) noexcept {
+    for (std::size_t l = 0; l < e.blocks.size(); ++l)
+      for (BlockId const block : e.blocks[l])
+        if (block != null_block &&
+            (*moves)->move_out(static_cast<int>(l), block, (*places)[*num_moves]) != BlockMoves::no_room)
+          (*numbers)[static_cast<std::size_t>((*num_moves)++)] = number_of(e.symbols.front(), static_cast<int>(l));
+  }
+  static int number_of(std::int32_t symbol, int list) { return 1 + symbol * 2 + list; }
+
+  std::shared_ptr<Places> places = std::make_shared<Places>(4096, 64);
+  std::shared_ptr<BlockMoves*> moves = std::make_shared<BlockMoves*>(nullptr);
+  std::shared_ptr<std::size_t> num_moves = std::make_shared<std::size_t>(0);
+  std::shared_ptr<std::vector<int>> numbers = std::make_shared<std::vector<int>>(64);
+};
+
+template <class Cache, class... Memory>
+void check_tier(Memory... memory) {
+  TierSink const sink;
+  Cache cache({.num_blocks = {6, 12}}, memory..., sink);
+  *sink.moves = &cache.moves();
+  cache.moves().reserve_out(64);
+  std::vector<std::int32_t> tokens{0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3};
+  {
+    Sequence s = cache.create(16);
+    static_cast<void>(cache.batch({&s}));
+    for (int l = 0; l < 2; ++l) {
+      auto const per_unit = static_cast<std::size_t>(4 / cache.shape(l).block_size);
+      for (std::size_t i = 0; i < s.blocks(l).size(); ++i)
+        if (s.blocks(l)[i] != null_block)
+          fill(cache, l, s.blocks(l)[i], TierSink::number_of(static_cast<std::int32_t>(i / per_unit), l));
+    }
+    REQUIRE(cache.insert(s, Prefix(tokens)) == 16);
+  }
+  Sequence other = cache.create(20);  // takes blocks that a unit had, before any of them was copied
+  REQUIRE(*sink.num_moves > 0);
+  static_cast<void>(cache.batch({&other}));
+  CHECK(cache.moves().passed() == cache.moves().issued());
+  CHECK(cache.moves().due().empty());
+  for (std::size_t i = 0; i < *sink.num_moves; ++i)
+    for (std::int64_t byte = 0; byte < cache.block_bytes(0) && byte < cache.block_bytes(1); ++byte)
+      REQUIRE(static_cast<int>((*sink.places)[i][byte]) == (*sink.numbers)[i]);
+}
+
+}  // namespace
+
+TEST_CASE("what a sink hears is about to be evicted is moved out whole, whoever gets the blocks next") {
+  check_tier<CacheOf<LruEviction, TierSink>>();
+  check_tier<CacheOf<SharedMemory, LruEviction, TierSink>>(shared_memory());
 }
 
 TEMPLATE_TEST_CASE("what is moved out is what was there when it was noted, in random programs", "", CacheOf<>,

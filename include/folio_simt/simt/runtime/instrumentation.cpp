@@ -19,14 +19,18 @@ using simt::detail::check_access;
 using simt::detail::on_access;
 using simt::detail::runner;
 
+[[noreturn, gnu::noinline]] void fail_misaligned(std::uintptr_t address, std::size_t bytes, std::size_t alignment,
+                                                 Access access) {
+  simt::detail::fail(simt::Fault::misaligned, [&] {
+    return std::string(verb(access)) + " " + std::to_string(bytes) + " bytes at " + simt::detail::describe(address) +
+           ", an address that is not a multiple of " + std::to_string(alignment);
+  });
+}
+
 void on_aligned_access(void const* memory, std::size_t bytes, Access access) {
   std::size_t const alignment = std::min<std::size_t>(bytes, 8);  // of 16 bytes g++ promises no more
   auto const address = reinterpret_cast<std::uintptr_t>(memory);
-  if (runner.current != nullptr && address % alignment != 0)
-    simt::detail::fail(simt::Fault::misaligned, [&] {
-      return std::string(verb(access)) + " " + std::to_string(bytes) + " bytes at " + simt::detail::describe(address) +
-             ", an address that is not a multiple of " + std::to_string(alignment);
-    });
+  if (runner.current != nullptr && address % alignment != 0) fail_misaligned(address, bytes, alignment, access);
   on_access(memory, bytes, access);
 }
 

@@ -160,6 +160,34 @@ void touch(Cell& cell, std::uintptr_t address, std::size_t bytes, Touch const& t
   cell = {t.self, {}};
 }
 
+// Most accesses are to a thread's own variables, and end in check_access. What the others need stays out of it.
+
+[[gnu::noinline]] void check_host(std::uintptr_t address, std::size_t bytes, Access access) {
+  bool const of_device = address - arena.begin < arena.bytes && arena.of_device[(address - arena.begin) / page];
+  if (of_device && !host_touches_device_memory) refuse_to_host(address, bytes, access);
+}
+
+[[gnu::noinline]] void remember(Cell* cells, std::uintptr_t address, std::size_t bytes, Access access, bool shared) {
+  if (bytes == 0) return;
+  Touch const t{access, now(access), shared, shared ? shadow.block_phase : shadow.launch_phase};
+  Cell const before = cells[0];
+  touch(cells[0], address, bytes, t);
+  for (std::size_t i = 1; i < bytes; ++i) {
+    if (cells[i] == before) {  // nearly always: what happened to one byte of an element happened to all
+      cells[i] = cells[0];
+    } else {
+      touch(cells[i], address + i, bytes, t);
+    }
+  }
+}
+
+[[noreturn, gnu::noinline]] void fail_null(std::uintptr_t address, std::size_t bytes, Access access) {
+  fail(Fault::out_of_bounds, [&] {
+    return std::string(verb(access)) + " " + std::to_string(bytes) + " bytes at " +
+           (address == 0 ? "the null pointer" : "address " + std::to_string(address) + ", next to the null pointer");
+  });
+}
+
 }  // namespace
 
 void on_access(void const* memory, std::size_t bytes, Access access) {
@@ -172,31 +200,16 @@ void on_function() { shadow.is_instrumented = shadow.is_instrumented || runner.c
 void check_access(void const* memory, std::size_t bytes, Access access) {
   auto const address = reinterpret_cast<std::uintptr_t>(memory);
   if (runner.current == nullptr) {
-    bool const of_device = address - arena.begin < arena.bytes && arena.of_device[(address - arena.begin) / page];
-    if (of_device && !host_touches_device_memory) refuse_to_host(address, bytes, access);
-    return;
-  }
-  Touch t{access, {}, true, shadow.block_phase};
-  Cell* cells = nullptr;
-  if (address - arena.begin < arena.bytes) {
-    t.shared = region_of(address, bytes, access).shared;
-    cells = arena.cells + (address - arena.begin);
+    check_host(address, bytes, access);
+  } else if (address - arena.begin < arena.bytes) {
+    bool const shared = region_of(address, bytes, access).shared;
+    remember(arena.cells + (address - arena.begin), address, bytes, access, shared);
   } else if (address - static_shared.begin < static_shared.bytes) {
-    cells = static_shared.cells + (address - static_shared.begin);
-    bytes = std::min(bytes, static_shared.begin + static_shared.bytes - address);
-  } else {
-    constexpr std::uintptr_t first_page = 4096;
-    if (address < first_page)
-      fail(Fault::out_of_bounds, [&] {
-        return std::string(verb(access)) + " " + std::to_string(bytes) + " bytes at " +
-               (address == 0 ? "the null pointer"
-                             : "address " + std::to_string(address) + ", next to the null pointer");
-      });
-    return;
+    std::size_t const rest = static_shared.begin + static_shared.bytes - address;
+    remember(static_shared.cells + (address - static_shared.begin), address, std::min(bytes, rest), access, true);
+  } else if (address < page) {
+    fail_null(address, bytes, access);
   }
-  if (!t.shared) t.oldest = shadow.launch_phase;
-  t.self = now(access);
-  for (std::size_t i = 0; i < bytes; ++i) touch(cells[i], address + i, bytes, t);
 }
 
 void memory_launch_begins() {

@@ -26,6 +26,8 @@ struct Stamp {
 struct Cell {
   Stamp write;
   std::array<Stamp, 3> reads;
+
+  friend bool operator==(Cell const&, Cell const&) = default;
 };
 static_assert(sizeof(Cell) == 32, "arena.cpp reserves 32 bytes of shadow for each byte");
 

@@ -37,6 +37,12 @@ void run_programs(char const* name) {
   REQUIRE(ok);
 }
 
+/// Runs them with one layout only: what is random here is not how rows lie.
+template <class Quantizers, class Layout>
+void run_programs_in(char const* name) {
+  if constexpr (std::is_same_v<Layout, folio::FOLIO_TEST_LAYOUT>) run_programs<Quantizers, Layout>(name);
+}
+
 using NhdOrNz = std::conditional_t<std::is_same_v<folio::FOLIO_TEST_LAYOUT, folio::LayoutNhd>, folio::LayoutNz,
                                    folio::FOLIO_TEST_LAYOUT>;
 
@@ -55,10 +61,12 @@ TEST_CASE("random programs: k8v4") {
   run_programs<std::tuple<Keys<Int8PerToken>, Values<Int4Rotated>>, NhdOrNz>("k8v4");
 }
 TEST_CASE("random programs: a format for each layer group") {
-  run_programs<std::tuple<Keys<Int4Rotated, BF16, Int8PerToken>, Values<Int8PerToken, Int2Rotated, F16>>>("formats");
+  run_programs_in<std::tuple<Keys<Int4Rotated, BF16, Int8PerToken>, Values<Int8PerToken, Int2Rotated, F16>>,
+                  LayoutInterleaved>("formats");
 }
 TEST_CASE("random programs: a format for each layer group, the exact ones demoted") {
-  run_programs<std::tuple<Formats<Int8PerToken, Int4Rotated, F16>, Demote<Int8PerToken, BlockSizes<2, 1, 4>>>>("mixed");
+  run_programs_in<std::tuple<Formats<Int8PerToken, Int4Rotated, F16>, Demote<Int8PerToken, BlockSizes<2, 1, 4>>>,
+                  LayoutNhd>("mixed");
 }
 TEST_CASE("random programs: demoted to k8v4") {
   run_programs<std::tuple<F16, Demote<Keys<Int8PerToken>, Values<Int4Rotated>, BlockSizes<2, 1, 4>>>>("demoted");

@@ -135,6 +135,33 @@ TEST_CASE("what a layer's format does not allow is an error where other layers' 
   CHECK_NOTHROW(ops::reposition(batch.view(), 3, {0, 0, 4}, table));
   CHECK_THROWS_WITH(ops::reposition(batch.view(), 4, {0, 0, 4}, table), contains("the keys of layer 4 are quantized"));
 }
+TEST_CASE("tokens are moved between caches of one model that have its layers in other groups") {
+  KvCache<Model<alike>, Formats<F16, Int4Rotated, BF16>> cache({.num_blocks = {2, 2, 2}, .layer_groups = groups});
+  KvCache<Model<alike>, Formats<F32, Int8PerToken, F32>> other(
+      {.num_blocks = {2, 2, 2}, .layer_groups = {0, 1, 1, 2, 0}});
+  Sequence const from = cache.create(4), to = other.create(4);
+  auto const batch = cache.batch({{&from, 4}});
+  auto const target = other.batch({{&to, 4}});
+  for (std::int32_t layer = 1; layer < 4; ++layer) {
+    auto const rows = random_floats(4 * 64, static_cast<unsigned>(layer));
+    ops::append(batch.view(), layer, rows.data(), rows.data());
+    std::vector<float> source(rows.size()), found(rows.size()), appended(rows.size());
+    ops::gather(batch.view(), layer, {0, 0, 4}, source.data(), nullptr);
+    ops::append(target.view(), layer, source.data(), source.data());
+    ops::gather(target.view(), layer, {0, 0, 4}, appended.data(), nullptr);
+    for (bool const demotes : {false, true}) {
+      std::vector<float> const zeros(rows.size());
+      ops::append(target.view(), layer, zeros.data(), zeros.data());
+      if (demotes)
+        ops::demote(batch.view(), layer, {0, 0, 4}, target.view(), {0, 0, 4});
+      else
+        ops::requantize(batch.view(), layer, {0, 0, 4}, target.view(), {0, 0, 4});
+      ops::gather(target.view(), layer, {0, 0, 4}, found.data(), nullptr);
+      CAPTURE(layer, demotes);
+      CHECK(found == appended);
+    }
+  }
+}
 TEST_CASE("of layer groups with formats of their own, those of 16 bits or more demote") {
   using Cache = KvCache<Model<alike>, Formats<F16, Int4Rotated, BF16>, Demote<Int8PerToken>>;
   STATIC_REQUIRE(Cache::num_lists == 5);

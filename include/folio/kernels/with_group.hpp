@@ -33,10 +33,13 @@ void with_group(View const& view, std::int32_t layer, F&& f) {
 
 namespace detail {
 
-/// Whether a layer can be in one group of `From` and another of `To`, and its rows fit, as far as the types tell.
+/// Whether a layer can be in one group of `From` and another of `To`, and its rows fit, as far as the types tell. Where
+/// a pattern is given at run time, each cache of a model has its own.
 template <class From, class To>
 [[nodiscard]] constexpr bool groups_fit(int from_group, int to_group, GroupShape const& a, GroupShape const& b) {
-  if (std::is_same_v<typename From::ModelType, typename To::ModelType>) return from_group == to_group;
+  if (std::is_same_v<typename From::ModelType, typename To::ModelType> &&
+      From::ModelType::config.pattern.period != dynamic)
+    return from_group == to_group;
   return a.values_in_keys() == b.values_in_keys() && a.key_dim == b.key_dim && a.value_dim == b.value_dim;
 }
 

@@ -5,6 +5,7 @@
 #include <folio/kv_cache.hpp>
 #include <folio/observe/ideal_hit_rate.hpp>
 #include <folio/observe/prefix_events.hpp>
+#include <folio/prefix/key_table.hpp>
 #include <tuple>
 #include <unordered_map>
 #include <vector>
@@ -314,6 +315,26 @@ TEST_CASE("several sinks hear the same, look-ups too, and a cache takes them as 
   CHECK(ceiling.num_units() == 8);
   CHECK(ceiling.ceiling() == Approx(0.5).margin(0.01));
   CHECK(ceiling.hit_rate() == 0.5);
+}
+
+TEST_CASE("a mirror with names does not take a number without one for the same number of the cache") {
+  static constexpr ModelConfig model{.layers = 1, .kv_heads = 1, .head_dim = 8};
+  using Cache = KvCache<Model<model>, BlockSize<4>, LruEviction, PrefixMirror>;
+  KeyTable names(2), others(2);  // which forget all but the last two
+  Cache cache(CacheConfig{.num_blocks = {16}, .key_secret = test_secret}, PrefixMirror(test_secret));
+  cache.prefixes().set_names(names);
+  std::int32_t const scope = names.scope({.adapter = "first"}), other = others.scope({.adapter = "other"});
+  for (KeyTable* const table : {&names, &others})
+    for (char const* const later : {"a", "b", "c"}) static_cast<void>(table->scope({.adapter = later}));
+  REQUIRE(scope == other);
+  auto const tokens = count_from(1, 9);
+  Sequence sequence = cache.create(9);
+  REQUIRE(cache.insert(sequence, {tokens, scope}) == 8);
+  PrefixMirror mirror(test_secret, &others);
+  cache.prefixes().tell(mirror);
+  CHECK(mirror.num_units() == 2);
+  CHECK(mirror.num_tokens({tokens, other}) == 0);
+  CHECK(cache.prefixes().sink().num_tokens({tokens, scope}) == 8);  // whose numbers are those of the cache
 }
 
 TEST_CASE("keys that were chosen to collide cost a mirror what any keys cost") {

@@ -96,9 +96,9 @@ class PrefixRecorder {
 /// cleared one that comes again empties the mirror until it hears what there is.
 ///
 /// Answers are by keys, in whole units, and in groups with windows an upper limit. So a mirror has the secret of the
-/// cache, and names of its own for scopes and symbols below 0, where the cache has names, too; without names numbers
-/// are those of the cache. Plain tokens of scope 0 need none. Not thread-safe. Cost: O(units) of an event or a
-/// question; 24 bytes and a hash table's node for each unit.
+/// cache, and names of its own for scopes and symbols below 0, where the cache has names, too: what it has no name for
+/// it does not find. Without names numbers are those of the cache. Plain tokens of scope 0 need none. Not thread-safe.
+/// Cost: O(units) of an event or a question; 24 bytes and a hash table's node for each unit.
 class PrefixMirror {
  public:
   /// Of a cache with this CacheConfig::key_secret, or whose prefixes().keys().secret() it is. `names` outlive it.
@@ -149,7 +149,7 @@ class PrefixMirror {
     while (unit_tokens_ > 0 && prompt.size() - found >= unit_tokens_) {
       key = keys.unit(key,
                       prompt.symbols.subspan(static_cast<std::size_t>(found), static_cast<std::size_t>(unit_tokens_)));
-      if (!has(key, last_tier)) break;
+      if ((names_ != nullptr && key.is_local()) || !has(key, last_tier)) break;
       found += unit_tokens_;
     }
     return found;

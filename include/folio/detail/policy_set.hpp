@@ -109,7 +109,7 @@ template <class P>
   } else if constexpr (detail::hears_changes<P>) {
     static_assert(EventSink<P>,
                   "folio: this sink of events is none: `hears` must name each event of which it has the member, and no "
-                  "other: stored, removed, cleared, looked_up, inserted, time_set, all noexcept; see "
+                  "other: stored, removed, cleared, evicting, looked_up, inserted, time_set, all noexcept; see "
                   "folio/prefix/events.hpp");
     return PolicyKind::events;
   } else if constexpr (DemotionPolicy<P>)

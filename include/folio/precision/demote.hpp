@@ -168,7 +168,7 @@ class DemotionOperations {
     check_group(group, Cache::num_groups);
     if (!rules().demotes(group))
       throw Error("folio: layer group " + std::to_string(group) +
-                  +" demotes nothing: it has a window, or a format of less than 16 bits");
+                  " demotes nothing: it has a window, or a format of less than 16 bits");
     return rules().second_list(group);
   }
 

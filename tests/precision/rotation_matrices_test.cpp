@@ -4,6 +4,7 @@
 #include <folio/eviction/lru.hpp>
 #include <folio/folio.hpp>
 #include <folio/locked.hpp>
+#include <folio/ops/compact.hpp>
 #include <folio/precision/demote.hpp>
 // Before the operations that it finds: those of mixed_ops.hpp.
 #include <folio/precision/rotated_ops.hpp>
@@ -161,6 +162,28 @@ TEST_CASE("a cache with matrices shares prefixes, fills batches again, and lends
   LockedCache<Cache> locked(std::move(cache));
   auto const sequence = locked.create();
   CHECK(locked.batch({{{&sequence, 0}}}).view().num_sequences() == 1);
+}
+
+TEST_CASE("rows in the basis of matrices are compacted as they are stored") {
+  auto const check = [](auto cache, double tolerance) {
+    Sequence sequence = cache.create(20);
+    Rows const rows = rows_of(1, 20, 2);
+    ops::append(cache.batch({{&sequence, 20}}).view(), 1, rows.keys.data(), rows.values.data());
+    if constexpr (requires { cache.demote(sequence); }) REQUIRE(cache.demote(sequence) == 8);
+    std::int32_t const stored = sequence.num_stored_tokens();
+    std::vector<std::int32_t> const kept{0, 1, 2, 3, stored - 2, stored - 1}, counts{6};
+    ops::compact(cache.batch({{&sequence, 0}}), 0, {kept.data(), counts.data(), 6});
+    sequence.keep({.num_tokens = 6, .num_first = 4});
+    std::vector<float> last(2 * kv_heads * key_dim),
+        given(rows.keys.end() - static_cast<std::ptrdiff_t>(last.size()), rows.keys.end());
+    std::int32_t const first = sequence.num_demoted_tokens() + 4;
+    ops::gather(cache.batch({{&sequence, 0}}).view(), 1, {0, first, 2}, last.data(), nullptr);
+    CHECK(largest_difference(last, given) < tolerance);
+  };
+  check(Turned({.num_blocks = {20}}, some_matrices()), 1e-5);
+  check(DemotingTurned({.num_blocks = {20}, .demotion = {.sinks = 4, .recent_window = 5, .num_blocks = {20}}},
+                       some_matrices()),
+        1e-5);
 }
 
 TEST_CASE("a matrix is applied to rows, and its transpose takes them back") {

@@ -20,7 +20,12 @@ void with_group(View const& view, std::int32_t layer, F&& f) {
       !is_device_view<View>,
       "folio: this view's tables are in device memory: give the operation of ops/*.cuh, which takes a stream");
   static_assert(
-      requires { typename View::KeyQuantizer; },
+      !requires { typename View::StoredView; },
+      "folio: this view is of a cache with RotationMatrices: precision/rotated_ops.hpp has append, attend and gather "
+      "for "
+      "it; give other operations view.stored, whose rows are as they are stored");
+  static_assert(
+      requires { typename View::KeyQuantizer; } || requires { typename View::StoredView; },
       "folio: this view is of a cache that demotes, and so of two formats: precision/mixed_ops.hpp and .cuh have "
       "append, attend and gather for it; give other operations view.recent, or view.demoted");
   LayerPlace const at = layer >= 0 ? view.place(layer) : LayerPlace{};

@@ -49,10 +49,13 @@ void with_group_number(std::int32_t group, F&& f) {
   (std::make_integer_sequence<int, View::num_groups>{});
 }
 
-/// What tokens are appended to: of a step's view that has demoted tokens, too, the part without them.
+/// What tokens are appended to: of a step's view that has demoted tokens, too, the part without them. Rows as they are
+/// stored, where matrices rotate them.
 template <class View>
 constexpr auto const& appended_lists(View const& view) {
-  if constexpr (requires { view.recent; })
+  if constexpr (requires { view.stored; })
+    return appended_lists(view.stored);
+  else if constexpr (requires { view.recent; })
     return view.recent;
   else
     return view;

@@ -15,6 +15,9 @@ namespace {
 
 using namespace folio;
 
+constexpr ModelConfig full_and_latent{
+    .kv_heads = 2, .head_dim = 64, .groups = {full_attention(), latent(128, 64)}, .pattern = dynamic_pattern};
+
 template <ModelConfig config, class... Policies>
 void compile_rotate() {
   using View = typename KvCache<Model<config>, Policies...>::View;
@@ -55,6 +58,7 @@ void compile_moves() {
   compile_requantize<models::llama3_1_8b, F32, Keys<Int8PerToken>, Values<Int4Rotated>>();
   compile_requantize<models::gemma3_27b, BF16, Fp8E4M3, LayoutInterleaved, BlockSizes<32, 16>>();
   compile_requantize<models::deepseek_v3, BF16, Int8PerToken>();
+  compile_requantize<full_and_latent, BF16, Formats<Int4Rotated, Int8PerToken>, BlockSizes<32, 16>>();
   [[maybe_unused]] void (*volatile copy)(std::byte const*, std::byte*, std::int64_t, std::span<BlockCopy const>,
                                          cudaStream_t) = ops::copy_blocks;
   [[maybe_unused]] void (*volatile pieces)(std::span<ops::Piece const>, cudaStream_t) = ops::copy_pieces;

@@ -192,9 +192,8 @@ template <FormatPolicy F, ModelConfig Config, int Group = 0>
 [[nodiscard]] constexpr bool latent_fits_rotation() {
   if constexpr (Group < Config.num_groups()) {
     constexpr LayerGroup group = Config.groups[Group];
-    if (FormatIn<F, Group>::basis != Basis::model && group.kind == AttentionKind::latent &&
-        group.latent_rank % hadamard_block(group.latent_rank + group.rope_dims) != 0)
-      return false;
+    if constexpr (FormatIn<F, Group>::basis != Basis::model && group.kind == AttentionKind::latent)
+      if (group.latent_rank % hadamard_block(group.latent_rank + group.rope_dims) != 0) return false;
     return latent_fits_rotation<F, Config, Group + 1>();
   }
   return true;

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // The plainest KV cache: one sequence, contiguous float arrays as long as the sequence may ever get, attention in two
-// passes. Nothing of it comes from Folio, so that --check compares two programs and not one with itself.
+// passes. Nothing of it comes from Folio, but what its formats leave of a row, so that --check compares two programs
+// and not one with itself.
 
 #include <algorithm>
 #include <cmath>

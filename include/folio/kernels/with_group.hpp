@@ -23,7 +23,7 @@ void with_group(View const& view, std::int32_t layer, F&& f) {
       !requires { typename View::StoredView; },
       "folio: this view is of a cache with RotationMatrices: precision/rotated_ops.hpp has append, attend and gather "
       "for "
-      "it; give other operations view.stored, whose rows are as they are stored");
+      "it; view.stored has the rows in the basis of the matrices, for operations to which that makes no difference");
   static_assert(
       requires { typename View::KeyQuantizer; } || requires { typename View::StoredView; },
       "folio: this view is of a cache that demotes, and so of two formats: precision/mixed_ops.hpp and .cuh have "

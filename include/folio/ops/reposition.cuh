@@ -75,7 +75,8 @@ __global__ void reposition_kernel(View view, std::int32_t index, Tokens tokens, 
 /// ops::reposition on the device, on `stream`: the same bytes. Asynchronous. `table`: device memory with the
 /// `num_pairs` turns of rope_table, which stays until the stream has passed this point. The caller knows that the
 /// tokens exist: lengths and tables are on the device and are not read here. Throws Error for a sequence or layer that
-/// does not exist, or a table that is missing or of the wrong size, CudaError when the launch fails.
+/// does not exist, a layer whose keys are quantized, or a table that is missing or of the wrong size, CudaError when
+/// the launch fails.
 template <class View>
 void reposition(DeviceView<View> const& view, std::int32_t layer, Tokens const& tokens, RopeTurn const* table,
                 std::int32_t num_pairs, RopePairs pairs, cudaStream_t stream) {

@@ -128,9 +128,9 @@ inline void turn_row(float* x, std::span<RopeTurn const> table, RopePairs pairs)
 ///
 /// `table`: rope_table(inverse frequencies, by how many positions), one turn for each pair of rotary dims, which are
 /// the first 2 * table.size() dims of a key, or all; in a latent layer, those after the rank. Throws Error, before
-/// anything is written, for a sequence, layer or range that does not exist, for tokens that left a window, or
-/// for a table of the wrong size. Keys in a quantized format are refused at compile time, because they would be
-/// quantized twice.
+/// anything is written, for a sequence, layer or range that does not exist, for tokens that left a window, for a table
+/// of the wrong size, or a layer whose keys are quantized, for they would be quantized twice; where all layers' are, it
+/// does not compile. Keys in the basis of RotationMatrices cannot be turned: RoPE's pairs are mixed there.
 ///
 /// Each call rounds the keys once more: an element changes by up to 2^-11 of itself in F16 and 2^-8 in BF16, and in
 /// every format by up to 2^-22 of its pair's length. These add up, so turn once by the whole distance.

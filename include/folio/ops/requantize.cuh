@@ -75,8 +75,8 @@ __global__ void requantize_kernel(From from, std::int32_t from_index, Tokens tok
 
 /// ops::requantize on the device, on `stream`: the same bytes. Asynchronous. The caller knows that the ranges exist on
 /// both sides: lengths and tables are on the device and are not read here. Throws Error for sequences or a layer that
-/// do not exist, or when the layer's rows differ in size, CudaError when the launch fails. Tokens of `from` may be
-/// given up, and those of `to` be read, by what follows on `stream`.
+/// do not exist, for a layer with rows of fewer than 16 bits, or when the layer's rows differ in size, CudaError when
+/// the launch fails. Tokens of `from` may be given up, and those of `to` be read, by what follows on `stream`.
 template <class From, class To>
 void requantize(DeviceView<From> const& from, std::int32_t layer, Tokens const& tokens, DeviceView<To> const& to,
                 Tokens const& to_tokens, cudaStream_t stream) {

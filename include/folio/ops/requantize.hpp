@@ -33,9 +33,10 @@ void requantize_token(SequenceView<From, FromGroup> const& source, std::int32_t 
 /// `to`, a batch of another cache or the same. The caches are of the same model; formats, layouts and block sizes may
 /// differ. Both ranges are numbers among the tokens that the layer's group stores.
 ///
-/// What is written is what append would have written from the decoded floats. Sources in fewer than 16 bits are refused
-/// at compile time, because they would be quantized twice. Throws Error, before anything is written, for sequences, a
-/// layer or ranges that do not exist, for tokens that left a window, or when the layer's rows differ in size.
+/// What is written is what append would have written from the decoded floats. Rows of fewer than 16 bits would be
+/// quantized twice, and are refused: at compile time where no layer group of `from` has others. Throws Error, before
+/// anything is written, for a layer that has such rows, for sequences, a layer or ranges that do not exist, for tokens
+/// that left a window, or when the layer's rows differ in size.
 /// Cost: one pass over the rows, each read and written once. Tokens are shared over `threads`; no slot is both read and
 /// written, and nobody else may read or write the target's slots meanwhile.
 template <class From, class To>

@@ -218,7 +218,8 @@ class PrefixIndex final : public BlockReclaimer, private PrefixHolder {
   }
 
   /// Tells `sink` all that is in the index, as events that stand for all before: up to the number of the last event so
-  /// far. For those who came late, or whom an event did not reach. Cost: O(symbols in the index).
+  /// far. For those who came late, or whom an event did not reach. Keys that neither the policy nor the cache's sink
+  /// wants are made now, of the names that there are now. Cost: O(symbols in the index).
   template <EventSink S>
   void tell(S& sink) const {
     nodes_.tell(sink, evictions_.last_event());

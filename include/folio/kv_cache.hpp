@@ -151,7 +151,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   /// sequence and its forks leave in the cache counts for `tenant`. Throws Error for a `most` below 0.
   [[nodiscard]] Sequence create(Prefix const& prompt, std::int32_t tenant = 0, std::int32_t most = all_tokens) {
     auto& index = prefixes();
-    std::int32_t const limit = most_of(prompt, most);
+    std::int32_t const limit = most_found(prompt, most);
     SequenceState& state = core_->store.create();
     try {
       state.prefix = index.lease();
@@ -189,7 +189,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   /// How many tokens of `prompt` create() would find now. Changes nothing, and counts as no use: for a request that
   /// waits.
   [[nodiscard]] std::int32_t num_cached_tokens(Prefix const& prompt, std::int32_t most = all_tokens) const {
-    return prefixes().find(prompt.scope, prompt.symbols, most_of(prompt, most)).num_tokens;
+    return prefixes().find(prompt.scope, prompt.symbols, most_found(prompt, most)).num_tokens;
   }
 
   /// What tenants have in the index of prefixes and in their sequences. Cost: O(blocks of both).
@@ -301,13 +301,6 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   }
 
  private:
-  /// Tokens of a prompt that may be found: not its last one, whose logits somebody wants.
-  [[nodiscard]] static std::int32_t most_of(Prefix const& prompt, std::int32_t most) {
-    if (most < 0)
-      throw Error("folio: at most " + std::to_string(most) + " tokens of a prompt are to be found; give 0 or more");
-    return std::min(most, prompt.size() - 1);
-  }
-
   template <class>
   friend class DeviceBatch;  // device_batch.cuh: does the block copies that wait for a step
   friend typename Set::Demotion::template Operations<KvCache>;

@@ -70,10 +70,37 @@ TEMPLATE_TEST_CASE("what is found for many at once is what is found for each", "
     std::vector<Symbols> const symbols = random_prompts(random, 20);
     std::vector<Prefix> prompts;
     for (Symbols const& s : symbols) prompts.emplace_back(s, below(random, 2));
-    auto const found = num_cached_tokens(cache, prompts, sort_by_prefix(prompts));
-    for (std::size_t i = 0; i < prompts.size(); ++i)
-      if (found[i] != cache.num_cached_tokens(prompts[i])) FAIL("round " << round << ", prompt " << i);
+    std::vector<std::int32_t> most(prompts.size());
+    for (std::int32_t& limit : most) limit = below(random, 24);
+    auto const order = sort_by_prefix(prompts);
+    auto const found = num_cached_tokens(cache, prompts, order),
+               within = num_cached_tokens(cache, prompts, order, most);
+    auto const sequences = create_all(cache, prompts, 0, most);
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      INFO("round " << round << ", prompt " << i);
+      REQUIRE(found[i] == cache.num_cached_tokens(prompts[i]));
+      REQUIRE(within[i] == cache.num_cached_tokens(prompts[i], most[i]));
+      REQUIRE(sequences[i].num_tokens() == within[i]);
+    }
   }
+}
+
+TEST_CASE("limits that are not one for each prompt, or below 0, are refused before anything is made") {
+  FullPrefixCache<F32> cache({.num_blocks = {8}});
+  serve(cache, count_from(1, 8));
+  std::vector<Symbols> const symbols = {count_from(1, 9), {}};
+  auto const prompts = prefixes_of(symbols);
+  auto const order = sort_by_prefix(prompts);
+  auto const refused = [&](std::vector<std::int32_t> const& most, char const* message) {
+    CHECK_THROWS_WITH(num_cached_tokens(cache, prompts, order, most), test::contains(message));
+    CHECK_THROWS_WITH(create_all(cache, prompts, 0, most), test::contains(message));
+  };
+  refused({4}, "for each of 2 prompts, or none, not 1");
+  refused({4, 4, 4}, "not 3");
+  refused({4, -1}, "at most -1 tokens of a prompt");
+  CHECK(cache.stats().counters.created == 1);
+  CHECK(num_cached_tokens(cache, prompts, order, std::vector<std::int32_t>{4, 4}) == std::vector<std::int32_t>{4, 0});
+  CHECK(create_all(cache, prompts)[1].num_tokens() == 0);  // a prompt without a token
 }
 
 TEST_CASE("what many prompts find is held before anything is evicted for one of them") {

@@ -6,11 +6,14 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <folio/block.hpp>
+#include <folio/error.hpp>
 #include <folio/prefix/prefix.hpp>
 #include <folio/prefix/radix_tree.hpp>
 #include <folio/sequence.hpp>
 #include <numeric>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace folio {
@@ -45,32 +48,51 @@ struct PrefixPlace {
   return places;
 }
 
+/// Of each prompt, how many tokens may be found: `most[i]`, or all but the last one where `most` is empty. Throws Error
+/// for numbers that are not one for each prompt, and for one below 0; std::bad_alloc.
+[[nodiscard]] inline std::vector<std::int32_t> most_found(std::span<Prefix const> prompts,
+                                                          std::span<std::int32_t const> most) {
+  if (!most.empty() && most.size() != prompts.size())
+    throw Error("folio: a number of tokens that may be found is given for each of " + std::to_string(prompts.size()) +
+                " prompts, or none, not " + std::to_string(most.size()));
+  std::vector<std::int32_t> limits(prompts.size());
+  for (std::size_t i = 0; i < limits.size(); ++i)
+    limits[i] = most_found(prompts[i], most.empty() ? all_tokens : most[i]);
+  return limits;
+}
+
 /// Batched look-up: what the cache has of each prompt: create() of the prompt alone would begin with as many tokens.
 /// Changes nothing, and counts as no use. `places`: sort_by_prefix of the same prompts; what prompts share is compared
-/// once. For schedulers that prefer requests with much in the cache.
+/// once. `most[i]`: as for create, or empty for all. For schedulers that prefer requests with much in the cache. Throws
+/// Error for numbers in `most` that are not one for each prompt, and for one below 0; std::bad_alloc.
 template <class Cache>
 [[nodiscard]] std::vector<std::int32_t> num_cached_tokens(Cache const& cache, std::span<Prefix const> prompts,
-                                                          std::span<PrefixPlace const> places) {
+                                                          std::span<PrefixPlace const> places,
+                                                          std::span<std::int32_t const> most = {}) {
   auto const& tree = cache.prefixes();
-  std::vector<std::int32_t> found(prompts.size());
+  std::vector<std::int32_t> found = most_found(prompts, most);  // until they are looked up, the limits
   PrefixMatch match;
   for (std::size_t i = 0; i < places.size(); ++i) {
     Prefix const& prompt = prompts[places[i].prompt];
     bool const goes_on = i > 0 && prompts[places[i - 1].prompt].scope == prompt.scope;
-    match = goes_on ? tree.find(match, places[i].num_shared, prompt.symbols, prompt.size() - 1)
-                    : tree.find(prompt.scope, prompt.symbols, prompt.size() - 1);
-    found[places[i].prompt] = match.num_tokens;
+    std::int32_t& tokens = found[places[i].prompt];
+    match = goes_on ? tree.find(match, places[i].num_shared, prompt.symbols, tokens)
+                    : tree.find(prompt.scope, prompt.symbols, tokens);
+    tokens = match.num_tokens;
   }
   return found;
 }
 
 /// KvCache::create for each prompt, in the prompts' order: what any of them finds is held before a block is evicted for
-/// the rest of another. Throws std::bad_alloc, and no sequence is left, when the host has no memory.
+/// the rest of another. `most[i]`: as for create, or empty for all. Throws Error for numbers in `most` that are not one
+/// for each prompt, and for one below 0; std::bad_alloc. No sequence is left then.
 template <class Cache>
-[[nodiscard]] std::vector<Sequence> create_all(Cache& cache, std::span<Prefix const> prompts, std::int32_t tenant = 0) {
+[[nodiscard]] std::vector<Sequence> create_all(Cache& cache, std::span<Prefix const> prompts, std::int32_t tenant = 0,
+                                               std::span<std::int32_t const> most = {}) {
+  std::vector<std::int32_t> const limits = most_found(prompts, most);
   std::vector<Sequence> sequences(prompts.size());
   for (PrefixPlace const& place : sort_by_prefix(prompts))
-    sequences[place.prompt] = cache.create(prompts[place.prompt], tenant);
+    sequences[place.prompt] = cache.create(prompts[place.prompt], tenant, limits[place.prompt]);
   return sequences;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 // What makes two prefixes the same: the words that the prefix tree and its users share. Host only.
 
+#include <algorithm>
 #include <cstdint>
 #include <folio/error.hpp>
 #include <initializer_list>
@@ -28,6 +29,14 @@ struct Prefix {
 
   [[nodiscard]] std::int32_t size() const noexcept { return static_cast<std::int32_t>(symbols.size()); }
 };
+
+/// Tokens of a prompt that may be found: at most `most`, and not its last one, whose logits somebody wants. Throws
+/// Error for a `most` below 0.
+[[nodiscard]] inline std::int32_t most_found(Prefix const& prompt, std::int32_t most) {
+  if (most < 0)
+    throw Error("folio: at most " + std::to_string(most) + " tokens of a prompt are to be found; give 0 or more");
+  return std::min(most, std::max(prompt.size() - 1, 0));
+}
 
 /// Retention priority and time to live: how long the blocks of a prefix are worth keeping.
 struct Retention {

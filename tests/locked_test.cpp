@@ -122,6 +122,40 @@ TEST_CASE("a locked cache does what the cache does, and every call takes the loc
   CHECK_FALSE(CountingMutex::held);
 }
 
+TEST_CASE("an item of a locked cache has positions or limits as one of a plain cache") {
+  Locked cache(CacheConfig{.num_blocks = {20}});
+  auto const a = cache.create(9), b = cache.create(6), c = cache.create(7);
+  std::vector<std::int32_t> const positions{1, 4}, limits{2, 7};
+  Locked::Item const items[] = {{&a, positions}, {&b, 2}, Locked::Item::seeing(&c, limits)};
+  auto tables = cache.batch(items);
+  auto const seen = [&] { return std::vector<std::int32_t>(tables.limits().begin(), tables.limits().end()); };
+  CHECK(seen() == std::vector<std::int32_t>{2, 5, 5, 6, 2, 7});
+  CHECK((tables.slots()[1] >= 0 && tables.slots()[4] == to_int(no_slot)));
+  cache.batch(std::span(items).last(1), tables);
+  CHECK(seen() == limits);
+}
+
+TEST_CASE("many sequences demote under one lock, and what is refused is counted") {
+  using Demoting = KvCache<Model<folio::test::locked_model>, BlockSize<4>, F32, Demote<F16>>;
+  LockedCache<Demoting, CountingMutex> cache(
+      CacheConfig{.num_blocks = {40}, .demotion = {.sinks = 0, .recent_window = 0, .num_blocks = {7}}});
+  using LockedHandle = decltype(cache)::SequenceType;
+  auto a = cache.create(16), b = cache.create(16), c = cache.create(16);
+  LockedHandle empty;
+  LockedHandle* const all[] = {&a, &b, &c};
+  LockedHandle* const with_empty[] = {&a, &empty};
+  LockedHandle* const with_null[] = {&a, nullptr};
+  std::int32_t const accepted[] = {16, 9, 16};
+  CHECK_THROWS_WITH(cache.demote_all(with_empty), contains("demote_all was given an empty Sequence"));
+  CHECK_THROWS_WITH(cache.demote_all(with_null), contains("demote_all was given an empty Sequence"));
+  CHECK_THROWS_WITH(cache.demote_all(all, std::span(accepted, 1)), contains("for each of 3 sequences"));
+  int const expected = CountingMutex::count + 1;
+  DemotionCounts const done = cache.demote_all(all, accepted);
+  CHECK((CountingMutex::count == expected && !CountingMutex::held));
+  CHECK((done.num_tokens == 16 + 8 && done.num_refused == 1));  // c needs four blocks, and one is left
+  CHECK((a.num_demoted_tokens() == 16 && b.num_demoted_tokens() == 8 && c.num_demoted_tokens() == 0));
+}
+
 TEST_CASE("a sequence demotes under the lock, and owns what it shares before it is compacted") {
   using Demoting = KvCache<Model<folio::test::locked_model>, BlockSize<4>, F32, Demote<F16>>;
   LockedCache<Demoting, CountingMutex> cache(

@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstdint>
 #include <folio/batch.hpp>
+#include <folio/executor.hpp>
 #include <folio/prefix/prefix.hpp>
 #include <folio/sequence.hpp>
 #include <memory>
@@ -123,10 +124,18 @@ class LockedCache {
   using SequenceType = LockedSequence<Cache, Mutex>;
   using Tables = Batch<typename Cache::StepView>;
 
-  /// A sequence of a step, and how many of its last tokens are queries.
-  struct Item {
-    SequenceType const* sequence;
-    std::int32_t num_query_tokens = BatchItem::last_extension;
+  /// Batch entry: a BatchItem of a handle of this cache, made in the same ways.
+  struct Item : BatchItem {
+    Item(SequenceType const* s, std::int32_t queries = last_extension) : BatchItem(plain(s), queries) {}
+    Item(SequenceType const* s, std::span<std::int32_t const> at) : BatchItem(plain(s), at) {}
+    [[nodiscard]] static Item seeing(SequenceType const* s, std::span<std::int32_t const> limits) {
+      Item item(s, 0);
+      item.limits = limits;
+      return item;
+    }
+
+   private:
+    static Sequence const* plain(SequenceType const* s) noexcept { return s == nullptr ? nullptr : &s->sequence_; }
   };
 
   /// What KvCache is made from, or a KvCache.
@@ -170,13 +179,20 @@ class LockedCache {
                                                                   Args const&... args) const {
     return with([&](Cache const& cache) { return cache.num_due(sequence.sequence_, args...); });
   }
+  /// As DemotionOperations::demote_all: all under one lock.
+  auto demote_all(std::span<SequenceType* const> sequences, std::span<std::int32_t const> accepted = {},
+                  Executor threads = {}) requires Cache::has_demotion {
+    std::vector<Sequence*> plain;
+    for (SequenceType* const one : sequences) plain.push_back(one == nullptr ? nullptr : &one->sequence_);
+    return with([&](Cache& cache) { return cache.demote_all(plain, accepted, threads); });
+  }
   /// As KvCache::batch.
   [[nodiscard]] Tables batch(std::span<Item const> items, BatchPadding const& padding = {}) {
-    std::vector<BatchItem> const plain = plain_items(items);
+    std::vector<BatchItem> const plain(items.begin(), items.end());
     return with([&](Cache& cache) { return cache.batch(plain, padding); });
   }
   void batch(std::span<Item const> items, Tables& tables, BatchPadding const& padding = {}) {
-    std::vector<BatchItem> const plain = plain_items(items);
+    std::vector<BatchItem> const plain(items.begin(), items.end());
     with([&](Cache& cache) { cache.batch(plain, tables, padding); });
   }
   [[nodiscard]] auto stats() const {
@@ -185,13 +201,6 @@ class LockedCache {
 
  private:
   using State = detail::LockedState<Cache, Mutex>;
-
-  static std::vector<BatchItem> plain_items(std::span<Item const> items) {
-    std::vector<BatchItem> plain;
-    for (Item const& item : items)
-      plain.emplace_back(item.sequence == nullptr ? nullptr : &item.sequence->sequence_, item.num_query_tokens);
-    return plain;
-  }
 
   std::shared_ptr<State> state_;
 };

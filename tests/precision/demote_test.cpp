@@ -527,8 +527,8 @@ TEST_CASE("the error gauge is what a token in 64 of each layer has lost, whateve
         std::vector<float> now[2];
         for (auto& floats : now) floats.resize(std::size_t{256});
         ops::gather(batch.view().demoted, layer, Tokens{0, t, 1}, now[0].data(), now[1].data());
+        if (with_nan && layer == 1 && t == 93) continue;
         for (int plane : {0, 1}) {
-          if (with_nan && plane == 1 && layer == 1 && t == 93) continue;
           for (std::int32_t i = 0; i < row; ++i) {
             std::int32_t const at = (layer * num_tokens + 16 + t) * row + i;
             double const x = (plane == 0 ? keys : values)[static_cast<std::size_t>(at)];
@@ -538,7 +538,7 @@ TEST_CASE("the error gauge is what a token in 64 of each layer has lost, whateve
         }
       }
     DemotionError const& error = cache.demotion_error();
-    CHECK(error.num_tokens == 8);
+    CHECK(error.num_tokens == (with_nan ? 7 : 8));
     CHECK(error.of_keys() == Approx(lost[0] / all[0]));
     CHECK(error.of_values() == Approx(lost[1] / all[1]));
     CHECK((error.of_keys() > 0.002 && error.of_keys() < 0.02));

@@ -35,7 +35,7 @@ namespace folio {
 /// Demotion error: what sampled keys and values have lost by demotion: the mean squared error of their rows, in the
 /// model's basis, in shares of these rows' mean square, which is the variance where the mean is 0. 0 before the first.
 struct DemotionError {
-  std::int64_t num_tokens = 0;                                  ///< samples: a token in one layer, with all its heads
+  std::int64_t num_tokens = 0;                                  ///< measured samples: a token in one layer, all heads
   double lost_keys = 0, keys = 0, lost_values = 0, values = 0;  ///< sums of squares
 
   [[nodiscard]] double of_keys() const noexcept { return keys > 0 ? lost_keys / keys : 0; }
@@ -113,8 +113,8 @@ class DemotionOperations {
     return done;
   }
 
-  /// What the host's demotions have lost: of one token in 64, other ones in each layer. Rows that have lost no finite
-  /// number are left out, such as those with a NaN.
+  /// What the host's demotions have lost: of one token in 64, other ones in each layer. A sample that has lost no
+  /// finite number is left out, such as one with a NaN in its keys or values.
   [[nodiscard]] DemotionError const& demotion_error() const noexcept { return error_; }
 
   /// The parts of a demotion, for who moves the rows by himself: blocks in the second lists for what is due, with that
@@ -204,19 +204,22 @@ class DemotionOperations {
     ops::with_group(view.demoted, layer, [&](auto group, std::int32_t index) {
       ops::detail::gather_token(view.demoted.template sequence_in<group()>(0, index), to, after, after + keys);
     });
-    auto const add = [&](std::size_t begin, std::size_t end, double& lost, double& all) {
-      double squares = 0, errors = 0;
+    auto const squares = [&](std::size_t begin, std::size_t end, double& lost, double& all) {
       for (std::size_t i = begin; i < end; ++i) {
-        squares += double{before[i]} * before[i];
-        errors += (double{after[i]} - before[i]) * (double{after[i]} - before[i]);
+        lost += (double{after[i]} - before[i]) * (double{after[i]} - before[i]);
+        all += double{before[i]} * before[i];
       }
-      if ((to_bits(static_cast<float>(squares + errors)) & 0x7F800000U) == 0x7F800000U) return;  // not finite
-      lost += errors;
-      all += squares;
     };
-    add(0, keys, error_.lost_keys, error_.keys);
-    add(keys, both, error_.lost_values, error_.values);
+    DemotionError one;
+    squares(0, keys, one.lost_keys, one.keys);
+    squares(keys, both, one.lost_values, one.values);
+    double const sum = one.lost_keys + one.keys + one.lost_values + one.values;
+    if ((to_bits(static_cast<float>(sum)) & 0x7F800000U) == 0x7F800000U) return;  // not finite
     ++error_.num_tokens;
+    error_.lost_keys += one.lost_keys;
+    error_.keys += one.keys;
+    error_.lost_values += one.lost_values;
+    error_.values += one.values;
   }
   static std::size_t row_floats(std::int32_t heads, std::int32_t dim) {
     return static_cast<std::size_t>(heads) * static_cast<std::size_t>(dim);

@@ -13,6 +13,7 @@
 #include <folio/precision/mixed_ops.hpp>
 #include <folio/prefix/batched_lookup.hpp>
 #include <folio/quantizer/channel_tile.hpp>
+#include <folio/quantizer/two_sided_tile.hpp>
 #include <folio/reservation.hpp>
 #include <folio/thread_pool.hpp>
 #include <memory>
@@ -377,7 +378,7 @@ TEMPLATE_TEST_CASE(
 }
 
 TEMPLATE_TEST_CASE("a demotion that runs out of host memory evicts no prefix, and leaves batches as good as they were",
-                   "", folio::F16, TokenTiles) {
+                   "", folio::F16, TokenTiles, (folio::TwoSidedKeys<4, 8>), (folio::TwoSidedValues<2, 8>)) {
   using Demoting = folio::test::CacheOf<full_only, folio::F32, folio::BlockSize<4>,
                                         folio::Demote<TestType, folio::BlockSize<8>>, folio::LruEviction>;
   static std::vector<std::int32_t> const prompt(28, 7);

@@ -64,14 +64,14 @@ struct TwoSidedTile
     std::byte* const of_channel = params + token_bytes * Tokens;
     if constexpr (of_channels) {
       float factors[std::size_t{Tokens}];
-      balance_tile({rows, Tokens, dim}, TileAxis::tokens, factors);
+      balance_tile<Tokens>({rows, Tokens, dim}, TileAxis::tokens, factors);
       store_factors(factors, Tokens, params);
       for (std::int32_t t = 0; t < Tokens; ++t)
         for (std::int32_t d = 0; d < dim; ++d) rows[std::int64_t{t} * dim + d] /= factors[t];
       detail::encode_channels<Bits, Tokens, ClipPercents...>(rows, dim, codes, of_channel);
     } else {
       float factors[std::size_t{max_row_dim}];
-      balance_tile({rows, Tokens, dim}, TileAxis::channels, factors);
+      balance_tile<Tokens>({rows, Tokens, dim}, TileAxis::channels, factors);
       store_factors(factors, dim, of_channel);
       for (std::int32_t t = 0; t < Tokens; ++t)
         for (std::int32_t d = 0; d < dim; ++d) rows[std::int64_t{t} * dim + d] /= factors[d];

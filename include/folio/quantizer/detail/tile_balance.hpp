@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
-#include <limits>
-#include <vector>
+#include <folio/quantizer/quantizer.hpp>
 
 namespace folio {
 
@@ -23,46 +23,67 @@ struct TileRows {
 
 namespace detail {
 
+/// A number for each token or each channel of a tile: `n` of them, 0 at first, `capacity` at the most. On the stack, so
+/// that encoding a tile cannot fail for want of memory.
+template <std::int32_t capacity>
+class AxisNumbers {
+ public:
+  explicit AxisNumbers(std::int32_t n) : size_(n) {}
+  [[nodiscard]] std::int32_t size() const { return size_; }
+  [[nodiscard]] double* begin() { return numbers_; }
+  [[nodiscard]] double* end() { return numbers_ + size_; }
+  [[nodiscard]] double const* begin() const { return numbers_; }
+  [[nodiscard]] double const* end() const { return numbers_ + size_; }
+  [[nodiscard]] double& operator[](std::int32_t i) { return numbers_[i]; }
+  [[nodiscard]] double operator[](std::int32_t i) const { return numbers_[i]; }
+
+ private:
+  double numbers_[std::size_t{capacity}] = {};
+  std::int32_t size_;
+};
+
 /// The standard deviation (unbiased) of each token over its elements, or of each channel over the tokens, of the tile
 /// divided by exp(log_token[t] + log_channel[d]). In double precision, because a channel's mean can be large beside it.
-inline void tile_deviations(TileRows const& tile, TileAxis axis, std::vector<double> const& log_token,
-                            std::vector<double> const& log_channel, std::vector<double>& deviations) {
+template <class Numbers>
+void tile_deviations(TileRows const& tile, TileAxis axis, Numbers const& log_token, Numbers const& log_channel,
+                     Numbers& deviations) {
   bool const of_tokens = axis == TileAxis::tokens;
-  std::vector<double> other((of_tokens ? log_channel : log_token).size()), sums(deviations.size()), squares(sums);
-  for (std::size_t i = 0; i < other.size(); ++i) other[i] = std::exp(-(of_tokens ? log_channel : log_token)[i]);
+  Numbers other((of_tokens ? log_channel : log_token).size()), sums(deviations.size()), squares(sums);
+  for (std::int32_t i = 0; i < other.size(); ++i) other[i] = std::exp(-(of_tokens ? log_channel : log_token)[i]);
   for (std::int32_t t = 0; t < tile.tokens; ++t) {
     float const* const row = tile.rows + std::int64_t{t} * tile.dim;
     double sum = 0, square = 0;
     for (std::int32_t d = 0; d < tile.dim; ++d) {
-      auto const at = static_cast<std::size_t>(d);
-      double const x = double{row[d]} * (of_tokens ? other[at] : other[static_cast<std::size_t>(t)]);
+      double const x = double{row[d]} * other[of_tokens ? d : t];
       if (of_tokens) {
         sum += x;
         square += x * x;
       } else {
-        sums[at] += x;
-        squares[at] += x * x;
+        sums[d] += x;
+        squares[d] += x * x;
       }
     }
-    if (of_tokens) sums[static_cast<std::size_t>(t)] = sum, squares[static_cast<std::size_t>(t)] = square;
+    if (of_tokens) sums[t] = sum, squares[t] = square;
   }
   double const n = tile.size(of_tokens ? TileAxis::channels : TileAxis::tokens);
-  for (std::size_t i = 0; i < deviations.size(); ++i)
+  for (std::int32_t i = 0; i < deviations.size(); ++i)
     deviations[i] = std::sqrt(std::max(0.0, (squares[i] - sums[i] * sums[i] / n) / (n - 1))) *
                     std::exp(-(of_tokens ? log_token : log_channel)[i]);
 }
 
 /// Takes a share of the deviations into the logarithms of the factors, within KVarN's bounds, and out of the
 /// deviations.
-inline void take_in(std::vector<double>& deviations, std::vector<double>& logs) {
-  for (std::size_t i = 0; i < logs.size(); ++i) {
+template <class Numbers>
+void take_in(Numbers& deviations, Numbers& logs) {
+  for (std::int32_t i = 0; i < logs.size(); ++i) {
     double const next = std::clamp(logs[i] + std::log(std::clamp(deviations[i], 1e-3, 1e3)), -0.3, 10.0);
     deviations[i] *= std::exp(logs[i] - next);
     logs[i] = next;
   }
 }
 
-[[nodiscard]] inline double spread(std::vector<double> const& deviations) {
+template <class Numbers>
+[[nodiscard]] double spread(Numbers const& deviations) {
   auto const [least, most] = std::minmax_element(deviations.begin(), deviations.end());
   return *most / std::max(*least, 1e-8);
 }
@@ -77,14 +98,18 @@ inline void take_in(std::vector<double>& deviations, std::vector<double>& logs) 
 /// The tile is scaled by a power of two first, so that the smallest deviation along `axis` is from 1 to 2; the bounds
 /// on logarithms, -0.3 and 10, are KVarN's. Ends early when a round changes the spread by less than 1e-6. Pure, but for
 /// the last places of std::exp and std::log, which C libraries round differently.
-inline void balance_tile(TileRows const& tile, TileAxis axis, float* factors, int rounds = 16) {
+///
+/// The tile has up to `most_tokens` tokens and max_row_dim channels. Takes no memory but 64 bytes of stack for each of
+/// the larger of the two: 64 KiB up to 1024 tokens.
+template <std::int32_t most_tokens>
+void balance_tile(TileRows const& tile, TileAxis axis, float* factors, int rounds = 16) {
   using detail::spread;
+  using Numbers = detail::AxisNumbers<std::max(most_tokens, max_row_dim)>;
   TileAxis const other = axis == TileAxis::tokens ? TileAxis::channels : TileAxis::tokens;
-  std::vector<double> kept(static_cast<std::size_t>(tile.size(axis))),
-      second(static_cast<std::size_t>(tile.size(other)));
+  Numbers kept(tile.size(axis)), second(tile.size(other));
   auto& log_token = axis == TileAxis::tokens ? kept : second;
   auto& log_channel = axis == TileAxis::tokens ? second : kept;
-  std::vector<double> along(kept.size()), across(second.size());
+  Numbers along(kept.size()), across(second.size());
   detail::tile_deviations(tile, axis, log_token, log_channel, along);
   double const largest = *std::max_element(along.begin(), along.end());
   double smallest = largest;
@@ -93,14 +118,14 @@ inline void balance_tile(TileRows const& tile, TileAxis axis, float* factors, in
   int exponent = 0;
   if (smallest > 0) std::frexp(smallest, &exponent);
   double const unit = std::ldexp(1.0, exponent - 1);  // what the tile is divided by
-  auto const measure = [&](TileAxis of, std::vector<double>& deviations) {
+  auto const measure = [&](TileAxis of, Numbers& deviations) {
     detail::tile_deviations(tile, of, log_token, log_channel, deviations);
     for (double& x : deviations) x /= unit;
   };
   measure(axis, along);
   measure(other, across);
   double least = spread(along) + spread(across), before = least;
-  std::vector<double> best = kept;
+  Numbers best = kept;
   for (int round = 0; round < rounds; ++round) {
     detail::take_in(along, kept);
     measure(other, across);
@@ -114,7 +139,7 @@ inline void balance_tile(TileRows const& tile, TileAxis axis, float* factors, in
     if (std::fabs(now - before) < 1e-6) break;
     before = now;
   }
-  for (std::size_t i = 0; i < best.size(); ++i) factors[i] = static_cast<float>(std::exp(best[i]) * unit);
+  for (std::int32_t i = 0; i < best.size(); ++i) factors[i] = static_cast<float>(std::exp(best[i]) * unit);
 }
 
 }  // namespace folio

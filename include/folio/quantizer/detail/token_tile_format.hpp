@@ -26,7 +26,8 @@ namespace folio {
 /// overwrite; it writes `codes`, [tile_tokens][dim * bits / 8] bytes, and `tile_param_bytes(dim)` bytes of parameters
 /// for the whole tile, a multiple of 16. `load_params(params, dim, slot)` reads what `decode` needs for the elements of
 /// token `slot` from `dim` on, up to the next multiple of `params_dim`; `params` is aligned to 16 bytes. Pure
-/// functions, as those of every quantizer.
+/// functions, as those of every quantizer. `encode_tile` takes no memory from the heap, or a demotion may fail for want
+/// of it after it took its blocks.
 template <class Q>
 concept TileQuantizer = QuantizerPolicy<Q> && is_tile_format<Q> &&
     requires(float* rows, std::int32_t dim, std::byte* codes, std::byte* params, std::byte const* stored) {

@@ -29,6 +29,7 @@
 #include "support/strangers.hpp"
 
 using folio::test::for_every_failure;
+using folio::test::for_every_failure_anew;
 using folio::test::HostHeap;
 
 namespace {
@@ -101,18 +102,6 @@ struct DemotionTrial {
     auto const batch = cache.batch({{&sequence}});
     auto const rows = folio::test::random_floats(std::int64_t{sequence.num_new_tokens()} * 2 * 16, seed);
     for (std::int32_t layer = 0; layer < 3; ++layer) folio::ops::append(batch.view(), layer, rows.data(), rows.data());
-  }
-  template <class Operation>
-  std::int64_t run(Operation const& operation) {
-    auto const before = everything(cache);
-    auto const stored = contents();
-    auto const failures = for_every_failure(operation, [&](std::int64_t k) {
-      CAPTURE(k);
-      CHECK(everything(cache) == before);
-      CHECK(contents() == stored);
-    });
-    CHECK(everything(cache) != before);
-    return failures;
   }
 };
 
@@ -206,14 +195,23 @@ TEST_CASE("block pools allocate nothing after they are made") {
 }
 
 TEST_CASE("a pool that finds no memory to grow is as it was") {
-  folio::BlockPool pool(10);
-  auto const first = *pool.allocate();
-  auto const failures = for_every_failure([&] { pool.resize(100'000); },
-                                          [&](std::int64_t) {
-                                            CHECK(pool.num_blocks() == 10);
-                                            CHECK(pool.num_free() == 9);
-                                          });
+  auto const make = [] {
+    auto pool = std::make_unique<folio::BlockPool>(10);
+    static_cast<void>(pool->allocate());
+    return pool;
+  };
+  auto const grow = [](folio::BlockPool& pool) { pool.resize(100'000); };
+  auto const failures = for_every_failure_anew(make, grow, [&](folio::BlockPool& pool, std::int64_t) {
+    CHECK(pool.num_blocks() == 10);
+    CHECK(pool.num_free() == 9);
+    grow(pool);
+    CHECK(pool.num_free() == 99'999);
+  });
   CHECK(failures == 2);
+  auto const made = make();
+  folio::BlockPool& pool = *made;
+  grow(pool);
+  folio::BlockId const first{1};
   CHECK(pool.num_free() == 99'999);
   CHECK(pool.allocate() == folio::BlockId{2});
   pool.release(first);
@@ -250,28 +248,33 @@ TEST_CASE("a cache that runs out of host memory while it is made gives everythin
 }
 
 TEST_CASE("create, append and fork that run out of host memory change nothing") {
-  auto const ledger = std::make_shared<folio::test::LedgerAllocator::Ledger>();
-  Cache cache({.num_blocks = {64, 64}}, folio::test::LedgerAllocator(ledger));
-  folio::test::ModelSequence story(cache);
-  story.extend(6);
-  int const what = GENERATE(0, 1, 2);
-  auto const before = cache.stats();
-  auto const tokens = story->num_tokens();
-  folio::Sequence made;
-  auto const operation = [&] {
-    if (what == 0) made = cache.create();
-    if (what == 1) story->extend(40);
-    if (what == 2) made = story->fork();
+  struct Trial {
+    Cache cache{{.num_blocks = {64, 64}},
+                folio::test::LedgerAllocator(std::make_shared<folio::test::LedgerAllocator::Ledger>())};
+    folio::test::ModelSequence<Cache> story{cache};
+    folio::Sequence made;
+    std::vector<std::int64_t> before;
   };
-  auto const failures = for_every_failure(operation, [&](std::int64_t k) {
+  int const what = GENERATE(0, 1, 2);
+  auto const make = [] {
+    auto trial = std::make_unique<Trial>();
+    trial->story.extend(6);
+    trial->before = everything(trial->cache);
+    return trial;
+  };
+  auto const operation = [&](Trial& trial) {
+    if (what == 0) trial.made = trial.cache.create();
+    if (what == 1) trial.story->extend(40);
+    if (what == 2) trial.made = trial.story->fork();
+  };
+  auto const failures = for_every_failure_anew(make, operation, [&](Trial& trial, std::int64_t k) {
     CAPTURE(what, k);
-    CHECK(story->num_tokens() == tokens);
-    CHECK(story.difference() == "");
-    auto const after = cache.stats();
-    CHECK(after.live == before.live);
-    CHECK(after.shared == before.shared);
-    CHECK(after.num_sequences == before.num_sequences);
+    CHECK(trial.story.difference() == "");
+    CHECK(everything(trial.cache) == trial.before);
+    auto const after = trial.cache.stats();
     CHECK(after.counters.created - after.counters.released == after.num_sequences);
+    operation(trial);
+    CHECK(everything(trial.cache) != trial.before);
   });
   CHECK(failures > 0);
 }
@@ -293,19 +296,27 @@ TEST_CASE("a batch that finds no memory for a larger step keeps the tables that 
               folio::test::LedgerAllocator(std::make_shared<folio::test::LedgerAllocator::Ledger>()));
   folio::Sequence a = cache.create(3), b = cache.create(40), c = cache.create(7);
   folio::BatchItem const small[] = {&a}, large[] = {&a, &b, &c};
+  using Tables = decltype(cache.batch(small));
   auto batch = cache.batch(small);
   std::vector<std::byte> const before(batch.bytes().begin(), batch.bytes().end());
-  auto const* const begin = batch.bytes().data();
-  auto const failures =
-      for_every_failure([&] { cache.batch(large, batch); },
-                        [&](std::int64_t k) {
-                          CAPTURE(k);
-                          CHECK(batch.num_sequences() == 1);
-                          CHECK(batch.num_query_tokens() == 3);
-                          CHECK(batch.bytes().data() == begin);  // views still point into it
-                          CHECK(std::vector<std::byte>(batch.bytes().begin(), batch.bytes().end()) == before);
-                        });
-  CHECK(failures == 3);  // the buffer, how long its rows are, and which sequences were met and are in it
+  std::byte const* begin = nullptr;
+  auto const make = [&] {
+    auto tables = std::make_unique<Tables>(cache.batch(small));
+    begin = tables->bytes().data();
+    return tables;
+  };
+  auto const enlarge = [&](Tables& tables) { cache.batch(large, tables); };
+  auto const failures = for_every_failure_anew(make, enlarge, [&](Tables& tables, std::int64_t k) {
+    CAPTURE(k);
+    CHECK(tables.num_sequences() == 1);
+    CHECK(tables.num_query_tokens() == 3);
+    CHECK(tables.bytes().data() == begin);  // views still point into it
+    CHECK(std::vector<std::byte>(tables.bytes().begin(), tables.bytes().end()) == before);
+    enlarge(tables);
+    CHECK(tables.num_sequences() == 3);
+  });
+  CHECK(failures == 6);  // the buffer, and what it knows of its rows and sequences
+  enlarge(batch);
   CHECK(batch.bytes().size() == cache.batch(large).bytes().size());
   CHECK(batch.lengths()[1] == 40);
   batch.prepare(cache.state()->store, large, {.num_sequences = 9, .num_tokens = 300});
@@ -345,25 +356,60 @@ TEST_CASE("a reservation that runs out of host memory holds what it held, and do
 TEMPLATE_TEST_CASE(
     "a cache that demotes and runs out of host memory is as it was, and does what was asked when there is some", "",
     folio::test::Int8Hybrid, TiledHybrid, PlainDemoting) {
-  DemotionTrial<TestType> trial;
-  auto& cache = trial.cache;
-  auto& sequences = trial.sequences;
-  sequences.reserve(4);
-  CHECK(trial.run([&] { sequences.push_back(cache.create(41)); }) > 2);
-  trial.write(sequences[0], 1);
-  CHECK(trial.run([&] { sequences[0].extend(20); }) > 0);
-  CHECK(sequences[0].num_new_tokens() == 20);
-  trial.write(sequences[0], 2);
-  CHECK(trial.run([&] { sequences.push_back(sequences[0].fork()); }) > 1);
-  CHECK(trial.run([&] { static_cast<void>(sequences[1].try_extend(33)); }) > 0);  // copies what the fork shares
-  trial.write(sequences[1], 3);
-  CHECK(trial.run([&] { cache.demote(sequences[1]); }) > 3);  // the second list, and the demotion's tables
-  CHECK(cache.stats().counters.demotions == 1);
-  CHECK(trial.run([&] { sequences.push_back(sequences[1].fork()); }) > 2);
-  sequences[1].extend(120);  // the demotion's tables grow once more, after blocks were taken
-  trial.write(sequences[1], 4);
-  CHECK(trial.run([&] { cache.demote(sequences[1]); }) > 1);
-  CHECK(trial.run([&] { cache.demote(sequences[0]); }) > 0);
+  using Trial = DemotionTrial<TestType>;
+  struct Step {
+    void (*prepare)(Trial&);
+    void (*operation)(Trial&);
+    std::int64_t more_failures_than;
+  };
+  Step const steps[] = {
+      {[](Trial& t) { t.sequences.reserve(4); }, [](Trial& t) { t.sequences.push_back(t.cache.create(41)); }, 2},
+      {[](Trial& t) { t.write(t.sequences[0], 1); }, [](Trial& t) { t.sequences[0].extend(20); }, 0},
+      {[](Trial& t) { t.write(t.sequences[0], 2); }, [](Trial& t) { t.sequences.push_back(t.sequences[0].fork()); }, 1},
+      // Copies what the fork shares.
+      {[](Trial&) {}, [](Trial& t) { static_cast<void>(t.sequences[1].try_extend(33)); }, 0},
+      // The second list, and the demotion's tables.
+      {[](Trial& t) { t.write(t.sequences[1], 3); }, [](Trial& t) { t.cache.demote(t.sequences[1]); }, 3},
+      {[](Trial&) {}, [](Trial& t) { t.sequences.push_back(t.sequences[1].fork()); }, 2},
+      // The demotion's tables grow once more.
+      {[](Trial& t) {
+         t.sequences[1].extend(120);
+         t.write(t.sequences[1], 4);
+       },
+       [](Trial& t) { t.cache.demote(t.sequences[1]); }, 1},
+      {[](Trial&) {}, [](Trial& t) { t.cache.demote(t.sequences[0]); }, 0}};
+  auto const after = [&](std::size_t num_steps) {
+    auto trial = std::make_unique<Trial>();
+    for (std::size_t i = 0; i < num_steps; ++i) {
+      steps[i].prepare(*trial);
+      steps[i].operation(*trial);
+    }
+    return trial;
+  };
+  for (std::size_t i = 0; i < std::size(steps); ++i) {
+    std::vector<std::int64_t> before;
+    std::vector<float> stored;
+    auto const make = [&] {
+      auto trial = after(i);
+      steps[i].prepare(*trial);
+      before = everything(trial->cache);
+      stored = trial->contents();
+      return trial;
+    };
+    auto const failures = for_every_failure_anew(make, steps[i].operation, [&](Trial& trial, std::int64_t k) {
+      CAPTURE(i, k);
+      CHECK(everything(trial.cache) == before);
+      CHECK(trial.contents() == stored);
+      steps[i].operation(trial);
+      CHECK(everything(trial.cache) != before);
+    });
+    CAPTURE(i);
+    CHECK(failures > steps[i].more_failures_than);
+  }
+  auto const trial = after(std::size(steps));
+  auto& cache = trial->cache;
+  auto& sequences = trial->sequences;
+  CHECK(cache.stats().counters.demotions == 3);
   std::int64_t const before = num_allocations();
   sequences[1].truncate(sequences[1].num_tokens() - 10);
   if constexpr (TestType::num_groups == 1) {
@@ -405,7 +451,7 @@ TEMPLATE_TEST_CASE("a demotion that runs out of host memory evicts no prefix, an
     return trial;
   };
   auto const demote = [](Trial& trial) { trial.cache.demote(trial.sequence); };
-  auto const failures = folio::test::for_every_failure_anew(make, demote, [](Trial& trial, std::int64_t k) {
+  auto const failures = for_every_failure_anew(make, demote, [](Trial& trial, std::int64_t k) {
     CAPTURE(k);
     CHECK(trial.cache.num_cached_tokens(prompt) == trial.cached);
     CHECK(trial.cache.stats().prefixes.evicted_units == 0);
@@ -451,7 +497,16 @@ TEST_CASE("a batch over two formats that finds no memory for a larger step keeps
   for (auto const& items : {std::span<folio::BatchItem const>(demoted), std::span<folio::BatchItem const>(twice)})
     CHECK_THROWS_AS(cache.batch(items, batch), folio::Error);
   unchanged(0);
-  CHECK(for_every_failure([&] { cache.batch(large, batch); }, unchanged) == 3);
+  auto const make = [&] { return std::make_unique<decltype(batch)>(cache.batch(small)); };
+  auto const enlarge = [&](auto& tables) { cache.batch(large, tables); };
+  auto const failures = for_every_failure_anew(make, enlarge, [&](auto& one, std::int64_t k) {
+    std::swap(batch, one);
+    unchanged(k);
+    enlarge(batch);
+    CHECK(batch.view().num_sequences() == 3);
+  });
+  CHECK(failures > 3);
+  enlarge(batch);
   CHECK(batch.view().num_sequences() == 3);
   CHECK(batch.view().any_demoted());
   CHECK(tables() != before);

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #include <folio/prefix/key_table.hpp>
+#include <memory>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -131,13 +132,17 @@ TEST_CASE("the bytes of a name say what it is, and are there until its number is
 }
 
 TEST_CASE("a name for which there is no memory is not given") {
-  KeyTable table(64);
-  std::int64_t const failures = folio::test::for_every_failure(
-      [&] { static_cast<void>(table.scope({.salt = "a name that is too long to be kept without an allocation"})); },
-      [&](std::int64_t) {
-        if (table.size() != 0 || !table.name_of(1).empty()) throw std::logic_error("half of a name is there");
-      });
+  auto const make = [] { return std::make_unique<KeyTable>(64); };
+  auto const name = [](KeyTable& table) {
+    static_cast<void>(table.scope({.salt = "a name that is too long to be kept without an allocation"}));
+  };
+  auto const failures = folio::test::for_every_failure_anew(make, name, [](KeyTable& table, std::int64_t) {
+    if (table.size() != 0 || !table.name_of(1).empty()) throw std::logic_error("half of a name is there");
+  });
   CHECK(failures > 2);
+  auto const made = make();
+  KeyTable& table = *made;
+  name(table);
   CHECK(table.size() == 1);
   CHECK_FALSE(table.name_of(1).empty());
 }

@@ -8,6 +8,7 @@
 #include <folio/precision/rotated_ops.hpp>
 #include <folio/quantizer/channel_tile.hpp>
 #include <folio/thread_pool.hpp>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -230,11 +231,15 @@ TEST_CASE("a plan that finds no memory leaves the results alone, and the workspa
   engine.run({}, {});
   auto const expected = engine.out;
   ThreadPool threads(2);
-  auto const failures = folio::test::for_every_failure(
-      [&, workspace = AttentionWorkspace()]() mutable {
-        engine.run({}, {&threads, &workspace});
-      },
-      [&](std::int64_t) { CHECK(engine.out == expected); });
+  auto const failures = folio::test::for_every_failure_anew([] { return std::make_unique<AttentionWorkspace>(); },
+                                                            [&](AttentionWorkspace& workspace) {
+                                                              engine.run({}, {&threads, &workspace});
+                                                            },
+                                                            [&](AttentionWorkspace& workspace, std::int64_t) {
+                                                              CHECK(engine.out == expected);
+                                                              engine.run({}, {&threads, &workspace});
+                                                              CHECK(engine.out == expected);
+                                                            });
   CHECK(failures > 20);
   CHECK(engine.out == expected);
 }

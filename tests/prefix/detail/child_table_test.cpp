@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <folio/prefix/detail/child_table.hpp>
 #include <map>
+#include <memory>
 #include <set>
 #include <utility>
 #include <vector>
@@ -80,16 +81,20 @@ TEST_CASE("the hash of a secret of keys: the same each time, and none of its num
 }
 
 TEST_CASE("a table that has room asks for nothing, and one that is refused is as it was") {
-  ChildTable<> table;
-  for (std::int32_t i = 0; i < 100; ++i) table.insert(0, i, i);
-  std::int64_t failed = 0;
-  folio::test::for_every_failure([&] { table.reserve(5000); },
-                                 [&](std::int64_t) {
-                                   ++failed;
-                                   for (std::int32_t i = 0; i < 100; ++i) REQUIRE(table.find(0, i) == i);
-                                   REQUIRE(table.size() == 100);
-                                 });
-  CHECK(failed > 2);
+  auto const make = [] {
+    auto table = std::make_unique<ChildTable<>>();
+    for (std::int32_t i = 0; i < 100; ++i) table->insert(0, i, i);
+    return table;
+  };
+  auto const reserve = [](ChildTable<>& table) { table.reserve(5000); };
+  auto const failures = folio::test::for_every_failure_anew(make, reserve, [&](ChildTable<>& table, std::int64_t) {
+    for (std::int32_t i = 0; i < 100; ++i) REQUIRE(table.find(0, i) == i);
+    REQUIRE(table.size() == 100);
+  });
+  CHECK(failures > 2);
+  auto const made = make();
+  ChildTable<>& table = *made;
+  reserve(table);
   std::int64_t const before = HostHeap::of_this_thread().num_allocations;
   for (std::int32_t i = 100; i < 5000; ++i) table.insert(0, i, i);
   for (std::int32_t i = 0; i < 5000; i += 2) table.erase(0, i);

@@ -12,6 +12,11 @@
 #include <folio/observe/ideal_hit_rate.hpp>
 #include <folio/observe/prefix_events.hpp>
 #include <folio/prefix/prompt_registry.hpp>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
 
 #include "prefix/prefix_programs.hpp"
 #include "support/catch.hpp"
@@ -95,36 +100,53 @@ TEST_CASE("each allocation of each operation fails once: somebody listens") {
 }
 
 TEST_CASE("a registry of prompts that runs out of memory keeps what it had") {
-  KvCache<Model<prefix_model>, BlockSize<4>, LruEviction> cache({.num_blocks = {40}});
-  auto& tree = cache.prefixes();
-  Symbols const first = count_from(0, 16), second = count_from(100, 20);
-  for (Symbols const* prompt : {&first, &second}) {
-    Sequence sequence = cache.create(static_cast<std::int32_t>(prompt->size()));
-    cache.insert(sequence, *prompt);
-  }
-  PromptRegistry registry(tree, 1 << 20);
-  std::string const name = "a name that is too long to be kept without an allocation", other = name + ", the other";
-  std::int64_t const failures = for_every_failure(
-      [&] { registry.put(name, first); },
-      [&](std::int64_t) {
-        if (registry.contains(name) || registry.pinned_bytes() != 0 || cache.prefix_gauges().all.pinned_units != 0)
-          throw std::logic_error("a prompt was put halfway");
-      });
-  CHECK(failures > 2);
-  CHECK(cache.prefix_gauges().all.pinned_units == 4);
-  std::int64_t const replacing = for_every_failure(
-      [&] { registry.put(name, Prefix(std::span(second).first(9))); },
-      [&](std::int64_t) {
-        if (registry.pinned_bytes() != 4 * tree.unit_bytes() || cache.prefix_gauges().all.pinned_units != 4)
-          throw std::logic_error("a prompt was replaced halfway");
-      });
+  using Cache = KvCache<Model<prefix_model>, BlockSize<4>, LruEviction>;
+  static Symbols const first = count_from(0, 16), second = count_from(100, 20);
+  static std::string const name = "a name that is too long to be kept without an allocation", other = name + ", other";
+  struct Trial {
+    Cache cache{{.num_blocks = {40}}};
+    PromptRegistry<std::remove_reference_t<decltype(cache.prefixes())>> registry{cache.prefixes(), 1 << 20};
+    [[nodiscard]] bool pins(std::int64_t units) {
+      return registry.pinned_bytes() == units * cache.prefixes().unit_bytes() &&
+             cache.prefix_gauges().all.pinned_units == units;
+    }
+  };
+  auto const put = [](Trial& trial) { trial.registry.put(name, first); };
+  auto const replace = [](Trial& trial) { trial.registry.put(name, Prefix(std::span(second).first(9))); };
+  auto const pin = [](Trial& trial) { trial.registry.pin(other); };
+  auto const empty = [] {
+    auto trial = std::make_unique<Trial>();
+    for (Symbols const* prompt : {&first, &second}) {
+      Sequence sequence = trial->cache.create(static_cast<std::int32_t>(prompt->size()));
+      trial->cache.insert(sequence, *prompt);
+    }
+    return trial;
+  };
+  auto const with_first = [&] {
+    auto trial = empty();
+    put(*trial);
+    return trial;
+  };
+  auto const with_unpinned = [&] {
+    auto trial = empty();
+    trial->registry.put(other, Prefix(std::span(second).first(5)), {.pinned = false});
+    return trial;
+  };
+  std::int64_t const putting = for_every_failure_anew(empty, put, [&](Trial& trial, std::int64_t) {
+    if (trial.registry.contains(name) || !trial.pins(0)) throw std::logic_error("a prompt was put halfway");
+    put(trial);
+    if (!trial.pins(4)) throw std::logic_error("a prompt was not put");
+  });
+  CHECK(putting > 2);
+  std::int64_t const replacing = for_every_failure_anew(with_first, replace, [&](Trial& trial, std::int64_t) {
+    if (!trial.pins(4)) throw std::logic_error("a prompt was replaced halfway");
+    replace(trial);
+    if (!trial.pins(2)) throw std::logic_error("a prompt was not replaced");
+  });
   CHECK(replacing > 0);
-  CHECK(cache.prefix_gauges().all.pinned_units == 2);
-  registry.put(other, Prefix(std::span(second).first(5)), {.pinned = false});
-  static_cast<void>(for_every_failure([&] { registry.pin(other); },
-                                      [&](std::int64_t) {
-                                        if (registry.is_pinned(other))
-                                          throw std::logic_error("a prompt was pinned halfway");
-                                      }));
-  CHECK(registry.is_pinned(other));
+  static_cast<void>(for_every_failure_anew(with_unpinned, pin, [&](Trial& trial, std::int64_t) {
+    if (trial.registry.is_pinned(other)) throw std::logic_error("a prompt was pinned halfway");
+    pin(trial);
+    if (!trial.registry.is_pinned(other)) throw std::logic_error("a prompt was not pinned");
+  }));
 }

@@ -519,11 +519,6 @@ class Program {
   std::int64_t num_told_ = 0, num_told_demoted_ = 0;
 };
 
-unsigned number_from(char const* variable, unsigned otherwise) {
-  char const* const text = std::getenv(variable);
-  return text != nullptr ? static_cast<unsigned>(std::atoi(text)) : otherwise;
-}
-
 /// Groups, then second lists, with so many blocks each: of each group without a window, whose second blocks have so
 /// many tokens; none where that is 0.
 Groups groups_of(std::vector<GroupShape> shapes, std::vector<std::int32_t> const& second_sizes, std::int32_t unit,

@@ -15,11 +15,6 @@ namespace {
 using namespace folio;
 using namespace folio::test;
 
-unsigned number_from(char const* variable, unsigned otherwise) {
-  char const* const text = std::getenv(variable);
-  return text != nullptr ? static_cast<unsigned>(std::atoi(text)) : otherwise;
-}
-
 /// Runs programs of which each hits and is short of memory in its own way, and sees that CI's seeds met everything.
 template <class Cache>
 void run_programs(std::vector<std::int64_t> const& scarce, std::vector<std::int64_t> const& more, unsigned count,

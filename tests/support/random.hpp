@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Random numbers that are the same on every machine.
+// Random numbers that are the same on every machine, and what random programs are told by the environment.
 
 #include <cstdint>
+#include <cstdlib>
 #include <random>
 #include <vector>
 
@@ -20,6 +21,12 @@ inline std::vector<float> random_floats(std::int64_t count, std::uint32_t seed, 
   std::vector<float> all(static_cast<std::size_t>(count));
   for (float& x : all) x = (static_cast<float>(random() >> 8) * 0x1p-23F - 1.0F) * range;
   return all;
+}
+
+/// What an environment variable says, such as FOLIO_SEED.
+inline unsigned number_from(char const* variable, unsigned otherwise) {
+  char const* const text = std::getenv(variable);
+  return text != nullptr ? static_cast<unsigned>(std::atoi(text)) : otherwise;
 }
 
 }  // namespace folio::test

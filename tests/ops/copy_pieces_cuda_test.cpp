@@ -10,9 +10,9 @@ namespace {
 
 using folio::BlockCopy;
 using folio::check_cuda;
+using folio::ops::CopyPiece;
 using folio::ops::max_pieces;
 using folio::ops::next_independent_run;
-using folio::ops::Piece;
 using folio::test::below;
 using folio::test::copy;
 using folio::test::copy_in_order;
@@ -24,10 +24,10 @@ using folio::test::random_copies;
 constexpr std::int64_t small = 64 * 3, large = folio::ops::copy_engine_bytes;
 
 /// Copies of blocks of 16 bytes, of one pool or from one to another, as pieces. The pools are addresses only.
-std::vector<Piece> pieces_of(std::vector<BlockCopy> const& copies, bool one_pool = true) {
+std::vector<CopyPiece> pieces_of(std::vector<BlockCopy> const& copies, bool one_pool = true) {
   static std::vector<std::byte> pools(2 * 65536);
   std::byte *const from = pools.data(), *const to = one_pool ? from : from + 65536;
-  std::vector<Piece> pieces;
+  std::vector<CopyPiece> pieces;
   for (BlockCopy const& c : copies) pieces.push_back({from + to_int(c.from) * 16, to + to_int(c.to) * 16, 16});
   return pieces;
 }
@@ -100,7 +100,7 @@ TEST_CASE("runs in any order come to what one piece after another does") {
 }
 
 TEST_CASE("a run has as many pieces as one launch takes, at addresses of any pattern") {
-  std::vector<Piece> pieces;
+  std::vector<CopyPiece> pieces;
   for (std::uintptr_t i = 1; i <= max_pieces + 5; ++i)
     pieces.push_back({reinterpret_cast<std::byte*>(i << 32), reinterpret_cast<std::byte*>((i << 32) + 65536), 16});
   CHECK(next_independent_run(pieces) == max_pieces);
@@ -116,7 +116,7 @@ TEST_CASE("pieces of all sizes go in their order, by the kernel and by the copy 
   std::vector<int> on_device = device.numbers(), on_host = host.numbers();
   std::mt19937 random(seed);
   auto const waits = simt::num_host_waits();
-  std::vector<Piece> pieces;
+  std::vector<CopyPiece> pieces;
   for (int i = 0; i < 60; ++i) {
     std::int32_t const from = below(random, 40), to = below(random, 40);
     bool const out = below(random, 2) == 0;
@@ -136,10 +136,10 @@ TEST_CASE("what is to go by a kernel does, and of the rest what is small", "[sta
   std::byte *const d = device.data(), *const h = host.data();
   simt::streams(1);
   auto const launches = simt::num_launches();
-  folio::ops::copy_pieces(std::vector<Piece>{{d, h, large}, {d + large, h + large, small}}, s);
+  folio::ops::copy_pieces(std::vector<CopyPiece>{{d, h, large}, {d + large, h + large, small}}, s);
   CHECK(simt::num_launches() - launches == 1);  // one piece by the copy engines
   CHECK(simt::num_copies_to_host() == 1);
-  folio::ops::copy_pieces(std::vector<Piece>{{d, h, large, true}, {d + large, h + large, small, true}}, s);
+  folio::ops::copy_pieces(std::vector<CopyPiece>{{d, h, large, true}, {d + large, h + large, small, true}}, s);
   CHECK(simt::num_launches() - launches == 2);
   CHECK(simt::num_copies_to_host() == 1);
   folio::test::wait_for_device();
@@ -149,8 +149,8 @@ TEST_CASE("pieces that the device cannot copy are refused, and nothing is copied
   CudaStream const s;
   Pool const device(Memory::device, 4, large, 0), host(Memory::pinned, 4, large, 100);
   std::byte *const d = device.data(), *const h = host.data();
-  auto const says = [&](Piece const& bad, char const* words) {
-    REQUIRE_THROWS_WITH(folio::ops::copy_pieces(std::vector<Piece>{{d, h, small}, bad}, s),
+  auto const says = [&](CopyPiece const& bad, char const* words) {
+    REQUIRE_THROWS_WITH(folio::ops::copy_pieces(std::vector<CopyPiece>{{d, h, small}, bad}, s),
                         folio::test::contains(words));
   };
   for (std::int64_t const bytes : {std::int64_t{0}, std::int64_t{-16}, std::int64_t{24}})

@@ -61,7 +61,7 @@ void compile_moves() {
   compile_requantize<full_and_latent, BF16, Formats<Int4Rotated, Int8PerToken>, BlockSizes<32, 16>>();
   [[maybe_unused]] void (*volatile copy)(std::byte const*, std::byte*, std::int64_t, std::span<BlockCopy const>,
                                          cudaStream_t) = ops::copy_blocks;
-  [[maybe_unused]] void (*volatile pieces)(std::span<ops::Piece const>, cudaStream_t) = ops::copy_pieces;
+  [[maybe_unused]] void (*volatile pieces)(std::span<ops::CopyPiece const>, cudaStream_t) = ops::copy_pieces;
   [[maybe_unused]] void (*volatile out)(std::byte const*, std::byte*, std::int64_t, std::span<BlockCopy const>,
                                         cudaStream_t) = ops::swap_out;
   [[maybe_unused]] void (*volatile in)(std::byte*, std::byte const*, std::int64_t, std::span<BlockCopy const>,

@@ -62,7 +62,7 @@ inline void do_due_moves(CacheState& cache, cudaStream_t stream) {
                  "clearing the null block");
   cache.clears_null_blocks = false;
   if (!cache.has_due()) return;
-  for (ops::Piece pieces[ops::max_pieces]; !cache.due().empty();) {
+  for (ops::CopyPiece pieces[ops::max_pieces]; !cache.due().empty();) {
     std::size_t const size = std::min(cache.due().size(), ops::max_pieces);
     for (std::size_t i = 0; i < size; ++i) {
       BlockMove const& move = cache.due()[i];

@@ -19,7 +19,7 @@ namespace detail {
 inline void copy_blocks_as_pieces(std::byte const* from_pool, std::byte* to_pool, std::int64_t block_bytes,
                                   std::span<BlockCopy const> copies, bool by_kernel, cudaStream_t stream) {
   check_bytes(block_bytes);
-  for (Piece pieces[max_pieces]; !copies.empty();) {
+  for (CopyPiece pieces[max_pieces]; !copies.empty();) {
     std::size_t const size = std::min(copies.size(), max_pieces);
     for (std::size_t i = 0; i < size; ++i)
       pieces[i] = {from_pool + to_int(copies[i].from) * block_bytes, to_pool + to_int(copies[i].to) * block_bytes,

@@ -82,11 +82,11 @@ class AddressSet {
 /// How many of the first pieces can be copied at the same time and come to what they come to one after another: none of
 /// them writes what an earlier one reads or writes, or reads what an earlier one writes. At least 1, unless there are
 /// none, and at most max_pieces. Pieces that share memory begin at the same address. Cost: some 10 ns for each piece.
-[[nodiscard]] inline std::size_t next_independent_run(std::span<Piece const> pieces) {
+[[nodiscard]] inline std::size_t next_independent_run(std::span<CopyPiece const> pieces) {
   std::size_t const most = std::min(pieces.size(), max_pieces);
   detail::AddressSet read(most), written(most);
   for (std::size_t n = 0; n < most; ++n) {
-    Piece const& piece = pieces[n];
+    CopyPiece const& piece = pieces[n];
     if (written.contains(piece.to) || written.contains(piece.from) || read.contains(piece.to)) return n;
     read.insert(piece.from);
     written.insert(piece.to);
@@ -103,7 +103,7 @@ struct CopyList {
   std::size_t size = 0;
 
   /// Pieces that adjoin on both sides are one.
-  void add(Piece const& piece) {
+  void add(CopyPiece const& piece) {
     auto* const source = const_cast<std::byte*>(piece.from);
     bool const adjoins = size > 0 && static_cast<std::byte*>(from[size - 1]) + bytes[size - 1] == source &&
                          static_cast<std::byte*>(to[size - 1]) + bytes[size - 1] == piece.to;
@@ -161,11 +161,11 @@ inline void check_bytes(std::int64_t bytes) {
 }
 
 /// Copies up to max_pieces pieces that are independent. After an error it may be called again with the same.
-inline void copy_run(std::span<Piece const> pieces, cudaStream_t stream) {
+inline void copy_run(std::span<CopyPiece const> pieces, cudaStream_t stream) {
   PieceBatch batch;
   CopyList list;
   std::int64_t longest = 0;
-  for (Piece const& piece : pieces) {
+  for (CopyPiece const& piece : pieces) {
     if (!piece.by_kernel && piece.bytes >= copy_engine_bytes) {
       list.add(piece);
       continue;
@@ -194,8 +194,8 @@ inline void copy_run(std::span<Piece const> pieces, cudaStream_t stream) {
 /// copy each, those that adjoin joined). Takes no host memory.
 /// Throws Error, before anything is copied, for pieces of no positive multiple of 16 bytes or that do not begin at such
 /// a multiple; CudaError when CUDA refuses a copy: those of earlier runs then happen.
-inline void copy_pieces(std::span<Piece const> pieces, cudaStream_t stream) {
-  for (Piece const& piece : pieces) {
+inline void copy_pieces(std::span<CopyPiece const> pieces, cudaStream_t stream) {
+  for (CopyPiece const& piece : pieces) {
     detail::check_bytes(piece.bytes);
     check_aligned(piece.from, "a piece of memory to copy");
     check_aligned(piece.to, "where a piece of memory is copied to");

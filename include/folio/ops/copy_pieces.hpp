@@ -12,8 +12,8 @@
 
 namespace folio::ops {
 
-/// Piece of memory to copy.
-struct Piece {
+/// Copy piece: a piece of memory to copy.
+struct CopyPiece {
   std::byte const* from = nullptr;
   std::byte* to = nullptr;
   std::int64_t bytes = 0;
@@ -25,9 +25,9 @@ struct Piece {
 ///
 /// The pieces are independent: nothing that one writes is read or written by another. Cost: memory bandwidth; one
 /// memcpy for each piece. Shared over `threads`.
-inline void copy_pieces(std::span<Piece const> pieces, Executor threads = {}) {
+inline void copy_pieces(std::span<CopyPiece const> pieces, Executor threads = {}) {
   parallel_for(threads, static_cast<std::int64_t>(pieces.size()), [&](std::int64_t i) {
-    Piece const& piece = pieces[static_cast<std::size_t>(i)];
+    CopyPiece const& piece = pieces[static_cast<std::size_t>(i)];
     if (piece.bytes > 0) std::memcpy(piece.to, piece.from, static_cast<std::size_t>(piece.bytes));
   });
 }

@@ -61,9 +61,8 @@ struct LongestPrefixes {
     for (std::size_t i = 0; i < e.keys.size(); before = e.keys[i++]) {
       Path longer = all.at(before);
       all.at(before).goes_on = true;
-      auto const unit = static_cast<std::size_t>(e.unit_tokens);
-      longer.symbols.insert(longer.symbols.end(), e.symbols.begin() + static_cast<std::ptrdiff_t>(i * unit),
-                            e.symbols.begin() + static_cast<std::ptrdiff_t>((i + 1) * unit));
+      auto const symbols = e.symbols.begin() + static_cast<std::ptrdiff_t>(i) * e.unit_tokens;
+      longer.symbols.insert(longer.symbols.end(), symbols, symbols + e.unit_tokens);
       longer.goes_on = false;
       all[e.keys[i]] = std::move(longer);
     }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <folio/error.hpp>
 #include <folio/prefix/key_table.hpp>
+#include <folio/prefix/prefix.hpp>
 #include <span>
 #include <string>
 #include <string_view>

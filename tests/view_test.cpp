@@ -28,7 +28,7 @@ namespace {
 
 /// A format of keys, one of values, and a layout.
 template <class K, class V, class L>
-struct Formats {
+struct StoredAs {
   using Keys = K;
   using Values = V;
   using Layout = L;
@@ -235,20 +235,20 @@ TEMPLATE_TEST_CASE("rows come back as they were stored, where the map says, whic
                    folio::LayoutHnd, folio::LayoutNhd, folio::LayoutInterleaved, folio::test::SwizzledLayout,
                    folio::test::ShreddedLayout) {
   using namespace folio;  // each format is once that of keys and once that of values
-  check_formats<Formats<F32, Int4Rotated, TestType>, 40>();
-  check_formats<Formats<Int4Rotated, F16, TestType>, 40>();
-  check_formats<Formats<F16, Int8PerToken, TestType>, 64>();
-  check_formats<Formats<Int8PerToken, folio::test::GroupedInt8, TestType>, 40>();
-  check_formats<Formats<folio::test::GroupedInt8, Fp8E4M3, TestType>, 64>();
-  check_formats<Formats<Fp8E4M3, F32, TestType>, 40>();
-  check_formats<Formats<BF16, BF16, TestType>, 40>();
+  check_formats<StoredAs<F32, Int4Rotated, TestType>, 40>();
+  check_formats<StoredAs<Int4Rotated, F16, TestType>, 40>();
+  check_formats<StoredAs<F16, Int8PerToken, TestType>, 64>();
+  check_formats<StoredAs<Int8PerToken, folio::test::GroupedInt8, TestType>, 40>();
+  check_formats<StoredAs<folio::test::GroupedInt8, Fp8E4M3, TestType>, 64>();
+  check_formats<StoredAs<Fp8E4M3, F32, TestType>, 40>();
+  check_formats<StoredAs<BF16, BF16, TestType>, 40>();
 }
 
 TEMPLATE_TEST_CASE("any number of elements that are whole bytes can be loaded at once", "",
-                   (Formats<folio::Int8PerToken, folio::F16, folio::LayoutInterleaved>),
-                   (Formats<folio::Int4Rotated, folio::F32, folio::test::ShreddedLayout>),
-                   (Formats<folio::F32, folio::test::GroupedInt8, folio::LayoutHnd>),
-                   (Formats<folio::test::GroupedInt8, folio::Fp8E4M3, folio::test::SwizzledLayout>)) {
+                   (StoredAs<folio::Int8PerToken, folio::F16, folio::LayoutInterleaved>),
+                   (StoredAs<folio::Int4Rotated, folio::F32, folio::test::ShreddedLayout>),
+                   (StoredAs<folio::F32, folio::test::GroupedInt8, folio::LayoutHnd>),
+                   (StoredAs<folio::test::GroupedInt8, folio::Fp8E4M3, folio::test::SwizzledLayout>)) {
   constexpr std::int32_t dim = 240;  // a multiple of every number below but 32 and 64
   CacheOf<TestType, dim> cache({.num_blocks = {2}});
   Sequence const s = cache.create(2);
@@ -268,7 +268,7 @@ TEMPLATE_TEST_CASE("any number of elements that are whole bytes can be loaded at
 }
 
 TEST_CASE("halves are the stored ones where halves are stored, and the nearest ones elsewhere") {
-  using Cache = CacheOf<Formats<folio::F16, folio::F32, folio::LayoutHnd>, 40>;
+  using Cache = CacheOf<StoredAs<folio::F16, folio::F32, folio::LayoutHnd>, 40>;
   Cache cache({.num_blocks = {1}});
   Sequence const s = cache.create(1);
   auto const batch = cache.batch({&s});
@@ -316,7 +316,7 @@ TEST_CASE("query heads that share a kv head are neighbours") {
 }
 
 TEMPLATE_TEST_CASE("rows begin where 16 bytes can be copied at once", "", folio::LayoutHnd, folio::LayoutNhd) {
-  using Cache = CacheOf<Formats<folio::Int4Rotated, folio::Int8PerToken, TestType>, 40>;  // rows of 20 and 40 bytes
+  using Cache = CacheOf<StoredAs<folio::Int4Rotated, folio::Int8PerToken, TestType>, 40>;  // rows of 20 and 40 bytes
   Cache cache({.num_blocks = {2}});
   Sequence const s = cache.create(4);
   auto const batch = cache.batch({&s});
@@ -332,8 +332,8 @@ TEMPLATE_TEST_CASE("rows begin where 16 bytes can be copied at once", "", folio:
 }
 
 TEST_CASE("codes whose size is no power of two are read where rows are whole") {
-  check_formats<Formats<folio::test::Float24, folio::test::Float24, folio::LayoutHnd>, 64>();
-  check_formats<Formats<folio::test::Float24, folio::test::Float24, folio::LayoutNhd>, 40>();
+  check_formats<StoredAs<folio::test::Float24, folio::test::Float24, folio::LayoutHnd>, 64>();
+  check_formats<StoredAs<folio::test::Float24, folio::test::Float24, folio::LayoutNhd>, 40>();
 }
 
 TEST_CASE("everything that a kernel is given or makes is trivially copyable") {
@@ -394,7 +394,7 @@ TEST_CASE("padding rows of a batch are sequences without tokens and blocks") {
 }
 
 TEST_CASE("each sequence of a batch has its own blocks and length") {
-  using Cache = CacheOf<Formats<folio::F16, folio::F16, folio::LayoutHnd>, 40>;
+  using Cache = CacheOf<StoredAs<folio::F16, folio::F16, folio::LayoutHnd>, 40>;
   Cache cache({.num_blocks = {8}});
   Sequence const a = cache.create(8), b = cache.create(4);
   auto const batch = cache.batch({&a, {&b, 1}});
@@ -410,7 +410,7 @@ TEST_CASE("each sequence of a batch has its own blocks and length") {
 }
 
 TEST_CASE("a block's rows are the sequence's") {
-  using Cache = CacheOf<Formats<folio::Int8PerToken, folio::F16, folio::LayoutInterleaved>, 40>;
+  using Cache = CacheOf<StoredAs<folio::Int8PerToken, folio::F16, folio::LayoutInterleaved>, 40>;
   Cache cache({.num_blocks = {8}});
   Sequence const s = cache.create(8);
   auto const batch = cache.batch({&s});
@@ -426,7 +426,7 @@ TEST_CASE("a block's rows are the sequence's") {
 
 TEMPLATE_TEST_CASE("the null block reads as zeros", "", folio::F32, folio::F16, folio::BF16, folio::Fp8E4M3,
                    folio::Int8PerToken, folio::Int4Rotated) {
-  using Cache = CacheOf<Formats<TestType, TestType, folio::LayoutHnd>, 64>;
+  using Cache = CacheOf<StoredAs<TestType, TestType, folio::LayoutHnd>, 64>;
   Cache cache({.num_blocks = {1}});
   auto const batch = cache.batch(std::span<BatchItem const>{}, {.num_sequences = 1});
   auto const view = batch.view();

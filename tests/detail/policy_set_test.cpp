@@ -105,9 +105,13 @@ TEST_CASE("policies of one kind are counted") {
 TEST_CASE("a rotation fits a latent whose rank is made of whole blocks of it") {
   constexpr folio::ModelConfig fits{.groups = {folio::full_attention(), folio::latent(512, 64)}};
   constexpr folio::ModelConfig crosses{.groups = {folio::full_attention(), folio::latent(72, 56)}};  // one block of 128
-  STATIC_REQUIRE(folio::latent_fits_rotation<folio::Int4Rotated>(fits));
-  STATIC_REQUIRE(folio::latent_fits_rotation<folio::Int4Rotated>(folio::models::deepseek_v3));
-  STATIC_REQUIRE(folio::latent_fits_rotation<folio::Int4Rotated>(tiny));
-  STATIC_REQUIRE_FALSE(folio::latent_fits_rotation<folio::Int4Rotated>(crosses));
-  STATIC_REQUIRE(folio::latent_fits_rotation<folio::F16>(crosses));
+  STATIC_REQUIRE(folio::latent_fits_rotation<folio::Int4Rotated, fits>());
+  STATIC_REQUIRE(folio::latent_fits_rotation<folio::Int4Rotated, folio::models::deepseek_v3>());
+  STATIC_REQUIRE(folio::latent_fits_rotation<folio::Int4Rotated, tiny>());
+  STATIC_REQUIRE_FALSE(folio::latent_fits_rotation<folio::Int4Rotated, crosses>());
+  STATIC_REQUIRE(folio::latent_fits_rotation<folio::F16, crosses>());
+  using One = folio::Formats<folio::Int4Rotated, folio::F16>;
+  using Other = folio::Formats<folio::F16, folio::Int4Rotated>;
+  STATIC_REQUIRE(folio::latent_fits_rotation<One, crosses>());
+  STATIC_REQUIRE_FALSE(folio::latent_fits_rotation<Other, crosses>());
 }

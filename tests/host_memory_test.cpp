@@ -498,7 +498,7 @@ TEST_CASE("a batch over two formats that finds no memory for a larger step keeps
     CHECK_THROWS_AS(cache.batch(items, batch), folio::Error);
   unchanged(0);
   auto const make = [&] { return std::make_unique<decltype(batch)>(cache.batch(small)); };
-  auto const enlarge = [&](auto& tables) { cache.batch(large, tables); };
+  auto const enlarge = [&](auto& any_batch) { cache.batch(large, any_batch); };
   auto const failures = for_every_failure_anew(make, enlarge, [&](auto& one, std::int64_t k) {
     std::swap(batch, one);
     unchanged(k);

@@ -83,7 +83,7 @@ TEST_CASE("random programs with prefixes: a group is much shorter of blocks than
   run_programs<HybridPrefixCache<F32>>({60, 18, 40}, {16, 90, 50}, 500);
 }
 TEST_CASE("random programs with prefixes: a format for each layer group") {
-  run_programs<HybridPrefixCache<Keys<F16, Int4Rotated, Int8PerToken>, Values<Int8PerToken, F32, F16>>>(
+  run_programs<HybridPrefixCache<Keys<F16, Int4PerToken, Int8PerToken>, Values<Int8PerToken, F32, F16>>>(
       {20, 24, 14}, {50, 60, 32}, 300);
 }
 TEST_CASE("random programs with prefixes: int8, and somebody listens") {

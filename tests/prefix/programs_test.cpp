@@ -15,12 +15,14 @@ namespace {
 using namespace folio;
 using namespace folio::test;
 
+/// Whether these are the programs that CI runs: chance decides what a few of other seeds meet.
+bool is_recorded() { return std::getenv("FOLIO_SEED") == nullptr && std::getenv("FOLIO_PROGRAMS") == nullptr; }
+
 /// Runs programs of which each hits and is short of memory in its own way, and sees that CI's seeds met everything.
 template <class Cache>
 void run_programs(std::vector<std::int64_t> const& scarce, std::vector<std::int64_t> const& more, unsigned count,
                   int check_every = 1) {
   unsigned const first = number_from("FOLIO_SEED", 1);
-  bool const is_recorded = std::getenv("FOLIO_SEED") == nullptr && std::getenv("FOLIO_PROGRAMS") == nullptr;
   bool const only_one = std::getenv("FOLIO_SEED") != nullptr && std::getenv("FOLIO_PROGRAMS") == nullptr;
   count = only_one ? 1 : std::max(1U, count * number_from("FOLIO_PROGRAMS", 1000) / 1000);
   std::vector<std::int64_t> const ample(scarce.size(), 1500);
@@ -30,7 +32,7 @@ void run_programs(std::vector<std::int64_t> const& scarce, std::vector<std::int6
     auto const& blocks = is_ample ? ample : seed % 2 == 0 ? scarce : more;
     PrefixProgram<Cache>(blocks, seed, is_ample, check_every).run(40 + static_cast<int>(seed % 5) * 20, counts);
   }
-  if (!is_recorded) return;  // chance decides what a few programs of other seeds meet
+  if (!is_recorded()) return;
   CHECK(counts.hits > 0);
   CHECK(counts.partial_hits > 0);
   CHECK(counts.evictions > 0);
@@ -97,7 +99,7 @@ TEST_CASE("random programs with prefixes: copies wait for the next step") {
 TEST_CASE("random programs with prefixes: keys mean the same in every cache that has the secret and the names") {
   run_programs<FullPrefixCache<F32, KeyWatch>>({14}, {40}, 400);
   run_programs<HybridPrefixCache<F32, KeyWatch>>({20, 24, 14}, {50, 60, 32}, 300);
-  CHECK(KeyWatch::num_agreed > 10'000);
+  if (is_recorded()) CHECK(KeyWatch::num_agreed > 10'000);
 }
 TEST_CASE("random programs with prefixes: tenants with weights and a quota") {
   run_programs<EvictingPrefixCache<FairEviction<WornLruEviction>>>({14}, {40}, 1000);

@@ -28,7 +28,7 @@ struct Filled {
   explicit Filled(std::int32_t num_tokens, std::uint32_t seed)
       : cache({.num_blocks = {24, 24, 24}}), sequence(cache.create(num_tokens)), batch(cache.batch({&sequence})) {
     for (std::int32_t layer = 0; layer < model.layers; ++layer) {
-      GroupShape const& shape = batch.view().group(layer).shape;
+      GroupShape const shape = batch.view().group(layer).shape;
       auto const keys = random_floats(std::int64_t{num_tokens} * shape.kv_heads * shape.key_dim,
                                       seed + static_cast<std::uint32_t>(layer));
       auto const values = random_floats(std::int64_t{num_tokens} * shape.kv_heads * shape.value_dim,
@@ -38,7 +38,7 @@ struct Filled {
   }
   /// Keys and values of a token in a layer, decoded.
   [[nodiscard]] std::vector<float> row(std::int32_t layer, std::int32_t token) const {
-    GroupShape const& shape = batch.view().group(layer).shape;
+    GroupShape const shape = batch.view().group(layer).shape;
     std::vector<float> keys(static_cast<std::size_t>(shape.kv_heads * shape.key_dim)),
         values(static_cast<std::size_t>(shape.kv_heads * shape.value_dim));
     ops::gather(batch.view(), layer, {0, token, 1}, keys.data(), values.data());

@@ -216,6 +216,8 @@ TEST_CASE("matrices that would change dot products, or are for another model, ar
   auto const make = [&](RotationMatrices m) { return Turned({.num_blocks = {4}}, std::move(m)); };
   CHECK_THROWS_WITH(make(RotationMatrices({{kv_heads, key_dim, value_dim}})),
                     contains("1 layers do not fit a cache of 2"));
+  CHECK_THROWS_WITH(make(RotationMatrices(std::vector<LayerMatrices>(3, {kv_heads, key_dim, value_dim}))),
+                    contains("3 layers do not fit a cache of 2"));
   CHECK_THROWS_WITH(make(RotationMatrices({{kv_heads, key_dim, value_dim}, {1, key_dim, value_dim}})),
                     contains("layer 1 are for 1 kv heads"));
   auto good = make(some_matrices());

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <folio/error.hpp>
 #include <folio/executor.hpp>
 #include <folio/kernels/token_range.hpp>
 #include <folio/kernels/with_group.hpp>
 #include <folio/layout/layout.hpp>
+#include <string>
 #include <type_traits>
 
 namespace folio::ops {

@@ -68,6 +68,15 @@ std::int64_t comparisons(std::vector<std::uint64_t> const& words, H hash) {
   return Counted::num_compared;
 }
 
+/// A keyed hash of a secret that is the same in each run.
+KeyedHash drawn(std::mt19937_64& random) {
+  HashSecret secret;
+  secret.high = random();
+  secret.low = random();
+  secret.offset = random();
+  return {secret};
+}
+
 }  // namespace
 
 TEST_CASE("the keyed hash is the function that is written, whatever computes it") {
@@ -85,20 +94,28 @@ TEST_CASE("keys that were chosen to collide cost what any keys cost") {
   for (std::size_t i = 0; i < count; ++i) in_a_row.push_back(std::uint64_t{1} << 32 | std::uint64_t{i} << 8);
   CHECK(comparisons(chosen, PublicHash()) >
         20 * comparisons(random_ones, PublicHash()));  // they are what they should be
-  for (int repeat = 0; repeat < 5; ++repeat) {
-    KeyedHash const hash;  // of a secret that nobody has chosen
-    INFO("secret " << hash.secret.high << ' ' << hash.secret.low << ' ' << hash.secret.offset);
-    auto const usual = static_cast<double>(comparisons(random_ones, hash));
-    CHECK(static_cast<double>(comparisons(chosen, hash)) < 2 * usual);
-    CHECK(static_cast<double>(comparisons(in_a_row, hash)) < 2 * usual);
+  // What is promised is the expected cost: one secret in some hundreds may have longer chains. So the mean of many
+  // secrets is checked, and always of the same ones.
+  int const num_secrets = 100;
+  double usual = 0, of_chosen = 0, of_row = 0;
+  std::mt19937_64 random(2);
+  for (int i = 0; i < num_secrets; ++i) {
+    KeyedHash const hash = drawn(random);
+    usual += static_cast<double>(comparisons(random_ones, hash));
+    of_chosen += static_cast<double>(comparisons(chosen, hash));
+    of_row += static_cast<double>(comparisons(in_a_row, hash));
   }
+  CHECK(of_chosen < 1.1 * usual);
+  CHECK(of_row < 1.1 * usual);
   CHECK(KeyedHash().secret != KeyedHash().secret);
 }
 
 TEST_CASE("what is crafted against one secret is nothing to another: each cache has its own") {
   KeyedHash const known{HashSecret{1, 2, 3}};
   auto const chosen = crafted(1000, known);
-  auto const usual = comparisons(any_words(1000), KeyedHash());
+  std::mt19937_64 random(3);
+  KeyedHash const other = drawn(random);
+  auto const usual = comparisons(any_words(1000), other);
   CHECK(comparisons(chosen, known) > 10 * usual);
-  CHECK(comparisons(chosen, KeyedHash()) < 2 * usual);
+  CHECK(comparisons(chosen, other) < 2 * usual);
 }

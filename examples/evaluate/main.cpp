@@ -19,10 +19,10 @@
 #include "command_line.hpp"
 #include "display.hpp"
 #include "facts.hpp"
+#include "make_tokenizer.hpp"
 #include "quality.hpp"
 #include "sensitivity.hpp"
 #include "tables.hpp"
-#include "tokenizer.hpp"
 
 namespace evaluate {
 namespace {

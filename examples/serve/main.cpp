@@ -22,10 +22,10 @@
 #include "display.hpp"
 #include "engine.hpp"
 #include "llama.hpp"
+#include "make_tokenizer.hpp"
 #include "options.hpp"
 #include "prompts.hpp"
 #include "report.hpp"
-#include "tokenizer.hpp"
 
 namespace serve {
 namespace {

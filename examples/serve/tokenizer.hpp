@@ -1,12 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Text to tokens and back: bytes for a model of 256 tokens, SentencePiece where it was found, else the ids themselves.
+// Text to tokens and back: what every tokenizer does, bytes for a model of 256 tokens, and the ids themselves.
 
 #include <charconv>
 #include <cstdint>
-#include <filesystem>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,12 +12,6 @@
 
 #include "bad_input.hpp"
 #include "json.hpp"
-#include "llama_config.hpp"
-#include "mapped_file.hpp"
-
-#ifdef FOLIO_SERVE_SENTENCEPIECE
-#include <sentencepiece_processor.h>
-#endif
 
 namespace serve {
 
@@ -84,57 +76,5 @@ class IdTokenizer final : public Tokenizer {
  private:
   std::int32_t vocab_;
 };
-
-#ifdef FOLIO_SERVE_SENTENCEPIECE
-/// tokenizer.model, read by SentencePiece. A prompt begins with the model's BOS token unless tokenizer_config.json says
-/// no.
-class SentencePieceTokenizer final : public Tokenizer {
- public:
-  SentencePieceTokenizer(std::filesystem::path const& directory, std::int32_t vocab) {
-    std::string const path = (directory / "tokenizer.model").string();
-    if (!processor_.Load(path).ok()) throw BadInput(path + " is not a SentencePiece model.");
-    if (processor_.GetPieceSize() > vocab)
-      throw BadInput(path + " has " + std::to_string(processor_.GetPieceSize()) +
-                     " pieces, but the model's vocab_size is " + std::to_string(vocab) + ".");
-    auto const config_path = directory / "tokenizer_config.json";
-    if (!std::filesystem::exists(config_path)) return;
-    Json const json = JsonReader::read(read_text(config_path, 64 << 20), config_path.string());
-    add_bos_ = ConfigReader(json, config_path.string()).boolean("add_bos_token", true);
-  }
-
-  [[nodiscard]] std::string_view name() const override { return "SentencePiece"; }
-  [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const override {
-    std::vector<int> ids;
-    if (!processor_.Encode(std::string(text), &ids).ok()) throw BadInput("SentencePiece cannot encode a prompt.");
-    std::vector<std::int32_t> tokens(ids.begin(), ids.end());
-    if (add_bos_ && processor_.bos_id() >= 0) tokens.insert(tokens.begin(), processor_.bos_id());
-    return tokens;
-  }
-  [[nodiscard]] std::string decode(std::span<std::int32_t const> tokens) const override {
-    std::vector<int> ids;  // a vocabulary may be padded beyond the tokenizer's pieces
-    for (std::int32_t const token : tokens)
-      if (token < processor_.GetPieceSize()) ids.push_back(token);
-    std::string text;
-    return processor_.Decode(ids, &text).ok() ? text : std::string{};
-  }
-
- private:
-  sentencepiece::SentencePieceProcessor processor_;
-  bool add_bos_ = true;
-};
-#endif
-
-/// The tokenizer that fits a model directory. Throws BadInput when tokenizer.model cannot be used.
-[[nodiscard]] inline std::unique_ptr<Tokenizer> make_tokenizer(std::filesystem::path const& directory,
-                                                               LlamaConfig const& config) {
-#ifdef FOLIO_SERVE_SENTENCEPIECE
-  if (std::filesystem::exists(directory / "tokenizer.model"))
-    return std::make_unique<SentencePieceTokenizer>(directory, config.vocab);
-#endif
-  bool const has_tokenizer =
-      std::filesystem::exists(directory / "tokenizer.model") || std::filesystem::exists(directory / "tokenizer.json");
-  if (config.vocab == 256 && !has_tokenizer) return std::make_unique<ByteTokenizer>();
-  return std::make_unique<IdTokenizer>(config.vocab);
-}
 
 }  // namespace serve

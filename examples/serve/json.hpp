@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "bad_input.hpp"
+#include "utf8.hpp"
 
 namespace serve {
 
@@ -252,23 +253,6 @@ class JsonReader {
     return code;
   }
 
-  static void append_utf8(std::string& out, std::uint32_t code) {
-    auto const put = [&out](std::uint32_t byte) { out += static_cast<char>(static_cast<unsigned char>(byte)); };
-    if (code < 0x80) return put(code);
-    if (code < 0x800) {
-      put(0xC0 | code >> 6);
-    } else {
-      if (code < 0x10000) {
-        put(0xE0 | code >> 12);
-      } else {
-        put(0xF0 | code >> 18);
-        put(0x80 | (code >> 12 & 0x3F));
-      }
-      put(0x80 | (code >> 6 & 0x3F));
-    }
-    put(0x80 | (code & 0x3F));
-  }
-
   void escape(std::string& out) {
     constexpr std::string_view names = "\"\\/bfnrt";
     constexpr std::string_view meanings = "\"\\/\b\f\n\r\t";
@@ -290,25 +274,6 @@ class JsonReader {
     append_utf8(out, code);
   }
 
-  /// One character of UTF-8 beyond ASCII, checked: no overlong form, no surrogate, nothing above U+10FFFF.
-  void multibyte(std::string& out) {
-    auto const byte = [this](std::size_t i) -> std::uint32_t {
-      return at_ + i < text_.size() ? static_cast<unsigned char>(text_[at_ + i]) : 0u;
-    };
-    std::uint32_t const lead = byte(0);
-    std::size_t const size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-    std::uint32_t code = lead & (0x7Fu >> size);
-    bool valid = lead >= 0xC2 && lead <= 0xF4;
-    for (std::size_t i = 1; i < size; ++i) {
-      valid = valid && (byte(i) & 0xC0) == 0x80;
-      code = code << 6 | (byte(i) & 0x3F);
-    }
-    constexpr std::uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (!valid || code < smallest[size] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) fail("invalid UTF-8");
-    out += text_.substr(at_, size);
-    at_ += size;
-  }
-
   std::string string() {
     std::string out;
     ++at_;
@@ -319,11 +284,11 @@ class JsonReader {
       if (static_cast<unsigned char>(c) < 0x20) fail("a control character in a string");
       if (take('\\')) {
         escape(out);
-      } else if (static_cast<unsigned char>(c) < 0x80) {
-        out += c;
-        ++at_;
       } else {
-        multibyte(out);
+        std::size_t const bytes = first_code_point(text_.substr(at_)).bytes;
+        if (bytes == 0) fail("invalid UTF-8");
+        out += text_.substr(at_, bytes);
+        at_ += bytes;
       }
     }
   }

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bad_input.hpp"
@@ -15,13 +16,24 @@
 
 namespace serve {
 
+/// A tokenizer's file is right, and of a kind that this program does not know. The message is no sentence yet: it is
+/// said where ids are given up for text.
+struct UnsupportedTokenizer : BadInput {
+  using BadInput::BadInput;
+};
+
 /// Turns prompts into tokens and tokens into text.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
   [[nodiscard]] virtual std::string_view name() const = 0;
   [[nodiscard]] virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;
+  /// The same without the tokens that begin or end every prompt: for text that spells them.
+  [[nodiscard]] virtual std::vector<std::int32_t> encode_plain(std::string_view text) const { return encode(text); }
+  /// Bytes: where the tokens end within a character, so do they.
   [[nodiscard]] virtual std::string decode(std::span<std::int32_t const> tokens) const = 0;
+  /// Whether a text is always one token, as <|im_start|> is.
+  [[nodiscard]] virtual bool has_added_token(std::string_view /*text*/) const { return false; }
   /// Whether each line of a prompt file is a prompt (ids), instead of texts between lines of "---".
   [[nodiscard]] virtual bool prompt_per_line() const { return false; }
 };
@@ -42,10 +54,11 @@ class ByteTokenizer final : public Tokenizer {
   }
 };
 
-/// A token is its number, between spaces. For models whose tokenizer this program cannot read.
+/// A token is its number, between spaces. For models whose tokenizer this program cannot read: `why`.
 class IdTokenizer final : public Tokenizer {
  public:
-  explicit IdTokenizer(std::int32_t vocab) : vocab_(vocab) {}
+  explicit IdTokenizer(std::int32_t vocab, std::string why = "this model directory has no tokenizer")
+      : vocab_(vocab), why_(std::move(why)) {}
 
   [[nodiscard]] std::string_view name() const override { return "token ids"; }
   [[nodiscard]] bool prompt_per_line() const override { return true; }
@@ -59,9 +72,8 @@ class IdTokenizer final : public Tokenizer {
       auto const result = std::from_chars(word.data(), word.data() + word.size(), token);
       if (result.ec != std::errc{} || result.ptr != word.data() + word.size() || token < 0 || token >= vocab_)
         throw BadInput("The prompt has " + json_quote(word, 40) + " where a token id from 0 to " +
-                       std::to_string(vocab_ - 1) +
-                       " should be: this model directory has no tokenizer that serve can read, so " +
-                       "each line of the prompt file is a list of token ids.");
+                       std::to_string(vocab_ - 1) + " should be: " + why_ +
+                       ", so prompts are token ids, one prompt a line.");
       tokens.push_back(token);
       at += word.size();
     }
@@ -75,6 +87,7 @@ class IdTokenizer final : public Tokenizer {
 
  private:
   std::int32_t vocab_;
+  std::string why_;
 };
 
 }  // namespace serve

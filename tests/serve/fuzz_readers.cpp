@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "bad_input.hpp"
 #include "fuzz_seeds.hpp"
@@ -19,6 +20,8 @@
 #include "rope.hpp"
 #include "safetensors.hpp"
 #include "tensor_files.hpp"
+#include "tokenizer_json.hpp"
+#include "utf8.hpp"
 
 namespace {
 
@@ -71,6 +74,17 @@ void check_config(std::string const& text) {
     require(std::isfinite(frequency), "a frequency that is not finite");
 }
 
+/// Ids are the model's, whatever is encoded; what is decoded can be shown.
+void check_tokenizer(std::string const& file) {
+  constexpr std::int32_t vocab = 1000;
+  serve::TokenizerJson const tokenizer(file, "fuzz", vocab);
+  std::string const text = serve::replace_invalid_utf8(file) + std::string(99, 'a') + " ab  x<s>\u0301\u00e3 12";
+  std::vector<std::int32_t> const tokens = tokenizer.encode(text);
+  for (std::int32_t const token : tokens) require(token >= 0 && token < vocab, "a token outside of the vocabulary");
+  std::string const shown = serve::replace_invalid_utf8(tokenizer.decode(tokens));
+  require(serve::valid_utf8_bytes(shown) == shown.size(), "a text that is not UTF-8");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
@@ -96,7 +110,12 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
         for (std::string const& name : serve::read_shard_names(text, "fuzz"))
           require(name.find('/') == std::string::npos && name != "..", "a shard outside of the directory");
         break;
+      case serve::test::Reader::tokenizer:
+        check_tokenizer(text);
+        break;
     }
+  } catch (serve::UnsupportedTokenizer const& unsupported) {
+    require(std::string_view(unsupported.what()).size() > 10, "a message that says nothing");
   } catch (serve::BadInput const& error) {
     std::string_view const what = error.what();
     require(what.size() > 10 && what.size() < 2000 && what.find('\n') == std::string_view::npos,

@@ -18,8 +18,8 @@ inline std::string safetensors_file(std::string const& header, std::size_t data_
   return file + header + std::string(data_bytes, '\0');
 }
 
-enum class Reader : char { json, safetensors, safetensors_header, config, shard_index };
-inline constexpr int num_readers = 5;
+enum class Reader : char { json, safetensors, safetensors_header, config, shard_index, tokenizer };
+inline constexpr int num_readers = 6;
 
 /// `text` for `reader`.
 inline std::string fuzz_input(Reader reader, std::string const& text) {
@@ -71,6 +71,19 @@ inline std::vector<std::string> fuzz_seeds(std::string const& model_directory) {
       "use_sliding_window": true, "sliding_window": 64, "max_window_layers": 0, "layer_types": ["sliding_attention", "sliding_attention"],
       "eos_token_id": [1, 2], "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
       "original_max_position_embeddings": 8192}})"));
+  for (
+      char const* pieces :
+      {R"({"type": "ByteLevel", "add_prefix_space": true})",
+       R"({"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": true}, {"type": "ByteLevel", "add_prefix_space": false}]})"})
+    seeds.push_back(fuzz_input(
+        Reader::tokenizer,
+        R"({"added_tokens": [{"id": 7, "content": "<s>", "special": true}, {"id": 8, "content": " x", "rstrip": true, "lstrip": true}],
+        "normalizer": {"type": "NFC"}, "pre_tokenizer": )" +
+            std::string(pieces) +
+            R"(, "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+        {"Sequence": {"id": "A", "type_id": 0}}], "special_tokens": {"<s>": {"id": "<s>", "ids": [7], "tokens": ["<s>"]}}},
+        "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE", "ignore_merges": true, "vocab": {"a": 0, "b": 1, "\u0120": 2,
+        "ab": 3, "abab": 4, "\u00c3": 5, "\u0120ab": 6}, "merges": ["a b", ["ab", "ab"], "\u0120 ab"]}})"));
   return seeds;
 }
 

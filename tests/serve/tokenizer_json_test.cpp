@@ -1,0 +1,213 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+// tokenizer.json against the ids of the package that writes it, which fixtures/make_tokenizers.py made.
+
+#include "tokenizer_json.hpp"
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "json.hpp"
+#include "make_tokenizer.hpp"
+#include "mapped_file.hpp"
+#include "scratch_folder.hpp"
+#include "support/catch.hpp"
+
+using folio::test::contains;
+using serve::BadInput;
+using serve::Json;
+using serve::TokenizerJson;
+using serve::UnsupportedTokenizer;
+using Ids = std::vector<std::int32_t>;
+
+namespace {
+
+std::string fixture(std::string const& name) { return serve::read_text(FOLIO_SERVE_FIXTURES "/" + name, 64 << 20); }
+
+std::vector<std::string> strings(Json const& list) {
+  std::vector<std::string> all;
+  for (Json const& one : *list.get<Json::Array>()) all.push_back(*one.get<std::string>());
+  return all;
+}
+
+/// Two digits of base 64 for each id.
+Ids ids_of(std::string_view digits) {
+  constexpr std::string_view values = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
+  Ids ids;
+  for (std::size_t i = 0; i + 1 < digits.size(); i += 2)
+    ids.push_back(static_cast<std::int32_t>(64 * values.find(digits[i]) + values.find(digits[i + 1])));
+  return ids;
+}
+
+/// A tokenizer of a, b, c, ab and abc, with something in place of something else.
+std::string small(std::string const& from = "", std::string const& to = "") {
+  std::string text = R"({"added_tokens": [{"id": 7, "content": "<s>", "special": true}, {"id": 8, "content": "<x>"}],
+    "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+    "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+      {"Sequence": {"id": "A", "type_id": 0}}], "special_tokens": {"<s>": {"id": "<s>", "ids": [7], "tokens": ["<s>"]}}},
+    "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE", "dropout": null, "ignore_merges": false,
+      "vocab": {"a": 0, "b": 1, "c": 2, "ab": 3, "abc": 4, "\u0120": 5, "\u00c3": 6}, "merges": ["a b", "ab c"]}})";
+  if (std::size_t const at = from.empty() ? std::string::npos : text.find(from); at != std::string::npos)
+    return text.replace(at, from.size(), to);
+  REQUIRE(from.empty());
+  return text;
+}
+
+TokenizerJson read(std::string const& text) { return TokenizerJson(text, "it", 10); }
+
+}  // namespace
+
+TEST_CASE("Texts get the ids of the tokenizers package, and come back", "[serve]") {
+  std::vector<std::string> const lines = strings(serve::JsonReader::read(fixture("lines.json"), "lines.json"));
+  REQUIRE(lines.size() == 1000);
+  Json const all = serve::JsonReader::read(fixture("ids.json"), "ids.json");
+  for (std::string const name : {"gpt2", "smollm2", "llama3", "qwen2"}) {
+    std::string const file = "tokenizer_" + name + ".json";
+    TokenizerJson const tokenizer(fixture(file), file, 1006);
+    std::vector<std::string> const expected = strings(*all.find(name));
+    REQUIRE(expected.size() == lines.size());
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      INFO(name << ", text " << i << ": " << serve::json_quote(lines[i]));
+      Ids const ids = tokenizer.encode(lines[i]);
+      REQUIRE(ids == ids_of(expected[i]));
+      // Special tokens are no text, and others take the white space beside them.
+      if (lines[i].find('<') != std::string::npos) continue;
+      std::string const text = tokenizer.decode(ids);
+      REQUIRE((name == "qwen2" ? serve::normal_form_c(text) == serve::normal_form_c(lines[i]) : text == lines[i]));
+    }
+  }
+}
+
+TEST_CASE("Each expression cuts a text as it says", "[serve]") {
+  namespace patterns = serve::split_patterns;
+  auto const cut = [](serve::FirstPiece first, std::string_view text) {
+    std::vector<std::string> pieces;
+    for (std::size_t bytes = 0; !text.empty(); text.remove_prefix(bytes)) {
+      bytes = first(text);
+      REQUIRE(bytes > 0);
+      pieces.emplace_back(text.substr(0, bytes));
+    }
+    return pieces;
+  };
+  using Pieces = std::vector<std::string>;
+  auto const gpt2 = patterns::find(patterns::gpt2), llama3 = patterns::find(patterns::llama3),
+             qwen2 = patterns::find(patterns::qwen2);
+  REQUIRE((gpt2 && llama3 && qwen2));
+  CHECK(patterns::find("\\s+") == nullptr);
+  CHECK(cut(gpt2, "I'llx'Sa") == Pieces{"I", "'ll", "x", "'", "Sa"});
+  CHECK(cut(llama3, "I'llx'Sa'\u017fb") == Pieces{"I", "'ll", "x", "'S", "a", "'\u017f", "b"});
+  CHECK(cut(gpt2, "12345 x1 \u0663\u0664") == Pieces{"12345", " x", "1", " \u0663\u0664"});
+  CHECK(cut(llama3, "12345 x1 \u0663\u0664") == Pieces{"123", "45", " x", "1", " ", "\u0663\u0664"});
+  CHECK(cut(qwen2, "123 x") == Pieces{"1", "2", "3", " x"});
+  CHECK(cut(gpt2, "!x ?!\r\n\n-") == Pieces{"!", "x", " ?!", "\r\n", "\n", "-"});
+  CHECK(cut(llama3, "!x ?!\r\n\n-") == Pieces{"!x", " ?!\r\n\n", "-"});
+  CHECK(cut(gpt2, " \n \n  y \t") == Pieces{" \n \n ", " y", " \t"});
+  CHECK(cut(llama3, " \n \n  y \t") == Pieces{" \n \n", " ", " y", " \t"});
+  CHECK(cut(patterns::first_of_digits<1>, "ab12") == Pieces{"ab", "1", "2"});
+  CHECK(cut(patterns::first_of_digits<patterns::any_number>, "12ab") == Pieces{"12", "ab"});
+}
+
+TEST_CASE("Merges go by rank, from the left, and templates begin a prompt", "[serve]") {
+  TokenizerJson const tokenizer = read(small());
+  CHECK(tokenizer.encode("abcab<x>b") == Ids{7, 4, 3, 8, 1});
+  CHECK(tokenizer.encode_plain("ab<s>c") == Ids{3, 7, 2});
+  CHECK(tokenizer.encode("") == Ids{7});
+  CHECK(tokenizer.encode_plain("abdab") == Ids{3, 3});  // d is not in the vocab, as the package has it
+  CHECK(tokenizer.decode(Ids{7, 4, 5, 8, 9, -1, 6}) == "abc <x>\xC3");
+  CHECK(tokenizer.has_added_token("<s>"));
+  CHECK_FALSE(tokenizer.has_added_token("<s"));
+  CHECK_FALSE(tokenizer.has_added_token("ab"));
+  CHECK_THROWS_WITH(tokenizer.encode("ab\xC3"), contains("not UTF-8: no character begins at its byte 2."));
+  CHECK(read(small("\"a b\", \"ab c\"", "\"#version: 0.2\", [\"a\", \"b\"], [\"ab\", \"c\"]")).encode_plain("abc") ==
+        Ids{4});
+  CHECK(read(small("\"ignore_merges\": false", "\"ignore_merges\": true")).encode_plain("abc") == Ids{4});
+}
+
+TEST_CASE("A long run without spaces is encoded in time", "[serve]") {
+  TokenizerJson const tokenizer(fixture("tokenizer_gpt2.json"), "it", 1006);
+  std::string const run(200'000, 'a');
+  CHECK(tokenizer.decode(tokenizer.encode(run)) == run);
+}
+
+TEST_CASE("A tokenizer.json that contradicts itself is refused with a sentence", "[serve]") {
+  for (auto const& [from, to, why] : std::vector<std::array<std::string, 3>>{
+           {"\"model\"", "\"models\"", "it: model is missing"},
+           {"\"vocab\"", "\"vocabs\"", "it: model: vocab is missing; it should be an object"},
+           {"\"merges\": [\"a b\"", "\"merges\": [7", "merge 1 is 7; it should be two tokens"},
+           {"\"ab c\"", "\"ab  c\"", "merge 2 is \"ab  c\""},
+           {"\"ab c\"", "[\"ab\", \"c\", \"c\"]", "merge 2 is"},
+           {"\"ab c\"", "\"b a\"", "merge 2 is \"b a\"; it should be two tokens of the vocab whose"},
+           {"\"a\": 0", "\"a\": 10", "the id of the token \"a\" is 10; it should be an integer from 0 to 9."},
+           {"\"a\": 0", "\"a\": -1", "the id of the token \"a\" is -1"},
+           {"\"a\": 0", "\"a\": 1e30", "the id of the token \"a\" is 1e+30"},
+           {"\"a\": 0", "\"a\": \"0\"", "the id of the token \"a\" is \"0\""},
+           {"\"b\": 1", "\"b\": 0", "it has two tokens of the id 0, \"a\" and \"b\"."},
+           {"\"id\": 8", "\"id\": 7", "it has two tokens of the id 7, \"<s>\" and \"<x>\"."},
+           {"\"id\": 8", "\"id\": 4", "it has two tokens of the id 4, \"abc\" and \"<x>\"."},
+           {"\"id\": 8", "\"id\": 99", "added_tokens: id is 99; it should be an integer from 0 to 9"},
+           {"\"<x>\"", "\"<s>\"", "added_tokens has \"<s>\" twice."},
+           {"\"<x>\"", "3", "added_tokens: content is 3; it should be a string"},
+           {"\"ids\": [7]", "\"ids\": [70]", "its ids should be integers from 0 to 9"},
+           {"\"id\": \"<s>\", \"type_id\": 0", "\"id\": \"<t>\"", "it should be one Sequence and tokens"},
+           {"{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}", "{}", "it should be one Sequence and tokens"},
+           {"\"add_prefix_space\": false", "\"add_prefix_space\": 0", "it should be true or false"},
+           {"\"merges\"", "\"merges\": [], \"merges\"", "appears twice"}}) {
+    INFO(from << " -> " << to);
+    CHECK_THROWS_WITH(read(small(from, to)), contains(why));
+  }
+  std::string const whole = small();
+  for (std::size_t bytes = 0; bytes < whole.size(); bytes += 7) CHECK_THROWS_AS(read(whole.substr(0, bytes)), BadInput);
+  CHECK_THROWS_AS(read(std::string(100'000, '[')), BadInput);
+  CHECK_THROWS_AS(read("[]"), BadInput);
+}
+
+TEST_CASE("A tokenizer.json of another kind is refused by name", "[serve]") {
+  std::string const bytes = R"({"type": "ByteLevel", "add_prefix_space": false})";
+  for (auto const& [from, to, why] : std::vector<std::array<std::string, 3>>{
+           {"\"BPE\"", "\"Unigram\"", "it: model is of the type \"Unigram\"; serve knows BPE"},
+           {"\"dropout\": null", "\"dropout\": 0.1", "has dropout, which"},
+           {"\"dropout\": null", "\"unk_token\": \"a\"", "has unk_token or byte_fallback, and a vocab without"},
+           {"\"normalizer\": null", R"("normalizer": {"type": "NFKC"})",
+            "normalizer has the type \"NFKC\"; serve knows NFC"},
+           {"\"decoder\": {\"type\": \"ByteLevel\"}", R"("decoder": {"type": "Metaspace"})", "the type \"Metaspace\""},
+           {"\"TemplateProcessing\"", "\"BertProcessing\"", "the type \"BertProcessing\""},
+           {"\"id\": 8", "\"id\": 8, \"single_word\": true", "single_word"},
+           {bytes, "null", "it has no pre_tokenizer ByteLevel"},
+           {bytes, R"({"type": "Whitespace"})", "pre_tokenizer is of the type \"Whitespace\"; serve knows"},
+           {bytes, R"({"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}, {"type": "Digits"}]})",
+            "has a step \"Digits\" after ByteLevel"},
+           {bytes, R"({"type": "Split", "behavior": "Removed", "pattern": {"Regex": " "}})", "\"Removed\""},
+           {bytes, R"({"type": "Split", "behavior": "Isolated", "pattern": {"Regex": "\\d+"}})",
+            "splits by \"\\\\d+\"; serve knows the expressions of GPT-2, Llama 3 and Qwen2"}}) {
+    INFO(from << " -> " << to);
+    CHECK_THROWS_AS(read(small(from, to)), UnsupportedTokenizer);
+    CHECK_THROWS_WITH(read(small(from, to)), contains(why));
+  }
+}
+
+TEST_CASE("A model directory's tokenizer is the one that is there, or a message says what was seen", "[serve]") {
+  serve::test::ScratchFolder const folder;
+  serve::LlamaConfig config;
+  config.vocab = 10;
+  auto const make = [&] { return serve::make_tokenizer(folder.path(), config); };
+  CHECK_THROWS_WITH(make()->encode("text"),
+                    contains("has no tokenizer.json, and no tokenizer.model for a serve built"));
+  folder.write("vocab.json", "{}");
+  CHECK_THROWS_WITH(make()->encode("text"), contains("vocab.json is there without tokenizer.json, which serve reads"));
+  folder.write("tokenizer.json", small());
+  CHECK(make()->encode("abc") == Ids{7, 4});
+  CHECK_FALSE(make()->prompt_per_line());
+  folder.write("tokenizer.json", small("\"BPE\"", "\"WordPiece\""));
+  CHECK(make()->prompt_per_line());
+  CHECK_THROWS_WITH(make()->encode("text"),
+                    contains("where a token id from 0 to 9 should be: ") &&
+                        contains("tokenizer.json: model is of the type \"WordPiece\"; serve knows BPE, so prompts are "
+                                 "token ids, one prompt a line."));
+  folder.write("tokenizer.json", "{");
+  CHECK_THROWS_WITH(make(), contains("tokenizer.json is not valid JSON"));
+}

@@ -133,18 +133,25 @@ class TokenizerJson final : public Tokenizer {
 
   /// What each id is as text, and which texts are tokens before and after the normalizer.
   void read_texts(std::string const& source, std::vector<AddedToken> added) {
-    std::vector<std::string const*> names;  // by id
-    auto const add = [&](std::int32_t id, std::string const& text, std::string const& content) {
+    std::vector<bool> known;  // by id
+    auto const add = [&](std::int32_t id, std::string const& text) {
       auto const at = static_cast<std::size_t>(id);
-      if (at >= names.size()) names.resize(at + 1), texts_.resize(at + 1);
-      if (names[at] && *names[at] != content)
-        throw BadInput(source + " has two tokens of the id " + std::to_string(id) + ", " + json_quote(*names[at], 40) +
-                       " and " + json_quote(content, 40) + ".");
-      names[at] = &content;
+      if (at >= known.size()) known.resize(at + 1), texts_.resize(at + 1);
+      if (known[at] && texts_[at] != text)
+        throw BadInput(source + " has two tokens of the id " + std::to_string(id) + ", " +
+                       json_quote(replace_invalid_utf8(texts_[at]), 40) + " and " +
+                       json_quote(replace_invalid_utf8(text), 40) + ".");
+      known[at] = true;
       texts_[at] = text;
     };
-    for (auto const& [id, text] : bytes_.tokens()) add(id, text, text);
-    for (AddedToken const& token : added) add(token.id, token.special ? "" : token.content, token.content);
+    for (auto const& [id, text] : bytes_.tokens()) add(id, text);
+    for (AddedToken const& token : added) {
+      auto const at = static_cast<std::size_t>(token.id);
+      bool const in_vocab = at < known.size() && known[at];  // as which it is spelled like all of them
+      add(token.id, in_vocab ? bytes_of_spelling(token.content).value_or(token.content) : token.content);
+    }
+    for (AddedToken const& token : added)
+      if (token.special) texts_[static_cast<std::size_t>(token.id)].clear();
     std::vector<AddedToken> before, after;
     for (AddedToken& token : added) {
       if (token.normalized && normal_form_c_) token.content = normal_form_c(token.content);

@@ -125,6 +125,9 @@ TEST_CASE("Merges go by rank, from the left, and templates begin a prompt", "[se
   CHECK_THROWS_WITH(tokenizer.encode("ab\xC3"), contains("not UTF-8: no character begins at its byte 2."));
   CHECK(read(small("\"a b\", \"ab c\"", "\"#version: 0.2\", [\"a\", \"b\"], [\"ab\", \"c\"]")).encode_plain("abc") ==
         Ids{4});
+  CHECK(read(small("\"id\": 8, \"content\": \"<x>\"", "\"id\": 6, \"content\": \"\\u00c3\"")).decode(Ids{6, 0}) ==
+        "\xC3"
+        "a");
   CHECK(read(small("\"ignore_merges\": false", "\"ignore_merges\": true")).encode_plain("abc") == Ids{4});
 }
 

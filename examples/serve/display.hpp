@@ -13,6 +13,7 @@
 
 #include "engine.hpp"
 #include "tokenizer.hpp"
+#include "utf8.hpp"
 
 #if __has_include(<unistd.h>)
 #include <unistd.h>
@@ -44,7 +45,7 @@ class Display final : public Observer {
     std::size_t const newline = text.rfind('\n');
     std::string last = newline == std::string::npos ? text : text.substr(newline + 1);
     if (last.size() > 60) last = "..." + last.substr(last.size() - 57);
-    line_ = last;
+    if (!tokenizer_.prompt_per_line()) line_ = last;  // a line of ids is a completion
   }
 
   void on_token(DrawIndex index, std::int32_t token) override {
@@ -58,7 +59,7 @@ class Display final : public Observer {
         continue;
       }
       line_ += text[shown_];
-      if (line_.size() > 70 && text[shown_] == ' ') flush_line();
+      if (line_.size() > 70 && text[shown_] == ' ' && !tokenizer_.prompt_per_line()) flush_line();
     }
   }
 
@@ -96,7 +97,7 @@ class Display final : public Observer {
 
   void flush_line() {
     if (terminal_) progress_out_ << erase_line << std::flush;
-    text_out_ << line_ << std::endl;
+    text_out_ << replace_invalid_utf8(line_) << std::endl;
     line_.clear();
   }
 

@@ -82,6 +82,7 @@ int run(Options const& options) {
   report.quantizer = quantizer;
   report.requests = static_cast<std::int64_t>(prompts.size());
   report.samples = options.samples;
+  report.tokenizer = tokenizer.get();
   if (!options.output.empty()) write_completions(output, *tokenizer, report.run);
   if (!output.flush()) throw BadInput("The file " + options.output + " cannot be written.");
   if (options.check) {

@@ -3,6 +3,7 @@
 #pragma once
 // The end of a run: a table for people, or one JSON object for programs.
 
+#include <cstddef>
 #include <cstdint>
 #include <iomanip>
 #include <optional>
@@ -15,6 +16,8 @@
 #include "check.hpp"
 #include "engine.hpp"
 #include "json.hpp"
+#include "tokenizer.hpp"
+#include "utf8.hpp"
 
 namespace serve {
 
@@ -24,6 +27,7 @@ struct Report {
   std::int64_t requests = 0, samples = 0;
   double seconds = 0;  ///< of the run; loading and checking not included
   RunResult run;
+  Tokenizer const* tokenizer = nullptr;     ///< that spells the completions; without it they have no text
   std::optional<CheckResult> check;         ///< against a contiguous cache of f32
   std::optional<CheckResult> format_check;  ///< of the same formats, where they are others
 
@@ -44,6 +48,25 @@ struct Report {
            ", \"kv_bytes_share\": " + std::to_string(one.bytes_share) +
            ", \"kv_bytes_peak\": " + std::to_string(one.bytes_peak) +
            ", \"kv_bytes_kept\": " + std::to_string(one.bytes_kept) + "}";
+  return "[" + out + "]";
+}
+
+/// A list of objects: requests and samples count from 1, as in messages. Of token ids and of no tokenizer the text is
+/// null; bytes that are not UTF-8, such as half a character at the end, are U+FFFD.
+[[nodiscard]] inline std::string completions_to_json(std::vector<std::vector<Tokens>> const& completions,
+                                                     Tokenizer const* tokenizer) {
+  std::string out;
+  for (std::size_t request = 0; request < completions.size(); ++request)
+    for (std::size_t sample = 0; sample < completions[request].size(); ++sample) {
+      Tokens const& tokens = completions[request][sample];
+      bool const is_text = tokenizer && !tokenizer->prompt_per_line();
+      out += (out.empty() ? "" : ", ") + std::string("{\"request\": ") + std::to_string(request + 1) +
+             ", \"sample\": " + std::to_string(sample + 1) +
+             ", \"text\": " + (is_text ? json_quote(replace_invalid_utf8(tokenizer->decode(tokens))) : "null") +
+             ", \"tokens\": [";
+      for (std::size_t i = 0; i < tokens.size(); ++i) out += (i ? ", " : "") + std::to_string(tokens[i]);
+      out += "]}";
+    }
   return "[" + out + "]";
 }
 
@@ -86,6 +109,7 @@ struct Report {
   add("rounding_ties", report.check ? std::to_string(report.check->ties) : "null");
   add("agreement", report.check ? json_number(report.check->agreement) : "null");
   add("format_agreement", report.format_check ? json_number(report.format_check->agreement) : "null");
+  add("completions", completions_to_json(run.completions, report.tokenizer));
   return out + "}";
 }
 

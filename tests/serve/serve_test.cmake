@@ -125,6 +125,46 @@ foreach(pair "ample;short;0" "ample;tenants;0" "ample;off;0" "one;two;0" "one;th
   endif()
 endforeach()
 
+# Completions are in the JSON, in the order of requests and samples, with the text that --output has.
+file(READ ${SCRATCH}/one.txt text)
+string(JSON num_completions LENGTH "${one}" completions)
+string(JSON request GET "${one}" completions 11 request)
+string(JSON sample GET "${one}" completions 11 sample)
+string(JSON num_tokens LENGTH "${one}" completions 11 tokens)
+string(JSON completion GET "${one}" completions 0 text)
+string(FIND "${text}" "${completion}\n---\n" begin)
+if(NOT "${num_completions};${request};${sample};${num_tokens};${begin}" STREQUAL "12;3;4;40;0")
+  message(FATAL_ERROR "the completions are ${one}, and in the file ${text}")
+endif()
+
+# A tokenizer.json whose ids are the bytes gives the same text, too.
+set(bytes ${SCRATCH}/bytes)
+file(COPY ${MODEL}/config.json ${MODEL}/model.safetensors DESTINATION ${bytes})
+set(vocab "")
+set(next 256)
+foreach(byte RANGE 255)
+  set(code ${byte})
+  if(byte LESS 33 OR byte EQUAL 173 OR (byte GREATER 126 AND byte LESS 161))  # not printable
+    set(code ${next})
+    math(EXPR next "${next} + 1")
+  endif()
+  math(EXPR code "${code} + 65536" OUTPUT_FORMAT HEXADECIMAL)
+  string(SUBSTRING "${code}" 3 4 code)
+  if(byte GREATER 1)  # which are added tokens
+    string(APPEND vocab ", \"\\u${code}\": ${byte}")
+  endif()
+endforeach()
+string(SUBSTRING "${vocab}" 2 -1 vocab)
+set(tokenizer "{\"added_tokens\": [{\"id\": 0, \"content\": \"<|im_start|>\", \"special\": true},
+  {\"id\": 1, \"content\": \"<|im_end|>\", \"special\": true}], \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false},
+  \"model\": {\"type\": \"BPE\", \"vocab\": {${vocab}}, \"merges\": []}}")
+file(WRITE ${bytes}/tokenizer.json "${tokenizer}")
+serve(same --model ${bytes} ${run} --output ${SCRATCH}/same.txt)
+file(READ ${SCRATCH}/same.txt same)
+if(NOT same STREQUAL text)
+  message(FATAL_ERROR "with tokenizer.json the text is ${same}, not ${text}")
+endif()
+
 # A model with a window, the bundled weights, and quantizers that round: prefixes change no token there either.
 file(COPY ${MODEL}/model.safetensors DESTINATION ${SCRATCH}/window)
 file(READ ${MODEL}/config.json config)
@@ -216,6 +256,13 @@ refuse("nowhere.txt does not exist" --prompts ${SCRATCH}/nowhere.txt)
 file(WRITE ${SCRATCH}/empty.txt "")
 refuse("Prompt 1 of .* is empty" --prompts ${SCRATCH}/empty.txt)
 refuse("cannot be written" --max-tokens 1 --prompts ${prompts} --output ${SCRATCH}/no/such/folder --json)
+
+file(WRITE ${bytes}/tokenizer.json "{}")
+refuse("tokenizer.json: model is missing; it should be an object" --model ${bytes} --prompts ${prompts})
+string(REPLACE "BPE" "WordPiece" tokenizer "${tokenizer}")
+file(WRITE ${bytes}/tokenizer.json "${tokenizer}")
+refuse("where a token id from 0 to 255 should be: .*tokenizer.json: model is of the type .WordPiece.; serve knows BPE, so"
+  --model ${bytes} --prompts ${prompts})
 
 # Bad models. broken(<regex> <file> <command that writes it>...) works on a fresh copy of the bundled one.
 function(broken regex file)

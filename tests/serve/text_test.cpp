@@ -2,11 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tokenizers, prompt files, options and the report.
 
+#include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <vector>
 
+#include "display.hpp"
 #include "json.hpp"
 #include "options.hpp"
 #include "prompts.hpp"
@@ -162,6 +166,44 @@ TEST_CASE("A report is one JSON object", "[serve]") {
   report.check = serve::CheckResult{};
   json = serve::JsonReader::read(serve::to_json(report), "the report");
   CHECK(*json.find("checked")->get<bool>());
+}
+
+TEST_CASE("A report has every completion, as text that is UTF-8", "[serve]") {
+  serve::Report report;
+  report.run.completions = {{{72, 105, 0xE5, 0xAD}, {34}}, {{}}};
+  auto const completions = [&] {
+    serve::Json const json = serve::JsonReader::read(serve::to_json(report), "the report");
+    return json.find("completions")->text(1000);
+  };
+  serve::ByteTokenizer const bytes;
+  report.tokenizer = &bytes;
+  CHECK(completions() ==
+        "[{\"request\": 1, \"sample\": 1, \"text\": \"Hi\uFFFD\uFFFD\", \"tokens\": [72, 105, 229, 173]}, "
+        "{\"request\": 1, \"sample\": 2, \"text\": \"\\\"\", \"tokens\": [34]}, "
+        "{\"request\": 2, \"sample\": 1, \"text\": \"\", \"tokens\": []}]");
+  serve::IdTokenizer const ids(300);
+  report.tokenizer = &ids;
+  report.run.completions = {{{7}}};
+  CHECK(completions() == "[{\"request\": 1, \"sample\": 1, \"text\": null, \"tokens\": [7]}]");
+}
+
+TEST_CASE("A first completion of ids is one line, text is wrapped", "[serve]") {
+  serve::IdTokenizer const ids(300);
+  serve::ByteTokenizer const bytes;
+  auto const shown = [](serve::Tokenizer const& tokenizer, std::int32_t token) {
+    std::ostringstream text, progress;
+    serve::Display display(tokenizer, {1, 2}, text, progress, false);
+    for (std::int32_t i = 0; i < 100; ++i) display.on_token({0, 0, i}, i % 2 == 0 ? token : 32);
+    serve::Progress done;
+    done.finished = 1;
+    display.on_step(done);
+    return text.str();
+  };
+  std::string const line = shown(ids, 7);
+  CHECK(line.starts_with("7 32 7 32 "));
+  CHECK(std::count(line.begin(), line.end(), '\n') == 1);
+  std::string const lines = shown(bytes, 'x');
+  CHECK(std::count(lines.begin(), lines.end(), '\n') == 2);
 }
 
 TEST_CASE("A table says of which tokens the bytes are", "[serve]") {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <exception>
 #include <filesystem>
 #include <folio/thread_pool.hpp>
@@ -62,8 +63,10 @@ int run(Options const& options) {
   std::filesystem::path const directory = options.model;
   Llama const model(directory);
   std::unique_ptr<Tokenizer> const tokenizer = make_tokenizer(directory, model.config());
+  std::int32_t const context = model.config().context;
   std::vector<Tokens> const prompts =
-      read_prompts(options.prompts, *tokenizer, model.config().context, options.max_tokens);
+      options.prompt ? encode_prompts({*options.prompt}, "--prompt", *tokenizer, context, options.max_tokens)
+                     : read_prompts(options.prompts, *tokenizer, context, options.max_tokens);
   auto const hardware = static_cast<int>(std::thread::hardware_concurrency());
   folio::ThreadPool threads(options.threads > 0 ? options.threads : std::max(1, hardware));
   EngineOptions const how = engine_options(options, threads);

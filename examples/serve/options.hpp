@@ -30,7 +30,8 @@ struct BadOption : BadInput {
 
 /// What the user asked for.
 struct Options {
-  std::string model, prompts;  ///< where the files are; the caller fills in the defaults
+  std::string model, prompts;         ///< where the files are; the caller fills in the defaults
+  std::optional<std::string> prompt;  ///< the only one, in place of a file of them
   std::string quantizer = "f32";
   std::string demote = "off";  ///< the format of older tokens
   std::optional<std::int32_t> sinks, recent_window;
@@ -126,8 +127,10 @@ struct Option {
        [](Options& o, std::string_view s) { o.model = s; }},
       {"--prompts", "FILE",
        "prompts, separated by lines with only ---; for a model without a tokenizer that serve can read, each line is a "
-       "list of token ids; default: the 16 bundled prompts",
+       "list of token ids; - is standard input; default: the 16 bundled prompts",
        [](Options& o, std::string_view s) { o.prompts = s; }},
+      {"--prompt", "TEXT", "one prompt, in place of --prompts",
+       [](Options& o, std::string_view s) { o.prompt = std::string(s); }},
       {"--max-tokens", "N", "tokens to generate for each sample (default 128)",
        [](Options& o, std::string_view s) { o.max_tokens = v::integer("--max-tokens", s, 1, many); }},
       {"--samples", "N", "samples for each prompt; they share the prompt's blocks by fork (default 1)",
@@ -214,6 +217,12 @@ struct Option {
   return out;
 }
 
+/// Throws BadOption for prompts that do not go together.
+inline void check_prompts(Options const& options) {
+  if (options.prompt && !options.prompts.empty())
+    throw BadOption("--prompt is not possible with --prompts: it is the only prompt.");
+}
+
 /// Throws BadOption for options that do not go together.
 inline void check_demotion(Options const& options) {
   auto const refuse = [](std::string const& what, std::string const& why) {
@@ -251,6 +260,7 @@ inline void check_demotion(Options const& options) {
       option->set(options, has_value ? argument.substr(equals + 1) : std::string_view(arguments[++i]));
     }
   }
+  check_prompts(options);
   check_demotion(options);
   return options;
 }

@@ -1,10 +1,13 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// A prompt file: many prompts in one text.
+// Prompts: a file, or standard input, is many in one text.
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <iostream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,26 +51,44 @@ namespace serve {
   return lines;
 }
 
-/// Reads and encodes a prompt file. Throws BadInput when it is missing, has an empty prompt, or one that does not leave
-/// room for `max_tokens` more within `context` tokens.
-[[nodiscard]] inline std::vector<std::vector<std::int32_t>> read_prompts(std::filesystem::path const& path,
-                                                                         Tokenizer const& tokenizer,
-                                                                         std::int32_t context,
-                                                                         std::int32_t max_tokens) {
-  std::string const text = read_text(path, 256 << 20);
+/// Encodes prompts, which `source` has. Throws BadInput when there is none, or one that is empty or does not leave room
+/// for `max_tokens` more within `context` tokens.
+[[nodiscard]] inline std::vector<std::vector<std::int32_t>> encode_prompts(std::vector<std::string> const& texts,
+                                                                           std::string const& source,
+                                                                           Tokenizer const& tokenizer,
+                                                                           std::int32_t context,
+                                                                           std::int32_t max_tokens) {
   std::vector<std::vector<std::int32_t>> prompts;
-  for (std::string const& prompt : tokenizer.prompt_per_line() ? split_lines(text) : split_prompts(text)) {
-    prompts.push_back(tokenizer.encode(prompt));
+  for (std::string const& text : texts) {
+    prompts.push_back(tokenizer.encode(text));
     auto const size = static_cast<std::int64_t>(prompts.back().size());
-    std::string const which = "Prompt " + std::to_string(prompts.size()) + " of " + path.string();
+    std::string const which = "Prompt " + std::to_string(prompts.size()) + " of " + source;
     if (size == 0) throw BadInput(which + " is empty.");
     if (size + max_tokens > context)
       throw BadInput(which + " has " + std::to_string(size) + " tokens; with --max-tokens " +
                      std::to_string(max_tokens) + " that is more than the model's context of " +
                      std::to_string(context) + ".");
   }
-  if (prompts.empty()) throw BadInput("There is no prompt in " + path.string() + ".");
+  if (prompts.empty()) throw BadInput("There is no prompt in " + source + ".");
   return prompts;
+}
+
+/// Reads and encodes a prompt file; of the path "-" what `standard_input` has. Throws BadInput when it is missing, too,
+/// or too large.
+[[nodiscard]] inline std::vector<std::vector<std::int32_t>> read_prompts(std::filesystem::path const& path,
+                                                                         Tokenizer const& tokenizer,
+                                                                         std::int32_t context, std::int32_t max_tokens,
+                                                                         std::istream& standard_input = std::cin) {
+  constexpr std::size_t most_bytes = 256 << 20;
+  bool const is_file = path != "-";
+  std::string text = is_file ? read_text(path, most_bytes) : std::string();
+  for (char c = 0; !is_file && standard_input.get(c);) {
+    text += c;
+    if (text.size() > most_bytes)
+      throw BadInput("Standard input has more than " + std::to_string(most_bytes) + " bytes of prompts.");
+  }
+  return encode_prompts(tokenizer.prompt_per_line() ? split_lines(text) : split_prompts(text),
+                        is_file ? path.string() : "standard input", tokenizer, context, max_tokens);
 }
 
 }  // namespace serve

@@ -137,6 +137,16 @@ if(NOT "${num_completions};${request};${sample};${num_tokens};${begin}" STREQUAL
   message(FATAL_ERROR "the completions are ${one}, and in the file ${text}")
 endif()
 
+# The same prompts from standard input, and one of them on the command line, give the same text.
+execute_process(COMMAND ${SERVE} --device host --json --prompts - --max-tokens 40 --samples 4 --output ${SCRATCH}/input.txt
+  INPUT_FILE ${prompts} OUTPUT_QUIET ERROR_QUIET COMMAND_ERROR_IS_FATAL ANY)
+file(READ ${SCRATCH}/input.txt input)
+serve(alone --prompt "In the beginning" --max-tokens 40 --samples 4)
+string(JSON first GET "${alone}" completions 0 text)
+if(NOT input STREQUAL text OR NOT first STREQUAL completion)
+  message(FATAL_ERROR "standard input gives ${input}, and --prompt ${first}, not ${text}")
+endif()
+
 # A tokenizer.json whose ids are the bytes gives the same text, too.
 set(bytes ${SCRATCH}/bytes)
 file(COPY ${MODEL}/config.json ${MODEL}/model.safetensors DESTINATION ${bytes})
@@ -207,7 +217,7 @@ foreach(row "In the beginning" "device" "tokens per second" "KV memory, peak" "K
   endif()
 endforeach()
 execute_process(COMMAND ${SERVE} --help OUTPUT_VARIABLE help COMMAND_ERROR_IS_FATAL ANY)
-foreach(option model prompts max-tokens samples quantizer device memory prefix tenants threads seed json check)
+foreach(option model prompts prompt max-tokens samples quantizer device memory prefix tenants threads seed json check)
   if(NOT help MATCHES "--${option} ")
     message(FATAL_ERROR "--help does not explain --${option}")
   endif()
@@ -258,11 +268,11 @@ refuse("Prompt 1 of .* is empty" --prompts ${SCRATCH}/empty.txt)
 refuse("cannot be written" --max-tokens 1 --prompts ${prompts} --output ${SCRATCH}/no/such/folder --json)
 
 file(WRITE ${bytes}/tokenizer.json "{}")
-refuse("tokenizer.json: model is missing; it should be an object" --model ${bytes} --prompts ${prompts})
+refuse("tokenizer.json: model is missing; it should be an object" --model ${bytes} --prompt Who)
 string(REPLACE "BPE" "WordPiece" tokenizer "${tokenizer}")
 file(WRITE ${bytes}/tokenizer.json "${tokenizer}")
 refuse("where a token id from 0 to 255 should be: .*tokenizer.json: model is of the type .WordPiece.; serve knows BPE, so"
-  --model ${bytes} --prompts ${prompts})
+  --model ${bytes} --prompt Who)
 
 # Bad models. broken(<regex> <file> <command that writes it>...) works on a fresh copy of the bundled one.
 function(broken regex file)

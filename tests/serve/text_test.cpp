@@ -71,6 +71,22 @@ TEST_CASE("Prompts that are empty or too long are refused", "[serve]") {
   CHECK_THROWS_WITH(serve::read_prompts(path, tokenizer, 10, 4), contains("does not exist"));
 }
 
+TEST_CASE("Prompts come from standard input and from the command line", "[serve]") {
+  serve::ByteTokenizer const tokenizer;
+  std::istringstream in("abc\n---\nxy\n");
+  CHECK(serve::read_prompts("-", tokenizer, 10, 4, in) == std::vector<serve::Tokens>{{97, 98, 99}, {120, 121}});
+  std::istringstream ids("1 2\n3\n");
+  CHECK(serve::read_prompts("-", serve::IdTokenizer(10), 10, 4, ids) == std::vector<serve::Tokens>{{1, 2}, {3}});
+  std::istringstream nothing;
+  CHECK_THROWS_WITH(serve::read_prompts("-", tokenizer, 10, 4, nothing),
+                    contains("Prompt 1 of standard input is empty."));
+  CHECK(serve::encode_prompts({"a\n---\n"}, "--prompt", tokenizer, 10, 1).size() == 1);
+  CHECK_THROWS_WITH(serve::encode_prompts({""}, "--prompt", tokenizer, 10, 1),
+                    contains("Prompt 1 of --prompt is empty."));
+  CHECK(parse({"--prompt", "Hi"}).prompt == "Hi");
+  CHECK_THROWS_WITH(parse({"--prompt", "a", "--prompts", "b"}), contains("--prompt is not possible with --prompts"));
+}
+
 TEST_CASE("Options are read in both spellings", "[serve]") {
   auto const options = parse({"--max-tokens", "7", "--memory=64M", "--seed=18446744073709551615", "--temperature",
                               "0.5", "--json", "--check"});

@@ -16,9 +16,11 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "bad_input.hpp"
+#include "chat.hpp"
 #include "check.hpp"
 #include "display.hpp"
 #include "engine.hpp"
@@ -62,7 +64,8 @@ EngineOptions engine_options(Options const& options, folio::ThreadPool& threads)
 int run(Options const& options) {
   std::filesystem::path const directory = options.model;
   Llama const model(directory);
-  std::unique_ptr<Tokenizer> const tokenizer = make_tokenizer(directory, model.config());
+  std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(directory, model.config());
+  if (options.chat) tokenizer = std::make_unique<ChatTokenizer>(std::move(tokenizer), directory, options.system);
   std::int32_t const context = model.config().context;
   std::vector<Tokens> const prompts =
       options.prompt ? encode_prompts({*options.prompt}, "--prompt", *tokenizer, context, options.max_tokens)

@@ -32,6 +32,7 @@ struct BadOption : BadInput {
 struct Options {
   std::string model, prompts;         ///< where the files are; the caller fills in the defaults
   std::optional<std::string> prompt;  ///< the only one, in place of a file of them
+  std::optional<std::string> system;  ///< with chat: the system message
   std::string quantizer = "f32";
   std::string demote = "off";  ///< the format of older tokens
   std::optional<std::int32_t> sinks, recent_window;
@@ -45,7 +46,7 @@ struct Options {
   std::int64_t memory_bytes = 0;  ///< for the KV cache; 0: as much as all requests need at once, at most 1 GiB
   std::int32_t threads = 0;       ///< 0: one per hardware thread
   Sampling sampling;
-  bool json = false, check = false, help = false;
+  bool chat = false, json = false, check = false, help = false;
 };
 
 namespace option_values {
@@ -131,6 +132,12 @@ struct Option {
        [](Options& o, std::string_view s) { o.prompts = s; }},
       {"--prompt", "TEXT", "one prompt, in place of --prompts",
        [](Options& o, std::string_view s) { o.prompt = std::string(s); }},
+      {"--chat", "",
+       "each prompt is what a user says, in the model's chat format: ChatML or Llama 3's, by its chat template, else "
+       "by its added tokens",
+       [](Options& o, std::string_view) { o.chat = true; }},
+      {"--system", "TEXT", "with --chat: the system message (default: that of the chat template, if it has one)",
+       [](Options& o, std::string_view s) { o.system = std::string(s); }},
       {"--max-tokens", "N", "tokens to generate for each sample (default 128)",
        [](Options& o, std::string_view s) { o.max_tokens = v::integer("--max-tokens", s, 1, many); }},
       {"--samples", "N", "samples for each prompt; they share the prompt's blocks by fork (default 1)",
@@ -221,6 +228,7 @@ struct Option {
 inline void check_prompts(Options const& options) {
   if (options.prompt && !options.prompts.empty())
     throw BadOption("--prompt is not possible with --prompts: it is the only prompt.");
+  if (options.system && !options.chat) throw BadOption("--system is not possible without --chat.");
 }
 
 /// Throws BadOption for options that do not go together.

@@ -175,6 +175,11 @@ if(NOT same STREQUAL text)
   message(FATAL_ERROR "with tokenizer.json the text is ${same}, not ${text}")
 endif()
 
+# A chat is the prompt with tokens around it.
+serve(chat --model ${bytes} --chat --system= --prompt "Who" --max-tokens 4)
+expect("${chat}" prompt_tokens EQUAL 32)  # 5 tokens, system, user, Who and assistant, and 5 ends of lines
+refuse("--chat is not possible: .* has no chat template, and tokens of neither ChatML" --chat --prompt Who)
+
 # A model with a window, the bundled weights, and quantizers that round: prefixes change no token there either.
 file(COPY ${MODEL}/model.safetensors DESTINATION ${SCRATCH}/window)
 file(READ ${MODEL}/config.json config)
@@ -217,7 +222,7 @@ foreach(row "In the beginning" "device" "tokens per second" "KV memory, peak" "K
   endif()
 endforeach()
 execute_process(COMMAND ${SERVE} --help OUTPUT_VARIABLE help COMMAND_ERROR_IS_FATAL ANY)
-foreach(option model prompts prompt max-tokens samples quantizer device memory prefix tenants threads seed json check)
+foreach(option model prompts prompt chat system max-tokens samples quantizer device memory prefix tenants threads seed json check)
   if(NOT help MATCHES "--${option} ")
     message(FATAL_ERROR "--help does not explain --${option}")
   endif()

@@ -6,10 +6,16 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <optional>
+#include <span>
 #include <sstream>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "chat.hpp"
 #include "display.hpp"
 #include "json.hpp"
 #include "options.hpp"
@@ -25,6 +31,34 @@ using Strings = std::vector<std::string>;
 namespace {
 
 serve::Options parse(std::vector<char const*> const& arguments) { return serve::parse_options(arguments); }
+
+/// Bytes, with tokens that it says it has. What is encoded begins with 1.
+class WithTokens final : public serve::Tokenizer {
+ public:
+  explicit WithTokens(Strings added) : added_(std::move(added)) {}
+  [[nodiscard]] std::string_view name() const override { return "tokens"; }
+  [[nodiscard]] serve::Tokens encode(std::string_view text) const override {
+    return bytes_.encode("\x01" + std::string(text));
+  }
+  [[nodiscard]] serve::Tokens encode_plain(std::string_view text) const override { return bytes_.encode(text); }
+  [[nodiscard]] std::string decode(std::span<std::int32_t const> tokens) const override {
+    return bytes_.decode(tokens);
+  }
+  [[nodiscard]] bool has_added_token(std::string_view text) const override {
+    return std::find(added_.begin(), added_.end(), text) != added_.end();
+  }
+
+ private:
+  serve::ByteTokenizer bytes_;
+  Strings added_;
+};
+
+/// "Hi" as a chat's first message, for a tokenizer of ChatML's tokens and of Llama 3's.
+std::string chat(std::filesystem::path const& directory, std::optional<std::string> system = std::nullopt,
+                 Strings const& added = {"<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|eot_id|>"}) {
+  serve::ChatTokenizer const tokenizer(std::make_unique<WithTokens>(added), directory, std::move(system));
+  return tokenizer.decode(tokenizer.encode(" Hi\n"));
+}
 
 }  // namespace
 
@@ -83,8 +117,51 @@ TEST_CASE("Prompts come from standard input and from the command line", "[serve]
   CHECK(serve::encode_prompts({"a\n---\n"}, "--prompt", tokenizer, 10, 1).size() == 1);
   CHECK_THROWS_WITH(serve::encode_prompts({""}, "--prompt", tokenizer, 10, 1),
                     contains("Prompt 1 of --prompt is empty."));
-  CHECK(parse({"--prompt", "Hi"}).prompt == "Hi");
+  CHECK(parse({"--prompt", "Hi", "--chat", "--system="}).prompt == "Hi");
+  CHECK(parse({"--chat", "--system="}).system == "");
   CHECK_THROWS_WITH(parse({"--prompt", "a", "--prompts", "b"}), contains("--prompt is not possible with --prompts"));
+  CHECK_THROWS_WITH(parse({"--system", "a"}), contains("--system is not possible without --chat."));
+}
+
+TEST_CASE("A chat's format is that of the chat template, or else of the added tokens", "[serve]") {
+  serve::test::ScratchFolder const folder;
+  auto const& path = folder.path();
+  std::string const chatml = "<|im_start|>user\n Hi\n<|im_end|>\n<|im_start|>assistant\n";
+  std::string const llama3 =
+      "\x01<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n";
+  auto const config = [&](std::string const& text) {
+    folder.write("tokenizer_config.json", "{\"chat_template\": " + text + "}");
+  };
+  CHECK(chat(path) == chatml);
+  CHECK(chat(path, std::nullopt, {"<|start_header_id|>", "<|eot_id|>"}) == llama3);
+  CHECK_THROWS_WITH(chat(path, std::nullopt, {}), contains("has no chat template, and tokens of neither ChatML"));
+  config("null");
+  CHECK(chat(path, "Be brief.") == "<|im_start|>system\nBe brief.<|im_end|>\n" + chatml);
+  config(R"("{{ bos_token }}<|start_header_id|> <|eot_id|>")");
+  CHECK(chat(path) == llama3);
+  CHECK(chat(path, "S ")
+            .starts_with("\x01<|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>u"));
+  CHECK_THROWS_WITH(chat(path, std::nullopt, {"<|im_start|>"}), contains("<|start_header_id|> is no token of "));
+
+  std::string const system = "<|im_start|>system\nYou are a test.<|im_end|>\n";
+  config(R"("{{ '<|im_start|>system\nYou are a test.<|im_end|>\n' }}")");
+  CHECK(chat(path) == system + chatml);
+  config(
+      R"("{{ '<|im_start|>system\\n' + x + '<|im_end|>' }}{{ '<|im_start|>system\\nYou are a test.<|im_end|>\\n' }}")");
+  CHECK(chat(path) == system + chatml);
+  config(
+      R"([{"name": "tools", "template": ""}, {"name": "default", "template": "{{ '<|im_start|>' + '<|im_end|>' }}"}])");
+  CHECK(chat(path) == chatml);
+  config(R"("{{ bos_token }}{{ '<|im_start|>' + '<|im_end|>' }}")");
+  CHECK(chat(path) == "\x01" + chatml);
+  config(R"("<|im_start|>user<|im_sep|>{{ x }}<|im_end|>")");
+  CHECK_THROWS_WITH(chat(path), contains("tokenizer_config.json has a chat template of neither ChatML"));
+  config("7");
+  CHECK_THROWS_WITH(chat(path), contains("chat_template is 7; it should be a string"));
+  folder.write("chat_template.jinja", "[INST] {{ x }} [/INST]");
+  CHECK_THROWS_WITH(chat(path), contains("chat_template.jinja has a chat template of neither"));
+  CHECK_THROWS_WITH(serve::ChatTokenizer(std::make_unique<serve::IdTokenizer>(10), path, std::nullopt),
+                    contains("--chat is not possible: serve reads no tokenizer of"));
 }
 
 TEST_CASE("Options are read in both spellings", "[serve]") {

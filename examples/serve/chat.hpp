@@ -1,0 +1,139 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// --chat: a prompt as the first message of a chat, in the format that the model was trained on.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "bad_input.hpp"
+#include "json.hpp"
+#include "llama_config.hpp"
+#include "mapped_file.hpp"
+#include "tokenizer.hpp"
+
+namespace serve {
+namespace chat {
+
+/// A model's chat template, and the file that has it.
+struct Template {
+  std::string text, file;
+};
+
+/// chat_template.jinja, else chat_template of tokenizer_config.json; of several the one called default. Nothing where
+/// there is none. Throws BadInput for a file that is broken.
+[[nodiscard]] inline std::optional<Template> find_template(std::filesystem::path const& directory) {
+  constexpr std::uintmax_t most_bytes = 64 << 20;
+  if (auto const file = directory / "chat_template.jinja"; std::filesystem::exists(file))
+    return Template{read_text(file, most_bytes), file.string()};
+  auto const file = directory / "tokenizer_config.json";
+  if (!std::filesystem::exists(file)) return std::nullopt;
+  Json const json = JsonReader::read(read_text(file, most_bytes), file.string());
+  ConfigReader const config(json, file.string());
+  Json const* found = config.present("chat_template");
+  if (!found) return std::nullopt;
+  if (auto const* const several = found->get<Json::Array>())
+    for (Json const& one : *several)
+      if (Json const* const name = one.find("name"); name && name->text() == "\"default\"")
+        found = one.find("template");
+  if (!found || !found->get<std::string>())
+    config.refuse("chat_template", "it should be a string, or a list with a default");
+  return Template{*found->get<std::string>(), file.string()};
+}
+
+/// The system message that a template of ChatML has for chats without one: where it spells it in one piece.
+[[nodiscard]] inline std::optional<std::string> default_system(std::string_view text) {
+  constexpr std::string_view begin = "<|im_start|>system", end = "<|im_end|>";
+  for (std::size_t at = text.find(begin); at != std::string_view::npos; at = text.find(begin, at + 1)) {
+    std::string_view message = text.substr(at + begin.size());
+    message = message.substr(0, message.find(end));
+    std::size_t const line_end = message.starts_with("\n") ? 1 : message.starts_with("\\n") ? 2 : 0;
+    message.remove_prefix(line_end);
+    if (line_end > 0 && !message.empty() && message.find_first_of("'\"{}\\") == std::string_view::npos)
+      return std::string(message);
+  }
+  return std::nullopt;
+}
+
+}  // namespace chat
+
+/// Another tokenizer, whose prompts are what a user says. Two formats are known: ChatML, and that of Llama 3. Which one
+/// it is, the chat template says: it names <|im_start|> and <|im_end|>, or <|start_header_id|> and <|eot_id|>. Where
+/// there is none, the added tokens say it. The template itself is not run.
+class ChatTokenizer final : public Tokenizer {
+ public:
+  /// `system`: the system message; without it the one that a ChatML template has for this case, else none. Throws
+  /// BadInput when the format is not known, or its tokens are not the tokenizer's.
+  ChatTokenizer(std::unique_ptr<Tokenizer> tokenizer, std::filesystem::path const& directory,
+                std::optional<std::string> system)
+      : tokenizer_(std::move(tokenizer)), system_(std::move(system)) {
+    if (tokenizer_->prompt_per_line())
+      throw BadInput("--chat is not possible: serve reads no tokenizer of " + directory.string() + " but token ids.");
+    std::optional<chat::Template> const found = chat::find_template(directory);
+    auto const names = [&](std::string_view token) {
+      return found ? found->text.find(token) != std::string::npos : tokenizer_->has_added_token(token);
+    };
+    if (names("<|im_start|>") && names("<|im_end|>") && !names("<|im_sep|>")) {
+      format_ = {"ChatML", "<|im_start|>", "\n", "<|im_end|>\n", false};
+      if (found && !system_) system_ = chat::default_system(found->text);
+    } else if (names("<|start_header_id|>") && names("<|eot_id|>")) {
+      format_ = {"Llama 3", "<|start_header_id|>", "<|end_header_id|>\n\n", "<|eot_id|>", true};
+    } else {
+      throw BadInput(
+          "--chat is not possible: " +
+          (found ? found->file + " has a chat template" : directory.string() + " has no chat template, and tokens") +
+          " of neither ChatML (<|im_start|>) nor Llama 3 (<|start_header_id|>).");
+    }
+    if (!tokenizer_->has_added_token(format_.before_role))
+      throw BadInput("--chat is not possible: " + std::string(format_.before_role) + " is no token of " +
+                     directory.string() + ", whose chat template has it.");
+    has_bos_ = found ? names("bos_token") : format_.trims;
+  }
+
+  /// A chat of one message, up to where the answer begins.
+  [[nodiscard]] std::string text_of(std::string_view user) const {
+    std::string text;
+    if (system_) add(text, "system", *system_);
+    add(text, "user", user);
+    return text += std::string(format_.before_role) + "assistant" + std::string(format_.after_role);
+  }
+
+  [[nodiscard]] std::string_view name() const override { return format_.name; }
+  [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const override {
+    return has_bos_ ? tokenizer_->encode(text_of(text)) : tokenizer_->encode_plain(text_of(text));
+  }
+  [[nodiscard]] std::string decode(std::span<std::int32_t const> tokens) const override {
+    return tokenizer_->decode(tokens);
+  }
+
+ private:
+  struct Format {
+    std::string_view name, before_role, after_role, after_message;
+    bool trims = false;  ///< white space around a message
+  };
+
+  void add(std::string& text, std::string_view role, std::string_view message) const {
+    if (constexpr std::string_view space = " \t\n\v\f\r"; format_.trims) {
+      message.remove_prefix(std::min(message.find_first_not_of(space), message.size()));
+      message = message.substr(0, message.find_last_not_of(space) + 1);
+    }
+    for (std::string_view const part : {format_.before_role, role, format_.after_role, message, format_.after_message})
+      text += part;
+  }
+
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::optional<std::string> system_;
+  Format format_;
+  bool has_bos_ = false;  // the template begins with bos_token, as what the tokenizer encodes does
+};
+
+}  // namespace serve

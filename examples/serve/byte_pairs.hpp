@@ -139,6 +139,7 @@ class BytePairs {
   void read_merges(ConfigReader const& model) {
     Json const* const json = model.present("merges");
     if (!json || !json->get<Json::Array>()) model.refuse("merges", "it should be a list of pairs of tokens");
+    merges_.reserve(json->get<Json::Array>()->size());
     std::int32_t rank = 0;
     for (Json const& merge : *json->get<Json::Array>()) {
       auto const* const text = merge.get<std::string>();
@@ -152,19 +153,14 @@ class BytePairs {
         if (auto const* const one = list->front().get<std::string>()) first = *one;
         if (auto const* const one = list->back().get<std::string>()) second = *one;
       }
-      auto const a = find(first), b = find(second);
-      auto const both = a && b ? ids_.find(*bytes_of_spelling(first) + *bytes_of_spelling(second)) : ids_.end();
+      auto const a = bytes_of_spelling(first), b = bytes_of_spelling(second);
+      auto const left = a ? ids_.find(*a) : ids_.end(), right = b ? ids_.find(*b) : ids_.end();
+      auto const both = left != ids_.end() && right != ids_.end() ? ids_.find(*a + *b) : ids_.end();
       if (both == ids_.end())
         throw BadInput(source_ + ": merge " + std::to_string(rank + 1) + " is " + merge.text() +
                        "; it should be two tokens of the vocab whose concatenation is one, too.");
-      merges_.insert_or_assign(pair(*a, *b), Merge{rank++, both->second});
+      merges_.insert_or_assign(pair(left->second, right->second), Merge{rank++, both->second});
     }
-  }
-
-  [[nodiscard]] std::optional<std::int32_t> find(std::string_view spelled) const {
-    std::optional<std::string> const bytes = bytes_of_spelling(spelled);
-    auto const id = bytes ? ids_.find(*bytes) : ids_.end();
-    return id == ids_.end() ? std::nullopt : std::optional(id->second);
   }
 
   /// Merges neighbours, of the lowest rank first, of equals the leftmost, until no two can be. A candidate whose

@@ -8,8 +8,11 @@
 #include <folio/thread_pool.hpp>
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "bad_input.hpp"
+#include "finite.hpp"
 #include "llama.hpp"
 #include "store.hpp"
 
@@ -51,6 +54,7 @@ class Runner {
           attend(layer, q, k, v, out);
         },
         activations_, threads_);
+    require_finite(activations_.hidden);
   }
 
   /// The most tokens of a sequence in a step.
@@ -60,7 +64,7 @@ class Runner {
   void logits(std::vector<float>& out) {
     std::vector<std::int64_t> rows;
     for (std::int64_t row = 0; row < num_tokens_; ++row) rows.push_back(row);
-    model_.logits(rows, activations_, out, threads_);
+    compute_logits(rows, out);
   }
 
   /// The logits after the last token of each sequence, all of which took part in the last step: [sequence][vocab].
@@ -68,10 +72,23 @@ class Runner {
     std::vector<std::int64_t> rows;
     std::int64_t row = -1;
     for (auto const& part : step) rows.push_back(row += static_cast<std::int64_t>(part.size()));
-    model_.logits(rows, activations_, out, threads_);
+    compute_logits(rows, out);
   }
 
  private:
+  void compute_logits(std::span<std::int64_t const> rows, std::vector<float>& out) {
+    model_.logits(rows, activations_, out, threads_);
+    require_finite(out);
+  }
+
+  /// Throws BadInput.
+  void require_finite(std::span<float const> numbers) const {
+    if (serve::all_finite(numbers)) return;
+    std::string const tensor = model_.first_not_finite();
+    throw serve::BadInput("The model's numbers are not finite, " +
+                          (tensor.empty() ? "though all weights are." : "because " + tensor + "."));
+  }
+
   void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) {
     if (!disturb_) return store_.attend(layer, q, k, v, out);
     std::int64_t const num_rows = num_tokens_ * model_.config().kv_heads;

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -43,6 +44,22 @@ class ContiguousCache {
     model.forward(tokens, positions, attention, a, nullptr);
     num_tokens_ += num_new;
     demote();
+  }
+
+  /// A token in a layer.
+  struct Place {
+    std::int32_t layer = 0, token = 0;
+  };
+  /// The first layer with a key or value that is not finite, and the first such token there. Cost: reads everything.
+  [[nodiscard]] std::optional<Place> first_not_finite() const {
+    for (std::int32_t layer = 0; layer < config_.layers; ++layer)
+      for (std::int32_t token = 0; token < num_tokens_; ++token)
+        for (std::int32_t kv_head = 0; kv_head < config_.kv_heads; ++kv_head)
+          for (std::int64_t i = row(layer, kv_head, token), end = i + config_.head_dim; i < end; ++i)
+            if (!std::isfinite(keys_[static_cast<std::size_t>(i)]) ||
+                !std::isfinite(values_[static_cast<std::size_t>(i)]))
+              return Place{layer, token};
+    return std::nullopt;
   }
 
  private:

@@ -99,7 +99,8 @@ class Engine {
  public:
   virtual ~Engine() = default;
   /// Runs all of them to their end. To be called once. Deterministic: the same model, prompts, options and seed give
-  /// the same tokens on the same device.
+  /// the same tokens on the same device. Throws BadInput when a number of the model is NaN or infinite: the message
+  /// names the request, the token, and the tensor or layer that it comes from.
   virtual RunResult run(Observer& observer) = 0;
   /// What the cache's formats make of rows.
   [[nodiscard]] virtual StoredRows stored_rows() const = 0;

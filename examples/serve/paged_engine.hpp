@@ -32,6 +32,7 @@
 
 #include "cache_peak.hpp"
 #include "engine.hpp"
+#include "finite.hpp"
 #include "llama.hpp"
 #include "paged_cache.hpp"
 
@@ -281,7 +282,26 @@ class PagedEngine final : public Engine {
       cache_->attend(layer, q, k, v, out);
     };
     model_.forward(tokens, positions, attention, activations_, options_.threads);
+    if (!all_finite(activations_.hidden)) refuse_step();
     result_.computed_tokens += static_cast<std::int64_t>(tokens.size());
+  }
+
+  /// Some token's numbers are not finite: says whose.
+  [[noreturn]] void refuse_step() const {
+    auto const hidden = static_cast<std::size_t>(model_.config().hidden);
+    std::span<float const> rows = activations_.hidden;
+    for (Work const& work : work_) {
+      auto const end = static_cast<std::size_t>(work.generation->num_computed());
+      for (std::size_t i = end - static_cast<std::size_t>(work.num_tokens); i < end; ++i, rows = rows.subspan(hidden))
+        if (!all_finite(rows.first(hidden))) refuse_numbers("numbers of", *work.generation, i + 1);
+    }
+    throw std::logic_error("All numbers of a step are finite.");
+  }
+
+  [[noreturn]] void refuse_numbers(std::string const& what, Generation const& generation, std::size_t token) const {
+    throw BadInput("Request " + std::to_string(generation.request + 1) + ", sample " +
+                   std::to_string(generation.sample + 1) + ": the " + what + " token " + std::to_string(token) +
+                   " are not finite, " + why_not_finite(model_, std::span(generation.tokens).first(token)) + ".");
   }
 
   /// Leaves in the cache, for others, the blocks that this step has made whole.
@@ -314,6 +334,7 @@ class PagedEngine final : public Engine {
     auto const vocab = static_cast<std::size_t>(model_.config().vocab);
     for (std::size_t i = 0; i < drawing.size(); ++i) {
       std::span<float const> const logits = std::span<float const>(logits_).subspan(i * vocab, vocab);
+      if (!all_finite(logits)) refuse_numbers("logits after", *drawing[i], drawing[i]->tokens.size());
       for (Generation* const sample : fork_samples(*drawing[i]))
         take(*sample, sampler_.draw(logits, index_of(*sample)), observer);
     }

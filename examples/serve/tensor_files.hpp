@@ -3,8 +3,10 @@
 #pragma once
 // The tensors of a model directory: model.safetensors, or the shards that model.safetensors.index.json names.
 
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -94,6 +96,28 @@ class TensorFiles {
     return out;
   }
 
+  /// "the tensor model.norm.weight is nan at [3]": the first element, by the tensors' names, of F32, F16 or BF16 that
+  /// is not finite. Empty when all are. Cost: reads all files.
+  [[nodiscard]] std::string first_not_finite() const {
+    constexpr std::int64_t piece = 1 << 14;
+    std::vector<float> numbers(piece);
+    for (auto const& [name, place] : tensors_) {
+      auto const type = element_type(place.info.dtype);
+      if (!type) continue;
+      std::int64_t const size = (place.info.end - place.info.begin) / element_bytes(*type);
+      for (std::int64_t begin = 0; begin < size; begin += piece) {
+        std::int64_t const n = std::min(piece, size - begin);
+        widen(*type, bytes_of(place).data() + begin * element_bytes(*type), n, numbers.data());
+        auto const end = numbers.begin() + n;
+        auto const found = std::find_if(numbers.begin(), end, [](float x) { return !std::isfinite(x); });
+        if (found != end)
+          return "the tensor " + name + " is " + (std::isnan(*found) ? "nan" : "infinite") + " at " +
+                 spell(indices(place.info.shape, begin + (found - numbers.begin())));
+      }
+    }
+    return {};
+  }
+
  private:
   struct Place {
     std::size_t file;
@@ -121,8 +145,19 @@ class TensorFiles {
     if (!type)
       throw BadInput("The tensor " + name + " in " + directory_ + " has dtype " + info.dtype +
                      "; supported are F32, F16 and BF16.");
-    return {*type, files_[found->second.file].bytes().subspan(static_cast<std::size_t>(info.begin),
-                                                              static_cast<std::size_t>(info.end - info.begin))};
+    return {*type, bytes_of(found->second)};
+  }
+
+  [[nodiscard]] std::span<std::byte const> bytes_of(Place const& place) const {
+    return files_[place.file].bytes().subspan(static_cast<std::size_t>(place.info.begin),
+                                              static_cast<std::size_t>(place.info.end - place.info.begin));
+  }
+
+  /// Of element `i`, row after row.
+  static std::vector<std::int64_t> indices(std::vector<std::int64_t> const& shape, std::int64_t i) {
+    std::vector<std::int64_t> out(shape.size());
+    for (std::size_t d = shape.size(); d-- > 0; i /= shape[d]) out[d] = i % shape[d];
+    return out;
   }
 
   static std::string spell(std::vector<std::int64_t> const& shape) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <folio/thread_pool.hpp>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "caches/caches.hpp"
 #include "check.hpp"
 #include "engine.hpp"
+#include "finite.hpp"
 #include "llama.hpp"
 #include "random_model.hpp"
 #include "support/catch.hpp"
@@ -427,6 +429,47 @@ TEST_CASE("A GPU is taken where there is one, and asked for in vain where there 
   }
   CHECK(device_of("f32", serve::Device::host) == "host");
   CHECK(device_of("bf16", serve::Device::automatic) == "host");
+}
+
+TEST_CASE("Numbers that are not finite are one sentence, which says where they come from", "[serve]") {
+  auto const message = [](std::string_view quantizer, Kind const& kind) -> std::string {
+    ModelFolder const folder(kind);
+    serve::Llama const model(folder.path());
+    auto const prompts = some_prompts();
+    auto const engine = serve::make_engine(quantizer, model, prompts, some_options());
+    Silent observer;
+    try {
+      (void)engine->run(observer);
+    } catch (serve::BadInput const& error) {
+      return error.what();
+    }
+    return "none";
+  };
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+  std::string const first = "Request 1, sample 1: the ";
+  CHECK(message("f32", {.scaled = "model.layers.1.mlp.up_proj.weight", .scale = nan}) ==
+        first +
+            "numbers of token 1 are not finite, because the tensor model.layers.1.mlp.up_proj.weight is nan at "
+            "[0, 0].");
+  CHECK(message("int8", {.scaled = "model.norm.weight", .scale = infinity, .scaled_from = 7}) ==
+        first + "logits after token 1 are not finite, because the tensor model.norm.weight is infinite at [7].");
+  // An integer format stores something for a key that is NaN, so that no later token would show it.
+  CHECK(
+      message("int8", {.scaled = "model.embed_tokens.weight", .scale = nan, .scaled_from = 49 * 48}) ==
+      "Request 3, sample 1: the numbers of token 4 are not finite, because the tensor model.embed_tokens.weight is nan "
+      "at [49, 0].");
+  CHECK(message("f32", {.scaled = "model.layers.1.input_layernorm.weight", .scale = 2.8e38f}) ==
+        first +
+            "numbers of token 1 are not finite, though all weights are: the first numbers beyond the range of a "
+            "float are those of token 1 before the keys and values of layer 1.");
+  CHECK(message("f32", {.scaled = "lm_head.weight", .scale = 3e38f}) ==
+        first +
+            "logits after token 1 are not finite, though all weights are: the first numbers beyond the range of a "
+            "float are after the keys and values of the last layer, 1.");
+  ModelFolder const folder({});
+  serve::Llama const model(folder.path());
+  CHECK(serve::why_not_finite(model, some_prompts()[1]) ==
+        "though all weights are, and over a plain cache of f32 these numbers are, too");
 }
 
 TEST_CASE("The check finds a token that differs", "[serve]") {

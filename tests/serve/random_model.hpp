@@ -3,10 +3,10 @@
 #pragma once
 // Small random models of every supported kind, as files, for tests of the engine.
 
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <folio/quantizer/float_formats.hpp>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -33,6 +33,9 @@ struct Kind {
   std::int32_t head_dim = 32;
   bool tied = false, qkv_bias = false, qk_norm = false, shards = false;
   std::int32_t num_layers = layers;
+  std::string scaled = {};  ///< a tensor whose numbers are multiplied by `scale`
+  float scale = 1;
+  std::int64_t scaled_from = 0;  ///< ... from this one on
 };
 
 /// A window in some layers, in no order that repeats.
@@ -48,7 +51,7 @@ inline Kind hybrid(std::string const& architecture = "MistralForCausalLM") {
 /// place.
 class Writer {
  public:
-  explicit Writer(std::string dtype) : dtype_(std::move(dtype)) {}
+  explicit Writer(Kind const& kind) : kind_(kind) {}
 
   void add(std::string const& name, std::vector<std::int64_t> const& shape, float scale, float offset = 0) {
     std::int64_t n = 1;
@@ -58,9 +61,10 @@ class Writer {
       dims += (dims.empty() ? "" : ", ") + std::to_string(d);
     }
     std::size_t const begin = data_.size();
-    for (std::int64_t i = 0; i < n; ++i) put(offset + scale * next());
-    header_ += (header_.empty() ? "\"" : ", \"") + name + R"(": {"dtype": ")" + dtype_ + R"(", "shape": [)" + dims +
-               R"(], "data_offsets": [)" + std::to_string(begin) + ", " + std::to_string(data_.size()) + "]}";
+    for (std::int64_t i = 0; i < n; ++i)
+      put((name == kind_.scaled && i >= kind_.scaled_from ? kind_.scale : 1) * (offset + scale * next()));
+    header_ += (header_.empty() ? "\"" : ", \"") + name + R"(": {"dtype": ")" + kind_.dtype + R"(", "shape": [)" +
+               dims + R"(], "data_offsets": [)" + std::to_string(begin) + ", " + std::to_string(data_.size()) + "]}";
     names_.push_back(name);
   }
 
@@ -80,17 +84,14 @@ class Writer {
     return static_cast<float>(static_cast<double>(state_ >> 40) / (1 << 23) - 1.0);
   }
   void put(float value) {
-    auto const bits = std::bit_cast<std::uint32_t>(value);
-    if (dtype_ == "F32") return append(&bits, 4);
-    std::uint16_t half = static_cast<std::uint16_t>(bits >> 16);  // bfloat16
-    if (dtype_ ==
-        "F16")  // good enough for numbers of usual size: the exponent moves by 112, the mantissa loses 13 bits
-      half = static_cast<std::uint16_t>((bits >> 16 & 0x8000) | (((bits & 0x7FFFFFFF) - (112u << 23)) >> 13));
+    if (kind_.dtype == "F32") return append(&value, 4);
+    std::uint16_t const half = kind_.dtype == "F16" ? folio::f32_to_f16(value) : folio::f32_to_bf16(value);
     append(&half, 2);
   }
   void append(void const* bytes, std::size_t n) { data_.append(static_cast<char const*>(bytes), n); }
 
-  std::string dtype_, header_, data_;
+  Kind kind_;
+  std::string header_, data_;
   std::vector<std::string> names_;
   std::uint64_t state_ = 1;
 };
@@ -107,7 +108,7 @@ class ModelFolder {
                                         << kv_heads << R"(, "head_dim": )" << kind.head_dim << R"(, "vocab_size": )"
                                         << vocab << R"(, "max_position_embeddings": )" << context
                                         << R"(, "tie_word_embeddings": )" << (kind.tied ? "true" : "false") << "}";
-    Writer writer(kind.dtype);
+    Writer writer(kind);
     writer.add("model.embed_tokens.weight", {vocab, hidden}, 1);
     writer.add("model.norm.weight", {hidden}, 0.2f, 1);
     if (!kind.tied) writer.add("lm_head.weight", {vocab, hidden}, 0.5f);

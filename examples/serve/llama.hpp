@@ -3,12 +3,15 @@
 #pragma once
 // The forward pass of a Llama-family model. It does not know how keys and values are kept: attention is an argument.
 
+#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <folio/thread_pool.hpp>
 #include <span>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -41,15 +44,16 @@ class Llama {
  public:
   /// Opens a model directory: config.json and the tensors. Throws BadInput with one sentence.
   explicit Llama(std::filesystem::path const& directory)
-      : config_(read_llama_config(read_config(directory), (directory / "config.json").string())),
-        files_(directory),
-        frequencies_(rope_frequencies(config_)) {
+      : config_(read_configs(directory)), files_(directory), frequencies_(rope_frequencies(config_)) {
     std::int64_t const hidden = config_.hidden;
     embedding_ = files_.matrix("model.embed_tokens.weight", config_.vocab, hidden);
-    output_.weight = config_.tied_embeddings ? embedding_ : files_.matrix("lm_head.weight", config_.vocab, hidden);
+    // A file may hold another output layer than its config says: then that is the model's.
+    bool const tied = config_.tied_embeddings && !files_.contains("lm_head.weight");
+    output_.weight = tied ? embedding_ : files_.matrix("lm_head.weight", config_.vocab, hidden);
     norm_ = files_.vector("model.norm.weight", hidden);
     for (std::int32_t l = 0; l < config_.layers; ++l)
       layers_.push_back(load_layer("model.layers." + std::to_string(l) + "."));
+    refuse_unused();
   }
 
   [[nodiscard]] LlamaConfig const& config() const { return config_; }
@@ -63,7 +67,7 @@ class Llama {
                Activations& a, folio::ThreadPool* threads) const {
     auto const num_tokens = static_cast<std::int64_t>(tokens.size());
     resize(a, num_tokens);
-    a.rope.fill(positions, frequencies_);
+    a.rope.fill(positions, frequencies_, static_cast<float>(config_.rope_scaling.attention_factor));
     for (std::int64_t t = 0; t < num_tokens; ++t)
       widen(embedding_.type, embedding_.row(tokens[static_cast<std::size_t>(t)]), config_.hidden,
             a.hidden.data() + t * config_.hidden);
@@ -104,16 +108,42 @@ class Llama {
     Linear q, k, v, o, gate, up, down;
   };
 
-  static std::string read_config(std::filesystem::path const& directory) {
+  static LlamaConfig read_configs(std::filesystem::path const& directory) {
     if (!std::filesystem::is_directory(directory))
       throw BadInput("There is no directory " + directory.string() + ", where the model should be.");
-    return read_text(directory / "config.json", 16 << 20);
+    auto const path = directory / "config.json", generation = directory / "generation_config.json";
+    LlamaConfig config = read_llama_config(read_text(path, 16 << 20), path.string());
+    if (std::filesystem::exists(generation))
+      read_generation_config(read_text(generation, 16 << 20), generation.string(), config);
+    return config;
   }
 
-  Linear load_linear(std::string const& name, std::int64_t rows, std::int64_t cols) {
+  Linear load_linear(std::string const& name, std::int64_t rows, std::int64_t cols, bool bias) {
     Linear linear{files_.matrix(name + ".weight", rows, cols), {}};
-    if (files_.contains(name + ".bias")) linear.bias = files_.vector(name + ".bias", rows);
+    if (bias) linear.bias = files_.vector(name + ".bias", rows);
     return linear;
+  }
+
+  /// Throws BadInput for a tensor that would change the numbers of this model's layers, had anybody asked for it. What
+  /// older files keep of RoPE, and layers beyond the config's, are none.
+  void refuse_unused() const {
+    for (std::string const& name : files_.unused()) {
+      std::string_view place = name;
+      std::string_view const layers = "model.layers.";
+      if (place.ends_with(".rotary_emb.inv_freq")) continue;
+      if (place.starts_with(layers)) {
+        place.remove_prefix(layers.size());
+        std::int32_t layer = 0;
+        auto const [end, error] = std::from_chars(place.data(), place.data() + place.size(), layer);
+        if (error != std::errc{} || *end != '.' || layer >= config_.layers) continue;
+      } else if (!place.starts_with("lm_head.") && !place.starts_with("model.norm.") &&
+                 !place.starts_with("model.embed_tokens.")) {
+        continue;
+      }
+      throw BadInput("The tensor " + name + " has no place in a " + config_.architecture +
+                     " as config.json describes it" +
+                     (place.ends_with(".bias") ? ", where attention_bias and mlp_bias announce biases" : "") + ".");
+    }
   }
 
   Layer load_layer(std::string const& name) {
@@ -125,13 +155,13 @@ class Llama {
       layer.q_norm = files_.vector(name + "self_attn.q_norm.weight", dim);
       layer.k_norm = files_.vector(name + "self_attn.k_norm.weight", dim);
     }
-    layer.q = load_linear(name + "self_attn.q_proj", config_.heads * dim, hidden);
-    layer.k = load_linear(name + "self_attn.k_proj", config_.kv_heads * dim, hidden);
-    layer.v = load_linear(name + "self_attn.v_proj", config_.kv_heads * dim, hidden);
-    layer.o = load_linear(name + "self_attn.o_proj", hidden, config_.heads * dim);
-    layer.gate = load_linear(name + "mlp.gate_proj", intermediate, hidden);
-    layer.up = load_linear(name + "mlp.up_proj", intermediate, hidden);
-    layer.down = load_linear(name + "mlp.down_proj", hidden, intermediate);
+    layer.q = load_linear(name + "self_attn.q_proj", config_.heads * dim, hidden, config_.qkv_bias);
+    layer.k = load_linear(name + "self_attn.k_proj", config_.kv_heads * dim, hidden, config_.qkv_bias);
+    layer.v = load_linear(name + "self_attn.v_proj", config_.kv_heads * dim, hidden, config_.qkv_bias);
+    layer.o = load_linear(name + "self_attn.o_proj", hidden, config_.heads * dim, config_.o_bias);
+    layer.gate = load_linear(name + "mlp.gate_proj", intermediate, hidden, config_.mlp_bias);
+    layer.up = load_linear(name + "mlp.up_proj", intermediate, hidden, config_.mlp_bias);
+    layer.down = load_linear(name + "mlp.down_proj", hidden, intermediate, config_.mlp_bias);
     return layer;
   }
 

@@ -89,11 +89,19 @@ class TensorFiles {
   }
 
   /// The vector called `name`, widened to float. Throws BadInput.
-  [[nodiscard]] std::vector<float> vector(std::string const& name, std::int64_t size) const {
+  [[nodiscard]] std::vector<float> vector(std::string const& name, std::int64_t size) {
     auto const [type, bytes] = find(name, {size});
     std::vector<float> out(static_cast<std::size_t>(size));
     widen(type, bytes.data(), size, out.data());
     return out;
+  }
+
+  /// The names of the tensors that nobody asked for.
+  [[nodiscard]] std::vector<std::string> unused() const {
+    std::vector<std::string> names;
+    for (auto const& [name, place] : tensors_)
+      if (!place.used) names.push_back(name);
+    return names;
   }
 
   /// "the tensor model.norm.weight is nan at [3]": the first element, by the tensors' names, of F32, F16 or BF16 that
@@ -122,19 +130,20 @@ class TensorFiles {
   struct Place {
     std::size_t file;
     TensorInfo info;
+    bool used = false;
   };
 
   void open(std::filesystem::path const& path) {
     files_.emplace_back(path);
     for (TensorInfo& info : read_safetensors(files_.back().bytes(), path.string())) {
       std::string name = info.name;
-      if (!tensors_.emplace(std::move(name), Place{files_.size() - 1, std::move(info)}).second)
+      if (!tensors_.emplace(std::move(name), Place{files_.size() - 1, std::move(info), false}).second)
         throw BadInput(path.string() + " holds a tensor that another file of the model holds too.");
     }
   }
 
   [[nodiscard]] std::pair<ElementType, std::span<std::byte const>> find(std::string const& name,
-                                                                        std::vector<std::int64_t> const& shape) const {
+                                                                        std::vector<std::int64_t> const& shape) {
     auto const found = tensors_.find(name);
     if (found == tensors_.end()) throw BadInput("The tensor " + name + " is missing in " + directory_ + ".");
     TensorInfo const& info = found->second.info;
@@ -145,6 +154,7 @@ class TensorFiles {
     if (!type)
       throw BadInput("The tensor " + name + " in " + directory_ + " has dtype " + info.dtype +
                      "; supported are F32, F16 and BF16.");
+    found->second.used = true;
     return {*type, bytes_of(found->second)};
   }
 

@@ -13,7 +13,9 @@
 #include "check.hpp"
 #include "engine.hpp"
 #include "finite.hpp"
+#include "json.hpp"
 #include "llama.hpp"
+#include "mapped_file.hpp"
 #include "random_model.hpp"
 #include "support/catch.hpp"
 
@@ -79,8 +81,8 @@ TEST_CASE("Every kind of model gives the same tokens paged and contiguous", "[se
       {.architecture = "MistralForCausalLM", .config = R"("sliding_window": 20, )"},
       hybrid(),
       hybrid("Qwen3ForCausalLM"),
-      {.architecture = "Qwen2ForCausalLM", .tied = true, .qkv_bias = true, .shards = true},
-      {.architecture = "Qwen3ForCausalLM", .dtype = "BF16", .qk_norm = true},
+      {.architecture = "Qwen2ForCausalLM", .tied = true, .shards = true},
+      {.architecture = "Qwen3ForCausalLM", .dtype = "BF16"},
       {.head_dim = 64},
       {.head_dim = 80},
       {.head_dim = 96},
@@ -95,6 +97,58 @@ TEST_CASE("Every kind of model gives the same tokens paged and contiguous", "[se
     CHECK(result.generated_tokens == 8 * 40);
     CHECK(result.preemptions == 0);
   }
+}
+
+TEST_CASE("Greedy tokens are those of Hugging Face's transformers", "[serve]") {
+  std::string const path = FOLIO_SERVE_TRANSFORMERS;  // compare_with_transformers.py wrote it
+  serve::Json const file = serve::JsonReader::read(serve::read_text(path, 1 << 24), path);
+  auto const list = [](serve::Json const& json, char const* name) {
+    return *json.find(name)->get<serve::Json::Array>();
+  };
+  auto const tokens = [](serve::Json const& json) {
+    Tokens out;
+    for (serve::Json const& token : *json.get<serve::Json::Array>())
+      out.push_back(static_cast<std::int32_t>(*token.get<std::int64_t>()));
+    return out;
+  };
+  serve::EngineOptions options = some_options();
+  options.max_tokens = 24;
+  options.sampling.temperature = 0;
+  for (serve::Json const& one : list(file, "cases")) {
+    INFO(one.find("name")->text());
+    Kind kind;
+    for (serve::Json const& name : list(one, "more")) kind.more.push_back(*name.get<std::string>());
+    serve::test::ScratchFolder const folder;
+    serve::test::write_model(folder.path(), one.find("config")->text(1 << 20), kind);
+    serve::Llama const model(folder.path());
+    std::vector<Tokens> prompts, expected;
+    for (serve::Json const& prompt : list(one, "prompts")) prompts.push_back(tokens(prompt));
+    for (serve::Json const& answer : list(one, "tokens")) expected.push_back(tokens(answer));
+    Silent observer;
+    auto const got = serve::make_engine("f32", model, prompts, options)->run(observer).completions;
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      INFO("prompt " << i);
+      Tokens answer = got[i][0];
+      answer.resize(expected[i].size());  // it ends where transformers' two best tokens were too close to tell
+      CHECK(answer == expected[i]);
+    }
+  }
+}
+
+TEST_CASE("A tensor that the config does not announce is refused", "[serve]") {
+  auto const load = [](std::string const& name, bool tied = false) {
+    ModelFolder const folder({.tied = tied, .more = {name}});
+    serve::Llama const model(folder.path());
+    return model.config().layers;
+  };
+  CHECK_THROWS_WITH(load("model.layers.1.self_attn.q_proj.bias"),
+                    "The tensor model.layers.1.self_attn.q_proj.bias has no place in a LlamaForCausalLM as config.json "
+                    "describes it, where attention_bias and mlp_bias announce biases.");
+  CHECK_THROWS_WITH(load("model.layers.0.self_attn.q_norm.weight"), contains("has no place in a LlamaForCausalLM"));
+  CHECK_THROWS_WITH(load("lm_head.bias"), contains("The tensor lm_head.bias has no place"));
+  CHECK(load("model.layers.0.self_attn.rotary_emb.inv_freq") == layers);
+  CHECK(load("model.layers.2.mlp.up_proj.bias") == layers);  // the config has fewer layers
+  CHECK(load("lm_head.weight", /*tied=*/true) == layers);
 }
 
 TEST_CASE("Short memory preempts, and changes no token", "[serve]") {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <folio/thread_pool.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "contiguous_cache.hpp"
@@ -77,6 +78,29 @@ TEST_CASE("RoPE frequencies follow theta, linear and Llama 3 scaling", "[serve]"
   }
   // Pair 32 has a wavelength of 4443: 1.844 turns in the original context, so 0.281 of it keeps its frequency.
   CHECK(scaled[32] == Approx(plain[32] * (0.2813 + 0.7187 / 8)).epsilon(1e-3));
+}
+
+TEST_CASE("YaRN keeps the pairs that turn often, divides those that turn seldom, and blends between", "[serve]") {
+  serve::LlamaConfig config;
+  config.head_dim = 128;
+  config.rope_theta = 1e6;
+  auto const plain = serve::rope_frequencies(config);
+  config.rope_scaling = {.kind = serve::RopeScaling::Kind::yarn, .factor = 4, .original_context = 32768};
+  auto const yarn = serve::rope_frequencies(config);
+  // Pair 23.6 turns 32 times in the original context, pair 39.6 once. So transformers gives, of each frequency, ...
+  CHECK(serve::yarn_bounds(config) == std::pair(23.0, 40.0));
+  for (std::size_t const i : {0u, 10u, 23u}) CHECK(yarn[i] == plain[i]);
+  CHECK(yarn[31] == Approx(plain[31] * (1 - 8 / 17.0 * 0.75)));
+  for (std::size_t const i : {40u, 50u, 63u}) CHECK(yarn[i] == Approx(plain[i] / 4));
+  config.rope_scaling.truncate = false;
+  CHECK(serve::yarn_bounds(config).first == Approx(23.5959).epsilon(1e-4));
+  CHECK(serve::yarn_bounds(config).second == Approx(39.6509).epsilon(1e-4));
+
+  serve::RopeTable table;
+  std::int32_t const position = 3;
+  table.fill({&position, 1}, yarn, 1.25f);
+  CHECK(table.cosines[0] == Approx(1.25 * std::cos(3.0)));
+  CHECK(table.sines[0] == Approx(1.25 * std::sin(3.0)));
 }
 
 TEST_CASE("RoPE turns pairs and keeps lengths", "[serve]") {

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <folio/quantizer/float_formats.hpp>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,11 +32,12 @@ struct Kind {
   std::string config = {};  ///< more members of config.json, each with a comma after it
   std::string dtype = "F32";
   std::int32_t head_dim = 32;
-  bool tied = false, qkv_bias = false, qk_norm = false, shards = false;
+  bool tied = false, shards = false;
   std::int32_t num_layers = layers;
   std::string scaled = {};  ///< a tensor whose numbers are multiplied by `scale`
   float scale = 1;
-  std::int64_t scaled_from = 0;  ///< ... from this one on
+  std::int64_t scaled_from = 0;        ///< ... from this one on
+  std::vector<std::string> more = {};  ///< tensors besides, all of them [vocab, hidden]
 };
 
 /// A window in some layers, in no order that repeats.
@@ -43,7 +45,6 @@ inline Kind hybrid(std::string const& architecture = "MistralForCausalLM") {
   return {.architecture = architecture,
           .config = R"("use_sliding_window": true, "sliding_window": 20, "layer_types": ["sliding_attention",
               "full_attention", "full_attention", "sliding_attention", "sliding_attention"], )",
-          .qk_norm = architecture == "Qwen3ForCausalLM",
           .num_layers = 5};
 }
 
@@ -96,55 +97,67 @@ class Writer {
   std::uint64_t state_ = 1;
 };
 
-/// A model directory that goes with the test.
-class ModelFolder {
- public:
-  explicit ModelFolder(Kind const& kind) {
-    std::filesystem::path const& path = folder_.path();
-    std::ofstream(path / "config.json") << "{" << kind.config << R"("architectures": [")" << kind.architecture
-                                        << R"("], "hidden_size": )" << hidden << R"(, "intermediate_size": )"
-                                        << intermediate << R"(, "num_hidden_layers": )" << kind.num_layers
-                                        << R"(, "num_attention_heads": )" << heads << R"(, "num_key_value_heads": )"
-                                        << kv_heads << R"(, "head_dim": )" << kind.head_dim << R"(, "vocab_size": )"
-                                        << vocab << R"(, "max_position_embeddings": )" << context
-                                        << R"(, "tie_word_embeddings": )" << (kind.tied ? "true" : "false") << "}";
-    Writer writer(kind);
-    writer.add("model.embed_tokens.weight", {vocab, hidden}, 1);
-    writer.add("model.norm.weight", {hidden}, 0.2f, 1);
-    if (!kind.tied) writer.add("lm_head.weight", {vocab, hidden}, 0.5f);
-    std::string map;
-    auto const flush = [&](std::string const& file) {
-      for (std::string const& name : writer.write(path / file))
-        map += (map.empty() ? "\"" : ", \"") + name + R"(": ")" + file + "\"";
-    };
-    if (kind.shards) flush("a.safetensors");
-    for (int l = 0; l < kind.num_layers; ++l) add_layer(kind, writer, "model.layers." + std::to_string(l) + ".");
-    flush(kind.shards ? "b.safetensors" : "model.safetensors");
-    if (kind.shards) std::ofstream(path / "model.safetensors.index.json") << "{\"weight_map\": {" << map << "}}";
-  }
-  [[nodiscard]] std::filesystem::path const& path() const { return folder_.path(); }
-
- private:
-  static void add_layer(Kind const& kind, Writer& writer, std::string const& name) {
-    writer.add(name + "input_layernorm.weight", {hidden}, 0.2f, 1);
-    writer.add(name + "post_attention_layernorm.weight", {hidden}, 0.2f, 1);
+/// Writes a model directory: config.json, and the tensors that it asks for, with numbers that follow from their order.
+/// tests/serve/compare_with_transformers.py writes the same.
+inline void write_model(std::filesystem::path const& path, std::string const& config_text, Kind const& kind = {}) {
+  std::ofstream(path / "config.json") << config_text;
+  LlamaConfig const config = read_llama_config(config_text, "the test's config.json");
+  Writer writer(kind);
+  writer.add("model.embed_tokens.weight", {config.vocab, config.hidden}, 1);
+  writer.add("model.norm.weight", {config.hidden}, 0.2f, 1);
+  if (!config.tied_embeddings) writer.add("lm_head.weight", {config.vocab, config.hidden}, 0.5f);
+  std::string map;
+  auto const flush = [&](std::string const& file) {
+    for (std::string const& name : writer.write(path / file))
+      map += (map.empty() ? "\"" : ", \"") + name + R"(": ")" + file + "\"";
+  };
+  if (kind.shards) flush("a.safetensors");
+  std::int64_t const width = config.hidden, inner = config.intermediate;
+  std::int64_t const q_rows = std::int64_t{config.heads} * config.head_dim;
+  std::int64_t const kv_rows = std::int64_t{config.kv_heads} * config.head_dim;
+  for (std::int32_t l = 0; l < config.layers; ++l) {
+    std::string const name = "model.layers." + std::to_string(l) + ".";
     auto const linear = [&](std::string const& layer, std::int64_t rows, std::int64_t cols, bool bias) {
       writer.add(name + layer + ".weight", {rows, cols}, 1.5f / std::sqrt(static_cast<float>(cols)));
       if (bias) writer.add(name + layer + ".bias", {rows}, 0.5f);
     };
-    linear("self_attn.q_proj", heads * kind.head_dim, hidden, kind.qkv_bias);
-    linear("self_attn.k_proj", kv_heads * kind.head_dim, hidden, kind.qkv_bias);
-    linear("self_attn.v_proj", kv_heads * kind.head_dim, hidden, kind.qkv_bias);
-    linear("self_attn.o_proj", hidden, heads * kind.head_dim, false);
-    if (kind.qk_norm) {
-      writer.add(name + "self_attn.q_norm.weight", {kind.head_dim}, 0.3f, 1);
-      writer.add(name + "self_attn.k_norm.weight", {kind.head_dim}, 0.3f, 1);
+    writer.add(name + "input_layernorm.weight", {width}, 0.2f, 1);
+    writer.add(name + "post_attention_layernorm.weight", {width}, 0.2f, 1);
+    linear("self_attn.q_proj", q_rows, width, config.qkv_bias);
+    linear("self_attn.k_proj", kv_rows, width, config.qkv_bias);
+    linear("self_attn.v_proj", kv_rows, width, config.qkv_bias);
+    linear("self_attn.o_proj", width, q_rows, config.o_bias);
+    if (config.qk_norm) {
+      writer.add(name + "self_attn.q_norm.weight", {config.head_dim}, 0.3f, 1);
+      writer.add(name + "self_attn.k_norm.weight", {config.head_dim}, 0.3f, 1);
     }
-    linear("mlp.gate_proj", intermediate, hidden, false);
-    linear("mlp.up_proj", intermediate, hidden, false);
-    linear("mlp.down_proj", hidden, intermediate, false);
+    linear("mlp.gate_proj", inner, width, config.mlp_bias);
+    linear("mlp.up_proj", inner, width, config.mlp_bias);
+    linear("mlp.down_proj", width, inner, config.mlp_bias);
   }
+  for (std::string const& name : kind.more) writer.add(name, {config.vocab, width}, 0.5f);
+  flush(kind.shards ? "b.safetensors" : "model.safetensors");
+  if (kind.shards) std::ofstream(path / "model.safetensors.index.json") << "{\"weight_map\": {" << map << "}}";
+}
 
+/// A model directory that goes with the test.
+class ModelFolder {
+ public:
+  explicit ModelFolder(Kind const& kind) {
+    std::ostringstream config;
+    config << "{" << kind.config
+           << (kind.config.find("eos_token_id") == std::string::npos ? R"("eos_token_id": null, )" : "")
+           << R"("architectures": [")" << kind.architecture << R"("], "hidden_size": )" << hidden
+           << R"(, "intermediate_size": )" << intermediate << R"(, "num_hidden_layers": )" << kind.num_layers
+           << R"(, "num_attention_heads": )" << heads << R"(, "num_key_value_heads": )" << kv_heads
+           << R"(, "head_dim": )" << kind.head_dim << R"(, "vocab_size": )" << vocab
+           << R"(, "max_position_embeddings": )" << context << R"(, "tie_word_embeddings": )"
+           << (kind.tied ? "true" : "false") << "}";
+    write_model(folder_.path(), config.str(), kind);
+  }
+  [[nodiscard]] std::filesystem::path const& path() const { return folder_.path(); }
+
+ private:
   ScratchFolder folder_;
 };
 

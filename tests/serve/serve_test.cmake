@@ -310,8 +310,8 @@ changed("hidden_act is .gelu." silu gelu)
 changed("num_hidden_layers is -4; it should be an integer" "\"num_hidden_layers\": 4" "\"num_hidden_layers\": -4")
 changed("The tensor model.layers.4.* is missing" "\"num_hidden_layers\": 4" "\"num_hidden_layers\": 5")
 changed("has the shape .*; config.json asks for" "\"vocab_size\": 256" "\"vocab_size\": 255")
-changed("rope_scaling: rope_type is .yarn." "\"hidden_act\""
-  "\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 2}, \"hidden_act\"")
+changed("rope_scaling: rope_type is .longrope." "\"hidden_act\""
+  "\"rope_scaling\": {\"rope_type\": \"longrope\", \"factor\": 2}, \"hidden_act\"")
 changed("quantized weights are not supported" "\"hidden_act\"" "\"quantization_config\": {\"bits\": 4}, \"hidden_act\"")
 find_program(HEAD head)
 if(HEAD)

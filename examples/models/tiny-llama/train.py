@@ -96,7 +96,7 @@ def save(m):
     with open(f"{o.out}/model.safetensors", "wb") as f: f.write(struct.pack("<Q", len(h)) + h + b"".join(blobs))
     json.dump({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": D, "intermediate_size": FF, "num_hidden_layers": L,
                "num_attention_heads": H, "num_key_value_heads": KV, "head_dim": HD, "vocab_size": V, "rms_norm_eps": EPS, "rope_theta": THETA, "hidden_act": "silu",
-               "max_position_embeddings": o.context, "tie_word_embeddings": True, "torch_dtype": "bfloat16"}, open(f"{o.out}/config.json", "w"), indent=1)
+               "max_position_embeddings": o.context, "tie_word_embeddings": True, "eos_token_id": None, "torch_dtype": "bfloat16"}, open(f"{o.out}/config.json", "w"), indent=1)
 
 def load(m, folder):
     with open(f"{folder}/model.safetensors", "rb") as f: head = json.loads(f.read(struct.unpack("<Q", f.read(8))[0])); blob = f.read()

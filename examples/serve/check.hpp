@@ -5,6 +5,7 @@
 // cache: of f32, or of what the formats of the run's cache leave of each row.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <folio/thread_pool.hpp>
 #include <span>
@@ -99,11 +100,11 @@ struct Comparison {
   return comparisons;
 }
 
-/// Whether a sample ends where it should: at the first stop token, or after max_tokens.
-[[nodiscard]] inline bool ends_right(Tokens const& tokens, Tokens const& stops, std::int32_t max_tokens) {
-  auto const stop = std::find_first_of(tokens.begin(), tokens.end(), stops.begin(), stops.end());
-  if (stop != tokens.end()) return stop + 1 == tokens.end();
-  return static_cast<std::int64_t>(tokens.size()) == max_tokens;
+/// Whether a sample ends where it should: at the first token that stops it, or after max_tokens.
+[[nodiscard]] inline bool ends_right(Tokens const& tokens, Tokens const& stop_tokens, EngineOptions const& options) {
+  for (std::size_t n = 1; n <= tokens.size(); ++n)
+    if (stops(options, stop_tokens, std::span(tokens).first(n))) return n == tokens.size();
+  return static_cast<std::int64_t>(tokens.size()) == options.max_tokens;
 }
 
 /// Compares a run's completions, token by token, with those of each request alone, whose rows are f32, or in the
@@ -124,7 +125,7 @@ struct Comparison {
     for (std::size_t sample = 0; sample < all[request].size(); ++sample) {
       Comparison const& c = all[request][sample];
       Tokens const& tokens = run.completions[request][sample];
-      bool const ends = ends_right(tokens, model.config().stop_tokens, options.max_tokens);
+      bool const ends = ends_right(tokens, model.config().stop_tokens, options);
       same += c.same;
       total += static_cast<std::int64_t>(tokens.size());
       result.ties += c.ties;

@@ -3,9 +3,12 @@
 #pragma once
 // What an engine is asked and what it answers. How it works is in paged_engine.hpp.
 
+#include <algorithm>
 #include <cstdint>
 #include <folio/thread_pool.hpp>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,7 +37,17 @@ struct EngineOptions {
   std::int32_t sinks = 16, recent_window = 64;  ///< tokens that stay in the first format, where a cache demotes
   Sampling sampling;
   folio::ThreadPool* threads = nullptr;
+  bool ignore_eos = false;  ///< the model's stop tokens are tokens as any other
+  /// Whether a sample ends with the last token of what it has generated. A function of that alone; null: by no text.
+  std::function<bool(std::span<std::int32_t const> completion)> stop = nullptr;
 };
+
+/// Whether a sample ends with this completion's last token, whatever the most tokens are.
+[[nodiscard]] inline bool stops(EngineOptions const& options, Tokens const& stop_tokens,
+                                std::span<std::int32_t const> completion) {
+  bool const is_stop = std::find(stop_tokens.begin(), stop_tokens.end(), completion.back()) != stop_tokens.end();
+  return (is_stop && !options.ignore_eos) || (options.stop && options.stop(completion));
+}
 
 /// Where a run stands.
 struct Progress {

@@ -29,6 +29,8 @@
 #include "options.hpp"
 #include "prompts.hpp"
 #include "report.hpp"
+#include "stop.hpp"
+#include "tokenizer.hpp"
 
 namespace serve {
 namespace {
@@ -45,7 +47,7 @@ void write_completions(std::ostream& out, Tokenizer const& tokenizer, RunResult 
 }
 
 /// Options of the engine, and the threads that it shares its work over.
-EngineOptions engine_options(Options const& options, folio::ThreadPool& threads) {
+EngineOptions engine_options(Options const& options, Tokenizer const& tokenizer, folio::ThreadPool& threads) {
   EngineOptions out;
   out.device = options.device;
   out.memory_bytes = options.memory_bytes;
@@ -58,6 +60,8 @@ EngineOptions engine_options(Options const& options, folio::ThreadPool& threads)
   out.recent_window = options.recent_window.value_or(out.recent_window);
   out.sampling = options.sampling;
   out.threads = &threads;
+  out.ignore_eos = options.ignore_eos;
+  out.stop = stop_at(options.stop, tokenizer);
   return out;
 }
 
@@ -72,7 +76,7 @@ int run(Options const& options) {
                      : read_prompts(options.prompts, *tokenizer, context, options.max_tokens);
   auto const hardware = static_cast<int>(std::thread::hardware_concurrency());
   folio::ThreadPool threads(options.threads > 0 ? options.threads : std::max(1, hardware));
-  EngineOptions const how = engine_options(options, threads);
+  EngineOptions const how = engine_options(options, *tokenizer, threads);
   std::string const quantizer = options.quantizer + (options.demote == "off" ? "" : "+" + options.demote);
   std::unique_ptr<Engine> const engine = make_engine(quantizer, model, prompts, how);
   std::ofstream output;

@@ -46,6 +46,8 @@ struct Options {
   std::int64_t memory_bytes = 0;  ///< for the KV cache; 0: as much as all requests need at once, at most 1 GiB
   std::int32_t threads = 0;       ///< 0: one per hardware thread
   Sampling sampling;
+  std::vector<std::string> stop;  ///< texts, or token ids, that end a sample
+  bool ignore_eos = false;
   bool chat = false, json = false, check = false, help = false;
 };
 
@@ -140,6 +142,15 @@ struct Option {
        [](Options& o, std::string_view s) { o.system = std::string(s); }},
       {"--max-tokens", "N", "tokens to generate for each sample (default 128)",
        [](Options& o, std::string_view s) { o.max_tokens = v::integer("--max-tokens", s, 1, many); }},
+      {"--stop", "TEXT",
+       "end a sample after this text, which stays in it; may be given several times; for a model whose prompts are "
+       "token ids, ids; the model's own stop tokens (eos_token_id) end it as well",
+       [](Options& o, std::string_view s) {
+         if (s.empty()) throw BadOption("--stop needs a text that is not empty.");
+         o.stop.emplace_back(s);
+       }},
+      {"--ignore-eos", "", "the model's own stop tokens do not end a sample",
+       [](Options& o, std::string_view) { o.ignore_eos = true; }},
       {"--samples", "N", "samples for each prompt; they share the prompt's blocks by fork (default 1)",
        [](Options& o, std::string_view s) { o.samples = v::integer("--samples", s, 1, 65536); }},
       {"--quantizer", "NAME",

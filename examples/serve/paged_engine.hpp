@@ -371,8 +371,8 @@ class PagedEngine final : public Engine {
     generation.tokens.push_back(token);
     ++result_.generated_tokens;
     ++tenant_of(generation).generated_tokens;
-    Tokens const& stops = model_.config().stop_tokens;
-    bool const stopped = std::find(stops.begin(), stops.end(), token) != stops.end();
+    auto const completion = std::span(generation.tokens).subspan(static_cast<std::size_t>(generation.prompt_size));
+    bool const stopped = stops(options_, model_.config().stop_tokens, completion);
     if (!stopped && generation.num_generated() < options_.max_tokens) return;
     forecast_.ended(generation.num_generated());
     result_.completions[static_cast<std::size_t>(generation.request)][static_cast<std::size_t>(generation.sample)]

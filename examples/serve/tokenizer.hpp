@@ -54,7 +54,8 @@ class ByteTokenizer final : public Tokenizer {
   }
 };
 
-/// A token is its number, between spaces. For models whose tokenizer this program cannot read: `why`.
+/// A token is its number, between spaces, newlines or commas. For models whose tokenizer this program cannot read:
+/// `why`.
 class IdTokenizer final : public Tokenizer {
  public:
   explicit IdTokenizer(std::int32_t vocab, std::string why = "this model directory has no tokenizer")
@@ -64,7 +65,7 @@ class IdTokenizer final : public Tokenizer {
   [[nodiscard]] bool prompt_per_line() const override { return true; }
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const override {
     std::vector<std::int32_t> tokens;
-    constexpr std::string_view space = " \t\r,";
+    constexpr std::string_view space = " \t\r\n,";
     for (std::size_t at = text.find_first_not_of(space); at != std::string_view::npos;
          at = text.find_first_not_of(space, at)) {
       std::string_view const word = text.substr(at, text.find_first_of(space, at) - at);

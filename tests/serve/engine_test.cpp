@@ -17,7 +17,9 @@
 #include "llama.hpp"
 #include "mapped_file.hpp"
 #include "random_model.hpp"
+#include "stop.hpp"
 #include "support/catch.hpp"
+#include "tokenizer.hpp"
 
 using folio::test::contains;
 using serve::Tokens;
@@ -426,6 +428,36 @@ TEST_CASE("Stop tokens end a sample early", "[serve]") {
   for (auto const& request : result.completions)
     for (Tokens const& sample : request)
       for (std::size_t i = 0; i + 1 < sample.size(); ++i) CHECK((sample[i] < 1 || sample[i] > 7));
+
+  serve::EngineOptions options = some_options();
+  options.ignore_eos = true;
+  serve::RunResult const all = run(model, options);
+  CHECK(all.generated_tokens == 8 * 40);
+  // A completion up to what --stop names: ids here, which are taken from the middle of one.
+  Tokens const& sample = all.completions[3][0];
+  std::string const ids = std::to_string(sample[10]) + " " + std::to_string(sample[11]);
+  options.stop = serve::stop_at({ids, "49 49 49"}, serve::IdTokenizer(vocab));
+  serve::RunResult const stopped = run(model, options);
+  Tokens const& shorter = stopped.completions[3][0];
+  REQUIRE(shorter.size() <= 12);
+  REQUIRE(shorter.size() >= 2);
+  CHECK(std::equal(shorter.begin(), shorter.end(), sample.begin()));
+  CHECK(Tokens(shorter.end() - 2, shorter.end()) == Tokens{sample[10], sample[11]});
+}
+
+TEST_CASE("A text stops a sample, wherever in the last token it ends", "[serve]") {
+  serve::ByteTokenizer const bytes;
+  CHECK(serve::stop_at({}, bytes) == nullptr);
+  auto const stop = serve::stop_at({"\n\n", "END"}, bytes);
+  auto const says = [&](std::string const& text) { return stop(bytes.encode(text)); };
+  CHECK(says("a paragraph.\n\n"));
+  CHECK(says("the END"));
+  CHECK_FALSE(says("the EN"));
+  CHECK_FALSE(says("a\nb\n"));
+  CHECK_FALSE(says("END, which was long before the last tokens"));
+  CHECK_THROWS_WITH(serve::stop_at({"1 x"}, serve::IdTokenizer(9)),
+                    "--stop 1 x is not possible: it takes token ids, as "
+                    "this model's prompts do.");
 }
 
 TEST_CASE("One token per sample needs no second step", "[serve]") {

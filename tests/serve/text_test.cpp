@@ -75,6 +75,7 @@ TEST_CASE("Bytes are tokens and come back", "[serve]") {
 TEST_CASE("Token ids are read from a line", "[serve]") {
   serve::IdTokenizer const tokenizer(100);
   CHECK(tokenizer.encode(" 1 22, 99\t0 ") == serve::Tokens{1, 22, 99, 0});
+  CHECK(tokenizer.encode("1\n22\r\n99\n") == serve::Tokens{1, 22, 99});  // as evaluate reads a file
   CHECK(tokenizer.decode(serve::Tokens{1, 22}) == "1 22 ");
   CHECK(tokenizer.encode("").empty());
   for (char const* text : {"100", "-1", "a", "1a", "99999999999"})

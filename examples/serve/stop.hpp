@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: 2026 The Folio Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// --stop: texts, or token ids, that end a sample.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "bad_input.hpp"
+#include "tokenizer.hpp"
+
+namespace serve {
+
+/// Whether a completion has come to one of `texts`: its text has it, or, where prompts are token ids, it ends with
+/// these ids. Null for no texts. To be asked after every token: it looks at the last ones only. `tokenizer` must
+/// outlive it. Throws BadInput for a text that the tokenizer cannot read.
+[[nodiscard]] inline std::function<bool(std::span<std::int32_t const>)> stop_at(std::vector<std::string> const& texts,
+                                                                                Tokenizer const& tokenizer) {
+  if (texts.empty()) return nullptr;
+  if (tokenizer.prompt_per_line()) {
+    std::vector<std::vector<std::int32_t>> ends;
+    for (std::string const& text : texts) {
+      try {
+        ends.push_back(tokenizer.encode(text));
+      } catch (BadInput const&) {
+        throw BadInput("--stop " + text + " is not possible: it takes token ids, as this model's prompts do.");
+      }
+    }
+    return [ends](std::span<std::int32_t const> completion) {
+      return std::any_of(ends.begin(), ends.end(), [&](std::vector<std::int32_t> const& end) {
+        return end.size() <= completion.size() && std::equal(end.rbegin(), end.rend(), completion.rbegin());
+      });
+    };
+  }
+  std::size_t longest = 0;
+  for (std::string const& text : texts) longest = std::max(longest, text.size());
+  return [texts, longest, &tokenizer](std::span<std::int32_t const> completion) {
+    // Nearly every token is a byte of text, or more.
+    std::string const end = tokenizer.decode(completion.last(std::min(completion.size(), longest + 8)));
+    return std::any_of(texts.begin(), texts.end(),
+                       [&](std::string const& text) { return end.find(text) != std::string::npos; });
+  };
+}
+
+}  // namespace serve

@@ -23,6 +23,7 @@
 #include "quality.hpp"
 #include "sensitivity.hpp"
 #include "tables.hpp"
+#include "utf8.hpp"
 
 namespace evaluate {
 namespace {
@@ -280,13 +281,13 @@ int main(int argc, char** argv) {
     if (options.text.empty()) options.text = FOLIO_SERVE_MODEL "/held-out.txt";
     return evaluate::run(options);
   } catch (serve::BadOption const& error) {
-    std::cerr << "evaluate: " << error.what() << std::endl;
+    std::cerr << "evaluate: " << serve::replace_invalid_utf8(error.what()) << std::endl;
     return 2;
   } catch (std::bad_alloc const&) {
     std::cerr << "evaluate: There is not enough memory for this model and these options." << std::endl;
     return 1;
   } catch (std::exception const& error) {
-    std::cerr << "evaluate: " << error.what() << std::endl;
+    std::cerr << "evaluate: " << serve::replace_invalid_utf8(error.what()) << std::endl;
     return 1;
   }
 }

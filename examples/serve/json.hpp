@@ -57,10 +57,11 @@ inline Json const* Json::find(std::string_view wanted) const {
   return nullptr;
 }
 
-/// `text` as a JSON string, quotes included; of a longer one only the first `limit` bytes: for messages.
+/// `text` as a JSON string, quotes included; of a longer one only the first `limit` bytes: for messages. Valid UTF-8:
+/// bytes that are none become U+FFFD.
 inline std::string json_quote(std::string_view text, std::size_t limit = std::string_view::npos) {
   std::string out = "\"";
-  for (char const c : text.substr(0, limit)) {
+  for (char const c : replace_invalid_utf8(utf8_prefix(text, limit))) {
     auto const byte = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\') {
       out += '\\';
@@ -102,7 +103,7 @@ inline std::string Json::text(std::size_t limit) const {
       if (out.size() <= limit) out += (out.empty() ? "" : ", ") + json_quote(member.name) + ": " + member.text(limit);
     out = "{" + out + "}";
   }
-  if (out.size() > limit) out = out.substr(0, limit) + "...";
+  if (out.size() > limit) out = std::string(utf8_prefix(out, limit)) + "...";
   return out;
 }
 

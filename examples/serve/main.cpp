@@ -31,6 +31,7 @@
 #include "report.hpp"
 #include "stop.hpp"
 #include "tokenizer.hpp"
+#include "utf8.hpp"
 
 namespace serve {
 namespace {
@@ -129,13 +130,13 @@ int main(int argc, char** argv) {
     if (options.prompts.empty()) options.prompts = FOLIO_SERVE_PROMPTS;
     return serve::run(options);
   } catch (serve::BadOption const& error) {
-    std::cerr << "serve: " << error.what() << std::endl;
+    std::cerr << "serve: " << serve::replace_invalid_utf8(error.what()) << std::endl;
     return 2;
   } catch (std::bad_alloc const&) {
     std::cerr << "serve: There is not enough memory for this model and these options." << std::endl;
     return 1;
   } catch (std::exception const& error) {
-    std::cerr << "serve: " << error.what() << std::endl;
+    std::cerr << "serve: " << serve::replace_invalid_utf8(error.what()) << std::endl;
     return 1;
   }
 }

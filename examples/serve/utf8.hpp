@@ -66,6 +66,13 @@ inline void append_utf8(std::string& out, std::uint32_t code) {
   return at;
 }
 
+/// The longest beginning of at most `limit` bytes that does not end within a character.
+[[nodiscard]] constexpr std::string_view utf8_prefix(std::string_view text, std::size_t limit) {
+  if (limit >= text.size()) return text;
+  while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xC0) == 0x80) --limit;
+  return text.substr(0, limit);
+}
+
 /// A text with U+FFFD in the place of every byte that is not UTF-8, such as those of a character that is cut off.
 [[nodiscard]] inline std::string replace_invalid_utf8(std::string_view text) {
   std::string out;

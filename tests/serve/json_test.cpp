@@ -104,3 +104,12 @@ TEST_CASE("JSON nests at most 64 levels deep", "[serve]") {
   CHECK_THROWS_WITH(read(std::string(65, '[') + "1" + std::string(65, ']')), contains("64 levels"));
   CHECK_THROWS_AS(read(std::string(1000000, '[')), BadInput);
 }
+
+TEST_CASE("What a message quotes is UTF-8, whatever it was and wherever it is cut", "[serve]") {
+  std::string const tree = "\xE6\x9C\xA8";  // one character of three bytes
+  CHECK(serve::json_quote(tree + tree, 6) == "\"" + tree + tree + "\"");
+  CHECK(serve::json_quote(tree + tree, 5) == "\"" + tree + "...\"");
+  CHECK(serve::json_quote(tree + tree, 2) == "\"...\"");
+  CHECK(serve::json_quote("a\xFFz") == "\"a\xEF\xBF\xBDz\"");
+  CHECK(read("\"" + tree + tree + "\"").text(6) == "\"" + tree + "...");
+}

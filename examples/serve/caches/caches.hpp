@@ -13,10 +13,9 @@
 
 namespace serve {
 
-/// The head dims that caches are compiled for: all that are supported on the host, those of most models for caches that
-/// demote, because their operations are those of two formats, and for a GPU, because nvcc compiles every kernel for
-/// every generation of GPUs.
-using HeadDims = folio::HeadDims<32, 64, 80, 96, 128, 256>;
+/// The head dims that caches are compiled for where they are not those of FOLIO_SERVE_HEAD_DIMS, a CMake option: of
+/// most models for caches that demote, because their operations are those of two formats, and for a GPU, because nvcc
+/// compiles every kernel for every generation of GPUs.
 using DemotingHeadDims = folio::HeadDims<32, 64, 128>;
 using CudaHeadDims = folio::HeadDims<64, 128>;
 

@@ -19,6 +19,9 @@ set(serve_formats
   "f16+k8v4|host|folio::F16, folio::Demote<folio::Keys<folio::Int8PerToken>, folio::Values<folio::Int4Rotated>>"
   "f16+int2|host|folio::F16, folio::Demote<folio::Int2Rotated>")
 
+set(FOLIO_SERVE_HEAD_DIMS "32, 64, 80, 96, 128, 256" CACHE STRING
+  "Head dims that serve's caches on the host are compiled for, multiples of 8 from 16 on; each takes its time in every format")
+
 # serve_add_formats(<host | cuda>): sets serve_<host | cuda>_sources, serve_<host | cuda>_names to "f32, f16, ..", and
 # serve_<host | cuda>_demoted_names to what --demote takes.
 function(serve_add_formats device)
@@ -38,7 +41,7 @@ function(serve_add_formats device)
     if(device STREQUAL "cuda" AND NOT where STREQUAL "cuda")
       continue()
     endif()
-    set(dims HeadDims)
+    set(dims "folio::HeadDims<${FOLIO_SERVE_HEAD_DIMS}>")
     if(FOLIO_SANITIZE AND NOT format STREQUAL "f32")
       set(dims DemotingHeadDims)  # instrumented code takes long to compile; the other builds have all
     endif()

@@ -2,8 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The forward pass: dot products, RoPE, and that a token's numbers do not depend on its company.
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <folio/attention/host/isa.hpp>
 #include <folio/thread_pool.hpp>
 #include <string>
 #include <utility>
@@ -15,12 +18,64 @@
 #include "rope.hpp"
 #include "support/catch.hpp"
 
+using folio::attention::Isa, folio::attention::name_of;
+using serve::ElementType;
+
 namespace {
+
+constexpr Isa each_isa[] = {Isa::portable, Isa::avx2, Isa::avx512};  // where the machine has less, that again
+
+/// The instructions in use while it lives.
+class UsedIsa {
+ public:
+  explicit UsedIsa(Isa isa) { folio::attention::use_isa(isa); }
+  UsedIsa(UsedIsa const&) = delete;
+  UsedIsa& operator=(UsedIsa const&) = delete;
+  ~UsedIsa() { folio::attention::use_isa(before_); }
+
+ private:
+  Isa before_ = folio::attention::isa_in_use();
+};
+
+std::size_t to_size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 std::vector<float> numbers(std::size_t n, float step) {
   std::vector<float> out;
   for (std::size_t i = 0; i < n; ++i) out.push_back(std::sin(step * static_cast<float>(i + 1)));
   return out;
+}
+
+/// The numbers, none smaller than 2^-14, cut to the type; one byte comes before them.
+std::vector<std::byte> stored(ElementType type, std::vector<float> const& values) {
+  std::vector<std::byte> out(1);
+  for (float const value : values) {
+    auto const bits = std::bit_cast<std::uint32_t>(std::abs(value) < 0x1p-14f ? 1.0f : value);
+    std::uint32_t const f16 = (bits >> 16 & 0x8000) | (((bits & 0x7FFFFFFF) - (112u << 23)) >> 13);
+    std::uint32_t const stored = type == ElementType::f16 ? f16 : type == ElementType::bf16 ? bits >> 16 : bits;
+    auto const* const begin = reinterpret_cast<std::byte const*>(&stored);
+    out.insert(out.end(), begin, begin + serve::element_bytes(type));
+  }
+  return out;
+}
+
+/// The largest error of out = W x + bias, in what the roundings of the sums may come to.
+double largest_error(serve::Linear const& linear, std::vector<float> const& x, std::vector<float> const& out) {
+  serve::Matrix const& w = linear.weight;
+  double largest = 0;
+  std::vector<float> row(to_size(w.cols));
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    std::int64_t const r = static_cast<std::int64_t>(i) % w.rows, t = static_cast<std::int64_t>(i) / w.rows;
+    serve::widen(w.type, w.row(r), w.cols, row.data());
+    double exact = linear.bias.empty() ? 0 : linear.bias[to_size(r)], size = std::abs(exact);
+    for (std::int64_t c = 0; c < w.cols; ++c) {
+      double const product = double{row[to_size(c)]} * x[to_size(t * w.cols + c)];
+      exact += product;
+      size += std::abs(product);
+    }
+    double const roundings = static_cast<double>(w.cols) / 16 + 7;
+    largest = std::max(largest, std::abs(out[i] - exact) / (roundings * 0x1p-24 * size));
+  }
+  return largest;
 }
 
 }  // namespace
@@ -34,21 +89,56 @@ TEST_CASE("dot is the sum of the products for every length", "[serve]") {
   }
 }
 
-TEST_CASE("A matmul gives the same bits for any number of tokens and threads", "[serve]") {
-  std::int64_t const rows = 37, cols = 53, num_tokens = 9;
-  auto const weights = numbers(static_cast<std::size_t>(rows * cols), 0.11f);
-  auto const x = numbers(static_cast<std::size_t>(num_tokens * cols), 0.23f);
-  serve::Linear linear{{serve::ElementType::f32, reinterpret_cast<std::byte const*>(weights.data()), rows, cols}, {}};
-  SECTION("without a bias") {}
-  SECTION("with a bias") { linear.bias = numbers(static_cast<std::size_t>(rows), 0.5f); }
-  std::vector<float> together(static_cast<std::size_t>(num_tokens * rows)), alone(together), threaded(together);
-  serve::matmul(linear, x.data(), num_tokens, together.data(), nullptr);
-  for (std::int64_t t = 0; t < num_tokens; ++t)
-    serve::matmul(linear, x.data() + t * cols, 1, alone.data() + t * rows, nullptr);
-  folio::ThreadPool threads(3);
-  serve::matmul(linear, x.data(), num_tokens, threaded.data(), &threads);
-  CHECK(std::memcmp(together.data(), alone.data(), together.size() * sizeof(float)) == 0);
-  CHECK(std::memcmp(together.data(), threaded.data(), together.size() * sizeof(float)) == 0);
+TEST_CASE("A matmul gives the same bits for any number of tokens and threads, on each set of instructions", "[serve]") {
+  std::int64_t const most = 70;
+  for (Isa const isa : each_isa)
+    for (ElementType const type : {ElementType::f32, ElementType::f16, ElementType::bf16})
+      for (auto const& [rows, cols] : {std::pair(37, 53), std::pair(1, 1), std::pair(66, 16), std::pair(6, 35)}) {
+        UsedIsa const used(isa);
+        INFO(name_of(isa) << ", type " << static_cast<int>(type) << ", " << rows << " x " << cols);
+        auto const bytes = stored(type, numbers(to_size(rows * cols), 0.11f));  // one byte after an aligned address
+        serve::Linear linear{{type, bytes.data() + 1, rows, cols}, {}};
+        if (rows != 66) linear.bias = numbers(to_size(rows), 0.5f);
+        auto const x = numbers(to_size(most * cols), 0.23f);
+        std::vector<float> alone(to_size(most * rows));
+        for (std::int64_t t = 0; t < most; ++t)
+          serve::matmul(linear, x.data() + t * cols, 1, alone.data() + t * rows, nullptr);
+        CHECK(largest_error(linear, x, alone) <= 1);
+
+        std::int64_t num_different = 0;
+        for (int num_threads = 1; num_threads <= 3; ++num_threads) {
+          folio::ThreadPool threads(num_threads);
+          for (std::int64_t n = 0; n <= most; n += num_threads) {
+            std::vector<float> together(to_size(n * rows + 1), 77.0f);  // and what must stay
+            serve::matmul(linear, x.data(), n, together.data(), num_threads == 1 ? nullptr : &threads);
+            bool const same = std::memcmp(together.data(), alone.data(), to_size(n * rows) * sizeof(float)) == 0;
+            num_different += same && together.back() == 77.0f ? 0 : 1;
+          }
+        }
+        CHECK(num_different == 0);
+      }
+}
+
+TEST_CASE("Every weight of 16 bits is multiplied as the number that it is", "[serve]") {
+  std::vector<std::uint16_t> patterns;
+  for (int i = 0; i < 1 << 16; ++i) patterns.push_back(static_cast<std::uint16_t>(i));
+  std::vector<float> const ones(8, 1.0f);
+  for (Isa const isa : each_isa)
+    for (ElementType const type : {ElementType::f16, ElementType::bf16})
+      for (std::int64_t const num_tokens : {1, 8}) {
+        UsedIsa const used(isa);
+        serve::Linear const linear{{type, reinterpret_cast<std::byte const*>(patterns.data()), 1 << 16, 1}, {}};
+        std::vector<float> out(to_size(num_tokens << 16));
+        serve::matmul(linear, ones.data(), num_tokens, out.data(), nullptr);
+        std::int64_t num_wrong = 0;
+        for (std::size_t i = 0; i < out.size(); ++i) {
+          std::uint16_t const bits = patterns[i & 0xFFFF];
+          float const expected = type == ElementType::f16 ? serve::from_f16(bits) : serve::from_bf16(bits);
+          num_wrong += out[i] == expected || (std::isnan(out[i]) && std::isnan(expected)) ? 0 : 1;
+        }
+        INFO(name_of(isa) << ", type " << static_cast<int>(type) << ", " << num_tokens << " tokens");
+        CHECK(num_wrong == 0);
+      }
 }
 
 TEST_CASE("RoPE frequencies follow theta, linear and Llama 3 scaling", "[serve]") {

@@ -89,7 +89,12 @@ FOLIO_SERVE_KERNEL void multiply_tile(std::byte const* const (&w)[tile_rows], fl
     for (std::int64_t i = part; i < whole; i += num_sums) {
       Floats xs[Tokens];
       FOLIO_SERVE_UNROLL
-      for (int t = 0; t < Tokens; ++t) xs[t] = load(x + t * cols + i);
+      for (int t = 0; t < Tokens; ++t) {
+        xs[t] = load(x + t * cols + i);
+#if FOLIO_SERVE_LANES > 4
+        asm("" : "+v"(xs[t]));  // without it GCC may read from memory again for each row
+#endif
+      }
       FOLIO_SERVE_UNROLL
       for (int r = 0; r < tile_rows; ++r) {
         // The next tile's weights, to the second-level cache: the processor foresees no streams as short as rows.

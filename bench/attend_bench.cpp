@@ -28,6 +28,7 @@
 #include <string>
 #include <type_traits>
 
+#include "peak_flops.hpp"
 #include "plain_attention.hpp"
 #include "support.hpp"
 
@@ -42,58 +43,6 @@ constexpr std::int32_t query_heads = kv_heads * heads_per_kv_head;
 ThreadPool& threads() {
   static ThreadPool pool(2);
   return pool;
-}
-
-/// 12 sums that do not wait for each other, `rounds` times. Returns how many numbers a sum has.
-#if FOLIO_SIMD_X86
-#define FOLIO_FMA(r, i) "vfmadd231ps %%" #r "13, %%" #r "12, %%" #r #i "\n"
-#define FOLIO_REGISTERS \
-  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13"
-#define FOLIO_ZEROS() asm volatile("vzeroall" ::: FOLIO_REGISTERS, "xmm14", "xmm15")
-#define FOLIO_FMAS(r)                                                                                                  \
-  asm volatile(FOLIO_FMA(r, 0) FOLIO_FMA(r, 1) FOLIO_FMA(r, 2) FOLIO_FMA(r, 3) FOLIO_FMA(r, 4) FOLIO_FMA(r, 5)         \
-                   FOLIO_FMA(r, 6) FOLIO_FMA(r, 7) FOLIO_FMA(r, 8) FOLIO_FMA(r, 9) FOLIO_FMA(r, 10) FOLIO_FMA(r, 11):: \
-                       : FOLIO_REGISTERS)
-#endif
-int multiply_add(std::int64_t rounds) {
-#if FOLIO_SIMD_X86
-  if (attention::isa_in_use() >= attention::Isa::avx512) {
-    FOLIO_ZEROS();
-    for (std::int64_t i = 0; i < rounds; ++i) FOLIO_FMAS(zmm);
-    return 16;
-  }
-  if (attention::isa_in_use() == attention::Isa::avx2) {
-    FOLIO_ZEROS();
-    for (std::int64_t i = 0; i < rounds; ++i) FOLIO_FMAS(ymm);
-    return 8;
-  }
-#endif
-  float sums[12][4] = {};
-  for (std::int64_t i = 0; i < rounds; ++i) {
-    for (auto& sum : sums)
-      for (float& x : sum) x = x * 0.5F + 1.0F;
-    benchmark::DoNotOptimize(sums);
-  }
-  return 4;
-}
-
-/// Multiplications and additions a second that the threads reach in the registers of the kernels.
-double peak_flops() {
-  constexpr std::int64_t rounds = 2'000'000;
-  double best = 0;
-  for (int pass = 0; pass < 5; ++pass) {
-    std::vector<int> lanes(to_size(threads().num_threads()));
-    auto const start = Clock::now();
-    threads().parallel_for(threads().num_threads(), [&](std::int64_t i) { lanes[to_size(i)] = multiply_add(rounds); });
-    double const seconds = seconds_since(start);
-    best = std::max(best, 2.0 * 12 * rounds * lanes[0] * threads().num_threads() / seconds);
-  }
-  return best;
-}
-
-double median(std::vector<double> seconds) {
-  std::nth_element(seconds.begin(), seconds.begin() + std::ssize(seconds) / 2, seconds.end());
-  return seconds[seconds.size() / 2];
 }
 
 /// The rows of `num_tokens` tokens: 1,024 different ones, again and again.
@@ -322,7 +271,7 @@ template <class Quantizer>
 void prefill(benchmark::State& state, std::int32_t tokens) {
   Steps<Quantizer, Quantizer> steps(1, tokens, tokens);
   std::vector<double> seconds;
-  double const peak = peak_flops();
+  double const peak = peak_flops(threads());
   for (auto _ : state) {
     seconds.push_back(steps.run());
     state.SetIterationTime(seconds.back());
@@ -330,7 +279,7 @@ void prefill(benchmark::State& state, std::int32_t tokens) {
   // A multiplication and an addition for each seen token and dim, for scores and for values.
   double const flops = 4.0 * dim * query_heads * (0.5 * tokens * (tokens + 1.0)) / median(seconds);
   state.counters["flops_per_second"] = flops;
-  state.counters["peak_flops"] = std::max(peak, peak_flops());
+  state.counters["peak_flops"] = std::max(peak, peak_flops(threads()));
   state.counters["peak_fraction"] = flops / state.counters["peak_flops"].value;
 }
 

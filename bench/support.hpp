@@ -31,6 +31,11 @@ using Clock = std::chrono::steady_clock;
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+[[nodiscard]] inline double median(std::vector<double> seconds) {
+  std::nth_element(seconds.begin(), seconds.begin() + std::ssize(seconds) / 2, seconds.end());
+  return seconds[seconds.size() / 2];
+}
+
 [[nodiscard]] inline std::size_t to_size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 [[nodiscard]] inline std::vector<float> random_floats(std::int64_t n) {

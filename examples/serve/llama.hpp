@@ -81,7 +81,7 @@ class Llama {
       rms_norm(a.hidden, layer.mlp_norm, a.normed);
       matmul(layer.gate, a.normed.data(), num_tokens, a.gate.data(), threads);
       matmul(layer.up, a.normed.data(), num_tokens, a.up.data(), threads);
-      for (std::size_t i = 0; i < a.gate.size(); ++i) a.gate[i] = a.gate[i] / (1 + std::exp(-a.gate[i])) * a.up[i];
+      folio::parallel_for(threads, num_tokens, [&](std::int64_t t) { multiply_by_gate(a, t); });
       matmul(layer.down, a.gate.data(), num_tokens, a.added.data(), threads);
       add(a.added, a.hidden);
     }
@@ -201,6 +201,13 @@ class Llama {
       float const scale = 1 / std::sqrt(mean + static_cast<float>(config_.rms_norm_eps));
       for (std::size_t i = 0; i < n; ++i) out[begin + i] = row[i] * scale * weight[i];
     }
+  }
+
+  /// gate = silu(gate) * up, for one token.
+  void multiply_by_gate(Activations& a, std::int64_t token) const {
+    float* const gate = a.gate.data() + token * config_.intermediate;
+    float const* const up = a.up.data() + token * config_.intermediate;
+    for (std::int64_t i = 0; i < config_.intermediate; ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
   }
 
   static void add(std::vector<float> const& x, std::vector<float>& to) {

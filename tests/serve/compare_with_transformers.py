@@ -7,7 +7,7 @@
     compare_with_transformers.py SERVE --write FILE      # and writes those that a test runs without transformers
 
 Each case is a config.json. Its weights follow from a formula that random_model.hpp computes, too, so a case with its
-tokens is all that tests/serve/transformers.json has to keep. Says SKIP and why where torch, transformers or NumPy are
+tokens is all that tests/serve/fixtures/transformers.json has to keep. Says SKIP and why where torch, transformers or NumPy are
 missing. By hand, in a virtual environment: pip install torch transformers.
 
 A case is equal, or refused by serve where the case says so; a token at which transformers' two best logits are closer

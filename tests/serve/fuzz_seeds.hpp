@@ -84,6 +84,11 @@ inline std::vector<std::string> fuzz_seeds(std::string const& model_directory) {
         {"Sequence": {"id": "A", "type_id": 0}}], "special_tokens": {"<s>": {"id": "<s>", "ids": [7], "tokens": ["<s>"]}}},
         "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE", "ignore_merges": true, "vocab": {"a": 0, "b": 1, "\u0120": 2,
         "ab": 3, "abab": 4, "\u00c3": 5, "\u0120ab": 6}, "merges": ["a b", ["ab", "ab"], "\u0120 ab"]}})"));
+  seeds.push_back(
+      fuzz_input(Reader::config, R"({"architectures": ["Qwen3ForCausalLM"], "hidden_size": 64, "intermediate_size": 128,
+      "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": null, "vocab_size": 100, "attention_bias": true,
+      "rope_parameters": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "beta_fast": 8,
+      "mscale": 2, "mscale_all_dim": 0.5, "truncate": false, "partial_rotary_factor": 1.0}})"));
   return seeds;
 }
 

@@ -189,6 +189,39 @@ TEMPLATE_TEST_CASE("a step that is planned gives the same bits, with and without
   }
 }
 
+TEMPLATE_TEST_CASE("the step's own tokens are read as they are given, demoted ones as they are stored", "", Int8Cache,
+                   Int8Hybrid) {
+  CacheConfig config = small(4);
+  if (TestType::num_groups == 2) config.num_blocks.push_back(60);
+  DemotingModelSequences<TestType> stories(config);
+  DemotingModelSequence a = stories.create(40), b = stories.create(9);
+  stories.write({&a}, 40);
+  stories.write({&b}, 9);
+  stories.demote(a, 36);
+  REQUIRE(a.sequence.num_demoted_tokens() > 0);
+  auto const batch = stories.cache.batch({{&a.sequence, 2}, {&b.sequence, 3}});
+  std::int32_t const heads = 4, row = 2 * 16;
+  auto const q = test::random_floats(5 * heads * 16, 3), other = test::random_floats(5 * row, 4);
+  std::uint64_t const tree[5] = {1, 3, 1, 3, 5};
+  for (AttentionParams const& params : {AttentionParams{}, AttentionParams{.tree_mask = tree}})
+    for (std::int32_t layer = 0; layer < stories.num_layers(); ++layer) {
+      std::vector<float> keys(5 * row), values(keys), out(5 * heads * 16), own(out), planned(out);
+      ops::gather(batch.view(), layer, {0, 38, 2}, keys.data(), values.data());
+      ops::gather(batch.view(), layer, {1, 6, 3}, keys.data() + 2 * row, values.data() + 2 * row);
+      ops::attend(batch.view(), layer, AttentionIo{q.data(), heads, out.data()}, params);
+      ops::append(batch.view(), layer, other.data(), other.data());
+      AttentionIo io{q.data(), heads, own.data()};
+      io.k = keys.data();
+      io.v = values.data();
+      ops::attend(batch.view(), layer, io, params);
+      io.out = planned.data();
+      ops::attend(ops::plan_attention(batch.view(), heads, params), layer, io);
+      ops::append(batch.view(), layer, keys.data(), values.data());
+      CHECK(planned == own);
+      for (std::size_t i = 0; i < out.size(); ++i) REQUIRE(own[i] == Approx(out[i]).margin(1e-5));
+    }
+}
+
 TEST_CASE("gather takes each token from the list that has it, wherever the range begins and ends") {
   DemotingModelSequences<Int8Cache> stories(small(4));
   DemotingModelSequence story{stories.cache.create(30)};

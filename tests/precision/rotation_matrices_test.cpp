@@ -112,6 +112,19 @@ void check_alike(Cache plain, Turned turned, double tolerance) {
       CHECK(planned_lse == lse_b);
       CHECK(largest_difference(out_a, out_b) < tolerance);
       CHECK(largest_difference(lse_a, lse_b) < tolerance);
+      // The step's own tokens in the model's basis, while others are stored.
+      ops::append(batch_b.view(), layer, padded.q.data(), padded.q.data());
+      planned.resize(30 * query_heads * value_dim);
+      planned_lse.resize(30 * query_heads);
+      AttentionIo own{padded.q.data(), query_heads, planned.data(), planned_lse.data()};
+      own.k = padded.keys.data();
+      own.v = padded.values.data();
+      ops::attend(plan, layer, own);
+      planned.resize(out_a.size());
+      planned_lse.resize(lse_a.size());
+      CHECK(largest_difference(out_a, planned) < tolerance);
+      CHECK(largest_difference(lse_a, planned_lse) < tolerance);
+      ops::append(batch_b.view(), layer, padded.keys.data(), padded.values.data());
       std::vector<float> keys_a(static_cast<std::size_t>(length * kv_heads * key_dim)), keys_b(keys_a);
       std::vector<float> values_a(static_cast<std::size_t>(length * kv_heads * value_dim)), values_b(values_a);
       ops::gather(batch_a.view(), layer, {0, 0, length}, keys_a.data(), values_a.data());

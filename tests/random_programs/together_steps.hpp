@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <set>
 #include <span>
 #include <string>
@@ -150,7 +151,13 @@ class TogetherSteps : protected TogetherState<Cache> {
         random_floats(std::int64_t{num_rows} * heads * shape.key_dim, static_cast<std::uint32_t>(random_()), 2);
     std::vector<float> out(static_cast<std::size_t>(num_rows * heads * shape.value_dim));
     std::vector<float> lse(static_cast<std::size_t>(num_rows * heads));
-    ops::attend(view, layer, AttentionIo<float>{q.data(), heads, out.data(), lse.data()}, {.scale = score_scale});
+    AttentionIo<float> io{q.data(), heads, out.data(), lse.data()};
+    LayerRows const own = own_rows(asked, layer, num_rows);
+    if (num_rows % 2 == 0) {  // the step's own tokens as they are given, else as they are stored
+      io.k = own.keys.data();
+      io.v = shape.values_in_keys() ? nullptr : own.values.data();
+    }
+    ops::attend(view, layer, io, {.scale = score_scale});
     NaiveAttention wanted;
     wanted.unit = 2e-5;        // some formats are multiplied in integers,
     wanted.largest_score = 8;  // and scores are sums of products that are larger
@@ -169,6 +176,30 @@ class TogetherSteps : protected TogetherState<Cache> {
     std::string const what = difference(wanted, picked_out, picked_lse);
     if (!what.empty()) fail("layer " + std::to_string(layer) + ": " + what);
     ++counts_.attended;
+  }
+  /// The rows of the step's query tokens; of what is nobody's token, NaN.
+  LayerRows own_rows(std::vector<Asked> const& asked, std::int32_t layer, std::int32_t num_rows) {
+    int const g = contents_.group_of(layer);
+    GroupShape const& shape = cache_.shape(g);
+    std::size_t const key = static_cast<std::size_t>(shape.kv_heads) * static_cast<std::size_t>(shape.key_dim);
+    std::size_t const value = static_cast<std::size_t>(shape.kv_heads) * static_cast<std::size_t>(shape.value_dim);
+    constexpr float nobody = std::numeric_limits<float>::quiet_NaN();
+    LayerRows own;
+    own.keys.assign(static_cast<std::size_t>(num_rows) * key, nobody);
+    own.values.assign(static_cast<std::size_t>(num_rows) * value, nobody);
+    std::size_t row = 0;
+    for (Asked const& one : asked) {
+      LayerRows const rows = visible_rows(*one.of, layer);
+      auto const& stored = one.of->group(g).positions;
+      for (std::int32_t query = 0; query < one.num_queries; ++query, ++row) {
+        auto const at = std::lower_bound(stored.begin(), stored.end(), one.position(query)) - stored.begin();
+        if (one.kind == Queries::limits) continue;
+        auto const t = static_cast<std::size_t>(at);
+        std::copy_n(rows.keys.data() + t * key, key, own.keys.data() + row * key);
+        std::copy_n(rows.values.data() + t * value, value, own.values.data() + row * value);
+      }
+    }
+    return own;
   }
   /// All that a layer stores, where values that are in keys are values, too.
   LayerRows visible_rows(Running const& one, std::int32_t layer) {

@@ -80,10 +80,37 @@ inline void attend_naively(NaiveAttention& result, std::vector<std::int32_t> con
   result.lse.push_back(sum != 0 ? max + std::log(sum) : -std::numeric_limits<double>::infinity());
 }
 
+/// The step's own keys and values, [query token][kv head][dim], or null.
+struct NaiveOwn {
+  float const *keys = nullptr, *values = nullptr;
+};
+
+/// Writes the own rows of sequence `i` over what was gathered, where its queries are its last tokens.
+template <class View>
+void take_own_rows(View const& view, std::int32_t layer, std::int32_t i, NaiveOwn const& own, std::vector<float>& keys,
+                   std::vector<float>& values) {
+  GroupTable const& table = view.group(view.place(layer).group);
+  GroupShape const& shape = table.shape;
+  std::int32_t const begin = view.query_start(i), queries = view.query_start(i + 1) - begin;
+  for (std::int32_t q = 0; q < queries && table.limits != nullptr; ++q) {
+    if (table.limits[begin + q] - 1 != table.lengths[i] - queries + q) return;
+    if (table.slots[begin + q] < 0) return;
+  }
+  auto const copy = [&](float const* from, std::int32_t dim, std::vector<float>& to) {
+    std::int64_t const row = std::int64_t{shape.kv_heads} * dim;
+    std::copy_n(from + begin * row, queries * row, to.end() - static_cast<std::ptrdiff_t>(queries * row));
+  };
+  copy(own.keys, shape.key_dim, keys);
+  if (own.values != nullptr) copy(own.values, shape.value_dim, values);
+  for (std::int32_t q = 0; q < queries && own.values == nullptr; ++q)  // a latent's are the beginning of its keys
+    std::copy_n(own.keys + std::int64_t{begin + q} * shape.key_dim, shape.value_dim,
+                values.end() - static_cast<std::ptrdiff_t>((queries - q) * shape.value_dim));
+}
+
 /// What ops::attend should give for these arguments.
 template <class View>
 NaiveAttention naive_attention(View const& view, std::int32_t layer, float const* q, std::int32_t num_query_heads,
-                               AttentionParams const& params = {}) {
+                               AttentionParams const& params = {}, NaiveOwn const& own = {}) {
   GroupShape const shape = view.group(view.place(layer).group).shape;
   NaiveScore score{params.scale != 0 ? params.scale : 1.0 / std::sqrt(double(shape.key_dim)), params.logit_soft_cap};
   NaiveAttention result;
@@ -108,6 +135,7 @@ NaiveAttention naive_attention(View const& view, std::int32_t layer, float const
       ops::gather(view, layer, {i, t, 1}, keys.data() + t * shape.kv_heads * shape.key_dim,
                   values.data() + t * shape.kv_heads * shape.value_dim);
     }
+    if (own.keys != nullptr) take_own_rows(view, layer, i, own, keys, values);
     for (std::int32_t query = 0; query < queries; ++query) {
       std::int32_t const token = view.query_start(i) + query;
       std::vector<std::int32_t> tokens;

@@ -83,4 +83,14 @@ void check_operands(AttentionIo<T, Out> const& io, std::int64_t num_query_tokens
                 (io.q == nullptr ? "q" : "out") + " is null");
 }
 
+/// Throws Error where one of the step's own keys and values is given without the other. A latent layer's values are in
+/// its keys.
+template <class T, class Out>
+void check_own_rows(AttentionIo<T, Out> const& io, GroupShape const& shape) {
+  if (io.k == nullptr ? io.v != nullptr : io.v == nullptr && !shape.values_in_keys())
+    throw Error(
+        "folio: attention takes the keys and the values of the step's own tokens, or neither; in a latent layer the "
+        "keys alone");
+}
+
 }  // namespace folio::detail

@@ -51,9 +51,18 @@ struct AttentionIo {
   /// that of a sink logit included.
   float* lse = nullptr;
   std::int64_t q_stride = 0, out_stride = 0;
+  /// The step's own tokens: their keys and values as they were computed, in the model's basis, which ops::append stores
+  /// in the cache's format. Where they are given, attention reads these and of the cache only the tokens before them,
+  /// so that a prompt's chunk loses nothing to the format, and append may come before or after. They are those of a
+  /// sequence whose queries are its last tokens; one with others, by position or limit, is read from the cache alone.
+  /// Null: all is read from the cache. Host only: the device's kernels refuse them.
+  T const* k = nullptr;  ///< [num_query_tokens][kv_heads][key_dim]
+  T const* v = nullptr;  ///< [num_query_tokens][kv_heads][value_dim]; null in a latent layer, where k has them
+  std::int64_t k_stride = 0, v_stride = 0;
 };
 /// So `AttentionIo{q, num_query_heads, out, lse}` has its types from the pointers, whatever the compiler's age.
 template <class T, class Out>
-AttentionIo(T const*, std::int32_t, Out*, float* = nullptr, std::int64_t = 0, std::int64_t = 0) -> AttentionIo<T, Out>;
+AttentionIo(T const*, std::int32_t, Out*, float* = nullptr, std::int64_t = 0, std::int64_t = 0, T const* = nullptr,
+            T const* = nullptr, std::int64_t = 0, std::int64_t = 0) -> AttentionIo<T, Out>;
 
 }  // namespace folio

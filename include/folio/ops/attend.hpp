@@ -160,6 +160,12 @@ template <class T, class Out>
   operands.out_stride =
       folio::detail::checked_stride(io.out_stride, std::int64_t{io.num_query_heads} * shape.value_dim, "out");
   operands.lse = io.lse;
+  if (io.k == nullptr && io.v == nullptr) return operands;
+  folio::detail::check_own_rows(io, shape);
+  operands.k = io.k;
+  operands.v = io.v;
+  operands.k_stride = folio::detail::checked_stride(io.k_stride, std::int64_t{shape.kv_heads} * shape.key_dim, "k");
+  operands.v_stride = folio::detail::checked_stride(io.v_stride, std::int64_t{shape.kv_heads} * shape.value_dim, "v");
   return operands;
 }
 
@@ -189,6 +195,11 @@ void check_step(View const& view, int first, int end, std::int32_t num_query_hea
 /// queries, on how a prompt was cut into steps, or on `execution`. It does on the machine's instructions, in the last
 /// bits.
 ///
+/// Where the step's own keys and values are given (AttentionIo::k, v), they are read as they are and not as the format
+/// stores them, and the cut into steps says which they are. They count by their numbers as stored tokens do: for masks,
+/// windows, sinks, ranges and ALiBi. Rows of 16 bits are made floats once for each work. The first such call of a plan
+/// takes memory for them, about as much for each thread as for the stored ones, before it writes anything.
+///
 /// Each key and value is read once for all query heads of its kv head and up to 32 query tokens. Integers of 2 to 8
 /// bits (8 symmetric ones; asymmetric ones; one scale for a row, or those of a tile of a multiple of 64 tokens) are not
 /// decoded: queries and weights become integers of 16 bits, and are multiplied with the codes. A query's integers are
@@ -203,8 +214,9 @@ void check_step(View const& view, int first, int end, std::int32_t num_query_hea
 /// heads * tokens that they see * (key_dim + value_dim)), and for each call with a view a plan of its own. Thread-safe
 /// as far as its threads and workspace are one caller's. Memory: about 100 KiB for each thread, and for long contexts
 /// shared by threads the sums of each 1,024 tokens. Throws Error, before anything is written, for a layer, a head count
-/// or a stride that does not fit, a null q or out, a soft-cap that is negative, infinite or no number, under a tree
-/// mask more than 64 query tokens of a sequence, or limits, and for limits without causality in a layer with a window.
+/// or a stride that does not fit, a null q or out, own keys without values, a soft-cap that is negative, infinite or no
+/// number, under a tree mask more than 64 query tokens of a sequence, or limits, and for limits without causality in a
+/// layer with a window.
 template <HostReadableView View, class T, class Out>
 void attend(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io, AttentionParams const& params = {},
             HostExecution const& execution = {}) {

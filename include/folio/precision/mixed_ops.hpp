@@ -66,7 +66,8 @@ void attend_both(AttentionIo<T, Out> const& io, std::int32_t value_dim, std::int
   float *const demoted_out = own.data(), *const demoted_lse = demoted_out + rows * value_dim;
   float* const lse = io.lse != nullptr ? io.lse : demoted_lse + rows;
   std::fill(demoted_lse, demoted_lse + rows, empty);
-  attend_recent(AttentionIo<T, float>{io.q, heads, results.row(0), lse, io.q_stride, results.stride()});
+  attend_recent(AttentionIo<T, float>{io.q, heads, results.row(0), lse, io.q_stride, results.stride(), io.k, io.v,
+                                      io.k_stride, io.v_stride});
   attend_demoted(AttentionIo<T, float>{io.q, heads, demoted_out, demoted_lse, io.q_stride});
   parallel_for(threads, num_tokens, [&](std::int64_t token) {  // but for padding
     std::int64_t const row = token * heads;

@@ -23,6 +23,26 @@
 
 namespace folio::ops {
 
+namespace detail {
+
+/// New rows [tokens][kv head][dim] as floats in the stored basis, next to each other in `to`: rotated by `matrices`,
+/// or where there are none as they are.
+template <Activation T>
+void rotate_new_rows(std::vector<float> const& matrices, std::int32_t kv_heads, std::int32_t dim, T const* rows,
+                     std::int64_t stride, std::int64_t tokens, Executor threads, float* to) {
+  std::int64_t const row = std::int64_t{kv_heads} * dim;
+  parallel_for(threads, tokens, [&](std::int64_t t) {
+    for (std::int32_t head = 0; head < kv_heads; ++head) {
+      std::int64_t const at = std::int64_t{head} * dim;
+      float given[max_row_dim], *const place = to + t * row + at;
+      load_activations(rows + t * stride + at, dim, matrices.empty() ? place : given);
+      if (!matrices.empty()) rotate_by(matrices.data() + at * dim, given, dim, false, place);
+    }
+  });
+}
+
+}  // namespace detail
+
 /// What append does, with `keys` and `values` in the model's basis. Cost besides: dim * dim multiplications a row, and
 /// a copy of the rows.
 template <class View, Activation T>
@@ -37,13 +57,7 @@ void append(RotatedView<View> const& view, std::int32_t layer, T const* keys, st
     std::int64_t const row = std::int64_t{m.kv_heads} * dim;
     stride = folio::detail::checked_stride(stride, row, what);
     std::vector<float> rotated(static_cast<std::size_t>(tokens * row));
-    parallel_for(threads, tokens, [&](std::int64_t t) {
-      float* const to = rotated.data() + t * row;
-      if (matrices.empty()) return load_activations(rows + t * stride, static_cast<std::int32_t>(row), to);
-      std::vector<float> given(static_cast<std::size_t>(row));
-      load_activations(rows + t * stride, static_cast<std::int32_t>(row), given.data());
-      rotate_rows(matrices, m.kv_heads, dim, given.data(), 1, m.kv_heads, false, to);
-    });
+    detail::rotate_new_rows(matrices, m.kv_heads, dim, rows, stride, tokens, threads, rotated.data());
     return rotated;
   };
   std::vector<float> const rotated_keys = rotate(m.keys, m.key_dim, keys, strides.keys, "keys");
@@ -58,7 +72,7 @@ struct RotatedStep {
   LayerMatrices const& matrices;
   std::int32_t num_query_tokens, num_tokens;  ///< with and without padding
   Executor threads;
-  std::vector<float>&queries, &results;
+  std::vector<float>&queries, &results, &own_keys, &own_values;
 
   /// Calls f(matrix, i) for each token and head i of a row, in tasks of a token.
   template <class F>
@@ -71,7 +85,8 @@ struct RotatedStep {
   }
 };
 
-/// Rotates queries, calls attend_stored(io, of rows as they are stored) and rotates results back.
+/// Rotates queries, and the step's own keys and values where they are given, calls attend_stored(io, of rows as they
+/// are stored) and rotates results back.
 template <class T, class Out, class Attend>
 void attend_rotated(RotatedStep const& step, AttentionIo<T, Out> const& io, Attend const& attend_stored) {
   LayerMatrices const& m = step.matrices;
@@ -79,21 +94,37 @@ void attend_rotated(RotatedStep const& step, AttentionIo<T, Out> const& io, Atte
   bool const fits = heads > 0 && heads % m.kv_heads == 0;  // attend says so if it does not
   std::int64_t const tokens = fits ? step.num_query_tokens : 0, row = std::int64_t{heads} * m.key_dim;
   FloatResults<T, Out> results(io, tokens, m.value_dim, step.results);
-  auto const stored = [&](auto const* q, std::int64_t q_stride) {
-    attend_stored(AttentionIo<std::remove_cvref_t<decltype(*q)>, float>{q, heads, tokens > 0 ? results.row(0) : nullptr,
-                                                                        io.lse, q_stride, results.stride()});
+  auto const stored = [&]<class Q>(Q const* q, std::int64_t q_stride, Q const* k = nullptr, Q const* v = nullptr) {
+    attend_stored(AttentionIo<Q, float>{q, heads, tokens > 0 ? results.row(0) : nullptr, io.lse, q_stride,
+                                        results.stride(), k, v});
   };
-  if (m.keys.empty()) {
+  GroupShape const shape{.kv_heads = m.kv_heads, .key_dim = m.key_dim, .value_dim = m.value_dim};
+  folio::detail::check_own_rows(io, shape);
+  bool const has_own = io.k != nullptr;
+  if (has_own) {
+    auto const rotate_own = [&](std::vector<float> const& matrices, std::int32_t dim, T const* rows,
+                                std::int64_t stride, char const* what, std::vector<float>& to) {
+      std::int64_t const own_row = std::int64_t{m.kv_heads} * dim;
+      to.resize(static_cast<std::size_t>(tokens * own_row));
+      rotate_new_rows(matrices, m.kv_heads, dim, rows, folio::detail::checked_stride(stride, own_row, what), tokens,
+                      step.threads, to.data());
+    };
+    rotate_own(m.keys, m.key_dim, io.k, io.k_stride, "k", step.own_keys);
+    rotate_own(m.values, m.value_dim, io.v, io.v_stride, "v", step.own_values);
+  }
+  if (m.keys.empty() && !has_own) {
     stored(io.q, io.q_stride);
   } else {
     std::int64_t const stride = folio::detail::checked_stride(io.q_stride, row, "q");
     step.queries.resize(static_cast<std::size_t>(tokens * row));
     step.for_each_head(m.keys, tokens, heads, m.key_dim, [&](float const* matrix, std::int64_t t, std::int64_t i) {
       float given[max_row_dim];
-      load_activations(io.q + t * stride + i * m.key_dim, m.key_dim, given);
-      rotate_by(matrix, given, m.key_dim, false, step.queries.data() + t * row + i * m.key_dim);
+      float* const to = step.queries.data() + t * row + i * m.key_dim;
+      load_activations(io.q + t * stride + i * m.key_dim, m.key_dim, m.keys.empty() ? to : given);
+      if (!m.keys.empty()) rotate_by(matrix, given, m.key_dim, false, to);
     });
-    stored(static_cast<float const*>(step.queries.data()), 0);
+    stored(static_cast<float const*>(step.queries.data()), 0, has_own ? step.own_keys.data() : nullptr,
+           has_own ? step.own_values.data() : nullptr);
   }
   if (m.values.empty() && std::is_same_v<Out, float>) return;
   if (!m.values.empty())
@@ -113,9 +144,9 @@ void attend_rotated(RotatedStep const& step, AttentionIo<T, Out> const& io, Atte
 template <class View, class T, class Out>
 void attend(RotatedView<View> const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
             AttentionParams const& params = {}, HostExecution const& execution = {}) {
-  std::vector<float> queries, results;
+  std::vector<float> queries, results, own_keys, own_values;
   detail::attend_rotated({view.matrices->layer(layer), view.num_query_tokens(), view.query_start(view.num_sequences()),
-                          execution.threads, queries, results},
+                          execution.threads, queries, results, own_keys, own_values},
                          io, [&](auto const& stored) { attend(view.stored, layer, stored, params, execution); });
 }
 
@@ -155,9 +186,9 @@ void attend(RotatedAttentionPlan<Stored> const& plan, std::int32_t layer, Attent
   detail::StepPlan& step = plan.stored.step();
   folio::detail::check_planned_heads(step.num_query_heads, io.num_query_heads);
   folio::detail::check_planned(step.params, params);
-  detail::attend_rotated(
-      {plan.matrices->layer(layer), step.num_query_tokens, plan.num_tokens, step.threads, step.queries, step.results},
-      io, [&](auto const& stored) { attend(plan.stored, layer, stored, params); });
+  detail::attend_rotated({plan.matrices->layer(layer), step.num_query_tokens, plan.num_tokens, step.threads,
+                          step.queries, step.results, step.own_keys, step.own_values},
+                         io, [&](auto const& stored) { attend(plan.stored, layer, stored, params); });
 }
 template <class Stored, class T, class Out>
 void attend(RotatedAttentionPlan<Stored> const& plan, std::int32_t layer, AttentionIo<T, Out> const& io) {

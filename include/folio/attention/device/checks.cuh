@@ -23,6 +23,10 @@ template <class T, class Out>
   folio::detail::check_params(params);
   folio::detail::check_limits(params, shape, table.limits != nullptr);
   folio::detail::check_operands(io, 1);
+  if (io.k != nullptr || io.v != nullptr)
+    throw Error(
+        "folio: attention on the device reads the step's own tokens from the cache, as the format stores them; give no "
+        "keys and values, and append before attend");
   check_aligned(io.q, "q");
   check_aligned(io.out, "out");
   io.q_stride = checked_device_stride<T>(io.q_stride, std::int64_t{io.num_query_heads} * shape.key_dim, "q");

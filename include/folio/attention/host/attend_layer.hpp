@@ -10,9 +10,9 @@
 #include <cstdint>
 #include <folio/attention/host/token_tile.hpp>
 #include <folio/block.hpp>
+#include <folio/group_table.hpp>
 #include <folio/model.hpp>
 #include <folio/quantizer/quantizer.hpp>
-#include <folio/view.hpp>
 #include <vector>
 
 namespace folio::ops::detail {
@@ -65,6 +65,7 @@ struct AttendLayers {
   GroupTable table;
   std::int64_t block_bytes = 0, layer_bytes = 0;
   AttendPlane keys, values;
+  attention::RowKernels own_rows;  ///< of the step's own tokens, where a call has brought some
 };
 
 }  // namespace folio::ops::detail

@@ -11,6 +11,7 @@
 #include <folio/attention/checks.hpp>
 #include <folio/attention/host/attend_layer.hpp>
 #include <folio/attention/host/attend_work.hpp>
+#include <folio/attention/host/own_tokens.hpp>
 #include <folio/attention/host/tile_attention.hpp>
 #include <folio/attention/host/visible_tiles.hpp>
 #include <folio/attention/params.hpp>
@@ -50,6 +51,12 @@ class AttendTask {
     work_ = nullptr;
   }
 
+  /// The same for the step's own tokens, where a call brings some; `converts`: where they are not floats.
+  void reserve_own(AttendLayers const& layers, AttendShares const& shares, std::int32_t heads, bool with_tree,
+                   bool converts) {
+    own_.reserve(layers, shares, heads, with_tree, converts);
+  }
+
   /// Makes ready for a work of a call; nothing where it is the one before.
   void begin(AttendCall const& call, AttendWork const& work) {
     if (knows(work)) return;
@@ -63,7 +70,9 @@ class AttendTask {
     decodes_ = work.sees_few && call.layers.keys.few_tokens.decodes && call.layers.values.few_tokens.decodes;
     make_heads(work.kv_heads);  // there are, unless this is a task for a thread that nobody spoke of
     attention_.begin(setup(call.layers, work.count, call.heads, work.sees_few));
-    load_queries();
+    has_own_ = call.io.k != nullptr && begin_own(call, work);
+    if (!has_own_ || !visible_.empty())
+      load_queries(attention_, queries_, call.layers.keys.basis_of(work.sees_few), visible_.end());
     load_shapes();
   }
 
@@ -110,14 +119,17 @@ class AttendTask {
     AttendPlane const& values = call_->layers.values;
     Basis const basis = values.basis_of(work_->sees_few);
     std::int32_t const dim = shape_.value_dim;
+    if (has_own_) own_.sum(shapes_.empty() ? nullptr : shapes_.data());
     for (std::int32_t h = 0; h < work_->kv_heads; ++h)
       for_each_row(
           h, [&, &total = total_[to_size(h)] ](std::int32_t row, std::int64_t token,
                                                std::int32_t head) __attribute__((always_inline)) {
-            attention::SoftmaxState const state = total.states[to_size(row)];
+            attention::SoftmaxState state = total.states[to_size(row)];
             std::int64_t const at = token * io.out_stride + std::int64_t{head} * dim;
             float room[max_row_dim], *const value = io.store == nullptr ? static_cast<float*>(io.out) + at : room;
-            if (state.empty()) {  // a query that saw nothing gives zeros
+            if (has_own_) {
+              state = read_both(h, row, value);
+            } else if (state.empty()) {  // a query that saw nothing gives zeros
               std::fill_n(value, dim, 0.0F);
             } else {
               attention_.read_row(total, row, 1.0F / state.sum, value);
@@ -133,6 +145,31 @@ class AttendTask {
   }
 
  private:
+  /// Divides what the work's queries see between the cache and the step's own tokens. False where it has none.
+  bool begin_own(AttendCall const& call, AttendWork const& work) {
+    std::int32_t const first = call.first_own(work.sequence);
+    if (first == std::numeric_limits<std::int32_t>::max()) return false;
+    visible_.end_at(first);
+    own_.begin(call, work, first);
+    load_queries(own_.attention(), own_.queries(), Basis::model, own_.end());
+    return true;
+  }
+  /// A row of stored and own values, each by its share of the softmax. Returns the state of both.
+  attention::SoftmaxState read_both(std::int32_t h, std::int32_t row, float* value) {
+    AttentionAccumulator& total = total_[to_size(h)];
+    attention::SoftmaxState const stored = total.states[to_size(row)], own = own_.state(h, row);
+    attention::SoftmaxState const both = stored.joined(own);
+    std::fill_n(value, shape_.value_dim, 0.0F);
+    if (!stored.empty()) {
+      AttendPlane const& plane = call_->layers.values;
+      Basis const from = plane.basis_of(work_->sees_few);
+      attention_.read_row(total, row, stored.share_of(both), value);
+      if (from != Basis::model) plane.few_rows.change_basis(from, value, shape_.value_dim, plane.row_dim);
+    }
+    if (!own.empty()) own_.add_row(h, row, own.share_of(both), value);
+    return both;
+  }
+
   void make_heads(std::int32_t n) {
     if (queries_.size() >= to_size(n)) return;
     parts_.resize(to_size(n));
@@ -174,14 +211,14 @@ class AttendTask {
       for (std::int32_t i = 0; i < call_->heads; ++i, ++row) f(row, token + query, head + i);
   }
 
-  void load_queries() {
+  /// The work's queries in `basis`, as `attention` takes them, for tokens before `tokens`.
+  void load_queries(Attention const& attention, std::vector<PackedQueries<>>& to, Basis basis, std::int32_t tokens) {
     AttendOperands const& io = call_->io;
-    Basis const basis = call_->layers.keys.basis_of(work_->sees_few);
     float const scale = folio::detail::score_scale(shape_, params_->scale);
-    std::int32_t const dim = shape_.key_dim, tokens = visible_.end();
+    std::int32_t const dim = shape_.key_dim;
     for (std::int32_t h = 0; h < work_->kv_heads; ++h) {
-      PackedQueries<>& queries = queries_[to_size(h)];
-      attention_.begin(queries);
+      PackedQueries<>& queries = to[to_size(h)];
+      attention.begin(queries);
       std::int64_t at = (std::int64_t{sequence_->first_row} + work_->first) * io.q_stride +
                         std::int64_t{work_->first_head + h} * call_->heads * dim;
       auto const* const q = io.load == nullptr ? static_cast<float const*>(io.q) : nullptr;
@@ -330,6 +367,8 @@ class AttendTask {
   AttendSequence const* sequence_ = nullptr;
   VisibleTiles<> visible_;
   Attention attention_;
+  OwnTokens<Attention> own_;
+  bool has_own_ = false;                  // the work, of the call's own tokens
   std::vector<PackedQueries<>> queries_;  // of each kv head of the work
   std::vector<ScoreShapes> shapes_;       // the same, or empty
   std::vector<float> slopes_;

@@ -11,6 +11,7 @@
 #include <folio/attention/host/visible_tiles.hpp>
 #include <folio/attention/params.hpp>
 #include <folio/block.hpp>
+#include <limits>
 #include <vector>
 
 namespace folio::ops::detail {
@@ -140,6 +141,8 @@ struct AttendOperands {
   void (*store)(float const* from, std::int32_t n, void* out, std::int64_t at);
   std::int64_t out_stride;
   float* lse;
+  void const *k, *v;  ///< of the step's own tokens, or null; `load` is theirs, too
+  std::int64_t k_stride, v_stride;
 };
 
 /// What all tasks of a call share.
@@ -151,6 +154,18 @@ struct AttendCall {
   std::int32_t num_query_heads, heads;  ///< heads: query heads of a kv head
   AttentionParams const& params;
   AttendOperands io;
+
+  /// The number of the first of a sequence's own tokens among those that it stores; where there are none, 2^31 - 1.
+  /// With limits its queries may be others than its last tokens, and those have slots.
+  [[nodiscard]] std::int32_t first_own(std::int32_t sequence) const {
+    AttendSequence const& s = sequences[to_size(sequence)];
+    constexpr std::int32_t none = std::numeric_limits<std::int32_t>::max();
+    if (io.k == nullptr || s.num_query_tokens == 0) return none;
+    bool const are_last =
+        s.limits == nullptr || (layers.table.slots != nullptr && layers.table.slots[s.first_row] >= 0 &&
+                                s.position(0) == layers.table.lengths[sequence] - s.num_query_tokens);
+    return are_last ? s.position(0) : none;
+  }
 };
 
 }  // namespace folio::ops::detail

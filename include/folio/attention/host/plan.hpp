@@ -10,6 +10,8 @@
 #include <folio/attention/host/attend_task.hpp>
 #include <folio/attention/host/attend_work.hpp>
 #include <folio/attention/host/execution.hpp>
+#include <folio/attention/host/kernels.hpp>
+#include <folio/attention/host/reads_in_place.hpp>
 #include <folio/attention/params.hpp>
 #include <folio/error.hpp>
 #include <folio/executor.hpp>
@@ -32,6 +34,11 @@ class TaskStore {
     tasks_.reserve(count);
     while (tasks_.size() < count) tasks_.push_back(std::make_unique<Task>());
     for (auto const& task : tasks_) task->reserve(layers, shares, heads, with_tree);
+  }
+  /// Each for the step's own tokens as well.
+  void reserve_own(AttendLayers const& layers, AttendShares const& shares, std::int32_t heads, bool with_tree,
+                   bool converts) {
+    for (auto const& task : tasks_) task->reserve_own(layers, shares, heads, with_tree, converts);
   }
   void forget() {
     for (auto const& task : tasks_) task->forget();
@@ -73,11 +80,13 @@ struct GroupPlan {
   std::vector<AttentionAccumulator> sums;  ///< of the parts; as many as ever were needed
   std::vector<std::int32_t> parts_done;    ///< of each work
   TaskStore<Task> tasks;
+  enum class OwnRoom : std::uint8_t { none, floats, any } own_room = OwnRoom::none;  ///< of the tasks, for own tokens
   void const* type = nullptr;  ///< whose offsets `layers` has: an address for each type of view and group
 
   /// After `layers` and `sequences` are there.
   void share(std::int32_t num_query_heads, AttentionParams const& params, int num_threads) {
     heads = num_query_heads / layers.shape.kv_heads;
+    own_room = OwnRoom::none;
     partition_work({sequences, layers.shape.kv_heads, heads, layers.shape.key_dim + layers.shape.value_dim, num_threads,
                     params.token_end, params.causal && params.tree_mask == nullptr,
                     layers.keys.few_tokens.decodes || layers.values.few_tokens.decodes},
@@ -93,8 +102,18 @@ struct GroupPlan {
                   params.tree_mask != nullptr);
   }
 
+  /// In the step's first call that brings own tokens, before any thread works.
+  void make_own_room(bool with_tree, OwnRoom needed) {
+    if (own_room >= needed) return;
+    layers.own_rows = attention::row_kernels<attention::float_rows>(false);
+    tasks.reserve_own(layers, shares, heads, with_tree, needed == OwnRoom::any);
+    own_room = needed;
+  }
+
   void run(std::int32_t index, std::int32_t num_query_heads, AttentionParams const& params, AttendOperands const& io,
            Executor threads) {
+    if (io.k != nullptr)
+      make_own_room(params.tree_mask != nullptr, io.load == nullptr ? OwnRoom::floats : OwnRoom::any);
     AttendCall const call{
         layers, index, layers.table.pool + index * layers.layer_bytes, sequences, num_query_heads, heads, params, io};
     tasks.forget();
@@ -126,8 +145,9 @@ struct StepPlan {
   std::int32_t num_query_heads = 0, num_query_tokens = 0;
   AttentionParams params;
   Executor threads;
-  std::vector<float> queries, results;  ///< of those who change them before and after: precision/mixed_ops.hpp
-  std::int64_t number = 0;              ///< of the steps that were planned in this memory
+  std::vector<float> queries, results, own_keys,
+      own_values;           ///< of those who change them before and after: precision/mixed_ops.hpp
+  std::int64_t number = 0;  ///< of the steps that were planned in this memory
 };
 
 }  // namespace folio::ops::detail

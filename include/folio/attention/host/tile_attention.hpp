@@ -11,8 +11,8 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <folio/attention/host/kernels.hpp>
 #include <folio/attention/host/packed_queries.hpp>
+#include <folio/attention/host/token_tile.hpp>
 #include <folio/attention/host/visible_tiles.hpp>
 #include <vector>
 

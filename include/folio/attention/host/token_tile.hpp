@@ -4,6 +4,7 @@
 // What the attention kernels work on: tiles of 64 tokens, and blocks of 4 query rows. Host only.
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <folio/block.hpp>
@@ -188,6 +189,15 @@ struct SoftmaxState {
   float max, sum;
   /// Whether nothing was seen. By the bits of the sum, of which a NaN is none.
   [[nodiscard]] bool empty() const { return to_bits(sum) == 0; }
+  /// That of this row's tokens and of others.
+  [[nodiscard]] SoftmaxState joined(SoftmaxState const& other) const {
+    if (other.empty()) return *this;
+    if (empty()) return other;
+    float const most = max > other.max ? max : other.max;
+    return {most, sum * std::exp(max - most) + other.sum * std::exp(other.max - most)};
+  }
+  /// What its sums are multiplied by where they are a share of `all`, which is not empty.
+  [[nodiscard]] float share_of(SoftmaxState const& all) const { return std::exp(max - all.max) / all.sum; }
 };
 
 /// The kernels for one format of rows on one set of instructions. What is null is not needed.

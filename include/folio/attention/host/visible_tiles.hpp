@@ -65,11 +65,16 @@ class VisibleTiles {
     end_ = std::min(std::max(0, params.token_end), last_seen + 1);
   }
 
+  /// Leaves out tokens before `first`, or from `end` on.
+  void begin_at(std::int32_t first) { begin_ = std::max(begin_, first); }
+  void end_at(std::int32_t end) { end_ = std::min(end_, end); }
+
   /// [count of the work] each query's number among the stored tokens.
   [[nodiscard]] std::int32_t const* positions() const { return positions_; }
   /// All that the queries see is in [begin(), end()).
   [[nodiscard]] std::int32_t begin() const { return begin_; }
   [[nodiscard]] std::int32_t end() const { return end_; }
+  [[nodiscard]] bool empty() const { return begin_ >= end_; }
 
   /// Whether some query sees a tile from `first` on and before `end`, and which is the first one. A tile after the last
   /// may begin at 2^31.

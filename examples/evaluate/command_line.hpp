@@ -24,6 +24,8 @@ struct Options {
   std::int32_t windows = 16, generations = 8, generated_tokens = 256;
   std::int32_t sensitivity_windows = 2;
   std::int32_t threads = 0;
+  serve::OwnTokens own_tokens = serve::OwnTokens::exact;
+  std::int32_t step_tokens = 0;
   bool sensitivity = false, help = false;
 };
 
@@ -70,6 +72,14 @@ struct Option {
        "ends of the stretches of context that are told apart, ascending; windows of the text are as long as the last "
        "(default: 64 and its doubles up to 4096 or the model's context)",
        [](Options& o, std::string_view s) { o.contexts = contexts_of("--contexts", s); }},
+      {"--own-tokens", "exact|stored",
+       "what attention reads of a step's own tokens: exact (default): their keys and values as they were computed, and "
+       "older ones as the format stores them; stored: all as it stores them",
+       [](Options& o, std::string_view s) { o.own_tokens = v::own_tokens("--own-tokens", s); }},
+      {"--step-tokens", "N",
+       "tokens of a text that one step reads: with exact own tokens the part of a prompt that meets itself exactly; a "
+       "prompt that fits is computed exactly and then stored (default 128, and 16 where older tokens are demoted)",
+       [](Options& o, std::string_view s) { o.step_tokens = v::integer("--step-tokens", s, 1, 1 << 20); }},
       {"--windows", "N", "at most so many windows, spread evenly over the text (default 16)",
        [](Options& o, std::string_view s) { o.windows = v::integer("--windows", s, 1, 1 << 20); }},
       {"--generations", "N", "greedy generations to compare; 0: none (default 8)",

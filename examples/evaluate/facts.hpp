@@ -24,15 +24,16 @@ struct Fact {
 /// the line break, the prompt. Throws BadInput for a case that has no answer, or does not fit the model's context.
 [[nodiscard]] inline std::vector<Fact> read_facts(std::filesystem::path const& path, serve::Tokenizer const& tokenizer,
                                                   std::int32_t context) {
-  if (tokenizer.prompt_per_line())
-    throw serve::BadInput("--facts needs text, and this model directory has no tokenizer that evaluate can read.");
   std::vector<Fact> facts;
   for (std::string const& text : serve::split_prompts(serve::read_text(path, 16 << 20))) {
     std::size_t const line = text.find_last_of('\n');
     std::string const which = "Case " + std::to_string(facts.size() + 1) + " of " + path.string();
     if (line == std::string::npos || line == 0 || line + 1 == text.size())
       throw serve::BadInput(which + " should be a prompt and, as its last line, the answer.");
-    Fact fact{tokenizer.encode(text.substr(0, line)), tokenizer.encode(text.substr(0, line) + text.substr(line + 1))};
+    Fact fact{tokenizer.encode(text.substr(0, line)), {}};
+    // Token ids end where a line does; a tokenizer's letters do not.
+    std::string const between = tokenizer.prompt_per_line() ? " " : "";
+    fact.answer = tokenizer.encode(text.substr(0, line) + between + text.substr(line + 1));
     if (fact.answer.size() > static_cast<std::size_t>(context))
       throw serve::BadInput(which + " has " + std::to_string(fact.answer.size()) +
                             " tokens, more than the model's context of " + std::to_string(context) + ".");

@@ -136,13 +136,15 @@ class Evaluation {
     std::int32_t longest = contexts_.back() + (prompts_.empty() ? 0 : num_generated_);
     for (Fact const& fact : facts_)
       longest = std::max(longest, static_cast<std::int32_t>(fact.prompt.size() + fact.answer.size()));
-    return format.make({model_.config(), num_sequences, longest, &threads_});
+    return format.make({model_.config(), num_sequences, longest, &threads_, options_.own_tokens, options_.step_tokens});
   }
 
   Report begin_report() const {
     Report report;
     report.model = std::filesystem::weakly_canonical(options_.model).filename().string();
     report.text = std::filesystem::path(options_.text).filename().string();
+    report.own_tokens = options_.own_tokens == serve::OwnTokens::exact ? "exact" : "stored";
+    report.step_tokens = options_.step_tokens;
     report.unit = tokenizer_->prompt_per_line() ? "token" : "byte";
     report.text_tokens = static_cast<std::int64_t>(tokens_.size());
     report.num_windows = static_cast<std::int32_t>(windows_.size());

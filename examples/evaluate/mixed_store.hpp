@@ -26,15 +26,15 @@ class MixedStore final : public Store {
  public:
   MixedStore(StoreRequest const& request, Region region, folio::CacheConfig const& config)
       : cache_(with_blocks(request, region, config)),
-        batch_(cache_.batch({})),
-        num_query_heads_(request.model.heads),
+        steps_(cache_, request.model.heads, request.own_tokens, request.threads),
+        step_tokens_(request.step_tokens > 0 ? request.step_tokens : 16),
         elements_per_token_(2.0 * request.model.layers * request.model.kv_heads * request.model.head_dim),
         threads_(request.threads) {}
 
   /// Of the longest sequence so far, sinks and newest tokens included.
   [[nodiscard]] double bits_per_element() const override { return bits_per_element_; }
   /// A prompt that is read in few large steps would meet more of itself in f16 than one that grows token by token.
-  [[nodiscard]] std::int32_t step_tokens() const override { return 16; }
+  [[nodiscard]] std::int32_t step_tokens() const override { return step_tokens_; }
 
   void restart(std::int32_t num_sequences) override {
     sequences_.clear();
@@ -51,12 +51,11 @@ class MixedStore final : public Store {
       items.emplace_back(&sequence);
       note_bits(sequence);
     }
-    cache_.batch(items, batch_);
+    steps_.begin(items);
   }
 
   void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) override {
-    folio::ops::append(batch_.view(), layer, k, v, threads_);
-    folio::ops::attend(batch_.view(), layer, folio::AttentionIo{q, num_query_heads_, out}, {}, {.threads = threads_});
+    steps_.attend(layer, q, k, v, out);
   }
 
  private:
@@ -86,9 +85,9 @@ class MixedStore final : public Store {
   }
 
   Cache cache_;
-  folio::Batch<typename Cache::View> batch_;
+  serve::HostSteps<Cache> steps_;
+  std::int32_t step_tokens_;
   std::vector<folio::Sequence> sequences_;
-  std::int32_t num_query_heads_;
   double elements_per_token_, bits_per_element_ = 16;
   std::int32_t longest_ = 0;
   folio::ThreadPool* threads_;

@@ -22,6 +22,8 @@ struct StoreRequest {
   std::int32_t num_sequences = 1;  ///< at most, at once
   std::int32_t max_tokens = 0;     ///< of each of them
   folio::ThreadPool* threads = nullptr;
+  serve::OwnTokens own_tokens = serve::OwnTokens::exact;
+  std::int32_t step_tokens = 0;  ///< of a sequence, at most; 0: the store's own choice
 };
 
 /// A cache, its sequences, and the attention over them. One owner thread. A step is begin_step, and for every layer
@@ -36,7 +38,7 @@ class Store {
   /// What an element of a key or value takes in a full cache: codes, parameters and padding.
   [[nodiscard]] virtual double bits_per_element() const = 0;
   /// The most tokens of a sequence that a step should take.
-  [[nodiscard]] virtual std::int32_t step_tokens() const { return 128; }
+  [[nodiscard]] virtual std::int32_t step_tokens() const = 0;
   /// Forgets everything and begins `num_sequences` empty sequences.
   virtual void restart(std::int32_t num_sequences) = 0;
   /// Sequence i gets num_new[i] tokens in this step; those that get none take no part in it.
@@ -53,10 +55,13 @@ class CacheStore final : public Store {
   /// `config` says the model.
   CacheStore(StoreRequest const& request, folio::CacheConfig const& config)
       : cache_(with_blocks(request, config)),
-        steps_(cache_, request.model.heads, request.threads),
+        steps_(cache_, request.model.heads, request.own_tokens, request.threads),
+        step_tokens_(request.step_tokens > 0 ? request.step_tokens : 128),
         elements_per_token_(2.0 * request.model.layers * request.model.kv_heads * request.model.head_dim) {}
 
   [[nodiscard]] double bits_per_element() const override { return 8 * cache_.bytes_per_token() / elements_per_token_; }
+
+  [[nodiscard]] std::int32_t step_tokens() const override { return step_tokens_; }
 
   void restart(std::int32_t num_sequences) override {
     sequences_.clear();
@@ -87,6 +92,7 @@ class CacheStore final : public Store {
 
   Cache cache_;
   serve::HostSteps<Cache> steps_;
+  std::int32_t step_tokens_;
   std::vector<folio::Sequence> sequences_;
   double elements_per_token_;
 };

@@ -28,7 +28,9 @@ struct FormatReport {
 };
 
 struct Report {
-  std::string model, text, unit;  ///< names without folders; unit: "byte" or "token"
+  std::string model, text, unit;     ///< names without folders; unit: "byte" or "token"
+  std::string own_tokens = "exact";  ///< or "stored"
+  std::int32_t step_tokens = 0;      ///< that were asked for; 0: each store's own
   std::int64_t text_tokens = 0;
   std::int32_t num_windows = 0, window_tokens = 0;
   std::int32_t num_generations = 0, prompt_tokens = 0, generated_tokens = 0;
@@ -132,6 +134,8 @@ class JsonObject {
   add("context", JsonObject().add("num_cpus", std::to_string(report.num_cpus)).text());
   add("model", serve::json_quote(report.model));
   add("text", serve::json_quote(report.text));
+  add("own_tokens", serve::json_quote(report.own_tokens));
+  if (report.step_tokens > 0) add("step_tokens", std::to_string(report.step_tokens));
   add("text_tokens", std::to_string(report.text_tokens));
   add("windows", std::to_string(report.num_windows));
   add("window_tokens", std::to_string(report.window_tokens));
@@ -259,8 +263,9 @@ class JsonObject {
 [[nodiscard]] inline std::string to_table(Report const& report) {
   std::string out = report.model + " on " + report.text + ": " + std::to_string(report.num_windows) + " windows of " +
                     std::to_string(report.window_tokens) + " tokens, " +
-                    std::to_string(report.formats.front().quality.num_predictions) +
-                    " predictions. KL is the divergence from f32, in bits for each token.\n\n" + quality_table(report);
+                    std::to_string(report.formats.front().quality.num_predictions) + " predictions, own tokens " +
+                    report.own_tokens + ". KL is the divergence from f32, in bits for each token.\n\n" +
+                    quality_table(report);
   if (report.num_generations > 0)
     out += "\nsame prefix, same tokens: of " + std::to_string(report.num_generations) + " greedy generations of " +
            std::to_string(report.generated_tokens) + " tokens after " + std::to_string(report.prompt_tokens) +

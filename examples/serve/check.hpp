@@ -50,13 +50,14 @@ struct Comparison {
   std::int32_t alone_token = 0;  ///< what was drawn alone there
 };
 
-/// Runs one request alone and compares its samples, [sample] tokens, with `completions`. The prompt is read once; each
-/// sample starts again after it and goes on to its end, or to its first difference that is no tie.
+/// Runs one request alone and compares its samples, [sample] tokens, with `completions`. The prompt is read once, in
+/// steps that end at `steps` where that matters; each sample starts again after it and goes on to its end, or to its
+/// first difference that is no tie.
 [[nodiscard]] inline std::vector<Comparison> compare_alone(Llama const& model, Tokens const& prompt,
                                                            std::int32_t request, EngineOptions const& options,
                                                            std::vector<Tokens> const& completions,
+                                                           std::vector<std::int32_t> const& steps,
                                                            StoredRows const& rows) {
-  auto const chunk = static_cast<std::size_t>(rows.unit > 0 ? options.batch_tokens : 256);  // tokens between demotions
   auto const prompt_size = static_cast<std::int32_t>(prompt.size());
   ContiguousCache with_prompt(model.config(), prompt_size + options.max_tokens, rows);
   Activations a;
@@ -66,10 +67,13 @@ struct Comparison {
     std::int64_t const row = static_cast<std::int64_t>(num_tokens) - 1;
     model.logits({&row, 1}, a, out, nullptr);
   };
-  for (std::size_t begin = 0; begin < prompt.size(); begin += chunk) {
-    auto const part = std::span(prompt).subspan(begin, std::min(chunk, prompt.size() - begin));
+  for (std::size_t begin = 0, step = 0; begin < prompt.size(); ++step) {
+    std::size_t end = begin + 256;  // where it does not matter
+    if (rows.depend_on_steps() && step < steps.size()) end = static_cast<std::size_t>(steps[step]);
+    auto const part = std::span(prompt).subspan(begin, std::min(end, prompt.size()) - begin);
     with_prompt.run(model, part, a);
-    if (begin + part.size() == prompt.size()) logits_of_last(part.size(), after_prompt);
+    begin += part.size();
+    if (begin == prompt.size()) logits_of_last(part.size(), after_prompt);
   }
   std::vector<Comparison> comparisons;
   for (std::size_t sample = 0; sample < completions.size(); ++sample) {
@@ -115,8 +119,9 @@ struct Comparison {
   std::vector<std::vector<Comparison>> all(prompts.size());
   folio::parallel_for(options.threads, static_cast<std::int64_t>(prompts.size()), [&](std::int64_t i) {
     auto const request = static_cast<std::size_t>(i);
-    all[request] =
-        compare_alone(model, prompts[request], static_cast<std::int32_t>(i), options, run.completions[request], rows);
+    all[request] = compare_alone(
+        model, prompts[request], static_cast<std::int32_t>(i), options, run.completions[request],
+        request < run.prompt_steps.size() ? run.prompt_steps[request] : std::vector<std::int32_t>(), rows);
   });
 
   CheckResult result;

@@ -35,6 +35,7 @@ struct EngineOptions {
   bool prefix = true;                           ///< requests take what others computed of their opening
   std::int32_t tenants = 1;                     ///< request i is of tenant i % tenants
   std::int32_t sinks = 16, recent_window = 64;  ///< tokens that stay in the first format, where a cache demotes
+  OwnTokens own_tokens = OwnTokens::exact;      ///< of a cache on the host
   Sampling sampling;
   folio::ThreadPool* threads = nullptr;
   bool ignore_eos = false;  ///< the model's stop tokens are tokens as any other
@@ -81,7 +82,10 @@ struct TenantResult {
 struct RunResult {
   std::string device;                            ///< "host", or "cuda: " and the GPU's name
   std::vector<std::vector<Tokens>> completions;  ///< [request][sample]
-  std::int64_t prompt_tokens = 0;                ///< of all prompts, each once
+  /// [request] where the steps ended that computed its prompt, ascending: of what it found in the cache, those of the
+  /// request that it has most in common with.
+  std::vector<std::vector<std::int32_t>> prompt_steps;
+  std::int64_t prompt_tokens = 0;  ///< of all prompts, each once
   std::int64_t generated_tokens = 0;
   std::int64_t computed_tokens = 0;  ///< that went through the model; more than needed when requests were preempted
   std::int64_t steps = 0, preemptions = 0, forks = 0, block_copies = 0;

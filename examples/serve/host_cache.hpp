@@ -16,10 +16,16 @@ template <class Cache>
 class HostCache final : public PagedCacheOf<Cache> {
  public:
   HostCache(CacheRequest const& request, folio::CacheConfig const& config)
-      : PagedCacheOf<Cache>(request, config), steps_(this->cache_, request.model.heads, request.options.threads) {}
+      : PagedCacheOf<Cache>(request, config),
+        steps_(this->cache_, request.model.heads, request.options.own_tokens, request.options.threads) {}
 
   [[nodiscard]] std::string device() const override { return "host"; }
 
+  [[nodiscard]] StoredRows stored_rows() const override {
+    StoredRows rows = PagedCacheOf<Cache>::stored_rows();
+    rows.own_tokens = steps_.own_tokens();
+    return rows;
+  }
   void begin_step(std::span<folio::BatchItem const> items) override { steps_.begin(items); }
   void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) override {
     steps_.attend(layer, q, k, v, out);

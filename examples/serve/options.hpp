@@ -36,6 +36,7 @@ struct Options {
   std::string quantizer = "f32";
   std::string demote = "off";  ///< the format of older tokens
   std::optional<std::int32_t> sinks, recent_window;
+  std::optional<OwnTokens> own_tokens;  ///< default: exact, on the host
   Device device = Device::automatic;
   std::string output;             ///< file for the completions; empty: none
   std::int32_t max_tokens = 128;  ///< generated per sample
@@ -112,6 +113,10 @@ inline Device device(std::string_view name, std::string_view text) {
   throw BadOption(std::string(name) + " " + std::string(text) + " is not possible: it is auto, host or cuda.");
 }
 
+inline OwnTokens own_tokens(std::string_view name, std::string_view text) {
+  return word(name, text, "exact, stored") == "exact" ? OwnTokens::exact : OwnTokens::stored;
+}
+
 }  // namespace option_values
 
 /// One option: its name, what --help calls its value (empty: a switch), its help, and what it does with the value.
@@ -165,6 +170,12 @@ struct Option {
        [](Options& o, std::string_view s) { o.sinks = v::integer("--sinks", s, 0, 1 << 20); }},
       {"--recent", "N", "with --demote: the newest tokens, which stay as they are (default 64)",
        [](Options& o, std::string_view s) { o.recent_window = v::integer("--recent", s, 0, 1 << 20); }},
+      {"--own-tokens", "exact|stored",
+       "what attention reads of a step's own tokens, a chunk of a prompt or the token that was drawn last: exact "
+       "(default): their keys and values as they were computed, and older ones as the cache stores them; stored: all "
+       "as "
+       "it stores them, which is the only way on a GPU",
+       [](Options& o, std::string_view s) { o.own_tokens = v::own_tokens("--own-tokens", s); }},
       {"--device", "NAME",
        "where the cache is and attention is computed: host, cuda (an NVIDIA GPU), or auto (default): cuda where this "
        "serve was built with it and there is a GPU, else host; the rest of the model is computed by the host",
@@ -188,8 +199,8 @@ struct Option {
       {"--threads", "N", "threads (default: one for each hardware thread)",
        [](Options& o, std::string_view s) { o.threads = v::integer("--threads", s, 1, 1024); }},
       {"--seed", "N",
-       "seed of the random choices (default 1); on the host the same seed gives the same text, whatever the memory, "
-       "batch, threads and prefixes; with --demote whatever the threads, because the steps say what is demoted when",
+       "seed of the random choices (default 1); on the host the same seed gives the same text, whatever the threads, "
+       "and with f32 or --own-tokens stored, and no --demote, whatever the memory, batch and prefixes",
        [](Options& o, std::string_view s) {
          o.sampling.seed = v::integer("--seed", s, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max());
        }},
@@ -255,6 +266,8 @@ inline void check_demotion(Options const& options) {
     if (options.quantizer != "f16") refuse(demote, "with --quantizer " + options.quantizer + ": it takes f16");
     if (options.device == Device::cuda) refuse(demote, "with --device cuda: such a cache is on the host");
   }
+  if (options.device == Device::cuda && options.own_tokens == OwnTokens::exact)
+    refuse("--own-tokens exact", "with --device cuda: its kernels read all tokens as they are stored");
 }
 
 /// Reads a command line (without the program's name): `--name value` or `--name=value`. Throws BadOption.

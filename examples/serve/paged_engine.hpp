@@ -118,6 +118,7 @@ class PagedEngine final : public Engine {
       ++tenant_of(*generation).requests;
       waiting_.push_back(std::move(generation));
       result_.completions.emplace_back(options_.samples);
+      result_.prompt_steps.emplace_back();
     }
     split_memory();
   }
@@ -244,6 +245,27 @@ class PagedEngine final : public Engine {
     result_.looked_up_tokens += looked_up;
     tenant_of(next).cached_tokens += next.num_computed();
     tenant_of(next).looked_up_tokens += looked_up;
+    note_found_steps(next);
+  }
+
+  /// Takes the steps that computed what a generation found in the cache: its own, if it has any, or those of the
+  /// request whose prompt begins most like this one.
+  void note_found_steps(Generation const& next) {
+    std::int32_t const found = std::min(next.num_computed(), next.prompt_size);
+    if (next.sample != 0) return;
+    std::vector<std::int32_t>& steps = result_.prompt_steps[static_cast<std::size_t>(next.request)];
+    std::ptrdiff_t most = 0;
+    for (std::size_t i = 0; i < prompts_.size() && steps.empty() && found > 0; ++i) {
+      if (result_.prompt_steps[i].empty()) continue;
+      auto const& other = prompts_[i];
+      auto const same = std::mismatch(other.begin(), other.end(), next.tokens.begin(), next.tokens.end()).first;
+      if (same - other.begin() <= most) continue;
+      most = same - other.begin();
+      steps = result_.prompt_steps[i];
+      if (most >= found) break;
+    }
+    std::erase_if(steps, [&](std::int32_t end) { return end >= found; });
+    if (found > 0) steps.push_back(found);
   }
 
   /// Holds blocks for the tokens that a generation knows and has not computed, and for those that it and its forks are
@@ -262,6 +284,9 @@ class PagedEngine final : public Engine {
   void schedule(Generation& generation, std::int32_t n) {
     work_.push_back({&generation, n});
     room_ -= n;
+    std::vector<std::int32_t>& steps = result_.prompt_steps[static_cast<std::size_t>(generation.request)];
+    std::int32_t const end = std::min(generation.num_computed(), generation.prompt_size);
+    if (generation.sample == 0 && (steps.empty() || steps.back() < end)) steps.push_back(end);
   }
 
   /// Runs the step's tokens through the model. Their keys and values go into the slots that were appended for them.

@@ -19,10 +19,18 @@ struct RoundRows {
   RoundRow keys = nullptr, values = nullptr;  ///< null: rows are stored as they are
 };
 
+/// What attention reads of a step's own tokens: their keys and values as they were computed, or what the cache's format
+/// has made of them, as of older tokens.
+enum class OwnTokens : std::uint8_t { exact, stored };
+
 /// The formats of a cache, and when tokens get the second one.
 struct StoredRows {
   RoundRows own = {}, demoted = {};
+  OwnTokens own_tokens = OwnTokens::stored;
   std::int32_t sinks = 0, unit = 0, recent_window = 0;  ///< whole units after the sinks are demoted; 0: none are
+
+  /// Whether it matters for a later token which tokens were computed in one step.
+  [[nodiscard]] bool depend_on_steps() const { return unit != 0 || own_tokens == OwnTokens::exact; }
 
   /// Tokens that are demoted when a sequence of so many has run its step.
   [[nodiscard]] std::int32_t demoted_end(std::int32_t num_tokens) const {

@@ -53,7 +53,7 @@ function(refuse regex)
 endfunction()
 
 # The figures.
-evaluate(all --windows ${NUM_WINDOWS} --contexts 256,512 --formats f16,int8,k8v4,int4,int2 --generations 4
+evaluate(all --own-tokens stored --windows ${NUM_WINDOWS} --contexts 256,512 --formats f16,int8,k8v4,int4,int2 --generations 4
   --generated-tokens 48)
 get(bits "${all}" f32 bits_per_byte)
 below(1.3 ${bits} "f32 bits per byte")
@@ -88,6 +88,26 @@ foreach(worse int8 k8v4 int4 int2)
 endforeach()
 get(agreement "${all}" int2 equal_tokens)
 below(${agreement} 0.9 "int2 does not generate what f32 generates")
+
+# A step's own tokens are read exactly unless they are not asked for: the fewer a step has, the less that is worth.
+set(own --windows 1 --contexts 64,256 --formats int4 --generations 0)
+foreach(how "stored" "exact" "exact;--step-tokens;1" "exact;--step-tokens;256")
+  evaluate(own_run ${own} --own-tokens ${how})
+  string(JSON said GET "${own_run}" own_tokens)
+  list(GET how 0 asked)
+  if(NOT said STREQUAL asked)
+    message(FATAL_ERROR "own tokens were to be ${asked}, and the report says ${said}")
+  endif()
+  get(kl "${own_run}" int4 kl_mean)
+  list(APPEND own_kls ${kl})
+endforeach()
+list(GET own_kls 0 stored)
+list(GET own_kls 1 chunks)
+list(GET own_kls 2 single)
+list(GET own_kls 3 whole)
+below(${single} ${stored} "int4 whose own tokens are exact, one by one, and int4")
+below(${chunks} ${single} "int4 with chunks of 128 exact tokens, and with single ones")
+below(${whole} 1e-9 "a text in one step meets nothing but exact tokens")
 
 # Its parts: threads change no number, facts are asked for, layers are scored.
 set(small --windows 1 --contexts 16,64 --formats int8,int4,k8v4 --generations 2 --generated-tokens 8 --sensitivity)

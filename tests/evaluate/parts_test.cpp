@@ -136,6 +136,11 @@ TEST_CASE("Facts have a prompt and an answer", "[evaluate]") {
   CHECK(bytes.decode(facts[0].answer) == "1]");
   CHECK(bytes.decode(facts[1].prompt) == "b");
   CHECK(bytes.decode(facts[1].answer) == "c");
+  std::ofstream(path, std::ios::binary) << "5 6\n7\n---\n1\n2 3\n";
+  auto const ids = evaluate::read_facts(path, serve::IdTokenizer(10), 100);
+  REQUIRE(ids.size() == 2);
+  CHECK((ids[0].prompt == Tokens{5, 6} && ids[0].answer == Tokens{7}));
+  CHECK((ids[1].prompt == Tokens{1} && ids[1].answer == Tokens{2, 3}));
   CHECK_THROWS_WITH(read("one line", 100), contains("Case 1 of"));
   CHECK_THROWS_WITH(read("a\nb\n---\nlong prompt\nb", 5),
                     contains("has 12 tokens, more than the model's context of 5"));
@@ -145,6 +150,9 @@ TEST_CASE("Facts have a prompt and an answer", "[evaluate]") {
 TEST_CASE("The command line of evaluate", "[evaluate]") {
   auto const parse = [](std::vector<char const*> const& arguments) { return evaluate::parse_options(arguments); };
   auto const options = parse({"--contexts=16,64", "--formats", "int8,k8v4", "--sensitivity", "--windows", "3"});
+  CHECK((options.own_tokens == serve::OwnTokens::exact && options.step_tokens == 0));
+  auto const stored = parse({"--own-tokens", "stored", "--step-tokens=7"});
+  CHECK((stored.own_tokens == serve::OwnTokens::stored && stored.step_tokens == 7));
   CHECK(options.contexts == std::vector<std::int32_t>{16, 64});
   CHECK(options.formats == std::vector<std::string>{"int8", "k8v4"});
   CHECK(options.sensitivity);

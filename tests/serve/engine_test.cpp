@@ -290,6 +290,7 @@ TEST_CASE("In every format a hybrid model's tokens are the same with prefixes an
   serve::Llama const model(folder.path());
   serve::EngineOptions options = some_options();
   options.samples = 2;
+  options.own_tokens = serve::OwnTokens::stored;  // else the steps say what is read exactly
   for (serve::CacheMaker const& format : serve::host_caches()) {
     if (format.quantizer.find('+') != std::string_view::npos) continue;  // what is demoted when depends on the steps
     INFO(format.quantizer);
@@ -315,6 +316,36 @@ TEST_CASE("In every format a hybrid model's tokens are the same with prefixes an
       CHECK(checked.explained);
     else
       CHECK(checked.agreement > 0.5);
+  }
+}
+
+TEST_CASE("A step's own tokens are read as they were computed, by default, and by the check in the same steps",
+          "[serve]") {
+  ModelFolder const folder(hybrid());
+  serve::Llama const model(folder.path());
+  serve::EngineOptions options = some_options();
+  options.samples = 2;
+  REQUIRE(options.own_tokens == serve::OwnTokens::exact);
+  auto prompts = some_prompts();
+  prompts.push_back(prompts[6]);
+  Silent observer;
+  for (std::string_view const format : {"f32", "f16", "fp8"}) {
+    INFO(format);
+    auto const engine = serve::make_engine(format, model, prompts, options);
+    serve::StoredRows rows = engine->stored_rows();
+    CHECK((rows.own_tokens == serve::OwnTokens::exact) == (format != "f32"));  // which stores all bits
+    serve::RunResult const result = engine->run(observer);
+    CHECK(result.cached_tokens > 0);
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      auto const& steps = result.prompt_steps[i];
+      CHECK(std::is_sorted(steps.begin(), steps.end()));
+      CHECK(steps.back() == static_cast<std::int32_t>(prompts[i].size()));
+    }
+    auto const checked = serve::check(model, prompts, options, result, rows);
+    INFO(checked.first_difference);
+    CHECK(checked.explained);
+    rows.own_tokens = serve::OwnTokens::stored;
+    CHECK(serve::check(model, prompts, options, result, rows).explained == (format != "fp8"));
   }
 }
 

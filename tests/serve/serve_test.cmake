@@ -192,7 +192,8 @@ string(REPLACE "\"hidden_act\"" "\"layer_types\": [\"sliding_attention\", \"full
   \"hidden_act\"" config "${config}")
 file(WRITE ${SCRATCH}/hybrid/config.json "${config}")
 foreach(kind "window;--model;${SCRATCH}/window;--check;--memory;1M" "hybrid;--model;${SCRATCH}/hybrid;--check;--memory;1500K"
-    "hybrid_int8;--model;${SCRATCH}/hybrid;--quantizer;int8;--memory;400K" "int4;--quantizer;int4;--memory;512K")
+    "hybrid_int8;--model;${SCRATCH}/hybrid;--quantizer;int8;--memory;400K;--own-tokens;stored"
+    "int4;--quantizer;int4;--memory;512K;--own-tokens;stored")
   list(POP_FRONT kind name)
   foreach(prefix on off)
     serve(${prefix} --prompts ${three_prompts} --max-tokens 12 --batch-tokens 64 --samples 2 --prefix ${prefix} ${kind}
@@ -222,7 +223,7 @@ foreach(row "In the beginning" "device" "tokens per second" "KV memory, peak" "K
   endif()
 endforeach()
 execute_process(COMMAND ${SERVE} --help OUTPUT_VARIABLE help COMMAND_ERROR_IS_FATAL ANY)
-foreach(option model prompts prompt chat system max-tokens stop ignore-eos samples quantizer device memory prefix tenants threads seed json check)
+foreach(option model prompts prompt chat system max-tokens stop ignore-eos samples quantizer own-tokens device memory prefix tenants threads seed json check)
   if(NOT help MATCHES "--${option} ")
     message(FATAL_ERROR "--help does not explain --${option}")
   endif()

@@ -188,6 +188,16 @@ TEST_CASE("A device is chosen by name, or left to serve", "[serve]") {
   CHECK(parse({"--device", "host", "--device", "cuda"}).device == serve::Device::cuda);
 }
 
+TEST_CASE("A step's own tokens are exact or stored, and on a GPU stored", "[serve]") {
+  CHECK_FALSE(parse({"--device", "cuda"}).own_tokens);
+  CHECK(parse({"--own-tokens", "exact"}).own_tokens == serve::OwnTokens::exact);
+  CHECK(parse({"--own-tokens=stored", "--device", "cuda"}).own_tokens == serve::OwnTokens::stored);
+  CHECK_THROWS_WITH(parse({"--own-tokens", "rounded"}),
+                    contains("--own-tokens rounded is not possible: it is one of "));
+  CHECK_THROWS_WITH(parse({"--own-tokens", "exact", "--device", "cuda"}),
+                    contains("--own-tokens exact is not possible with --device cuda"));
+}
+
 TEST_CASE("Bad options are refused with a sentence", "[serve]") {
   CHECK_THROWS_WITH(parse({"--speed"}), contains("There is no option --speed; serve --help lists them."));
   CHECK_THROWS_WITH(parse({"x"}), contains("There is no option x"));

@@ -8,17 +8,25 @@
 #include <folio/precision/mixed_ops.hpp>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <utility>
+
+#include "../stored_rows.hpp"
 
 namespace serve {
 
 /// Writes a step's keys and values to a cache, and computes the attention over it, which is planned once a step for all
-/// layers. Batches, chunks and threads change no bit of it. The cache outlives it.
+/// layers. Threads change no bit of it, and where own tokens are read as they are stored, batches and chunks do not
+/// either. A cache of f32 stores them exactly: it reads what is stored. The cache outlives it.
 template <class Cache>
 class HostSteps {
  public:
-  HostSteps(Cache& cache, std::int32_t num_query_heads, folio::Executor threads)
-      : cache_(cache), batch_(cache.batch({})), num_query_heads_(num_query_heads), threads_(threads) {}
+  HostSteps(Cache& cache, std::int32_t num_query_heads, OwnTokens own_tokens, folio::Executor threads)
+      : cache_(cache),
+        batch_(cache.batch({})),
+        num_query_heads_(num_query_heads),
+        own_are_exact_(own_tokens == OwnTokens::exact && !stores_all_bits),
+        threads_(threads) {}
 
   /// The tokens that these sequences got last are the step's queries, in this order.
   void begin(std::span<folio::BatchItem const> items) {
@@ -28,13 +36,24 @@ class HostSteps {
 
   void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) {
     folio::ops::append(batch_.view(), layer, k, v, threads_);
-    folio::ops::attend(*plan_, layer, folio::AttentionIo{q, num_query_heads_, out});
+    folio::AttentionIo io{q, num_query_heads_, out};
+    if (own_are_exact_) {
+      io.k = k;
+      io.v = v;
+    }
+    folio::ops::attend(*plan_, layer, io);
   }
+
+  [[nodiscard]] OwnTokens own_tokens() const { return own_are_exact_ ? OwnTokens::exact : OwnTokens::stored; }
+
+  static constexpr bool stores_all_bits = std::is_same_v<typename Cache::KeyQuantizer, folio::F32> &&
+                                          std::is_same_v<typename Cache::ValueQuantizer, folio::F32>;
 
  private:
   Cache& cache_;
   folio::Batch<typename Cache::View> batch_;
   std::int32_t num_query_heads_;
+  bool own_are_exact_;
   folio::Executor threads_;
   folio::AttentionWorkspace workspace_;
   using View = typename Cache::View;

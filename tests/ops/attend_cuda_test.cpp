@@ -289,6 +289,7 @@ TEST_CASE("attention on the device says what is wrong, and launches nothing") {
   CHECK_THROWS_WITH(attend(0, {data, 4, data, nullptr, 63}), contains("the rows of q have 64 elements"));
   CHECK_THROWS_WITH(attend(0, {data, 4, data, nullptr, 66}), contains("begin 66 elements apart"));
   CHECK_THROWS_WITH(attend(0, {data, 4, data, nullptr, 68, 70}), contains("the rows of out begin 70 elements apart"));
+  CHECK_THROWS_WITH(attend(0, {data, 4, data, nullptr, 0, 0, data, data}), contains("give no keys and values"));
   CHECK_THROWS_WITH(attend(0, {data, 4, data}, {.logit_soft_cap = -1}), contains("a logit soft-cap is positive"));
   CHECK_THROWS_WITH(attend(0, {data, 4, data}, {}, parts_in(-1, 0)), contains("not -1"));
   CHECK_THROWS_WITH(attend(0, {data, 4, data}, {}, parts_in(65536, 0)), contains("1 to 65535 parts"));

@@ -225,6 +225,8 @@ TEST_CASE("what attention over two formats cannot do is refused before a launch"
                     contains("planned for 4 query heads, not for 2"));
   CHECK_THROWS_WITH(ask(2, io, {}, execution), contains("the model has no layer 2"));
   CHECK_THROWS_WITH(ask(0, {q.data(), 4, nullptr}, {}, execution), contains("out is null"));
+  CHECK_THROWS_WITH(ask(0, {q.data(), 4, out.data(), nullptr, 0, 0, q.data(), q.data()}, {}, execution),
+                    contains("give no keys and values"));
   CHECK_THROWS_WITH(ask(0, io, {}, {.stream = stream, .num_parts = 1}),
                     contains("in 2 parts, needs a workspace of 8320 bytes, not 0; ask workspace_bytes of the plan"));
   CHECK_THROWS_WITH(ask(0, io, {}, {.stream = stream, .workspace = workspace.span().subspan(4), .num_parts = 1}),

@@ -105,7 +105,7 @@ list(GET own_kls 0 stored)
 list(GET own_kls 1 chunks)
 list(GET own_kls 2 single)
 list(GET own_kls 3 whole)
-below(${single} ${stored} "int4 whose own tokens are exact, one by one, and int4")
+below(${chunks} ${stored} "int4 with chunks of 128 exact tokens, and with stored ones")
 below(${chunks} ${single} "int4 with chunks of 128 exact tokens, and with single ones")
 below(${whole} 1e-9 "a text in one step meets nothing but exact tokens")
 

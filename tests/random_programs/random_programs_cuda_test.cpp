@@ -32,8 +32,8 @@ Allocator make_allocator() {
 }
 
 /// The operations of all programs, and with a weight for them those that only the device has.
-template <class Quantizers, class Layout, class Allocator>
-void run_programs(char const* name, std::size_t weight_of_device_operations) {
+template <class Quantizers, class Layout, class Allocator, std::size_t weight_of_device_operations>
+void run_programs(char const* name) {
   folio::test::set_rapidcheck(std::max(folio::test::num_programs() / 20, 5));
   bool const ok = rc::check(name, [&] {
     using Driver = DeviceDriver<Quantizers, Layout, Allocator>;
@@ -46,7 +46,7 @@ void run_programs(char const* name, std::size_t weight_of_device_operations) {
     try {
       ProgramRun<Driver> device(blocks, make_allocator<Allocator>(), seed);
       device.run(program, true);
-      if (weight_of_device_operations == 0) {
+      if constexpr (weight_of_device_operations == 0) {
         ProgramRun<HostDriver<Quantizers, Layout>> host(blocks);
         host.run(program, true);
         RC_ASSERT(device.trace() == host.trace());
@@ -63,28 +63,28 @@ void run_programs(char const* name, std::size_t weight_of_device_operations) {
 
 }  // namespace
 
-TEST_CASE("random programs on the device: f32") { run_programs<std::tuple<F32>, LayoutHnd, DeviceAllocator>("f32", 0); }
-TEST_CASE("random programs on the device: f16") { run_programs<std::tuple<F16>, LayoutNhd, DeviceAllocator>("f16", 1); }
+TEST_CASE("random programs on the device: f32") { run_programs<std::tuple<F32>, LayoutHnd, DeviceAllocator, 0>("f32"); }
+TEST_CASE("random programs on the device: f16") { run_programs<std::tuple<F16>, LayoutNhd, DeviceAllocator, 1>("f16"); }
 TEST_CASE("random programs on the device: bf16") {
-  run_programs<std::tuple<BF16>, LayoutInterleaved, ManagedAllocator>("bf16", 1);
+  run_programs<std::tuple<BF16>, LayoutInterleaved, ManagedAllocator, 1>("bf16");
 }
 TEST_CASE("random programs on the device: fp8") {
-  run_programs<std::tuple<Fp8E4M3>, LayoutNz, VirtualAllocator>("fp8", 1);
+  run_programs<std::tuple<Fp8E4M3>, LayoutNz, VirtualAllocator, 1>("fp8");
 }
 TEST_CASE("random programs on the device: int8") {
-  run_programs<std::tuple<Int8PerToken>, LayoutNhd, VirtualAllocator>("int8", 2);
+  run_programs<std::tuple<Int8PerToken>, LayoutNhd, VirtualAllocator, 2>("int8");
 }
 TEST_CASE("random programs on the device: int4") {
-  run_programs<std::tuple<Int4Rotated>, LayoutInterleaved, DeviceAllocator>("int4", 0);
+  run_programs<std::tuple<Int4Rotated>, LayoutInterleaved, DeviceAllocator, 0>("int4");
 }
 TEST_CASE("random programs on the device: int2") {
-  run_programs<std::tuple<Int2Rotated>, LayoutHnd, DeviceAllocator>("int2", 2);
+  run_programs<std::tuple<Int2Rotated>, LayoutHnd, DeviceAllocator, 2>("int2");
 }
 TEST_CASE("random programs on the device: k8v4") {
-  run_programs<std::tuple<Keys<Int8PerToken>, Values<Int4Rotated>>, LayoutNhd, VirtualAllocator>("k8v4", 1);
+  run_programs<std::tuple<Keys<Int8PerToken>, Values<Int4Rotated>>, LayoutNhd, VirtualAllocator, 1>("k8v4");
 }
 TEST_CASE("random programs on the device: demoted to k8v4") {  // not moved to the host: one append would bring it back
   run_programs<std::tuple<Formats<F16, Int8PerToken, BF16>,
                           Demote<Keys<Int8PerToken>, Values<Int4Rotated>, BlockSizes<2, 1, 4>>>,
-               LayoutNhd, DeviceAllocator>("demoted", 0);
+               LayoutNhd, DeviceAllocator, 0>("demoted");
 }

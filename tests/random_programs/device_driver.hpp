@@ -94,7 +94,7 @@ class DeviceDriver {
   }
 
   bool look(std::vector<folio::BatchItem> const& items) {
-    if (draw(3) != 0) return false;
+    if (draw(Cache::has_prefixes ? 6 : 3) != 0) return false;  // programs with prefixes are longer
     if (draw(4) == 0 || !arena_.has(std::size_t{1} << 18)) settle();
     begin_step(items);
     if (items.size() < 6) read_padding();
@@ -119,7 +119,7 @@ class DeviceDriver {
 
   /// In one format, whose kernels are compiled soon enough, and in half of the programs.
   void ask(std::vector<folio::BatchItem> const& items, AskedAttention const& asked) {
-    if constexpr (std::is_same_v<Quantizers, std::tuple<folio::F32>>) {
+    if constexpr (std::is_same_v<typename Cache::KeyQuantizer, folio::F32>) {
       if (!batch_.size().has_limits) return;
       std::vector<float> q = asked.q;
       q.resize((q.size() + 3) / 4 * 4);  // what comes after it begins at a multiple of 16 bytes

@@ -37,13 +37,16 @@ struct ProgramCacheOf<Layout, Allocator, std::tuple<Q...>> {
 template <class Layout, class Allocator, class Quantizers>
 using ProgramCache = typename ProgramCacheOf<Layout, Allocator, Quantizers>::type;
 
-/// Of so many blocks in each list: those of the groups, and those of what is demoted.
+/// Of so many blocks in each list: those of the groups, and those of what is demoted. Half of those that keep prefixes
+/// have no sinks, which would be whole units.
 template <class Cache>
 folio::CacheConfig program_config(std::vector<std::int64_t> const& num_blocks) {
   auto const end = num_blocks.begin() + Cache::num_groups;
   folio::CacheConfig config{.num_blocks = {num_blocks.begin(), end}};
   if constexpr (Cache::has_demotion)
-    config.demotion = {.sinks = 3, .recent_window = 2, .num_blocks = {end, num_blocks.end()}};
+    config.demotion = {.sinks = Cache::has_prefixes && num_blocks[0] % 2 == 0 ? 0 : 3,
+                       .recent_window = 2,
+                       .num_blocks = {end, num_blocks.end()}};
   return config;
 }
 

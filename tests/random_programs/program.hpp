@@ -11,6 +11,7 @@
 
 #include "random_programs/driver.hpp"
 #include "random_programs/operation.hpp"
+#include "random_programs/prompts.hpp"
 #include "random_programs/reference.hpp"
 #include "support/layer_types.hpp"
 
@@ -43,16 +44,20 @@ class ProgramRun {
   void run(std::vector<Operation> const& program, bool traced = false) {
     for (Operation const& op : program) {
       step(op);
+      ++counts_.steps;
       check_contents();
-      if (++num_steps_ % 3 == 0) check_queries(op.amount);
+      if (++num_steps_ % (Cache::has_prefixes ? 6 : 3) == 0) check_queries(op.amount);  // the former are longer
       check_accounting();
       if (traced) trace_.push_back(folio::to_json(cache_.stats()));
     }
+    counts_.evicted_units += cache_.stats().prefixes.evicted_units;
+    counts_.merged_blocks += cache_.stats().prefixes.merged_blocks;
     sequences_.clear();
     references_.clear();
     parked_.clear();
     driver_.settle();
     check_accounting();
+    if constexpr (Cache::has_prefixes) cache_.prefixes().clear();
     for (int l = 0; l < Cache::num_lists; ++l)
       expect(cache_.num_free_blocks(l) == cache_.num_blocks(l), "blocks leaked");
   }
@@ -60,8 +65,13 @@ class ProgramRun {
   /// All gauges and counters after each operation, if it was traced.
   [[nodiscard]] std::vector<std::string> const& trace() const { return trace_; }
 
+  /// What the program met.
+  [[nodiscard]] PrefixCounts const& counts() const { return counts_; }
+
  private:
   void step(Operation const& op) {
+    if constexpr (Cache::has_prefixes)
+      if (op.kind == Operation::find) return find(op.amount);
     if (op.kind == Operation::create || sequences_.empty()) {
       if (sequences_.size() >= 6) return;
       sequences_.push_back(cache_.create());
@@ -81,6 +91,8 @@ class ProgramRun {
       case Operation::truncate:
         return truncate(i, op.amount);
       case Operation::release:
+        if constexpr (Cache::has_prefixes)
+          if (op.amount % 2 == 0) insert(i, 0);
         return release(i);
       case Operation::bad:
         return bad(i, op.amount);
@@ -100,6 +112,14 @@ class ProgramRun {
       case Operation::set_recent_window:
         if constexpr (Cache::has_demotion) cache_.set_recent_window(static_cast<std::int32_t>(op.amount % 9));
         return;
+      case Operation::insert:
+        if constexpr (Cache::has_prefixes) return insert(i, op.amount);
+        return;
+      case Operation::evict:
+        if constexpr (Cache::has_prefixes) return evict(i, op.amount);
+        return;
+      case Operation::take_back:
+        return take_back(i, 1 + static_cast<std::int32_t>(op.amount % 14));
       default:
         return;
     }
@@ -135,8 +155,9 @@ class ProgramRun {
     expect(cache_.num_due(s, accepted) == due, "another number of tokens is due");
     bool fits = true;
     for (int l = Cache::num_groups; l < Cache::num_lists; ++l)
-      fits = fits && due / cache_.shape(l).block_size <= cache_.num_free_blocks(l);
+      fits = fits && due / cache_.shape(l).block_size <= cache_.num_obtainable_blocks(l);
     auto const before = block_lists(s);
+    Evictions const watch(*this);
     try {
       expect(driver_.demote(s, accepted) == due, "another number of tokens was demoted");
       expect(fits, "a demotion found blocks that are not there");
@@ -148,13 +169,16 @@ class ProgramRun {
       return;
     }
     num_demoted_ += due;
+    demote(reference, due);
+  }
+  void demote(ProgramReference& reference, std::int32_t due) const {
     for (int g = 0; g < Cache::num_groups && due > 0; ++g) {
       if (!demotes(g)) continue;
       ReferenceSequence rows;
       auto const first = reference.stored[g].positions.begin() + reference.sinks + reference.num_demoted(g);
       for (auto position = first; position < first + due; ++position)
         rows.push_back(demoted_rows(*reference.tokens[static_cast<std::size_t>(*position)], g));
-      reference.demote(g, rows, length);
+      reference.demote(g, rows, reference.length());
     }
   }
 
@@ -185,7 +209,8 @@ class ProgramRun {
     folio::Sequence& s = sequences_[i];
     auto const before = block_lists(s);
     std::int32_t const length = s.num_tokens();
-    bool const fits = has_blocks_for(i, n);
+    bool const fits = can_extend(i, n);
+    Evictions const watch(*this);
     try {
       s.extend(n);
       expect(fits, "append found blocks that are not there");
@@ -200,10 +225,20 @@ class ProgramRun {
     return true;
   }
 
-  /// Whether n more tokens fit, counted by hand: blocks that only this sequence holds and no new token sees come back.
+  /// Whether n more tokens fit: counted by hand, where nothing can be evicted; else at least what fits without that.
+  bool can_extend(std::size_t i, std::int32_t n) const {
+    bool const fits = has_blocks_for(i, n);
+    if constexpr (!Cache::has_prefixes) return fits;
+    bool const can = sequences_[i].can_extend(n);
+    expect(can || !fits, "can_extend says no although every group has enough free blocks");
+    return can;
+  }
+  /// Whether n more tokens fit as things are: blocks that only this sequence holds and no new token sees come back.
   bool has_blocks_for(std::size_t i, std::int32_t n) const {
     folio::Sequence const& s = sequences_[i];
     if (n == 0) return true;
+    std::int32_t first = s.num_tokens();  // that may ask; where prefixes are kept, it keeps what a unit before did see
+    if constexpr (Cache::has_prefixes) first = std::max(0, first - cache_.prefixes().unit());
     for (int g = 0; g < Cache::num_groups; ++g) {
       folio::GroupShape const& shape = cache_.shape(g);
       auto const blocks = s.blocks(g);
@@ -212,7 +247,7 @@ class ProgramRun {
       for (std::size_t b = 0; shape.window != 0 && b < blocks.size(); ++b) {
         bool seen = false;  // a window group gives a block back when no new token sees any of its tokens
         for (std::int32_t slot = 0; slot < shape.block_size; ++slot)
-          for (std::int32_t position = s.num_tokens(); position < s.num_tokens() + n; ++position)
+          for (std::int32_t position = first; position < s.num_tokens() + n; ++position)
             seen |= shape.visible(position, static_cast<std::int32_t>(b) * shape.block_size + slot);
         bool const ends_before = (static_cast<std::int32_t>(b) + 1) * shape.block_size <= s.num_tokens();
         if (blocks[b] != folio::null_block && !seen && ends_before && holders(blocks[b], g) == 1) ++free;
@@ -225,8 +260,9 @@ class ProgramRun {
     return true;
   }
 
+  /// Sequences that hold a block, what is held beside them, and the tree.
   int holders(folio::BlockId id, int group) const {
-    int n = 0;
+    int n = is_cached(id, group) ? 1 : 0;
     for (folio::Sequence const& s : sequences_) {
       auto const blocks = s.blocks(group);
       n += static_cast<int>(std::count(blocks.begin(), blocks.end(), id));
@@ -237,8 +273,12 @@ class ProgramRun {
     }
     return n;
   }
+  [[nodiscard]] bool is_cached(folio::BlockId block, int list) const {
+    return cache_.state()->store.pool(list).is_cached(block);
+  }
 
-  void append(std::vector<std::size_t> const& which, std::int32_t n) {
+  /// `given`: the symbols of the new tokens, else any.
+  void append(std::vector<std::size_t> const& which, std::int32_t n, std::span<std::int32_t const> given = {}) {
     std::vector<folio::BatchItem> items;
     std::vector<std::size_t> grown;
     for (std::size_t const i : which) {
@@ -248,8 +288,31 @@ class ProgramRun {
     }
     if (n == 0 || items.empty()) return;
     for (std::size_t const i : grown)
-      for (std::int32_t t = 0; t < n; ++t) references_[i].add(write(next_token_++, sequences_[i].num_tokens() - n + t));
+      for (std::int32_t t = 0; t < n; ++t)
+        add(references_[i], given.empty() ? any_symbol() : given[static_cast<std::size_t>(t)]);
     driver_.write(items, inputs_);
+    inputs_.clear();
+  }
+  /// Symbols that prompts share, where prefixes are kept; else each its own.
+  std::int32_t any_symbol() {
+    std::uint32_t const next = next_token_++;
+    return static_cast<std::int32_t>(Cache::has_prefixes ? next * 2654435761U >> 16 & 1 : next);
+  }
+  /// The next token of a sequence, which is written in this step.
+  void add(ProgramReference& reference, std::int32_t symbol) {
+    std::uint32_t const token = token_after(reference.hashes.empty() ? 1 : reference.hashes.back(), symbol);
+    TokenRows rows = write(token, reference.length());
+    if (Cache::has_prefixes) prompts_.note_rows(token, reference.length(), rows);
+    reference.add(symbol, token, std::move(rows));
+  }
+
+  /// Takes slots and gives them back unwritten; writes them where a window has let go of what was before.
+  void take_back(std::size_t i, std::int32_t n) {
+    std::int32_t const length = sequences_[i].num_tokens();
+    if (!take_slots(i, n)) return;
+    if (can_truncate(i, length)) return sequences_[i].truncate(length);
+    for (std::int32_t t = 0; t < n; ++t) add(references_[i], any_symbol());
+    driver_.write({{&sequences_[i]}}, inputs_);
     inputs_.clear();
   }
 
@@ -262,6 +325,7 @@ class ProgramRun {
   void fork(std::size_t i) {
     if (sequences_.size() >= 6) return;
     sequences_.push_back(sequences_[i].fork());
+    references_[i].fork = ++num_forks_;
     references_.push_back(ProgramReference(references_[i]));
   }
 
@@ -330,8 +394,13 @@ class ProgramRun {
     stored.cut(references_[i].number_of(g, first * size), n * size, s.num_tokens());
   }
 
+  bool own(folio::Sequence& s, int g, std::int32_t n) {
+    Evictions const watch(*this);
+    return s.try_own(0, n, g);
+  }
+
   /// Compacts what a group stores to its first tokens, its last ones and some between them; or, where it shares blocks,
-  /// which nobody may write, to its first ones.
+  /// which nobody may write, to its first ones, or to some of them in copies of its own.
   void keep(std::size_t i, std::uint32_t amount) {
     folio::Sequence& s = sequences_[i];
     int const g = amount % 2 == 0 ? 0 : 2;  // those without a window
@@ -339,7 +408,8 @@ class ProgramRun {
     std::int32_t const n = s.num_stored_tokens(g);
     if (n == 0) return;
     auto const blocks = s.blocks(g);
-    bool const shared = std::any_of(blocks.begin(), blocks.end(), [&](auto block) { return holders(block, g) > 1; });
+    bool shared = std::any_of(blocks.begin(), blocks.end(), [&](auto block) { return holders(block, g) > 1; });
+    if (shared && amount % 8 < 4) shared = !own(s, g, n);
     std::int32_t const num_first = std::max(3, sinks(i, g));
     std::vector<std::int32_t> kept;
     for (std::int32_t t = 0; t < n; ++t)
@@ -367,7 +437,113 @@ class ProgramRun {
     stored.gap_end = std::max(stored.gap_end, s.num_tokens() - (shared ? 0 : std::min(2, left - first)));
   }
 
+  // ---- prefixes
+
+  /// A request: takes what is kept of a prompt, and mostly computes the rest. Another one ends where there are many.
+  void find(std::uint32_t amount) {
+    Draws draw(amount);
+    if (sequences_.size() >= 4) {
+      auto const i = static_cast<std::size_t>(draw(static_cast<std::int32_t>(sequences_.size())));
+      if (draw(4) > 0) insert(i, 0);
+      release(i);
+    }
+    std::vector<std::vector<std::int32_t>> now;
+    for (ProgramReference const& reference : references_) now.push_back(reference.symbols);
+    std::vector<std::int32_t> const prompt = prompts_.any(now, draw);
+    auto const length = static_cast<std::int32_t>(prompt.size());
+    std::int32_t const most = draw(3) == 0 ? draw(length + 3) : folio::all_tokens;
+    std::int32_t const kept = cache_.num_cached_tokens(prompt), n = cache_.num_cached_tokens(prompt, most);
+    expect(kept <= std::max(0, length - 1) && n <= std::min(most, kept), "more is found than is asked for");
+    expect(n == kept || most < kept, "less is found than there is");
+    sequences_.push_back(cache_.create(folio::Prefix(prompt), 0, most));
+    references_.emplace_back(new_reference());
+    std::size_t const i = sequences_.size() - 1;
+    take_found(i, prompt, n);
+    std::int32_t const how = draw(6);
+    if (how == 0) return;
+    if (how < 3) take_back(i, 1 + draw(4));  // what it found in part is copied, or due to be
+    constexpr std::int32_t most_at_once = 24;
+    for (std::int32_t t = n; t < length && sequences_[i].num_tokens() == t; t += most_at_once)
+      append({i}, std::min(most_at_once, length - t), std::span(prompt).subspan(static_cast<std::size_t>(t)));
+  }
+  /// The first n tokens of a prompt were found.
+  void take_found(std::size_t i, std::vector<std::int32_t> const& prompt, std::int32_t n) {
+    folio::Sequence const& s = sequences_[i];
+    ProgramReference& reference = references_[i];
+    expect(s.num_tokens() == n && s.num_cached_tokens() == n, "another number is found");
+    expect(s.num_new_tokens() == 0, "what is found is new");
+    for (std::int32_t t = 0; t < n; ++t) {
+      std::int32_t const symbol = prompt[static_cast<std::size_t>(t)];
+      std::uint32_t const token = token_after(t == 0 ? 1 : reference.hashes.back(), symbol);
+      reference.add(symbol, token, prompts_.rows(token, t));
+    }
+    std::int32_t const demoted = s.num_demoted_tokens();
+    expect(demoted % demotion_unit() == 0 && demoted <= std::max(0, n - reference.sinks),
+           "what is found is demoted in parts of units");
+    if constexpr (Cache::has_demotion) demote(reference, demoted);
+    counts_.found += n > 0 ? 1 : 0;
+    counts_.found_demoted += demoted > 0 ? 1 : 0;
+    bool is_part = false;
+    for (int g = 0; g < Cache::num_groups; ++g) is_part |= s.num_stored_tokens(g) % cache_.shape(g).block_size != 0;
+    counts_.found_parts += is_part ? 1 : 0;
+  }
+
+  /// Keeps a sequence as a prefix: all of it, or some of its first tokens.
+  void insert(std::size_t i, std::uint32_t amount) {
+    std::vector<std::int32_t> const& symbols = references_[i].symbols;
+    std::size_t const n = amount % 3 == 1 ? amount / 3 % (symbols.size() + 1) : symbols.size();
+    std::int32_t const kept =
+        cache_.insert(sequences_[i], folio::Prefix(std::span<std::int32_t const>(symbols.data(), n)));
+    expect(kept >= 0 && kept <= static_cast<std::int32_t>(n) && kept <= references_[i].num_exact(),
+           "more is kept than there is");
+    expect(kept % cache_.prefixes().unit() == 0, "parts of units are kept");
+  }
+
+  /// Evicts some units, or all that can go, or forgets all; or lets what a sequence has found be evicted.
+  void evict(std::size_t i, std::uint32_t amount) {
+    if (amount % 4 == 0) return cache_.release_lease(sequences_[i]);
+    if (amount % 32 == 1) return cache_.prefixes().clear();
+    Evictions const watch(*this);
+    if (amount % 4 == 1) return cache_.prefixes().evict_all();
+    for (std::uint32_t n = amount % 4; n > 0; --n) static_cast<void>(cache_.prefixes().evict_unit());
+  }
+
+  /// Counts what is evicted while it lives, and under which circumstances.
+  class Evictions {
+   public:
+    explicit Evictions(ProgramRun& run) : run_(run), units_(run.cache_.stats().prefixes.evicted_units) {
+      if constexpr (!Cache::has_prefixes) return;
+      for (folio::BlockMove const& move : run.cache_.moves().due()) {
+        if (move.is_out()) continue;
+        has_copies_ = true;
+        if (run.is_cached(move.from, move.list)) sources_.push_back(move);
+      }
+    }
+    Evictions(Evictions const&) = delete;
+    Evictions& operator=(Evictions const&) = delete;
+    ~Evictions() {
+      if (run_.cache_.stats().prefixes.evicted_units == units_) return;
+      run_.counts_.evicted_under_forks += run_.has_forks() ? 1 : 0;
+      run_.counts_.evicted_under_copies += has_copies_ ? 1 : 0;
+      for (folio::BlockMove const& move : sources_)
+        run_.counts_.evicted_sources += run_.is_cached(move.from, move.list) ? 0 : 1;
+    }
+
+   private:
+    ProgramRun& run_;
+    std::int64_t units_;
+    bool has_copies_ = false;
+    std::vector<folio::BlockMove> sources_;
+  };
+  [[nodiscard]] bool has_forks() const {
+    for (ProgramReference const& one : references_)
+      for (ProgramReference const& other : references_)
+        if (&one != &other && one.fork != 0 && one.fork == other.fork) return true;
+    return false;
+  }
+
   void release(std::size_t i) {
+    prompts_.add(references_[i].symbols);
     sequences_[i] = folio::Sequence();
     sequences_.erase(sequences_.begin() + static_cast<std::ptrdiff_t>(i));
     references_.erase(references_.begin() + static_cast<std::ptrdiff_t>(i));
@@ -404,7 +580,7 @@ class ProgramRun {
     driver_.before_resize();  // first: it lets go of blocks that are held
     bool possible = true;
     for (std::int64_t id = wanted + 1; id <= before; ++id)
-      possible = possible && holders(folio::BlockId{static_cast<std::int32_t>(id)}, group) == 0;
+      possible = possible && holders(folio::BlockId{static_cast<std::int32_t>(id)}, group) == 0;  // nor kept
     try {
       cache_.resize(wanted, group);
       expect(possible, "a pool shrank below blocks that are in use");
@@ -621,10 +797,10 @@ class ProgramRun {
     }
   }
 
-  /// Free + live is all; live, shared and empty slots are what counting by hand says.
+  /// Each block is free, held or kept as a prefix; live, shared and empty slots are what counting by hand says.
   void check_accounting() {
     folio::Stats const stats = cache_.stats();
-    std::int64_t saved = 0;
+    std::int64_t saved = 0, kept = 0;
     for (int l = 0; l < Cache::num_lists; ++l) {
       std::map<folio::BlockId, std::pair<int, std::int32_t>> live;  // holders, and the slots that hold a token
       std::int32_t const block_size = cache_.shape(l).block_size;
@@ -642,22 +818,31 @@ class ProgramRun {
       for (folio::Sequence const& s : sequences_)
         count(s.state().lists[l].blocks, l < Cache::num_groups ? s.num_stored_tokens(l) : s.num_demoted_tokens());
       for (HeldBlocks const& held : driver_.held()) count(held.blocks[static_cast<std::size_t>(l)], held.num_tokens);
-      std::int64_t shared = 0, empty = 0;
+      std::int64_t shared = 0, empty = 0, free = 0, cached = 0;
       for (auto const& [id, use] : live) {
         shared += use.first > 1 ? 1 : 0;
-        empty += block_size - use.second;
+        empty += is_cached(id, l) ? 0 : block_size - use.second;
+      }
+      for (std::int32_t id = 1; id <= cache_.num_blocks(l); ++id) {
+        bool const is_live = live.count(folio::BlockId{id}) > 0, is_kept = is_cached(folio::BlockId{id}, l);
+        kept += is_kept ? 1 : 0;
+        cached += is_kept && !is_live ? 1 : 0;
+        free += is_kept || is_live ? 0 : 1;
       }
       folio::GroupStats const& s = stats.groups[static_cast<std::size_t>(l)];
+      expect(s.free == free && s.cached == cached, "free or cached blocks are miscounted");
       if (l >= Cache::num_groups)
         saved += s.live * block_size * cache_.block_bytes(s.group) / cache_.shape(s.group).block_size -
                  s.live * cache_.block_bytes(l);
-      expect(s.free + s.live == s.total, "free + live is not all");
+      expect(s.free + s.live + s.cached == s.total, "free + live + cached is not all");
       expect(s.live == static_cast<std::int64_t>(live.size()), "live blocks are not those that sequences hold");
       expect(s.shared == shared, "shared blocks are miscounted");
       expect(s.slots_empty == empty, "empty slots are miscounted");
       expect(s.stored == stored, "stored tokens are miscounted");
-      expect(s.allocated - s.freed == s.live && s.peak_live >= s.live, "counters do not close");
+      expect(s.allocated - s.freed == s.live + s.cached && s.peak_live >= s.live, "counters do not close");
     }
+    if constexpr (Cache::has_prefixes)
+      expect(cache_.prefix_gauges().all.kept_blocks == kept, "the tree has other blocks than those that it keeps");
     expect(stats.bytes_saved == saved && stats.counters.demoted_tokens == num_demoted_, "demotions are miscounted");
     expect(stats.num_sequences == static_cast<std::int64_t>(sequences_.size() + driver_.held().size()),
            "sequences are miscounted");
@@ -681,6 +866,9 @@ class ProgramRun {
   std::vector<ProgramReference> references_;
   std::vector<Parked> parked_;
   std::map<std::int32_t, ProgramInput> inputs_;  // by layer, of the step being written
+  Prompts prompts_;
+  PrefixCounts counts_;
+  std::int32_t num_forks_ = 0;
   std::uint32_t next_token_ = 1, num_steps_ = 0;
   std::int64_t num_demoted_ = 0;
   std::vector<std::string> trace_;

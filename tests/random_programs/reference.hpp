@@ -18,6 +18,9 @@ namespace folio::test {
 template <int num_groups>
 struct Reference {
   ReferenceSequence tokens;
+  std::vector<std::int32_t> symbols;      ///< what stands for each in a prefix
+  std::vector<std::uint32_t> hashes;      ///< of the symbols up to each: what it writes
+  std::int32_t fork = 0;                  ///< the last fork that it was of; 0: none
   StoredTokens stored[num_groups];        ///< in both lists
   std::int32_t sinks = 0;                 ///< so many stored tokens come before the demoted ones
   ReferenceSequence demoted[num_groups];  ///< as they were encoded once; empty in a group that demotes nothing
@@ -32,12 +35,16 @@ struct Reference {
     return std::clamp(static_cast<std::int32_t>(before) - sinks, 0, num_demoted(g));
   }
   [[nodiscard]] std::int32_t length() const { return static_cast<std::int32_t>(tokens.size()); }
-  void add(TokenRows rows) {
+  void add(std::int32_t symbol, std::uint32_t hash, TokenRows rows) {
     for (StoredTokens& group : stored) group.extend(length(), 1);
     tokens.push_back(std::move(rows));
+    symbols.push_back(symbol);
+    hashes.push_back(hash);
   }
   void truncate(std::int32_t length) {
     tokens.resize(static_cast<std::size_t>(length));
+    symbols.resize(static_cast<std::size_t>(length));
+    hashes.resize(static_cast<std::size_t>(length));
     for (int g = 0; g < num_groups; ++g) {
       demoted[g].resize(static_cast<std::size_t>(num_demoted_before(g, length)));
       stored[g].truncate(length);

@@ -34,8 +34,7 @@ struct TogetherSequence {
   [[nodiscard]] std::int32_t num_demoted_in(int g) const { return group_demotes<Cache>(g) ? num_demoted : 0; }
 
   void push(std::int32_t symbol) {
-    std::uint32_t const before = tokens.empty() ? 1 : tokens.back();
-    tokens.push_back((before ^ static_cast<std::uint32_t>(symbol + 17)) * 0x9E3779B1U ^ before >> 15);
+    tokens.push_back(token_after(tokens.empty() ? 1 : tokens.back(), symbol));
     for (StoredTokens& stored : groups) stored.extend(length(), 1);
     symbols.push_back(symbol);
   }

@@ -21,6 +21,12 @@ using TokenRows = std::shared_ptr<std::vector<LayerRows> const>;  // [layer]
 /// A sequence: its tokens in order.
 using ReferenceSequence = std::vector<TokenRows>;
 
+/// A token that stands for a prefix: the hash of the symbols up to its own, so that all who write it write the same.
+/// `before`: that of the token before; 1 for the first.
+inline std::uint32_t token_after(std::uint32_t before, std::int32_t symbol) {
+  return (before ^ static_cast<std::uint32_t>(symbol + 17)) * 0x9E3779B1U ^ before >> 15;
+}
+
 /// Element `dim` of the key (plane 0) or value (plane 1) that `token` writes at `position`: any function that differs
 /// in every argument does. Values from -4 to 4, with an outlier in dim 0 of keys, as real keys have.
 inline float written(std::uint32_t token, std::int32_t position, std::int32_t layer, std::int32_t head, int plane,

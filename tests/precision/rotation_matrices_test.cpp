@@ -124,6 +124,8 @@ void check_alike(Cache plain, Turned turned, double tolerance) {
       planned_lse.resize(lse_a.size());
       CHECK(largest_difference(out_a, planned) < tolerance);
       CHECK(largest_difference(lse_a, planned_lse) < tolerance);
+      own.q = nullptr;  // refused before anything reads it
+      CHECK_THROWS_AS(ops::attend(plan, layer, own), Error);
       ops::append(batch_b.view(), layer, padded.keys.data(), padded.values.data());
       std::vector<float> keys_a(static_cast<std::size_t>(length * kv_heads * key_dim)), keys_b(keys_a);
       std::vector<float> values_a(static_cast<std::size_t>(length * kv_heads * value_dim)), values_b(values_a);

@@ -197,8 +197,8 @@ void check_step(View const& view, int first, int end, std::int32_t num_query_hea
 ///
 /// Where the step's own keys and values are given (AttentionIo::k, v), they are read as they are and not as the format
 /// stores them, and the cut into steps says which they are. They count by their numbers as stored tokens do: for masks,
-/// windows, sinks, ranges and ALiBi. Rows of 16 bits are made floats once for each work. The first such call of a plan
-/// takes memory for them, about as much for each thread as for the stored ones, before it writes anything.
+/// windows, sinks, ranges and ALiBi. Rows of 16 bits are made floats once for each work. The first such call in a
+/// workspace takes memory for them, about as much for each thread as for the stored ones, before it writes anything.
 ///
 /// Each key and value is read once for all query heads of its kv head and up to 32 query tokens. Integers of 2 to 8
 /// bits (8 symmetric ones; asymmetric ones; one scale for a row, or those of a tile of a multiple of 64 tokens) are not
@@ -235,8 +235,9 @@ void attend(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
 }
 
 /// Plans the attention of a step, once for all layers, for calls of attend(plan, layer, io). In a workspace of
-/// `execution` that has seen a step as large it takes nothing from the heap, nor do these calls, and they cannot fail
-/// for want of memory. Cost: a microsecond or so for a few sequences. Throws Error as attend does.
+/// `execution` that has seen a step as large, with own tokens where these calls bring some, it takes nothing from the
+/// heap, nor do they, and they cannot fail for want of memory. Cost: a microsecond or so for a few sequences. Throws
+/// Error as attend does.
 ///
 /// The plan divides the tokens that `params` shows. So a run may have another scale, soft-cap, sink logits and slopes,
 /// and no other mask or token range, of which a plan on the device asks nothing.

@@ -130,11 +130,12 @@ std::vector<float> rotated_queries(GroupShape const& shape, float const* q, std:
 /// `q`: [view.num_query_tokens()][num_query_heads][key_dim] and `lse`: [..][num_query_heads] as attend took and gave
 /// them. `scores`: [view.num_sequences()][kv_heads, or 1][max_tokens]; the caller sets a new sequence's row to 0, or
 /// takes decay = 0. Each call decays the scores of all tokens of every sequence of the view: call once per step.
-/// A query's weights sum to 1 in each head, less what sink logits took; one whose lse is -infinity or NaN gives none.
-/// Tokens that no query sees keep their decayed score, also those that left a window. Of a cache that demotes give
-/// MixedPrecisionView::recent, and lse over both formats; from what is demoted no token is taken out. H2O
-/// (arXiv:2306.14048) calls it at every step; SnapKV (arXiv:2404.14469) once after the prompt, with its last tokens as
-/// the batch's query tokens and decay = 0; models that choose one list for all layers add up several layers in one
+/// Keys are read from the cache: call after append, with the lse of attention that read everything from there and had
+/// no own tokens given. A query's weights sum to 1 in each head, less what sink logits took; one whose lse is -infinity
+/// or NaN gives none. Tokens that no query sees keep their decayed score, also those that left a window. Of a cache
+/// that demotes give MixedPrecisionView::recent, and lse over both formats; from what is demoted no token is taken out.
+/// H2O (arXiv:2306.14048) calls it at every step; SnapKV (arXiv:2404.14469) once after the prompt, with its last tokens
+/// as the batch's query tokens and decay = 0; models that choose one list for all layers add up several layers in one
 /// array. Throws Error, before anything is written, for a layer, a head count or rows that do not fit, or a null
 /// pointer. Reads each key once for all query tokens; a copy of q on the way. Shared over `threads`, on which the
 /// result does not depend.

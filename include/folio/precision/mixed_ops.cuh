@@ -116,8 +116,7 @@ void attend_both(View const& view, std::int32_t index, AttentionIo<T, Out> const
   merged.parts_lse = merged.parts_out + rows * parts * dim;
   std::int32_t const heads = io.num_query_heads;
   attend_in_parts<Recent, Group>(view.recent, index,
-                                 AttentionIo<T, float>{io.q, heads, merged.parts_out, merged.parts_lse, io.q_stride, 0,
-                                                       io.k, io.v},  // to be refused
+                                 AttentionIo<T, float>{io.q, heads, merged.parts_out, merged.parts_lse, io.q_stride},
                                  params, both.recent, execution.stream);
   std::int64_t const before = rows * both.recent_parts;
   attend_in_parts<Demoted, Group>(

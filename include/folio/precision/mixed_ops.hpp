@@ -56,14 +56,14 @@ namespace detail {
 /// attend_demoted(io) do each.
 template <class T, class Out, class Recent, class Demoted>
 void attend_both(AttentionIo<T, Out> const& io, std::int32_t value_dim, std::int64_t num_query_tokens,
-                 std::int32_t num_tokens, Executor threads, std::vector<float>& own, std::vector<float>& own_out,
+                 std::int32_t num_tokens, Executor threads, std::vector<float>& memory, std::vector<float>& floats,
                  Recent const& attend_recent, Demoted const& attend_demoted) {
   constexpr float empty = -std::numeric_limits<float>::infinity();
   std::int32_t const heads = io.num_query_heads;
-  FloatResults<T, Out> results(io, num_query_tokens, value_dim, own_out);
+  FloatResults<T, Out> results(io, num_query_tokens, value_dim, floats);
   std::int64_t const rows = num_query_tokens * heads;
-  own.resize(static_cast<std::size_t>(rows * (value_dim + 2)));
-  float *const demoted_out = own.data(), *const demoted_lse = demoted_out + rows * value_dim;
+  memory.resize(static_cast<std::size_t>(rows * (value_dim + 2)));
+  float *const demoted_out = memory.data(), *const demoted_lse = demoted_out + rows * value_dim;
   float* const lse = io.lse != nullptr ? io.lse : demoted_lse + rows;
   std::fill(demoted_lse, demoted_lse + rows, empty);
   attend_recent(AttentionIo<T, float>{io.q, heads, results.row(0), lse, io.q_stride, results.stride(), io.k, io.v,
@@ -155,10 +155,10 @@ void attend(View const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
     return attend(view.recent, layer, io, params, execution);
   GroupShape const& shape = view.recent.group(view.recent.place(layer).group).shape;
   folio::detail::checked_query_heads(shape, io.num_query_heads);
-  std::vector<float> own, own_out;
+  std::vector<float> memory, floats;
   detail::attend_both(
-      io, shape.value_dim, view.num_query_tokens(), view.query_start(view.num_sequences()), execution.threads, own,
-      own_out, [&](auto const& of_recent) { attend(view.recent, layer, of_recent, params, execution); },
+      io, shape.value_dim, view.num_query_tokens(), view.query_start(view.num_sequences()), execution.threads, memory,
+      floats, [&](auto const& of_recent) { attend(view.recent, layer, of_recent, params, execution); },
       [&](auto const& of_demoted) { attend(view.demoted, layer, of_demoted, detail::of_demoted(params), execution); });
 }
 

@@ -99,6 +99,7 @@ void attend_rotated(RotatedStep const& step, AttentionIo<T, Out> const& io, Atte
                                         results.stride(), k, v});
   };
   GroupShape const shape{.kv_heads = m.kv_heads, .key_dim = m.key_dim, .value_dim = m.value_dim};
+  folio::detail::check_operands(io, tokens);
   folio::detail::check_own_rows(io, shape);
   bool const has_own = io.k != nullptr;
   if (has_own) {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <folio/folio.hpp>
 #include <folio/thread_pool.hpp>
+#include <limits>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -40,6 +41,8 @@ struct Result {
 };
 
 float const logits[8] = {-1.0F, 0.5F, 3.0F, -8.0F, 1.0F, 2.0F, 0.0F, -2.0F};
+constexpr float none = -std::numeric_limits<float>::infinity();
+float const no_sinks[8] = {none, none, none, none, none, none, none, none};
 float const slopes[8] = {0.5F, 0.25F, 0.125F, 0.0625F, 0.5F, 0.25F, 0.125F, 0.0625F};
 std::vector<std::uint64_t> trees(std::size_t num_query_tokens) {
   std::vector<std::uint64_t> words(num_query_tokens);
@@ -137,6 +140,8 @@ void every_step() {
   engine.check(2, {.causal = false, .token_begin = 2, .token_end = 80});
   engine.check(2, {.token_begin = 75});
   engine.check(2, {.token_begin = 200});
+  engine.check(2, {.token_begin = 200, .sink_logits = no_sinks});
+  engine.check(4, {.sink_logits = no_sinks, .tree_mask = tree.data()});
   engine.check(2, {.token_end = 60});
   engine.check(4, {.sink_logits = logits, .alibi_slopes = slopes, .tree_mask = tree.data()});
 }

@@ -194,10 +194,14 @@ struct SoftmaxState {
     if (other.empty()) return *this;
     if (empty()) return other;
     float const most = max > other.max ? max : other.max;
-    return {most, sum * std::exp(max - most) + other.sum * std::exp(other.max - most)};
+    return {most, sum * weight(max, most) + other.sum * weight(other.max, most)};
   }
   /// What its sums are multiplied by where they are a share of `all`, which is not empty.
-  [[nodiscard]] float share_of(SoftmaxState const& all) const { return std::exp(max - all.max) / all.sum; }
+  [[nodiscard]] float share_of(SoftmaxState const& all) const { return weight(max, all.max) / all.sum; }
+
+ private:
+  /// exp(score - most). 1 where both are -infinity, as a sink logit may be, whose difference is a NaN.
+  [[nodiscard]] static float weight(float score, float most) { return score == most ? 1.0F : std::exp(score - most); }
 };
 
 /// The kernels for one format of rows on one set of instructions. What is null is not needed.

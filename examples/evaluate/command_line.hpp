@@ -92,7 +92,9 @@ struct Option {
        "answer",
        [](Options& o, std::string_view s) { o.facts = s; }},
       {"--sensitivity", "",
-       "score every layer: keys or values of one layer alone in each of the formats that stores both alike",
+       "score every layer: keys or values of one layer alone in each of the formats that stores both alike, a step's "
+       "own "
+       "tokens too, whatever --own-tokens says",
        [](Options& o, std::string_view) { o.sensitivity = true; }},
       {"--sensitivity-formats", "A,B,...", "the formats to score (default: those that are compared)",
        [](Options& o, std::string_view s) { o.sensitivity_formats = split_list("--sensitivity-formats", s); }},

@@ -29,7 +29,7 @@ struct FormatReport {
 
 struct Report {
   std::string model, text, unit;     ///< names without folders; unit: "byte" or "token"
-  std::string own_tokens = "exact";  ///< or "stored"
+  std::string own_tokens = "exact";  ///< or "stored"; not of the sensitivity: there they are stored
   std::int32_t step_tokens = 0;      ///< that were asked for; 0: each store's own
   std::int64_t text_tokens = 0;
   std::int32_t num_windows = 0, window_tokens = 0;
@@ -150,6 +150,7 @@ class JsonObject {
   add("formats", json_lines(formats));
   if (!scores.empty()) {
     add("sensitivity_windows", std::to_string(report.sensitivity_windows));
+    add("sensitivity_own_tokens", serve::json_quote("stored"));
     add("sensitivity", json_lines(scores));
     add("plans", json_lines(plans));
   }
@@ -276,7 +277,8 @@ class JsonObject {
   if (!report.sensitivity.empty())
     out +=
         "\nOne plane of one layer in a format, all others in f32, over " + std::to_string(report.sensitivity_windows) +
-        " windows; error: squared, as a share of the rows' squares; importance: KL / error:\n\n" +
+        " windows, own tokens stored; error: squared, as a share of the rows' squares; importance: KL / "
+        "error:\n\n" +
         sensitivity_table(report) +
         "\nWhat loses least by these scores within a number of bits, and the divergence that was measured then:\n\n" +
         plan_table(report);

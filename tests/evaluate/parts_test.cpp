@@ -181,6 +181,8 @@ TEST_CASE("The report is JSON and a table", "[evaluate]") {
   CHECK_THAT(text, contains("\"kl_predicted\": 0.25, \"kl_mean\": 0.125, \"formats\": [\"k8v4\", \"k8v4\"]"));
   std::string const table = evaluate::to_table(report);
   CHECK_THAT(table, contains("k8v4/k8v4"));
+  CHECK_THAT(text, contains("\"sensitivity_own_tokens\": \"stored\""));  // whatever own_tokens says
+  CHECK_THAT(table, contains("windows, own tokens stored; error"));
   CHECK_THAT(table, contains("0.500 %"));
   CHECK_THAT(table, contains("1.7500"));
 }

@@ -78,7 +78,7 @@ class ModelFolder {
   }
   void write() {
     std::string header = "{" + header_ + "}";
-    header.resize((header.size() + 63) / 64 * 64 - 8, ' ');
+    header.resize((header.size() + 8 + 63) / 64 * 64 - 8, ' ');  // with its length of 8 bytes whole lines
     std::uint64_t const length = header.size();
     std::ofstream file(path_ / "model.safetensors", std::ios::binary);
     file.write(reinterpret_cast<char const*>(&length), sizeof(length));

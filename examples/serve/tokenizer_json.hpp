@@ -157,8 +157,8 @@ class TokenizerJson final : public Tokenizer {
       if (token.normalized && normal_form_c_) token.content = normal_form_c(token.content);
       (token.normalized ? after : before).push_back(std::move(token));
     }
-    added_ = AddedTokenFinder(std::move(before));
-    added_after_normalizer_ = AddedTokenFinder(std::move(after));
+    added_ = AddedTokenFinder(std::move(before), source);
+    added_after_normalizer_ = AddedTokenFinder(std::move(after), source);
   }
 
   void append(std::string_view text, std::vector<std::int32_t>& tokens) const {

@@ -78,7 +78,8 @@ void check_config(std::string const& text) {
 void check_tokenizer(std::string const& file) {
   constexpr std::int32_t vocab = 1000;
   serve::TokenizerJson const tokenizer(file, "fuzz", vocab);
-  std::string const text = serve::replace_invalid_utf8(file) + std::string(99, 'a') + " ab  x<s>\u0301\u00e3 12";
+  std::string const text = serve::replace_invalid_utf8(file) + std::string(99, 'a') + " ab  x<s>\u0301\u00e3 12" +
+                           serve::test::normal_token + std::string(2, '\0');
   std::vector<std::int32_t> const tokens = tokenizer.encode(text);
   for (std::int32_t const token : tokens) require(token >= 0 && token < vocab, "a token outside of the vocabulary");
   std::string const shown = serve::replace_invalid_utf8(tokenizer.decode(tokens));

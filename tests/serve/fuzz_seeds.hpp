@@ -21,6 +21,10 @@ inline std::string safetensors_file(std::string const& header, std::size_t data_
 enum class Reader : char { json, safetensors, safetensors_header, config, shard_index, tokenizer };
 inline constexpr int num_readers = 6;
 
+/// A normal form of 30 bytes: of what it grows to by doubling none is left, so that a sanitizer sees who reads on.
+inline constexpr char const* normal_token =
+    "\u00e3\u00e3\u00e3\u00e3\u00e3\u00e3\u00e3\u00e3\u00e3\u00e3\u00e3\u00e3\u00e3\u00e3\u00e3";
+
 /// `text` for `reader`.
 inline std::string fuzz_input(Reader reader, std::string const& text) {
   return std::string(1, static_cast<char>(reader)) + text;
@@ -84,6 +88,13 @@ inline std::vector<std::string> fuzz_seeds(std::string const& model_directory) {
         {"Sequence": {"id": "A", "type_id": 0}}], "special_tokens": {"<s>": {"id": "<s>", "ids": [7], "tokens": ["<s>"]}}},
         "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE", "ignore_merges": true, "vocab": {"a": 0, "b": 1, "\u0120": 2,
         "ab": 3, "abab": 4, "\u00c3": 5, "\u0120ab": 6}, "merges": ["a b", ["ab", "ab"], "\u0120 ab"]}})"));
+  std::string const decomposed = std::string(normal_token).substr(2) + "a\u0303";
+  seeds.push_back(fuzz_input(  // two added tokens that the normalizer makes one
+      Reader::tokenizer,
+      R"({"added_tokens": [{"id": 7, "content": ")" + std::string(normal_token) + R"("}, {"id": 8, "content": ")" +
+          decomposed +
+          R"("}], "normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+      "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}})"));
   seeds.push_back(
       fuzz_input(Reader::config, R"({"architectures": ["Qwen3ForCausalLM"], "hidden_size": 64, "intermediate_size": 128,
       "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": null, "vocab_size": 100, "attention_bias": true,

@@ -142,11 +142,17 @@ inline Architecture const& read_architecture(ConfigReader const& fields) {
   fields.refuse("architectures", "supported are " + known);
 }
 
-/// The blend's bounds and the factor of cosines and sines ("YaRN", arXiv:2309.00071).
-inline void read_yarn(ConfigReader const& rope, RopeScaling& scaling) {
+/// The blend's bounds and the factor of cosines and sines ("YaRN", arXiv:2309.00071). The bounds are logarithms of
+/// turns to the base rope_theta, so both are away from what has none.
+inline void read_yarn(ConfigReader const& fields, ConfigReader const& rope, LlamaConfig& config) {
   constexpr double large = 1e12;
+  RopeScaling& scaling = config.rope_scaling;
+  if (config.rope_theta <= 1)
+    (rope.present("rope_theta") ? rope : fields).refuse("rope_theta", "it should be greater than 1 with yarn");
   auto const or_default = [&](char const* field, double otherwise) {
     double const value = rope.real(field, 0.0, 0, large);
+    if (value != 0 && value < 1e-6)
+      rope.refuse(field, "it should be 0, which is the default, or a number from 1e-06 to 1e+12");
     return value == 0 ? otherwise : value;
   };
   scaling.kind = RopeScaling::Kind::yarn;
@@ -185,7 +191,7 @@ inline void read_rope_scaling(ConfigReader const& fields, ConfigReader const& ro
     if (scaling.high_freq_factor <= scaling.low_freq_factor)
       rope.refuse("high_freq_factor", "it should be greater than low_freq_factor");
   } else if (type == "yarn") {
-    read_yarn(rope, scaling);
+    read_yarn(fields, rope, config);
     double const stretched = static_cast<double>(scaling.original_context) * scaling.factor;
     config.context = std::max(config.context, static_cast<std::int32_t>(std::min<double>(stretched, 1 << 30)));
   } else if (type != "dynamic") {  // which changes nothing within max_position_embeddings, and is not read beyond

@@ -100,6 +100,13 @@ inline std::vector<std::string> fuzz_seeds(std::string const& model_directory) {
       "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": null, "vocab_size": 100, "attention_bias": true,
       "rope_parameters": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "beta_fast": 8,
       "mscale": 2, "mscale_all_dim": 0.5, "truncate": false, "partial_rotary_factor": 1.0}})"));
+  for (char const* const yarn : {R"("rope_theta": 1.0)", R"("rope_theta": 10000.0, "beta_fast": 1e-310)",
+                                 R"("rope_theta": 1.0000001, "beta_slow": 1e-6, "beta_fast": 1e12)"})
+    seeds.push_back(fuzz_input(
+        Reader::config,
+        R"({"architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+      "num_attention_heads": 4, "vocab_size": 100, "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "truncate": false, )" +
+            std::string(yarn) + "}}"));
   return seeds;
 }
 

@@ -183,6 +183,17 @@ TEST_CASE("YaRN stretches the context, and dynamic scaling changes nothing withi
             .rope_scaling.original_context == 512);  // max_position_embeddings
   CHECK_THROWS_WITH(read("LlamaForCausalLM", R"("rope_scaling": {"rope_type": "yarn"}, )"),
                     contains("factor is missing"));
+  for (std::string const beta : {"beta_fast", "beta_slow"}) {
+    CHECK_NOTHROW(read("Qwen2ForCausalLM", yarn + ", \"" + beta + "\": 0}, "));  // the default
+    CHECK_NOTHROW(read("Qwen2ForCausalLM", yarn + ", \"" + beta + "\": 1e-6}, "));
+    CHECK_THROWS_WITH(read("Qwen2ForCausalLM", yarn + ", \"" + beta + "\": 1e-310}, "),
+                      contains("it: rope_scaling: " + beta + " is ") && contains("a number from 1e-06 to 1e+12."));
+  }
+  CHECK_THROWS_WITH(read("Qwen2ForCausalLM", R"("rope_theta": 1, )" + yarn + "}, "),
+                    "it: rope_theta is 1; it should be greater than 1 with yarn.");
+  CHECK_THROWS_WITH(read("Qwen2ForCausalLM", yarn + R"(, "rope_theta": 1}, )"),
+                    "it: rope_scaling: rope_theta is 1; it should be greater than 1 with yarn.");
+  CHECK(read("Qwen2ForCausalLM", R"("rope_theta": 1, )").rope_theta == 1);  // no pair is slower than another
   LlamaConfig const dynamic = read("LlamaForCausalLM", R"("rope_scaling": {"rope_type": "dynamic", "factor": 2}, )");
   CHECK(dynamic.rope_scaling.kind == serve::RopeScaling::Kind::none);
   CHECK(dynamic.context == 512);

@@ -108,8 +108,15 @@ class ChatTokenizer final : public Tokenizer {
   }
 
   [[nodiscard]] std::string_view name() const override { return format_.name; }
+  /// Nothing comes after it: the answer does.
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const override {
-    return has_bos_ ? tokenizer_->encode(text_of(text)) : tokenizer_->encode_plain(text_of(text));
+    std::vector<std::int32_t> tokens = beginning();
+    std::vector<std::int32_t> const chat = tokenizer_->encode_plain(text_of(text));
+    tokens.insert(tokens.end(), chat.begin(), chat.end());
+    return tokens;
+  }
+  [[nodiscard]] std::vector<std::int32_t> beginning() const override {
+    return has_bos_ ? tokenizer_->beginning() : std::vector<std::int32_t>{};
   }
   [[nodiscard]] std::string decode(std::span<std::int32_t const> tokens) const override {
     return tokenizer_->decode(tokens);
@@ -133,7 +140,7 @@ class ChatTokenizer final : public Tokenizer {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::optional<std::string> system_;
   Format format_;
-  bool has_bos_ = false;  // the template begins with bos_token, as what the tokenizer encodes does
+  bool has_bos_ = false;  // the template begins with bos_token, as the tokenizer's prompts do
 };
 
 }  // namespace serve

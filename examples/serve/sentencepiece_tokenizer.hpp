@@ -39,11 +39,19 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   [[nodiscard]] std::string_view name() const override { return "SentencePiece"; }
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const override {
+    std::vector<std::int32_t> tokens = beginning();
+    std::vector<std::int32_t> const plain = encode_plain(text);
+    tokens.insert(tokens.end(), plain.begin(), plain.end());
+    return tokens;
+  }
+  [[nodiscard]] std::vector<std::int32_t> encode_plain(std::string_view text) const override {
     std::vector<int> ids;
     if (!processor_.Encode(std::string(text), &ids).ok()) throw BadInput("SentencePiece cannot encode a prompt.");
-    std::vector<std::int32_t> tokens(ids.begin(), ids.end());
-    if (add_bos_ && processor_.bos_id() >= 0) tokens.insert(tokens.begin(), processor_.bos_id());
-    return tokens;
+    return {ids.begin(), ids.end()};
+  }
+  [[nodiscard]] std::vector<std::int32_t> beginning() const override {
+    if (!add_bos_ || processor_.bos_id() < 0) return {};
+    return {processor_.bos_id()};
   }
   [[nodiscard]] std::string decode(std::span<std::int32_t const> tokens) const override {
     std::vector<int> ids;  // a vocabulary may be padded beyond the tokenizer's pieces

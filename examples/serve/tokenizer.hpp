@@ -30,6 +30,8 @@ class Tokenizer {
   [[nodiscard]] virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;
   /// The same without the tokens that begin or end every prompt: for text that spells them.
   [[nodiscard]] virtual std::vector<std::int32_t> encode_plain(std::string_view text) const { return encode(text); }
+  /// The tokens that begin every prompt.
+  [[nodiscard]] virtual std::vector<std::int32_t> beginning() const { return {}; }
   /// Bytes: where the tokens end within a character, so do they.
   [[nodiscard]] virtual std::string decode(std::span<std::int32_t const> tokens) const = 0;
   /// Whether a text is always one token, as <|im_start|> is.

@@ -47,6 +47,8 @@ class TokenizerJson final : public Tokenizer {
     return tokens;
   }
 
+  [[nodiscard]] std::vector<std::int32_t> beginning() const override { return before_; }
+
   /// Special tokens, and ids that the file does not have, are no text.
   [[nodiscard]] std::string decode(std::span<std::int32_t const> tokens) const override {
     std::string text;

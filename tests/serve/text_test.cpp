@@ -32,15 +32,16 @@ namespace {
 
 serve::Options parse(std::vector<char const*> const& arguments) { return serve::parse_options(arguments); }
 
-/// Bytes, with tokens that it says it has. What is encoded begins with 1.
+/// Bytes, with tokens that it says it has. What is encoded begins with 1 and ends with 2.
 class WithTokens final : public serve::Tokenizer {
  public:
   explicit WithTokens(Strings added) : added_(std::move(added)) {}
   [[nodiscard]] std::string_view name() const override { return "tokens"; }
   [[nodiscard]] serve::Tokens encode(std::string_view text) const override {
-    return bytes_.encode("\x01" + std::string(text));
+    return bytes_.encode("\x01" + std::string(text) + "\x02");
   }
   [[nodiscard]] serve::Tokens encode_plain(std::string_view text) const override { return bytes_.encode(text); }
+  [[nodiscard]] serve::Tokens beginning() const override { return {1}; }
   [[nodiscard]] std::string decode(std::span<std::int32_t const> tokens) const override {
     return bytes_.decode(tokens);
   }

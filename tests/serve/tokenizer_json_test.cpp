@@ -116,6 +116,11 @@ TEST_CASE("Merges go by rank, from the left, and templates begin a prompt", "[se
   TokenizerJson const tokenizer = read(small());
   CHECK(tokenizer.encode("abcab<x>b") == Ids{7, 4, 3, 8, 1});
   CHECK(tokenizer.encode_plain("ab<s>c") == Ids{3, 7, 2});
+  CHECK(tokenizer.beginning() == Ids{7});
+  TokenizerJson const ends = read(small("\"type_id\": 0}}]", R"("type_id": 0}}, {"SpecialToken": {"id": "<s>"}}])"));
+  CHECK(ends.encode("ab") == Ids{7, 3, 7});
+  CHECK(ends.encode_plain("ab") == Ids{3});
+  CHECK(ends.beginning() == Ids{7});
   CHECK(tokenizer.encode("") == Ids{7});
   CHECK(tokenizer.encode_plain("abdab") == Ids{3, 3});  // d is not in the vocab, as the package has it
   CHECK(tokenizer.decode(Ids{7, 4, 5, 8, 9, -1, 6}) == "abc <x>\xC3");

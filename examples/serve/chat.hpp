@@ -72,7 +72,7 @@ struct Template {
 class ChatTokenizer final : public Tokenizer {
  public:
   /// `system`: the system message; without it the one that a ChatML template has for this case, else none. Throws
-  /// BadInput when the format is not known, or its tokens are not the tokenizer's.
+  /// BadInput when the format is not known, or one of its tokens is not the tokenizer's.
   ChatTokenizer(std::unique_ptr<Tokenizer> tokenizer, std::filesystem::path const& directory,
                 std::optional<std::string> system)
       : tokenizer_(std::move(tokenizer)), system_(std::move(system)) {
@@ -83,19 +83,25 @@ class ChatTokenizer final : public Tokenizer {
       return found ? found->text.find(token) != std::string::npos : tokenizer_->has_added_token(token);
     };
     if (names("<|im_start|>") && names("<|im_end|>") && !names("<|im_sep|>")) {
-      format_ = {"ChatML", "<|im_start|>", "\n", "<|im_end|>\n", false};
+      format_ = {"ChatML", "<|im_start|>", "\n", "<|im_end|>\n", {"<|im_start|>", "<|im_end|>"}, false};
       if (found && !system_) system_ = chat::default_system(found->text);
     } else if (names("<|start_header_id|>") && names("<|eot_id|>")) {
-      format_ = {"Llama 3", "<|start_header_id|>", "<|end_header_id|>\n\n", "<|eot_id|>", true};
+      format_ = {"Llama 3",
+                 "<|start_header_id|>",
+                 "<|end_header_id|>\n\n",
+                 "<|eot_id|>",
+                 {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
+                 true};
     } else {
       throw BadInput(
           "--chat is not possible: " +
           (found ? found->file + " has a chat template" : directory.string() + " has no chat template, and tokens") +
           " of neither ChatML (<|im_start|>) nor Llama 3 (<|start_header_id|>).");
     }
-    if (!tokenizer_->has_added_token(format_.before_role))
-      throw BadInput("--chat is not possible: " + std::string(format_.before_role) + " is no token of " +
-                     directory.string() + ", whose chat template has it.");
+    for (std::string_view const token : format_.tokens)
+      if (!tokenizer_->has_added_token(token))
+        throw BadInput("--chat is not possible: " + std::string(token) + " is no token of " + directory.string() +
+                       ", whose chats are " + std::string(format_.name) + "'s.");
     has_bos_ = found ? names("bos_token") : format_.trims;
   }
 
@@ -125,7 +131,8 @@ class ChatTokenizer final : public Tokenizer {
  private:
   struct Format {
     std::string_view name, before_role, after_role, after_message;
-    bool trims = false;  ///< white space around a message
+    std::vector<std::string_view> tokens;  ///< of these three
+    bool trims = false;                    ///< white space around a message
   };
 
   void add(std::string& text, std::string_view role, std::string_view message) const {

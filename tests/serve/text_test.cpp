@@ -56,7 +56,8 @@ class WithTokens final : public serve::Tokenizer {
 
 /// "Hi" as a chat's first message, for a tokenizer of ChatML's tokens and of Llama 3's.
 std::string chat(std::filesystem::path const& directory, std::optional<std::string> system = std::nullopt,
-                 Strings const& added = {"<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|eot_id|>"}) {
+                 Strings const& added = {"<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>",
+                                         "<|eot_id|>"}) {
   serve::ChatTokenizer const tokenizer(std::make_unique<WithTokens>(added), directory, std::move(system));
   return tokenizer.decode(tokenizer.encode(" Hi\n"));
 }
@@ -135,7 +136,10 @@ TEST_CASE("A chat's format is that of the chat template, or else of the added to
     folder.write("tokenizer_config.json", "{\"chat_template\": " + text + "}");
   };
   CHECK(chat(path) == chatml);
-  CHECK(chat(path, std::nullopt, {"<|start_header_id|>", "<|eot_id|>"}) == llama3);
+  Strings const llama3_tokens = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"};
+  CHECK(chat(path, std::nullopt, llama3_tokens) == llama3);
+  CHECK_THROWS_WITH(chat(path, std::nullopt, {"<|start_header_id|>", "<|eot_id|>"}),
+                    contains("<|end_header_id|> is no token of ") && contains(", whose chats are Llama 3's."));
   CHECK_THROWS_WITH(chat(path, std::nullopt, {}), contains("has no chat template, and tokens of neither ChatML"));
   config("null");
   CHECK(chat(path, "Be brief.") == "<|im_start|>system\nBe brief.<|im_end|>\n" + chatml);
@@ -143,11 +147,18 @@ TEST_CASE("A chat's format is that of the chat template, or else of the added to
   CHECK(chat(path) == llama3);
   CHECK(chat(path, "S ")
             .starts_with("\x01<|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>u"));
-  CHECK_THROWS_WITH(chat(path, std::nullopt, {"<|im_start|>"}), contains("<|start_header_id|> is no token of "));
+  for (std::size_t i = 0; i < llama3_tokens.size(); ++i) {
+    Strings others = llama3_tokens;
+    others.erase(others.begin() + static_cast<std::ptrdiff_t>(i));
+    CHECK_THROWS_WITH(chat(path, std::nullopt, others), contains(llama3_tokens[i] + " is no token of "));
+  }
 
   std::string const system = "<|im_start|>system\nYou are a test.<|im_end|>\n";
   config(R"("{{ '<|im_start|>system\nYou are a test.<|im_end|>\n' }}")");
   CHECK(chat(path) == system + chatml);
+  for (std::string const one : {"<|im_start|>", "<|im_end|>"})
+    CHECK_THROWS_WITH(chat(path, std::nullopt, {one == "<|im_end|>" ? "<|im_start|>" : "<|im_end|>"}),
+                      contains(one + " is no token of ") && contains(", whose chats are ChatML's."));
   config(
       R"("{{ '<|im_start|>system\\n' + x + '<|im_end|>' }}{{ '<|im_start|>system\\nYou are a test.<|im_end|>\\n' }}")");
   CHECK(chat(path) == system + chatml);

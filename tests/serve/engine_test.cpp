@@ -476,21 +476,6 @@ TEST_CASE("Stop tokens end a sample early", "[serve]") {
   CHECK(Tokens(shorter.end() - 2, shorter.end()) == Tokens{sample[10], sample[11]});
 }
 
-TEST_CASE("A text stops a sample, wherever in the last token it ends", "[serve]") {
-  serve::ByteTokenizer const bytes;
-  CHECK(serve::stop_at({}, bytes) == nullptr);
-  auto const stop = serve::stop_at({"\n\n", "END"}, bytes);
-  auto const says = [&](std::string const& text) { return stop(bytes.encode(text)); };
-  CHECK(says("a paragraph.\n\n"));
-  CHECK(says("the END"));
-  CHECK_FALSE(says("the EN"));
-  CHECK_FALSE(says("a\nb\n"));
-  CHECK_FALSE(says("END, which was long before the last tokens"));
-  CHECK_THROWS_WITH(serve::stop_at({"1 x"}, serve::IdTokenizer(9)),
-                    "--stop 1 x is not possible: it takes token ids, as "
-                    "this model's prompts do.");
-}
-
 TEST_CASE("One token per sample needs no second step", "[serve]") {
   ModelFolder const folder({});
   serve::Llama const model(folder.path());

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// Tokenizers, prompt files, options and the report.
+// Tokenizers, prompt files, stops, options and the report.
 
 #include <algorithm>
 #include <cstdint>
@@ -22,6 +22,7 @@
 #include "prompts.hpp"
 #include "report.hpp"
 #include "scratch_folder.hpp"
+#include "stop.hpp"
 #include "support/catch.hpp"
 #include "tokenizer.hpp"
 
@@ -175,6 +176,21 @@ TEST_CASE("A chat's format is that of the chat template, or else of the added to
   CHECK_THROWS_WITH(chat(path), contains("chat_template.jinja has a chat template of neither"));
   CHECK_THROWS_WITH(serve::ChatTokenizer(std::make_unique<serve::IdTokenizer>(10), path, std::nullopt),
                     contains("--chat is not possible: serve reads no tokenizer of"));
+}
+
+TEST_CASE("A text stops a sample, wherever in the last token it ends", "[serve]") {
+  serve::ByteTokenizer const bytes;
+  CHECK(serve::stop_at({}, bytes) == nullptr);
+  auto const stop = serve::stop_at({"\n\n", "END"}, bytes);
+  auto const says = [&](std::string const& text) { return stop(bytes.encode(text)); };
+  CHECK(says("a paragraph.\n\n"));
+  CHECK(says("the END"));
+  CHECK_FALSE(says("the EN"));
+  CHECK_FALSE(says("a\nb\n"));
+  CHECK_FALSE(says("END, which was long before the last tokens"));
+  CHECK_THROWS_WITH(serve::stop_at({"1 x"}, serve::IdTokenizer(9)),
+                    "--stop 1 x is not possible: it takes token ids, as "
+                    "this model's prompts do.");
 }
 
 TEST_CASE("Options are read in both spellings", "[serve]") {

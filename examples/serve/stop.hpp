@@ -9,6 +9,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bad_input.hpp"
@@ -18,18 +19,21 @@ namespace serve {
 
 /// Whether a completion has come to one of `texts`: its text has it, or, where prompts are token ids, it ends with
 /// these ids. Null for no texts. To be asked after every token: it looks at the last ones only. `tokenizer` must
-/// outlive it. Throws BadInput for a text that the tokenizer cannot read.
+/// outlive it. Texts are not empty. Throws BadInput for a text that is to be ids and is none.
 [[nodiscard]] inline std::function<bool(std::span<std::int32_t const>)> stop_at(std::vector<std::string> const& texts,
                                                                                 Tokenizer const& tokenizer) {
   if (texts.empty()) return nullptr;
   if (tokenizer.prompt_per_line()) {
     std::vector<std::vector<std::int32_t>> ends;
     for (std::string const& text : texts) {
+      std::vector<std::int32_t> end;
       try {
-        ends.push_back(tokenizer.encode(text));
-      } catch (BadInput const&) {
-        throw BadInput("--stop " + text + " is not possible: it takes token ids, as this model's prompts do.");
+        end = tokenizer.encode(text);
+      } catch (BadInput const&) {  // NOLINT(bugprone-empty-catch): no ids, as where there are only spaces
       }
+      if (end.empty())
+        throw BadInput("--stop " + text + " is not possible: it takes token ids, as this model's prompts do.");
+      ends.push_back(std::move(end));
     }
     return [ends](std::span<std::int32_t const> completion) {
       return std::any_of(ends.begin(), ends.end(), [&](std::vector<std::int32_t> const& end) {

@@ -188,9 +188,12 @@ TEST_CASE("A text stops a sample, wherever in the last token it ends", "[serve]"
   CHECK_FALSE(says("the EN"));
   CHECK_FALSE(says("a\nb\n"));
   CHECK_FALSE(says("END, which was long before the last tokens"));
-  CHECK_THROWS_WITH(serve::stop_at({"1 x"}, serve::IdTokenizer(9)),
-                    "--stop 1 x is not possible: it takes token ids, as "
-                    "this model's prompts do.");
+  for (std::string const text : {"1 x", " ", ",", "9"})
+    CHECK_THROWS_WITH(serve::stop_at({"1", text}, serve::IdTokenizer(9)),
+                      "--stop " + text + " is not possible: it takes token ids, as this model's prompts do.");
+  auto const ids = serve::stop_at({"3, 4"}, serve::IdTokenizer(9));
+  CHECK(ids(serve::Tokens{1, 3, 4}));
+  CHECK_FALSE(ids(serve::Tokens{3, 4, 1}));
 }
 
 TEST_CASE("Options are read in both spellings", "[serve]") {

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -96,10 +97,10 @@ class AddedTokenFinder {
     if (done < text.size()) on_text(text.substr(done));
   }
 
-  /// Whether a text is one of the tokens.
-  [[nodiscard]] bool is_token(std::string_view text) const {
+  /// The id of the token that is this text; nothing where there is none.
+  [[nodiscard]] std::optional<std::int32_t> id_of(std::string_view text) const {
     AddedToken const* const token = longest(text);
-    return token && token->content == text;
+    return token && token->content == text ? std::optional(token->id) : std::nullopt;
   }
 
  private:

@@ -80,7 +80,7 @@ class ChatTokenizer final : public Tokenizer {
       throw BadInput("--chat is not possible: serve reads no tokenizer of " + directory.string() + " but token ids.");
     std::optional<chat::Template> const found = chat::find_template(directory);
     auto const names = [&](std::string_view token) {
-      return found ? found->text.find(token) != std::string::npos : tokenizer_->has_added_token(token);
+      return found ? found->text.find(token) != std::string::npos : tokenizer_->added_token(token).has_value();
     };
     if (names("<|im_start|>") && names("<|im_end|>") && !names("<|im_sep|>")) {
       format_ = {"ChatML", "<|im_start|>", "\n", "<|im_end|>\n", {"<|im_start|>", "<|im_end|>"}, false};
@@ -99,7 +99,7 @@ class ChatTokenizer final : public Tokenizer {
           " of neither ChatML (<|im_start|>) nor Llama 3 (<|start_header_id|>).");
     }
     for (std::string_view const token : format_.tokens)
-      if (!tokenizer_->has_added_token(token))
+      if (!tokenizer_->added_token(token))
         throw BadInput("--chat is not possible: " + std::string(token) + " is no token of " + directory.string() +
                        ", whose chats are " + std::string(format_.name) + "'s.");
     has_bos_ = found ? names("bos_token") : format_.trims;
@@ -126,6 +126,9 @@ class ChatTokenizer final : public Tokenizer {
   }
   [[nodiscard]] std::string decode(std::span<std::int32_t const> tokens) const override {
     return tokenizer_->decode(tokens);
+  }
+  [[nodiscard]] std::optional<std::int32_t> added_token(std::string_view text) const override {
+    return tokenizer_->added_token(text);
   }
 
  private:

@@ -148,8 +148,9 @@ struct Option {
       {"--max-tokens", "N", "tokens to generate for each sample (default 128)",
        [](Options& o, std::string_view s) { o.max_tokens = v::integer("--max-tokens", s, 1, many); }},
       {"--stop", "TEXT",
-       "end a sample after this text, which stays in it; may be given several times; for a model whose prompts are "
-       "token ids, ids; the model's own stop tokens (eos_token_id) end it as well",
+       "end a sample after this text, which stays in it, or after the special token that is spelled so, such as "
+       "<|im_end|>; may be given several times; for a model whose prompts are token ids, ids; the model's own stop "
+       "tokens (eos_token_id) end it as well",
        [](Options& o, std::string_view s) {
          if (s.empty()) throw BadOption("--stop needs a text that is not empty.");
          o.stop.emplace_back(s);

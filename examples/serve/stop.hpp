@@ -17,9 +17,11 @@
 
 namespace serve {
 
-/// Whether a completion has come to one of `texts`: its text has it, or, where prompts are token ids, it ends with
-/// these ids. Null for no texts. To be asked after every token: it looks at the last ones only. `tokenizer` must
-/// outlive it. Texts are not empty. Throws BadInput for a text that is to be ids and is none.
+/// Whether a completion has come to one of `texts`: its text has it, or its last token is the added token of this text,
+/// which may be special and so no text; where prompts are token ids, it ends with these ids. Null for no texts. To be
+/// asked after every token: it looks at the last ones only, as many as have text enough. A special token inside of a
+/// longer text is not looked for. `tokenizer` must outlive it. Texts are not empty. Throws BadInput for a text that is
+/// to be ids and is none.
 [[nodiscard]] inline std::function<bool(std::span<std::int32_t const>)> stop_at(std::vector<std::string> const& texts,
                                                                                 Tokenizer const& tokenizer) {
   if (texts.empty()) return nullptr;
@@ -42,10 +44,21 @@ namespace serve {
     };
   }
   std::size_t longest = 0;
-  for (std::string const& text : texts) longest = std::max(longest, text.size());
-  return [texts, longest, &tokenizer](std::span<std::int32_t const> completion) {
-    // Nearly every token is a byte of text, or more.
-    std::string const end = tokenizer.decode(completion.last(std::min(completion.size(), longest + 8)));
+  std::vector<std::int32_t> ids;  // of texts that are added tokens
+  for (std::string const& text : texts) {
+    longest = std::max(longest, text.size());
+    if (auto const id = tokenizer.added_token(text)) ids.push_back(*id);
+  }
+  return [texts, longest, ids, &tokenizer](std::span<std::int32_t const> completion) {
+    if (completion.empty()) return false;
+    if (std::find(ids.begin(), ids.end(), completion.back()) != ids.end()) return true;
+    std::size_t const enough = longest + tokenizer.decode(completion.last(1)).size();
+    std::string end;
+    for (std::size_t n = longest + 8;; n *= 2) {  // nearly every token is a byte of text, or more
+      n = std::min(n, completion.size());
+      end = tokenizer.decode(completion.last(n));
+      if (n == completion.size() || end.size() >= enough) break;
+    }
     return std::any_of(texts.begin(), texts.end(),
                        [&](std::string const& text) { return end.find(text) != std::string::npos; });
   };

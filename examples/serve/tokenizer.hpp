@@ -5,6 +5,7 @@
 
 #include <charconv>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,8 +35,10 @@ class Tokenizer {
   [[nodiscard]] virtual std::vector<std::int32_t> beginning() const { return {}; }
   /// Bytes: where the tokens end within a character, so do they.
   [[nodiscard]] virtual std::string decode(std::span<std::int32_t const> tokens) const = 0;
-  /// Whether a text is always one token, as <|im_start|> is.
-  [[nodiscard]] virtual bool has_added_token(std::string_view /*text*/) const { return false; }
+  /// The id of a text that is always one token, as <|im_start|> is; nothing for others.
+  [[nodiscard]] virtual std::optional<std::int32_t> added_token(std::string_view /*text*/) const {
+    return std::nullopt;
+  }
   /// Whether each line of a prompt file is a prompt (ids), instead of texts between lines of "---".
   [[nodiscard]] virtual bool prompt_per_line() const { return false; }
 };

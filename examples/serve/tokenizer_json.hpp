@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -58,8 +59,9 @@ class TokenizerJson final : public Tokenizer {
     return text;
   }
 
-  [[nodiscard]] bool has_added_token(std::string_view text) const override {
-    return added_.is_token(text) || added_after_normalizer_.is_token(text);
+  [[nodiscard]] std::optional<std::int32_t> added_token(std::string_view text) const override {
+    std::optional<std::int32_t> const id = added_.id_of(text);
+    return id ? id : added_after_normalizer_.id_of(normal_form_c_ ? normal_form_c(text) : std::string(text));
   }
 
  private:

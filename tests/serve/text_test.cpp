@@ -33,7 +33,7 @@ namespace {
 
 serve::Options parse(std::vector<char const*> const& arguments) { return serve::parse_options(arguments); }
 
-/// Bytes, with tokens that it says it has. What is encoded begins with 1 and ends with 2.
+/// Bytes, with special tokens that it says it has, from 256 on. What is encoded begins with 1 and ends with 2.
 class WithTokens final : public serve::Tokenizer {
  public:
   explicit WithTokens(Strings added) : added_(std::move(added)) {}
@@ -44,10 +44,13 @@ class WithTokens final : public serve::Tokenizer {
   [[nodiscard]] serve::Tokens encode_plain(std::string_view text) const override { return bytes_.encode(text); }
   [[nodiscard]] serve::Tokens beginning() const override { return {1}; }
   [[nodiscard]] std::string decode(std::span<std::int32_t const> tokens) const override {
-    return bytes_.decode(tokens);
+    serve::Tokens text(tokens.begin(), tokens.end());
+    std::erase_if(text, [](std::int32_t token) { return token >= 256; });
+    return bytes_.decode(text);
   }
-  [[nodiscard]] bool has_added_token(std::string_view text) const override {
-    return std::find(added_.begin(), added_.end(), text) != added_.end();
+  [[nodiscard]] std::optional<std::int32_t> added_token(std::string_view text) const override {
+    auto const at = std::find(added_.begin(), added_.end(), text);
+    return at == added_.end() ? std::nullopt : std::optional(static_cast<std::int32_t>(256 + (at - added_.begin())));
   }
 
  private:
@@ -194,6 +197,27 @@ TEST_CASE("A text stops a sample, wherever in the last token it ends", "[serve]"
   auto const ids = serve::stop_at({"3, 4"}, serve::IdTokenizer(9));
   CHECK(ids(serve::Tokens{1, 3, 4}));
   CHECK_FALSE(ids(serve::Tokens{3, 4, 1}));
+}
+
+TEST_CASE("A special token stops a sample, and those between a text's tokens do not hide it", "[serve]") {
+  serve::test::ScratchFolder const folder;
+  Strings const added = {"<|im_start|>", "<|im_end|>", "</s>"};
+  serve::ChatTokenizer const chat(std::make_unique<WithTokens>(added), folder.path(), std::nullopt);
+  auto const stop = serve::stop_at({"<|im_end|>", "END"}, chat);
+  CHECK(stop(serve::Tokens{'a', 257}));
+  CHECK_FALSE(stop(serve::Tokens{'a', 258}));
+  CHECK_FALSE(stop(serve::Tokens{}));
+  serve::Tokens spelled;  // by its characters
+  for (char const c : added[1]) spelled.push_back(c);
+  CHECK(stop(spelled));
+  for (std::size_t const between : {1u, 11u, 12u, 100u}) {
+    INFO(between << " tokens without text");
+    serve::Tokens tokens = {'E', 'N'};
+    tokens.insert(tokens.end(), between, 258);
+    CHECK_FALSE(stop(tokens));
+    tokens.push_back('D');
+    CHECK(stop(tokens));
+  }
 }
 
 TEST_CASE("Options are read in both spellings", "[serve]") {

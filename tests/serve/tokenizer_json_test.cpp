@@ -124,9 +124,13 @@ TEST_CASE("Merges go by rank, from the left, and templates begin a prompt", "[se
   CHECK(tokenizer.encode("") == Ids{7});
   CHECK(tokenizer.encode_plain("abdab") == Ids{3, 3});  // d is not in the vocab, as the package has it
   CHECK(tokenizer.decode(Ids{7, 4, 5, 8, 9, -1, 6}) == "abc <x>\xC3");
-  CHECK(tokenizer.has_added_token("<s>"));
-  CHECK_FALSE(tokenizer.has_added_token("<s"));
-  CHECK_FALSE(tokenizer.has_added_token("ab"));
+  CHECK(tokenizer.added_token("<s>") == 7);
+  CHECK(tokenizer.added_token("<x>") == 8);
+  CHECK_FALSE(tokenizer.added_token("<s"));
+  CHECK_FALSE(tokenizer.added_token("ab"));
+  TokenizerJson const normal = read(small("{\"id\": 8, \"content\": \"<x>\"}],\n    \"normalizer\": null",
+                                          R"({"id": 8, "content": "e\u0301"}], "normalizer": {"type": "NFC"})"));
+  for (char const* const text : {"e\u0301", "\u00e9"}) CHECK(normal.added_token(text) == 8);
   CHECK_THROWS_WITH(tokenizer.encode("ab\xC3"), contains("not UTF-8: no character begins at its byte 2."));
   CHECK(read(small("\"a b\", \"ab c\"", "\"#version: 0.2\", [\"a\", \"b\"], [\"ab\", \"c\"]")).encode_plain("abc") ==
         Ids{4});

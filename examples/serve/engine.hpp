@@ -81,6 +81,7 @@ struct TenantResult {
 /// What a run did.
 struct RunResult {
   std::string device;                            ///< "host", or "cuda: " and the GPU's name
+  OwnTokens own_tokens = OwnTokens::stored;      ///< how they were read; stored, too, where both are the same bits
   std::vector<std::vector<Tokens>> completions;  ///< [request][sample]
   /// [request] where the steps ended that computed its prompt, ascending: of what it found in the cache, those of the
   /// request that it has most in common with.

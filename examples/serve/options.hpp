@@ -37,12 +37,12 @@ struct Options {
   std::string demote = "off";  ///< the format of older tokens
   std::optional<std::int32_t> sinks, recent_window;
   std::optional<OwnTokens> own_tokens;  ///< default: exact, on the host
-  Device device = Device::automatic;
-  std::string output;             ///< file for the completions; empty: none
-  std::int32_t max_tokens = 128;  ///< generated per sample
-  std::int32_t samples = 1;       ///< per prompt
-  bool prefix = true;             ///< requests take what others computed of their opening
-  std::int32_t tenants = 1;       ///< that requests belong to, in turn
+  Device device = Device::automatic;    ///< with own_tokens that are to be exact: the host
+  std::string output;                   ///< file for the completions; empty: none
+  std::int32_t max_tokens = 128;        ///< generated per sample
+  std::int32_t samples = 1;             ///< per prompt
+  bool prefix = true;                   ///< requests take what others computed of their opening
+  std::int32_t tenants = 1;             ///< that requests belong to, in turn
   std::int32_t batch_tokens = 256;
   std::int64_t memory_bytes = 0;  ///< for the KV cache; 0: as much as all requests need at once, at most 1 GiB
   std::int32_t threads = 0;       ///< 0: one per hardware thread
@@ -175,7 +175,7 @@ struct Option {
        "what attention reads of a step's own tokens, a chunk of a prompt or the token that was drawn last: exact "
        "(default): their keys and values as they were computed, and older ones as the cache stores them; stored: all "
        "as "
-       "it stores them, which is the only way on a GPU",
+       "it stores them, which is the only way on a GPU: with exact, --device auto is host",
        [](Options& o, std::string_view s) { o.own_tokens = v::own_tokens("--own-tokens", s); }},
       {"--device", "NAME",
        "where the cache is and attention is computed: host, cuda (an NVIDIA GPU), or auto (default): cuda where this "
@@ -295,6 +295,8 @@ inline void check_demotion(Options const& options) {
   }
   check_prompts(options);
   check_demotion(options);
+  // On a GPU what is asked for would not be done.
+  if (options.own_tokens == OwnTokens::exact && options.device == Device::automatic) options.device = Device::host;
   return options;
 }
 

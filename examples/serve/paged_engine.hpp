@@ -83,6 +83,7 @@ class PagedEngine final : public Engine {
     }
     folio::Stats const stats = cache_->stats();
     result_.device = cache_->device();
+    result_.own_tokens = cache_->stored_rows().own_tokens;
     result_.forks = stats.counters.forks;
     result_.block_copies = stats.counters.copies;
     result_.evictions = stats.prefixes.evicted_blocks;

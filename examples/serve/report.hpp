@@ -80,6 +80,7 @@ struct Report {
   add("model", json_quote(report.model));
   add("quantizer", json_quote(report.quantizer));
   add("device", json_quote(run.device));
+  add("own_tokens", json_quote(run.own_tokens == OwnTokens::exact ? "exact" : "stored"));
   add("requests", std::to_string(report.requests));
   add("samples", std::to_string(report.samples));
   add("prompt_tokens", std::to_string(run.prompt_tokens));

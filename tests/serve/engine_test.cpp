@@ -335,6 +335,7 @@ TEST_CASE("A step's own tokens are read as they were computed, by default, and b
     serve::StoredRows rows = engine->stored_rows();
     CHECK((rows.own_tokens == serve::OwnTokens::exact) == (format != "f32"));  // which stores all bits
     serve::RunResult const result = engine->run(observer);
+    CHECK(result.own_tokens == rows.own_tokens);
     CHECK(result.cached_tokens > 0);
     for (std::size_t i = 0; i < prompts.size(); ++i) {
       auto const& steps = result.prompt_steps[i];

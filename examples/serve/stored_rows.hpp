@@ -25,7 +25,7 @@ enum class OwnTokens : std::uint8_t { exact, stored };
 
 /// The formats of a cache, and when tokens get the second one.
 struct StoredRows {
-  RoundRows own = {}, demoted = {};
+  RoundRows first = {}, demoted = {};
   OwnTokens own_tokens = OwnTokens::stored;
   std::int32_t sinks = 0, unit = 0, recent_window = 0;  ///< whole units after the sinks are demoted; 0: none are
 
@@ -58,7 +58,7 @@ template <class Formats>
 /// Those of a folio::KvCache.
 template <class Cache>
 [[nodiscard]] StoredRows stored_rows(Cache const& cache) {
-  StoredRows rows{.own = round_rows<Cache>()};
+  StoredRows rows{.first = round_rows<Cache>()};
   if constexpr (Cache::has_demotion) {
     rows.demoted = round_rows<typename Cache::Demotion::Set>();
     rows.sinks = cache.sinks();

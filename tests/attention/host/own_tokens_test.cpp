@@ -41,8 +41,8 @@ struct Result {
 };
 
 float const logits[8] = {-1.0F, 0.5F, 3.0F, -8.0F, 1.0F, 2.0F, 0.0F, -2.0F};
-constexpr float none = -std::numeric_limits<float>::infinity();
-float const no_sinks[8] = {none, none, none, none, none, none, none, none};
+constexpr float off = -std::numeric_limits<float>::infinity();
+float const no_sinks[8] = {off, off, off, off, off, off, off, off};
 float const slopes[8] = {0.5F, 0.25F, 0.125F, 0.0625F, 0.5F, 0.25F, 0.125F, 0.0625F};
 std::vector<std::uint64_t> trees(std::size_t num_query_tokens) {
   std::vector<std::uint64_t> words(num_query_tokens);

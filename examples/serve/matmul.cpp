@@ -109,6 +109,7 @@ FOLIO_SERVE_KERNEL float dot(float const* a, float const* b, std::int64_t n) {
 }
 
 void matmul(Linear const& linear, float const* x, std::int64_t num_tokens, float* out, folio::ThreadPool* threads) {
+  if (num_tokens == 0) return;             // `out` may be null
   constexpr std::int64_t panel_rows = 32;  // of weights that stay in the second-level cache while the tokens pass by
   Matrix const& w = linear.weight;
   auto const isa = folio::attention::isa_in_use();

@@ -105,6 +105,7 @@ TEST_CASE("A matmul gives the same bits for any number of tokens and threads, on
           serve::matmul(linear, x.data() + t * cols, 1, alone.data() + t * rows, nullptr);
         CHECK(largest_error(linear, x, alone) <= 1);
 
+        serve::matmul(linear, nullptr, 0, nullptr, nullptr);
         std::int64_t num_different = 0;
         for (int num_threads = 1; num_threads <= 3; ++num_threads) {
           folio::ThreadPool threads(num_threads);

@@ -27,20 +27,6 @@ inline constexpr ModelConfig hybrid{.layers = 4,
 template <class... Policies>
 using TwinsOf = Twins<Model<hybrid>, Policies...>;
 
-template <class Twins>
-void fill(Twins& twins) {
-  auto const host = twins.host_batch(), device = twins.device_batch();
-  for (std::int32_t layer = 0; layer < hybrid.layers; ++layer) {
-    GroupShape const shape = host.view().group(host.view().place(layer).group).shape;
-    auto const rows = static_cast<std::size_t>(host.num_query_tokens() * shape.kv_heads);
-    auto const keys = random_rows(rows * static_cast<std::size_t>(shape.key_dim), static_cast<std::uint32_t>(layer));
-    auto const values = random_rows(rows * static_cast<std::size_t>(shape.value_dim), 77);
-    float const* const v = shape.values_in_keys() ? nullptr : values.data();
-    ops::append(host.view(), layer, keys.data(), v);
-    ops::append(device.view(), layer, keys.data(), v);
-  }
-}
-
 /// move(from, layer, tokens, to, to_tokens), with a stream on the device: from every sequence of a cache to every
 /// sequence of another, with ranges that begin and end anywhere. `fills_target`: it has rows before, too.
 template <class FromTwins, class ToTwins, class Move>

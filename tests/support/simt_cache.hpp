@@ -166,4 +166,19 @@ class Twins {
   std::vector<Asked> asked_;  // of some; the queries of others are those of their last extension
 };
 
+/// Writes the query tokens of both caches: the same rows.
+template <class Twins>
+void fill(Twins& twins) {
+  auto const host = twins.host_batch(), device = twins.device_batch();
+  for (std::int32_t layer = 0; layer < Twins::Host::model.layers; ++layer) {
+    GroupShape const shape = host.view().group(host.view().place(layer).group).shape;
+    auto const rows = static_cast<std::size_t>(host.num_query_tokens() * shape.kv_heads);
+    auto const keys = random_rows(rows * static_cast<std::size_t>(shape.key_dim), static_cast<std::uint32_t>(layer));
+    auto const values = random_rows(rows * static_cast<std::size_t>(shape.value_dim), 77);
+    float const* const v = shape.values_in_keys() ? nullptr : values.data();
+    ops::append(host.view(), layer, keys.data(), v);
+    ops::append(device.view(), layer, keys.data(), v);
+  }
+}
+
 }  // namespace folio::test

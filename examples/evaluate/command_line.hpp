@@ -118,20 +118,8 @@ struct Option {
       "Reads a text with a Llama-family model (Llama, Mistral, Qwen2, Qwen3), once over an f32 cache and once over\n"
       "each other, and compares: bits per byte, divergence, likeliest tokens, free generations, recall of facts.\n"
       "\n";
-  for (Option const& option : all_options()) {
-    std::string line = "  " + std::string(option.name) + (option.value.empty() ? "" : " ") + std::string(option.value);
-    line.resize(std::max<std::size_t>(32, line.size() + 1), ' ');
-    std::istringstream words{std::string(option.help)};
-    for (std::string word; words >> word;) {
-      if (line.size() + word.size() > 110) {
-        out += line + "\n";
-        line = std::string(32, ' ');
-      }
-      line += word + " ";
-    }
-    line.pop_back();
-    out += line + "\n";
-  }
+  for (Option const& option : all_options())
+    out += serve::option_values::explain(option.name, option.value, option.help, 32, 110);
   out += "\nFormats (keys; values):\n";
   for (Format const& format : all_formats()) {
     std::string name(format.name);

@@ -117,6 +117,25 @@ inline OwnTokens own_tokens(std::string_view name, std::string_view text) {
   return word(name, text, "exact, stored") == "exact" ? OwnTokens::exact : OwnTokens::stored;
 }
 
+/// What --help says of an option: its name and what it calls its value, and from `column` on its help, in lines of at
+/// most `width` characters. It begins on a line of its own where the name is too long.
+inline std::string explain(std::string_view name, std::string_view value, std::string_view help, std::size_t column,
+                           std::size_t width) {
+  std::string out, line = "  " + std::string(name) + (value.empty() ? "" : " ") + std::string(value);
+  auto const next_line = [&] {
+    out += line + "\n";
+    line.clear();
+  };
+  if (line.size() + 2 > column) next_line();
+  std::istringstream words{std::string(help)};
+  for (std::string word; words >> word;) {
+    if (line.size() > column && line.size() + 1 + word.size() > width) next_line();
+    line.resize(std::max(column, line.size() + 1), ' ');
+    line += word;
+  }
+  return out + line + "\n";
+}
+
 }  // namespace option_values
 
 /// One option: its name, what --help calls its value (empty: a switch), its help, and what it does with the value.
@@ -160,7 +179,8 @@ struct Option {
       {"--samples", "N", "samples for each prompt; they share the prompt's blocks by fork (default 1)",
        [](Options& o, std::string_view s) { o.samples = v::integer("--samples", s, 1, 65536); }},
       {"--quantizer", "NAME",
-       "how the cache stores keys and values: " FOLIO_SERVE_FORMATS "; default f32; k8v4: int8 keys, int4 values",
+       "how the cache stores keys and values: " FOLIO_SERVE_FORMATS
+       "; default f32; k8v4: int8 keys, int4 values; int6 and int4 are rotated",
        [](Options& o, std::string_view s) { o.quantizer = v::word("--quantizer", s, FOLIO_SERVE_FORMATS); }},
       {"--demote", "NAME",
        "what tokens become that are neither among the first nor among the newest, in layers without a window: "
@@ -172,10 +192,11 @@ struct Option {
       {"--recent", "N", "with --demote: the newest tokens, which stay as they are (default 64)",
        [](Options& o, std::string_view s) { o.recent_window = v::integer("--recent", s, 0, 1 << 20); }},
       {"--own-tokens", "exact|stored",
-       "what attention reads of a step's own tokens, a chunk of a prompt or the token that was drawn last: exact "
-       "(default): their keys and values as they were computed, and older ones as the cache stores them; stored: all "
-       "as "
-       "it stores them, which is the only way on a GPU: with exact, --device auto is host",
+       "what attention reads of a step's own tokens, a chunk of a prompt or the token that was drawn last: exact: "
+       "their "
+       "keys and values as they were computed, and older ones as the cache stores them; stored: all as it stores them; "
+       "default: exact on the host, stored on a GPU, which has no other way: with exact written out, --device auto is "
+       "host",
        [](Options& o, std::string_view s) { o.own_tokens = v::own_tokens("--own-tokens", s); }},
       {"--device", "NAME",
        "where the cache is and attention is computed: host, cuda (an NVIDIA GPU), or auto (default): cuda where this "
@@ -230,20 +251,8 @@ struct Option {
       "\n"
       "Runs a Llama-family model (Llama, Mistral, Qwen2, Qwen3; F32, F16 or BF16 weights) on many prompts at once.\n"
       "\n";
-  for (Option const& option : all_options()) {
-    std::string line = "  " + std::string(option.name) + (option.value.empty() ? "" : " ") + std::string(option.value);
-    line.resize(std::max<std::size_t>(22, line.size() + 1), ' ');
-    std::istringstream words{std::string(option.help)};
-    for (std::string word; words >> word;) {
-      if (line.size() + word.size() > 100) {
-        out += line + "\n";
-        line = std::string(22, ' ');
-      }
-      line += word + " ";
-    }
-    line.pop_back();
-    out += line + "\n";
-  }
+  for (Option const& option : all_options())
+    out += option_values::explain(option.name, option.value, option.help, 22, 100);
   return out;
 }
 

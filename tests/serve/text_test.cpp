@@ -308,6 +308,15 @@ TEST_CASE("Help explains every option", "[serve]") {
   std::string const help = serve::help_text();
   for (serve::Option const& option : serve::all_options())
     CHECK(help.find("\n  " + std::string(option.name)) != std::string::npos);
+  CHECK(help.find(" \n") == std::string::npos);
+}
+
+TEST_CASE("What help says of an option begins at a column and ends before the width", "[serve]") {
+  using serve::option_values::explain;
+  CHECK(explain("--n", "N", "how many of all", 10, 18) == "  --n N   how many\n          of all\n");
+  CHECK(explain("--own", "a|b", "which", 10, 18) == "  --own a|b\n          which\n");
+  CHECK(explain("--help", "", "print this", 10, 20) == "  --help  print this\n");
+  CHECK(explain("--long", "", "a-word-that-is-too-long", 10, 18) == "  --long  a-word-that-is-too-long\n");
 }
 
 TEST_CASE("A report is one JSON object", "[serve]") {

@@ -58,8 +58,9 @@ void attend(DeviceAttentionPlan<View> const& plan, std::int32_t layer, Attention
 /// A NaN in a query, or in a key or value that it sees, makes that query head's result NaN, and no other's.
 ///
 /// Asynchronous on the stream. Throws Error, and launches nothing, for a layer, number of heads, stride or soft-cap
-/// that does not fit, a null q or out, pointers that are not aligned, a workspace that is too small, or a tree mask in
-/// a step with limits; CudaError when a launch fails.
+/// that does not fit, a null q or out, own keys or values (AttentionIo::k, v), which the host alone reads, pointers
+/// that are not aligned, a workspace that is too small, or a tree mask in a step with limits; CudaError when a launch
+/// fails.
 template <class View, class T, class Out>
 void attend(DeviceView<View> const& view, std::int32_t layer, AttentionIo<T, Out> const& io,
             AttentionParams const& params = {}, DeviceExecution const& execution = {}) {

@@ -112,13 +112,13 @@ void check_alike(Cache plain, Turned turned, double tolerance) {
       CHECK(planned_lse == lse_b);
       CHECK(largest_difference(out_a, out_b) < tolerance);
       CHECK(largest_difference(lse_a, lse_b) < tolerance);
-      // The step's own tokens in the model's basis, while others are stored.
+      // The step's own tokens in the model's basis, while others are stored. Rows of padding are not there, nor read.
       ops::append(batch_b.view(), layer, padded.q.data(), padded.q.data());
       planned.resize(30 * query_heads * value_dim);
       planned_lse.resize(30 * query_heads);
-      AttentionIo own{padded.q.data(), query_heads, planned.data(), planned_lse.data()};
-      own.k = padded.keys.data();
-      own.v = padded.values.data();
+      AttentionIo own{rows.q.data(), query_heads, planned.data(), planned_lse.data()};
+      own.k = rows.keys.data();
+      own.v = rows.values.data();
       ops::attend(plan, layer, own);
       planned.resize(out_a.size());
       planned_lse.resize(lse_a.size());

@@ -93,6 +93,7 @@ void attend_rotated(RotatedStep const& step, AttentionIo<T, Out> const& io, Atte
   std::int32_t const heads = io.num_query_heads;
   bool const fits = heads > 0 && heads % m.kv_heads == 0;  // attend says so if it does not
   std::int64_t const tokens = fits ? step.num_query_tokens : 0, row = std::int64_t{heads} * m.key_dim;
+  std::int64_t const rotated = fits ? step.num_tokens : 0;  // padding is neither read nor turned
   FloatResults<T, Out> results(io, tokens, m.value_dim, step.results);
   auto const stored = [&]<class Q>(Q const* q, std::int64_t q_stride, Q const* k = nullptr, Q const* v = nullptr) {
     attend_stored(AttentionIo<Q, float>{q, heads, tokens > 0 ? results.row(0) : nullptr, io.lse, q_stride,
@@ -107,7 +108,7 @@ void attend_rotated(RotatedStep const& step, AttentionIo<T, Out> const& io, Atte
                                 std::int64_t stride, char const* what, std::vector<float>& to) {
       std::int64_t const own_row = std::int64_t{m.kv_heads} * dim;
       to.resize(static_cast<std::size_t>(tokens * own_row));
-      rotate_new_rows(matrices, m.kv_heads, dim, rows, folio::detail::checked_stride(stride, own_row, what), tokens,
+      rotate_new_rows(matrices, m.kv_heads, dim, rows, folio::detail::checked_stride(stride, own_row, what), rotated,
                       step.threads, to.data());
     };
     rotate_own(m.keys, m.key_dim, io.k, io.k_stride, "k", step.own_keys);
@@ -118,7 +119,7 @@ void attend_rotated(RotatedStep const& step, AttentionIo<T, Out> const& io, Atte
   } else {
     std::int64_t const stride = folio::detail::checked_stride(io.q_stride, row, "q");
     step.queries.resize(static_cast<std::size_t>(tokens * row));
-    step.for_each_head(m.keys, tokens, heads, m.key_dim, [&](float const* matrix, std::int64_t t, std::int64_t i) {
+    step.for_each_head(m.keys, rotated, heads, m.key_dim, [&](float const* matrix, std::int64_t t, std::int64_t i) {
       float given[max_row_dim];
       float* const to = step.queries.data() + t * row + i * m.key_dim;
       load_activations(io.q + t * stride + i * m.key_dim, m.key_dim, m.keys.empty() ? to : given);

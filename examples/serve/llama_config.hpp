@@ -56,7 +56,10 @@ struct LlamaConfig {
 /// Reads the fields of one JSON object; every refusal names the file, the field and its value.
 class ConfigReader {
  public:
-  ConfigReader(Json const& object, std::string source) : object_(object), source_(std::move(source)) {}
+  /// Throws BadInput for JSON that is no object, whose fields would all seem to be absent.
+  ConfigReader(Json const& object, std::string source) : object_(object), source_(std::move(source)) {
+    if (!object.get<Json::Object>()) throw BadInput(source_ + " is " + object.text() + "; it should be an object.");
+  }
 
   [[noreturn]] void refuse(std::string const& field, std::string const& why) const {
     Json const* const value = object_.find(field);
@@ -290,7 +293,6 @@ inline void refuse_unsupported(ConfigReader const& fields) {
 /// Reads config.json. Throws BadInput with one sentence that names the field and its value; `source` names the file.
 inline LlamaConfig read_llama_config(std::string_view text, std::string const& source) {
   Json const json = JsonReader::read(text, source);
-  if (!json.get<Json::Object>()) throw BadInput(source + " is not a JSON object.");
   ConfigReader const fields{json, source};
   LlamaConfig config;
 

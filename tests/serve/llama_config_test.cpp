@@ -73,6 +73,9 @@ TEST_CASE("The stop tokens of generation_config.json count alone, where it has s
   CHECK(config.stop_tokens == std::vector<std::int32_t>{5});
   CHECK_THROWS_WITH(serve::read_generation_config(R"({"eos_token_id": -1})", "it", config),
                     "it: eos_token_id is -1; it should be a token id or a list of them.");
+  for (std::string const text : {"[]", "3", "null", "\"eos_token_id\"", "[{\"eos_token_id\": 5}]"})
+    CHECK_THROWS_WITH(serve::read_generation_config(text, "it", config),
+                      contains("it is " + text + "; it should be an object."));
 }
 
 TEST_CASE("Biases are where the architecture or the file says", "[serve]") {
@@ -214,7 +217,7 @@ TEST_CASE("What is not supported is refused with field and value", "[serve]") {
   CHECK_THROWS_WITH(read("LlamaForCausalLM", R"("rms_norm_eps": "small", )"), contains("rms_norm_eps is \"small\""));
   CHECK_THROWS_WITH(read("LlamaForCausalLM", R"("tie_word_embeddings": 1, )"), contains("it should be true or false"));
   CHECK_THROWS_WITH(serve::read_llama_config("{}", "it"), contains("architectures is missing"));
-  CHECK_THROWS_WITH(serve::read_llama_config("[]", "it"), "it is not a JSON object.");
+  CHECK_THROWS_WITH(serve::read_llama_config("[]", "it"), "it is []; it should be an object.");
   CHECK_THROWS_WITH(serve::read_llama_config(R"({"architectures": ["LlamaForCausalLM"]})", "it"),
                     contains("num_hidden_layers is missing; it should be an integer from 1 to 4096"));
 }

@@ -175,6 +175,10 @@ TEST_CASE("A chat's format is that of the chat template, or else of the added to
   CHECK_THROWS_WITH(chat(path), contains("tokenizer_config.json has a chat template of neither ChatML"));
   config("7");
   CHECK_THROWS_WITH(chat(path), contains("chat_template is 7; it should be a string"));
+  for (std::string const text : {"[]", "3"}) {
+    folder.write("tokenizer_config.json", text);
+    CHECK_THROWS_WITH(chat(path), contains("tokenizer_config.json is " + text + "; it should be an object."));
+  }
   folder.write("chat_template.jinja", "[INST] {{ x }} [/INST]");
   CHECK_THROWS_WITH(chat(path), contains("chat_template.jinja has a chat template of neither"));
   CHECK_THROWS_WITH(serve::ChatTokenizer(std::make_unique<serve::IdTokenizer>(10), path, std::nullopt),

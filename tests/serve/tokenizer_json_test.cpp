@@ -171,6 +171,9 @@ TEST_CASE("A tokenizer.json that contradicts itself is refused with a sentence",
            {"\"id\": \"<s>\", \"type_id\": 0", "\"id\": \"<t>\"", "it should be one Sequence and tokens"},
            {"{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}", "{}", "it should be one Sequence and tokens"},
            {"\"add_prefix_space\": false", "\"add_prefix_space\": 0", "it should be true or false"},
+           {"\"normalizer\": null", "\"normalizer\": [3]", "it: normalizer is [3]; it should be an object."},
+           {"{\"type\": \"ByteLevel\", \"add_prefix_space\": false}", "3",
+            "it: pre_tokenizer is 3; it should be an object."},
            {"\"merges\"", "\"merges\": [], \"merges\"", "appears twice"}}) {
     INFO(from << " -> " << to);
     CHECK_THROWS_WITH(read(small(from, to)), contains(why));
@@ -178,7 +181,7 @@ TEST_CASE("A tokenizer.json that contradicts itself is refused with a sentence",
   std::string const whole = small();
   for (std::size_t bytes = 0; bytes < whole.size(); bytes += 7) CHECK_THROWS_AS(read(whole.substr(0, bytes)), BadInput);
   CHECK_THROWS_AS(read(std::string(100'000, '[')), BadInput);
-  CHECK_THROWS_AS(read("[]"), BadInput);
+  CHECK_THROWS_WITH(read("[]"), contains("it is []; it should be an object."));
 }
 
 TEST_CASE("A tokenizer.json of another kind is refused by name", "[serve]") {

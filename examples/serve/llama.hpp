@@ -58,7 +58,8 @@ class Llama {
 
   [[nodiscard]] LlamaConfig const& config() const { return config_; }
 
-  /// A clause about the first weight that is NaN or infinite; empty when all are finite. Cost: reads all files.
+  /// A clause about the first weight of the model that is NaN or infinite; empty when all are finite. Cost: reads all
+  /// weights.
   [[nodiscard]] std::string first_not_finite() const { return files_.first_not_finite(); }
 
   /// Runs `tokens`, which stand at `positions` of their sequences, through all layers. The result is a.hidden.

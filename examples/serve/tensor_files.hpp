@@ -104,14 +104,14 @@ class TensorFiles {
     return names;
   }
 
-  /// "the tensor model.norm.weight is nan at [3]": the first element, by the tensors' names, of F32, F16 or BF16 that
-  /// is not finite. Empty when all are. Cost: reads all files.
+  /// "the tensor model.norm.weight is nan at [3]": the first element, by the tensors' names, that is not finite. Empty
+  /// when all are. Only the tensors that somebody asked for are looked at. Cost: reads these.
   [[nodiscard]] std::string first_not_finite() const {
     constexpr std::int64_t piece = 1 << 14;
     std::vector<float> numbers(piece);
     for (auto const& [name, place] : tensors_) {
       auto const type = element_type(place.info.dtype);
-      if (!type) continue;
+      if (!place.used || !type) continue;
       std::int64_t const size = (place.info.end - place.info.begin) / element_bytes(*type);
       for (std::int64_t begin = 0; begin < size; begin += piece) {
         std::int64_t const n = std::min(piece, size - begin);

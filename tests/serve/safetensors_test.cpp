@@ -105,6 +105,23 @@ TEST_CASE("Tensors are found in one file or in shards", "[serve]") {
   CHECK_THROWS_WITH(files.matrix("b", 1, 2), contains("has dtype I32; supported are F32, F16 and BF16"));
 }
 
+TEST_CASE("Of tensors that are not finite, one that is used is named", "[serve]") {
+  auto const tensor = [](std::string const& name, int begin) {
+    return "\"" + name + "\": {\"dtype\": \"F16\", \"shape\": [2], \"data_offsets\": [" + std::to_string(begin) + ", " +
+           std::to_string(begin + 4) + "]}";
+  };
+  std::string file = safetensors_file("{" + tensor("a", 0) + ", " + tensor("b", 4) + ", " + tensor("c", 8) + "}", 0);
+  for (std::string const half : {"\x01\x7E", "\x01\x7E", "\x01\x3C", "\x01\x7C", "\x01\x3C", "\x01\x3C"}) file += half;
+  serve::test::ScratchFolder const folder;
+  folder.write("model.safetensors", file);
+  serve::TensorFiles files(folder.path());
+  CHECK(files.first_not_finite().empty());
+  (void)files.vector("c", 2);
+  CHECK(files.first_not_finite().empty());
+  (void)files.vector("b", 2);
+  CHECK(files.first_not_finite() == "the tensor b is nan at [1]");
+}
+
 TEST_CASE("A shard index must stay in its directory", "[serve]") {
   CHECK_THROWS_WITH(serve::read_shard_names(R"({"weight_map": {"a": "../b"}})", "it"),
                     contains("not the name of a file in the same directory"));

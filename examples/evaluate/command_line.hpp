@@ -61,11 +61,11 @@ struct Option {
   namespace v = serve::option_values;
   static Option const table[] = {
       {"--model", "DIR", "model directory: config.json and model.safetensors; default: the bundled tiny-llama",
-       [](Options& o, std::string_view s) { o.model = s; }},
+       [](Options& o, std::string_view s) { o.model = v::not_empty("--model", s); }},
       {"--text", "FILE",
        "text to predict, best one that the model never saw; for a model without a tokenizer that evaluate can read, a "
        "list of token ids; default: the bundled model's held-out text",
-       [](Options& o, std::string_view s) { o.text = s; }},
+       [](Options& o, std::string_view s) { o.text = v::not_empty("--text", s); }},
       {"--formats", "A,B,...", "formats to compare with f32 (default: all of them)",
        [](Options& o, std::string_view s) { o.formats = split_list("--formats", s); }},
       {"--contexts", "N,N,...",
@@ -90,7 +90,7 @@ struct Option {
       {"--facts", "FILE",
        "cases between lines with only ---: a text that states a fact and asks for it again, and as its last line the "
        "answer",
-       [](Options& o, std::string_view s) { o.facts = s; }},
+       [](Options& o, std::string_view s) { o.facts = v::not_empty("--facts", s); }},
       {"--sensitivity", "",
        "score every layer: keys or values of one layer alone in each of the formats that stores both alike, a step's "
        "own "
@@ -103,7 +103,7 @@ struct Option {
          o.sensitivity_windows = v::integer("--sensitivity-windows", s, 1, 1 << 20);
        }},
       {"--json", "FILE", "write everything there as one JSON object, which bench/plots/draw.py draws",
-       [](Options& o, std::string_view s) { o.json = s; }},
+       [](Options& o, std::string_view s) { o.json = v::not_empty("--json", s); }},
       {"--threads", "N", "threads, which change no number (default: one for each hardware thread)",
        [](Options& o, std::string_view s) { o.threads = v::integer("--threads", s, 1, 1024); }},
       {"--help", "", "print this", [](Options& o, std::string_view) { o.help = true; }},

@@ -12,4 +12,9 @@ struct BadInput : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A command line that makes no sense; the program exits with 2 instead of 1.
+struct BadOption : BadInput {
+  using BadInput::BadInput;
+};
+
 }  // namespace serve

@@ -23,11 +23,6 @@
 
 namespace serve {
 
-/// A command line that makes no sense; the program exits with 2 instead of 1.
-struct BadOption : BadInput {
-  using BadInput::BadInput;
-};
-
 /// What the user asked for.
 struct Options {
   std::string model, prompts;         ///< where the files are; the caller fills in the defaults
@@ -53,6 +48,12 @@ struct Options {
 };
 
 namespace option_values {
+
+/// A name or a text, which would be none if it were empty.
+inline std::string not_empty(std::string_view name, std::string_view text) {
+  if (text.empty()) throw BadOption(std::string(name) + " needs a value that is not empty.");
+  return std::string(text);
+}
 
 template <class T>
 T integer(std::string_view name, std::string_view text, T smallest, T largest) {
@@ -151,11 +152,11 @@ struct Option {
       {"--model", "DIR",
        "model directory: config.json and model.safetensors, or its shards and their index; default: the bundled "
        "tiny-llama",
-       [](Options& o, std::string_view s) { o.model = s; }},
+       [](Options& o, std::string_view s) { o.model = v::not_empty("--model", s); }},
       {"--prompts", "FILE",
        "prompts, separated by lines with only ---; for a model without a tokenizer that serve can read, each line is a "
        "list of token ids; - is standard input; default: the 16 bundled prompts",
-       [](Options& o, std::string_view s) { o.prompts = s; }},
+       [](Options& o, std::string_view s) { o.prompts = v::not_empty("--prompts", s); }},
       {"--prompt", "TEXT", "one prompt, in place of --prompts",
        [](Options& o, std::string_view s) { o.prompt = std::string(s); }},
       {"--chat", "",
@@ -170,10 +171,7 @@ struct Option {
        "end a sample after this text, which stays in it, or after the special token that is spelled so, such as "
        "<|im_end|>; may be given several times; for a model whose prompts are token ids, ids; the model's own stop "
        "tokens (eos_token_id) end it as well",
-       [](Options& o, std::string_view s) {
-         if (s.empty()) throw BadOption("--stop needs a text that is not empty.");
-         o.stop.emplace_back(s);
-       }},
+       [](Options& o, std::string_view s) { o.stop.push_back(v::not_empty("--stop", s)); }},
       {"--ignore-eos", "", "the model's own stop tokens do not end a sample",
        [](Options& o, std::string_view) { o.ignore_eos = true; }},
       {"--samples", "N", "samples for each prompt; they share the prompt's blocks by fork (default 1)",
@@ -233,7 +231,7 @@ struct Option {
       {"--top-p", "X", "of those, among the fewest whose probabilities sum to X (default 1)",
        [](Options& o, std::string_view s) { o.sampling.top_p = v::real("--top-p", s, 0, 1); }},
       {"--output", "FILE", "write every completion there, separated by lines with only ---",
-       [](Options& o, std::string_view s) { o.output = s; }},
+       [](Options& o, std::string_view s) { o.output = v::not_empty("--output", s); }},
       {"--json", "", "print one JSON object instead of the text and the table; progress goes to standard error",
        [](Options& o, std::string_view) { o.json = true; }},
       {"--check", "",

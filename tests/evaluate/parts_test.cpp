@@ -161,6 +161,10 @@ TEST_CASE("The command line of evaluate", "[evaluate]") {
   CHECK_THROWS_WITH(parse({"--contexts", "1,x"}), contains("takes an integer"));
   CHECK_THROWS_WITH(parse({"--sensitivity=1"}), contains("takes no value"));
   CHECK_THROWS_WITH(parse({"--json"}), contains("needs a value: --json FILE"));
+  for (std::string const name : {"--model", "--text", "--facts", "--json"})
+    CHECK_THROWS_WITH(parse({name.c_str(), ""}), name + " needs a value that is not empty.");
+  for (char const* const name : {"--formats", "--contexts", "--sensitivity-formats"})
+    CHECK_THROWS_WITH(parse({name, ""}), contains(std::string(name) + " ") && contains("has an empty part"));
   CHECK(evaluate::help_text().find("k8v4                      int8; int4\n") != std::string::npos);
 }
 

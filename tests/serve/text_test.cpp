@@ -266,6 +266,11 @@ TEST_CASE("Bad options are refused with a sentence", "[serve]") {
   CHECK_THROWS_WITH(parse({"x"}), contains("There is no option x"));
   CHECK_THROWS_WITH(parse({"--model"}), contains("--model needs a value: --model DIR."));
   CHECK_THROWS_WITH(parse({"--json=1"}), contains("--json takes no value"));
+  for (std::string const name : {"--model", "--prompts", "--output", "--stop"}) {
+    CHECK_THROWS_WITH(parse({name.c_str(), ""}), name + " needs a value that is not empty.");
+    CHECK_THROWS_AS(parse({(name + "=").c_str()}), serve::BadOption);
+  }
+  CHECK(parse({"--chat", "--system", ""}).system == "");
   CHECK_THROWS_WITH(parse({"--device", "tpu"}), contains("--device tpu is not possible: it is auto, host or cuda."));
   CHECK_THROWS_WITH(parse({"--samples", "0"}),
                     contains("--samples 0 is not possible: it takes an integer from 1 to 65536."));

@@ -289,6 +289,9 @@ def main():
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         print(__doc__.strip())
         return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
+    if not sys.argv[1]:
+        print("get.py: DIR is empty; name a directory.", file=sys.stderr)
+        return 2
     try:
         get(pathlib.Path(sys.argv[1]))
         return 0

@@ -44,7 +44,7 @@ class Display final : public Observer {
     shown_ = text.size();
     std::size_t const newline = text.rfind('\n');
     std::string last = newline == std::string::npos ? text : text.substr(newline + 1);
-    if (last.size() > 60) last = "..." + last.substr(last.size() - 57);
+    if (last.size() > 60) last = "..." + std::string(utf8_suffix(last, 57));
     if (!tokenizer_.prompt_per_line()) line_ = last;  // a line of ids is a completion
   }
 
@@ -83,8 +83,7 @@ class Display final : public Observer {
         " tokens/s]";
     if (terminal_) {
       std::size_t const room = line.size() < 78 ? 78 - line.size() : 0;
-      progress_out_ << erase_line << line << " " << (line_.size() > room ? line_.substr(line_.size() - room) : line_)
-                    << std::flush;
+      progress_out_ << erase_line << line << " " << replace_invalid_utf8(utf8_suffix(line_, room)) << std::flush;
       if (last) progress_out_ << erase_line << std::flush;
     } else {
       progress_out_ << line << std::endl;

@@ -73,6 +73,14 @@ inline void append_utf8(std::string& out, std::uint32_t code) {
   return text.substr(0, limit);
 }
 
+/// The longest end of at most `limit` bytes that does not begin within a character.
+[[nodiscard]] constexpr std::string_view utf8_suffix(std::string_view text, std::size_t limit) {
+  if (limit >= text.size()) return text;
+  text.remove_prefix(text.size() - limit);
+  while (!text.empty() && (static_cast<unsigned char>(text.front()) & 0xC0) == 0x80) text.remove_prefix(1);
+  return text;
+}
+
 /// A text with U+FFFD in the place of every byte that is not UTF-8, such as those of a character that is cut off.
 [[nodiscard]] inline std::string replace_invalid_utf8(std::string_view text) {
   std::string out;

@@ -21,6 +21,7 @@
 #include <folio/eviction/sieve.hpp>
 #include <folio/eviction/slru.hpp>
 #include <iostream>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -164,6 +165,7 @@ int main(int argc, char** argv) {
       compare(options, trace);
     else
       print(replay(options.eviction, options.capacity_blocks, trace), options.json);
+    if (!std::cout.flush()) throw std::runtime_error("Standard output cannot be written: not all is there.");
   } catch (std::exception const& error) {
     std::cerr << error.what() << '\n';
     return 1;

@@ -4,13 +4,11 @@
 // docs/quantization.md the figures.
 
 #include <algorithm>
-#include <exception>
 #include <filesystem>
 #include <folio/thread_pool.hpp>
 #include <fstream>
 #include <iostream>
 #include <memory>
-#include <new>
 #include <span>
 #include <string>
 #include <thread>
@@ -21,9 +19,9 @@
 #include "facts.hpp"
 #include "make_tokenizer.hpp"
 #include "quality.hpp"
+#include "run_program.hpp"
 #include "sensitivity.hpp"
 #include "tables.hpp"
-#include "utf8.hpp"
 
 namespace evaluate {
 namespace {
@@ -259,21 +257,20 @@ class Evaluation {
   std::vector<Format const*> scored_;
 };
 
-int run(Options const& options) {
+void run(Options const& options) {
   check_writable(options.json);
   auto const hardware = static_cast<int>(std::thread::hardware_concurrency());
   folio::ThreadPool threads(options.threads > 0 ? options.threads : std::max(1, hardware));
   Report const report = Evaluation(options, threads).run();
   write(options.json, to_json(report));
   std::cout << to_table(report) << std::flush;
-  return 0;
 }
 
 }  // namespace
 }  // namespace evaluate
 
 int main(int argc, char** argv) {
-  try {
+  return serve::run_program("evaluate", [&] {
     auto options = evaluate::parse_options(std::span<char const* const>(argv, argv + argc).subspan(argc > 0 ? 1 : 0));
     if (options.help) {
       std::cout << evaluate::help_text();
@@ -281,15 +278,7 @@ int main(int argc, char** argv) {
     }
     if (options.model.empty()) options.model = FOLIO_SERVE_MODEL;
     if (options.text.empty()) options.text = FOLIO_SERVE_MODEL "/held-out.txt";
-    return evaluate::run(options);
-  } catch (serve::BadOption const& error) {
-    std::cerr << "evaluate: " << serve::replace_invalid_utf8(error.what()) << std::endl;
-    return 2;
-  } catch (std::bad_alloc const&) {
-    std::cerr << "evaluate: There is not enough memory for this model and these options." << std::endl;
-    return 1;
-  } catch (std::exception const& error) {
-    std::cerr << "evaluate: " << serve::replace_invalid_utf8(error.what()) << std::endl;
-    return 1;
-  }
+    evaluate::run(options);
+    return 0;
+  });
 }

@@ -6,13 +6,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <exception>
 #include <filesystem>
 #include <folio/thread_pool.hpp>
 #include <fstream>
 #include <iostream>
 #include <memory>
-#include <new>
 #include <span>
 #include <string>
 #include <thread>
@@ -29,9 +27,9 @@
 #include "options.hpp"
 #include "prompts.hpp"
 #include "report.hpp"
+#include "run_program.hpp"
 #include "stop.hpp"
 #include "tokenizer.hpp"
-#include "utf8.hpp"
 
 namespace serve {
 namespace {
@@ -121,7 +119,7 @@ int run(Options const& options) {
 }  // namespace serve
 
 int main(int argc, char** argv) {
-  try {
+  return serve::run_program("serve", [&] {
     auto options = serve::parse_options(std::span<char const* const>(argv, argv + argc).subspan(argc > 0 ? 1 : 0));
     if (options.help) {
       std::cout << serve::help_text();
@@ -130,14 +128,5 @@ int main(int argc, char** argv) {
     if (options.model.empty()) options.model = FOLIO_SERVE_MODEL;
     if (options.prompts.empty()) options.prompts = FOLIO_SERVE_PROMPTS;
     return serve::run(options);
-  } catch (serve::BadOption const& error) {
-    std::cerr << "serve: " << serve::replace_invalid_utf8(error.what()) << std::endl;
-    return 2;
-  } catch (std::bad_alloc const&) {
-    std::cerr << "serve: There is not enough memory for this model and these options." << std::endl;
-    return 1;
-  } catch (std::exception const& error) {
-    std::cerr << "serve: " << serve::replace_invalid_utf8(error.what()) << std::endl;
-    return 1;
-  }
+  });
 }

@@ -157,6 +157,9 @@ foreach(words "--model DIR" "--text FILE" "--formats A,B" "--contexts N" "--fact
   endif()
 endforeach()
 
+include(${CMAKE_CURRENT_LIST_DIR}/../serve/check_outputs.cmake)
+check_outputs(evaluate ${EVALUATE} --json --windows 1 --contexts 16 --formats f16 --generations 0)
+
 # Bad input.
 refuse("There is no option --fast" --fast)
 refuse("--windows 0 is not possible" --windows 0)

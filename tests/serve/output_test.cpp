@@ -1,18 +1,60 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// What serve shows while it runs.
+// What serve and evaluate write: the text as it grows, and the exit status when that fails.
 
 #include <chrono>
+#include <iostream>
+#include <new>
+#include <ostream>
 #include <sstream>
+#include <stdexcept>
+#include <streambuf>
 #include <string>
 #include <thread>
 
 #include "display.hpp"
+#include "run_program.hpp"
 #include "support/catch.hpp"
 #include "tokenizer.hpp"
 #include "utf8.hpp"
 
+#if __has_include(<unistd.h>)
+#include <unistd.h>
+#endif
+
 using folio::test::contains;
+
+namespace {
+
+/// Standard output, or standard error, goes to `buffer` while this lives.
+class Redirected {
+ public:
+  Redirected(std::ostream& stream, std::streambuf* buffer) : stream_(stream), before_(stream.rdbuf(buffer)) {}
+  Redirected(Redirected const&) = delete;
+  Redirected& operator=(Redirected const&) = delete;
+  ~Redirected() { stream_.rdbuf(before_); }
+
+ private:
+  std::ostream& stream_;
+  std::streambuf* before_;
+};
+
+/// A full disk, which is seen when what was printed goes there.
+class Full final : public std::streambuf {
+  int_type overflow(int_type c) override { return traits_type::not_eof(c); }
+  int sync() override { return -1; }
+};
+
+/// What run_program returns and says where `body` is the program.
+template <class Body>
+std::string outcome(Body const& body, std::streambuf* out) {
+  std::stringbuf errors;
+  Redirected const standard_output(std::cout, out), standard_error(std::cerr, &errors);
+  int const status = serve::run_program("it", body);
+  return std::to_string(status) + " " + errors.str();
+}
+
+}  // namespace
 
 TEST_CASE("The end of a text begins with a whole character", "[serve]") {
   using serve::utf8_suffix;
@@ -47,3 +89,35 @@ TEST_CASE("What is shown of a text is UTF-8, wherever it is cut", "[serve]") {
     CHECK_THAT(text.str(), contains("...\u00e9") && contains(tail + "\u00e9\n") && !contains("\uFFFD"));
   }
 }
+
+TEST_CASE("A program's status and sentence say what went wrong", "[serve]") {
+  std::stringbuf written;
+  Full full;
+  auto const print = [] {
+    std::cout << "figures\n";
+    return 0;
+  };
+  CHECK(outcome(print, &written) == "0 ");
+  CHECK(written.str() == "figures\n");
+  CHECK(outcome([] { return 3; }, &written) == "3 ");
+  CHECK(outcome(print, &full) == "1 it: Standard output cannot be written: not all is there.\n");
+  CHECK(outcome([]() -> int { throw serve::BadOption("No\xFF."); }, &written) == "2 it: No\uFFFD.\n");
+  CHECK(outcome([]() -> int { throw serve::BadInput("No."); }, &written) == "1 it: No.\n");
+  CHECK(outcome([]() -> int { throw std::runtime_error("No."); }, &written) == "1 it: No.\n");
+  CHECK_THAT(outcome([]() -> int { throw std::bad_alloc(); }, &written), contains("1 it: There is not enough memory"));
+}
+
+#if __has_include(<unistd.h>)
+TEST_CASE("A standard stream that is closed is empty, and no file gets its number", "[serve]") {
+  int const input = ::dup(STDIN_FILENO);
+  REQUIRE(input > 2);
+  ::close(STDIN_FILENO);
+  serve::open_closed_streams();
+  char byte = 0;
+  ssize_t const num_read = ::read(STDIN_FILENO, &byte, 1), num_written = ::write(STDIN_FILENO, &byte, 1);
+  ::dup2(input, STDIN_FILENO);
+  ::close(input);
+  CHECK(num_read == 0);
+  CHECK(num_written == -1);
+}
+#endif

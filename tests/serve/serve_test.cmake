@@ -254,6 +254,9 @@ if(num_calls LESS 8)
   message(FATAL_ERROR "${num_calls} calls of serve were found in its README and in examples/CMakeLists.txt")
 endif()
 
+include(${CMAKE_CURRENT_LIST_DIR}/check_outputs.cmake)
+check_outputs(serve ${SERVE} --output --device host --prompt "In the beginning" --max-tokens 4)
+
 # Bad options and budgets.
 refuse("There is no option --fast" --fast)
 refuse("--memory 1X is not possible" --memory 1X)

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <filesystem>
 #include <folio/thread_pool.hpp>
-#include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -18,6 +18,7 @@
 #include "display.hpp"
 #include "facts.hpp"
 #include "make_tokenizer.hpp"
+#include "output_file.hpp"
 #include "quality.hpp"
 #include "run_program.hpp"
 #include "sensitivity.hpp"
@@ -52,21 +53,6 @@ std::vector<std::int32_t> choose_contexts(std::vector<std::int32_t> contexts, st
        c *= 2)
     contexts.push_back(std::min(c, most));
   return contexts;
-}
-
-/// Fails early, not when hours have passed, and leaves no file.
-void check_writable(std::string const& path) {
-  if (path.empty()) return;
-  bool const existed = std::filesystem::exists(path);
-  if (!std::ofstream(path, std::ios::binary | std::ios::app))
-    throw serve::BadInput("The file " + path + " cannot be written.");
-  if (!existed) std::filesystem::remove(path);
-}
-
-void write(std::string const& path, std::string const& text) {
-  if (path.empty()) return;
-  std::ofstream out(path, std::ios::binary);
-  if (!(out << text).flush()) throw serve::BadInput("The file " + path + " cannot be written.");
 }
 
 /// Everything that one run measures with.
@@ -258,12 +244,13 @@ class Evaluation {
 };
 
 void run(Options const& options) {
-  check_writable(options.json);
+  std::optional<serve::OutputFile> json;
+  if (!options.json.empty()) json.emplace(options.json);
   auto const hardware = static_cast<int>(std::thread::hardware_concurrency());
   folio::ThreadPool threads(options.threads > 0 ? options.threads : std::max(1, hardware));
   Report const report = Evaluation(options, threads).run();
-  write(options.json, to_json(report));
   std::cout << to_table(report) << std::flush;
+  if (json) json->write(to_json(report));
 }
 
 }  // namespace

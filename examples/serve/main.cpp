@@ -8,16 +8,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <folio/thread_pool.hpp>
-#include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "bad_input.hpp"
 #include "chat.hpp"
 #include "check.hpp"
 #include "display.hpp"
@@ -25,6 +24,7 @@
 #include "llama.hpp"
 #include "make_tokenizer.hpp"
 #include "options.hpp"
+#include "output_file.hpp"
 #include "prompts.hpp"
 #include "report.hpp"
 #include "run_program.hpp"
@@ -35,14 +35,14 @@ namespace serve {
 namespace {
 
 /// Every completion, as a prompt file has its prompts.
-void write_completions(std::ostream& out, Tokenizer const& tokenizer, RunResult const& run) {
-  bool first = true;
+std::string to_text(Tokenizer const& tokenizer, RunResult const& run) {
+  std::string out;
   for (std::vector<Tokens> const& request : run.completions)
     for (Tokens const& completion : request) {
-      if (!first && !tokenizer.prompt_per_line()) out << "---\n";
-      first = false;
-      out << tokenizer.decode(completion) << "\n";
+      if (!out.empty() && !tokenizer.prompt_per_line()) out += "---\n";
+      out += tokenizer.decode(completion) + "\n";
     }
+  return out;
 }
 
 /// Options of the engine, and the threads that it shares its work over.
@@ -79,9 +79,8 @@ int run(Options const& options) {
   EngineOptions const how = engine_options(options, *tokenizer, threads);
   std::string const quantizer = options.quantizer + (options.demote == "off" ? "" : "+" + options.demote);
   std::unique_ptr<Engine> const engine = make_engine(quantizer, model, prompts, how);
-  std::ofstream output;
-  if (!options.output.empty()) output.open(options.output, std::ios::binary);
-  if (!output) throw BadInput("The file " + options.output + " cannot be written.");
+  std::optional<OutputFile> output;
+  if (!options.output.empty()) output.emplace(options.output);
 
   Display display(*tokenizer, prompts.front(), options.json ? std::cerr : std::cout, std::cerr, stderr_is_terminal());
   auto const begin = std::chrono::steady_clock::now();
@@ -93,8 +92,7 @@ int run(Options const& options) {
   report.requests = static_cast<std::int64_t>(prompts.size());
   report.samples = options.samples;
   report.tokenizer = tokenizer.get();
-  if (!options.output.empty()) write_completions(output, *tokenizer, report.run);
-  if (!output.flush()) throw BadInput("The file " + options.output + " cannot be written.");
+  if (output) output->write(to_text(*tokenizer, report.run));
   if (options.check) {
     std::cerr << "[checking: each request alone on a contiguous f32 cache]" << std::endl;
     report.check = check(model, prompts, how, report.run);

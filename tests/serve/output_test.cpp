@@ -1,9 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// What serve and evaluate write: the text as it grows, and the exit status when that fails.
+// What serve and evaluate write: the text as it grows, a file at the end, and the exit status when that fails.
 
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 #include <new>
 #include <ostream>
 #include <sstream>
@@ -13,18 +16,28 @@
 #include <thread>
 
 #include "display.hpp"
+#include "output_file.hpp"
 #include "run_program.hpp"
+#include "scratch_folder.hpp"
 #include "support/catch.hpp"
 #include "tokenizer.hpp"
 #include "utf8.hpp"
 
-#if __has_include(<unistd.h>)
+#if __has_include(<sys/resource.h>)
+#include <sys/resource.h>
 #include <unistd.h>
+
+#include <csignal>
 #endif
 
 using folio::test::contains;
 
 namespace {
+
+std::string read(std::filesystem::path const& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
 
 /// Standard output, or standard error, goes to `buffer` while this lives.
 class Redirected {
@@ -107,7 +120,7 @@ TEST_CASE("A program's status and sentence say what went wrong", "[serve]") {
   CHECK_THAT(outcome([]() -> int { throw std::bad_alloc(); }, &written), contains("1 it: There is not enough memory"));
 }
 
-#if __has_include(<unistd.h>)
+#if __has_include(<sys/resource.h>)
 TEST_CASE("A standard stream that is closed is empty, and no file gets its number", "[serve]") {
   int const input = ::dup(STDIN_FILENO);
   REQUIRE(input > 2);
@@ -119,5 +132,62 @@ TEST_CASE("A standard stream that is closed is empty, and no file gets its numbe
   ::close(input);
   CHECK(num_read == 0);
   CHECK(num_written == -1);
+}
+#endif
+
+TEST_CASE("An output file has the whole text, or is as it was", "[serve]") {
+  serve::test::ScratchFolder const folder;
+  auto const file = folder.path() / "file";
+  serve::OutputFile output(file);
+  CHECK_FALSE(std::filesystem::exists(file));
+  output.write("a long text\n");
+  CHECK(read(file) == "a long text\n");
+  for (std::string const text : {"short\n", "a text that is longer\n", ""}) {
+    serve::OutputFile again(file);
+    CHECK_FALSE(read(file).empty());
+    again.write(text);
+    CHECK(read(file) == text);
+  }
+  CHECK_THROWS_WITH(serve::OutputFile(folder.path() / "no" / "folder"), contains("folder cannot be written."));
+  CHECK_THROWS_WITH(serve::OutputFile(folder.path()), contains(" cannot be written."));
+}
+
+TEST_CASE("An output file may be a symbolic link, which stays", "[serve]") {
+  serve::test::ScratchFolder const folder;
+  folder.write("target", "old");
+  for (std::string const name : {"target", "nowhere"}) {
+    auto const target = folder.path() / name, link = folder.path() / (name + "_link");
+    std::filesystem::create_symlink(name, link);
+    serve::OutputFile output(link);
+    CHECK(std::filesystem::is_symlink(link));
+    CHECK(read(target) == (name == "target" ? "old" : ""));
+    CHECK(std::filesystem::exists(target) == (name == "target"));
+    output.write("new");
+    CHECK(std::filesystem::is_symlink(link));
+    CHECK(read(target) == "new");
+  }
+}
+
+#if __has_include(<sys/resource.h>)
+TEST_CASE("A file that a full disk does not take keeps what it had", "[serve]") {
+  serve::test::ScratchFolder const folder;
+  folder.write("old", "what was there");
+  std::filesystem::create_symlink("nowhere", folder.path() / "link");
+  auto const before = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &limit) == 0);
+  rlimit const small{.rlim_cur = 20, .rlim_max = limit.rlim_max};
+  for (std::string const name : {"old", "new", "link"}) {
+    serve::OutputFile output(folder.path() / name);
+    std::string const text(100, 'x');
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+    CHECK_THROWS_WITH(output.write(text), contains(name + " cannot be written."));
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  }
+  static_cast<void>(std::signal(SIGXFSZ, before));
+  CHECK(read(folder.path() / "old") == "what was there");
+  CHECK_FALSE(std::filesystem::exists(folder.path() / "new"));
+  CHECK(std::filesystem::is_symlink(folder.path() / "link"));
+  CHECK_FALSE(std::filesystem::exists(folder.path() / "nowhere"));
 }
 #endif

@@ -6,7 +6,8 @@
 #     [-DCOMMIT=<hash> -DCOMMIT_DATE=<date>] -P bench/record.cmake
 #
 # Copies the figures of the last run (all, or NAMES) from the build folder's results to bench/results, and adds under
-# "folio" what a reader needs to judge them: the command, the commit and its date, and the machine. What names this machine
+# "folio" what a reader needs to judge them: the command, the commit and its date, and the machine: its processor, which
+# one that is (family, model and stepping), and what vector instructions it has. What names this machine
 # or a folder of it is left out. It refuses to record a tree that differs from its commit; where the tree is a copy without
 # its history, the caller says which commit it is.
 cmake_minimum_required(VERSION 3.25)
@@ -61,6 +62,18 @@ first_line(compiler ${CMAKE_MATCH_1} --version)
 execute_process(COMMAND ${CMAKE_COMMAND} -E env LC_ALL=C lscpu OUTPUT_VARIABLE lscpu COMMAND_ERROR_IS_FATAL ANY)
 string(REGEX MATCH "Model name: +([^\n]+)" matched "${lscpu}")
 set(processor "${CMAKE_MATCH_1}")
+set(processor_model)
+foreach(line "CPU family" "Model" "Stepping")
+  if("${lscpu}" MATCHES "\n *${line}: +([^\n]+)")
+    string(TOLOWER "${line} ${CMAKE_MATCH_1}" words)
+    list(APPEND processor_model "${words}")
+  endif()
+endforeach()
+list(JOIN processor_model ", " processor_model)
+string(REGEX MATCH "\n *Flags: +([^\n]+)" matched "${lscpu}")
+string(REPLACE " " ";" instructions "${CMAKE_MATCH_1}")
+list(FILTER instructions INCLUDE REGEX "^(fma|f16c|avx.*|amx.*|asimd.*|sve.*|i8mm|bf16)$")
+list(JOIN instructions " " instructions)
 
 if(NOT NAMES)
   file(GLOB files ${FROM}/*.json)
@@ -84,6 +97,8 @@ foreach(name IN LISTS NAMES)
   set_string("${commit}" folio commit)
   set_string("${commit_date}" folio commit_date)
   set_string("${processor}" folio processor)
+  set_string("${processor_model}" folio processor_model)
+  set_string("${instructions}" folio instructions)
   set_string("${compiler}" folio compiler)
   string(JSON json SET "${json}" folio cores ${cores})
   file(WRITE ${TO}/${name}.json "${json}\n")

@@ -44,6 +44,7 @@ esac || exit
 echo "cmake $*" >> "$CMAKE_LOG"
 ]])
 write_script(${bin}/cc "echo 'a compiler'\n")
+write_script(${bin}/lscpu "printf 'CPU(s): 2\\nModel name:  A Processor\\n  CPU family:  6\\n  Model:  143\\n  Flags:  fpu fma avx2 amx_int8 sha_ni\\n'\n")
 write_script(${OUT}/sanitizer/compute-sanitizer [[
 [ "$1 $3 $4" = "--tool --error-exitcode 1" ] || exit 9
 echo "under $2: $(basename "$5")"
@@ -100,6 +101,11 @@ string(JSON command GET "${json}" folio command)
 string(JSON name GET "${json}" benchmarks 0 name)
 set(output "${commit} ${command} ${name}")
 expect("^0123abc bench/gpu/run gpu/upload$")
+foreach(member processor processor_model instructions)
+  string(JSON ${member} GET "${json}" folio ${member})
+endforeach()
+set(output "${processor}: ${processor_model}: ${instructions}")
+expect("^A Processor: cpu family 6, model 143: fma avx2 amx_int8$")
 file(READ ${OUT}/cmake.log output)
 expect("-B build/gpu [^\n]*CMAKE_CUDA_ARCHITECTURES=native[^\n]*FOLIO_BUILD_TESTS=OFF[^\n]*FOLIO_GPU_BENCH_ALL=ON")
 expect("-B build/gpu [^\n]*FOLIO_BUILD_TESTS=ON[^\n]*FOLIO_BUILD_GPU_TESTS=ON[^\n]*FOLIO_GET_DEPENDENCIES=OFF")

@@ -191,6 +191,7 @@ void many_live(benchmark::State& state) {
       std::nth_element(times.begin(), at, times.end());
       return *at;
     };
+    state.counters["live_sequences"] = num_sequences;
     state.counters["match_p99_us"] = percentile(match_times);
     state.counters["insert_p99_us"] = percentile(insert_times);
     state.counters["evict_p99_us"] = percentile(evict_times);

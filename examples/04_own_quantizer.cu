@@ -52,5 +52,5 @@ int main() {
   bool const same = std::memcmp(result.data(), expected.data(), result.size() * sizeof(float)) == 0;
   std::cout << "stored on the GPU and read back: "
             << (same ? "the same floats as on the host" : "other floats than on the host") << "\n";
-  return same ? 0 : 1;
+  return same && std::cout.flush() ? 0 : 1;
 }

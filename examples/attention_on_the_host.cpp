@@ -98,5 +98,5 @@ int main() {
     }
   }
   std::cout << num_wrong << " elements differ from ops::attend by 1e-5 or more, should be 0\n";
-  return num_wrong == 0 ? 0 : 1;
+  return num_wrong == 0 && std::cout.flush() ? 0 : 1;
 }

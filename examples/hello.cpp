@@ -27,6 +27,6 @@ int main() {
   folio::Stats const stats = cache.stats();
   std::cout << folio::to_json(stats) << "\nattention: " << out[0] << ", should be 0.5; live blocks: " << stats.live
             << ", should be 4\n";
-  return std::abs(out[0] - 0.5F) < 1e-5F && stats.live == 4 ? 0 : 1;
+  return std::abs(out[0] - 0.5F) < 1e-5F && stats.live == 4 && std::cout.flush() ? 0 : 1;
 }
 // [/hello]

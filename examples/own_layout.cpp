@@ -82,5 +82,5 @@ int main() {
   int num_different = 0;  // rows that lie whole are attended to as codes, others as floats: the last digits differ
   for (std::size_t i = 0; i < expected.size(); ++i) num_different += std::abs(skewed[i] - expected[i]) < 1e-4F ? 0 : 1;
   std::cout << num_different << " of " << expected.size() << " elements differ from LayoutHnd's, should be 0\n";
-  return misplaced == 0 && num_different == 0 ? 0 : 1;
+  return misplaced == 0 && num_different == 0 && std::cout.flush() ? 0 : 1;
 }

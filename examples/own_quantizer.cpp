@@ -54,5 +54,5 @@ int main() {
               << ", should be at most " << half_a_scale << "; with one scale per token " << by_token[group] << '\n';
     right = right && by_group[group] <= half_a_scale && (group == 3 || by_token[group] > 10 * by_group[group]);
   }
-  return right ? 0 : 1;
+  return right && std::cout.flush() ? 0 : 1;
 }

@@ -126,27 +126,20 @@ template <class P>
 
 namespace detail {
 
-template <class P>
-struct Type {
+/// The first of `Policies` of the kind, or `Default`. Class templates, which share what they found of a list's end: a
+/// function that walks the list is compiled anew for each kind of each cache.
+template <PolicyKind kind, class Default, class... Policies>
+struct First {
+  using type = Default;
+};
+template <PolicyKind kind, class Default, class P, class... Rest>
+struct First<kind, Default, P, Rest...> : First<kind, Default, Rest...> {};
+template <PolicyKind kind, class Default, class P, class... Rest>
+requires(kind_of<P>() == kind) struct First<kind, Default, P, Rest...> {
   using type = P;
 };
-
-/// The first of `Policies` of the kind, or `Default`.
 template <PolicyKind kind, class Default, class... Policies>
-constexpr auto pick() {
-  auto const first = []<class P, class... Rest>(auto const& self, Type<P>, Type<Rest>... rest) {
-    if constexpr (kind_of<P>() == kind)
-      return Type<P>{};
-    else if constexpr (sizeof...(Rest) > 0)
-      return self(self, rest...);
-    else
-      return Type<Default>{};
-  };
-  if constexpr (sizeof...(Policies) == 0)
-    return Type<Default>{};
-  else
-    return first(first, Type<Policies>{}...);
-}
+using Pick = typename First<kind, Default, Policies...>::type;
 
 template <class T, class... All>
 inline constexpr bool is_once = (0 + ... + (std::is_same_v<T, All> ? 1 : 0)) == 1;
@@ -167,13 +160,6 @@ template <class T, class First, class... Rest>
   else
     return given_or_default<T>(rest...);
 }
-
-template <PolicyKind kind, class Default, class... Policies>
-using Pick = typename decltype(pick<kind, Default, Policies...>())::type;
-
-}  // namespace detail
-
-namespace detail {
 
 /// `Q` for keys and for values, or each of Formats.
 template <class Q>

@@ -148,22 +148,32 @@ inline void compose_all(std::vector<std::uint32_t>& codes) {
   return code < 128 ? unicode::ascii_classes[code] : unicode::search_class(code);
 }
 
-/// Normal form C of a text of UTF-8: what can be one character is one. Cost: n log n for n marks in a row, else linear.
+/// Normal form C of a text: what can be one character is one. Bytes that are not UTF-8 stay, and nothing is composed
+/// across them. Cost: n log n for n marks in a row, else linear.
 [[nodiscard]] inline std::string normal_form_c(std::string_view text) {
-  std::vector<std::uint32_t> codes;
-  bool changes = false;
-  for (std::size_t at = 0; at < text.size();) {
-    CodePoint const c = first_code_point(text.substr(at));
-    at += c.bytes;
-    changes = changes || c.code >= 0x300;  // what is before the first mark is composed already
-    unicode::decompose(c.code, codes);
-  }
-  if (!changes) return std::string(text);
-  unicode::order_marks(codes);
-  unicode::compose_all(codes);
   std::string out;
-  for (std::uint32_t const code : codes) append_utf8(out, code);
-  return out;
+  std::vector<std::uint32_t> codes;
+  while (true) {
+    std::size_t const valid = valid_utf8_bytes(text);
+    codes.clear();
+    bool changes = false;
+    for (std::size_t at = 0; at < valid;) {
+      CodePoint const c = first_code_point(text.substr(at));
+      at += c.bytes;
+      changes = changes || c.code >= 0x300;  // what is before the first mark is composed already
+      unicode::decompose(c.code, codes);
+    }
+    if (changes) {
+      unicode::order_marks(codes);
+      unicode::compose_all(codes);
+      for (std::uint32_t const code : codes) append_utf8(out, code);
+    } else {
+      out += text.substr(0, valid);
+    }
+    if (valid == text.size()) return out;
+    out += text[valid];
+    text.remove_prefix(valid + 1);
+  }
 }
 
 }  // namespace serve

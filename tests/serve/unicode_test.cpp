@@ -32,7 +32,11 @@ TEST_CASE("Normal form C composes what can be", "[serve]") {
            {"\u0958", "\u0915\u093c"},          // decomposed, and never composed
            {"\u1100\u1161\u11a8", "\uac01"},    // Hangul
            {"\uac00\u11a8\u11a8", "\uac01\u11a8"},
-           {"\u0301e", "\u0301e"}}) {
+           {"\u0301e", "\u0301e"},
+           {"\xFF", "\xFF"},  // no UTF-8, which stays
+           {"e\u0301\xE5\xAD", "\u00e9\xE5\xAD"},
+           {"e\xC3\u0301\u212b", "e\xC3\u0301\u00c5"},
+           {std::string("e\0\u0301", 4), std::string("e\0\u0301", 4)}}) {
     CHECK(serve::normal_form_c(text) == expected);
   }
 }

@@ -21,7 +21,8 @@ struct Fact {
 };
 
 /// Reads cases that lines with only --- separate. The last line of a case is the answer, what stands before it, without
-/// the line break, the prompt. Throws BadInput for a case that has no answer, or does not fit the model's context.
+/// the line break, the prompt. Throws BadInput for a case that has no answer, that the
+/// tokenizer cannot read, or that does not fit the model's context.
 [[nodiscard]] inline std::vector<Fact> read_facts(std::filesystem::path const& path, serve::Tokenizer const& tokenizer,
                                                   std::int32_t context) {
   std::vector<Fact> facts;
@@ -30,10 +31,13 @@ struct Fact {
     std::string const which = "Case " + std::to_string(facts.size() + 1) + " of " + path.string();
     if (line == std::string::npos || line == 0 || line + 1 == text.size())
       throw serve::BadInput(which + " should be a prompt and, as its last line, the answer.");
-    Fact fact{tokenizer.encode(text.substr(0, line)), {}};
+    auto const encode = [&](std::string const& part) {
+      return serve::name_text(which, [&] { return tokenizer.encode(part); });
+    };
+    Fact fact{encode(text.substr(0, line)), {}};
     // Token ids end where a line does; a tokenizer's letters do not.
     std::string const between = tokenizer.prompt_per_line() ? " " : "";
-    fact.answer = tokenizer.encode(text.substr(0, line) + between + text.substr(line + 1));
+    fact.answer = encode(text.substr(0, line) + between + text.substr(line + 1));
     if (fact.answer.size() > static_cast<std::size_t>(context))
       throw serve::BadInput(which + " has " + std::to_string(fact.answer.size()) +
                             " tokens, more than the model's context of " + std::to_string(context) + ".");

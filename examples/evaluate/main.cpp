@@ -98,7 +98,7 @@ class Evaluation {
 
   void read_text() {
     std::string const text = serve::read_text(options_.text, 256 << 20);
-    tokens_ = tokenizer_->encode(text);
+    tokens_ = serve::name_text(options_.text, [&] { return tokenizer_->encode(text); });
     if (tokens_.size() <= static_cast<std::size_t>(contexts_.back()))
       throw serve::BadInput(options_.text + " has " + std::to_string(tokens_.size()) + " tokens; a context of " +
                             std::to_string(contexts_.back()) +

@@ -72,10 +72,12 @@ struct Template {
 class ChatTokenizer final : public Tokenizer {
  public:
   /// `system`: the system message; without it the one that a ChatML template has for this case, else none. Throws
-  /// BadInput when the format is not known, or one of its tokens is not the tokenizer's.
+  /// BadInput when the format is not known, one of its tokens is not the tokenizer's, or the tokenizer cannot read the
+  /// system message.
   ChatTokenizer(std::unique_ptr<Tokenizer> tokenizer, std::filesystem::path const& directory,
                 std::optional<std::string> system)
       : tokenizer_(std::move(tokenizer)), system_(std::move(system)) {
+    bool const system_is_given = system_.has_value();
     if (tokenizer_->prompt_per_line())
       throw BadInput("--chat is not possible: serve reads no tokenizer of " + directory.string() + " but token ids.");
     std::optional<chat::Template> const found = chat::find_template(directory);
@@ -102,6 +104,9 @@ class ChatTokenizer final : public Tokenizer {
       if (!tokenizer_->added_token(token))
         throw BadInput("--chat is not possible: " + std::string(token) + " is no token of " + directory.string() +
                        ", whose chats are " + std::string(format_.name) + "'s.");
+    if (system_)
+      name_text(system_is_given ? "--system" : "The system message of " + found->file,
+                [&] { tokenizer_->check(*system_); });
     has_bos_ = found ? names("bos_token") : format_.trims;
   }
 
@@ -114,8 +119,10 @@ class ChatTokenizer final : public Tokenizer {
   }
 
   [[nodiscard]] std::string_view name() const override { return format_.name; }
+  void check(std::string_view text) const override { tokenizer_->check(text); }
   /// Nothing comes after it: the answer does.
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const override {
+    check(text);  // before the template is around it, so that a message counts its bytes
     std::vector<std::int32_t> tokens = beginning();
     std::vector<std::int32_t> const chat = tokenizer_->encode_plain(text_of(text));
     tokens.insert(tokens.end(), chat.begin(), chat.end());

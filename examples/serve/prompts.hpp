@@ -51,8 +51,8 @@ namespace serve {
   return lines;
 }
 
-/// Encodes prompts, which `source` has. Throws BadInput when there is none, or one that is empty or does not leave room
-/// for `max_tokens` more within `context` tokens.
+/// Encodes prompts, which `source` has. Throws BadInput when there is none, or one that is empty, that the tokenizer
+/// cannot read, or that does not leave room for `max_tokens` more within `context` tokens.
 [[nodiscard]] inline std::vector<std::vector<std::int32_t>> encode_prompts(std::vector<std::string> const& texts,
                                                                            std::string const& source,
                                                                            Tokenizer const& tokenizer,
@@ -60,9 +60,9 @@ namespace serve {
                                                                            std::int32_t max_tokens) {
   std::vector<std::vector<std::int32_t>> prompts;
   for (std::string const& text : texts) {
-    prompts.push_back(tokenizer.encode(text));
+    std::string const which = "Prompt " + std::to_string(prompts.size() + 1) + " of " + source;
+    prompts.push_back(name_text(which, [&] { return tokenizer.encode(text); }));
     auto const size = static_cast<std::int64_t>(prompts.back().size());
-    std::string const which = "Prompt " + std::to_string(prompts.size()) + " of " + source;
     if (size == 0) throw BadInput(which + " is empty.");
     if (size + max_tokens > context)
       throw BadInput(which + " has " + std::to_string(size) + " tokens; with --max-tokens " +

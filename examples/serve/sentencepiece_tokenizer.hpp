@@ -38,6 +38,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   [[nodiscard]] std::string_view name() const override { return "SentencePiece"; }
+  /// SentencePiece itself would put U+FFFD in the place of what is not UTF-8.
+  void check(std::string_view text) const override { check_utf8(text); }
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const override {
     std::vector<std::int32_t> tokens = beginning();
     std::vector<std::int32_t> const plain = encode_plain(text);
@@ -45,8 +47,9 @@ class SentencePieceTokenizer final : public Tokenizer {
     return tokens;
   }
   [[nodiscard]] std::vector<std::int32_t> encode_plain(std::string_view text) const override {
+    check(text);
     std::vector<int> ids;
-    if (!processor_.Encode(std::string(text), &ids).ok()) throw BadInput("SentencePiece cannot encode a prompt.");
+    if (!processor_.Encode(std::string(text), &ids).ok()) throw BadText("is no text to SentencePiece.");
     return {ids.begin(), ids.end()};
   }
   [[nodiscard]] std::vector<std::int32_t> beginning() const override {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "bad_input.hpp"
+#include "json.hpp"
 #include "tokenizer.hpp"
 
 namespace serve {
@@ -21,7 +22,7 @@ namespace serve {
 /// which may be special and so no text; where prompts are token ids, it ends with these ids. Null for no texts. To be
 /// asked after every token: it looks at the last ones only, as many as have text enough. A special token inside of a
 /// longer text is not looked for. `tokenizer` must outlive it. Texts are not empty. Throws BadInput for a text that is
-/// to be ids and is none.
+/// to be ids and is none, or that no completion of the tokenizer could have, as it is not UTF-8.
 [[nodiscard]] inline std::function<bool(std::span<std::int32_t const>)> stop_at(std::vector<std::string> const& texts,
                                                                                 Tokenizer const& tokenizer) {
   if (texts.empty()) return nullptr;
@@ -46,6 +47,7 @@ namespace serve {
   std::size_t longest = 0;
   std::vector<std::int32_t> ids;  // of texts that are added tokens
   for (std::string const& text : texts) {
+    name_text("--stop " + json_quote(text, 60), [&] { tokenizer.check(text); });
     longest = std::max(longest, text.size());
     if (auto const id = tokenizer.added_token(text)) ids.push_back(*id);
   }

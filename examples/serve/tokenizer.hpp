@@ -4,6 +4,7 @@
 // Text to tokens and back: what every tokenizer does, bytes for a model of 256 tokens, and the ids themselves.
 
 #include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -14,6 +15,7 @@
 
 #include "bad_input.hpp"
 #include "json.hpp"
+#include "utf8.hpp"
 
 namespace serve {
 
@@ -23,11 +25,36 @@ struct UnsupportedTokenizer : BadInput {
   using BadInput::BadInput;
 };
 
+/// A text that a tokenizer cannot read. The message lacks its subject, such as "Prompt 2 of FILE", which is put before
+/// it by who knows what the text is: see name_text.
+struct BadText : BadInput {
+  using BadInput::BadInput;
+};
+
+/// What `read` returns. Throws BadInput that begins with `name`, the text's, where `read` throws BadText.
+template <class Read>
+auto name_text(std::string const& name, Read const& read) {
+  try {
+    return read();
+  } catch (BadText const& bad) {
+    throw BadInput(name + " " + bad.what());
+  }
+}
+
+/// Throws BadText for a text that is not UTF-8.
+inline void check_utf8(std::string_view text) {
+  if (std::size_t const valid = valid_utf8_bytes(text); valid != text.size())
+    throw BadText("is not UTF-8: no character begins at its byte " + std::to_string(valid) + ".");
+}
+
 /// Turns prompts into tokens and tokens into text.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
   [[nodiscard]] virtual std::string_view name() const = 0;
+  /// Throws BadText for bytes that are no text to it.
+  virtual void check(std::string_view /*text*/) const {}
+  /// Throws BadText for a text that it cannot read.
   [[nodiscard]] virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;
   /// The same without the tokens that begin or end every prompt: for text that spells them.
   [[nodiscard]] virtual std::vector<std::int32_t> encode_plain(std::string_view text) const { return encode(text); }
@@ -77,9 +104,8 @@ class IdTokenizer final : public Tokenizer {
       std::int32_t token = 0;
       auto const result = std::from_chars(word.data(), word.data() + word.size(), token);
       if (result.ec != std::errc{} || result.ptr != word.data() + word.size() || token < 0 || token >= vocab_)
-        throw BadInput("The prompt has " + json_quote(word, 40) + " where a token id from 0 to " +
-                       std::to_string(vocab_ - 1) + " should be: " + why_ +
-                       ", so prompts are token ids, one prompt a line.");
+        throw BadText("has " + json_quote(word, 40) + " where a token id from 0 to " + std::to_string(vocab_ - 1) +
+                      " should be: " + why_ + ", so prompts are token ids, one prompt a line.");
       tokens.push_back(token);
       at += word.size();
     }

@@ -35,7 +35,13 @@ class TokenizerJson final : public Tokenizer {
 
   [[nodiscard]] std::string_view name() const override { return "tokenizer.json"; }
 
-  /// Throws BadInput for a text that is not UTF-8.
+  /// Throws BadText for a text that is not UTF-8, or too long for int32.
+  void check(std::string_view text) const override {
+    check_utf8(text);
+    if (text.size() > std::size_t{std::numeric_limits<std::int32_t>::max()} / 4)  // which the normalizer may triple
+      throw BadText("has " + std::to_string(text.size()) + " bytes, which is too long.");
+  }
+
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const override {
     std::vector<std::int32_t> tokens = before_;
     append(text, tokens);
@@ -166,10 +172,7 @@ class TokenizerJson final : public Tokenizer {
   }
 
   void append(std::string_view text, std::vector<std::int32_t>& tokens) const {
-    if (std::size_t const valid = valid_utf8_bytes(text); valid != text.size())
-      throw BadInput("A prompt is not UTF-8: no character begins at its byte " + std::to_string(valid) + ".");
-    if (text.size() > std::size_t{std::numeric_limits<std::int32_t>::max()} / 4)  // which the normalizer may triple
-      throw BadInput("A prompt has " + std::to_string(text.size()) + " bytes, which is too long.");
+    check(text);
     auto const on_token = [&](std::int32_t id) { tokens.push_back(id); };
     auto const on_piece = [&](std::string_view piece) { bytes_.encode(piece, tokens); };
     added_.split(

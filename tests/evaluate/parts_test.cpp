@@ -141,6 +141,9 @@ TEST_CASE("Facts have a prompt and an answer", "[evaluate]") {
   REQUIRE(ids.size() == 2);
   CHECK((ids[0].prompt == Tokens{5, 6} && ids[0].answer == Tokens{7}));
   CHECK((ids[1].prompt == Tokens{1} && ids[1].answer == Tokens{2, 3}));
+  std::ofstream(path, std::ios::binary) << "5 6\n7\n---\n1\n2 x\n";
+  CHECK_THROWS_WITH(evaluate::read_facts(path, serve::IdTokenizer(10), 100),
+                    contains("Case 2 of " + path.string() + " has \"x\" where a token id from 0 to 9 should be"));
   CHECK_THROWS_WITH(read("one line", 100), contains("Case 1 of"));
   CHECK_THROWS_WITH(read("a\nb\n---\nlong prompt\nb", 5),
                     contains("has 12 tokens, more than the model's context of 5"));

@@ -285,6 +285,19 @@ file(WRITE ${SCRATCH}/empty.txt "")
 refuse("Prompt 1 of .* is empty" --prompts ${SCRATCH}/empty.txt)
 refuse("cannot be written" --max-tokens 1 --prompts ${prompts} --output ${SCRATCH}/no/such/folder --json)
 
+# Texts that are not UTF-8, for a model whose text is: the byte is that of the prompt, without the template around it.
+file(WRITE ${SCRATCH}/no_utf8.txt "Who\n---\nWho is ${no_utf8}")
+refuse("^serve: Prompt 2 of [^ ]*/no_utf8.txt is not UTF-8: no character begins at its byte 7[.]" --model ${bytes}
+  --prompts ${SCRATCH}/no_utf8.txt)
+refuse("^serve: Prompt 2 of [^ ]*/no_utf8.txt is not UTF-8: no character begins at its byte 7[.]" --model ${bytes} --chat
+  --prompts ${SCRATCH}/no_utf8.txt)
+refuse("^serve: --system is not UTF-8: no character begins at its byte 0[.]" --model ${bytes} --chat --system ${no_utf8}
+  --prompt Who)
+refuse("^serve: --stop .${replacement}. is not UTF-8" --model ${bytes} --stop ${no_utf8} --prompt Who)
+string(REPLACE "\"pre_tokenizer\"" "\"normalizer\": {\"type\": \"NFC\"}, \"pre_tokenizer\"" normalizing "${tokenizer}")
+file(WRITE ${bytes}/tokenizer.json "${normalizing}")
+refuse("^serve: --stop .${replacement}. is not UTF-8" --model ${bytes} --stop ${no_utf8} --prompt Who)
+
 file(WRITE ${bytes}/tokenizer.json "{}")
 refuse("tokenizer.json: model is missing; it should be an object" --model ${bytes} --prompt Who)
 string(REPLACE "BPE" "WordPiece" tokenizer "${tokenizer}")

@@ -33,12 +33,15 @@ namespace {
 
 serve::Options parse(std::vector<char const*> const& arguments) { return serve::parse_options(arguments); }
 
-/// Bytes, with special tokens that it says it has, from 256 on. What is encoded begins with 1 and ends with 2.
+/// The bytes of UTF-8, with special tokens that it says it has, from 256 on. What is encoded begins with 1 and ends
+/// with 2.
 class WithTokens final : public serve::Tokenizer {
  public:
   explicit WithTokens(Strings added) : added_(std::move(added)) {}
   [[nodiscard]] std::string_view name() const override { return "tokens"; }
+  void check(std::string_view text) const override { serve::check_utf8(text); }
   [[nodiscard]] serve::Tokens encode(std::string_view text) const override {
+    check(text);
     return bytes_.encode("\x01" + std::string(text) + "\x02");
   }
   [[nodiscard]] serve::Tokens encode_plain(std::string_view text) const override { return bytes_.encode(text); }
@@ -110,6 +113,36 @@ TEST_CASE("Prompts that are empty or too long are refused", "[serve]") {
   CHECK_THROWS_WITH(read("abc\n---\n"), contains("Prompt 2") && contains("is empty."));
   std::filesystem::remove(path);
   CHECK_THROWS_WITH(serve::read_prompts(path, tokenizer, 10, 4), contains("does not exist"));
+}
+
+TEST_CASE("A text that a tokenizer cannot read is named, and where in it", "[serve]") {
+  serve::test::ScratchFolder const folder;
+  Strings const chatml = {"<|im_start|>", "<|im_end|>"};
+  auto const chat_of = [&](std::optional<std::string> system = std::nullopt) {
+    return serve::ChatTokenizer(std::make_unique<WithTokens>(chatml), folder.path(), std::move(system));
+  };
+  std::string const bad = "  \u00e9\xC3( ";  // at byte 4, also where white space is trimmed
+  auto const refused = [&](serve::Tokenizer const& tokenizer, std::string const& why) {
+    CHECK_THROWS_WITH(serve::encode_prompts({"a", bad}, "a.txt", tokenizer, 999, 4), "Prompt 2 of a.txt " + why);
+  };
+  std::string const why = "is not UTF-8: no character begins at its byte 4.";
+  refused(WithTokens(chatml), why);
+  refused(chat_of(), why);
+  refused(chat_of("Be brief."), why);
+  folder.write("chat_template.jinja", "<|start_header_id|><|eot_id|>");
+  refused(serve::ChatTokenizer(
+              std::make_unique<WithTokens>(Strings{"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"}),
+              folder.path(), std::nullopt),
+          why);
+  CHECK_THROWS_WITH(serve::encode_prompts({"1", "2 x\xC3"}, "--prompt", serve::IdTokenizer(10), 99, 4),
+                    contains("Prompt 2 of --prompt has \"x\uFFFD\" where a token id from 0 to 9 should be: "));
+  folder.write("chat_template.jinja", "<|im_start|><|im_end|>");
+  CHECK_THROWS_WITH(chat_of("Be \xC3."), "--system is not UTF-8: no character begins at its byte 3.");
+  folder.write("chat_template.jinja", "<|im_start|>system\nYou\xC3<|im_end|>");
+  CHECK_THROWS_WITH(chat_of(), "The system message of " + (folder.path() / "chat_template.jinja").string() +
+                                   " is not UTF-8: no character begins at its byte 3.");
+  CHECK_NOTHROW(chat_of("Be brief."));
+  CHECK(serve::encode_prompts({bad}, "a.txt", serve::ByteTokenizer(), 99, 4).front().size() == bad.size());
 }
 
 TEST_CASE("Prompts come from standard input and from the command line", "[serve]") {
@@ -198,6 +231,9 @@ TEST_CASE("A text stops a sample, wherever in the last token it ends", "[serve]"
   for (std::string const text : {"1 x", " ", ",", "9"})
     CHECK_THROWS_WITH(serve::stop_at({"1", text}, serve::IdTokenizer(9)),
                       "--stop " + text + " is not possible: it takes token ids, as this model's prompts do.");
+  CHECK_THROWS_WITH(serve::stop_at({"END", "\u00e9\xFF"}, WithTokens({})),
+                    "--stop \"\u00e9\uFFFD\" is not UTF-8: no character begins at its byte 2.");
+  CHECK(serve::stop_at({"\xFF"}, bytes)(serve::Tokens{'a', 255}));
   auto const ids = serve::stop_at({"3, 4"}, serve::IdTokenizer(9));
   CHECK(ids(serve::Tokens{1, 3, 4}));
   CHECK_FALSE(ids(serve::Tokens{3, 4, 1}));

@@ -120,9 +120,10 @@ class ChatTokenizer final : public Tokenizer {
 
   [[nodiscard]] std::string_view name() const override { return format_.name; }
   void check(std::string_view text) const override { tokenizer_->check(text); }
-  /// Nothing comes after it: the answer does.
+  /// Nothing comes after it: the answer does. Throws BadText also for what is empty as a message of the format.
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const override {
     check(text);  // before the template is around it, so that a message counts its bytes
+    if (trimmed(text).empty()) throw BadText("is empty.");
     std::vector<std::int32_t> tokens = beginning();
     std::vector<std::int32_t> const chat = tokenizer_->encode_plain(text_of(text));
     tokens.insert(tokens.end(), chat.begin(), chat.end());
@@ -145,12 +146,18 @@ class ChatTokenizer final : public Tokenizer {
     bool trims = false;                    ///< white space around a message
   };
 
-  void add(std::string& text, std::string_view role, std::string_view message) const {
+  /// A message as the format has it.
+  [[nodiscard]] std::string_view trimmed(std::string_view message) const {
     if (constexpr std::string_view space = " \t\n\v\f\r"; format_.trims) {
       message.remove_prefix(std::min(message.find_first_not_of(space), message.size()));
       message = message.substr(0, message.find_last_not_of(space) + 1);
     }
-    for (std::string_view const part : {format_.before_role, role, format_.after_role, message, format_.after_message})
+    return message;
+  }
+
+  void add(std::string& text, std::string_view role, std::string_view message) const {
+    for (std::string_view const part :
+         {format_.before_role, role, format_.after_role, trimmed(message), format_.after_message})
       text += part;
   }
 

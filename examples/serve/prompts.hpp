@@ -63,7 +63,7 @@ namespace serve {
     std::string const which = "Prompt " + std::to_string(prompts.size() + 1) + " of " + source;
     prompts.push_back(name_text(which, [&] { return tokenizer.encode(text); }));
     auto const size = static_cast<std::int64_t>(prompts.back().size());
-    if (size == 0) throw BadInput(which + " is empty.");
+    if (text.empty() || size == 0) throw BadInput(which + " is empty.");  // also where tokens begin every prompt
     if (size + max_tokens > context)
       throw BadInput(which + " has " + std::to_string(size) + " tokens; with --max-tokens " +
                      std::to_string(max_tokens) + " that is more than the model's context of " +

@@ -178,6 +178,7 @@ endif()
 # A chat is the prompt with tokens around it.
 serve(chat --model ${bytes} --chat --system= --prompt "Who" --max-tokens 4)
 expect("${chat}" prompt_tokens EQUAL 32)  # 5 tokens, system, user, Who and assistant, and 5 ends of lines
+refuse("Prompt 1 of --prompt is empty" --model ${bytes} --chat --prompt=)
 refuse("--chat is not possible: .* has no chat template, and tokens of neither ChatML" --chat --prompt Who)
 
 # A model with a window, the bundled weights, and quantizers that round: prefixes change no token there either.

@@ -115,6 +115,21 @@ TEST_CASE("Prompts that are empty or too long are refused", "[serve]") {
   CHECK_THROWS_WITH(serve::read_prompts(path, tokenizer, 10, 4), contains("does not exist"));
 }
 
+TEST_CASE("An empty prompt is refused, whatever stands around it", "[serve]") {
+  serve::test::ScratchFolder const folder;
+  Strings const llama3 = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"};
+  for (Strings const& added : {Strings{"<|im_start|>", "<|im_end|>"}, llama3}) {
+    serve::ChatTokenizer const chat(std::make_unique<WithTokens>(added), folder.path(), "Be brief.");
+    CHECK_THROWS_WITH(serve::encode_prompts({"a", ""}, "a.txt", chat, 999, 4), "Prompt 2 of a.txt is empty.");
+    if (added == llama3)  // which trims messages
+      CHECK_THROWS_WITH(serve::encode_prompts({" \n"}, "a.txt", chat, 999, 4), "Prompt 1 of a.txt is empty.");
+    else
+      CHECK(serve::encode_prompts({" \n"}, "a.txt", chat, 999, 4).size() == 1);
+    CHECK_NOTHROW(serve::stop_at({"\n\n"}, chat));
+  }
+  CHECK_THROWS_WITH(serve::encode_prompts({""}, "a.txt", WithTokens({}), 99, 4), "Prompt 1 of a.txt is empty.");
+}
+
 TEST_CASE("A text that a tokenizer cannot read is named, and where in it", "[serve]") {
   serve::test::ScratchFolder const folder;
   Strings const chatml = {"<|im_start|>", "<|im_end|>"};

@@ -72,14 +72,14 @@ struct Template {
 class ChatTokenizer final : public Tokenizer {
  public:
   /// `system`: the system message; without it the one that a ChatML template has for this case, else none. Throws
-  /// BadInput when the format is not known, one of its tokens is not the tokenizer's, or the tokenizer cannot read the
-  /// system message.
+  /// BadInput when prompts are token ids, with the reason; when the format is not known, one of its tokens is not the
+  /// tokenizer's, or the tokenizer cannot read the system message.
   ChatTokenizer(std::unique_ptr<Tokenizer> tokenizer, std::filesystem::path const& directory,
                 std::optional<std::string> system)
       : tokenizer_(std::move(tokenizer)), system_(std::move(system)) {
     bool const system_is_given = system_.has_value();
-    if (tokenizer_->prompt_per_line())
-      throw BadInput("--chat is not possible: serve reads no tokenizer of " + directory.string() + " but token ids.");
+    if (auto const* const ids = dynamic_cast<IdTokenizer const*>(tokenizer_.get()))
+      throw BadInput("--chat is not possible: " + ids->why() + ", so prompts are token ids.");
     std::optional<chat::Template> const found = chat::find_template(directory);
     auto const names = [&](std::string_view token) {
       return found ? found->text.find(token) != std::string::npos : tokenizer_->added_token(token).has_value();

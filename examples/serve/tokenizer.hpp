@@ -93,6 +93,8 @@ class IdTokenizer final : public Tokenizer {
   explicit IdTokenizer(std::int32_t vocab, std::string why = "this model directory has no tokenizer")
       : vocab_(vocab), why_(std::move(why)) {}
 
+  /// Why this is no tokenizer of text: a sentence without its full stop.
+  [[nodiscard]] std::string const& why() const { return why_; }
   [[nodiscard]] std::string_view name() const override { return "token ids"; }
   [[nodiscard]] bool prompt_per_line() const override { return true; }
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const override {

@@ -305,6 +305,8 @@ string(REPLACE "BPE" "WordPiece" tokenizer "${tokenizer}")
 file(WRITE ${bytes}/tokenizer.json "${tokenizer}")
 refuse("where a token id from 0 to 255 should be: .*tokenizer.json: model is of the type .WordPiece.; serve knows BPE, so"
   --model ${bytes} --prompt Who)
+refuse("^serve: --chat is not possible: [^ ]*tokenizer.json: model is of the type .WordPiece.; serve knows BPE, so"
+  --model ${bytes} --chat --prompt Who)
 
 # Bad models. broken(<regex> <file> <command that writes it>...) works on a fresh copy of the bundled one.
 function(broken regex file)

@@ -229,8 +229,8 @@ TEST_CASE("A chat's format is that of the chat template, or else of the added to
   }
   folder.write("chat_template.jinja", "[INST] {{ x }} [/INST]");
   CHECK_THROWS_WITH(chat(path), contains("chat_template.jinja has a chat template of neither"));
-  CHECK_THROWS_WITH(serve::ChatTokenizer(std::make_unique<serve::IdTokenizer>(10), path, std::nullopt),
-                    contains("--chat is not possible: serve reads no tokenizer of"));
+  CHECK_THROWS_WITH(serve::ChatTokenizer(std::make_unique<serve::IdTokenizer>(10, "x is broken"), path, std::nullopt),
+                    "--chat is not possible: x is broken, so prompts are token ids.");
 }
 
 TEST_CASE("A text stops a sample, wherever in the last token it ends", "[serve]") {

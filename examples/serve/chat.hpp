@@ -135,6 +135,7 @@ class ChatTokenizer final : public Tokenizer {
   [[nodiscard]] std::string decode(std::span<std::int32_t const> tokens) const override {
     return tokenizer_->decode(tokens);
   }
+  [[nodiscard]] std::string normal_form(std::string_view text) const override { return tokenizer_->normal_form(text); }
   [[nodiscard]] std::optional<std::int32_t> added_token(std::string_view text) const override {
     return tokenizer_->added_token(text);
   }

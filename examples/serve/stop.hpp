@@ -18,11 +18,12 @@
 
 namespace serve {
 
-/// Whether a completion has come to one of `texts`: its text has it, or its last token is the added token of this text,
-/// which may be special and so no text; where prompts are token ids, it ends with these ids. Null for no texts. To be
-/// asked after every token: it looks at the last ones only, as many as have text enough. A special token inside of a
-/// longer text is not looked for. `tokenizer` must outlive it. Texts are not empty. Throws BadInput for a text that is
-/// to be ids and is none, or that no completion of the tokenizer could have, as it is not UTF-8.
+/// Whether a completion has come to one of `texts`: its text has it, both in the tokenizer's normal form, or its last
+/// token is the added token of this text, which may be special and so no text; where prompts are token ids, it ends
+/// with these ids. Null for no texts. To be asked after every token: it looks at the last ones only, as many as have
+/// text enough. A special token inside of a longer text is not looked for. `tokenizer` must outlive it. Texts are not
+/// empty. Throws BadInput for a text that is to be ids and is none, or that no completion of the tokenizer could have,
+/// as it is not UTF-8.
 [[nodiscard]] inline std::function<bool(std::span<std::int32_t const>)> stop_at(std::vector<std::string> const& texts,
                                                                                 Tokenizer const& tokenizer) {
   if (texts.empty()) return nullptr;
@@ -44,25 +45,31 @@ namespace serve {
       });
     };
   }
+  std::vector<std::string> ends;  // as they are looked for
   std::size_t longest = 0;
   std::vector<std::int32_t> ids;  // of texts that are added tokens
   for (std::string const& text : texts) {
     name_text("--stop " + json_quote(text, 60), [&] { tokenizer.check(text); });
-    longest = std::max(longest, text.size());
+    ends.push_back(tokenizer.normal_form(text));
+    longest = std::max(longest, ends.back().size());
     if (auto const id = tokenizer.added_token(text)) ids.push_back(*id);
   }
-  return [texts, longest, ids, &tokenizer](std::span<std::int32_t const> completion) {
+  return [ends, longest, ids, &tokenizer](std::span<std::int32_t const> completion) {
     if (completion.empty()) return false;
     if (std::find(ids.begin(), ids.end(), completion.back()) != ids.end()) return true;
-    std::size_t const enough = longest + tokenizer.decode(completion.last(1)).size();
-    std::string end;
-    for (std::size_t n = longest + 8;; n *= 2) {  // nearly every token is a byte of text, or more
+    auto const text_of_last = [&](std::size_t n) {
+      return tokenizer.normal_form(tokenizer.decode(completion.last(n)));
+    };
+    constexpr std::size_t character = 8;  // before it, which its first mark may be composed with
+    std::size_t const enough = longest + text_of_last(1).size() + character;
+    std::string text;
+    for (std::size_t n = enough;; n *= 2) {  // nearly every token is a byte of text, or more
       n = std::min(n, completion.size());
-      end = tokenizer.decode(completion.last(n));
-      if (n == completion.size() || end.size() >= enough) break;
+      text = text_of_last(n);
+      if (n == completion.size() || text.size() >= enough) break;
     }
-    return std::any_of(texts.begin(), texts.end(),
-                       [&](std::string const& text) { return end.find(text) != std::string::npos; });
+    return std::any_of(ends.begin(), ends.end(),
+                       [&](std::string const& end) { return text.find(end) != std::string::npos; });
   };
 }
 

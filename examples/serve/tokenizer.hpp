@@ -62,6 +62,8 @@ class Tokenizer {
   [[nodiscard]] virtual std::vector<std::int32_t> beginning() const { return {}; }
   /// Bytes: where the tokens end within a character, so do they.
   [[nodiscard]] virtual std::string decode(std::span<std::int32_t const> tokens) const = 0;
+  /// A text in the normal form that it is encoded in. Takes any bytes, and keeps those that are no text.
+  [[nodiscard]] virtual std::string normal_form(std::string_view text) const { return std::string(text); }
   /// The id of a text that is always one token, as <|im_start|> is; nothing for others.
   [[nodiscard]] virtual std::optional<std::int32_t> added_token(std::string_view /*text*/) const {
     return std::nullopt;

@@ -65,9 +65,13 @@ class TokenizerJson final : public Tokenizer {
     return text;
   }
 
+  [[nodiscard]] std::string normal_form(std::string_view text) const override {
+    return normal_form_c_ ? normal_form_c(text) : std::string(text);
+  }
+
   [[nodiscard]] std::optional<std::int32_t> added_token(std::string_view text) const override {
     std::optional<std::int32_t> const id = added_.id_of(text);
-    return id ? id : added_after_normalizer_.id_of(normal_form_c_ ? normal_form_c(text) : std::string(text));
+    return id ? id : added_after_normalizer_.id_of(normal_form(text));
   }
 
  private:
@@ -164,7 +168,7 @@ class TokenizerJson final : public Tokenizer {
       if (token.special) texts_[static_cast<std::size_t>(token.id)].clear();
     std::vector<AddedToken> before, after;
     for (AddedToken& token : added) {
-      if (token.normalized && normal_form_c_) token.content = normal_form_c(token.content);
+      if (token.normalized) token.content = normal_form(token.content);
       (token.normalized ? after : before).push_back(std::move(token));
     }
     added_ = AddedTokenFinder(std::move(before), source);
@@ -178,7 +182,7 @@ class TokenizerJson final : public Tokenizer {
     added_.split(
         text,
         [&](std::string_view part) {
-          std::string const normal = normal_form_c_ ? normal_form_c(part) : std::string(part);
+          std::string const normal = normal_form(part);
           added_after_normalizer_.split(
               normal, [&](std::string_view rest) { pieces_.split(rest, on_piece); }, on_token);
         },

@@ -25,6 +25,7 @@
 #include "stop.hpp"
 #include "support/catch.hpp"
 #include "tokenizer.hpp"
+#include "unicode.hpp"
 
 using folio::test::contains;
 using Strings = std::vector<std::string>;
@@ -51,6 +52,7 @@ class WithTokens final : public serve::Tokenizer {
     std::erase_if(text, [](std::int32_t token) { return token >= 256; });
     return bytes_.decode(text);
   }
+  [[nodiscard]] std::string normal_form(std::string_view text) const override { return serve::normal_form_c(text); }
   [[nodiscard]] std::optional<std::int32_t> added_token(std::string_view text) const override {
     auto const at = std::find(added_.begin(), added_.end(), text);
     return at == added_.end() ? std::nullopt : std::optional(static_cast<std::int32_t>(256 + (at - added_.begin())));
@@ -262,6 +264,7 @@ TEST_CASE("A special token stops a sample, and those between a text's tokens do 
   CHECK(stop(serve::Tokens{'a', 257}));
   CHECK_FALSE(stop(serve::Tokens{'a', 258}));
   CHECK_FALSE(stop(serve::Tokens{}));
+  CHECK(serve::stop_at({"e\u0301"}, chat)(serve::Tokens{0xC3, 0xA9}));
   serve::Tokens spelled;  // by its characters
   for (char const c : added[1]) spelled.push_back(c);
   CHECK(stop(spelled));

@@ -16,6 +16,7 @@
 #include "make_tokenizer.hpp"
 #include "mapped_file.hpp"
 #include "scratch_folder.hpp"
+#include "stop.hpp"
 #include "support/catch.hpp"
 
 using folio::test::contains;
@@ -139,6 +140,40 @@ TEST_CASE("Merges go by rank, from the left, and templates begin a prompt", "[se
         "\xC3"
         "a");
   CHECK(read(small("\"ignore_merges\": false", "\"ignore_merges\": true")).encode_plain("abc") == Ids{4});
+}
+
+TEST_CASE("A text stops a sample in each normal form, where the tokenizer has one", "[serve]") {
+  TokenizerJson const normalizing(fixture("tokenizer_qwen2.json"), "it", 1006);
+  TokenizerJson const other(fixture("tokenizer_gpt2.json"), "it", 1006);
+  auto const encode = [](TokenizerJson const& tokenizer, std::vector<std::string> const& parts) {
+    Ids ids;
+    for (std::string const& part : parts) {
+      Ids const more = tokenizer.encode_plain(part);
+      ids.insert(ids.end(), more.begin(), more.end());
+    }
+    return ids;
+  };
+  std::string const composed = "caf\u00e9", decomposed = "cafe\u0301";
+  std::vector<std::string> const in_parts = {"un cafe", "\u0301"};  // as no text is encoded, but a model may draw it
+  for (std::string const& text : {composed, decomposed}) {
+    auto const stop = serve::stop_at({"END", text}, normalizing);
+    Ids ids = encode(normalizing, {"un ", composed});
+    REQUIRE(normalizing.decode(ids) == "un " + composed);
+    CHECK(stop(ids));
+    ids.pop_back();
+    CHECK_FALSE(stop(ids));
+    ids = encode(normalizing, in_parts);
+    REQUIRE(normalizing.decode(ids) == "un " + decomposed);
+    CHECK(stop(ids));
+    ids.pop_back();  // half a character
+    CHECK_FALSE(stop(ids));
+    ids.push_back(encode(normalizing, {"!"}).front());
+    CHECK_FALSE(stop(ids));
+    CHECK(stop(encode(normalizing, {composed + "\u4e2d"})));
+    CHECK(serve::stop_at({text}, other)(encode(other, {text})));
+  }
+  CHECK_FALSE(serve::stop_at({decomposed}, other)(encode(other, {composed})));
+  CHECK_FALSE(serve::stop_at({composed}, other)(encode(other, in_parts)));
 }
 
 TEST_CASE("A long run without spaces is encoded in time", "[serve]") {

@@ -75,16 +75,20 @@ class AddedTokenFinder {
     for (AddedToken const& token : tokens_) begins_[static_cast<unsigned char>(token.content.front())] = true;
   }
 
-  /// Calls on_text(text) and on_token(id) for the parts of a text of UTF-8, in order. Cost: linear in the text times
-  /// the longest token, where many begin alike.
-  template <class TakeText, class TakeToken>
-  void split(std::string_view text, TakeText const& on_text, TakeToken const& on_token) const {
+  /// Calls on_text(text) and on_token(id) for the parts of a text of UTF-8, in order. A token that is_text(token) is
+  /// found and is text as any other. Cost: linear in the text times the longest token, where many begin alike.
+  template <class IsText, class TakeText, class TakeToken>
+  void split(std::string_view text, IsText const& is_text, TakeText const& on_text, TakeToken const& on_token) const {
     std::size_t done = 0, at = 0;
     while (at < text.size()) {
       AddedToken const* const token =
           begins_[static_cast<unsigned char>(text[at])] ? longest(text.substr(at)) : nullptr;
       if (!token) {
         ++at;
+        continue;
+      }
+      if (is_text(*token)) {
+        at += token->content.size();
         continue;
       }
       std::size_t const begin = token->takes_before ? std::max(done, begin_of_spaces(text.substr(0, at))) : at;

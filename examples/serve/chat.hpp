@@ -66,14 +66,15 @@ struct Template {
 
 }  // namespace chat
 
-/// Another tokenizer, whose prompts are what a user says. Two formats are known: ChatML, and that of Llama 3. Which one
-/// it is, the chat template says: it names <|im_start|> and <|im_end|>, or <|start_header_id|> and <|eot_id|>. Where
-/// there is none, the added tokens say it. The template itself is not run.
+/// Another tokenizer, whose prompts are what a user says: a special token that one spells is text as any other. Two
+/// formats are known: ChatML, and that of Llama 3. Which one it is, the chat template says: it names <|im_start|> and
+/// <|im_end|>, or <|start_header_id|> and <|eot_id|>. Where there is none, the added tokens say it. The template itself
+/// is not run.
 class ChatTokenizer final : public Tokenizer {
  public:
   /// `system`: the system message; without it the one that a ChatML template has for this case, else none. Throws
   /// BadInput when prompts are token ids, with the reason; when the format is not known, one of its tokens is not the
-  /// tokenizer's, or the tokenizer cannot read the system message.
+  /// tokenizer's or takes white space beside it (lstrip, rstrip), or the tokenizer cannot read the system message.
   ChatTokenizer(std::unique_ptr<Tokenizer> tokenizer, std::filesystem::path const& directory,
                 std::optional<std::string> system)
       : tokenizer_(std::move(tokenizer)), system_(std::move(system)) {
@@ -85,48 +86,55 @@ class ChatTokenizer final : public Tokenizer {
       return found ? found->text.find(token) != std::string::npos : tokenizer_->added_token(token).has_value();
     };
     if (names("<|im_start|>") && names("<|im_end|>") && !names("<|im_sep|>")) {
-      format_ = {"ChatML", "<|im_start|>", "\n", "<|im_end|>\n", {"<|im_start|>", "<|im_end|>"}, false};
+      format_ = {"ChatML", {"<|im_start|>", ""}, {"", "\n"}, {"<|im_end|>", "\n"}, false};
       if (found && !system_) system_ = chat::default_system(found->text);
     } else if (names("<|start_header_id|>") && names("<|eot_id|>")) {
-      format_ = {"Llama 3",
-                 "<|start_header_id|>",
-                 "<|end_header_id|>\n\n",
-                 "<|eot_id|>",
-                 {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
-                 true};
+      format_ = {"Llama 3", {"<|start_header_id|>", ""}, {"<|end_header_id|>", "\n\n"}, {"<|eot_id|>", ""}, true};
     } else {
       throw BadInput(
           "--chat is not possible: " +
           (found ? found->file + " has a chat template" : directory.string() + " has no chat template, and tokens") +
           " of neither ChatML (<|im_start|>) nor Llama 3 (<|start_header_id|>).");
     }
-    for (std::string_view const token : format_.tokens)
-      if (!tokenizer_->added_token(token))
-        throw BadInput("--chat is not possible: " + std::string(token) + " is no token of " + directory.string() +
-                       ", whose chats are " + std::string(format_.name) + "'s.");
+    for (Part* const part : {&format_.before_role, &format_.after_role, &format_.after_message})
+      if (!part->token.empty()) ids_.push_back(part->id = id_of(part->token, directory));
     if (system_)
       name_text(system_is_given ? "--system" : "The system message of " + found->file,
                 [&] { tokenizer_->check(*system_); });
     has_bos_ = found ? names("bos_token") : format_.trims;
   }
 
-  /// A chat of one message, up to where the answer begins.
-  [[nodiscard]] std::string text_of(std::string_view user) const {
-    std::string text;
-    if (system_) add(text, "system", *system_);
-    add(text, "user", user);
-    return text += std::string(format_.before_role) + "assistant" + std::string(format_.after_role);
-  }
-
   [[nodiscard]] std::string_view name() const override { return format_.name; }
   void check(std::string_view text) const override { tokenizer_->check(text); }
-  /// Nothing comes after it: the answer does. Throws BadText also for what is empty as a message of the format.
+  /// A chat of one message, up to where the answer begins. Throws BadText also for what is empty as a message of the
+  /// format.
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const override {
     check(text);  // before the template is around it, so that a message counts its bytes
     if (trimmed(text).empty()) throw BadText("is empty.");
     std::vector<std::int32_t> tokens = beginning();
-    std::vector<std::int32_t> const chat = tokenizer_->encode_plain(text_of(text));
-    tokens.insert(tokens.end(), chat.begin(), chat.end());
+    std::string pending;  // since the last token: encoded as one text, in which a message's beginning counts
+    auto const encode_pending = [&] {
+      std::vector<std::int32_t> const more = tokenizer_->encode_as_text(pending, ids_);
+      tokens.insert(tokens.end(), more.begin(), more.end());
+      pending.clear();
+    };
+    auto const add = [&](Part const& part, std::string_view after) {
+      if (!part.token.empty()) {
+        encode_pending();
+        tokens.push_back(part.id);
+      }
+      pending.append(part.text).append(after);
+    };
+    auto const add_message = [&](std::string_view role, std::string_view message) {
+      add(format_.before_role, role);
+      add(format_.after_role, trimmed(message));
+      add(format_.after_message, "");
+    };
+    if (system_) add_message("system", *system_);
+    add_message("user", text);
+    add(format_.before_role, "assistant");
+    add(format_.after_role, "");
+    encode_pending();
     return tokens;
   }
   [[nodiscard]] std::vector<std::int32_t> beginning() const override {
@@ -141,11 +149,33 @@ class ChatTokenizer final : public Tokenizer {
   }
 
  private:
-  struct Format {
-    std::string_view name, before_role, after_role, after_message;
-    std::vector<std::string_view> tokens;  ///< of these three
-    bool trims = false;                    ///< white space around a message
+  /// A token, or none, and the text after it.
+  struct Part {
+    std::string_view token, text;
+    std::int32_t id = -1;
   };
+  struct Format {
+    std::string_view name;
+    Part before_role, after_role, after_message;
+    bool trims = false;  ///< white space around a message
+  };
+
+  /// Of a token of the format. Text is encoded apart from it, so it may not take any.
+  [[nodiscard]] std::int32_t id_of(std::string_view token, std::filesystem::path const& directory) const {
+    auto const refuse = [&](std::string const& why) {
+      throw BadInput("--chat is not possible: " + std::string(token) + why + directory.string() + ", whose chats are " +
+                     std::string(format_.name) + "'s.");
+    };
+    std::optional<std::int32_t> const id = tokenizer_->added_token(token);
+    if (!id) refuse(" is no token of ");
+    std::vector<std::int32_t> const line_end = tokenizer_->encode_as_text("\n", {});
+    std::vector<std::int32_t> apart = line_end;
+    apart.push_back(*id);
+    apart.insert(apart.end(), line_end.begin(), line_end.end());
+    if (tokenizer_->encode_plain("\n" + std::string(token) + "\n") != apart)
+      refuse(" takes the white space beside it (lstrip, rstrip) in ");
+    return *id;
+  }
 
   /// A message as the format has it.
   [[nodiscard]] std::string_view trimmed(std::string_view message) const {
@@ -156,16 +186,11 @@ class ChatTokenizer final : public Tokenizer {
     return message;
   }
 
-  void add(std::string& text, std::string_view role, std::string_view message) const {
-    for (std::string_view const part :
-         {format_.before_role, role, format_.after_role, trimmed(message), format_.after_message})
-      text += part;
-  }
-
   std::unique_ptr<Tokenizer> tokenizer_;
   std::optional<std::string> system_;
   Format format_;
-  bool has_bos_ = false;  // the template begins with bos_token, as the tokenizer's prompts do
+  std::vector<std::int32_t> ids_;  // of the format's tokens
+  bool has_bos_ = false;           // the template begins with bos_token, as the tokenizer's prompts do
 };
 
 }  // namespace serve

@@ -58,6 +58,11 @@ class Tokenizer {
   [[nodiscard]] virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;
   /// The same without the tokens that begin or end every prompt: for text that spells them.
   [[nodiscard]] virtual std::vector<std::int32_t> encode_plain(std::string_view text) const { return encode(text); }
+  /// The same, where special tokens and those of `ids` are text as any other: for what a user says.
+  [[nodiscard]] virtual std::vector<std::int32_t> encode_as_text(std::string_view text,
+                                                                 std::span<std::int32_t const> /*ids*/) const {
+    return encode_plain(text);
+  }
   /// The tokens that begin every prompt.
   [[nodiscard]] virtual std::vector<std::int32_t> beginning() const { return {}; }
   /// Bytes: where the tokens end within a character, so do they.

@@ -3,6 +3,7 @@
 #pragma once
 // tokenizer.json, as the tokenizers package writes it: byte-level BPE, as of GPT-2, Llama 3, Qwen2 and SmolLM2.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -44,13 +45,25 @@ class TokenizerJson final : public Tokenizer {
 
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const override {
     std::vector<std::int32_t> tokens = before_;
-    append(text, tokens);
+    std::vector<std::int32_t> const plain = encode_plain(text);
+    tokens.insert(tokens.end(), plain.begin(), plain.end());
     tokens.insert(tokens.end(), after_.begin(), after_.end());
     return tokens;
   }
   [[nodiscard]] std::vector<std::int32_t> encode_plain(std::string_view text) const override {
     std::vector<std::int32_t> tokens;
-    append(text, tokens);
+    append(
+        text, [](AddedToken const&) { return false; }, tokens);
+    return tokens;
+  }
+  /// As the package with encode_special_tokens.
+  [[nodiscard]] std::vector<std::int32_t> encode_as_text(std::string_view text,
+                                                         std::span<std::int32_t const> ids) const override {
+    std::vector<std::int32_t> tokens;
+    auto const is_text = [ids](AddedToken const& token) {
+      return token.special || std::find(ids.begin(), ids.end(), token.id) != ids.end();
+    };
+    append(text, is_text, tokens);
     return tokens;
   }
 
@@ -175,16 +188,17 @@ class TokenizerJson final : public Tokenizer {
     added_after_normalizer_ = AddedTokenFinder(std::move(after), source);
   }
 
-  void append(std::string_view text, std::vector<std::int32_t>& tokens) const {
+  template <class IsText>
+  void append(std::string_view text, IsText const& is_text, std::vector<std::int32_t>& tokens) const {
     check(text);
     auto const on_token = [&](std::int32_t id) { tokens.push_back(id); };
     auto const on_piece = [&](std::string_view piece) { bytes_.encode(piece, tokens); };
     added_.split(
-        text,
+        text, is_text,
         [&](std::string_view part) {
           std::string const normal = normal_form(part);
           added_after_normalizer_.split(
-              normal, [&](std::string_view rest) { pieces_.split(rest, on_piece); }, on_token);
+              normal, is_text, [&](std::string_view rest) { pieces_.split(rest, on_piece); }, on_token);
         },
         on_token);
   }

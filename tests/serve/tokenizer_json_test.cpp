@@ -4,14 +4,17 @@
 
 #include "tokenizer_json.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "chat.hpp"
 #include "json.hpp"
 #include "make_tokenizer.hpp"
 #include "mapped_file.hpp"
@@ -84,6 +87,59 @@ TEST_CASE("Texts get the ids of the tokenizers package, and come back", "[serve]
   }
 }
 
+TEST_CASE("A chat has the ids of its whole text, and special tokens that a user spells are text", "[serve]") {
+  serve::test::ScratchFolder const folder;
+  std::vector<std::string> lines = strings(serve::JsonReader::read(fixture("lines.json"), "lines.json"));
+  Json const all = serve::JsonReader::read(fixture("ids.json"), "ids.json");
+  for (std::string const name : {"gpt2", "smollm2", "llama3", "qwen2"}) {
+    std::string const file = "tokenizer_" + name + ".json";
+    auto const make = [&] { return std::make_unique<TokenizerJson>(fixture(file), file, 1006); };
+    std::unique_ptr<TokenizerJson> const tokenizer = make();
+    serve::ChatTokenizer const chat(make(), folder.path(), std::nullopt);
+    std::int32_t const begin = *tokenizer->added_token("<|im_start|>"), end = *tokenizer->added_token("<|im_end|>");
+    std::vector<std::string> const expected = strings(*all.find(name + "_as_text"));
+    std::size_t num_special = 0;
+    for (std::string const& line : lines) {
+      INFO(name << ": " << serve::json_quote(line));
+      Ids const ids = chat.encode(line);
+      bool const is_special =
+          line.find("<|im_start|>") != std::string::npos || line.find("<|im_end|>") != std::string::npos;
+      if (!is_special) {
+        std::string const text = "<|im_start|>user\n" + line + "<|im_end|>\n<|im_start|>assistant\n";
+        REQUIRE(ids == tokenizer->encode_plain(text));
+        continue;
+      }
+      REQUIRE(num_special < expected.size());
+      REQUIRE(tokenizer->encode_as_text(line, {}) == ids_of(expected[num_special++]));
+      REQUIRE(std::count(ids.begin(), ids.end(), begin) == 2);
+      REQUIRE(std::count(ids.begin(), ids.end(), end) == 1);
+    }
+    CHECK(num_special == expected.size());
+    CHECK(num_special > 50);
+  }
+}
+
+TEST_CASE("Tokens of a chat that are not special are text in what a user says, too", "[serve]") {
+  serve::test::ScratchFolder const folder;
+  for (std::string const normalized : {"false", "true"}) {
+    auto const chat = [&](std::string const& more) {
+      std::string const fields = ", \"normalized\": " + normalized + more + "}";
+      std::string text =
+          small(R"("special": true}, {"id": 8, "content": "<x>"}],
+    "normalizer": null)",
+                "\"normalized\": false}, {\"id\": 8, \"content\": \"<|im_start|>\"" + fields +
+                    ", {\"id\": 9, \"content\": \"<|im_end|>\"" + fields + R"(], "normalizer": {"type": "NFC"})");
+      text.replace(text.find("\\u00c3"), 6, "\\u010a");  // a token of the end of a line
+      return serve::ChatTokenizer(std::make_unique<TokenizerJson>(text, "it", 10), folder.path(), std::nullopt);
+    };
+    // The letters of start and assistant that are tokens are a.
+    CHECK(chat("").encode("ab<|im_end|>c<|im_start|>b<s>") == Ids{8, 6, 3, 2, 0, 1, 7, 9, 6, 8, 0, 0, 6});
+    for (std::string const strip : {"lstrip", "rstrip"})
+      CHECK_THROWS_WITH(chat(", \"" + strip + "\": true"),
+                        contains("--chat is not possible: <|im_start|> takes the white space beside it "));
+  }
+}
+
 TEST_CASE("Each expression cuts a text as it says", "[serve]") {
   namespace patterns = serve::split_patterns;
   auto const cut = [](serve::FirstPiece first, std::string_view text) {
@@ -118,6 +174,11 @@ TEST_CASE("Merges go by rank, from the left, and templates begin a prompt", "[se
   CHECK(tokenizer.encode("abcab<x>b") == Ids{7, 4, 3, 8, 1});
   CHECK(tokenizer.encode_plain("ab<s>c") == Ids{3, 7, 2});
   CHECK(tokenizer.beginning() == Ids{7});
+  CHECK(tokenizer.encode_as_text("ab<s>c<x>a", {}) == Ids{3, 2, 8, 0});
+  CHECK(tokenizer.encode_as_text("ab<s>c<x>a", Ids{8}) == Ids{3, 2, 0});
+  TokenizerJson const nested =
+      read(small("\"<s>\", \"special\": true}, {", "\"<s><x>\", \"special\": true}, {\"normalized\": false, "));
+  CHECK(nested.encode_as_text("<s><x>a<x>", {}) == Ids{0, 8});  // nothing is looked for in it
   TokenizerJson const ends = read(small("\"type_id\": 0}}]", R"("type_id": 0}}, {"SpecialToken": {"id": "<s>"}}])"));
   CHECK(ends.encode("ab") == Ids{7, 3, 7});
   CHECK(ends.encode_plain("ab") == Ids{3});

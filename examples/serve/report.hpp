@@ -141,6 +141,7 @@ struct Report {
            (run.demoted_tokens > 0 ? " until it is demoted, as " + count(run.demoted_tokens) + " were" : "")},
       {"bits per element", spell_number(run.bits_per_element, 2) + " at the peak"},
       {"device", run.device},
+      {"own tokens", run.own_tokens == OwnTokens::exact ? "exact, as they were computed" : "as they are stored"},
       {"requests",
        count(report.requests) + (report.samples > 1 ? ", " + count(report.samples) + " samples of each" : "")},
       {"prompt tokens", count(run.prompt_tokens)},

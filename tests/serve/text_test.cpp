@@ -489,11 +489,14 @@ TEST_CASE("A first completion of ids is one line, text is wrapped", "[serve]") {
   CHECK(std::count(lines.begin(), lines.end(), '\n') == 2);
 }
 
-TEST_CASE("A table says of which tokens the bytes are", "[serve]") {
+TEST_CASE("A table says of which tokens the bytes are, and how own tokens were read", "[serve]") {
   serve::Report report;
   report.quantizer = "f16+int4";
   report.run.bytes_per_token = 2048;
   CHECK_THAT(serve::to_table(report), contains("f16+int4, 2048 bytes per token\n"));
+  CHECK_THAT(serve::to_table(report), contains("own tokens              as they are stored\n"));
+  report.run.own_tokens = serve::OwnTokens::exact;
+  CHECK_THAT(serve::to_table(report), contains("own tokens              exact, as they were computed\n"));
   report.run.demoted_tokens = 16;
   CHECK_THAT(serve::to_table(report), contains("f16+int4, 2048 bytes per token until it is demoted, as 16 were\n"));
 }

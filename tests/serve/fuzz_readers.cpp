@@ -81,7 +81,9 @@ void check_tokenizer(std::string const& file) {
   std::string const text = serve::replace_invalid_utf8(file) + std::string(99, 'a') + " ab  x<s>\u0301\u00e3 12" +
                            serve::test::normal_token + std::string(2, '\0');
   std::vector<std::int32_t> const tokens = tokenizer.encode(text);
-  for (std::int32_t const token : tokens) require(token >= 0 && token < vocab, "a token outside of the vocabulary");
+  for (std::vector<std::int32_t> const& ids : {tokens, tokenizer.encode_as_text(text, tokens)})
+    for (std::int32_t const token : ids) require(token >= 0 && token < vocab, "a token outside of the vocabulary");
+  require(!tokenizer.added_token(text + "\xFF"), "a token that is not UTF-8");
   std::string const shown = serve::replace_invalid_utf8(tokenizer.decode(tokens));
   require(serve::valid_utf8_bytes(shown) == shown.size(), "a text that is not UTF-8");
 }

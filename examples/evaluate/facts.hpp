@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "prompts.hpp"
 #include "runner.hpp"
+#include "text/prompts.hpp"
 
 namespace evaluate {
 

@@ -17,12 +17,12 @@
 #include "command_line.hpp"
 #include "display.hpp"
 #include "facts.hpp"
-#include "make_tokenizer.hpp"
 #include "output_file.hpp"
 #include "quality.hpp"
 #include "run_program.hpp"
 #include "sensitivity.hpp"
 #include "tables.hpp"
+#include "text/make_tokenizer.hpp"
 
 namespace evaluate {
 namespace {

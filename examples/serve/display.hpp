@@ -12,7 +12,7 @@
 #include <string_view>
 
 #include "engine.hpp"
-#include "tokenizer.hpp"
+#include "text/tokenizer.hpp"
 #include "utf8.hpp"
 
 #if __has_include(<unistd.h>)

@@ -17,19 +17,19 @@
 #include <utility>
 #include <vector>
 
-#include "chat.hpp"
 #include "check.hpp"
 #include "display.hpp"
 #include "engine.hpp"
 #include "llama.hpp"
-#include "make_tokenizer.hpp"
 #include "options.hpp"
 #include "output_file.hpp"
-#include "prompts.hpp"
 #include "report.hpp"
 #include "run_program.hpp"
-#include "stop.hpp"
-#include "tokenizer.hpp"
+#include "text/chat.hpp"
+#include "text/make_tokenizer.hpp"
+#include "text/prompts.hpp"
+#include "text/stop.hpp"
+#include "text/tokenizer.hpp"
 
 namespace serve {
 namespace {

@@ -16,7 +16,7 @@
 #include "check.hpp"
 #include "engine.hpp"
 #include "json.hpp"
-#include "tokenizer.hpp"
+#include "text/tokenizer.hpp"
 #include "utf8.hpp"
 
 namespace serve {

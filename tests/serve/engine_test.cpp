@@ -17,9 +17,9 @@
 #include "llama.hpp"
 #include "mapped_file.hpp"
 #include "random_model.hpp"
-#include "stop.hpp"
 #include "support/catch.hpp"
-#include "tokenizer.hpp"
+#include "text/stop.hpp"
+#include "text/tokenizer.hpp"
 
 using folio::test::contains;
 using serve::Tokens;

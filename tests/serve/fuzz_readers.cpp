@@ -20,7 +20,7 @@
 #include "rope.hpp"
 #include "safetensors.hpp"
 #include "tensor_files.hpp"
-#include "tokenizer_json.hpp"
+#include "text/tokenizer_json.hpp"
 #include "utf8.hpp"
 
 namespace {

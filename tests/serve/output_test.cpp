@@ -20,7 +20,7 @@
 #include "run_program.hpp"
 #include "scratch_folder.hpp"
 #include "support/catch.hpp"
-#include "tokenizer.hpp"
+#include "text/tokenizer.hpp"
 #include "utf8.hpp"
 
 #if __has_include(<sys/resource.h>)

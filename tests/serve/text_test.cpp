@@ -15,17 +15,17 @@
 #include <utility>
 #include <vector>
 
-#include "chat.hpp"
 #include "display.hpp"
 #include "json.hpp"
 #include "options.hpp"
-#include "prompts.hpp"
 #include "report.hpp"
 #include "scratch_folder.hpp"
-#include "stop.hpp"
 #include "support/catch.hpp"
-#include "tokenizer.hpp"
-#include "unicode.hpp"
+#include "text/chat.hpp"
+#include "text/prompts.hpp"
+#include "text/stop.hpp"
+#include "text/tokenizer.hpp"
+#include "text/unicode.hpp"
 
 using folio::test::contains;
 using Strings = std::vector<std::string>;

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // tokenizer.json against the ids of the package that writes it, which fixtures/make_tokenizers.py made.
 
-#include "tokenizer_json.hpp"
+#include "text/tokenizer_json.hpp"
 
 #include <algorithm>
 #include <array>
@@ -14,13 +14,13 @@
 #include <utility>
 #include <vector>
 
-#include "chat.hpp"
 #include "json.hpp"
-#include "make_tokenizer.hpp"
 #include "mapped_file.hpp"
 #include "scratch_folder.hpp"
-#include "stop.hpp"
 #include "support/catch.hpp"
+#include "text/chat.hpp"
+#include "text/make_tokenizer.hpp"
+#include "text/stop.hpp"
 
 using folio::test::contains;
 using serve::BadInput;

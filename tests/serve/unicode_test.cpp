@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "unicode.hpp"
+#include "text/unicode.hpp"
 
 #include <cstdint>
 #include <string>

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "json.hpp"
-#include "llama_config.hpp"
+#include "../json.hpp"
+#include "../llama_config.hpp"
 #include "split_patterns.hpp"
 #include "tokenizer.hpp"
 

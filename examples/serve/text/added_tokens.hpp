@@ -12,12 +12,12 @@
 #include <string_view>
 #include <vector>
 
-#include "bad_input.hpp"
-#include "json.hpp"
-#include "llama_config.hpp"
+#include "../bad_input.hpp"
+#include "../json.hpp"
+#include "../llama_config.hpp"
+#include "../utf8.hpp"
 #include "tokenizer.hpp"
 #include "unicode.hpp"
-#include "utf8.hpp"
 
 namespace serve {
 

@@ -13,9 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include "bad_input.hpp"
-#include "json.hpp"
-#include "utf8.hpp"
+#include "../bad_input.hpp"
+#include "../json.hpp"
+#include "../utf8.hpp"
 
 namespace serve {
 

@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
-#include "bad_input.hpp"
-#include "mapped_file.hpp"
+#include "../bad_input.hpp"
+#include "../mapped_file.hpp"
 #include "tokenizer.hpp"
 
 namespace serve {

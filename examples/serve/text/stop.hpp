@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "bad_input.hpp"
-#include "json.hpp"
+#include "../bad_input.hpp"
+#include "../json.hpp"
 #include "tokenizer.hpp"
 
 namespace serve {

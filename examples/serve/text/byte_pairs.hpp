@@ -15,11 +15,11 @@
 #include <utility>
 #include <vector>
 
-#include "bad_input.hpp"
-#include "json.hpp"
-#include "llama_config.hpp"
+#include "../bad_input.hpp"
+#include "../json.hpp"
+#include "../llama_config.hpp"
+#include "../utf8.hpp"
 #include "tokenizer.hpp"
-#include "utf8.hpp"
 
 namespace serve {
 

@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "../utf8.hpp"
 #include "unicode.hpp"
-#include "utf8.hpp"
 
 namespace serve {
 

@@ -13,8 +13,8 @@
 #include <string_view>
 #include <vector>
 
+#include "../utf8.hpp"
 #include "unicode_tables.hpp"
-#include "utf8.hpp"
 
 namespace serve {
 

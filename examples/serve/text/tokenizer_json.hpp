@@ -13,15 +13,15 @@
 #include <string_view>
 #include <vector>
 
+#include "../bad_input.hpp"
+#include "../json.hpp"
+#include "../llama_config.hpp"
+#include "../utf8.hpp"
 #include "added_tokens.hpp"
-#include "bad_input.hpp"
 #include "byte_pairs.hpp"
-#include "json.hpp"
-#include "llama_config.hpp"
 #include "pre_tokenizer.hpp"
 #include "tokenizer.hpp"
 #include "unicode.hpp"
-#include "utf8.hpp"
 
 namespace serve {
 

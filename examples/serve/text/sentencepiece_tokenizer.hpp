@@ -13,10 +13,10 @@
 #include <string_view>
 #include <vector>
 
-#include "bad_input.hpp"
-#include "json.hpp"
-#include "llama_config.hpp"
-#include "mapped_file.hpp"
+#include "../bad_input.hpp"
+#include "../json.hpp"
+#include "../llama_config.hpp"
+#include "../mapped_file.hpp"
 #include "tokenizer.hpp"
 
 namespace serve {

@@ -16,7 +16,7 @@
 #include <caches/host_steps.hpp>
 #include <filesystem>
 #include <fstream>
-#include <llama.hpp>
+#include <model/llama.hpp>
 #include <string>
 
 #include "peak_flops.hpp"

@@ -13,7 +13,7 @@
 
 #include "bad_input.hpp"
 #include "finite.hpp"
-#include "llama.hpp"
+#include "model/llama.hpp"
 #include "store.hpp"
 
 namespace evaluate {

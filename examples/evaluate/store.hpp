@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "caches/host_steps.hpp"
-#include "llama_config.hpp"
+#include "model/llama_config.hpp"
 
 namespace evaluate {
 

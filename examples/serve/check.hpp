@@ -14,7 +14,7 @@
 
 #include "contiguous_cache.hpp"
 #include "engine.hpp"
-#include "llama.hpp"
+#include "model/llama.hpp"
 #include "sampler.hpp"
 
 namespace serve {

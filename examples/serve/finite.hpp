@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "contiguous_cache.hpp"
-#include "llama.hpp"
+#include "model/llama.hpp"
 
 namespace serve {
 

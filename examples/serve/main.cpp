@@ -20,7 +20,7 @@
 #include "check.hpp"
 #include "display.hpp"
 #include "engine.hpp"
-#include "llama.hpp"
+#include "model/llama.hpp"
 #include "options.hpp"
 #include "output_file.hpp"
 #include "report.hpp"

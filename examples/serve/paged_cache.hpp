@@ -16,7 +16,7 @@
 #include "caches/cache_for.hpp"
 #include "caches/host_steps.hpp"
 #include "engine.hpp"
-#include "llama_config.hpp"
+#include "model/llama_config.hpp"
 #include "stored_rows.hpp"
 
 namespace serve {

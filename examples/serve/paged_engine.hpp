@@ -31,7 +31,7 @@
 #include "engine.hpp"
 #include "finite.hpp"
 #include "generation.hpp"
-#include "llama.hpp"
+#include "model/llama.hpp"
 #include "paged_cache.hpp"
 #include "tenants.hpp"
 

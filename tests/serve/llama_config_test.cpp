@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "llama_config.hpp"
+#include "model/llama_config.hpp"
 
 #include <cmath>
 #include <string>

@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "contiguous_cache.hpp"
-#include "llama.hpp"
-#include "matmul.hpp"
-#include "rope.hpp"
+#include "model/llama.hpp"
+#include "model/matmul.hpp"
+#include "model/rope.hpp"
 #include "support/catch.hpp"
 
 using folio::attention::Isa, folio::attention::name_of;

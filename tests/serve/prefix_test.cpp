@@ -11,7 +11,7 @@
 
 #include "check.hpp"
 #include "engine.hpp"
-#include "llama.hpp"
+#include "model/llama.hpp"
 #include "random_model.hpp"
 #include "support/catch.hpp"
 

@@ -17,7 +17,7 @@
 #include "bad_input.hpp"
 #include "engine.hpp"
 #include "fuzz_seeds.hpp"
-#include "llama.hpp"
+#include "model/llama.hpp"
 #include "scratch_folder.hpp"
 #include "support/catch.hpp"
 

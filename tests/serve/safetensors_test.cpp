@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "safetensors.hpp"
+#include "model/safetensors.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "fuzz_seeds.hpp"
+#include "model/tensor_files.hpp"
 #include "scratch_folder.hpp"
 #include "support/catch.hpp"
-#include "tensor_files.hpp"
 
 using folio::test::contains;
 using serve::test::safetensors_file;

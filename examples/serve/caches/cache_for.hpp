@@ -7,7 +7,7 @@
 #include <folio/folio.hpp>
 #include <folio/with_model.hpp>
 
-#include "../llama_config.hpp"
+#include "../model/llama_config.hpp"
 
 namespace serve {
 

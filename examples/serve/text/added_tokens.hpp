@@ -14,7 +14,7 @@
 
 #include "../bad_input.hpp"
 #include "../json.hpp"
-#include "../llama_config.hpp"
+#include "../model/llama_config.hpp"
 #include "../utf8.hpp"
 #include "tokenizer.hpp"
 #include "unicode.hpp"

@@ -17,8 +17,8 @@
 
 #include "../bad_input.hpp"
 #include "../json.hpp"
-#include "../llama_config.hpp"
 #include "../mapped_file.hpp"
+#include "../model/llama_config.hpp"
 #include "tokenizer.hpp"
 
 namespace serve {

@@ -7,8 +7,8 @@
 #include <memory>
 #include <string>
 
-#include "../llama_config.hpp"
 #include "../mapped_file.hpp"
+#include "../model/llama_config.hpp"
 #include "sentencepiece_tokenizer.hpp"
 #include "tokenizer.hpp"
 #include "tokenizer_json.hpp"

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "../json.hpp"
-#include "../llama_config.hpp"
+#include "../model/llama_config.hpp"
 #include "split_patterns.hpp"
 #include "tokenizer.hpp"
 

@@ -15,7 +15,7 @@
 
 #include "../bad_input.hpp"
 #include "../json.hpp"
-#include "../llama_config.hpp"
+#include "../model/llama_config.hpp"
 #include "../utf8.hpp"
 #include "added_tokens.hpp"
 #include "byte_pairs.hpp"

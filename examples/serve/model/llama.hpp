@@ -15,8 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "../mapped_file.hpp"
 #include "llama_config.hpp"
-#include "mapped_file.hpp"
 #include "matmul.hpp"
 #include "rope.hpp"
 #include "tensor_files.hpp"

@@ -16,8 +16,8 @@
 #include <utility>
 #include <vector>
 
-#include "bad_input.hpp"
-#include "json.hpp"
+#include "../bad_input.hpp"
+#include "../json.hpp"
 
 namespace serve {
 

@@ -20,10 +20,10 @@
 #include <utility>
 #include <vector>
 
-#include "bad_input.hpp"
+#include "../bad_input.hpp"
+#include "../json.hpp"
+#include "../mapped_file.hpp"
 #include "element.hpp"
-#include "json.hpp"
-#include "mapped_file.hpp"
 #include "safetensors.hpp"
 
 namespace serve {

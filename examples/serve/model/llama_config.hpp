@@ -15,8 +15,8 @@
 #include <string_view>
 #include <vector>
 
-#include "bad_input.hpp"
-#include "json.hpp"
+#include "../bad_input.hpp"
+#include "../json.hpp"
 
 namespace serve {
 

@@ -11,9 +11,9 @@
 #include <span>
 #include <vector>
 
+#include "caches/paged_cache.hpp"
 #include "engine.hpp"
 #include "generation.hpp"
-#include "paged_cache.hpp"
 #include "tenants.hpp"
 
 namespace serve {

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "contiguous_cache.hpp"
+#include "caches/contiguous_cache.hpp"
 #include "engine.hpp"
 #include "model/llama.hpp"
 #include "sampler.hpp"

@@ -13,8 +13,8 @@
 #include <string_view>
 #include <vector>
 
+#include "caches/stored_rows.hpp"
 #include "sampler.hpp"
-#include "stored_rows.hpp"
 
 namespace serve {
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "contiguous_cache.hpp"
+#include "caches/contiguous_cache.hpp"
 #include "model/llama.hpp"
 
 namespace serve {

@@ -28,11 +28,11 @@
 #include <vector>
 
 #include "cache_peak.hpp"
+#include "caches/paged_cache.hpp"
 #include "engine.hpp"
 #include "finite.hpp"
 #include "generation.hpp"
 #include "model/llama.hpp"
-#include "paged_cache.hpp"
 #include "tenants.hpp"
 
 namespace serve {

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "contiguous_cache.hpp"
+#include "caches/contiguous_cache.hpp"
 #include "model/llama.hpp"
 #include "model/matmul.hpp"
 #include "model/rope.hpp"

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "../paged_cache.hpp"
+#include "paged_cache.hpp"
 
 namespace serve {
 

@@ -11,7 +11,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "../stored_rows.hpp"
+#include "stored_rows.hpp"
 
 namespace serve {
 

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "../device_cache.cuh"
+#include "device_cache.cuh"
 
 namespace serve {
 

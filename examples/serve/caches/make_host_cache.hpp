@@ -5,8 +5,8 @@
 #include <folio/precision/demote.hpp>
 #include <memory>
 
-#include "../host_cache.hpp"
 #include "caches.hpp"
+#include "host_cache.hpp"
 
 namespace serve {
 

@@ -12,11 +12,11 @@
 #include <string>
 #include <vector>
 
-#include "block_budget.hpp"
-#include "caches/cache_for.hpp"
-#include "caches/host_steps.hpp"
-#include "engine.hpp"
-#include "model/llama_config.hpp"
+#include "../block_budget.hpp"
+#include "../engine.hpp"
+#include "../model/llama_config.hpp"
+#include "cache_for.hpp"
+#include "host_steps.hpp"
 #include "stored_rows.hpp"
 
 namespace serve {

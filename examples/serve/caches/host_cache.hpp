@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-#include "caches/host_steps.hpp"
+#include "host_steps.hpp"
 #include "paged_cache.hpp"
 
 namespace serve {

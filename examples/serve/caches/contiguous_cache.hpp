@@ -13,7 +13,7 @@
 #include <span>
 #include <vector>
 
-#include "model/llama.hpp"
+#include "../model/llama.hpp"
 #include "stored_rows.hpp"
 
 namespace serve {

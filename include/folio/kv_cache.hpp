@@ -297,7 +297,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   /// The shapes of all groups with the run-time numbers filled in. Throws Error when one is missing or contradicts the
   /// model. For planning without a cache.
   [[nodiscard]] static std::vector<GroupShape> resolve(CacheConfig const& config) {
-    return resolved_shapes<Blocks>(resolve_model(model, config));
+    return resolved_shapes(resolve_model(model, config), &Blocks::block_size);
   }
 
  private:

@@ -21,11 +21,11 @@ namespace folio {
 
 /// The shapes of all groups of a model whose run-time numbers are filled in, by resolve_model. A group without layers
 /// has no window: it keeps nothing.
-template <class Blocks>
-[[nodiscard]] std::vector<GroupShape> resolved_shapes(ModelConfig const& model) {
+[[nodiscard]] inline std::vector<GroupShape> resolved_shapes(ModelConfig const& model,
+                                                             std::int32_t (*block_size_of)(int group)) {
   std::vector<GroupShape> shapes;
   for (int g = 0; g < model.num_groups(); ++g) {
-    shapes.push_back(group_shape(model, g, Blocks::block_size(g)));
+    shapes.push_back(group_shape(model, g, block_size_of(g)));
     if (shapes.back().layers == 0) shapes.back().window = shapes.back().sinks = 0;
   }
   return shapes;
@@ -43,36 +43,22 @@ struct CacheSizes {
   DemotionRules demotion;
   std::int32_t recent_window = 0;  // that a cache which demotes begins with
 
-  /// Of a KvCache. Throws Error for what does not fit the model, or is too much.
+  /// Of a KvCache. Throws Error for what does not fit the model, or is too much. All but this is compiled once for all
+  /// caches.
   template <class Cache>
   [[nodiscard]] static CacheSizes of(CacheConfig const& config) {
     CacheSizes sizes;
-    ModelConfig const model = resolve_model(Cache::model, config);
-    sizes.shapes = resolved_shapes<typename Cache::Blocks>(model);
-    sizes.pattern = model.pattern;
-    sizes.slack = slack_of(sizes.shapes, config, Cache::has_prefixes);
-    if ((config.memory_bytes != 0) == !config.num_blocks.empty())
-      throw Error("folio: CacheConfig needs either memory_bytes or num_blocks, and not both");
+    sizes.add_groups(config, resolve_model(Cache::model, config), &Cache::Blocks::block_size, Cache::has_prefixes);
     [&]<int... Group>(std::integer_sequence<int, Group...>) {
       (sizes.add_bytes<typename Cache::template Map<Group>>(), ...);
     }
     (std::make_integer_sequence<int, Cache::num_groups>());
-    if (!config.num_blocks.empty() && config.num_blocks.size() != sizes.shapes.size())
-      throw Error("folio: CacheConfig::num_blocks has " + std::to_string(config.num_blocks.size()) +
-                  " entries; the model has " + std::to_string(sizes.shapes.size()) +
-                  " layer groups, which need one each");
-    sizes.num_blocks = config.num_blocks;
-    for (std::size_t g = 0; g < sizes.num_blocks.size(); ++g)
-      if (sizes.shapes[g].layers == 0) sizes.num_blocks[g] = 0;
-    sizes.held = sizes.shapes;
+    sizes.begin_blocks(config);
     if constexpr (Cache::has_demotion)
       Cache::Demotion::template add_lists<Cache>(config, sizes);
     else
-      sizes.without_demotion(config, Cache::num_groups);
-    if (config.num_blocks.empty())
-      sizes.num_blocks = blocks_that_fit(as_span(sizes.held), as_span(sizes.block_bytes), config.memory_bytes,
-                                         config.tokens_per_sequence, sizes.slack);
-    sizes.pool_bytes = pool_bytes_of(as_span(sizes.num_blocks), as_span(sizes.block_bytes));
+      without_demotion(config);
+    sizes.end_blocks(config);
     return sizes;
   }
 
@@ -80,18 +66,45 @@ struct CacheSizes {
   template <class Map>
   void add_bytes() {
     Map const map{shapes[block_bytes.size()]};
-    if (!map.fits_64_bits())
-      throw Error("folio: a block of " + std::to_string(map.shape.layers) + " layers with " +
-                  std::to_string(map.shape.kv_heads) + " kv heads has 2^62 bytes or more; give fewer in CacheConfig");
-    block_bytes.push_back(map.block_bytes());
+    add_bytes(map.shape, map.fits_64_bits() ? map.block_bytes() : -1);
   }
 
  private:
-  void without_demotion(CacheConfig const& config, int num_groups) {
+  void add_groups(CacheConfig const& config, ModelConfig const& model, std::int32_t (*block_size_of)(int group),
+                  bool has_prefixes) {
+    shapes = resolved_shapes(model, block_size_of);
+    pattern = model.pattern;
+    slack = slack_of(shapes, config, has_prefixes);
+    if ((config.memory_bytes != 0) == !config.num_blocks.empty())
+      throw Error("folio: CacheConfig needs either memory_bytes or num_blocks, and not both");
+  }
+  /// `bytes`: negative where 64 bits are too few.
+  void add_bytes(GroupShape const& shape, std::int64_t bytes) {
+    if (bytes < 0)
+      throw Error("folio: a block of " + std::to_string(shape.layers) + " layers with " +
+                  std::to_string(shape.kv_heads) + " kv heads has 2^62 bytes or more; give fewer in CacheConfig");
+    block_bytes.push_back(bytes);
+  }
+  void begin_blocks(CacheConfig const& config) {
+    if (!config.num_blocks.empty() && config.num_blocks.size() != shapes.size())
+      throw Error("folio: CacheConfig::num_blocks has " + std::to_string(config.num_blocks.size()) +
+                  " entries; the model has " + std::to_string(shapes.size()) + " layer groups, which need one each");
+    num_blocks = config.num_blocks;
+    for (std::size_t g = 0; g < num_blocks.size(); ++g)
+      if (shapes[g].layers == 0) num_blocks[g] = 0;
+    held = shapes;
+    demotion.num_groups = static_cast<int>(shapes.size());
+  }
+  void end_blocks(CacheConfig const& config) {
+    if (config.num_blocks.empty())
+      num_blocks = blocks_that_fit(as_span(held), as_span(block_bytes), config.memory_bytes, config.tokens_per_sequence,
+                                   slack);
+    pool_bytes = pool_bytes_of(as_span(num_blocks), as_span(block_bytes));
+  }
+  static void without_demotion(CacheConfig const& config) {
     DemotionConfig const& given = config.demotion;
     if (given.sinks || given.recent_window || !given.num_blocks.empty())
       throw Error("folio: CacheConfig::demotion is of a cache with the policy Demote<...>, and this one has none");
-    demotion.num_groups = num_groups;
   }
   /// Tokens that groups with a window keep besides those that the next query sees: a prefix is found at whole units,
   /// the last of which may end a unit before what was computed.

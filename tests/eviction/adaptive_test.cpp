@@ -94,13 +94,13 @@ TEST_CASE("adaptive eviction is never much below lru on any traffic") {
     for (std::int64_t const capacity : {1000, 4000}) {
       INFO(name << ", " << capacity << " blocks");
       double const lru = replay<LruEviction>(trace, capacity).hit_rate();
-      CHECK(replay<AdaptiveEviction>(trace, capacity).hit_rate() >= lru - 0.005);
+      CHECK(replay<AdaptiveEviction>(trace, capacity).hit_rate() >= lru - 0.003);
     }
   }
 }
 
 TEST_CASE("where long documents come and go, adaptive eviction keeps to the best of lru and its own rules") {
-  for (auto const& [seed, capacity] : {std::pair{1U, 10'000}, {2U, 10'000}, {3U, 5000}}) {
+  for (auto const& [seed, capacity] : {std::pair{1U, 10'000}, {2U, 10'000}, {3U, 5000}, {17U, 20'000}, {20U, 20'000}}) {
     INFO("seed " << seed << ", " << capacity << " blocks");
     Trace const trace = generate("reports", seed);
     double const lru = replay<LruEviction>(trace, capacity).hit_rate();
@@ -109,6 +109,16 @@ TEST_CASE("where long documents come and go, adaptive eviction keeps to the best
     CHECK(rules[0] == lru);
     CHECK(rules[3] < lru);
     CHECK(replay<AdaptiveEviction>(trace, capacity).hit_rate() >= *std::max_element(rules, rules + 4) - 0.003);
+  }
+}
+
+TEST_CASE("where some documents are always asked for more, adaptive eviction keeps to the best of its rules") {
+  for (std::uint64_t const seed : {1U, 4U, 6U}) {
+    INFO("seed " << seed);
+    Trace const trace = generate("documents", seed);
+    double const best = replay<Rule<3>>(trace, 2000).hit_rate();
+    CHECK(best > 1.5 * replay<LruEviction>(trace, 2000).hit_rate());
+    CHECK(replay<AdaptiveEviction>(trace, 2000).hit_rate() >= best - 0.003);
   }
 }
 
@@ -162,8 +172,11 @@ TEST_CASE("adaptive eviction follows lru until another rule would have found mor
   };
   CHECK(policy.rule().scale == 0);
   (void)from_to(0, 700);  // documents
-  CHECK(policy.rule().scale > 0);
+  double const rewards = policy.rule().scale;
+  CHECK(rewards > 0);
   (void)from_to(700, 1300);  // bursts, after which nothing that was found comes again
+  CHECK(policy.rule().scale < 0.1 * rewards);
+  (void)from_to(1300, 3000);  // among others agents, where lru finds the most
   CHECK(policy.rule().scale == 0);
 }
 
@@ -377,6 +390,6 @@ TEST_CASE("adaptive eviction on a recorded trace") {
     double const lru = replay<LruEviction>(trace, capacity).hit_rate();
     double const adaptive = replay<AdaptiveEviction>(trace, capacity).hit_rate();
     INFO(capacity << " blocks: lru " << lru << ", adaptive " << adaptive);
-    CHECK(adaptive >= (factor > 1 ? factor * lru : lru - 0.005));
+    CHECK(adaptive >= (factor > 1 ? factor * lru : lru - 0.003));
   }
 }

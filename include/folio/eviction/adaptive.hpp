@@ -25,17 +25,18 @@ namespace folio {
 /// Each rule has a ghost cache over the same sample of the units served, as small against the sample as the tree is
 /// against all units, which sees every request from the first on, whatever the tree evicts. What chance does is judged
 /// by how the hits of single requests differ: a lead is clear when it is 1.4 of their deviations.
-/// - It begins with the mild rule, on trial: until that is clearly ahead of lru, it may fall at most 0.08 of the
-///   cache's units under it. Lru is followed when that is used up.
-/// - Another rule is taken when its ghosts are clearly ahead of the one followed in about the last eight turnovers of
-///   the cache, and ahead in the last two as well; one that rewards more not before the third turnover.
-/// - Lru is taken when it is clearly ahead, in the last eight turnovers or in the last two.
+/// - It begins with the mild rule, on trial: it may fall under lru by at most 0.1 of the cache's units, times the
+/// square
+///   of the share that lru misses, since what a trial has let go costs the more after its end, the more lru finds. Lru
+///   is followed when that is used up, unless the rule is ahead by 0.7 deviations.
+/// - Another rule is taken when its ghosts are clearly ahead of the one followed in about the last 32 turnovers of the
+///   cache, and ahead in the last two as well; one that rewards more not before the third turnover.
+/// - Lru is taken when it is clearly ahead, in the last 32 turnovers or in the last two.
 ///
 /// Host only, not thread-safe. Entries: O(log leaves). A request: O(log) for each unit in the sample and each rule. A
 /// change of rule, or of what was learned by a tenth, ranks all leaves and ghosts anew, 32 of each cache with each
 /// request, and the sample shrinks as slowly: no request pays for all. Memory: about 4 MiB at most, whatever the
-/// cache's size. Takes the keys of units, a digest of each new token. Deterministic where the
-/// keys are: for one CacheConfig::key_secret.
+/// cache's size. Takes the keys of units, a digest of each new token. Deterministic for one CacheConfig::key_secret.
 ///
 /// Take it where memory is short, or traffic changes. Where everything fits, it is lru, and costs more.
 ///
@@ -93,9 +94,9 @@ class AdaptiveEviction {
     Hits hits;
     for (std::size_t r = 0; r < num_rules; ++r) hits[r] = static_cast<double>(caches_[r].serve(request, sample_));
     double const turnover = capacity_ > 0 ? sampled_capacity() : most_sampled;
-    lately_.add(hits, asked / turnover);
-    long_.add(hits, asked / turnover);
-    credit_ = std::min(credit_ + (hits[chosen_] - hits[0]) / turnover, most_credit);
+    lately_.add(hits, asked, turnover);
+    long_.add(hits, asked, turnover);
+    fall_ = std::max(fall_ + (hits[0] - hits[chosen_]) / turnover, 0.0);
     fit_sample(asked);
     if (capacity_ > 0) trim(request.order);
     if (capacity_ > 0 && (judged_ += asked) >= sampled_capacity()) choose();  // until then they have hardly differed
@@ -107,14 +108,16 @@ class AdaptiveEviction {
  private:
   using Hits = std::array<double, num_rules>;
 
-  /// What the rules' ghosts found, and how the requests' hits differed; after so many turnovers it counts for 1/e.
+  /// What was asked for and found by the rules' ghosts, and how the requests' hits differed; a thing counts for 1/e
+  /// after so many turnovers.
   struct Memory {
-    double turnovers;
+    double turnovers, asked = 0;
     Hits hits{};
     std::array<Hits, num_rules> squares{};  // of differences, added up
 
-    void add(Hits const& more, double turnovers_since) noexcept {
-      double const decay = turnovers / (turnovers + turnovers_since);
+    void add(Hits const& more, double asked_since, double turnover) noexcept {
+      double const decay = turnovers / (turnovers + asked_since / turnover);
+      asked = asked * decay + asked_since;
       for (std::size_t r = 0; r < num_rules; ++r) {
         hits[r] = hits[r] * decay + more[r];
         for (std::size_t other = 0; other < num_rules; ++other)
@@ -131,9 +134,8 @@ class AdaptiveEviction {
   static constexpr double mild = 1.7;                                       // mean gaps, of the first that rewards
   static constexpr double most_sampled = 2048;                              // units that each ghost cache keeps
   static constexpr std::size_t fewest_ghosts = 256, most_ghosts = 4096;  // for which each has room, of one request too
-  static constexpr double clear = 1.4;                                   // deviations, see choose()
-  static constexpr double most_credit = 0.08;                            // turnovers
-  static constexpr double early = 2;                                     // likewise
+  static constexpr double clear = 1.4, kept = 0.7;                       // deviations, see choose()
+  static constexpr double most_fall = 0.1, early = 2;                    // turnovers
   static constexpr double drift = 0.1;                                   // of what was learned, that ranks may lag
   static constexpr int most_settled = 32;  // entries that a request ranks anew, in each cache
 
@@ -184,7 +186,8 @@ class AdaptiveEviction {
     }
   }
 
-  /// See above. A rule is on trial while it is not clearly ahead of lru, whatever it was before.
+  /// See above. A rule that has failed is taken again when clearly ahead, and kept by half of that: chance changes
+  /// less.
   void choose() noexcept {
     std::size_t next = chosen_;
     double most = clear;
@@ -195,7 +198,9 @@ class AdaptiveEviction {
       most = lead;
       next = r;
     }
-    bool const has_failed = credit_ < 0 && long_.lead(next, 0) <= clear;
+    double const missed = 1 - long_.hits[0] / std::max(long_.asked, 1.0);
+    bool const has_failed =
+        fall_ > most_fall * missed * missed && long_.lead(next, 0) <= (next == chosen_ ? kept : clear);
     if (has_failed || std::max(long_.lead(0, next), lately_.lead(0, next)) > clear) next = 0;
     chosen_ = only_ < num_rules ? only_ : next;
   }
@@ -203,10 +208,10 @@ class AdaptiveEviction {
   RewardQueue queue_;
   std::array<GhostCache, num_rules> caches_;  // lru first
   std::size_t chosen_, only_;
-  Memory lately_{2}, long_{8};
-  double judged_ = 0;            // sampled units since the first eviction
-  double credit_ = most_credit;  // turnovers by which what is followed may still fall under lru
-  std::int64_t now_ = 0;         // the last request's order
+  Memory lately_{2}, long_{32};
+  double judged_ = 0;     // sampled units since the first eviction
+  double fall_ = 0;       // turnovers by which what was followed is under lru
+  std::int64_t now_ = 0;  // the last request's order
   KeySample sample_;
   std::int64_t num_units_ = 0, units_when_full_ = 0;
   double capacity_ = 0, age_ = 0, gap_ = 0, new_units_ = 0;        // learned; 0 is not known

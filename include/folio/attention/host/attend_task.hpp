@@ -14,6 +14,7 @@
 #include <folio/attention/host/own_tokens.hpp>
 #include <folio/attention/host/tile_attention.hpp>
 #include <folio/attention/host/visible_tiles.hpp>
+#include <folio/attention/own_tokens.hpp>
 #include <folio/attention/params.hpp>
 #include <folio/block.hpp>
 #include <folio/kernels/rows.hpp>
@@ -148,7 +149,7 @@ class AttendTask {
   /// Divides what the work's queries see between the cache and the step's own tokens. False where it has none.
   bool begin_own(AttendCall const& call, AttendWork const& work) {
     std::int32_t const first = call.first_own(work.sequence);
-    if (first == std::numeric_limits<std::int32_t>::max()) return false;
+    if (first == no_own_tokens) return false;
     visible_.end_at(first);
     own_.begin(call, work, first);
     load_queries(own_.attention(), own_.queries(), Basis::model, own_.end());

@@ -9,9 +9,9 @@
 #include <folio/attention/host/attend_layer.hpp>
 #include <folio/attention/host/token_tile.hpp>
 #include <folio/attention/host/visible_tiles.hpp>
+#include <folio/attention/own_tokens.hpp>
 #include <folio/attention/params.hpp>
 #include <folio/block.hpp>
-#include <limits>
 #include <vector>
 
 namespace folio::ops::detail {
@@ -155,16 +155,11 @@ struct AttendCall {
   AttentionParams const& params;
   AttendOperands io;
 
-  /// The number of the first of a sequence's own tokens among those that it stores; where there are none, 2^31 - 1.
-  /// With limits its queries may be others than its last tokens, and those have slots.
+  /// The number of the first of a sequence's own tokens among those that it stores, or no_own_tokens.
   [[nodiscard]] std::int32_t first_own(std::int32_t sequence) const {
     AttendSequence const& s = sequences[to_size(sequence)];
-    constexpr std::int32_t none = std::numeric_limits<std::int32_t>::max();
-    if (io.k == nullptr || s.num_query_tokens == 0) return none;
-    bool const are_last =
-        s.limits == nullptr || (layers.table.slots != nullptr && layers.table.slots[s.first_row] >= 0 &&
-                                s.position(0) == layers.table.lengths[sequence] - s.num_query_tokens);
-    return are_last ? s.position(0) : none;
+    if (io.k == nullptr) return no_own_tokens;
+    return first_own_token(layers.table, layers.table.lengths[sequence], s.num_query_tokens, s.first_row);
   }
 };
 

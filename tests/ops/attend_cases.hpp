@@ -42,7 +42,8 @@ struct AttendCase {
   bool alibi = false;
   bool tree_mask = false;
   std::int32_t token_begin = 0, token_end = INT32_MAX;
-  std::int32_t gap = 0;  ///< elements between two tokens' rows of q, and of out
+  std::int32_t gap = 0;     ///< elements between two tokens' rows of q, of out, and of own tokens
+  bool own_tokens = false;  ///< the step's keys and values are given
 };
 
 /// A word for each query token: most see themselves and some others; every seventh sees no token of the step.
@@ -91,6 +92,18 @@ struct Activations {
   simt::Buffer<T> device;
 };
 
+/// A step's own keys or values: rows of T for the queries that there are, and none for padding.
+template <class T>
+struct OwnRows {
+  OwnRows(std::size_t num_rows, std::size_t row, std::size_t gap, std::uint32_t seed)
+      : rows(num_rows == 0 ? 0 : num_rows * (row + gap) - gap, seed) {
+    for (std::size_t i = 0; i < rows.floats.size(); ++i)
+      if (i % (row + gap) < row) floats.push_back(rows.floats[i]);
+  }
+  Activations<T> rows;
+  std::vector<float> floats;  ///< without gaps
+};
+
 /// The first `num_rows` rows of `row` elements as floats. What lies between them and after is padding, which must be as
 /// it was: bytes 0xff.
 template <class T>
@@ -108,10 +121,11 @@ std::vector<float> written(simt::Buffer<T> const& buffer, std::size_t num_rows, 
 }
 
 /// Runs `op(view, layer, io, params)` for every layer, with queries of T and results of Out, and compares with the
-/// formula. `change` may change the queries first.
+/// formula. `change` may change the queries first, and `change_own` the step's own keys and values.
 template <class T, class Out, class TwinCaches, class Op>
 void is_attention(TwinCaches& twins, AttendCase const& c, Op const& op, folio::BatchPadding const& padding = {},
-                  std::function<void(Activations<T>&, std::int32_t key_dim)> const& change = {}) {
+                  std::function<void(Activations<T>&, std::int32_t key_dim)> const& change = {},
+                  std::function<void(OwnRows<T>& k, OwnRows<T>& v, GroupShape const&)> const& change_own = {}) {
   using View = typename TwinCaches::View;
   auto const host = twins.host_batch();
   SimtBatch<View> const on_device(twins.device_batch(padding));
@@ -147,12 +161,23 @@ void is_attention(TwinCaches& twins, AttendCase const& c, Op const& op, folio::B
       auto const row = q.floats.begin() + static_cast<std::ptrdiff_t>(token * (q_row + gap));
       queries.insert(queries.end(), row, row + static_cast<std::ptrdiff_t>(q_row));
     }
+    auto const kv_heads = static_cast<std::size_t>(shape.kv_heads), own = c.own_tokens ? tokens : 0;
+    OwnRows<T> k(own, kv_heads * key_dim, gap, 21), v(own, kv_heads * value_dim, gap, 22);
+    if (change_own) change_own(k, v, shape);
+    NaiveOwn naive_own;
+    if (c.own_tokens) naive_own = {k.floats.data(), shape.values_in_keys() ? nullptr : v.floats.data()};
     auto const wanted = folio::test::naive_attention(host.view(), layer, queries.data(), c.num_query_heads,
-                                                     params(sinks.data(), slopes.data(), tree.data()));
+                                                     params(sinks.data(), slopes.data(), tree.data()), naive_own);
     simt::Buffer<Out> const device_out(padded_tokens * (out_row + gap), "out");
     simt::Buffer<float> const device_lse(padded_tokens * heads, "lse");
     folio::AttentionIo<T, Out> io{q.device.data(), c.num_query_heads, device_out.data(), device_lse.data()};
     if (gap != 0) io.q_stride = std::int64_t(q_row + gap), io.out_stride = std::int64_t(out_row + gap);
+    if (c.own_tokens) {
+      io.k = k.rows.device.data();
+      if (!shape.values_in_keys()) io.v = v.rows.device.data();
+      if (gap != 0) io.k_stride = std::int64_t(kv_heads * key_dim + gap);
+      if (gap != 0) io.v_stride = std::int64_t(kv_heads * value_dim + gap);
+    }
     simt::streams(11);  // threads and blocks take turns in an order drawn with this
     if (is_refused) {
       CHECK_THROWS_WITH(op(device, layer, io, params(nullptr, nullptr, nullptr)),
@@ -202,15 +227,15 @@ void write_rows(Twins<Policies...>& twins, std::uint32_t seed) {
 
 /// Sequences with every edge of a block of 16, an empty one, one whose sinks and window nearly meet, and a fork, in two
 /// steps. The second brings each of them
-/// `chunk` tokens and some more to every other one.
+/// `chunk` tokens and some more to every other one, whose keys and values are stored, or not yet.
 template <class... Policies>
-void fill(Twins<Policies...>& twins, std::int32_t chunk) {
+void fill(Twins<Policies...>& twins, std::int32_t chunk, bool is_appended = true) {
   for (std::int32_t const length : {1, 0, 16, 17, 61, 25}) twins.add(length);
   write_rows(twins, 0);
   twins.fork(4);
   twins.cut_blocks(4, 1, 2);  // its groups have different lengths
   for (std::size_t i = 0; i < 7; ++i) twins.extend(i, i == 1 ? 0 : chunk + (i % 2 == 0 ? 0 : 4));
-  write_rows(twins, 1);
+  if (is_appended) write_rows(twins, 1);
 }
 
 /// Sequences of which a window gave nothing back, and queries anywhere in them, around a gap, in a fork, and elsewhere:

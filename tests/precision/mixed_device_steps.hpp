@@ -137,19 +137,26 @@ class MixedTwins {
     result.params = params;
     result.params.scale = 0.11F;
     T const* const queries = q.data();
-    folio::ops::attend(host, layer,
-                       folio::AttentionIo{queries, num_query_heads, result.wanted.data(), result.wanted_lse.data()},
-                       result.params);
+    folio::AttentionIo wanted{queries, num_query_heads, result.wanted.data(), result.wanted_lse.data()};
+    if (below(random_, 2) == 0) {  // the step's own tokens otherwise than they are stored, and none for padding
+      auto const heads = static_cast<std::size_t>(host.num_query_tokens() * shape.kv_heads);
+      wanted.k = random_elements(heads * static_cast<std::size_t>(shape.key_dim)).data();
+      if (!shape.values_in_keys()) wanted.v = random_elements(heads * dim).data();
+    }
+    folio::ops::attend(host, layer, wanted, result.params);
     result.out = simt::Buffer<float>(rows * dim, "results");
     result.lse = simt::Buffer<float>(rows, "lse");
     for (std::size_t i = 0; i < rows * dim; ++i) result.out[i] = -7.0F;  // rows of padding stay so
-    folio::DeviceExecution execution{.stream = stream, .num_parts = below(random_, 3)};
+    folio::DeviceExecution execution{
+        .stream = stream, .num_parts = below(random_, 3), .own_tokens = wanted.k != nullptr};
     auto plan = folio::ops::plan_attention(view, num_query_heads, result.params, execution);
     result.workspace =
         simt::Buffer<std::byte>(static_cast<std::size_t>(std::max<std::int64_t>(plan.workspace_bytes(), 1)), "parts");
     execution.workspace = {result.workspace.data(), static_cast<std::size_t>(plan.workspace_bytes())};
     plan.set_workspace(execution.workspace);
-    folio::AttentionIo const io{queries, num_query_heads, result.out.data(), result.lse.data()};
+    folio::AttentionIo io = wanted;
+    io.out = result.out.data();
+    io.lse = result.lse.data();
     if (below(random_, 2) == 0)
       folio::ops::attend(plan, layer, io);
     else

@@ -209,6 +209,8 @@ TEST_CASE("what attention over two formats cannot do is refused before a launch"
   auto const plan = ops::plan_attention(view, 4, {}, {.num_parts = 1});
   CHECK(plan.workspace_bytes() == 2 * 4 * 4 * (64 + 1) * 4);  // parts, query tokens, heads, floats
   CHECK(ops::plan_attention(view, 4, {}, {.num_parts = 3}).workspace_bytes() == 3 * plan.workspace_bytes());
+  CHECK(ops::plan_attention(view, 4, {}, {.num_parts = 3, .own_tokens = true}).workspace_bytes() ==
+        7 * plan.workspace_bytes() / 2);
   simt::Buffer<std::byte> const workspace(static_cast<std::size_t>(plan.workspace_bytes()) + 16, "parts");
   DeviceExecution const execution{stream, workspace.span(), 1};
   AttentionIo const io{static_cast<Half const*>(q.data()), 4, out.data()};
@@ -225,10 +227,13 @@ TEST_CASE("what attention over two formats cannot do is refused before a launch"
                     contains("planned for 4 query heads, not for 2"));
   CHECK_THROWS_WITH(ask(2, io, {}, execution), contains("the model has no layer 2"));
   CHECK_THROWS_WITH(ask(0, {q.data(), 4, nullptr}, {}, execution), contains("out is null"));
+  CHECK_THROWS_WITH(ask(0, {q.data(), 4, out.data(), nullptr, 0, 0, q.data()}, {}, execution),
+                    contains("takes the keys and the values of the step's own tokens, or neither"));
   CHECK_THROWS_WITH(ask(0, {q.data(), 4, out.data(), nullptr, 0, 0, q.data(), q.data()}, {}, execution),
-                    contains("give no keys and values"));
+                    contains("in 3 parts needs a workspace of 12480 bytes, not 8336; ask workspace_bytes of the plan, "
+                             "made with own_tokens in its execution"));
   CHECK_THROWS_WITH(ask(0, io, {}, {.stream = stream, .num_parts = 1}),
-                    contains("in 2 parts, needs a workspace of 8320 bytes, not 0; ask workspace_bytes of the plan"));
+                    contains("in 2 parts needs a workspace of 8320 bytes, not 0; ask workspace_bytes of the plan"));
   CHECK_THROWS_WITH(ask(0, io, {}, {.stream = stream, .workspace = workspace.span().subspan(4), .num_parts = 1}),
                     contains("the workspace of attention must begin at a multiple of 16 bytes"));
   CHECK_THROWS_WITH(ops::gather(view, 0, {1, 0, 1}, q.data(), nullptr, stream), contains("no sequence 1"));

@@ -55,7 +55,7 @@ struct AttentionIo {
   /// in the cache's format. Where they are given, attention reads these and of the cache only the tokens before them,
   /// so that a prompt's chunk loses nothing to the format, and append may come before or after. They are those of a
   /// sequence whose queries are its last tokens; one with others, by position or limit, is read from the cache alone.
-  /// Null: all is read from the cache. Host only: the device's kernels refuse them. By name, which needs the type of q:
+  /// Null: all is read from the cache. Rows of padding are not read. By name, which needs the type of q:
   /// `AttentionIo<float>{.q = q, .num_query_heads = 32, .out = out, .k = keys, .v = values}`.
   T const* k = nullptr;  ///< [num_query_tokens][kv_heads][key_dim]
   T const* v = nullptr;  ///< [num_query_tokens][kv_heads][value_dim]; null in a latent layer, where k has them

@@ -21,8 +21,8 @@
 #include <folio/kernels/with_group.hpp>
 #include <folio/ops/append.cuh>
 #include <folio/ops/attend.cuh>
+#include <folio/ops/detail/attend_parts.cuh>
 #include <folio/ops/gather.cuh>
-#include <folio/ops/merge_attention.cuh>
 #include <folio/precision/detail/mixed_rules.hpp>
 #include <folio/precision/mixed_view.hpp>
 #include <span>
@@ -75,56 +75,50 @@ struct PlanSplit<MixedPrecisionView<Recent, Demoted>> {
       both.demoted = partition_decode<Demoted, Group>(view.demoted, num_query_heads, params, execution);
       both.recent_parts = num_parts<Recent, Group>(view.recent, both.recent);
       both.demoted_parts = num_parts<Demoted, Group>(view.demoted, both.demoted);
-      both.workspace_bytes = (both.recent_parts + both.demoted_parts) * both.recent.num_rows *
-                             (view.recent.group(Group).shape.value_dim + 1) * std::int64_t{sizeof(float)};
+      both.workspace_bytes = parts_bytes(both.recent_parts + both.demoted_parts + (execution.own_tokens ? 1 : 0),
+                                         both.recent.num_rows, view.recent.group(Group).shape.value_dim);
     }
     return both;
   }
 };
 
-/// Attention over one list, in parts: [parts][query tokens][num_query_heads][value_dim] results in io.out, and
-/// [parts][query tokens][num_query_heads] log-sum-exps in io.lse.
-template <class View, int Group, class T>
-void attend_in_parts(View const& view, std::int32_t index, AttentionIo<T, float> const& io,
-                     AttentionParams const& params, DecodePartition const& decode, cudaStream_t stream) {
+/// Attention over one list, or over the step's own tokens: a launch that fills some of the parts.
+template <class View, int Group, class T, class Out>
+void attend_in_parts(View const& view, std::int32_t index, AttendParts<T, Out> const& parts,
+                     AttendArguments<T, Out> const& some, DecodePartition const& decode, cudaStream_t stream) {
   if constexpr (prefill_fits<View, Group>)
-    if (is_prefill(view)) return launch_prefill<View, Group>(view, index, io, params, stream);
-  AttendArguments<T, float> arguments = checked_arguments(view.group(Group), io, params);
-  arguments.parts_out = io.out;
-  arguments.parts_lse = io.lse;
-  launch_decode_kernel<View, Group>(view, index, decode, arguments, stream);
+    if (is_prefill(view)) return launch_prefill_kernel<View, Group>(view, index, parts.as_result(some), stream);
+  launch_decode_kernel<View, Group>(view, index, decode, some, stream);
+}
+template <class View, int Group, class T, class Out>
+void attend_own_in_parts(View const& view, std::int32_t index, AttendParts<T, Out> const& parts,
+                         AttendArguments<T, Out> const& some, cudaStream_t stream) {
+  if constexpr (prefill_fits<View, Group>)
+    if (is_prefill(view)) return launch_own_prefill<View, Group>(view, index, parts.as_result(some), stream);
+  launch_own_decode<View, Group>(view, index, some, stream);
 }
 
-/// Attention over both lists of a group that demotes: a launch for each, and one that merges their parts.
+/// Attention over both lists of a group that demotes, and over the step's own tokens where these are given: a launch
+/// for each, and one that merges their parts.
 template <class View, int Group, class T, class Out>
 void attend_both(View const& view, std::int32_t index, AttentionIo<T, Out> const& io, AttentionParams const& params,
                  MixedPartition const& both, DeviceExecution const& execution) {
   using Recent = decltype(view.recent);
   using Demoted = decltype(view.demoted);
-  std::int64_t const rows = both.recent.num_rows;
-  if (rows == 0) return;
+  if (both.recent.num_rows == 0) return;
   GroupTable const& table = view.recent.group(Group);
-  std::int32_t const dim = table.shape.value_dim;
-  AttendArguments<T, Out> merged = checked_arguments(table, io, params);
-  std::int32_t const parts = both.recent_parts + both.demoted_parts;
-  if (std::ssize(execution.workspace) < both.workspace_bytes)
-    throw Error("folio: attention over two formats, in " + std::to_string(parts) + " parts, needs a workspace of " +
-                std::to_string(both.workspace_bytes) + " bytes, not " + std::to_string(execution.workspace.size()) +
-                "; ask workspace_bytes of the plan");
-  check_aligned(execution.workspace.data(), "the workspace of attention");
-  merged.parts_out = aligned_cast<float>(execution.workspace.data());
-  merged.parts_lse = merged.parts_out + rows * parts * dim;
-  std::int32_t const heads = io.num_query_heads;
-  attend_in_parts<Recent, Group>(view.recent, index,
-                                 AttentionIo<T, float>{io.q, heads, merged.parts_out, merged.parts_lse, io.q_stride},
-                                 params, both.recent, execution.stream);
-  std::int64_t const before = rows * both.recent_parts;
-  attend_in_parts<Demoted, Group>(
-      view.demoted, index,
-      AttentionIo<T, float>{io.q, heads, merged.parts_out + before * dim, merged.parts_lse + before, io.q_stride},
-      of_demoted(params), both.demoted, execution.stream);
-  launch(merge_parts_kernel<Recent, T, Out>, merge_grid(parts, rows), merge_threads, 0, execution.stream, view.recent,
-         merged, parts, dim);
+  AttendArguments<T, Out> const arguments = checked_arguments(table, io, params);
+  std::int32_t const lists = both.recent_parts + both.demoted_parts;
+  AttendParts const parts(arguments, lists + own_parts(io), both.recent.num_rows, table.shape.value_dim, execution);
+  attend_in_parts<Recent, Group>(view.recent, index, parts, parts.from(0), both.recent, execution.stream);
+  AttendArguments<T, Out> demoted = parts.from(both.recent_parts);
+  demoted.params = of_demoted(demoted.params);
+  demoted.modifies_scores = modifies_scores(demoted.params);
+  demoted.io.k = demoted.io.v = nullptr;  // they come after all that is demoted
+  attend_in_parts<Demoted, Group>(view.demoted, index, parts, demoted, both.demoted, execution.stream);
+  if (own_parts(io) != 0)
+    attend_own_in_parts<Recent, Group>(view.recent, index, parts, parts.from(lists), execution.stream);
+  parts.merge(view.recent);
 }
 
 /// Attention in a layer of a group that demotes, or of one that does not.
@@ -157,8 +151,9 @@ void attend(DeviceAttentionPlan<MixedPrecisionView<Recent, Demoted>> const& plan
 /// and result are those of attend with a view of one format.
 ///
 /// Two partial attentions over disjoint tokens, whose parts one kernel merges by their log-sum-exp: over sinks and
-/// newest tokens, causal or by the tree mask, and over the demoted ones, which every query sees. Three launches,
-/// whatever the lengths, so a captured graph replays; in a layer with a window one attend. `execution.num_parts` is
+/// newest tokens, causal or by the tree mask, and over the demoted ones, which every query sees; a third where the
+/// step's own keys and values are given. Three launches or four, whatever the lengths, so a captured graph replays; in
+/// a layer with a window one attend. `execution.num_parts` is
 /// how many parts each of the two is split into. The workspace holds the parts of both before they are merged, and is
 /// needed for every step: `plan_attention(..).workspace_bytes()` bytes, at least 2 * num_query_heads * (value_dim + 1)
 /// floats for each query token of the step's size, padding included.

@@ -14,7 +14,7 @@ struct AttendArguments {
   AttentionIo<T, Out> io;        ///< strides are not 0
   AttentionParams params;        ///< nor is the scale
   bool modifies_scores = false;  ///< a soft-cap, ALiBi or a tree mask: steps aside from the loop that others run in
-  float* parts_out = nullptr;    ///< [parts][query tokens][num_query_heads][value_dim], where a grid has several parts
+  float* parts_out = nullptr;    ///< [parts][query tokens][num_query_heads][value_dim]; null: the result is one part
   float* parts_lse = nullptr;    ///< [parts][query tokens][num_query_heads]
 };
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <folio/attention/device/attend_arguments.cuh>
 #include <folio/attention/device/attend_step.cuh>
+#include <folio/attention/device/own_view.cuh>
 #include <folio/kernels/element.cuh>
 #include <folio/kernels/lanes.cuh>
 #include <folio/quantizer/basis.hpp>
@@ -270,7 +271,7 @@ __device__ void store_results(AttendArguments<T, Out> const& arguments, std::int
     Vec<n> row{};
     float const lse = join_groups<View, Shape>(lanes, head, sink, shared, row);
     std::int64_t to = query * io.num_query_heads + heads.first + head;
-    if (gridDim.z == 1) {
+    if (arguments.parts_out == nullptr) {
       store_part<n>(lanes, row, io.out + query * io.out_stride + std::int64_t{heads.first + head} * Shape::value_dim);
       if (io.lse != nullptr && lanes.rank() == 0) io.lse[to] = lse;
     } else {
@@ -286,10 +287,13 @@ __device__ void store_results(AttendArguments<T, Out> const& arguments, std::int
 /// Kernel. Attention of each query token, for up to `Heads` query heads of one kv head, over part blockIdx.z of
 /// gridDim.z of the tokens that it sees, in layer `index` of group `Group`.
 ///
-/// Grid: (query tokens, kv heads * ceil(query heads of a kv head / Heads), parts), 128 threads. With one part the
-/// results go to `out` and `lse`, with several to `parts_out` and `parts_lse` of the arguments: a part without tokens
-/// gives zeros and -infinity. A padding query, beyond the last sequence's, is left out. T and Out are float, Half or
-/// BFloat16; Heads is 1, 2, 4 or 8.
+/// Grid: (query tokens, kv heads * ceil(query heads of a kv head / Heads), parts), 128 threads. The results go to
+/// `parts_out` and `parts_lse` of the arguments where these are given, as several parts need it, else to `out` and
+/// `lse`: a part without tokens gives zeros and -infinity. A padding query, beyond the last sequence's, is left out. T
+/// and Out are float, Half or BFloat16; Heads is 1, 2, 4 or 8.
+///
+/// Where the arguments give the step's own keys and values, a cache's view has the tokens before them, and an OwnView
+/// them.
 ///
 /// Traffic: each key and value once for `Heads` query heads. A lane reads 8 elements of a row at a time: 16 bytes of
 /// F16, 8 of Int8PerToken, 4 of Int4Rotated, neighbouring lanes neighbouring ones. The rows of 4 tokens are on their
@@ -322,7 +326,8 @@ __global__ void __launch_bounds__(detail::attend_threads, detail::AttendShape<Vi
       q[head][d] =
           shared.queries[head][Shape::Key::chunk(d / detail::chunk_dim) * detail::chunk_dim + d % detail::chunk_dim];
 
-  detail::VisibleTokens visible(sequence.shape(), arguments.params, position,
+  detail::VisibleTokens visible(sequence.shape(),
+                                detail::tokens_in(view, Group, sequence, view.query_start(i), arguments), position,
                                 detail::visible_end(arguments.params, position, sequence.num_tokens()));
   detail::keep_part(visible, Shape::tokens, blockIdx.z, gridDim.z);
   typename Shape::State state;

@@ -56,6 +56,11 @@ inline std::int64_t choose_parts(GroupTable const& table, std::int64_t num_block
   return std::clamp<std::int64_t>((num_multiprocessors() * blocks_each + num_blocks - 1) / num_blocks, 1, most);
 }
 
+/// The workspace of so many parts: their results and log-sum-exps, in floats.
+[[nodiscard]] constexpr std::int64_t parts_bytes(std::int64_t num_parts, std::int64_t num_rows, std::int32_t dim) {
+  return num_parts * num_rows * (dim + 1) * std::int64_t{sizeof(float)};
+}
+
 /// How the decode kernel is launched for the layers of one group. Depends on sizes that the host knows and a captured
 /// graph keeps, not on lengths.
 struct DecodePartition {
@@ -86,8 +91,8 @@ DecodePartition partition_decode(View const& view, std::int32_t num_query_heads,
         most_parts, choose_parts(table, view.num_query_tokens() * blocks_of_heads, params, execution.max_tokens));
   decode.grid = dim3(static_cast<unsigned>(view.num_query_tokens()), static_cast<unsigned>(blocks_of_heads),
                      static_cast<unsigned>(parts));
-  if (parts > 1)
-    decode.workspace_bytes = parts * decode.num_rows * (table.shape.value_dim + 1) * std::int64_t{sizeof(float)};
+  std::int64_t const all_parts = parts + (execution.own_tokens ? 1 : 0);
+  if (all_parts > 1) decode.workspace_bytes = parts_bytes(all_parts, decode.num_rows, table.shape.value_dim);
   return decode;
 }
 
@@ -140,7 +145,8 @@ class DeviceAttentionPlan {
     (std::make_integer_sequence<int, View::num_groups>{});
   }
 
-  /// What a run needs as a workspace in any layer: in bytes, 0 where one format's contexts are not split.
+  /// What a run needs as a workspace in any layer: in bytes, 0 where one format's contexts are not split and no own
+  /// tokens are to come (DeviceExecution::own_tokens).
   [[nodiscard]] std::int64_t workspace_bytes() const noexcept {
     std::int64_t bytes = 0;
     for (Partition const& one : partitions_) bytes = std::max(bytes, one.workspace_bytes);

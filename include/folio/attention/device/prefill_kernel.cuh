@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <folio/attention/device/attend_arguments.cuh>
 #include <folio/attention/device/checks.cuh>
-#include <folio/attention/device/execution.cuh>
+#include <folio/attention/device/own_view.cuh>
 #include <folio/attention/device/visible.cuh>
 #include <folio/kernels/element.cuh>
 #include <folio/kernels/lanes.cuh>
@@ -283,8 +283,9 @@ __global__ void __launch_bounds__(detail::prefill_threads, 3)
     states[i].max = params.sink_logits[rows.head(y + 16 * i)] * detail::log2_of_e;
     states[i].sum = x == 0 ? 1.0F : 0.0F;
   }
-  detail::VisibleTokens const visible(sequence.shape(), params, position,
-                                      detail::visible_end(params, last, sequence.num_tokens()));
+  detail::VisibleTokens const visible(
+      sequence.shape(), detail::tokens_in(view, Group, sequence, rows.first_query - rows.first, arguments), position,
+      detail::visible_end(params, last, sequence.num_tokens()));
   if (sequence.shape().sinks > 0) detail::add_tokens(sequence, arguments, rows, visible.sinks, tile, states);
   detail::add_tokens(sequence, arguments, rows, visible.window, tile, states);
   __syncthreads();  // where there were no tokens, the queries are written over, too
@@ -319,18 +320,22 @@ template <class View, int Group>
 inline constexpr bool prefill_fits =
     sizeof(PrefillTile<LayerView<View, Group>::known.key_dim, LayerView<View, Group>::known.value_dim>) <= 48 * 1024;
 
+/// `arguments`: checked.
 template <class View, int Group, class T, class Out>
-void launch_prefill(View const& view, std::int32_t index, AttentionIo<T, Out> const& io, AttentionParams const& params,
-                    cudaStream_t stream) {
+void launch_prefill_kernel(View const& view, std::int32_t index, AttendArguments<T, Out> const& arguments,
+                           cudaStream_t stream) {
   using Tile = PrefillTile<LayerView<View, Group>::known.key_dim, LayerView<View, Group>::known.value_dim>;
-  GroupShape const& shape = view.group(Group).shape;
-  std::int32_t const heads = folio::detail::checked_query_heads(shape, io.num_query_heads);
-  if (view.num_query_tokens() == 0 || view.num_sequences() == 0) return;
+  std::int32_t const kv_heads = view.group(Group).shape.kv_heads, heads = arguments.io.num_query_heads / kv_heads;
   std::int32_t const heads_each = std::min(heads, std::int32_t{Tile::rows}), tokens = Tile::rows / heads_each;
   dim3 const grid(static_cast<unsigned>(view.num_query_tokens() / tokens + view.num_sequences()),
-                  static_cast<unsigned>(shape.kv_heads * ((heads + heads_each - 1) / heads_each)));
-  launch(prefill_kernel<View, Group, T, Out>, grid, prefill_threads, 0, stream, view, index,
-         checked_arguments(view.group(Group), io, params));
+                  static_cast<unsigned>(kv_heads * ((heads + heads_each - 1) / heads_each)));
+  launch(prefill_kernel<View, Group, T, Out>, grid, prefill_threads, 0, stream, view, index, arguments);
+}
+/// The same over the step's own tokens.
+template <class View, int Group, class T, class Out>
+void launch_own_prefill(View const& view, std::int32_t index, AttendArguments<T, Out> const& arguments,
+                        cudaStream_t stream) {
+  launch_prefill_kernel<OwnView<View, T>, Group>(OwnView<View, T>(view, arguments.io), index, arguments, stream);
 }
 
 }  // namespace detail

@@ -27,17 +27,15 @@ struct TokenRange {
   return params.causal && params.tree_mask == nullptr ? position + 1 : num_tokens;
 }
 
-/// The tokens that the queries from `position` on see, of which the last sees tokens before `end`: those of the
+/// Those of `tokens` that the queries from `position` on see, of which the last sees tokens before `end`: those of the
 /// windows, and the sinks before them.
 struct VisibleTokens {
   TokenRange sinks, window;
 
-  __device__ VisibleTokens(GroupShape const& shape, AttentionParams const& params, std::int32_t position,
-                           std::int32_t end) {
-    std::int32_t const begin = larger(params.token_begin, 0);
-    end = smaller(end, params.token_end);
-    window = {larger(shape.window_begin(position), begin), end};
-    if (shape.sinks > 0) sinks = {begin, smaller(smaller(shape.sinks, shape.window_begin(position)), end)};
+  __device__ VisibleTokens(GroupShape const& shape, TokenRange const& tokens, std::int32_t position, std::int32_t end) {
+    end = smaller(end, tokens.end);
+    window = {larger(shape.window_begin(position), tokens.begin), end};
+    if (shape.sinks > 0) sinks = {tokens.begin, smaller(smaller(shape.sinks, shape.window_begin(position)), end)};
   }
 };
 

@@ -35,7 +35,7 @@ struct EngineOptions {
   bool prefix = true;                           ///< requests take what others computed of their opening
   std::int32_t tenants = 1;                     ///< request i is of tenant i % tenants
   std::int32_t sinks = 16, recent_window = 64;  ///< tokens that stay in the first format, where a cache demotes
-  OwnTokens own_tokens = OwnTokens::exact;      ///< of a cache on the host
+  OwnTokens own_tokens = OwnTokens::exact;
   Sampling sampling;
   folio::ThreadPool* threads = nullptr;
   bool ignore_eos = false;  ///< the model's stop tokens are tokens as any other

@@ -57,7 +57,7 @@ EngineOptions engine_options(Options const& options, Tokenizer const& tokenizer,
   out.tenants = options.tenants;
   out.sinks = options.sinks.value_or(out.sinks);
   out.recent_window = options.recent_window.value_or(out.recent_window);
-  out.own_tokens = options.own_tokens.value_or(out.own_tokens);
+  out.own_tokens = options.own_tokens;
   out.sampling = options.sampling;
   out.threads = &threads;
   out.ignore_eos = options.ignore_eos;

@@ -31,13 +31,13 @@ struct Options {
   std::string quantizer = "f32";
   std::string demote = "off";  ///< the format of older tokens
   std::optional<std::int32_t> sinks, recent_window;
-  std::optional<OwnTokens> own_tokens;  ///< default: exact, on the host
-  Device device = Device::automatic;    ///< with own_tokens that are to be exact: the host
-  std::string output;                   ///< file for the completions; empty: none
-  std::int32_t max_tokens = 128;        ///< generated per sample
-  std::int32_t samples = 1;             ///< per prompt
-  bool prefix = true;                   ///< requests take what others computed of their opening
-  std::int32_t tenants = 1;             ///< that requests belong to, in turn
+  OwnTokens own_tokens = OwnTokens::exact;
+  Device device = Device::automatic;
+  std::string output;             ///< file for the completions; empty: none
+  std::int32_t max_tokens = 128;  ///< generated per sample
+  std::int32_t samples = 1;       ///< per prompt
+  bool prefix = true;             ///< requests take what others computed of their opening
+  std::int32_t tenants = 1;       ///< that requests belong to, in turn
   std::int32_t batch_tokens = 256;
   std::int64_t memory_bytes = 0;  ///< for the KV cache; 0: as much as all requests need at once, at most 1 GiB
   std::int32_t threads = 0;       ///< 0: one per hardware thread
@@ -190,11 +190,10 @@ struct Option {
       {"--recent", "N", "with --demote: the newest tokens, which stay as they are (default 64)",
        [](Options& o, std::string_view s) { o.recent_window = v::integer("--recent", s, 0, 1 << 20); }},
       {"--own-tokens", "exact|stored",
-       "what attention reads of a step's own tokens, a chunk of a prompt or the token that was drawn last: exact: "
-       "their "
-       "keys and values as they were computed, and older ones as the cache stores them; stored: all as it stores them; "
-       "default: exact on the host, stored on a GPU, which has no other way: with exact written out, --device auto is "
-       "host",
+       "what attention reads of a step's own tokens, a chunk of a prompt or the token that was drawn last: exact "
+       "(default): their keys and values as they were computed, and older ones as the cache stores them; stored: all "
+       "as "
+       "it stores them",
        [](Options& o, std::string_view s) { o.own_tokens = v::own_tokens("--own-tokens", s); }},
       {"--device", "NAME",
        "where the cache is and attention is computed: host, cuda (an NVIDIA GPU), or auto (default): cuda where this "
@@ -274,8 +273,6 @@ inline void check_demotion(Options const& options) {
     if (options.quantizer != "f16") refuse(demote, "with --quantizer " + options.quantizer + ": it takes f16");
     if (options.device == Device::cuda) refuse(demote, "with --device cuda: such a cache is on the host");
   }
-  if (options.device == Device::cuda && options.own_tokens == OwnTokens::exact)
-    refuse("--own-tokens exact", "with --device cuda: its kernels read all tokens as they are stored");
 }
 
 /// Reads a command line (without the program's name): `--name value` or `--name=value`. Throws BadOption.
@@ -302,8 +299,6 @@ inline void check_demotion(Options const& options) {
   }
   check_prompts(options);
   check_demotion(options);
-  // On a GPU what is asked for would not be done.
-  if (options.own_tokens == OwnTokens::exact && options.device == Device::automatic) options.device = Device::host;
   return options;
 }
 

@@ -48,6 +48,7 @@ class DeviceCache final : public PagedCacheOf<Cache> {
  public:
   DeviceCache(CacheRequest const& request, folio::CacheConfig const& config)
       : PagedCacheOf<Cache>(request, config),
+        own_tokens_(own_tokens_of<Cache>(request.options.own_tokens)),
         num_query_heads_(request.model.heads),
         query_size_(static_cast<std::size_t>(request.model.heads) * static_cast<std::size_t>(request.model.head_dim)),
         key_size_(static_cast<std::size_t>(request.model.kv_heads) * static_cast<std::size_t>(request.model.head_dim)),
@@ -57,8 +58,8 @@ class DeviceCache final : public PagedCacheOf<Cache> {
         out_(most_tokens() * query_size_, this->cache_.allocator()),
         pinned_in_(most_tokens() * (query_size_ + 2 * key_size_)),
         pinned_out_(most_tokens() * query_size_),
-        chunk_plan_(folio::ops::plan_attention(chunks_.view(), num_query_heads_, {}, {.stream = stream})),
-        decode_plan_(folio::ops::plan_attention(decode_.view(), num_query_heads_, {}, {.stream = stream})),
+        chunk_plan_(plan(chunks_)),
+        decode_plan_(plan(decode_)),
         workspace_bytes_(
             static_cast<std::size_t>(std::max(chunk_plan_.workspace_bytes(), decode_plan_.workspace_bytes()))),
         workspace_(workspace_bytes_, this->cache_.allocator()) {
@@ -66,6 +67,12 @@ class DeviceCache final : public PagedCacheOf<Cache> {
   }
 
   [[nodiscard]] std::string device() const override { return "cuda: " + cuda_device_name(); }
+
+  [[nodiscard]] StoredRows stored_rows() const override {
+    StoredRows rows = PagedCacheOf<Cache>::stored_rows();
+    rows.own_tokens = own_tokens_;
+    return rows;
+  }
 
   void begin_step(std::span<folio::BatchItem const> items) override {
     num_tokens_ = 0;
@@ -81,10 +88,15 @@ class DeviceCache final : public PagedCacheOf<Cache> {
     std::copy_n(v, num_k, pinned_in_.data() + num_q + num_k);
     copy(in_.data(), pinned_in_.data(), num_q + 2 * num_k, cudaMemcpyHostToDevice);
     auto const view = step_->view();
-    float const* const keys = in_.data() + num_q;
-    folio::ops::append(view, layer, keys, keys + num_k, stream);
+    float const *const keys = in_.data() + num_q, *const values = keys + num_k;
+    folio::ops::append(view, layer, keys, values, stream);
     Plan const& plan = step_ == &decode_ ? decode_plan_ : chunk_plan_;
-    folio::ops::attend(plan, layer, folio::AttentionIo{in_.data(), num_query_heads_, out_.data()});
+    folio::AttentionIo<float> io{in_.data(), num_query_heads_, out_.data()};
+    if (own_tokens_ == OwnTokens::exact) {
+      io.k = keys;
+      io.v = values;
+    }
+    folio::ops::attend(plan, layer, io);
     copy(pinned_out_.data(), out_.data(), num_q, cudaMemcpyDeviceToHost);
     folio::check_cuda(cudaStreamSynchronize(stream), "waiting for a layer's attention");
     std::copy_n(pinned_out_.data(), num_q, out);
@@ -118,12 +130,18 @@ class DeviceCache final : public PagedCacheOf<Cache> {
     return size;
   }
 
+  [[nodiscard]] Plan plan(folio::DeviceBatch<typename Cache::View> const& batch) const {
+    return folio::ops::plan_attention(batch.view(), num_query_heads_, {},
+                                      {.stream = stream, .own_tokens = own_tokens_ == OwnTokens::exact});
+  }
+
   [[nodiscard]] std::size_t most_tokens() const { return static_cast<std::size_t>(chunks_.size().num_query_tokens); }
 
   static void copy(float* to, float const* from, std::size_t size, cudaMemcpyKind kind) {
     folio::check_cuda(cudaMemcpyAsync(to, from, size * sizeof(float), kind, stream), "copying a layer's activations");
   }
 
+  OwnTokens own_tokens_;
   std::int32_t num_query_heads_;
   std::size_t query_size_, key_size_;  // floats of one token
   folio::DeviceBatch<typename Cache::View> chunks_, decode_;

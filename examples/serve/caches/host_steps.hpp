@@ -8,7 +8,6 @@
 #include <folio/precision/mixed_ops.hpp>
 #include <optional>
 #include <span>
-#include <type_traits>
 #include <utility>
 
 #include "stored_rows.hpp"
@@ -25,7 +24,7 @@ class HostSteps {
       : cache_(cache),
         batch_(cache.batch({})),
         num_query_heads_(num_query_heads),
-        own_are_exact_(own_tokens == OwnTokens::exact && !stores_all_bits),
+        own_tokens_(own_tokens_of<Cache>(own_tokens)),
         threads_(threads) {}
 
   /// The tokens that these sequences got last are the step's queries, in this order.
@@ -37,23 +36,20 @@ class HostSteps {
   void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) {
     folio::ops::append(batch_.view(), layer, k, v, threads_);
     folio::AttentionIo io{q, num_query_heads_, out};
-    if (own_are_exact_) {
+    if (own_tokens_ == OwnTokens::exact) {
       io.k = k;
       io.v = v;
     }
     folio::ops::attend(*plan_, layer, io);
   }
 
-  [[nodiscard]] OwnTokens own_tokens() const { return own_are_exact_ ? OwnTokens::exact : OwnTokens::stored; }
-
-  static constexpr bool stores_all_bits = std::is_same_v<typename Cache::KeyQuantizer, folio::F32> &&
-                                          std::is_same_v<typename Cache::ValueQuantizer, folio::F32>;
+  [[nodiscard]] OwnTokens own_tokens() const { return own_tokens_; }
 
  private:
   Cache& cache_;
   folio::Batch<typename Cache::View> batch_;
   std::int32_t num_query_heads_;
-  bool own_are_exact_;
+  OwnTokens own_tokens_;
   folio::Executor threads_;
   folio::AttentionWorkspace workspace_;
   using View = typename Cache::View;

@@ -7,7 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <folio/quantizer/basis.hpp>
+#include <folio/quantizer/f32.hpp>
 #include <folio/quantizer/quantizer.hpp>
+#include <type_traits>
 #include <vector>
 
 namespace serve {
@@ -22,6 +24,15 @@ struct RoundRows {
 /// What attention reads of a step's own tokens: their keys and values as they were computed, or what the cache's format
 /// has made of them, as of older tokens.
 enum class OwnTokens : std::uint8_t { exact, stored };
+
+/// How attention over a folio::KvCache reads them where they are `asked` for: one of f32 stores them exactly, and what
+/// is stored is read.
+template <class Cache>
+[[nodiscard]] constexpr OwnTokens own_tokens_of(OwnTokens asked) {
+  constexpr bool stores_all_bits = std::is_same_v<typename Cache::KeyQuantizer, folio::F32> &&
+                                   std::is_same_v<typename Cache::ValueQuantizer, folio::F32>;
+  return stores_all_bits ? OwnTokens::stored : asked;
+}
 
 /// The formats of a cache, and when tokens get the second one.
 struct StoredRows {

@@ -6,14 +6,16 @@
 #include "ops/attend_cases.hpp"
 //
 #include <folio/ops/attend.cuh>
+#include <random>
 
+#include "support/random.hpp"
 #include "support/strangers.hpp"
 
 namespace {
 
 using namespace folio;
 using folio::test::AttendCase, folio::test::HybridBlocks, folio::test::is_attention, folio::test::Twins;
-using folio::test::contains;
+using folio::test::below, folio::test::contains;
 
 enum class Kernel : std::uint8_t { decode, prefill, either };
 
@@ -85,6 +87,29 @@ TEST_CASE("own tokens on the device: in a step with limits those of sequences wh
   for (AttendCase const& c : own(folio::test::limit_cases(6))) {
     is_attention<float, float>(twins, c, Attend{Kernel::decode, 2}, padding);
     is_attention<float, float>(twins, c, Attend{Kernel::prefill}, padding);
+  }
+}
+
+TEST_CASE("own tokens on the device: random steps, some of no token, with padding and any mask") {
+  std::mt19937 random(GENERATE(range(0U, 5U)));
+  Twins<Model<folio::test::hybrid_model>, HybridBlocks, Int4Rotated> twins({.num_blocks = {40, 120, 150}});
+  std::size_t const num_sequences = 1 + std::size_t(below(random, 6));
+  for (std::size_t i = 0; i < num_sequences; ++i) twins.add(below(random, 70));
+  write_rows(twins, 0);
+  for (int step = 0; step < 4; ++step) {
+    for (std::size_t i = 0; i < num_sequences; ++i)
+      twins.extend(i, step % 2 == 0 ? below(random, 10) : below(random, 2));
+    AttendCase c{.num_query_heads = 2 * (1 + below(random, 4)), .own_tokens = true};
+    c.sink_logits = below(random, 2) == 0;
+    c.tree_mask = below(random, 3) == 0;
+    c.causal = below(random, 3) != 0;
+    c.alibi = below(random, 3) == 0;
+    if (below(random, 2) == 0) c.token_begin = below(random, 20), c.token_end = 20 + below(random, 60);
+    folio::BatchPadding padding{.has_limits = c.causal && !c.tree_mask && below(random, 2) == 0};
+    if (below(random, 2) == 0) padding.num_sequences = 8, padding.num_query_tokens = 80;
+    Kernel const kernel = below(random, 2) == 0 ? Kernel::decode : Kernel::prefill;
+    is_attention<float, float>(twins, c, Attend{kernel, 1 + below(random, 4)}, padding);
+    write_rows(twins, 1 + static_cast<std::uint32_t>(step));
   }
 }
 

@@ -4,6 +4,7 @@
 // Attention over paged, quantized keys and values on the device, one query token at a time: decoding, and a few query
 // tokens (speculative decoding). Long contexts are split over thread blocks and merged. Many query tokens: prefill.cuh.
 
+#include <algorithm>
 #include <cstdint>
 #include <folio/attention/device/attend_arguments.cuh>
 #include <folio/attention/device/attend_kernel.cuh>
@@ -27,12 +28,13 @@ void launch_decode_kernel(View const& view, std::int32_t index, DecodePartition 
   launch(attend_kernel<View, Group, Heads, T, Out>, decode.grid, attend_threads, 0, stream, view, index, arguments);
 }
 
-/// The same over the step's own tokens, of which there are few for each sequence: by one kernel, whatever the heads.
+/// The same over the step's own tokens, of which there are few for each sequence: by one kernel, whatever the heads. Of
+/// 4 of them at a time, for which there are registers on every GPU, whatever T is.
 template <class View, int Group, class T, class Out>
 void launch_own_decode(View const& view, std::int32_t index, AttendArguments<T, Out> const& arguments,
                        cudaStream_t stream) {
   using Own = OwnView<View, T>;
-  constexpr int most = max_attend_heads<Own, Group>();
+  constexpr int most = std::min(4, max_attend_heads<Own, Group>());
   std::int32_t const kv_heads = view.group(Group).shape.kv_heads, heads = arguments.io.num_query_heads / kv_heads;
   dim3 const grid(static_cast<unsigned>(view.num_query_tokens()),
                   static_cast<unsigned>(kv_heads * ((heads + most - 1) / most)));

@@ -7,8 +7,10 @@
 #
 #   rows     keys and values in one format, which is scored by the rows it gives back as well
 #   cache    any cache
-#   mixed    the 16 first and the 64 newest tokens in f16, the others as the policies say; tail: the 64 newest alone
+#   mixed    the 16 first and the 64 newest tokens in f16, the others as the policies say; tail: the 64 newest alone;
+#            tile: nothing in f16 but what fills no tile yet
 set(sinks_and_tail "16 sinks and 64 newest in f16, then")
+set(kivi4 "folio::BlockSize<64>, folio::Keys<folio::Int4PerChannel<64>>, folio::Values<folio::Int4Rotated>")
 set(evaluate_formats
   "f32|f32||rows|folio::F32"  # the reference is the first
   "f16|f16||rows|folio::F16"
@@ -38,7 +40,10 @@ set(evaluate_formats
   "tail_int2|64 newest in f16, else int2, rotated||tail|folio::Int2Rotated"
   "kivi2|64 newest in f16, else int2 for each channel of 64 tokens|64 newest in f16, else int2, rotated|tail|folio::BlockSize<64>, folio::Keys<folio::Int2PerChannel<64>>, folio::Values<folio::Int2Rotated>"
   "mixed_kivi2|${sinks_and_tail} int2 for each channel of 64 tokens|${sinks_and_tail} int2, rotated|mixed|folio::BlockSize<64>, folio::Keys<folio::Int2PerChannel<64>>, folio::Values<folio::Int2Rotated>"
-  "mixed_two_sided2|${sinks_and_tail} int2, two-sided, over 64 tokens||mixed|folio::BlockSize<64>, folio::Keys<folio::Int2TwoSidedKeys<64>>, folio::Values<folio::Int2TwoSidedValues<64>>")
+  "mixed_two_sided2|${sinks_and_tail} int2, two-sided, over 64 tokens||mixed|folio::BlockSize<64>, folio::Keys<folio::Int2TwoSidedKeys<64>>, folio::Values<folio::Int2TwoSidedValues<64>>"
+  "tile_kivi4|int4 for each channel of 64 tokens|int4, rotated|tile|${kivi4}"
+  "kivi4|64 newest in f16, else int4 for each channel of 64 tokens|64 newest in f16, else int4, rotated|tail|${kivi4}"
+  "mixed_kivi4|${sinks_and_tail} int4 for each channel of 64 tokens|${sinks_and_tail} int4, rotated|mixed|${kivi4}")
 
 # Sets evaluate_sources: a few formats in each, so that they compile side by side, and the list.
 function(evaluate_add_formats)
@@ -49,10 +54,10 @@ function(evaluate_add_formats)
   set(number 0)
   list(LENGTH evaluate_formats num_formats)
   foreach(line IN LISTS evaluate_formats)
-    string(REGEX MATCH "^([^|]+)\\|([^|]+)\\|([^|]*)\\|(rows|cache|mixed|tail)\\|(.+)$" matched "${line}")
+    string(REGEX MATCH "^([^|]+)\\|([^|]+)\\|([^|]*)\\|(rows|cache|mixed|tail|tile)\\|(.+)$" matched "${line}")
     if(NOT matched)
-      message(FATAL_ERROR "evaluate: a format is NAME|KEYS|VALUES or nothing|rows, cache, mixed or tail|POLICIES, which "
-        "this line is not: ${line}")
+      message(FATAL_ERROR "evaluate: a format is NAME|KEYS|VALUES or nothing|rows, cache, mixed, tail or tile|POLICIES, "
+        "which this line is not: ${line}")
     endif()
     set(name ${CMAKE_MATCH_1})
     set(keys "${CMAKE_MATCH_2}")

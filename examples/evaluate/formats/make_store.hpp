@@ -62,6 +62,12 @@ std::unique_ptr<Store> make_tail_store(StoreRequest const& request) {
   return detail::make_mixed_store<Compressed...>(request, {.sinks = 0, .recent_window = 64});
 }
 
+/// Nothing in f16 but what fills no tile yet.
+template <class... Compressed>
+std::unique_ptr<Store> make_tile_store(StoreRequest const& request) {
+  return detail::make_mixed_store<Compressed...>(request, {.sinks = 0, .recent_window = 0});
+}
+
 template <folio::QuantizerPolicy Q>
 void round_trip(float* rows, std::int64_t num_rows, std::int32_t dim) {
   std::vector<std::byte> codes(static_cast<std::size_t>(folio::code_bytes<Q>(dim)));

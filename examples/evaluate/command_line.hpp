@@ -13,14 +13,17 @@
 
 #include "formats.hpp"
 #include "options.hpp"
+#include "recall.hpp"
 
 namespace evaluate {
 
 /// What the user asked for. Empty and 0: see the table.
 struct Options {
-  std::string model, text, facts, json;
+  std::string model, text, facts, json, recall_log;
   std::vector<std::string> formats, sensitivity_formats;
-  std::vector<std::int32_t> contexts;
+  std::vector<std::int32_t> contexts, recall;
+  std::vector<Prefill> recall_prefills = {Prefill::exact, Prefill::stored};
+  std::int32_t recall_prompts = 24;
   std::int32_t windows = 16, generations = 8, generated_tokens = 256;
   std::int32_t sensitivity_windows = 2;
   std::int32_t threads = 0;
@@ -52,6 +55,12 @@ struct Options {
   return contexts;
 }
 
+[[nodiscard]] inline std::vector<Prefill> prefills_of(std::string_view name, std::string_view text) {
+  std::string const word = serve::option_values::word(name, text, "exact, stored, both");
+  if (word == "both") return {Prefill::exact, Prefill::stored};
+  return {word == "exact" ? Prefill::exact : Prefill::stored};
+}
+
 struct Option {
   std::string_view name, value, help;
   std::function<void(Options&, std::string_view)> set;
@@ -80,8 +89,8 @@ struct Option {
        "tokens of a text that one step reads: with exact own tokens the part of a prompt that meets itself exactly; a "
        "prompt that fits is computed exactly and then stored (default 128, and 16 where older tokens are demoted)",
        [](Options& o, std::string_view s) { o.step_tokens = v::integer("--step-tokens", s, 1, 1 << 20); }},
-      {"--windows", "N", "at most so many windows, spread evenly over the text (default 16)",
-       [](Options& o, std::string_view s) { o.windows = v::integer("--windows", s, 1, 1 << 20); }},
+      {"--windows", "N", "at most so many windows, spread evenly over the text; 0: none (default 16)",
+       [](Options& o, std::string_view s) { o.windows = v::integer("--windows", s, 0, 1 << 20); }},
       {"--generations", "N", "greedy generations to compare; 0: none (default 8)",
        [](Options& o, std::string_view s) { o.generations = v::integer("--generations", s, 0, 4096); }},
       {"--generated-tokens", "N",
@@ -91,6 +100,21 @@ struct Option {
        "cases between lines with only ---: a text that states a fact and asks for it again, and as its last line the "
        "answer",
        [](Options& o, std::string_view s) { o.facts = v::not_empty("--facts", s); }},
+      {"--recall", "N,N,...",
+       "recall of a stated number: prompts of so many tokens, a stretch of the text in which a sentence states a "
+       "number, "
+       "and the question; a step's own tokens are read as they are stored",
+       [](Options& o, std::string_view s) { o.recall = contexts_of("--recall", s); }},
+      {"--recall-prompts", "N", "prompts of each length that f32 answers, of at most four times as many (default 24)",
+       [](Options& o, std::string_view s) { o.recall_prompts = v::integer("--recall-prompts", s, 1, 4096); }},
+      {"--recall-prefill", "exact|stored|both",
+       "exact: the text before the question is computed with f32 and then stored; stored: every token of it reads "
+       "those "
+       "before it through the format (default both)",
+       [](Options& o, std::string_view s) { o.recall_prefills = prefills_of("--recall-prefill", s); }},
+      {"--recall-log", "FILE",
+       "write each answer there at once, and take those that are there already: a run that was ended goes on",
+       [](Options& o, std::string_view s) { o.recall_log = v::not_empty("--recall-log", s); }},
       {"--sensitivity", "",
        "score every layer: keys or values of one layer alone in each of the formats that stores both alike, a step's "
        "own "
@@ -116,7 +140,9 @@ struct Option {
       "evaluate: what the formats of a KV cache do to a model's predictions.\n"
       "\n"
       "Reads a text with a Llama-family model (Llama, Mistral, Qwen2, Qwen3), once over an f32 cache and once over\n"
-      "each other, and compares: bits per byte, divergence, likeliest tokens, free generations, recall of facts.\n"
+      "each other, and compares: bits per byte, divergence, likeliest tokens, free generations, recall of facts and of "
+      "stated\n"
+      "numbers.\n"
       "\n";
   for (Option const& option : all_options())
     out += serve::option_values::explain(option.name, option.value, option.help, 32, 110);

@@ -20,6 +20,17 @@ struct Fact {
   Tokens prompt, answer;
 };
 
+/// A prompt and its answer as tokens. A tokenizer may join the prompt's last letters with the answer's first: the
+/// prompt ends where both are the same.
+[[nodiscard]] inline Fact split_fact(serve::Tokenizer const& tokenizer, std::string const& prompt,
+                                     std::string const& answer) {
+  Fact fact{tokenizer.encode(prompt), tokenizer.encode(prompt + answer)};
+  auto const same = std::mismatch(fact.prompt.begin(), fact.prompt.end(), fact.answer.begin(), fact.answer.end());
+  fact.prompt.erase(same.first, fact.prompt.end());
+  fact.answer.erase(fact.answer.begin(), fact.answer.begin() + static_cast<std::ptrdiff_t>(fact.prompt.size()));
+  return fact;
+}
+
 /// Reads cases that lines with only --- separate. The last line of a case is the answer, what stands before it, without
 /// the line break, the prompt. Throws BadInput for a case that has no answer, that the
 /// tokenizer cannot read, or that does not fit the model's context.
@@ -31,20 +42,14 @@ struct Fact {
     std::string const which = "Case " + std::to_string(facts.size() + 1) + " of " + path.string();
     if (line == std::string::npos || line == 0 || line + 1 == text.size())
       throw serve::BadInput(which + " should be a prompt and, as its last line, the answer.");
-    auto const encode = [&](std::string const& part) {
-      return serve::name_text(which, [&] { return tokenizer.encode(part); });
-    };
-    Fact fact{encode(text.substr(0, line)), {}};
     // Token ids end where a line does; a tokenizer's letters do not.
     std::string const between = tokenizer.prompt_per_line() ? " " : "";
-    fact.answer = encode(text.substr(0, line) + between + text.substr(line + 1));
-    if (fact.answer.size() > static_cast<std::size_t>(context))
-      throw serve::BadInput(which + " has " + std::to_string(fact.answer.size()) +
-                            " tokens, more than the model's context of " + std::to_string(context) + ".");
-    // A tokenizer may join the prompt's last letters with the answer's first: the prompt ends where both are the same.
-    auto const same = std::mismatch(fact.prompt.begin(), fact.prompt.end(), fact.answer.begin(), fact.answer.end());
-    fact.prompt.erase(same.first, fact.prompt.end());
-    fact.answer.erase(fact.answer.begin(), fact.answer.begin() + static_cast<std::ptrdiff_t>(fact.prompt.size()));
+    Fact fact = serve::name_text(
+        which, [&] { return split_fact(tokenizer, text.substr(0, line), between + text.substr(line + 1)); });
+    std::size_t const size = fact.prompt.size() + fact.answer.size();
+    if (size > static_cast<std::size_t>(context))
+      throw serve::BadInput(which + " has " + std::to_string(size) + " tokens, more than the model's context of " +
+                            std::to_string(context) + ".");
     facts.push_back(std::move(fact));
   }
   return facts;

@@ -19,6 +19,7 @@
 #include "facts.hpp"
 #include "output_file.hpp"
 #include "quality.hpp"
+#include "recall.hpp"
 #include "run_program.hpp"
 #include "sensitivity.hpp"
 #include "tables.hpp"
@@ -68,27 +69,21 @@ class Evaluation {
     read_text();
     if (!options.facts.empty()) facts_ = read_facts(options.facts, *tokenizer_, model_.config().context);
     choose_prompts();
+    choose_recall();
     if (options.sensitivity) scored_ = scored_formats();
+    if (windows_.empty() && prompts_.empty() && facts_.empty() && !recall_prompts_)
+      throw serve::BadInput("There is nothing to measure: no --windows, --generations, --facts or --recall.");
   }
 
   Report run() {
     Report report = begin_report();
-    std::unique_ptr<Store> const reference = make_store(*formats_.front(), 1);
-    std::vector<std::unique_ptr<Store>> stores;
-    for (std::size_t f = 1; f < formats_.size(); ++f) stores.push_back(make_store(*formats_[f], 1));
-    std::vector<Predictions> predictions = predict(*reference, stores);
-    for (std::size_t f = 0; f < formats_.size(); ++f) {
-      FormatReport& format = report.formats.emplace_back();
-      format.name = formats_[f]->name;
-      format.keys = formats_[f]->keys;
-      format.values = formats_[f]->values;
-      format.bits_per_element = (f == 0 ? *reference : *stores[f - 1]).bits_per_element();
-      format.quality = summarize(predictions[0], predictions[f], contexts_, units_per_token_);
-    }
-    predictions.clear();
+    for (Format const* const format : formats_)
+      report.formats.push_back({format->name, format->keys, format->values, 0, {}, {}, {}});
+    if (!windows_.empty()) run_windows(report);
     run_generations(report);
     run_facts(report);
-    if (options_.sensitivity) run_sensitivity(report, *reference);
+    if (recall_prompts_) run_recall(report);
+    if (options_.sensitivity) run_sensitivity(report, *make_store(*formats_.front(), 1));
     progress("");
     return report;
   }
@@ -97,14 +92,14 @@ class Evaluation {
   std::int32_t vocab() const { return model_.config().vocab; }
 
   void read_text() {
-    std::string const text = serve::read_text(options_.text, 256 << 20);
-    tokens_ = serve::name_text(options_.text, [&] { return tokenizer_->encode(text); });
+    text_ = serve::read_text(options_.text, 256 << 20);
+    tokens_ = serve::name_text(options_.text, [&] { return tokenizer_->encode(text_); });
     if (tokens_.size() <= static_cast<std::size_t>(contexts_.back()))
       throw serve::BadInput(options_.text + " has " + std::to_string(tokens_.size()) + " tokens; a context of " +
                             std::to_string(contexts_.back()) +
                             " needs at least one more: take a longer text, or smaller --contexts.");
     if (!tokenizer_->prompt_per_line())
-      units_per_token_ = static_cast<double>(text.size()) / static_cast<double>(tokens_.size());
+      units_per_token_ = static_cast<double>(text_.size()) / static_cast<double>(tokens_.size());
     windows_ = cut_windows(tokens_, contexts_.back(), options_.windows);
   }
 
@@ -116,6 +111,18 @@ class Evaluation {
       prompts_.emplace_back(window.begin(), window.begin() + static_cast<std::ptrdiff_t>(quarter));
   }
 
+  void choose_recall() {
+    if (options_.recall.empty()) return;
+    std::int32_t const most = model_.config().context;
+    if (options_.recall.back() > most)
+      throw serve::BadInput("--recall goes to " + std::to_string(options_.recall.back()) +
+                            ", beyond the model's context of " + std::to_string(most) + ".");
+    recall_prompts_.emplace(*tokenizer_, text_);
+    for (std::int32_t const num_tokens : options_.recall) static_cast<void>(recall_prompts_->make(num_tokens, 0));
+    recall_log_.emplace(options_.recall_log, "evaluate --recall: " + model_name() + " on " + text_name() + ", " +
+                                                 std::to_string(text_.size()) + " bytes");
+  }
+
   std::unique_ptr<Store> make_store(Format const& format, std::int32_t num_sequences) const {
     std::int32_t longest = contexts_.back() + (prompts_.empty() ? 0 : num_generated_);
     for (Fact const& fact : facts_)
@@ -123,14 +130,18 @@ class Evaluation {
     return format.make({model_.config(), num_sequences, longest, &threads_, options_.own_tokens, options_.step_tokens});
   }
 
+  std::string model_name() const { return std::filesystem::weakly_canonical(options_.model).filename().string(); }
+  std::string text_name() const { return std::filesystem::path(options_.text).filename().string(); }
+
   Report begin_report() const {
     Report report;
-    report.model = std::filesystem::weakly_canonical(options_.model).filename().string();
-    report.text = std::filesystem::path(options_.text).filename().string();
+    report.model = model_name();
+    report.text = text_name();
     report.own_tokens = options_.own_tokens == serve::OwnTokens::exact ? "exact" : "stored";
     report.step_tokens = options_.step_tokens;
     report.unit = tokenizer_->prompt_per_line() ? "token" : "byte";
     report.text_tokens = static_cast<std::int64_t>(tokens_.size());
+    report.units_per_token = units_per_token_;
     report.num_windows = static_cast<std::int32_t>(windows_.size());
     report.window_tokens = contexts_.back();
     report.num_generations = static_cast<std::int32_t>(prompts_.size());
@@ -163,6 +174,17 @@ class Evaluation {
     return predictions;
   }
 
+  void run_windows(Report& report) {
+    std::unique_ptr<Store> const reference = make_store(*formats_.front(), 1);
+    std::vector<std::unique_ptr<Store>> stores;
+    for (std::size_t f = 1; f < formats_.size(); ++f) stores.push_back(make_store(*formats_[f], 1));
+    std::vector<Predictions> const predictions = predict(*reference, stores);
+    for (std::size_t f = 0; f < formats_.size(); ++f) {
+      report.formats[f].bits_per_element = (f == 0 ? *reference : *stores[f - 1]).bits_per_element();
+      report.formats[f].quality = summarize(predictions[0], predictions[f], contexts_, units_per_token_);
+    }
+  }
+
   void run_generations(Report& report) {
     if (prompts_.empty()) return;
     std::vector<Tokens> expected;
@@ -186,6 +208,22 @@ class Evaluation {
     }
   }
 
+  void run_recall(Report& report) {
+    RecallRun const run{model_,
+                        *recall_prompts_,
+                        formats_,
+                        options_.recall_prefills,
+                        [this](Format const& format, std::int32_t max_tokens) {
+                          return format.make({model_.config(), 1, max_tokens, &threads_, serve::OwnTokens::stored,
+                                              options_.step_tokens});
+                        },
+                        *recall_log_,
+                        &threads_,
+                        [](std::string const& words) { progress(words); }};
+    for (std::int32_t const num_tokens : options_.recall)
+      for (Recall const& recall : run.run(num_tokens, options_.recall_prompts)) report.recall.push_back(recall);
+  }
+
   /// The formats to score. Throws BadInput where one cannot be, or none is left.
   std::vector<Format const*> scored_formats() const {
     bool const all = options_.sensitivity_formats.empty();
@@ -198,6 +236,7 @@ class Evaluation {
     std::erase_if(choices, [](Format const* format) { return format->round_trip == nullptr; });
     if (choices.empty())
       throw serve::BadInput("--sensitivity needs a format that stores keys and values alike, each row alone.");
+    if (windows_.empty()) throw serve::BadInput("--sensitivity needs --windows.");
     return choices;
   }
 
@@ -234,12 +273,15 @@ class Evaluation {
   serve::Llama model_;
   std::unique_ptr<serve::Tokenizer> tokenizer_;
   std::vector<std::int32_t> contexts_;
+  std::string text_;
   Tokens tokens_;
   double units_per_token_ = 1;
   std::vector<std::span<std::int32_t const>> windows_;
   std::vector<Tokens> prompts_;
   std::int32_t num_generated_ = 0;
   std::vector<Fact> facts_;
+  std::optional<RecallPrompts> recall_prompts_;
+  std::optional<RecallLog> recall_log_;
   std::vector<Format const*> scored_;
 };
 

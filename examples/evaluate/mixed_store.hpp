@@ -54,6 +54,8 @@ class MixedStore final : public Store {
     steps_.begin(items);
   }
 
+  void append(std::int32_t layer, float const* k, float const* v) override { steps_.append(layer, k, v); }
+
   void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) override {
     steps_.attend(layer, q, k, v, out);
   }

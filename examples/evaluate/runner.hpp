@@ -20,6 +20,11 @@ namespace evaluate {
 
 using Tokens = std::vector<std::int32_t>;
 
+/// Keys and values of tokens, [layer][token][kv_head][dim].
+struct Rows {
+  std::vector<std::vector<float>> keys, values;
+};
+
 /// Changes keys and values, [num_rows][head_dim], before a layer keeps them.
 using Disturb = std::function<void(std::int32_t layer, float* keys, float* values, std::int64_t num_rows)>;
 
@@ -57,13 +62,30 @@ class Runner {
     require_finite(activations_.hidden);
   }
 
+  /// The only sequence gets the first `num_tokens` tokens of `rows`, whose keys and values are known: nothing is
+  /// computed.
+  void append(Rows const& rows, std::int64_t num_tokens) {
+    std::int64_t const row = std::int64_t{model_.config().kv_heads} * model_.config().head_dim;
+    for (std::int64_t begin = 0; begin < num_tokens; begin += store_.step_tokens()) {
+      auto const num_new = static_cast<std::int32_t>(std::min<std::int64_t>(store_.step_tokens(), num_tokens - begin));
+      store_.begin_step({&num_new, 1});
+      for (std::size_t layer = 0; layer < rows.keys.size(); ++layer)
+        store_.append(static_cast<std::int32_t>(layer), rows.keys[layer].data() + begin * row,
+                      rows.values[layer].data() + begin * row);
+      lengths_.front() += num_new;
+    }
+  }
+
   /// The most tokens of a sequence in a step.
   [[nodiscard]] std::size_t step_tokens() const { return static_cast<std::size_t>(store_.step_tokens()); }
 
   /// The logits after every token of the last step, [token][vocab].
-  void logits(std::vector<float>& out) {
+  void logits(std::vector<float>& out) { newest_logits(num_tokens_, out); }
+
+  /// The logits after the newest `num` tokens of the last step, [token][vocab].
+  void newest_logits(std::int64_t num, std::vector<float>& out) {
     std::vector<std::int64_t> rows;
-    for (std::int64_t row = 0; row < num_tokens_; ++row) rows.push_back(row);
+    for (std::int64_t row = num_tokens_ - num; row < num_tokens_; ++row) rows.push_back(row);
     compute_logits(rows, out);
   }
 

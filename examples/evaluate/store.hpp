@@ -27,7 +27,7 @@ struct StoreRequest {
 };
 
 /// A cache, its sequences, and the attention over them. One owner thread. A step is begin_step, and for every layer
-/// attend.
+/// attend, or append where the attention is known already.
 class Store {
  public:
   Store() = default;
@@ -43,7 +43,9 @@ class Store {
   virtual void restart(std::int32_t num_sequences) = 0;
   /// Sequence i gets num_new[i] tokens in this step; those that get none take no part in it.
   virtual void begin_step(std::span<std::int32_t const> num_new) = 0;
-  /// Keeps the keys and values of the step's tokens in one layer, [token][kv_head][dim], and writes for each of their
+  /// Keeps the keys and values of the step's tokens in one layer, [token][kv_head][dim].
+  virtual void append(std::int32_t layer, float const* k, float const* v) = 0;
+  /// Appends them, and writes for each of their
   /// queries [token][head][dim] its attention over the tokens of its own sequence so far.
   virtual void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) = 0;
 };
@@ -77,6 +79,8 @@ class CacheStore final : public Store {
     }
     steps_.begin(items);
   }
+
+  void append(std::int32_t layer, float const* k, float const* v) override { steps_.append(layer, k, v); }
 
   void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) override {
     steps_.attend(layer, q, k, v, out);

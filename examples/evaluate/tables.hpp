@@ -13,6 +13,7 @@
 #include "formats.hpp"
 #include "json.hpp"
 #include "quality.hpp"
+#include "recall.hpp"
 #include "report.hpp"
 #include "sensitivity.hpp"
 
@@ -32,10 +33,12 @@ struct Report {
   std::string own_tokens = "exact";  ///< or "stored"; not of the sensitivity: there they are stored
   std::int32_t step_tokens = 0;      ///< that were asked for; 0: each store's own
   std::int64_t text_tokens = 0;
+  double units_per_token = 1;
   std::int32_t num_windows = 0, window_tokens = 0;
   std::int32_t num_generations = 0, prompt_tokens = 0, generated_tokens = 0;
   std::int64_t num_facts = 0;
   std::vector<FormatReport> formats;  ///< the reference, which is f32, first
+  std::vector<Recall> recall;
   std::int32_t sensitivity_windows = 0;
   std::vector<Sensitivity> sensitivity;
   std::vector<Plan> plans;
@@ -83,11 +86,13 @@ class JsonObject {
   Quality const& quality = format.quality;
   JsonObject object;
   object.quote("name", format.name).quote("keys", format.keys).quote("values", format.values);
-  object.add("bits_per_element", format.bits_per_element).add("bits_per_" + report.unit, quality.bits);
-  object.add("over_f32", quality.over_reference).add("over_f32_standard_error", quality.standard_error);
-  object.add("over_f32_percent", report.percent_over(format));
-  object.add("kl_mean", quality.kl_mean).add("kl_999", quality.kl_high).add("kl_max", quality.kl_max);
-  object.add("top1_agreement", quality.top_agreement);
+  if (report.num_windows > 0) {
+    object.add("bits_per_element", format.bits_per_element).add("bits_per_" + report.unit, quality.bits);
+    object.add("over_f32", quality.over_reference).add("over_f32_standard_error", quality.standard_error);
+    object.add("over_f32_percent", report.percent_over(format));
+    object.add("kl_mean", quality.kl_mean).add("kl_999", quality.kl_high).add("kl_max", quality.kl_max);
+    object.add("top1_agreement", quality.top_agreement);
+  }
   if (format.generations)
     object.add("common_prefix", format.generations->common_prefix).add("equal_tokens", format.generations->equal);
   if (format.recalled) object.add("facts_recalled", std::to_string(*format.recalled));
@@ -103,8 +108,19 @@ class JsonObject {
 
 /// One JSON object. Divergences are in bits for each token.
 [[nodiscard]] inline std::string to_json(Report const& report) {
-  std::vector<std::string> formats, scores, plans;
+  std::vector<std::string> formats, recall, scores, plans;
   for (FormatReport const& format : report.formats) formats.push_back(to_json(report, format));
+  for (Recall const& r : report.recall)
+    recall.push_back(JsonObject()
+                         .add("tokens", std::to_string(r.num_tokens))
+                         .quote("prefill", to_string(r.prefill))
+                         .quote("format", r.format->name)
+                         .add("bits_per_element", r.bits_per_element)
+                         .add("tried", std::to_string(r.num_tried))
+                         .add("prompts", std::to_string(r.num_prompts))
+                         .add("recalled", std::to_string(r.num_recalled))
+                         .add("answer_bits", r.answer_bits)
+                         .text());
   for (Sensitivity const& s : report.sensitivity)
     scores.push_back(JsonObject()
                          .add("layer", std::to_string(s.layer))
@@ -137,6 +153,7 @@ class JsonObject {
   add("own_tokens", serve::json_quote(report.own_tokens));
   if (report.step_tokens > 0) add("step_tokens", std::to_string(report.step_tokens));
   add("text_tokens", std::to_string(report.text_tokens));
+  if (report.unit == "byte") add("bytes_per_token", serve::json_number(report.units_per_token));
   add("windows", std::to_string(report.num_windows));
   add("window_tokens", std::to_string(report.window_tokens));
   add("predictions", std::to_string(report.formats.front().quality.num_predictions));
@@ -148,6 +165,10 @@ class JsonObject {
   add("facts", std::to_string(report.num_facts));
   if (report.num_facts > 0) add("facts_verdict", serve::json_quote(facts_verdict(report)));
   add("formats", json_lines(formats));
+  if (!recall.empty()) {
+    add("recall_own_tokens", serve::json_quote("stored"));
+    add("recall", json_lines(recall));
+  }
   if (!scores.empty()) {
     add("sensitivity_windows", std::to_string(report.sensitivity_windows));
     add("sensitivity_own_tokens", serve::json_quote("stored"));
@@ -188,28 +209,43 @@ class JsonObject {
 [[nodiscard]] inline std::string quality_table(Report const& report) {
   using serve::spell_number;
   std::string const each = "bits/" + report.unit;
-  std::vector<std::vector<std::string>> rows = {
-      {"format", "bits/element", each, "over f32", "+-", "KL mean", "KL 99.9%", "KL max", "same top"}};
+  std::vector<std::vector<std::string>> rows = {{"format"}};
+  if (report.num_windows > 0)
+    rows[0].insert(rows[0].end(),
+                   {"bits/element", each, "over f32", "+-", "KL mean", "KL 99.9%", "KL max", "same top"});
   if (report.num_generations > 0) rows[0].insert(rows[0].end(), {"same prefix", "same tokens"});
   if (report.num_facts > 0) rows[0].push_back("facts");
   for (FormatReport const& format : report.formats) {
-    Quality const& q = format.quality;
-    double const scale = 100 / report.formats.front().quality.bits;
-    std::vector<std::string> row = {std::string(format.name),
-                                    spell_number(format.bits_per_element, 2),
-                                    spell_number(q.bits, 4),
-                                    spell_number(scale * q.over_reference, 3) + " %",
-                                    spell_number(scale * q.standard_error, 3),
-                                    spell_small(q.kl_mean),
-                                    spell_small(q.kl_high),
-                                    spell_small(q.kl_max),
-                                    spell_number(100 * q.top_agreement, 2) + " %"};
+    std::vector<std::string> row = {std::string(format.name)};
+    if (report.num_windows > 0) {
+      Quality const& q = format.quality;
+      double const scale = 100 / report.formats.front().quality.bits;
+      row.insert(row.end(), {spell_number(format.bits_per_element, 2), spell_number(q.bits, 4),
+                             spell_number(scale * q.over_reference, 3) + " %",
+                             spell_number(scale * q.standard_error, 3), spell_small(q.kl_mean), spell_small(q.kl_high),
+                             spell_small(q.kl_max), spell_number(100 * q.top_agreement, 2) + " %"});
+    }
     if (format.generations) {
       row.push_back(spell_number(format.generations->common_prefix, 1));
       row.push_back(spell_number(100 * format.generations->equal, 1) + " %");
     }
     if (format.recalled) row.push_back(std::to_string(*format.recalled));
     rows.push_back(std::move(row));
+  }
+  return align(rows);
+}
+
+/// For each format a column for each length and way: the numbers that it recalls, and the bits of an answer.
+[[nodiscard]] inline std::string recall_table(Report const& report) {
+  std::vector<std::vector<std::string>> rows = {{"format"}};
+  for (FormatReport const& format : report.formats) rows.push_back({std::string(format.name)});
+  for (std::size_t r = 0; r < report.recall.size(); ++r) {
+    Recall const& recall = report.recall[r];
+    std::size_t const row = r % report.formats.size();
+    if (row == 0)
+      rows[0].push_back(std::to_string(recall.num_tokens) + " " + std::string(to_string(recall.prefill)) + ", of " +
+                        std::to_string(recall.num_prompts));
+    rows[row + 1].push_back(std::to_string(recall.num_recalled) + "  " + serve::spell_number(recall.answer_bits, 2));
   }
   return align(rows);
 }
@@ -262,18 +298,27 @@ class JsonObject {
 
 /// All that there is to say.
 [[nodiscard]] inline std::string to_table(Report const& report) {
-  std::string out = report.model + " on " + report.text + ": " + std::to_string(report.num_windows) + " windows of " +
-                    std::to_string(report.window_tokens) + " tokens, " +
-                    std::to_string(report.formats.front().quality.num_predictions) + " predictions, own tokens " +
-                    report.own_tokens + ". KL is the divergence from f32, in bits for each token.\n\n" +
-                    quality_table(report);
+  std::string out = report.model + " on " + report.text;
+  if (report.num_windows > 0)
+    out += ": " + std::to_string(report.num_windows) + " windows of " + std::to_string(report.window_tokens) +
+           " tokens, " + std::to_string(report.formats.front().quality.num_predictions) + " predictions, own tokens " +
+           report.own_tokens + ". KL is the divergence from f32, in bits for each token";
+  out += ".\n";
+  if (report.num_windows > 0 || report.num_generations > 0 || report.num_facts > 0) out += "\n" + quality_table(report);
   if (report.num_generations > 0)
     out += "\nsame prefix, same tokens: of " + std::to_string(report.num_generations) + " greedy generations of " +
            std::to_string(report.generated_tokens) + " tokens after " + std::to_string(report.prompt_tokens) +
            " tokens of the text.\n";
   if (report.num_facts > 0) out += "\n" + facts_verdict(report) + "\n";
-  out += "\nBits per " + report.unit +
-         " by the tokens that a prediction looks back at; what each format takes over f32:\n\n" + context_table(report);
+  if (!report.recall.empty())
+    out +=
+        "\nRecall of a stated number, by the prompt's tokens and by how the text before the question was read, of the "
+        "prompts that f32 answers: right answers, and the mean bits of an answer:\n\n" +
+        recall_table(report);
+  if (report.num_windows > 0)
+    out += "\nBits per " + report.unit +
+           " by the tokens that a prediction looks back at; what each format takes over f32:\n\n" +
+           context_table(report);
   if (!report.sensitivity.empty())
     out +=
         "\nOne plane of one layer in a format, all others in f32, over " + std::to_string(report.sensitivity_windows) +

@@ -14,6 +14,7 @@
 #include "facts.hpp"
 #include "json.hpp"
 #include "quality.hpp"
+#include "recall.hpp"
 #include "support/catch.hpp"
 #include "tables.hpp"
 
@@ -48,6 +49,7 @@ evaluate::Report small_report() {
   report.model = "model";
   report.text = "a \"text\"";
   report.unit = "byte";
+  report.num_windows = 1;
   report.formats = {format_report("f32", 32, 0), format_report("int4", 4.5, 0.0075), format_report("f16", 16, -1e-9)};
   return report;
 }
@@ -150,6 +152,97 @@ TEST_CASE("Facts have a prompt and an answer", "[evaluate]") {
   std::filesystem::remove(path);
 }
 
+namespace {
+
+/// 400 lines of 40 bytes.
+std::string lines() {
+  std::string text;
+  for (int i = 1000; i < 1400; ++i) text += "This is the line with the number " + std::to_string(i) + ".\n ";
+  return text;
+}
+
+std::filesystem::path scratch_file(std::string const& name) {
+  return std::filesystem::temp_directory_path() /
+         ("folio_evaluate_" + name + "_" + std::to_string(std::random_device{}()) + ".txt");
+}
+
+}  // namespace
+
+TEST_CASE("A recall prompt states a number in a stretch of the text and asks for it", "[evaluate]") {
+  std::string const text = lines();
+  serve::ByteTokenizer const bytes;
+  evaluate::RecallPrompts const prompts(bytes, text);
+  std::vector<bool> quarters(4);
+  std::vector<std::string> numbers;
+  for (std::int32_t i = 0; i < 12; ++i) {
+    auto const prompt = prompts.make(1000, i);
+    std::string const words = bytes.decode(prompt.prompt), answer = bytes.decode(prompt.answer);
+    CHECK(prompt.prompt.size() + prompt.answer.size() <= 1000);
+    CHECK(prompt.prompt.size() + prompt.answer.size() > 900);  // two pieces of the text
+    REQUIRE(answer.size() == 6);
+    std::size_t const stated = words.find(answer + ". Remember it.\n");
+    REQUIRE(stated != std::string::npos);
+    CHECK(words.find(answer, stated + 1) == std::string::npos);
+    quarters[stated * 4 / words.size()] = true;
+    CHECK_THAT(words.substr(prompt.question), Catch::Matchers::StartsWith("\nWhat is the "));
+    CHECK_THAT(words, Catch::Matchers::EndsWith(" is"));
+    // Without what was put in, it is a stretch of the text.
+    std::size_t const begin = words.find(" in this text. Find it.\n") + 24;
+    std::size_t const sentence = words.rfind("The ", stated);
+    std::string const rest = words.substr(stated + answer.size() + 15, prompt.question - stated - answer.size() - 15);
+    std::string before = words.substr(begin, sentence - begin);
+    CHECK((text.find(before + rest) != std::string::npos ||
+           text.find(before.erase(before.size() - 1) + rest) != std::string::npos));
+    numbers.push_back(answer);
+  }
+  CHECK(quarters == std::vector<bool>(4, true));
+  std::sort(numbers.begin(), numbers.end());
+  CHECK(std::unique(numbers.begin(), numbers.end()) == numbers.end());
+  auto const first = prompts.make(1000, 3), again = evaluate::RecallPrompts(bytes, text).make(1000, 3);
+  CHECK((first.prompt == again.prompt && first.answer == again.answer && first.question == again.question));
+  CHECK(bytes.decode(first.answer) == " 74760");  // on any machine
+}
+
+TEST_CASE("A recall prompt needs a text that is long enough, and text", "[evaluate]") {
+  serve::ByteTokenizer const bytes;
+  std::string const text = lines();
+  evaluate::RecallPrompts const prompts(bytes, text);
+  CHECK_THROWS_WITH(prompts.make(50, 0),
+                    contains("--recall 50 is not possible: its question and its number take 135 tokens"));
+  CHECK_THROWS_WITH(prompts.make(20000, 0), contains("--recall 20000 is not possible: the text has only 16000 tokens"));
+  std::string const one_line(4000, 'x');
+  CHECK_THROWS_WITH(evaluate::RecallPrompts(bytes, one_line).make(5000, 0), contains("is not possible"));
+  serve::IdTokenizer const ids(10);
+  CHECK_THROWS_WITH(evaluate::RecallPrompts(ids, text), contains("--recall needs a tokenizer"));
+}
+
+TEST_CASE("A log keeps each answer, and leaves out a line that was cut", "[evaluate]") {
+  auto const path = scratch_file("log");
+  {
+    evaluate::RecallLog log(path.string(), "a model");
+    log.add("512 0 exact int4", {true, 1.0 / 3});
+    log.add("512 1 exact int4", {false, 20});
+  }
+  std::ofstream(path, std::ios::binary | std::ios::app) << "512 2 exact int4 1 1.2";  // of 1.25
+  {
+    evaluate::RecallLog log(path.string(), "a model");
+    REQUIRE(log.find("512 0 exact int4"));
+    CHECK((log.find("512 0 exact int4")->right && log.find("512 0 exact int4")->bits == 1.0 / 3));
+    REQUIRE(log.find("512 1 exact int4"));
+    CHECK_FALSE(log.find("512 1 exact int4")->right);
+    CHECK_FALSE(log.find("512 2 exact int4"));
+    log.add("512 2 exact int4", {true, 1.25});
+  }
+  evaluate::RecallLog const again(path.string(), "a model");
+  REQUIRE(again.find("512 2 exact int4"));
+  CHECK(again.find("512 2 exact int4")->bits == 1.25);
+  CHECK_THROWS_WITH(evaluate::RecallLog(path.string(), "another"), contains("is no log of this run"));
+  std::ofstream(path, std::ios::binary | std::ios::app) << "512 3 exact\n";
+  CHECK_THROWS_WITH(evaluate::RecallLog(path.string(), "a model"), contains("Line 5 of"));
+  CHECK_THROWS_WITH(evaluate::RecallLog((path / "no" / "folder").string(), "a model"), contains("cannot be written"));
+  std::filesystem::remove(path);
+}
+
 TEST_CASE("The command line of evaluate", "[evaluate]") {
   auto const parse = [](std::vector<char const*> const& arguments) { return evaluate::parse_options(arguments); };
   auto const options = parse({"--contexts=16,64", "--formats", "int8,k8v4", "--sensitivity", "--windows", "3"});
@@ -160,6 +253,12 @@ TEST_CASE("The command line of evaluate", "[evaluate]") {
   CHECK(options.formats == std::vector<std::string>{"int8", "k8v4"});
   CHECK(options.sensitivity);
   CHECK(options.windows == 3);
+  using evaluate::Prefill;
+  CHECK((options.recall.empty() && options.recall_prefills == std::vector{Prefill::exact, Prefill::stored}));
+  auto const recall = parse({"--recall", "512,3072", "--recall-prefill", "stored", "--recall-prompts", "5"});
+  CHECK((recall.recall == std::vector<std::int32_t>{512, 3072} && recall.recall_prompts == 5));
+  CHECK(recall.recall_prefills == std::vector{Prefill::stored});
+  CHECK_THROWS_WITH(parse({"--recall-prefill", "none"}), contains("it is one of exact, stored, both"));
   CHECK_THROWS_WITH(parse({"--contexts", "64,64"}), contains("should ascend"));
   CHECK_THROWS_WITH(parse({"--contexts", "1,x"}), contains("takes an integer"));
   CHECK_THROWS_WITH(parse({"--sensitivity=1"}), contains("takes no value"));
@@ -192,6 +291,30 @@ TEST_CASE("The report is JSON and a table", "[evaluate]") {
   CHECK_THAT(table, contains("windows, own tokens stored; error"));
   CHECK_THAT(table, contains("0.500 %"));
   CHECK_THAT(table, contains("1.7500"));
+}
+
+TEST_CASE("Recall is a line of JSON for each format, length and way, and a column of the table", "[evaluate]") {
+  auto report = small_report();
+  report.num_windows = 0;
+  evaluate::Format const int4 = {"int4", "int4", "int4", nullptr, nullptr},
+                         f16 = {"f16", "f16", "f16", nullptr, nullptr};
+  using enum evaluate::Prefill;
+  report.recall = {{512, exact, &evaluate::all_formats().front(), 32, 24, 30, 24, 1.25},
+                   {512, exact, &int4, 4.5, 24, 30, 23, 1.5},
+                   {512, exact, &f16, 16, 24, 30, 24, 1.25},
+                   {512, stored, &evaluate::all_formats().front(), 32, 24, 30, 24, 1.25},
+                   {512, stored, &int4, 4.5, 24, 30, 17, 7.75},
+                   {512, stored, &f16, 16, 24, 30, 24, 1.25}};
+  std::string const text = evaluate::to_json(report);
+  static_cast<void>(serve::JsonReader::read(text, "report"));
+  CHECK_THAT(text,
+             contains("{\"tokens\": 512, \"prefill\": \"stored\", \"format\": \"int4\", \"bits_per_element\": 4.5, "
+                      "\"tried\": 30, \"prompts\": 24, \"recalled\": 17, \"answer_bits\": 7.75}"));
+  CHECK_FALSE(contains("over_f32").match(text));  // there are no windows
+  std::string const table = evaluate::to_table(report);
+  CHECK_THAT(table, contains("format  512 exact, of 24  512 stored, of 24\n"));
+  CHECK_THAT(table, contains("int4            23  1.50           17  7.75\n"));
+  CHECK_FALSE(contains("over f32").match(table));
 }
 
 TEST_CASE("Facts that the model cannot recall say nothing about formats", "[evaluate]") {

@@ -33,8 +33,13 @@ class HostSteps {
     plan_ = folio::ops::plan_attention(batch_.view(), num_query_heads_, {}, {threads_, &workspace_});
   }
 
-  void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) {
+  /// Stores the step's keys and values in one layer, without attention.
+  void append(std::int32_t layer, float const* k, float const* v) {
     folio::ops::append(batch_.view(), layer, k, v, threads_);
+  }
+
+  void attend(std::int32_t layer, float const* q, float const* k, float const* v, float* out) {
+    append(layer, k, v);
     folio::AttentionIo io{q, num_query_heads_, out};
     if (own_tokens_ == OwnTokens::exact) {
       io.k = k;

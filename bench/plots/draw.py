@@ -6,6 +6,7 @@
     bench/plots/draw.py                               # bench/results to docs/images: all pictures of the documents
     bench/plots/draw.py replay mine.json mine.svg     # of `replay --compare --json > mine.json`
     bench/plots/draw.py evaluate mine.json mine.svg   # of `evaluate --json mine.json`; mine_cost.svg beside it
+    bench/plots/draw.py recall mine.json mine.svg     # of `evaluate --recall ... --json mine.json`
     bench/plots/draw.py grid mine.json mine.svg       # of `attend_grid_bench --benchmark_out=mine.json`
 
 The ending of the picture's name chooses its kind: .svg, .png, .pdf. It is as wide as a page shows it, 830 pixels.
@@ -258,7 +259,7 @@ FAMILIES = {
 
 
 def family(name):
-    if name.startswith(("mixed_", "tail_", "kivi")):
+    if name.startswith(("mixed_", "tail_", "kivi", "tile_")):
         return "newest tokens in f16"
     if name.startswith("k"):
         return "keys and values apart"
@@ -334,6 +335,53 @@ def draw_evaluate(source, path):
     save(evaluate_cost(results), path.with_stem(path.stem + "_cost"), source)
 
 
+PREFILLS = {"exact": ("text computed exactly, then stored", "none"), "stored": ("text read through the format", None)}
+
+
+def recall(results):
+    """How many bits more than with f32 a right answer takes, one line for each format, a panel for each length."""
+    rows = [row for run in results.get("runs", [results]) for row in run["recall"]]
+    over = {}
+    sizes = {}
+    for row in rows:
+        if row["format"] == "f32":
+            reference = row["answer_bits"]  # each run has it first
+        else:
+            over[row["tokens"], row["prefill"], row["format"]] = row["answer_bits"] - reference
+            sizes[row["format"]] = min(row["bits_per_element"], sizes.get(row["format"], 32))
+    names = sorted(sizes, key=lambda name: sizes[name])
+    lengths = sorted({tokens for tokens, _, _ in over})
+    figure, (panels,) = new_figure(120 + 19 * len(names), 1, len(lengths))
+    for axes, tokens in zip(panels, lengths):
+        for prefill, (_, face) in PREFILLS.items():
+            for at, name in enumerate(names):
+                if (bits := over.get((tokens, prefill, name))) is not None:
+                    color = FAMILIES[family(name)]
+                    axes.plot(bits, at, "o", markersize=5, color=color, markerfacecolor=face or color)
+        axes.axvline(0, color="#888888", linewidth=1)
+        axes.set_xscale("symlog", linthresh=1, linscale=1)
+        ticks = [-1, 0, 1, 3, 10, 30, 100]
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticklabels([f"{tick:+g}" if tick else "f32" for tick in ticks])
+        axes.set_xlim(min(-0.5, *over.values()) - 0.2, 1.5 * max(1, *over.values()))
+        axes.set_yticks(range(len(names)), names if axes is panels[0] else [""] * len(names))
+        axes.set_ylim(-0.7, len(names) - 0.3)
+        axes.set_title(f"{tokens:,} tokens", loc="left")
+    panels[len(lengths) // 2].set_xlabel("bits that a stated number takes more than with f32")
+    marks = [
+        plt.Line2D([], [], linestyle="", marker="o", markersize=5, color="#444444", markerfacecolor=face or "#444444")
+        for _, face in PREFILLS.values()
+    ]
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - 30 / (120 + 19 * len(names))))  # the legend is above
+    figure.legend(marks, [words for words, _ in PREFILLS.values()], loc="upper center", ncols=2)
+    return figure
+
+
+def draw_recall(source, path):
+    save(recall(read(source)), path, source)
+
+
 GRID_HEADS = 4  # query heads for each kv head, as most models have
 
 
@@ -399,6 +447,9 @@ def draw_documents():
     save(replay_one(by_name.pop("trace")), images / "replay_trace.svg", source)
     save(replay_many(list(by_name.values())), images / "replay_generated.svg", source)
     draw_evaluate(ROOT / "bench/results/evaluate.json", images / "evaluate.svg")
+    real = ROOT / "bench/results/evaluate_smollm2.json"
+    save(evaluate_divergence(read(real)), images / "evaluate_smollm2.svg", real)
+    draw_recall(ROOT / "bench/results/recall_smollm2.json", images / "recall_smollm2.svg")
     draw_grid(ROOT / "bench/results/attend_grid.json", images / "attend_grid.svg")
 
 
@@ -408,7 +459,7 @@ def read(path):
 
 
 def main(arguments):
-    kinds = {"replay": draw_replay, "evaluate": draw_evaluate, "grid": draw_grid}
+    kinds = {"replay": draw_replay, "evaluate": draw_evaluate, "recall": draw_recall, "grid": draw_grid}
     if not arguments:
         draw_documents()
     elif len(arguments) == 3 and arguments[0] in kinds:

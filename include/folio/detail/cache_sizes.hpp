@@ -97,8 +97,8 @@ struct CacheSizes {
   }
   void end_blocks(CacheConfig const& config) {
     if (config.num_blocks.empty())
-      num_blocks = blocks_that_fit(as_span(held), as_span(block_bytes), config.memory_bytes, config.tokens_per_sequence,
-                                   slack);
+      num_blocks =
+          blocks_that_fit(as_span(held), as_span(block_bytes), config.memory_bytes, config.tokens_per_sequence, slack);
     pool_bytes = pool_bytes_of(as_span(num_blocks), as_span(block_bytes));
   }
   static void without_demotion(CacheConfig const& config) {

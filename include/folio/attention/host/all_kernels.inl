@@ -28,6 +28,7 @@ template <class E>
 [[nodiscard]] RowKernels float_kernels(bool many_rows) {
   RowKernels k;
   k.change_basis = change_basis;
+  k.rotate_queries = rotate_queries;
   k.shape_scores = shape_scores;
   k.online_softmax = online_softmax;
   k.read_sums = read_floats;
@@ -50,9 +51,11 @@ template <class C, bool Channels>
   k.load_key_params = load_grids<C::bias>;  // of two f16, as all unsigned codes have today
   k.load_value_params = load_grids<C::value_bias>;
   k.change_basis = change_basis;
+  k.rotate_queries = rotate_queries;
   k.shape_scores = shape_scores;
   k.online_softmax = online_softmax;
   k.is_integer = true;
+  k.find_largest = find_largest;
   k.find_outliers = find_outliers;
   k.quantize_queries = quantize_queries<C, false>;
   k.takes_dims = true;

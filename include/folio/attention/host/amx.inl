@@ -103,7 +103,7 @@ template <class C>
 inline void score_tiles(TokenTile const& tile, QueryRows const& q, float* scores) {
   alignas(64) std::int32_t sums[32 * 8], biases[query_words][16];
   for (int k = 0; k < query_words; ++k)
-    for (int i = 0; i < 16; ++i) biases[k][i] = C::key_zero_point * q.sums[i % 4 * query_words + k];
+    for (int i = 0; i < 16; ++i) biases[k][i] = C::key_zero_point * q.sums[k * block_rows + i % 4];
   Ints const low_bias = load<Ints>(biases[0]), high_bias = load<Ints>(biases[1]);
   Floats const scale = as<Floats>(repeat(q.scales));
   for (std::int32_t begin = 0; begin < tile.tokens; begin += 32) {
@@ -171,7 +171,7 @@ template <RowFormat F>
     k.key_dim_at = shuffled_dim_at<C>;
     k.score = score_tiles<C>;
     k.add = add_tiles<are_of_tile(F.params)>;
-    k.quantize_queries = quantize_queries<InColumns, are_of_tile(F.params)>;
+    k.quantize_queries = quantize_queries<InColumns, are_of_tile(F.params), true>;
     k.takes_dims = false;
   };
   if constexpr (F.elements >= Elements::s8) use(CodesOf<F.elements>{});

@@ -223,14 +223,14 @@ class AttendTask {
       std::int64_t at = (std::int64_t{sequence_->first_row} + work_->first) * io.q_stride +
                         std::int64_t{work_->first_head + h} * call_->heads * dim;
       auto const* const q = io.load == nullptr ? static_cast<float const*>(io.q) : nullptr;
-      if (q != nullptr && basis == Basis::model && work_->count == 1 && queries.can_use(q + at, tokens)) {
+      if (q != nullptr && work_->count == 1 && queries.can_use(q + at, tokens))
         queries.use_rows(q + at);
-      } else {
+      else
         for (std::int32_t row = 0; row < rows_; row += call_->heads, at += io.q_stride) load_rows(queries, row, at);
-        if (basis != Basis::model) queries.rotate(basis);  // instead of every key
-      }
-      queries.finish(scale);
+      queries.prepare(basis);
+      if (h > 0) to[to_size(h - 1)].finish(scale);  // not at once: it waits for what `prepare` finds
     }
+    to[to_size(work_->kv_heads - 1)].finish(scale);
   }
   /// The rows of a query token, which are at `at` of the operand.
   void load_rows(PackedQueries<>& queries, std::int32_t row, std::int64_t at) const {

@@ -63,8 +63,8 @@ inline void unpack_keys(TokenTile const& tile) {
 template <class C>
 [[nodiscard]] inline Floats finish_scores(TokenTile const& tile, QueryRows const& q, int row, std::int32_t token,
                                           Ints const& a, Ints const& b) {
-  std::int32_t const* const sums = q.sums + row * query_words;
-  Floats const product = join_words(a - C::key_zero_point * sums[0], b - C::key_zero_point * sums[1]);
+  std::int32_t const low = C::key_zero_point * q.sums[row], high = C::key_zero_point * q.sums[block_rows + row];
+  Floats const product = join_words(a - low, b - high);
   return product * q.scales[row] * load<Floats>(tile.scales + token) +
          load<Floats>(tile.offsets + token) * q.totals[row];
 }
@@ -72,7 +72,6 @@ template <class C>
 /// scores[row][token] of 4 query rows with `Groups` * lanes keys.
 template <class C, int Groups>
 inline void score_groups(TokenTile const& tile, std::int32_t token, QueryRows const& q, float* scores) {
-  constexpr std::int32_t row_words = block_rows * query_words;
   Ints sums[4][std::size_t{query_words}][std::size_t{Groups}] = {};
   std::byte const* const keys = tile.unpacked + std::int64_t{token} * q.columns;
   for (std::int32_t i = 0; i < q.columns; i += 4) {
@@ -88,7 +87,7 @@ inline void score_groups(TokenTile const& tile, std::int32_t token, QueryRows co
     for (int r = 0; r < block_rows; ++r) {
       FOLIO_UNROLL
       for (int k = 0; k < query_words; ++k) {
-        Words const integers = splat_word(q.words + i * row_words + (r * query_words + k) * 4);
+        Words const integers = splat_word(q.words + (k * q.columns + i + r) * 4);
         FOLIO_UNROLL
         for (int g = 0; g < Groups; ++g) sums[r][k][g] = dot(sums[r][k][g], key[k][g], integers);
       }

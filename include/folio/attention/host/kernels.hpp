@@ -32,6 +32,20 @@
 #define FOLIO_UNROLL _Pragma("GCC unroll 8")
 #endif
 
+namespace folio::attention {
+
+/// random_signs of every element a row may have, as the signs of floats.
+struct RandomSignBits {
+  alignas(64) std::uint32_t of[std::size_t{max_row_dim}] = {};
+  constexpr RandomSignBits() {
+    for (std::int32_t i = 0; i < max_row_dim; ++i)
+      of[i] = static_cast<std::uint32_t>(random_signs(i / 64) >> i % 64) << 31;
+  }
+};
+inline constexpr RandomSignBits random_sign_bits;
+
+}  // namespace folio::attention
+
 #define FOLIO_SIMD_ISA portable
 #define FOLIO_SIMD_BYTES 16
 #include <folio/attention/host/all_kernels.inl>

@@ -17,13 +17,12 @@ template <int Half, int... I>
   }
 }
 
-/// `N` vectors, a power of two of them, times `norm`.
-template <int N>
-inline void rotate_vectors(float* row, float norm) {
+/// `N` vectors, a power of two of them: from(i) has the elements from i on, to(i, v) takes them.
+template <int N, class From, class To>
+inline void rotate_vectors(std::int32_t begin, From const& from, To const& to) {
   Floats v[std::size_t{N}];
   FOLIO_UNROLL
-  for (int i = 0; i < N; ++i)
-    v[i] = rotate_lanes<1>(load<Floats>(row + i * lanes), std::make_integer_sequence<int, lanes>{});
+  for (int i = 0; i < N; ++i) v[i] = rotate_lanes<1>(from(begin + i * lanes), std::make_integer_sequence<int, lanes>{});
   FOLIO_UNROLL
   for (int half = 1; half < N; half *= 2) {
     FOLIO_UNROLL
@@ -35,51 +34,77 @@ inline void rotate_vectors(float* row, float norm) {
       }
   }
   FOLIO_UNROLL
-  for (int i = 0; i < N; ++i) store(row + i * lanes, v[i] * norm);
+  for (int i = 0; i < N; ++i) to(begin + i * lanes, v[i]);
 }
 
-/// A block of a rotation, at least a vector.
-template <class = void>
-inline void rotate_block(float* row, std::int32_t block) {
-  constexpr int most = 8;  // what registers hold
-  std::int32_t half = std::min(block, most * lanes);
-  float const norm = hadamard_norm(block), first = half == block ? norm : 1.0F;
-  for (std::int32_t i = 0; i < block; i += half) {
-    if (half == 8 * lanes) rotate_vectors<8>(row + i, first);
-    if (half == 4 * lanes) rotate_vectors<4>(row + i, first);
-    if (half == 2 * lanes) rotate_vectors<2>(row + i, first);
-    if (half == lanes) rotate_vectors<1>(row + i, first);
-  }
+/// A block of a rotation, at least a vector. `row`: room for what registers do not hold.
+template <class From, class To>
+inline void rotate_block(float* row, std::int32_t block, From const& from, To const& to) {
+  if (block == 8 * lanes) return rotate_vectors<8>(0, from, to);
+  if (block == 4 * lanes) return rotate_vectors<4>(0, from, to);
+  if (block == 2 * lanes) return rotate_vectors<2>(0, from, to);
+  if (block == lanes) return rotate_vectors<1>(0, from, to);
+  std::int32_t half = 8 * lanes;
+  for (std::int32_t i = 0; i < block; i += half)
+    rotate_vectors<8>(i, from, [row](std::int32_t at, Floats const& v) { store(row + at, v); });
   for (; half < block; half *= 2)
     for (std::int32_t begin = 0; begin < block; begin += 2 * half)
       for (std::int32_t i = begin; i < begin + half; i += lanes) {
-        float const last = 2 * half == block ? norm : 1.0F;
         Floats const a = load<Floats>(row + i), b = load<Floats>(row + i + half);
-        store(row + i, (a + b) * last);
-        store(row + i + half, (a - b) * last);
+        if (2 * half < block) {
+          store(row + i, a + b);
+          store(row + i + half, a - b);
+        } else {
+          to(i, a + b);
+          to(i + half, a - b);
+        }
       }
 }
 
-/// folio::flip_signs, of whole vectors.
-inline void flip_signs(float* row, std::int32_t dim) {
-  Ints bit;
-  for (int i = 0; i < lanes; ++i) bit[i] = 1 << i;
-  std::uint64_t signs = 0;
-  for (std::int32_t i = 0; i < dim; i += lanes, signs >>= lanes) {
-    if (i % 64 == 0) signs = random_signs(i / 64);
-    Ints const is_minus = ((Ints{} + static_cast<std::int32_t>(signs)) & bit) != 0;
-    store(row + i, load<Ints>(row + i) ^ (is_minus & std::numeric_limits<std::int32_t>::min()));
-  }
+/// A row of whole blocks of a rotation whose norm is `norm`. Returns the largest magnitude in each lane, as bits.
+template <class = void>
+inline Ints rotate_row(Basis basis, float const* from, float* to, std::int32_t dim, std::int32_t block,
+                       Floats const norm) {
+  Ints const flips = Ints{} + (basis == Basis::randomized_hadamard ? std::numeric_limits<std::int32_t>::min() : 0);
+  std::uint32_t const* signs = random_sign_bits.of;
+  Ints most = {};
+  for (std::int32_t begin = 0; begin < dim; begin += block, from += block, to += block, signs += block)
+    rotate_block(
+        to, block, [=](std::int32_t i) { return as<Floats>(load<Ints>(from + i) ^ (load<Ints>(signs + i) & flips)); },
+        [=, &most](std::int32_t i, Floats const& v) {
+          Ints const turned = as<Ints>(v * norm);
+          most = larger(turned & 0x7FFFFFFF, most);
+          store(to + i, turned ^ (load<Ints>(signs + i) & flips));
+        });
+  return most;
 }
 
 template <class = void>
 inline void change_basis(Basis basis, float* row, std::int32_t dim, std::int32_t row_dim) {
   std::int32_t const block = hadamard_block(row_dim);
   if (basis == Basis::model || block < lanes) return folio::change_basis(basis, row, dim, row_dim);
-  bool const signs = basis == Basis::randomized_hadamard;
-  if (signs) flip_signs(row, dim);
-  for (std::int32_t begin = 0; begin < dim; begin += block) rotate_block(row + begin, block);
-  if (signs) flip_signs(row, dim);
+  rotate_row(basis, row, row, dim, block, splat(hadamard_norm(block)));
+}
+
+/// See RowKernels.
+template <class = void>
+inline void rotate_queries(Basis basis, float const* rows, float* to, std::int32_t count, std::int32_t stride,
+                           std::int32_t dim, float* largest) {
+  std::int32_t const block = hadamard_block(dim);
+  Floats const norm = splat(hadamard_norm(block));
+  Ints most[block_rows] = {};
+  for (std::int32_t r = 0; r < count; ++r) {
+    float const* const from = rows + r * stride;
+    float* const turned = to + r * stride;
+    if (block >= lanes) {
+      most[r] = rotate_row(basis, from, turned, dim, block, norm);
+      continue;
+    }
+    if (from != turned) std::copy_n(from, dim, turned);
+    folio::change_basis(basis, turned, dim, dim);
+  }
+  if (block >= lanes) return store(largest, largest_bits(most));
+  find_largest(to, stride, largest);
 }
 
 }  // namespace folio::attention::FOLIO_SIMD_ISA

@@ -126,12 +126,13 @@ struct TokenTile {
 struct QueryRows {
   float const* floats = nullptr;  ///< [block_rows][float_stride]
   std::int32_t float_stride = 0;
-  float scale = 1;                     ///< of the scores of floats
-  std::int32_t columns = 0;            ///< of codes, a multiple of 4
-  std::int8_t const* words = nullptr;  ///< [columns / 4][block_rows][query_words][4]
+  float scale = 1;           ///< of the scores of floats
+  std::int32_t columns = 0;  ///< of codes, a multiple of 4
+  /// [query_words][columns / 4][block_rows][4]; AMX: [columns / 4][block_rows][query_words][4]
+  std::int8_t const* words = nullptr;
   float const* scales = nullptr;       ///< [block_rows] of the integers
   float const* totals = nullptr;       ///< [block_rows] the sum of the row's elements
-  std::int32_t const* sums = nullptr;  ///< [block_rows][query_words] of the words
+  std::int32_t const* sums = nullptr;  ///< [query_words][block_rows] of the words
 };
 
 /// A block of queries, and where some row of it has outliers, what its integers leave of the elements: scores of both
@@ -145,7 +146,8 @@ struct QueryBlock {
 struct QueryFloats {
   float const* rows = nullptr;  ///< [block_rows][stride]
   std::int32_t stride = 0, columns = 0;
-  float scale = 1;  ///< of the scores
+  float scale = 1;                 ///< of the scores
+  float const* largest = nullptr;  ///< [block_rows] magnitudes; not needed where channels have parameters
 };
 
 /// Where the integers of such a block go.
@@ -213,12 +215,17 @@ struct RowKernels {
   int shuffle_bits = 0;       ///< where not 0, TokenTile::byte_shuffle is needed, for codes of so many
   void (*enter)() = nullptr;  ///< what a thread does before it calls the others
   void (*leave)() = nullptr;  ///< and after them
+  /// The largest magnitude of each row of a block, at least 1e-30; what is not finite counts as larger than all
+  /// numbers. `stride`: a row's elements, a multiple of 16.
+  void (*find_largest)(float const* rows, std::int32_t stride, float* largest) = nullptr;
   /// The rows of a block, as bits, of which most elements, zeros apart, are below a 32nd of the largest. Integers in
   /// units of that keep too little of them; of other queries they lose less than f16 does. None that is not finite.
-  /// `stride`: a row's elements, a multiple of 16.
-  unsigned (*find_outliers)(float const* rows, std::int32_t stride) = nullptr;
+  unsigned (*find_outliers)(float const* rows, std::int32_t stride, float const* largest) = nullptr;
   /// As folio::change_basis, to the same bits.
   void (*change_basis)(Basis basis, float* row, std::int32_t dim, std::int32_t row_dim) = nullptr;
+  /// The same of a block's first `count` rows, to where they were or elsewhere, and what is then the largest of each.
+  void (*rotate_queries)(Basis basis, float const* rows, float* to, std::int32_t count, std::int32_t stride,
+                         std::int32_t dim, float* largest) = nullptr;
   void (*load_key_params)(TokenTile const&) = nullptr;  ///< scales and offsets
   void (*load_value_params)(TokenTile const&) = nullptr;
   /// Of rows in the order of the dims, or of the columns. Where channels have parameters: for each tile, whose they

@@ -1,13 +1,14 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-//   replay (--trace FILE | --generate NAME) --capacity-blocks N --eviction NAME [--json]
-//   replay (--trace FILE | --generate NAME) --compare [--json]
+//   replay (--trace FILE | --generate NAME [--seed N]) --capacity-blocks N --eviction NAME [--json]
+//   replay (--trace FILE | --generate NAME [--seed N]) --compare [--json]
 //
 // Serves a trace from the prefix tree, with blocks of 512 tokens, and prints how much of it was found. FILE is in
-// Mooncake's format; NAME of --generate is one of generated_names. NAME of --eviction is a policy's, or oracle, which
-// looks into the future and is no policy that a cache could have. --compare goes through all of them and capacities
-// from 1,000 to 50,000 blocks; bench/plots/draw.py draws what it prints with --json.
+// Mooncake's format; NAME of --generate is one of generated_names, made up from the seed, 1 by default. NAME of
+// --eviction is a policy's, or oracle, which looks into the future and is no policy that a cache could have. --compare
+// goes through all of them and capacities from 1,000 to 50,000 blocks; bench/plots/draw.py draws what it prints with
+// --json.
 
 #include <algorithm>
 #include <cstdlib>
@@ -42,6 +43,7 @@ constexpr std::int32_t block_tokens = 512;
 struct Options {
   std::string trace, generator, eviction = "lru";
   std::int64_t capacity_blocks = 0;
+  std::uint64_t seed = 1;
   bool json = false, compare = false;
 };
 
@@ -63,6 +65,8 @@ Options parse(std::vector<std::string> const& arguments) {
       options.eviction = value;
     else if (name == "--capacity-blocks")
       options.capacity_blocks = std::atoll(value.c_str());
+    else if (name == "--seed")
+      options.seed = std::strtoull(value.c_str(), nullptr, 10);
     else
       throw Error("replay: there is no option " + name);
   }
@@ -160,7 +164,7 @@ void compare(Options const& options, Trace const& trace) {
 int main(int argc, char** argv) {
   try {
     Options const options = parse({argv + 1, argv + argc});
-    Trace const trace = options.trace.empty() ? generate(options.generator) : read_trace(options.trace);
+    Trace const trace = options.trace.empty() ? generate(options.generator, options.seed) : read_trace(options.trace);
     if (options.compare)
       compare(options, trace);
     else

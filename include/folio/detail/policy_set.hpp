@@ -129,17 +129,17 @@ namespace detail {
 /// The first of `Policies` of the kind, or `Default`. Class templates, which share what they found of a list's end: a
 /// function that walks the list is compiled anew for each kind of each cache.
 template <PolicyKind kind, class Default, class... Policies>
-struct First {
+struct FirstOfKind {
   using type = Default;
 };
 template <PolicyKind kind, class Default, class P, class... Rest>
-struct First<kind, Default, P, Rest...> : First<kind, Default, Rest...> {};
+struct FirstOfKind<kind, Default, P, Rest...> : FirstOfKind<kind, Default, Rest...> {};
 template <PolicyKind kind, class Default, class P, class... Rest>
-requires(kind_of<P>() == kind) struct First<kind, Default, P, Rest...> {
+requires(kind_of<P>() == kind) struct FirstOfKind<kind, Default, P, Rest...> {
   using type = P;
 };
 template <PolicyKind kind, class Default, class... Policies>
-using Pick = typename First<kind, Default, Policies...>::type;
+using Pick = typename FirstOfKind<kind, Default, Policies...>::type;
 
 template <class T, class... All>
 inline constexpr bool is_once = (0 + ... + (std::is_same_v<T, All> ? 1 : 0)) == 1;

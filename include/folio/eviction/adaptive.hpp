@@ -29,8 +29,9 @@ namespace folio {
 /// square
 ///   of the share that lru misses, since what a trial has let go costs the more after its end, the more lru finds. Lru
 ///   is followed when that is used up, unless the rule is ahead by 0.7 deviations.
-/// - Another rule is taken when its ghosts are clearly ahead of the one followed in about the last 32 turnovers of the
-///   cache, and ahead in the last two as well; one that rewards more not before the third turnover.
+/// - Another rule is taken when its ghosts are clearly ahead of the one followed in about the last 32 turnovers (in a
+///   turnover as many units are asked for as the cache holds), and ahead in the last two as well; one that rewards more
+///   not before the third turnover.
 /// - Lru is taken when it is clearly ahead, in the last 32 turnovers or in the last two.
 ///
 /// Host only, not thread-safe. Entries: O(log leaves). A request: O(log) for each unit in the sample and each rule. A

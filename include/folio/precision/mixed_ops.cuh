@@ -153,10 +153,10 @@ void attend(DeviceAttentionPlan<MixedPrecisionView<Recent, Demoted>> const& plan
 /// Two partial attentions over disjoint tokens, whose parts one kernel merges by their log-sum-exp: over sinks and
 /// newest tokens, causal or by the tree mask, and over the demoted ones, which every query sees; a third where the
 /// step's own keys and values are given. Three launches or four, whatever the lengths, so a captured graph replays; in
-/// a layer with a window one attend. `execution.num_parts` is
-/// how many parts each of the two is split into. The workspace holds the parts of both before they are merged, and is
-/// needed for every step: `plan_attention(..).workspace_bytes()` bytes, at least 2 * num_query_heads * (value_dim + 1)
-/// floats for each query token of the step's size, padding included.
+/// a layer with a window, those of attend with a view of one format. `execution.num_parts` is how many parts each of
+/// the two is split into. The workspace holds the parts of all before they are merged, and is needed for every step:
+/// `plan_attention(..).workspace_bytes()` bytes, at least 2 * num_query_heads * (value_dim + 1) floats for each query
+/// token of the step's size, padding included, and 3 where own tokens come.
 ///
 /// Asynchronous on the stream; neither allocates nor waits. Throws as attend does, and Error for a range of tokens,
 /// which is for parts of one format, and for ALiBi: a token's place in one of them is not its position. Formats with

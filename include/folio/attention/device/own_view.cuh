@@ -27,7 +27,8 @@ template <class T>
 using FormatOf =
     std::conditional_t<std::is_same_v<T, Half>, F16, std::conditional_t<std::is_same_v<T, BFloat16>, BF16, F32>>;
 
-/// Own tokens' rows of a layer, [query token][kv head][dim], as blocks of one token: a block's id is its row.
+/// Own tokens' rows of a layer, [query token][kv head][dim], as blocks of one token: a block's id is its row. Device
+/// memory; strides are in elements, and rows begin at multiples of 16 bytes.
 template <class View, int Group, class T>
 class OwnLayer {
  public:

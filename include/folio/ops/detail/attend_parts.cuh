@@ -27,7 +27,7 @@ __global__ void merge_parts_kernel(View view, AttendArguments<T, Out> arguments,
              MergedRows<Out>{io.out, io.lse, io.num_query_heads, io.out_stride});
 }
 
-/// Whether a call brings the step's own keys and values, which are a part of their own.
+/// How many parts a call's own keys and values are: 1, or 0 where it brings none.
 template <class T, class Out>
 [[nodiscard]] std::int32_t own_parts(AttentionIo<T, Out> const& io) {
   return io.k != nullptr ? 1 : 0;

@@ -13,11 +13,9 @@
 
 namespace serve {
 
-/// The head dims that caches are compiled for where they are not those of FOLIO_SERVE_HEAD_DIMS, a CMake option: of
-/// most models for caches that demote, because their operations are those of two formats, and for a GPU, because nvcc
-/// compiles every kernel for every generation of GPUs.
+/// The head dims that caches which demote are compiled for: those of most models, because their operations are those of
+/// two formats.
 using DemotingHeadDims = folio::HeadDims<32, 64, 128>;
-using CudaHeadDims = folio::HeadDims<64, 128>;
 
 /// A cache for the model. Throws folio::NotBuilt when none is compiled for its head dim, BadInput when the memory is
 /// too small.

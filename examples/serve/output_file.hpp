@@ -15,7 +15,8 @@
 namespace serve {
 
 /// A file that a run writes when it has ended. Until then, and when it cannot be written, it is as it was: what it had
-/// is there, or there is none. Symbolic links stay, and what they point to is written. Not thread-safe.
+/// is there, or there is none. Symbolic links stay, and what they point to is written. A file that gets another name
+/// meanwhile keeps what it had, and a new one is written. Not thread-safe.
 class OutputFile {
  public:
   /// Throws BadInput where it cannot be written, so that nobody computes for hours before that is seen.
@@ -24,8 +25,9 @@ class OutputFile {
     bool const is_there = std::filesystem::exists(path_, error);
     out_.open(path_, std::ios::binary | std::ios::app);
     if (!out_) fail();
+    if (is_there && !std::filesystem::is_regular_file(path_, error)) return;  // a pipe's reader would see its end
+    out_.close();                                                             // it would stay open under a new name
     if (is_there) return;
-    out_.close();
     std::filesystem::remove(std::filesystem::canonical(path_, error), error);
   }
 

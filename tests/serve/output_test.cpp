@@ -24,7 +24,9 @@
 #include "utf8.hpp"
 
 #if __has_include(<sys/resource.h>)
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -152,6 +154,17 @@ TEST_CASE("An output file has the whole text, or is as it was", "[serve]") {
   CHECK_THROWS_WITH(serve::OutputFile(folder.path()), contains(" cannot be written."));
 }
 
+TEST_CASE("An output file that gets another name meanwhile keeps its text, and a new one is written", "[serve]") {
+  serve::test::ScratchFolder const folder;
+  auto const file = folder.path() / "file", old = folder.path() / "old";
+  folder.write("file", "what was there");
+  serve::OutputFile output(file);
+  std::filesystem::rename(file, old);
+  output.write("new");
+  CHECK(read(old) == "what was there");
+  CHECK(read(file) == "new");
+}
+
 TEST_CASE("An output file may be a symbolic link, which stays", "[serve]") {
   serve::test::ScratchFolder const folder;
   folder.write("target", "old");
@@ -169,6 +182,22 @@ TEST_CASE("An output file may be a symbolic link, which stays", "[serve]") {
 }
 
 #if __has_include(<sys/resource.h>)
+TEST_CASE("A pipe as an output file has a writer until it is written", "[serve]") {
+  serve::test::ScratchFolder const folder;
+  auto const pipe = folder.path() / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  int const reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+  REQUIRE(reader >= 0);
+  serve::OutputFile output(pipe);
+  char text[8] = {};
+  CHECK(::read(reader, text, sizeof text) == -1);  // 0 would be the end
+  output.write("new");
+  CHECK(::read(reader, text, sizeof text) == 3);
+  CHECK(std::string(text) == "new");
+  CHECK(::read(reader, text, sizeof text) == 0);
+  ::close(reader);
+}
+
 TEST_CASE("A file that a full disk does not take keeps what it had", "[serve]") {
   serve::test::ScratchFolder const folder;
   folder.write("old", "what was there");

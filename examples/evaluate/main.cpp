@@ -4,6 +4,7 @@
 // docs/quantization.md the figures.
 
 #include <algorithm>
+#include <exception>
 #include <filesystem>
 #include <folio/thread_pool.hpp>
 #include <iostream>
@@ -292,13 +293,19 @@ void run(Options const& options) {
   folio::ThreadPool threads(options.threads > 0 ? options.threads : std::max(1, hardware));
   Report const report = Evaluation(options, threads).run();
   std::cout << to_table(report) << std::flush;
-  if (json) json->write(to_json(report));
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace
 }  // namespace evaluate
 
 int main(int argc, char** argv) {
+  std::exception_ptr failure;
+  try {
+    if (json) json->write(to_json(report));  // first: a reader of the table may go, which ends the program
+  } catch (serve::BadInput const&) {
+    failure = std::current_exception();
+  }
   return serve::run_program("evaluate", [&] {
     auto options = evaluate::parse_options(std::span<char const* const>(argv, argv + argc).subspan(argc > 0 ? 1 : 0));
     if (options.help) {

@@ -158,7 +158,19 @@ foreach(words "--model DIR" "--text FILE" "--formats A,B" "--contexts N" "--fact
 endforeach()
 
 include(${CMAKE_CURRENT_LIST_DIR}/../serve/check_outputs.cmake)
-check_outputs(evaluate ${EVALUATE} --json --windows 1 --contexts 16 --formats f16 --generations 0)
+set(tiny --windows 1 --contexts 16 --formats f16 --generations 0)
+check_outputs(evaluate ${EVALUATE} --json ${tiny})
+# The file is written when nobody reads the table, and the table when the file cannot be written.
+execute_process(COMMAND ${EVALUATE} --json ${SCRATCH}/unread.json ${tiny} COMMAND ${CMAKE_COMMAND} -E true)
+if(NOT EXISTS ${SCRATCH}/unread.json)
+  message(FATAL_ERROR "evaluate | true: there is no JSON")
+endif()
+if(EXISTS /dev/full)
+  execute_process(COMMAND ${EVALUATE} --json /dev/full ${tiny} OUTPUT_VARIABLE table ERROR_VARIABLE errors RESULT_VARIABLE result)
+  if(NOT result EQUAL 1 OR NOT errors MATCHES "The file /dev/full cannot be written" OR NOT table MATCHES "f16")
+    message(FATAL_ERROR "evaluate --json /dev/full: ${result}: ${table}${errors}")
+  endif()
+endif()
 # Recall of a stated number. The bundled model answers nothing, so a log says that it did, and the formats are asked.
 set(recall --windows 0 --generations 0 --recall 400 --recall-prompts 1 --formats f16,int8,int2,mixed_int2)
 evaluate(nothing ${recall})

@@ -112,6 +112,7 @@ class Evaluation {
       prompts_.emplace_back(window.begin(), window.begin() + static_cast<std::ptrdiff_t>(quarter));
   }
 
+  /// Everything that recall can refuse is refused here, before hours of measuring.
   void choose_recall() {
     if (options_.recall.empty()) return;
     std::int32_t const most = model_.config().context;
@@ -119,9 +120,14 @@ class Evaluation {
       throw serve::BadInput("--recall goes to " + std::to_string(options_.recall.back()) +
                             ", beyond the model's context of " + std::to_string(most) + ".");
     recall_prompts_.emplace(*tokenizer_, text_);
-    for (std::int32_t const num_tokens : options_.recall) static_cast<void>(recall_prompts_->make(num_tokens, 0));
-    recall_log_.emplace(options_.recall_log, "evaluate --recall: " + model_name() + " on " + text_name() + ", " +
-                                                 std::to_string(text_.size()) + " bytes");
+    for (std::int32_t const num_tokens : options_.recall)
+      for (std::int32_t i = 0; i < RecallRun::most_tried(options_.recall_prompts); ++i)
+        recall_prompts_->check(num_tokens, i);
+    for (Format const* const format : formats_) static_cast<void>(make_recall_store(*format, options_.recall.back()));
+    recall_log_.emplace(
+        options_.recall_log,
+        "evaluate --recall: " + model_name() + " on " + text_name() + ", " + std::to_string(text_.size()) + " bytes" +
+            (options_.step_tokens > 0 ? ", steps of " + std::to_string(options_.step_tokens) + " tokens" : ""));
   }
 
   std::unique_ptr<Store> make_store(Format const& format, std::int32_t num_sequences) const {
@@ -129,6 +135,10 @@ class Evaluation {
     for (Fact const& fact : facts_)
       longest = std::max(longest, static_cast<std::int32_t>(fact.prompt.size() + fact.answer.size()));
     return format.make({model_.config(), num_sequences, longest, &threads_, options_.own_tokens, options_.step_tokens});
+  }
+
+  std::unique_ptr<Store> make_recall_store(Format const& format, std::int32_t max_tokens) const {
+    return format.make({model_.config(), 1, max_tokens, &threads_, serve::OwnTokens::stored, options_.step_tokens});
   }
 
   std::string model_name() const { return std::filesystem::weakly_canonical(options_.model).filename().string(); }
@@ -210,17 +220,15 @@ class Evaluation {
   }
 
   void run_recall(Report& report) {
-    RecallRun const run{model_,
-                        *recall_prompts_,
-                        formats_,
-                        options_.recall_prefills,
-                        [this](Format const& format, std::int32_t max_tokens) {
-                          return format.make({model_.config(), 1, max_tokens, &threads_, serve::OwnTokens::stored,
-                                              options_.step_tokens});
-                        },
-                        *recall_log_,
-                        &threads_,
-                        [](std::string const& words) { progress(words); }};
+    RecallRun const run{
+        model_,
+        *recall_prompts_,
+        formats_,
+        options_.recall_prefills,
+        [this](Format const& format, std::int32_t max_tokens) { return make_recall_store(format, max_tokens); },
+        *recall_log_,
+        &threads_,
+        [](std::string const& words) { progress(words); }};
     for (std::int32_t const num_tokens : options_.recall)
       for (Recall const& recall : run.run(num_tokens, options_.recall_prompts)) report.recall.push_back(recall);
   }
@@ -292,6 +300,12 @@ void run(Options const& options) {
   auto const hardware = static_cast<int>(std::thread::hardware_concurrency());
   folio::ThreadPool threads(options.threads > 0 ? options.threads : std::max(1, hardware));
   Report const report = Evaluation(options, threads).run();
+  std::exception_ptr failure;
+  try {
+    if (json) json->write(to_json(report));  // first: a reader of the table may go, which ends the program
+  } catch (serve::BadInput const&) {
+    failure = std::current_exception();
+  }
   std::cout << to_table(report) << std::flush;
   if (failure) std::rethrow_exception(failure);
 }
@@ -300,12 +314,6 @@ void run(Options const& options) {
 }  // namespace evaluate
 
 int main(int argc, char** argv) {
-  std::exception_ptr failure;
-  try {
-    if (json) json->write(to_json(report));  // first: a reader of the table may go, which ends the program
-  } catch (serve::BadInput const&) {
-    failure = std::current_exception();
-  }
   return serve::run_program("evaluate", [&] {
     auto options = evaluate::parse_options(std::span<char const* const>(argv, argv + argc).subspan(argc > 0 ? 1 : 0));
     if (options.help) {

@@ -21,6 +21,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "facts.hpp"
@@ -65,21 +66,9 @@ class RecallPrompts {
   /// the text is long. Its name of the number, the depth at which it stands (even over the text as the index rises),
   /// the number and the stretch of text follow from the index. Throws BadInput where the text is too short.
   [[nodiscard]] RecallPrompt make(std::int32_t num_tokens, std::int32_t index) const {
-    constexpr std::array<std::string_view, 4> names = {"secret code", "magic number", "number of the locked room",
-                                                       "account number of the merchant"};
     constexpr double golden = 0.6180339887498949;  // its multiples fill a circle evenly
-    std::mt19937_64 draw(static_cast<std::uint64_t>(num_tokens) << 32 | static_cast<std::uint64_t>(index));
-    std::string const name(names[static_cast<std::size_t>(index) % names.size()]);
-    std::string const number = std::to_string(10000 + draw() % 90000);
-    std::string const intro = "There is a " + name + " in this text. Find it.\n";
-    std::string const stated = "The " + name + " is " + number + ". Remember it.\n";
-    std::string const question = "\nWhat is the " + name + "? The " + name + " is";
-    std::string const answer = " " + number;
-    std::int64_t const taken = count(intro + stated + question + answer), room = num_tokens - taken;
-    if (room < 1 || room > ends_.back())
-      throw serve::BadInput("--recall " + std::to_string(num_tokens) + " is not possible: " +
-                            (room < 1 ? "its question and its number take " + std::to_string(taken) + " tokens."
-                                      : "the text has only " + std::to_string(ends_.back()) + " tokens."));
+    std::mt19937_64 draw = generator(num_tokens, index);
+    auto const [intro, stated, question, answer, room] = words(num_tokens, index, draw);
     auto const pieces_until = [this](std::int64_t tokens) {  // that end at `tokens` or before
       return static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), tokens) - ends_.begin());
     };
@@ -100,7 +89,39 @@ class RecallPrompts {
     return prompt;
   }
 
+  /// Throws what `make` throws. Cost: the question is encoded, and no text.
+  void check(std::int32_t num_tokens, std::int32_t index) const {
+    std::mt19937_64 draw = generator(num_tokens, index);
+    static_cast<void>(words(num_tokens, index, draw));
+  }
+
  private:
+  /// What a prompt says besides its text, for which it has room.
+  struct Words {
+    std::string intro, stated, question, answer;
+    std::int64_t room;  // in tokens
+  };
+
+  static std::mt19937_64 generator(std::int32_t num_tokens, std::int32_t index) {
+    return std::mt19937_64(static_cast<std::uint64_t>(num_tokens) << 32 | static_cast<std::uint64_t>(index));
+  }
+
+  Words words(std::int32_t num_tokens, std::int32_t index, std::mt19937_64& draw) const {
+    constexpr std::array<std::string_view, 4> names = {"secret code", "magic number", "number of the locked room",
+                                                       "account number of the merchant"};
+    std::string const name(names[static_cast<std::size_t>(index) % names.size()]);
+    std::string const number = std::to_string(10000 + draw() % 90000);
+    Words out{"There is a " + name + " in this text. Find it.\n", "The " + name + " is " + number + ". Remember it.\n",
+              "\nWhat is the " + name + "? The " + name + " is", " " + number, 0};
+    std::int64_t const taken = count(out.intro + out.stated + out.question + out.answer);
+    out.room = num_tokens - taken;
+    if (out.room < 1 || out.room > ends_.back())
+      throw serve::BadInput("--recall " + std::to_string(num_tokens) + " is not possible: " +
+                            (out.room < 1 ? "its question and its number take " + std::to_string(taken) + " tokens."
+                                          : "the text has only " + std::to_string(ends_.back()) + " tokens."));
+    return out;
+  }
+
   [[nodiscard]] std::int64_t count(std::string_view text) const {
     return static_cast<std::int64_t>(tokenizer_.encode_plain(text).size());
   }
@@ -143,7 +164,11 @@ class RecallLog {
   /// Throws BadInput for a file that is no such log or cannot be written. A last line without its end is left out.
   RecallLog(std::string const& path, std::string const& subject) : path_(path) {
     if (path.empty()) return;
-    bool const is_new = !std::filesystem::exists(path) || std::filesystem::file_size(path) == 0;
+    std::error_code error;
+    std::filesystem::file_status const status = std::filesystem::status(path, error);
+    if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
+      throw serve::BadInput(path + " is no file that a log can be kept in: it is a directory or a device.");
+    bool const is_new = !std::filesystem::exists(status) || std::filesystem::file_size(path, error) == 0;
     if (!is_new) read(subject);
     out_.open(path, std::ios::binary | std::ios::app);
     if (is_new) out_ << subject << '\n';
@@ -183,7 +208,9 @@ class RecallLog {
         throw serve::BadInput("Line " + std::to_string(number) + " of " + path_ + " is no answer.");
       answers_[tokens + ' ' + index + ' ' + prefill + ' ' + format] = answer;
     }
-    std::filesystem::resize_file(path_, text.size());
+    std::error_code error;
+    std::filesystem::resize_file(path_, text.size(), error);
+    if (error) throw serve::BadInput("The file " + path_ + " cannot be written.");
   }
   void check() {
     if (!out_.flush()) throw serve::BadInput("The file " + path_ + " cannot be written.");
@@ -220,7 +247,10 @@ struct RecallRun {
   folio::ThreadPool* threads = nullptr;
   Progress progress;
 
-  /// The formats' answers to the first `num_prompts` prompts that f32 answers, of four times as many at most. Cost: for
+  /// The prompts that are tried to find `num_prompts` that f32 answers, at most.
+  [[nodiscard]] static std::int32_t most_tried(std::int32_t num_prompts) { return 4 * num_prompts; }
+
+  /// The formats' answers to the first `num_prompts` prompts that f32 answers, of most_tried(num_prompts). Cost: for
   /// each prompt that is tried one pass over f32 (for both ways: it is exact), for each that f32 answers one pass over
   /// every format with Prefill::stored, and with Prefill::exact a step of the question only. Memory: the keys and
   /// values of a prompt as f32, and a cache of each format.
@@ -232,7 +262,7 @@ struct RecallRun {
       for (Format const* const format : formats) out.push_back({num_tokens, prefill, format, 0, 0, 0, 0, 0});
     std::vector<double> const bits = bits_per_element(stores, num_tokens);
     std::int32_t tried = 0, answered = 0;
-    for (; tried < 4 * num_prompts && answered < num_prompts; ++tried) {
+    for (; tried < most_tried(num_prompts) && answered < num_prompts; ++tried) {
       progress("recall, " + std::to_string(num_tokens) + " tokens, prompt " + std::to_string(tried + 1) + ", " +
                std::to_string(answered) + " answered with f32");
       RecallPrompt const prompt = prompts.make(num_tokens, tried);

@@ -209,6 +209,9 @@ TEST_CASE("A recall prompt needs a text that is long enough, and text", "[evalua
   evaluate::RecallPrompts const prompts(bytes, text);
   CHECK_THROWS_WITH(prompts.make(50, 0),
                     contains("--recall 50 is not possible: its question and its number take 135 tokens"));
+  CHECK_NOTHROW(prompts.check(160, 0));  // later names of the number are longer
+  CHECK_THROWS_WITH(prompts.check(160, 3),
+                    contains("--recall 160 is not possible: its question and its number take 211 tokens"));
   CHECK_THROWS_WITH(prompts.make(20000, 0), contains("--recall 20000 is not possible: the text has only 16000 tokens"));
   std::string const one_line(4000, 'x');
   CHECK_THROWS_WITH(evaluate::RecallPrompts(bytes, one_line).make(5000, 0), contains("is not possible"));
@@ -239,6 +242,7 @@ TEST_CASE("A log keeps each answer, and leaves out a line that was cut", "[evalu
   CHECK_THROWS_WITH(evaluate::RecallLog(path.string(), "another"), contains("is no log of this run"));
   std::ofstream(path, std::ios::binary | std::ios::app) << "512 3 exact\n";
   CHECK_THROWS_WITH(evaluate::RecallLog(path.string(), "a model"), contains("Line 5 of"));
+  CHECK_THROWS_AS(evaluate::RecallLog(path.parent_path().string(), "a model"), serve::BadInput);
   CHECK_THROWS_WITH(evaluate::RecallLog((path / "no" / "folder").string(), "a model"), contains("cannot be written"));
   std::filesystem::remove(path);
 }

@@ -9,11 +9,19 @@
 // Decode. Limit: a step reads each weight and each earlier key and value once; `fraction_of_bandwidth` is the share of
 // what the same threads reach when they only read. Limits are measured before and after each benchmark, times are
 // medians.
+//
+// Beside Hugging Face's transformers on the CPU, in f32 and with as many threads, where Python has it: one round of
+// that after each of ours, and `ratio_to_transformers` is how many times as long it takes. FOLIO_PYTHON names the
+// interpreter; by default python3.
 
 #include <benchmark/benchmark.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <caches/host_steps.hpp>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <model/llama.hpp>
@@ -33,8 +41,9 @@ constexpr std::int64_t used_weights = layers * layer_weights + hidden * vocab;  
 constexpr std::int32_t prompt_tokens = 512;
 using Cache = KvCache<Model<ModelConfig{.kv_heads = kv_heads, .head_dim = dim}>, BlockSize<16>, F16>;
 
+constexpr int num_threads = 2;
 ThreadPool& threads() {
-  static ThreadPool pool(2);
+  static ThreadPool pool(num_threads);
   return pool;
 }
 
@@ -43,11 +52,11 @@ class ModelFolder {
  public:
   ModelFolder() : path_(std::filesystem::temp_directory_path() / ("folio_serve_bench_" + std::to_string(getpid()))) {
     std::filesystem::create_directories(path_);
-    std::ofstream(path_ / "config.json") << R"({"architectures": ["LlamaForCausalLM"], "hidden_size": )" << hidden
-                                         << R"(, "intermediate_size": )" << intermediate << R"(, "num_hidden_layers": )"
-                                         << layers << R"(, "num_attention_heads": )" << heads
-                                         << R"(, "num_key_value_heads": )" << kv_heads << R"(, "vocab_size": )" << vocab
-                                         << R"(, "max_position_embeddings": 8192, "tie_word_embeddings": true})";
+    std::ofstream(path_ / "config.json")
+        << R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": )" << hidden
+        << R"(, "intermediate_size": )" << intermediate << R"(, "num_hidden_layers": )" << layers
+        << R"(, "num_attention_heads": )" << heads << R"(, "num_key_value_heads": )" << kv_heads
+        << R"(, "vocab_size": )" << vocab << R"(, "max_position_embeddings": 8192, "tie_word_embeddings": true})";
     add("model.embed_tokens.weight", vocab, hidden);
     add("model.norm.weight", hidden);
     for (int l = 0; l < layers; ++l) {
@@ -100,9 +109,76 @@ class ModelFolder {
   std::int64_t size_ = 0;
 };
 
+ModelFolder const& folder() {
+  static ModelFolder const written;
+  return written;
+}
 serve::Llama const& model() {
-  static serve::Llama const loaded{ModelFolder().path()};  // stays mapped
+  static serve::Llama const loaded{folder().path()};
   return loaded;
+}
+
+/// transformers_steps.py as a process, which takes a step whenever it is asked.
+class Transformers {
+ public:
+  struct Seconds {
+    double prefill = 0, decode = 0;
+  };
+  Transformers() {
+    std::array<int, 2> to{}, from{};
+    if (pipe(to.data()) != 0 || pipe(from.data()) != 0) throw Error("folio: there is no pipe to transformers");
+    char const* const python = std::getenv("FOLIO_PYTHON");
+    std::string const interpreter = python != nullptr ? python : "python3", path = folder().path().string(),
+                      tokens = std::to_string(prompt_tokens), count = std::to_string(num_threads);
+    child_ = fork();
+    if (child_ == 0) {
+      dup2(to[0], 0);
+      dup2(from[1], 1);
+      for (int const end : {to[0], to[1], from[0], from[1]}) close(end);
+      execlp(interpreter.c_str(), interpreter.c_str(), FOLIO_BENCH_PEERS "/transformers_steps.py", path.c_str(),
+             tokens.c_str(), count.c_str(), nullptr);
+      _exit(127);
+    }
+    close(to[0]);
+    close(from[1]);
+    ask_ = fdopen(to[1], "w");
+    answer_ = fdopen(from[0], "r");
+    std::string const first = line();
+    is_there_ = first == "ready\n";
+    if (!is_there_) std::fprintf(stderr, "no transformers: %s\n", first.empty() ? "no Python" : first.c_str());
+  }
+  Transformers(Transformers const&) = delete;
+  Transformers& operator=(Transformers const&) = delete;
+  ~Transformers() {
+    std::fclose(ask_);  // so that it ends
+    std::fclose(answer_);
+    waitpid(child_, nullptr, 0);
+  }
+
+  [[nodiscard]] bool is_there() const { return is_there_; }
+  [[nodiscard]] Seconds round() {
+    std::fputs("\n", ask_);
+    std::fflush(ask_);
+    Seconds seconds;
+    if (std::sscanf(line().c_str(), "%lf %lf", &seconds.prefill, &seconds.decode) != 2)
+      throw Error("folio: transformers_steps.py ended");
+    return seconds;
+  }
+
+ private:
+  [[nodiscard]] std::string line() {
+    std::array<char, 1024> text{};
+    return std::fgets(text.data(), static_cast<int>(text.size()), answer_) != nullptr ? text.data() : "";
+  }
+
+  pid_t child_ = -1;
+  std::FILE *ask_ = nullptr, *answer_ = nullptr;
+  bool is_there_ = false;
+};
+
+Transformers& transformers() {
+  static Transformers peer;
+  return peer;
 }
 
 /// One sequence and the model's steps over it.
@@ -146,11 +222,13 @@ class Run {
 void prefill(benchmark::State& state) {
   Run run;
   double peak = peak_flops(threads());
-  std::vector<double> seconds;
+  std::vector<double> seconds, theirs;
+  if (transformers().is_there()) static_cast<void>(transformers().round());
   for (auto _ : state) {
     run.restart();
     seconds.push_back(run.step(prompt_tokens));
     state.SetIterationTime(seconds.back());
+    if (transformers().is_there()) theirs.push_back(transformers().round().prefill);
   }
   peak = std::max(peak, peak_flops(threads()));
   double const attention = 4.0 * dim * heads * layers * (0.5 * prompt_tokens * (prompt_tokens + 1.0));
@@ -160,16 +238,18 @@ void prefill(benchmark::State& state) {
   state.counters["flops_per_second"] = flops;
   state.counters["peak_flops"] = peak;
   state.counters["fraction_of_peak"] = flops / peak;
+  if (!theirs.empty()) state.counters["ratio_to_transformers"] = median(theirs) / median(seconds);
 }
 
 void decode(benchmark::State& state) {
   Run run;
   run.step(prompt_tokens);
   double limit = read_bandwidth(threads());
-  std::vector<double> seconds;
+  std::vector<double> seconds, theirs;
   for (auto _ : state) {
     seconds.push_back(run.step(1));
     state.SetIterationTime(seconds.back());
+    if (transformers().is_there() && seconds.size() % 10 == 0) theirs.push_back(transformers().round().decode);
   }
   limit = std::max(limit, read_bandwidth(threads()));
   double const tokens = prompt_tokens + 0.5 * (static_cast<double>(seconds.size()) - 1);  // in the middle of the run
@@ -178,6 +258,7 @@ void decode(benchmark::State& state) {
   state.counters["bytes_per_second"] = bytes / median(seconds);
   state.counters["read_bandwidth"] = limit;
   state.counters["fraction_of_bandwidth"] = bytes / median(seconds) / limit;
+  if (!theirs.empty()) state.counters["ratio_to_transformers"] = median(theirs) / median(seconds);
 }
 
 BENCHMARK(prefill)->Name("prefill/f16/512")->Unit(benchmark::kMillisecond)->Iterations(5)->UseManualTime();

@@ -107,7 +107,7 @@ ReplayResult replay(std::string const& eviction, std::int64_t capacity_blocks, T
     if (eviction == Policy::name) result = replay<Policy>(trace, capacity_blocks);
     known += std::string(known.empty() ? "" : ", ") + Policy::name;
   });
-  if (result.requests == 0 && known.find(eviction) == std::string::npos)
+  if (result.requests == 0 && (eviction.empty() || known.find(eviction) == std::string::npos))
     throw Error("replay: there is no eviction \"" + eviction + "\"; there are " + known);
   return result;
 }

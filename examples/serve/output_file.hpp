@@ -17,6 +17,9 @@ namespace serve {
 /// A file that a run writes when it has ended. Until then, and when it cannot be written, it is as it was: what it had
 /// is there, or there is none. Symbolic links stay, and what they point to is written. A file that gets another name
 /// meanwhile keeps what it had, and a new one is written. Not thread-safe.
+///
+/// One failure is left: a disk that takes the text and then fails while the text is moved to the file's beginning. What
+/// follows the beginning then has the text whole.
 class OutputFile {
  public:
   /// Throws BadInput where it cannot be written, so that nobody computes for hours before that is seen.
@@ -39,6 +42,9 @@ class OutputFile {
     if (!out_.is_open()) out_.open(path_, std::ios::binary | std::ios::app);
     bool const is_regular = std::filesystem::is_regular_file(path_, error);
     std::uintmax_t const old_size = is_regular ? std::filesystem::file_size(path_, error) : 0;
+    std::fstream begin;
+    if (old_size != 0) begin.open(path_, std::ios::binary | std::ios::in | std::ios::out);  // which cuts nothing off
+    if (!begin) fail();
     out_ << text;
     out_.close();
     if (!out_) {
@@ -47,7 +53,6 @@ class OutputFile {
       fail();
     }
     if (old_size == 0) return;
-    std::fstream begin(path_, std::ios::binary | std::ios::in | std::ios::out);  // which cuts nothing off
     begin << text;
     begin.close();
     if (begin) std::filesystem::resize_file(path_, text.size(), error);

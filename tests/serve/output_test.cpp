@@ -219,4 +219,26 @@ TEST_CASE("A file that a full disk does not take keeps what it had", "[serve]") 
   CHECK(std::filesystem::is_symlink(folder.path() / "link"));
   CHECK_FALSE(std::filesystem::exists(folder.path() / "nowhere"));
 }
+
+TEST_CASE("A file that can be opened once only keeps what it had", "[serve]") {
+  serve::test::ScratchFolder const folder;
+  folder.write("old", "what was there");
+  serve::OutputFile output(folder.path() / "old");
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  int const next = ::dup(STDIN_FILENO);
+  REQUIRE(next > 2);
+  ::close(next);
+  rlimit const one_more{.rlim_cur = static_cast<rlim_t>(next) + 1, .rlim_max = limit.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &one_more) == 0);
+  std::string outcome;
+  try {
+    output.write("figures");
+  } catch (serve::BadInput const& bad) {
+    outcome = bad.what();
+  }
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  CHECK_THAT(outcome, contains("old cannot be written."));
+  CHECK(read(folder.path() / "old") == "what was there");
+}
 #endif

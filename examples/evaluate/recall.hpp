@@ -74,15 +74,21 @@ class RecallPrompts {
     };
     std::size_t const begin = draw() % (pieces_until(ends_.back() - room) + 1);  // enough text comes from it on
     double const depth = std::fmod((index + 0.5) * golden, 1.0);
-    std::size_t const end = pieces_until(start(begin) + room);
+    std::size_t end = pieces_until(start(begin) + room);
     std::size_t const middle =
         std::min(end, pieces_until(start(begin) + static_cast<std::int64_t>(depth * static_cast<double>(room))));
-    std::string text = intro;
-    for (std::size_t i = begin; i < middle; ++i) text += pieces_[i];
-    if (text.back() != '\n') text += '\n';
-    text += stated;
-    for (std::size_t i = middle; i < end; ++i) text += pieces_[i];
-    RecallPrompt prompt{split_fact(tokenizer_, text + question, answer), 0};
+    std::string text;
+    RecallPrompt prompt;
+    auto const build = [&, &intro = intro, &stated = stated, &question = question, &answer = answer] {
+      text = intro;
+      for (std::size_t i = begin; i < std::min(middle, end); ++i) text += pieces_[i];
+      if (text.back() != '\n') text += '\n';
+      text += stated;
+      for (std::size_t i = middle; i < end; ++i) text += pieces_[i];
+      static_cast<Fact&>(prompt) = split_fact(tokenizer_, text + question, answer);
+      return prompt.prompt.size() + prompt.answer.size() <= static_cast<std::size_t>(num_tokens);
+    };
+    while (!build() && end > begin) --end;  // where a line break, or how pieces join, takes a token more
     Tokens const before = tokenizer_.encode(text);
     auto const same = std::mismatch(before.begin(), before.end(), prompt.prompt.begin(), prompt.prompt.end());
     prompt.question = static_cast<std::size_t>(same.first - before.begin());
@@ -113,7 +119,8 @@ class RecallPrompts {
     std::string const number = std::to_string(10000 + draw() % 90000);
     Words out{"There is a " + name + " in this text. Find it.\n", "The " + name + " is " + number + ". Remember it.\n",
               "\nWhat is the " + name + "? The " + name + " is", " " + number, 0};
-    std::int64_t const taken = count(out.intro + out.stated + out.question + out.answer);
+    std::int64_t const taken =
+        static_cast<std::int64_t>(tokenizer_.encode(out.intro + out.stated + out.question + out.answer).size());
     out.room = num_tokens - taken;
     if (out.room < 1 || out.room > ends_.back())
       throw serve::BadInput("--recall " + std::to_string(num_tokens) + " is not possible: " +

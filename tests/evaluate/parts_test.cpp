@@ -219,6 +219,32 @@ TEST_CASE("A recall prompt needs a text that is long enough, and text", "[evalua
   CHECK_THROWS_WITH(evaluate::RecallPrompts(ids, text), contains("--recall needs a tokenizer"));
 }
 
+TEST_CASE("A recall prompt has no more tokens than it may, whatever the tokenizer adds", "[evaluate]") {
+  struct Beginning final : serve::Tokenizer {
+    [[nodiscard]] std::string_view name() const override { return "bytes after three tokens"; }
+    [[nodiscard]] Tokens encode(std::string_view text) const override {
+      Tokens tokens{256, 257, 258};
+      for (std::int32_t const token : bytes.encode(text)) tokens.push_back(token);
+      return tokens;
+    }
+    [[nodiscard]] Tokens encode_plain(std::string_view text) const override { return bytes.encode(text); }
+    [[nodiscard]] std::string decode(std::span<std::int32_t const> tokens) const override {
+      return bytes.decode(tokens);
+    }
+    serve::ByteTokenizer bytes;
+  } const tokenizer;
+  std::string text;  // short lines, so that prompts are full, and long ones, which are cut at a space
+  for (int i = 0; i < 4000; ++i) text += i % 60 < 5 ? std::string(160, 'x') + " " : "a\n";
+  evaluate::RecallPrompts const prompts(tokenizer, text);
+  for (std::int32_t num_tokens = 1000; num_tokens < 1040; ++num_tokens)
+    for (std::int32_t i = 0; i < 4; ++i) {
+      auto const prompt = prompts.make(num_tokens, i);
+      CHECK(prompt.prompt.size() + prompt.answer.size() <= static_cast<std::size_t>(num_tokens));
+      CHECK(prompt.prompt.size() + prompt.answer.size() + 163 > static_cast<std::size_t>(num_tokens));  // a long line
+      CHECK(prompt.prompt.front() == 256);
+    }
+}
+
 TEST_CASE("A log keeps each answer, and leaves out a line that was cut", "[evaluate]") {
   auto const path = scratch_file("log");
   {

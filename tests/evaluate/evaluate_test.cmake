@@ -89,6 +89,18 @@ endforeach()
 get(agreement "${all}" int2 equal_tokens)
 below(${agreement} 0.9 "int2 does not generate what f32 generates")
 
+# Keys with a scale for each channel: in tiles alone, and with newest tokens in f16, which take room.
+evaluate(tiles --windows 1 --contexts 16,256 --generations 0 --formats tile_kivi4,kivi4,f16)
+set(smaller tile_kivi4)
+get(smaller_bits "${tiles}" tile_kivi4 bits_per_element)
+below(4.5 ${smaller_bits} "4 bits and their scales, and tile_kivi4, whose last tile is in f16")
+foreach(format kivi4 f16)
+  get(format_bits "${tiles}" ${format} bits_per_element)
+  below(${smaller_bits} ${format_bits} "bits of ${smaller} and of ${format}")
+  set(smaller ${format})
+  set(smaller_bits ${format_bits})
+endforeach()
+
 # A step's own tokens are read exactly unless they are not asked for: the fewer a step has, the less that is worth.
 set(own --windows 1 --contexts 64,256 --formats int4 --generations 0)
 foreach(how "stored" "exact" "exact;--step-tokens;1" "exact;--step-tokens;256")

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Folio Authors
 // SPDX-License-Identifier: Apache-2.0
-// Tokenizers, prompt files, stops, options and the report.
+// Tokenizers, prompt files, chats and stops.
 
 #include <algorithm>
 #include <cstdint>
@@ -9,16 +9,13 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "display.hpp"
-#include "json.hpp"
+#include "engine.hpp"
 #include "options.hpp"
-#include "report.hpp"
 #include "scratch_folder.hpp"
 #include "support/catch.hpp"
 #include "text/chat.hpp"
@@ -321,178 +318,4 @@ TEST_CASE("A special token stops a sample, and those between a text's tokens do 
     tokens.push_back('D');
     CHECK(stop(tokens));
   }
-}
-
-TEST_CASE("Options are read in both spellings", "[serve]") {
-  auto const options = parse({"--max-tokens", "7", "--memory=64M", "--seed=18446744073709551615", "--temperature",
-                              "0.5", "--json", "--check"});
-  CHECK(options.max_tokens == 7);
-  CHECK(options.memory_bytes == 64 << 20);
-  CHECK(options.sampling.seed == UINT64_MAX);
-  CHECK(options.sampling.temperature == 0.5);
-  CHECK(options.json);
-  CHECK(options.check);
-  CHECK_FALSE(options.help);
-  CHECK(parse({"--memory", "3K"}).memory_bytes == 3072);
-  CHECK(parse({"--memory", "2G"}).memory_bytes == std::int64_t{2} << 30);
-  CHECK(parse({"--memory", "77"}).memory_bytes == 77);
-  CHECK(parse({}).quantizer == "f32");
-}
-
-TEST_CASE("A device is chosen by name, or left to serve", "[serve]") {
-  CHECK(parse({}).device == serve::Device::automatic);
-  CHECK(parse({"--device", "auto"}).device == serve::Device::automatic);
-  CHECK(parse({"--device=host"}).device == serve::Device::host);
-  CHECK(parse({"--device", "host", "--device", "cuda"}).device == serve::Device::cuda);
-}
-
-TEST_CASE("A step's own tokens are exact or stored, wherever the cache is", "[serve]") {
-  CHECK(parse({"--device", "cuda"}).own_tokens == serve::OwnTokens::exact);
-  CHECK(parse({"--own-tokens", "exact"}).own_tokens == serve::OwnTokens::exact);
-  CHECK(parse({"--own-tokens=stored", "--device", "cuda"}).own_tokens == serve::OwnTokens::stored);
-  CHECK_THROWS_WITH(parse({"--own-tokens", "rounded"}),
-                    contains("--own-tokens rounded is not possible: it is one of "));
-  for (char const* const own_tokens : {"exact", "stored"})
-    CHECK(parse({"--own-tokens", own_tokens}).device == serve::Device::automatic);
-}
-
-TEST_CASE("Bad options are refused with a sentence", "[serve]") {
-  CHECK_THROWS_WITH(parse({"--speed"}), contains("There is no option --speed; serve --help lists them."));
-  CHECK_THROWS_WITH(parse({"x"}), contains("There is no option x"));
-  CHECK_THROWS_WITH(parse({"--model"}), contains("--model needs a value: --model DIR."));
-  CHECK_THROWS_WITH(parse({"--json=1"}), contains("--json takes no value"));
-  for (std::string const name : {"--model", "--prompts", "--output", "--stop"}) {
-    CHECK_THROWS_WITH(parse({name.c_str(), ""}), name + " needs a value that is not empty.");
-    CHECK_THROWS_AS(parse({(name + "=").c_str()}), serve::BadOption);
-  }
-  CHECK(parse({"--chat", "--system", ""}).system == "");
-  CHECK_THROWS_WITH(parse({"--device", "tpu"}), contains("--device tpu is not possible: it is auto, host or cuda."));
-  CHECK_THROWS_WITH(parse({"--samples", "0"}),
-                    contains("--samples 0 is not possible: it takes an integer from 1 to 65536."));
-  for (std::vector<char const*> const& arguments :
-       std::vector<std::vector<char const*>>{{"--memory", "0"},
-                                             {"--memory", "-1"},
-                                             {"--memory", "1T"},
-                                             {"--memory", "1.5G"},
-                                             {"--memory", ""},
-                                             {"--memory", "9999999999999G"},
-                                             {"--threads", "x"},
-                                             {"--threads", "1 "},
-                                             {"--seed", "-1"},
-                                             {"--temperature", "-1"},
-                                             {"--temperature", "nan"},
-                                             {"--temperature", "1x"},
-                                             {"--top-p", "2"},
-                                             {"--max-tokens", "99999999999"},
-                                             {"--batch-tokens", "0"},
-                                             {"--device", "gpu"},
-                                             {"--device", "CUDA"},
-                                             {"--device", ""},
-                                             {"--memory"}}) {
-    INFO(arguments.front() << " " << arguments.back());
-    CHECK_THROWS_AS(parse(arguments), serve::BadOption);
-  }
-}
-
-TEST_CASE("Options of demotion that do not go together are refused with a sentence", "[serve]") {
-  auto const options = parse({"--demote", "int4", "--sinks", "3", "--quantizer", "f16", "--device", "host"});
-  CHECK(options.demote == "int4");
-  CHECK(options.sinks == 3);
-  CHECK_FALSE(options.recent_window);
-  CHECK_THROWS_WITH(parse({"--demote", "int5"}), contains("--demote int5 is not possible: it is one of off, int8, "));
-  for (char const* const name : {"f16+int4", "f32, f16", "", "F16", "f3"})
-    CHECK_THROWS_WITH(parse({"--quantizer", name}), contains(" is not possible: it is one of f32, f16, "));
-  CHECK_THROWS_WITH(parse({"--demote", "int4"}), contains("--demote int4 is not possible with --quantizer f32"));
-  CHECK_THROWS_WITH(parse({"--demote", "int4", "--quantizer", "f16", "--device", "cuda"}), contains("--device cuda"));
-  CHECK_THROWS_WITH(parse({"--sinks", "0"}), contains("--sinks is not possible without --demote"));
-  CHECK_THROWS_WITH(parse({"--recent", "9", "--demote", "off"}), contains("--recent is not possible without --demote"));
-}
-
-TEST_CASE("Help explains every option", "[serve]") {
-  std::string const help = serve::help_text();
-  for (serve::Option const& option : serve::all_options())
-    CHECK(help.find("\n  " + std::string(option.name)) != std::string::npos);
-  CHECK(help.find(" \n") == std::string::npos);
-}
-
-TEST_CASE("What help says of an option begins at a column and ends before the width", "[serve]") {
-  using serve::option_values::explain;
-  CHECK(explain("--n", "N", "how many of all", 10, 18) == "  --n N   how many\n          of all\n");
-  CHECK(explain("--own", "a|b", "which", 10, 18) == "  --own a|b\n          which\n");
-  CHECK(explain("--help", "", "print this", 10, 20) == "  --help  print this\n");
-  CHECK(explain("--long", "", "a-word-that-is-too-long", 10, 18) == "  --long  a-word-that-is-too-long\n");
-}
-
-TEST_CASE("A report is one JSON object", "[serve]") {
-  serve::Report report;
-  report.model = "a \"b\"";
-  report.quantizer = "f32";
-  report.run.device = "cuda: a \"GPU\"";
-  report.run.generated_tokens = 10;
-  report.seconds = 4;
-  serve::Json json = serve::JsonReader::read(serve::to_json(report), "the report");
-  CHECK(*json.find("model")->get<std::string>() == report.model);
-  CHECK(*json.find("device")->get<std::string>() == report.run.device);
-  CHECK(*json.find("own_tokens")->get<std::string>() == "stored");
-  CHECK(*json.find("tokens_per_second")->get<double>() == 2.5);
-  CHECK(json.find("checked")->is_null());
-  for (char const* name :
-       {"model", "quantizer", "device", "requests", "prompt_tokens", "generated_tokens", "tokens_per_second",
-        "kv_bytes_per_token", "kv_bytes_peak", "kv_bytes_contiguous", "waste", "preemptions", "forks", "checked"})
-    CHECK(json.find(name) != nullptr);
-  report.check = serve::CheckResult{};
-  report.run.own_tokens = serve::OwnTokens::exact;
-  json = serve::JsonReader::read(serve::to_json(report), "the report");
-  CHECK(*json.find("checked")->get<bool>());
-  CHECK(*json.find("own_tokens")->get<std::string>() == "exact");
-}
-
-TEST_CASE("A report has every completion, as text that is UTF-8", "[serve]") {
-  serve::Report report;
-  report.run.completions = {{{72, 105, 0xE5, 0xAD}, {34}}, {{}}};
-  auto const completions = [&] {
-    serve::Json const json = serve::JsonReader::read(serve::to_json(report), "the report");
-    return json.find("completions")->text(1000);
-  };
-  serve::ByteTokenizer const bytes;
-  report.tokenizer = &bytes;
-  CHECK(completions() ==
-        "[{\"request\": 1, \"sample\": 1, \"text\": \"Hi\uFFFD\uFFFD\", \"tokens\": [72, 105, 229, 173]}, "
-        "{\"request\": 1, \"sample\": 2, \"text\": \"\\\"\", \"tokens\": [34]}, "
-        "{\"request\": 2, \"sample\": 1, \"text\": \"\", \"tokens\": []}]");
-  serve::IdTokenizer const ids(300);
-  report.tokenizer = &ids;
-  report.run.completions = {{{7}}};
-  CHECK(completions() == "[{\"request\": 1, \"sample\": 1, \"text\": null, \"tokens\": [7]}]");
-}
-
-TEST_CASE("A first completion of ids is one line, text is wrapped", "[serve]") {
-  serve::IdTokenizer const ids(300);
-  serve::ByteTokenizer const bytes;
-  auto const shown = [](serve::Tokenizer const& tokenizer, std::int32_t token) {
-    std::ostringstream text, progress;
-    serve::Display display(tokenizer, {1, 2}, text, progress, false);
-    for (std::int32_t i = 0; i < 100; ++i) display.on_token({0, 0, i}, i % 2 == 0 ? token : 32);
-    serve::Progress done;
-    done.finished = 1;
-    display.on_step(done);
-    return text.str();
-  };
-  std::string const line = shown(ids, 7);
-  CHECK(line.starts_with("7 32 7 32 "));
-  CHECK(std::count(line.begin(), line.end(), '\n') == 1);
-  std::string const lines = shown(bytes, 'x');
-  CHECK(std::count(lines.begin(), lines.end(), '\n') == 2);
-}
-
-TEST_CASE("A table says of which tokens the bytes are, and how own tokens were read", "[serve]") {
-  serve::Report report;
-  report.quantizer = "f16+int4";
-  report.run.bytes_per_token = 2048;
-  CHECK_THAT(serve::to_table(report), contains("f16+int4, 2048 bytes per token\n"));
-  CHECK_THAT(serve::to_table(report), contains("own tokens              as they are stored\n"));
-  report.run.own_tokens = serve::OwnTokens::exact;
-  CHECK_THAT(serve::to_table(report), contains("own tokens              exact, as they were computed\n"));
-  report.run.demoted_tokens = 16;
-  CHECK_THAT(serve::to_table(report), contains("f16+int4, 2048 bytes per token until it is demoted, as 16 were\n"));
 }

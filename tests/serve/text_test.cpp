@@ -66,6 +66,7 @@ class WithTokens final : public serve::Tokenizer {
     return bytes_.decode(text);
   }
   [[nodiscard]] std::string normal_form(std::string_view text) const override { return serve::normal_form_c(text); }
+  [[nodiscard]] bool has_added_tokens() const override { return true; }
   [[nodiscard]] std::optional<std::int32_t> added_token(std::string_view text) const override {
     auto const at = std::find(added_.begin(), added_.end(), text);
     return at == added_.end() ? std::nullopt : std::optional(static_cast<std::int32_t>(256 + (at - added_.begin())));
@@ -243,6 +244,9 @@ TEST_CASE("A chat's format is that of the chat template, or else of the added to
   CHECK(chat(path) == chatml);
   config(R"("{{ bos_token }}{{ '<|im_start|>' + '<|im_end|>' }}")");
   CHECK(chat(path) == "\x01" + chatml);
+  CHECK_THROWS_WITH(
+      serve::ChatTokenizer(std::make_unique<serve::ByteTokenizer>(), path, std::nullopt),
+      contains("ChatML's tokens are added tokens of a tokenizer.json, and ") && contains(" is read by bytes."));
   config(R"("<|im_start|>user<|im_sep|>{{ x }}<|im_end|>")");
   CHECK_THROWS_WITH(chat(path), contains("tokenizer_config.json has a chat template of neither ChatML"));
   config("7");

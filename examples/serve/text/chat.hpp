@@ -73,8 +73,9 @@ struct Template {
 class ChatTokenizer final : public Tokenizer {
  public:
   /// `system`: the system message; without it the one that a ChatML template has for this case, else none. Throws
-  /// BadInput when prompts are token ids, with the reason; when the format is not known, one of its tokens is not the
-  /// tokenizer's or takes white space beside it (lstrip, rstrip), or the tokenizer cannot read the system message.
+  /// BadInput when prompts are token ids, with the reason, or the tokenizer has no added tokens; when the format is not
+  /// known, one of its tokens is not the tokenizer's or takes white space beside it (lstrip, rstrip), or the tokenizer
+  /// cannot read the system message.
   ChatTokenizer(std::unique_ptr<Tokenizer> tokenizer, std::filesystem::path const& directory,
                 std::optional<std::string> system)
       : tokenizer_(std::move(tokenizer)), system_(std::move(system)) {
@@ -96,6 +97,10 @@ class ChatTokenizer final : public Tokenizer {
           (found ? found->file + " has a chat template" : directory.string() + " has no chat template, and tokens") +
           " of neither ChatML (<|im_start|>) nor Llama 3 (<|start_header_id|>).");
     }
+    if (!tokenizer_->has_added_tokens())
+      throw BadInput("--chat is not possible: " + std::string(format_.name) +
+                     "'s tokens are added tokens of a tokenizer.json, and " + directory.string() + " is read by " +
+                     std::string(tokenizer_->name()) + ".");
     for (Part* const part : {&format_.before_role, &format_.after_role, &format_.after_message})
       if (!part->token.empty()) ids_.push_back(part->id = id_of(part->token, directory));
     if (system_)
@@ -144,6 +149,7 @@ class ChatTokenizer final : public Tokenizer {
     return tokenizer_->decode(tokens);
   }
   [[nodiscard]] std::string normal_form(std::string_view text) const override { return tokenizer_->normal_form(text); }
+  [[nodiscard]] bool has_added_tokens() const override { return true; }
   [[nodiscard]] std::optional<std::int32_t> added_token(std::string_view text) const override {
     return tokenizer_->added_token(text);
   }

@@ -73,6 +73,8 @@ class Tokenizer {
   [[nodiscard]] virtual std::optional<std::int32_t> added_token(std::string_view /*text*/) const {
     return std::nullopt;
   }
+  /// Whether added_token can give one.
+  [[nodiscard]] virtual bool has_added_tokens() const { return false; }
   /// Whether each line of a prompt file is a prompt (ids), instead of texts between lines of "---".
   [[nodiscard]] virtual bool prompt_per_line() const { return false; }
 };

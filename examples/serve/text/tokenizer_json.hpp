@@ -82,6 +82,7 @@ class TokenizerJson final : public Tokenizer {
     return normal_form_c_ ? normal_form_c(text) : std::string(text);
   }
 
+  [[nodiscard]] bool has_added_tokens() const override { return true; }
   [[nodiscard]] std::optional<std::int32_t> added_token(std::string_view text) const override {
     std::optional<std::int32_t> const id = added_.id_of(text);
     return id ? id : added_after_normalizer_.id_of(normal_form(text));

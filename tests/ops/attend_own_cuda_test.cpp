@@ -127,10 +127,10 @@ TEST_CASE("own tokens on the device: steps of one token, of the first ones, and 
 }
 
 TEST_CASE("own tokens on the device: prompts of more tokens than tiles have, by any number of heads") {
+  auto const [tokens, heads] = GENERATE(table<std::int32_t, std::int32_t>({{40, 2}, {40, 6}, {4, 140}}));
   Twins<Model<folio::test::small_model>, BlockSize<8>, Int8PerToken> twins({.num_blocks = {80}});
-  fill(twins, 40, false);
-  for (std::int32_t const heads : {2, 6, 140})  // 70 of a kv head do not fit into one tile
-    is_attention<float, float>(twins, {.num_query_heads = heads, .own_tokens = true}, Attend{});
+  fill(twins, tokens, false);  // 70 heads of a kv head do not fit into one tile
+  is_attention<float, float>(twins, {.num_query_heads = heads, .own_tokens = true}, Attend{});
 }
 
 TEST_CASE("own tokens on the device cost a launch, and a merge", "[stand_in]") {

@@ -43,6 +43,7 @@ struct RandomSignBits {
   }
 };
 inline constexpr RandomSignBits random_sign_bits;
+alignas(64) inline constexpr std::uint32_t no_sign_bits[std::size_t{max_row_dim}] = {};
 
 }  // namespace folio::attention
 

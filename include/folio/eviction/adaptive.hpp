@@ -25,13 +25,14 @@ namespace folio {
 /// Each rule has a ghost cache over the same sample of the units served, as small against the sample as the tree is
 /// against all units, which sees every request from the first on, whatever the tree evicts. What chance does is judged
 /// by how the hits of single requests differ: a lead is clear when it is 1.4 of their deviations.
-/// - It begins with the mild rule, on trial: it may fall under lru by at most 0.1 of the cache's units, times the
-/// square
-///   of the share that lru misses, since what a trial has let go costs the more after its end, the more lru finds. Lru
-///   is followed when that is used up, unless the rule is ahead by 0.7 deviations.
+/// - It begins with the mild rule, on trial. All trials together may fall under lru by 0.1 of the cache's units, times
+///   the square of the share that lru misses, since what a trial has let go costs the more after its end, the more lru
+///   finds. Lru is followed when that is used up, unless the rule is ahead by 0.7 deviations; and when one more
+///   request, of the mean size, could use it up, unless the rule is ahead at all. While none could, the mild rule is
+///   taken again as soon as it is ahead.
 /// - Another rule is taken when its ghosts are clearly ahead of the one followed in about the last 32 turnovers (in a
 ///   turnover as many units are asked for as the cache holds), and ahead in the last two as well; one that rewards more
-///   not before the third turnover.
+///   than the mild one not before the third turnover.
 /// - Lru is taken when it is clearly ahead, in the last 32 turnovers or in the last two.
 ///
 /// Host only, not thread-safe. Entries: O(log leaves). A request: O(log) for each unit in the sample and each rule. A
@@ -88,7 +89,7 @@ class AdaptiveEviction {
 
   void inserted(PrefixInserted const& request) noexcept {
     now_ = request.order;
-    learn_sizes(static_cast<double>(request.keys.size()) - std::max(request.told, request.found));
+    learn_sizes(request);
     auto const new_keys = request.keys.subspan(static_cast<std::size_t>(request.told));
     double const asked = static_cast<double>(
         std::count_if(new_keys.begin(), new_keys.end(), [this](PrefixKey const& key) { return sample_.has(key.low); }));
@@ -100,7 +101,7 @@ class AdaptiveEviction {
     fall_ = std::max(fall_ + (hits[0] - hits[chosen_]) / turnover, 0.0);
     fit_sample(asked);
     if (capacity_ > 0) trim(request.order);
-    if (capacity_ > 0 && (judged_ += asked) >= sampled_capacity()) choose();  // until then they have hardly differed
+    if (capacity_ > 0) choose(asked);
     for (GhostCache& ghost : caches_) ghost.settle(most_settled);
     queue_.settle(most_settled);
     if (queue_.is_settled() && rule() != caches_[chosen_].rule()) queue_.follow(caches_[chosen_].rule());
@@ -144,8 +145,10 @@ class AdaptiveEviction {
     mean = mean == 0 ? value : mean + (value - mean) * share;
   }
 
-  void learn_sizes(double new_units) {
-    learn(new_units_, std::max(new_units, 1.0), 1.0 / 128);
+  void learn_sizes(PrefixInserted const& request) {
+    auto const units = static_cast<double>(request.keys.size());
+    learn(asked_units_, std::max(units - request.told, 1.0), 1.0 / 128);
+    learn(new_units_, std::max(units - std::max(request.told, request.found), 1.0), 1.0 / 128);
     if (units_when_full_ > 0) learn(capacity_, static_cast<double>(units_when_full_), 1.0 / 8);
     units_when_full_ = 0;
   }
@@ -187,21 +190,23 @@ class AdaptiveEviction {
     }
   }
 
-  /// See above. A rule that has failed is taken again when clearly ahead, and kept by half of that: chance changes
-  /// less.
-  void choose() noexcept {
+  /// A rule that has failed is taken again when clearly ahead, and kept by half of that: chance changes less.
+  void choose(double asked) noexcept {
+    judged_ += asked;
     std::size_t next = chosen_;
+    if (chosen_ == 0 && std::min(long_.lead(1, 0), lately_.lead(1, 0)) > 0) next = 1;
     double most = clear;
     for (std::size_t r = 1; r < num_rules; ++r) {
       double const lead = long_.lead(r, chosen_);
       if (lead <= most || lately_.lead(r, chosen_) <= 0) continue;
-      if (r > chosen_ && judged_ < early * sampled_capacity()) continue;
+      if (r > 1 && judged_ < early * sampled_capacity()) continue;
       most = lead;
       next = r;
     }
     double const missed = 1 - long_.hits[0] / std::max(long_.asked, 1.0);
-    bool const has_failed =
-        fall_ > most_fall * missed * missed && long_.lead(next, 0) <= (next == chosen_ ? kept : clear);
+    double const bound = most_fall * missed * missed;
+    double const needed = next != chosen_ ? clear : fall_ > bound ? kept : 0;
+    bool const has_failed = fall_ + asked_units_ / capacity_ > bound && long_.lead(next, 0) <= needed;
     if (has_failed || std::max(long_.lead(0, next), lately_.lead(0, next)) > clear) next = 0;
     chosen_ = only_ < num_rules ? only_ : next;
   }
@@ -215,8 +220,8 @@ class AdaptiveEviction {
   std::int64_t now_ = 0;  // the last request's order
   KeySample sample_;
   std::int64_t num_units_ = 0, units_when_full_ = 0;
-  double capacity_ = 0, age_ = 0, gap_ = 0, new_units_ = 0;        // learned; 0 is not known
-  double ranked_age_ = 0, ranked_gap_ = 0, ranked_new_units_ = 0;  // by which was ranked
+  double capacity_ = 0, age_ = 0, gap_ = 0, asked_units_ = 0, new_units_ = 0;  // learned; 0 is not known
+  double ranked_age_ = 0, ranked_gap_ = 0, ranked_new_units_ = 0;              // by which was ranked
 };
 static_assert(EvictionPolicy<AdaptiveEviction>);
 

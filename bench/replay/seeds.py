@@ -7,6 +7,7 @@
 """
 
 import json
+import os
 import subprocess
 import sys
 
@@ -24,7 +25,7 @@ def main():
                 percent[policy] = round(100 * json.loads(result.stdout)["hit_rate"], 4)
             runs.append({"capacity_blocks": capacity, "seed": seed, "percent": percent})
             print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
-    print(json.dumps({"traffic": traffic, "runs": runs}))
+    print(json.dumps({"context": {"num_cpus": os.cpu_count()}, "traffic": traffic, "runs": runs}))
 
 
 main()

@@ -210,19 +210,23 @@ TEST_CASE(
           auto const row = random_floats(dim, static_cast<std::uint32_t>(r), 3.0F);
           std::copy(row.begin(), row.end(), rows.begin() + r * stride);
         }
-        auto expected = rows, found = std::vector<float>(rows.size()), in_place = rows;
-        float largest[block_rows], again[block_rows];
-        kernels.rotate_queries(basis, rows.data(), found.data(), block_rows, stride, dim, largest);
-        kernels.rotate_queries(basis, in_place.data(), in_place.data(), block_rows, stride, dim, again);
-        for (std::int32_t r = 0; r < block_rows; ++r) {
-          change_basis(basis, expected.data() + r * stride, dim, dim);
-          float most = 0;
-          for (std::int32_t d = 0; d < dim; ++d) most = std::max(most, std::fabs(expected[size(r * stride + d)]));
-          CHECK(largest[r] == most);
-          CHECK(again[r] == most);
+        auto turned = rows;
+        for (std::int32_t r = 0; r < block_rows; ++r) change_basis(basis, turned.data() + r * stride, dim, dim);
+        for (std::int32_t count = 1; count <= block_rows; ++count) {
+          auto found = rows, in_place = rows, expected = rows;  // the rows after those that are asked for stay
+          std::copy_n(turned.begin(), count * stride, expected.begin());
+          float largest[block_rows], again[block_rows];
+          kernels.rotate_queries(basis, rows.data(), found.data(), count, stride, dim, largest);
+          kernels.rotate_queries(basis, in_place.data(), in_place.data(), count, stride, dim, again);
+          for (std::int32_t r = 0; r < count; ++r) {
+            float most = 0;
+            for (std::int32_t d = 0; d < dim; ++d) most = std::max(most, std::fabs(expected[size(r * stride + d)]));
+            CHECK(largest[r] == most);
+            CHECK(again[r] == most);
+          }
+          CHECK(found == expected);
+          CHECK(in_place == expected);
         }
-        CHECK(found == expected);
-        CHECK(in_place == expected);
       }
   }
 }

@@ -39,10 +39,10 @@ function(folio_compile_for_one_gpu target)
   endif()
 endfunction()
 
-# folio_compile_fast(<target>): nvcc optimizes a Debug build as any other, and takes half its time for it. For kernels that
-# are compiled to see that they compile; gpu_bench, which has most of them, is optimized.
+# folio_compile_fast(<target>): for kernels that a build with tests compiles to see that they compile. nvcc optimizes a Debug
+# build as any other, and takes half its time for it; gpu_bench, which has most of the kernels, stays optimized.
 function(folio_compile_fast target)
-  if(FOLIO_HAS_FAST_COMPILE)
+  if(FOLIO_BUILD_TESTS AND FOLIO_HAS_FAST_COMPILE)
     target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<CONFIG:Debug>>:--Ofast-compile=max>)
   endif()
 endfunction()

@@ -68,7 +68,7 @@ class OwnSequence : public Stored {
       : Stored(stored), layer_(layer), first_row_(first_row - stored.first_query()) {}
 
   [[nodiscard]] __device__ auto const& layer() const { return layer_; }
-  void blocks() const = delete;  // those of what is stored
+  void blocks() const = delete;  // would be those of what is stored
   [[nodiscard]] __device__ BlockId block_id(std::int32_t token) const { return BlockId{first_row_ + token}; }
   [[nodiscard]] __device__ auto key(std::int32_t head, std::int32_t token) const {
     return layer_.key(block_id(token), head, 0);

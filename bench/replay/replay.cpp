@@ -6,9 +6,9 @@
 //
 // Serves a trace from the prefix tree, with blocks of 512 tokens, and prints how much of it was found. FILE is in
 // Mooncake's format; NAME of --generate is one of generated_names, made up from the seed, 1 by default. NAME of
-// --eviction is a policy's, or oracle, which looks into the future and is no policy that a cache could have. --compare
-// goes through all of them and capacities from 1,000 to 50,000 blocks; bench/plots/draw.py draws what it prints with
-// --json.
+// --eviction is a policy's, or oracle, which looks into the future and is no policy that a cache could have, or
+// adaptive_rule1 to 3, which follow one of AdaptiveEviction's rules. --compare goes through all but these and
+// capacities from 1,000 to 50,000 blocks; bench/plots/draw.py draws what it prints with --json.
 
 #include <algorithm>
 #include <cstdlib>
@@ -22,6 +22,7 @@
 #include <folio/eviction/sieve.hpp>
 #include <folio/eviction/slru.hpp>
 #include <iostream>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -100,16 +101,28 @@ void for_each_policy(F const& f) {
   f.template operator()<OracleEviction>();
 }
 
+/// Follows one of AdaptiveEviction's rules that reward, to see what it is worth.
+template <std::size_t number>
+struct OneRule : AdaptiveEviction {
+  static constexpr char const* name = number == 1   ? "adaptive_rule1"
+                                      : number == 2 ? "adaptive_rule2"
+                                                    : "adaptive_rule3";
+  OneRule() : AdaptiveEviction(number) {}
+};
+
 ReplayResult replay(std::string const& eviction, std::int64_t capacity_blocks, Trace const& trace) {
-  ReplayResult result;
+  std::optional<ReplayResult> result;
   std::string known;
-  for_each_policy([&]<class Policy>() {
+  auto const run_if_meant = [&]<class Policy>() {
     if (eviction == Policy::name) result = replay<Policy>(trace, capacity_blocks);
     known += std::string(known.empty() ? "" : ", ") + Policy::name;
-  });
-  if (result.requests == 0 && (eviction.empty() || known.find(eviction) == std::string::npos))
-    throw Error("replay: there is no eviction \"" + eviction + "\"; there are " + known);
-  return result;
+  };
+  for_each_policy(run_if_meant);
+  run_if_meant.operator()<OneRule<1>>();
+  run_if_meant.operator()<OneRule<2>>();
+  run_if_meant.operator()<OneRule<3>>();
+  if (!result) throw Error("replay: there is no eviction \"" + eviction + "\"; there are " + known);
+  return *result;
 }
 
 float percentile(std::vector<float> times, std::size_t percent) {

@@ -58,8 +58,8 @@ class BatchTables {
   template <class Changes = NoChanges>
   void fill(SequenceStore const& store, std::span<BatchItem const> items, BatchPadding const& padding = {},
             Changes&& changes = {}) {
-    TablePlaces const places = prepared(store, items, padding);
-    if (places != places_ || buffer_.num_words() == 0) move_to(places);  // there is none after it was moved from
+    TablePlaces const& places = prepared(store, items, padding);
+    if (&places != &places_ || buffer_.num_words() == 0) move_to(places);  // there is none after it was moved from
     for (int l = 0; l < num_lists_; ++l) fill_blocks(store.shape(l), l, changes);
     fill_lengths(changes);
     for (int g = 0; places_.has_limits && g < num_groups_; ++g) fill_limits(g, changes);
@@ -85,18 +85,18 @@ class BatchTables {
   template <class Store>
   [[nodiscard]] static std::int32_t count_queries(Store const& store, std::span<BatchItem const> items) {
     std::int64_t total = 0;
-    for (BatchItem const& item : items) total += queries_of(store, item).num_queries;
+    for (BatchItem const& item : items) total += StepQueries(store, state_of(store, item), item).num_queries;
     return checked_total(total);
   }
 
-  /// Which tokens of its sequence an item asks with. Throws as fill does.
+  /// The state of an item's sequence. Throws Error where it has none, or one of another store.
   template <class Store>
-  [[nodiscard]] static StepQueries queries_of(Store const& store, BatchItem const& item) {
+  [[nodiscard]] static auto const& state_of(Store const& store, BatchItem const& item) {
     if (item.sequence == nullptr || !*item.sequence) throw Error("folio: a batch item is an empty Sequence");
     Sequence const& s = *item.sequence;
     if (s.store() != &store)
       throw Error("folio: sequence " + std::to_string(to_int(s.id())) + " of the batch belongs to another cache");
-    return {store, s.state(), item};
+    return s.state();
   }
 
   /// The sequences of the tables, in their places, without padding. What an item's arrays held is not to be read.
@@ -181,41 +181,41 @@ class BatchTables {
       throw Error("folio: a batch has at most 2147483647 query tokens, not " + std::to_string(num_queries));
     return static_cast<std::int32_t>(num_queries);
   }
-  /// Checks all, and has memory for it. Leaves the step's sequences in next_sources_.
+  /// Checks all, and has memory for it. Leaves the step's sequences in next_sources_. Returns places_ where it stays.
   template <class Store>
-  [[nodiscard]] TablePlaces prepared(Store const& store, std::span<BatchItem const> items,
-                                     BatchPadding const& padding) {
+  [[nodiscard]] TablePlaces const& prepared(Store const& store, std::span<BatchItem const> items,
+                                            BatchPadding const& padding) {
     reserve(sources_, items.size());
     reserve(next_sources_, items.size());
     next_sources_.clear();
-    for (BatchItem const& item : items) next_sources_.push_back(queries_of(store, item));
-    TablePlaces const places = place(store, padding);
+    for (BatchItem const& item : items) next_sources_.emplace_back(store, state_of(store, item), item);
+    TablePlaces const& places = place(store, padding);
     check_once();
     buffer_.prepare(places.num_words);
     reserve(rows_, num_rows(places));
     return places;
   }
 
-  /// Where the tables of next_sources_ are.
+  /// Where the tables of next_sources_ are: places_, or next_places_.
   template <class Store>
-  [[nodiscard]] TablePlaces place(Store const& store, BatchPadding const& padding) const {
+  [[nodiscard]] TablePlaces const& place(Store const& store, BatchPadding const& padding) {
     std::int64_t queries = 0;
-    for (StepQueries const& source : next_sources_) queries += source.num_queries;
+    bool has_limits = padding.has_limits;
+    for (StepQueries const& source : next_sources_) queries += source.num_queries, has_limits |= source.has_limits();
     std::int32_t const num_queries = std::max(padding.num_query_tokens, checked_total(queries));
     std::array<std::int64_t, max_lists> widths{};
     for (int l = 0; l < num_lists_; ++l) {
       GroupShape const& shape = store.shape(l);
       std::int64_t longest = 0;
       for (StepQueries const& source : next_sources_)
-        longest = std::max(longest, static_cast<std::int64_t>(source.state->lists[l].blocks.size()) -
-                                        source.num_hidden_blocks(shape, l));
+        longest = std::max<std::int64_t>(
+            longest, std::ssize(source.state->lists[l].blocks) - source.num_hidden_blocks(shape, l));
       widths[index(l)] = row_width(shape, padding, num_queries, longest);
     }
-    std::int64_t const rows =
-        std::max(std::int64_t{padding.num_sequences}, static_cast<std::int64_t>(next_sources_.size()));
-    bool const has_limits = padding.has_limits || std::any_of(next_sources_.begin(), next_sources_.end(),
-                                                              [](StepQueries const& one) { return one.has_limits(); });
-    return {rows, num_queries, has_limits, std::span(widths).first(index(num_lists_)), num_groups_};
+    std::int64_t const rows = std::max<std::int64_t>(padding.num_sequences, std::ssize(next_sources_));
+    std::span const of_lists = std::span(widths).first(index(num_lists_));
+    if (places_.are_of(rows, num_queries, has_limits, of_lists)) return places_;
+    return next_places_ = {rows, num_queries, has_limits, of_lists, num_groups_};
   }
 
   template <class T>
@@ -356,7 +356,7 @@ class BatchTables {
   }
 
   int num_lists_, num_groups_;
-  TablePlaces places_;
+  TablePlaces places_, next_places_;
   std::vector<StepQueries> sources_, next_sources_;  // by item: of the last step, and of the one that is being made
   TableBuffer buffer_;
   std::size_t num_live_queries_ = 0;  // of the last step: slots that are no padding

@@ -203,7 +203,7 @@ class DeviceBatch {
     BatchCapacity step{static_cast<std::int32_t>(items.size()), BatchTables::count_queries(cache_->store, items),
                        num_tokens};
     for (BatchItem const& item : items) {
-      StepQueries const queries = BatchTables::queries_of(cache_->store, item);
+      StepQueries const queries(cache_->store, BatchTables::state_of(cache_->store, item), item);
       if (queries.has_limits() && !size_.has_limits)
         throw Error("folio: sequence " + std::to_string(to_int(item.sequence->id())) +
                     " of the step has queries by positions or limits, for which this DeviceBatch has no room; make one "

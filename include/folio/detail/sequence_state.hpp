@@ -110,12 +110,12 @@ struct SequenceState {
   bool live = false;
   std::int32_t num_tokens = 0;      ///< positions: tokens that it was extended by, stored or not
   std::int32_t num_new_tokens = 0;  ///< of the last extension that are still there: the default query of a batch
+  std::int32_t num_demoted = 0;     ///< tokens in the second list of each group that has one
   /// Counts changes that took blocks away from the lists: tables that were made before are stale. Never set back, so
   /// that a sequence is told from the one that had this state before.
   std::uint64_t generation = 0;
   BlockList lists[max_lists];
   BlockListChange changes[max_lists];  ///< of `lists`; not set back either
-  std::int32_t num_demoted = 0;        ///< tokens in the second list of each group that has one
   std::int32_t num_cached_tokens = 0;  ///< that it, or what it is a fork of, began with: found, less what was truncated
   PrefixLease prefix;                  ///< what it keeps in a prefix index; of none where there is none
 

@@ -56,7 +56,6 @@ struct TablePlaces {
   struct List {
     std::int64_t blocks = 0, slots = none, lengths = 0, limits = none;
     std::int32_t width = 0;
-    friend bool operator==(List const&, List const&) = default;
   };
 
   std::int32_t num_sequences = 0, num_query_tokens = 0;
@@ -96,7 +95,13 @@ struct TablePlaces {
     num_words = end / 4;
   }
 
-  friend bool operator==(TablePlaces const&, TablePlaces const&) = default;
+  /// Whether they are those that the constructor makes of these sizes and as many groups.
+  [[nodiscard]] bool are_of(std::int64_t rows, std::int32_t query_tokens, bool with_limits,
+                            std::span<std::int64_t const> widths) const {
+    bool same = rows == num_sequences && query_tokens == num_query_tokens && with_limits == has_limits;
+    for (std::size_t l = 0; same && l < widths.size(); ++l) same = widths[l] == lists[l].width;
+    return same;
+  }
 };
 
 }  // namespace folio

@@ -146,9 +146,9 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
 
   /// A sequence that begins with the tokens of `prompt` that the cache has: num_tokens() of them need no computing, at
   /// most all but the last one, and at most `most`: what every rank of a group has, for example. What was found is held
-  /// from here on. Append the rest: the use counts when that succeeds, once, however often a request must wait. Cost:
-  /// comparing the tokens, O(1) for each turn that the prompt shares with others, and a copy of the block ids. What the
-  /// sequence and its forks leave in the cache counts for `tenant`. Throws Error for a `most` below 0.
+  /// from here on. Extend by the rest: the use counts when that succeeds, once, however often a request must wait.
+  /// Cost: comparing the tokens, O(1) for each turn that the prompt shares with others, and a copy of the block ids.
+  /// What the sequence and its forks leave in the cache counts for `tenant`. Throws Error for a `most` below 0.
   [[nodiscard]] Sequence create(Prefix const& prompt, std::int32_t tenant = 0, std::int32_t most = all_tokens) {
     auto& index = prefixes();
     std::int32_t const limit = most_found(prompt, most);
@@ -252,7 +252,7 @@ class KvCache : public PolicySet<Policies...>::Demotion::template Operations<KvC
   /// Blocks that no sequence holds, and whose contents the index of prefixes keeps. Free, live and cached are all.
   [[nodiscard]] std::int64_t num_cached_blocks(int list = 0) const { return block_pool(list).num_cached(); }
   /// Blocks that can be had now: those that are free, and those of prefixes that nobody needs. For admission by
-  /// budgets; whether one append succeeds says Sequence::can_extend. O(1).
+  /// budgets; whether one extension succeeds says Sequence::can_extend. O(1).
   [[nodiscard]] std::int64_t num_obtainable_blocks(int list = 0) const {
     return core_->store.num_obtainable(static_cast<int>(checked(list)));
   }

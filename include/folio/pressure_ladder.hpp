@@ -89,7 +89,7 @@ class PressureLadder {
   }
 
   /// update, and then rung after rung, those that are not on yet, too, each as long as it frees anything, until
-  /// `enough()` says so: for an append that found too few blocks. Returns whether it is enough.
+  /// `enough()` says so: for an extension that found too few blocks. Returns whether it is enough.
   template <class Enough>
   bool relieve_until(Enough const& enough, double free_share) {
     update(free_share);

@@ -89,7 +89,7 @@ class Reservation {
   }
   ~Reservation() { release(); }
 
-  /// Holds exactly the blocks that `num_tokens` more tokens of `sequence` take, appended at most `step` at a time:
+  /// Holds exactly the blocks that `num_tokens` more tokens of `sequence` take, extended by at most `step` at a time:
   /// takes what is missing, evicting prefixes if need be, and gives back what is too much. False, and what is held as
   /// before, when a group has too few; never where Sequence::can_extend(num_tokens). Throws Error for a negative
   /// number, a step below 1, or where blocks of another cache are held; std::bad_alloc, and what is held as before.

@@ -7,7 +7,7 @@
 
 namespace folio {
 
-/// No eviction: what is kept first stays, and appends that find no free block fail.
+/// No eviction: what is kept first stays, and extensions that find no free block fail.
 ///
 /// Host only, free of cost, no state. For prompts that are known to fit (a fixed set of system prompts, warmed up), and
 /// to see in a measurement what the others are worth. Only `PrefixIndex::clear` takes something away under it;

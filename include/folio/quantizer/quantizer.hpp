@@ -102,8 +102,9 @@ inline constexpr std::int32_t params_dim = [] {
     return max_row_dim;
 }();
 
-/// Whether Q encodes whole tiles, the rows of one head in one block together: see TileQuantizer in tile.hpp. The
-/// parameters are the tile's, `Q::tile_param_bytes(dim)` bytes for each head, and rows have none of their own.
+/// Whether Q encodes whole tiles, the rows of one head in one block together: see TileQuantizer in
+/// detail/token_tile_format.hpp. The parameters are the tile's, `Q::tile_param_bytes(dim)` bytes for each head, and
+/// rows have none of their own.
 template <class Q>
 inline constexpr bool is_tile_format = requires {
   Q::tile_tokens;

@@ -126,7 +126,7 @@ TEST_CASE("own tokens on the device: steps of one token, of the first ones, and 
   is_attention<float, float>(twins, c, Attend{});
 }
 
-TEST_CASE("own tokens on the device: prompts of more tokens than tiles have, by any number of heads") {
+TEST_CASE("own tokens on the device: prompts of more tokens, or more heads, than tiles have") {
   auto const [tokens, heads] = GENERATE(table<std::int32_t, std::int32_t>({{40, 2}, {40, 6}, {4, 140}}));
   Twins<Model<folio::test::small_model>, BlockSize<8>, Int8PerToken> twins({.num_blocks = {80}});
   fill(twins, tokens, false);  // 70 heads of a kv head do not fit into one tile

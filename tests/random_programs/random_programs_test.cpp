@@ -3,7 +3,7 @@
 // Random programs over small pools, for one layout and every quantizer. FOLIO_TEST_LAYOUT is set by the build, which
 // compiles this file once for each layout but LayoutNz, which takes a part of LayoutNhd's. FOLIO_PROGRAMS: how many
 // programs for each quantizer (default 1000). FOLIO_SEED: from which seed. FOLIO_TEST_FORMATS_ONCE: each quantizer with
-// one layout, for instrumented code, which takes three times as long to compile.
+// one layout, for instrumented code, which takes three times as long to compile; f16 and k8v4 with LayoutNz.
 
 #include <rapidcheck.h>
 

@@ -223,8 +223,8 @@ struct RowKernels {
   unsigned (*find_outliers)(float const* rows, std::int32_t stride, float const* largest) = nullptr;
   /// As folio::change_basis, to the same bits.
   void (*change_basis)(Basis basis, float* row, std::int32_t dim, std::int32_t row_dim) = nullptr;
-  /// The same of a block's first `count` rows, to where they were or elsewhere, and what is then the largest of each.
-  /// `stride`: as above. Of `to`, rows from `count` on are zeros: the largest of all four are found.
+  /// The same of a block's first `count` rows, one at least, to where they were or elsewhere, and what is then the
+  /// largest of each. `stride`: as above. Of `to`, rows from `count` on are zeros: the largest of all four are found.
   void (*rotate_queries)(Basis basis, float const* rows, float* to, std::int32_t count, std::int32_t stride,
                          std::int32_t dim, float* largest) = nullptr;
   void (*load_key_params)(TokenTile const&) = nullptr;  ///< scales and offsets

@@ -32,7 +32,8 @@ namespace folio {
 ///   taken again as soon as it is ahead.
 /// - Another rule is taken when its ghosts are clearly ahead of the one followed in about the last 32 turnovers (in a
 ///   turnover as many units are asked for as the cache holds), and ahead in the last two as well; one that rewards more
-///   than the mild one not before the third turnover.
+///   than the mild one not before the third turnover; and where lru could be followed, none that is not clearly ahead
+///   of lru, too.
 /// - Lru is taken when it is clearly ahead, in the last 32 turnovers or in the last two.
 ///
 /// Host only, not thread-safe. Entries: O(log leaves). A request: O(log) for each unit in the sample and each rule. A
@@ -205,8 +206,9 @@ class AdaptiveEviction {
     }
     double const missed = 1 - long_.hits[0] / std::max(long_.asked, 1.0);
     double const bound = most_fall * missed * missed;
-    double const needed = next != chosen_ ? clear : fall_ > bound ? kept : 0;
-    bool const has_failed = fall_ + asked_units_ / capacity_ > bound && long_.lead(next, 0) <= needed;
+    bool const is_judged = fall_ + asked_units_ / capacity_ > bound;
+    if (next != chosen_ && is_judged && long_.lead(next, 0) <= clear) next = chosen_;
+    bool const has_failed = is_judged && long_.lead(next, 0) <= (fall_ > bound ? kept : 0);
     if (has_failed || std::max(long_.lead(0, next), lately_.lead(0, next)) > clear) next = 0;
     chosen_ = only_ < num_rules ? only_ : next;
   }

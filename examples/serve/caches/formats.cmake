@@ -3,8 +3,8 @@
 #
 # The formats of serve's caches, a line each: the name that --quantizer takes, where caches of it can be (host, or cuda:
 # in a GPU's memory, too), and the policies. FORMAT+NAME: what --quantizer FORMAT --demote NAME takes, on the host. From
-# each line come a source for the host and one for CUDA, which compile
-# side by side, the lists of names, --help and the tests. Of those that demote the largest is the first.
+# each line come a source for the host and one for CUDA, which compile side by side, the lists of names, --help and the
+# tests. Those that demote stand in the order of their bits, the most first: a test goes by it.
 set(serve_formats
   "f32|cuda|folio::F32"
   "f16|cuda|folio::F16"

@@ -32,8 +32,8 @@ namespace folio {
 ///   taken again as soon as it is ahead.
 /// - Another rule is taken when its ghosts are clearly ahead of the one followed in about the last 32 turnovers (in a
 ///   turnover as many units are asked for as the cache holds), and ahead in the last two as well; one that rewards more
-///   than the mild one not before the third turnover; and where lru could be followed, none that is not clearly ahead
-///   of lru, too.
+///   than the mild one not before the third turnover. While trials are used up, or one more request could use them up,
+///   it must be clearly ahead of lru, too.
 /// - Lru is taken when it is clearly ahead, in the last 32 turnovers or in the last two.
 ///
 /// Host only, not thread-safe. Entries: O(log leaves). A request: O(log) for each unit in the sample and each rule. A
